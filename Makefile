@@ -1,0 +1,41 @@
+# `make` prints this list. Everything runs in .venv, from versions locked in requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+IMGCLS := $(BIN)/imgcls
+
+.PHONY: help setup demo test check bench lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/installed ## Install imgcls and the locked versions into .venv (Python 3.11 to 3.13)
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "imgcls needs Python 3.11 to 3.13; run make PYTHON=python3.12"'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $@
+
+demo: setup ## Prepare, train, judge and plot a classifier of real handwritten digits, in about a minute
+	$(IMGCLS) prepare configs/digits.yaml
+	$(IMGCLS) train configs/digits.yaml
+	$(IMGCLS) eval configs/digits.yaml
+	$(IMGCLS) plot configs/digits.yaml
+
+test: setup ## Run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: setup ## Lint, and check the formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup ## Measure speed as ratios in one run; never fails on time
+	$(BIN)/python -m bench
+
+lock: setup ## Renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what the build and tests left; runs/ and data/ stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""imgcls: train, judge, explain and ship image classifiers from one YAML file."""
+
+__version__ = "0.1.0"
