@@ -1,0 +1,117 @@
+"""The experiment: its sections, with every default in one place. Light zone.
+
+`read_experiment` in `experiment_file.py` makes one from a YAML file.
+"""
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from imgcls import parts
+from imgcls.datasets import DataSettings
+from imgcls.parts import PartOf, PartSettings, Section
+
+Monitor = Literal["val_loss", "val_accuracy"]
+
+
+class EarlyStopping(Section):
+    """Stop when the monitored quantity has not improved for `patience` epochs (Prechelt, 1998, criterion UP)."""
+
+    monitor: Monitor = "val_loss"
+    """What is watched on the validation split."""
+    patience: Annotated[int, Field(ge=1)] = 10
+    """Epochs without improvement after which training stops."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """The least change that counts as an improvement."""
+
+
+class Checkpoint(Section):
+    """When the training state is saved, besides the end of every epoch and a signal."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Save every so many steps."""
+    minutes: Annotated[float, Field(gt=0)] | None = 5.0
+    """Save when so many minutes have passed since the last time."""
+
+
+class Train(Section):
+    """How the model is trained."""
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    """Passes over the training split."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Images in a global batch, over all devices together."""
+    optimizer: Annotated[PartSettings, PartOf("optimizers")] = parts.default("optimizers", "adamw")
+    """A file of imgcls/optimizers."""
+    schedule: Annotated[PartSettings, PartOf("schedules")] = parts.default("schedules", "constant")
+    """The learning rate over the steps: a file of imgcls/schedules."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"] = "float32"
+    """Keras's dtype policy; the mixed ones are for GPUs. float64 is for comparing strategies."""
+    strategy: Annotated[PartSettings, PartOf("strategies")] = parts.default("strategies", "one_device")
+    """The devices: a file of imgcls/strategies."""
+    steps_per_call: Annotated[int, Field(ge=1)] = 16
+    """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
+    choose: Literal["best", "last"] = "best"
+    """Which epoch's weights become model.keras."""
+    monitor: Monitor = "val_accuracy"
+    """By what `best` is judged, on the validation split; the first of equals is kept."""
+    early_stopping: EarlyStopping | None = None
+    """Off unless given."""
+    checkpoint: Checkpoint = Checkpoint()
+
+
+class Evaluate(Section):
+    """How a model is judged."""
+
+    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = [parts.default("metrics", name) for name in parts.names("metrics")]
+    """Files of imgcls/metrics; all of them unless given."""
+    intervals: list[str] = ["accuracy", "classification", "log_loss", "brier"]
+    """Metric parts whose numbers get a bootstrap confidence interval; ranking metrics cost more time."""
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap resamples of the images (Efron and Tibshirani, 1993, percentile method)."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+
+    @field_validator("intervals")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        for name in value:
+            parts.load("metrics", name)
+        return value
+
+
+class Experiment(Section):
+    """One experiment: what is trained, on what, and how it is judged."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """The name of the run folders: runs/<name>/<number>."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The one seed, from which named sub-seeds come (imgcls/seeds.py)."""
+    data: Annotated[DataSettings, PartOf("datasets")]
+    """A file of imgcls/datasets."""
+    augment: list[Annotated[PartSettings, PartOf("augmentations")]] = []
+    """Files of imgcls/augmentations, applied in this order to training images."""
+    model: Annotated[PartSettings, PartOf("models")]
+    """A file of imgcls/models."""
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    figures: list[Annotated[PartSettings, PartOf("figures")]] = [parts.default("figures", name) for name in parts.names("figures")]
+    """Files of imgcls/figures; all of them unless given."""
+
+    @model_validator(mode="after")
+    def _needs_validation(self) -> "Experiment":
+        if self.data.validation == 0 and (self.train.choose == "best" or self.train.early_stopping):
+            raise ValueError(
+                "data.validation is 0, but train.choose: best and train.early_stopping look at the validation split; "
+                "hold some images out, or set train.choose: last and remove train.early_stopping"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """Return the resolved experiment; read again, it gives an equal one."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes two experiments the same training: everything but where the stores are kept and how it is judged."""
+        return self.model_dump(exclude={"data": {"store"}, "evaluate": True, "figures": True})

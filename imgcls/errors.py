@@ -1,0 +1,41 @@
+"""What can go wrong for a user, each with the exit status that scripts rely on. Light zone.
+
+`UserError` and its children are for people: they carry a message that says what is wrong, what was received and what to do,
+and reach the terminal without a traceback. A bug is any other exception; it exits with status 1.
+"""
+
+
+class UserError(Exception):
+    """The command line or the experiment file is wrong. Exit status 2."""
+
+    exit_status = 2
+
+
+class DataError(UserError):
+    """Data is missing, broken or changed. Exit status 3."""
+
+    exit_status = 3
+
+
+class DivergenceError(UserError):
+    """Training met a non-finite loss. Exit status 4."""
+
+    exit_status = 4
+
+
+class OutOfMemoryError(UserError):
+    """The device or the host ran out of memory. Exit status 5."""
+
+    exit_status = 5
+
+
+class GateError(UserError):
+    """A gate such as `--fail-under` did not hold. Exit status 6."""
+
+    exit_status = 6
+
+
+class Interrupted(UserError):
+    """A signal stopped the work after its state was saved. Exit status 75 (EX_TEMPFAIL of sysexits.h)."""
+
+    exit_status = 75

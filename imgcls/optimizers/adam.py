@@ -1,0 +1,27 @@
+"""Adam: adaptive moment estimation (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980)."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Settings(PartSettings):
+    """Adam's settings."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """The peak of the schedule."""
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Annotated[float, Field(gt=0)] = 1e-7
+
+
+def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
+    """Return the optimizer."""
+    import keras
+
+    return keras.optimizers.Adam(learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon)

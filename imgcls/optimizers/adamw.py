@@ -1,0 +1,37 @@
+"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101)."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Settings(PartSettings):
+    """AdamW's settings."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """The peak of the schedule."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decay a step, times the learning rate; applied to matrices and kernels, not to biases and batch-norm scales."""
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Annotated[float, Field(gt=0)] = 1e-7
+
+
+def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
+    """Return the optimizer."""
+    import keras
+
+    optimizer = keras.optimizers.AdamW(
+        learning_rate,
+        weight_decay=settings.weight_decay,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

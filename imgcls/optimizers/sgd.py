@@ -1,0 +1,26 @@
+"""SGD: stochastic gradient descent with momentum, optionally Nesterov's (Sutskever et al., 2013)."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Settings(PartSettings):
+    """SGD's settings."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    """The peak of the schedule."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = True
+
+
+def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
+    """Return the optimizer."""
+    import keras
+
+    return keras.optimizers.SGD(learning_rate, momentum=settings.momentum, nesterov=settings.nesterov)

@@ -1,0 +1,121 @@
+"""Parts: a name in an experiment file is a file name. Light zone.
+
+`model: {name: cnn}` means `imgcls/models/cnn.py`. A part file holds a docstring with its source, a class `Settings` and one
+function; the folder's `__init__.py` states that function's contract. There is no registry: to add a part, add a file.
+"""
+
+import difflib
+import importlib
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError, core_schema
+
+from imgcls.errors import UserError
+
+PACKAGE = Path(__file__).parent
+
+
+class Section(BaseModel):
+    """A mapping of the experiment file: unknown keys are errors, types are not guessed, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True, use_attribute_docstrings=True)
+
+
+class PartSettings(Section):
+    """The settings of a part; `name` is the part's file name."""
+
+    name: str
+
+
+def kinds() -> list[str]:
+    """Return the kinds of parts, which are the sub-folders of the package: datasets, models, ..."""
+    return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+@lru_cache
+def names(kind: str) -> list[str]:
+    """Return the names of the parts of a kind, read from its folder."""
+    return sorted(path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Import a part's module; a broken part file raises its own error.
+
+    Raises:
+        PydanticCustomError: there is no part of this name (a `ValueError`, which a validation reports with its place).
+    """
+    if name not in names(kind):
+        raise PydanticCustomError(
+            "unknown_part",
+            "unknown name '{given}'; allowed: {allowed}{guess}",
+            {"given": name, "allowed": ", ".join(names(kind)), "guess": did_you_mean(name, names(kind))},
+        )
+    return importlib.import_module(f"imgcls.{kind}.{name}")
+
+
+def of(kind: str, settings: PartSettings) -> ModuleType:
+    """Return the module to which already validated settings belong."""
+    return load(kind, settings.name)
+
+
+def default(kind: str, name: str) -> PartSettings:
+    """Return a part's settings with every default."""
+    return load(kind, name).Settings(name=name)
+
+
+def did_you_mean(given: str, allowed: list[str]) -> str:
+    """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is near."""
+    near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def describe(kind: str | None) -> dict[str, str]:
+    """Return the first line of each part's docstring, by `kind/name`; of one kind, or of all.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    if kind is not None and kind not in kinds():
+        raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(kinds())}{did_you_mean(kind, kinds())}")
+    wanted = kinds() if kind is None else [kind]
+    return {f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0] for each in wanted for name in names(each)}
+
+
+class PartOf:
+    """Annotation of a field that holds a part: validated by the `Settings` of the file its `name` names.
+
+    A nested `ValidationError` keeps its locations, so that mistakes inside a part are reported with all the others.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+
+    def validate(self, value: Any) -> PartSettings:
+        """Turn a mapping with a `name` into the settings of that part."""
+        if isinstance(value, PartSettings):
+            return value
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            raise PydanticCustomError(
+                "part_without_name",
+                "needs a mapping with a name, such as {example}; allowed names: {allowed}",
+                {"example": f"{{name: {names(self.kind)[0]}}}", "allowed": ", ".join(names(self.kind))},
+            )
+        return load(self.kind, value["name"]).Settings.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda settings: settings.model_dump()),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
+        choices = []
+        for name in names(self.kind):
+            choice = handler.resolve_ref_schema(handler(load(self.kind, name).Settings.__pydantic_core_schema__))
+            choice["properties"]["name"] = {"const": name}
+            choices.append(choice)
+        return {"oneOf": choices}

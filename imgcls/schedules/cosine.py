@@ -1,0 +1,33 @@
+"""A half cosine from the peak to `floor`, after a linear warm-up (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983)."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Settings(PartSettings):
+    """The cosine schedule's settings."""
+
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of all steps over which the rate climbs from 0 to its peak."""
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The last rate, as a share of the peak."""
+
+
+def build(settings: Settings, learning_rate: float, steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
+    """Return the schedule."""
+    import keras
+
+    warmup_steps = min(round(settings.warmup * steps), steps - 1)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else learning_rate,
+        steps - warmup_steps,
+        alpha=settings.floor,
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )

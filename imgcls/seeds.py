@@ -1,0 +1,17 @@
+"""Named sub-seeds of the one seed, so that adding an augmentation does not change the split. Light zone."""
+
+import hashlib
+
+NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap", "figures")
+
+
+def sub_seed(seed: int, name: str) -> int:
+    """Return the sub-seed of a name: 31 bits, so that it fits every library's seed argument.
+
+    Raises:
+        ValueError: the name is not one of `NAMES`.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no sub-seed is named {name!r}; the names are {', '.join(NAMES)}")
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

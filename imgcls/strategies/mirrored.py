@@ -1,0 +1,46 @@
+"""Several devices of one machine, each with a copy of the model; gradients are summed after every step (tf.distribute.MirroredStrategy)."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.errors import UserError
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(PartSettings):
+    """The mirrored strategy's settings."""
+
+    replicas: Annotated[int, Field(ge=1)] | None = None
+    """How many devices; all GPUs unless given. Without a GPU, the CPU is divided into so many logical devices."""
+
+
+def build(settings: Settings) -> "tf.distribute.Strategy":
+    """Return the strategy.
+
+    Raises:
+        UserError: there are fewer GPUs than `replicas`, or there is none and `replicas` is not given.
+    """
+    from imgcls.backend import tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        wanted = settings.replicas or len(gpus)
+        if wanted > len(gpus):
+            raise UserError(f"train.strategy.replicas is {wanted}, but this machine has {len(gpus)} GPU(s); set at most that many")
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(wanted)])
+    if settings.replicas is None:
+        raise UserError("train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU, or name: one_device")
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(_divide_cpu(tf, settings.replicas))])
+
+
+def _divide_cpu(tf: "object", replicas: int) -> int:
+    """Divide the CPU into logical devices, which TensorFlow allows only once, before its first operation."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    present = tf.config.get_logical_device_configuration(cpu)
+    if present is None or len(present) < replicas:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+    return replicas

@@ -1,0 +1,19 @@
+"""One device: the first GPU, or the CPU where there is none."""
+
+from typing import TYPE_CHECKING
+
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(PartSettings):
+    """There is nothing to set."""
+
+
+def build(settings: Settings) -> "tf.distribute.Strategy":
+    """Return the strategy."""
+    from imgcls.backend import tf
+
+    return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0")

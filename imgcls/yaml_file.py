@@ -1,0 +1,155 @@
+"""Reading YAML with the place of every value, safely: no tags, no aliases, no duplicate keys. Light zone.
+
+Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a word; PyYAML's own YAML 1.1 says the reverse.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from imgcls.errors import UserError
+
+Location = tuple[str | int, ...]
+
+_SCALARS = [
+    ("null", re.compile(r"~|null|Null|NULL|$"), lambda text: None),
+    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
+    ("int", re.compile(r"[-+]?[0-9]+"), int),
+    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    ("float", re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
+    ("float", re.compile(r"\.(nan|NaN|NAN)"), lambda text: float("nan")),
+]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a value was written: a file with line and column (counted from 1), or a `--set` option."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}:{self.column}"
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """What marks are sorted by: the place in the file."""
+        return (self.source, self.line or 0, self.column or 0)
+
+
+@dataclass
+class Document:
+    """A YAML value, with the mark of each key and of each value in it."""
+
+    value: Any
+    values: dict[Location, Mark] = field(default_factory=dict)
+    keys: dict[Location, Mark] = field(default_factory=dict)
+
+    def mark(self, location: Location, of_key: bool = False) -> Mark:
+        """Return the mark at a location, or that of the nearest place around it which was written."""
+        if of_key and location in self.keys:
+            return self.keys[location]
+        while location not in self.values and location:
+            location = location[:-1]
+        return self.values.get(location, Mark("the experiment"))
+
+
+class ProblemsError(UserError):
+    """The experiment is wrong: every mistake at once, each with its place."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        UserError: the file cannot be read.
+        ProblemsError: its syntax is wrong, or it holds a tag, an alias or a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; give the path of an experiment file (YAML)") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Document:
+    """Parse YAML text; `source` names it in errors."""
+    document = Document(None)
+    problems: list[str] = []
+    try:
+        _refuse_aliases(text, source)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document.value = _build(node, (), document, source, problems) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        mark = _mark(error.problem_mark or error.context_mark, source)
+        raise ProblemsError([f"{mark}: YAML syntax: {error.problem or error.context}"]) from None
+    except yaml.YAMLError as error:
+        raise ProblemsError([f"{source}: YAML syntax: {' '.join(str(error).split())}"]) from None
+    except RecursionError:
+        raise ProblemsError([f"{source}: nested too deeply for an experiment file"]) from None
+    if problems:
+        raise ProblemsError(problems)
+    return document
+
+
+def _refuse_aliases(text: str, source: str) -> None:
+    """Refuse aliases before anything is built from them: a few lines of them can unfold to gigabytes."""
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            mark = _mark(event.start_mark, source)
+            raise ProblemsError([f"{mark}: alias '*{event.anchor}' is not allowed; write the value again, or share it with extends:"])
+
+
+def _build(node: yaml.Node, location: Location, document: Document, source: str, problems: list[str]) -> Any:
+    document.values[location] = _mark(node.start_mark, source)
+    if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in _PLAIN_TAGS:
+        problems.append(f"{document.values[location]}: tag {node.tag} is not allowed; write a plain value")
+        return None
+    if isinstance(node, yaml.MappingNode):
+        return dict(_build_pairs(node, location, document, source, problems))
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(item, (*location, i), document, source, problems) for i, item in enumerate(node.value)]
+    return _scalar(node)
+
+
+def _build_pairs(
+    node: yaml.MappingNode, location: Location, document: Document, source: str, problems: list[str]
+) -> Iterator[tuple[Any, Any]]:
+    for key_node, value_node in node.value:
+        mark = _mark(key_node.start_mark, source)
+        if not isinstance(key_node, yaml.ScalarNode):
+            problems.append(f"{mark}: a key must be a word, not a list or mapping")
+            continue
+        key = key_node.value
+        if (*location, key) in document.keys:
+            problems.append(f"{mark}: key '{key}' stands twice; it was given first in line {document.keys[(*location, key)].line}")
+            continue
+        document.keys[(*location, key)] = mark
+        yield key, _build(value_node, (*location, key), document, source, problems)
+
+
+_PLAIN_TAGS = {"null", "bool", "int", "float", "str", "map", "seq", "timestamp", "merge", "value"}
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    if node.style is not None:  # quoted, or a block: text as it stands
+        return node.value
+    for _, pattern, convert in _SCALARS:
+        if pattern.fullmatch(node.value):
+            return convert(node.value)
+    return node.value
+
+
+def _mark(mark: yaml.Mark, source: str) -> Mark:
+    return Mark(source, mark.line + 1, mark.column + 1)
