@@ -1,0 +1,218 @@
+"""The run folder: the one place that builds a path in it. Light zone."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imgcls import files
+from imgcls.config import Experiment
+from imgcls.errors import DataError, UserError
+from imgcls.experiment_file import read_experiment
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Properties are paths or what the files hold; docs/files.md describes each file."""
+
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved experiment."""
+        return self.folder / "config.yaml"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, device, command, commit, seed, host."""
+        return self.folder / "environment.json"
+
+    @property
+    def data_file(self) -> Path:
+        """The store's fingerprint, classes and split sizes."""
+        return self.folder / "data.json"
+
+    @property
+    def status_file(self) -> Path:
+        """created, running, interrupted, failed or finished."""
+        return self.folder / "status.json"
+
+    @property
+    def log_file(self) -> Path:
+        """One JSON object an epoch."""
+        return self.folder / "log.jsonl"
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """The newest complete training state."""
+        return self.folder / "checkpoint"
+
+    @property
+    def model_file(self) -> Path:
+        """The chosen model; written by rename, so that where it exists it is whole."""
+        return self.folder / "model.keras"
+
+    @property
+    def state_file(self) -> Path:
+        """The newest complete training state."""
+        return self.checkpoint_folder / "state.npz"
+
+    def best_file(self, epoch: int) -> Path:
+        """The weights after an epoch that was the best so far."""
+        return self.checkpoint_folder / f"best-{epoch}.npz"
+
+    def predictions_file(self, split: str) -> Path:
+        """Probabilities, labels and ids of a split."""
+        return self.folder / "evaluation" / split / "predictions.npz"
+
+    def metrics_file(self, split: str) -> Path:
+        """All metrics of a split."""
+        return self.folder / "evaluation" / split / "metrics.json"
+
+    def report_file(self, split: str) -> Path:
+        """The metrics as a text for people."""
+        return self.folder / "evaluation" / split / "report.txt"
+
+    def figure_file(self, name: str) -> Path:
+        """A figure's picture."""
+        return self.folder / "figures" / f"{name}.png"
+
+    @property
+    def report_page(self) -> Path:
+        """One self-contained page with every figure and the metrics."""
+        return self.folder / "figures" / "report.html"
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that this run resolved."""
+        return read_experiment(self.config_file)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The content of status.json."""
+        return files.read_json(self.status_file)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The content of data.json."""
+        return files.read_json(self.data_file)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The epochs so far."""
+        if not self.log_file.exists():
+            return []
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+    def write_status(self, state: str, **details: Any) -> None:
+        """Replace status.json."""
+        files.write_json(self.status_file, {"status": state, **details})
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's lock, which the system releases when the process ends, however it ends.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with files.explained(self.folder):
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(f"another process trains in {self.folder}; wait until it ends, or choose another folder with --run") from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def open_run(folder: Path) -> Run:
+    """Return the run in a folder.
+
+    Raises:
+        UserError: the folder does not exist or holds no run.
+    """
+    run = Run(folder)
+    if not run.config_file.is_file():
+        state = "holds no config.yaml" if folder.is_dir() else "does not exist"
+        raise UserError(f"{folder} is not a run: it {state}; give a run folder such as runs/digits/1, or an experiment file")
+    return run
+
+
+def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
+    """Create a run folder, `runs/<name>/<next number>` unless `folder` names one, with its config.yaml and status."""
+    with files.explained(folder or RUNS):
+        run = Run(folder or _next_folder(RUNS / experiment.name))
+        run.folder.mkdir(parents=True, exist_ok=True)
+    run.write_status("created")
+    files.write_text(run.config_file, experiment.to_yaml())
+    return run
+
+
+def _next_folder(parent: Path) -> Path:
+    """Make the folder with the next free number; two processes never get the same one."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0) + 1
+    while True:
+        try:
+            (parent / str(number)).mkdir()
+            return parent / str(number)
+        except FileExistsError:
+            number += 1
+
+
+def runs_of(name: str) -> list[Run]:
+    """Return the numbered runs of an experiment, oldest first."""
+    folders = [path for path in (RUNS / name).glob("*") if path.name.isdigit() and (path / "config.yaml").is_file()]
+    return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
+
+
+def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
+    """Return the finished run that a command line names, and its experiment with overrides.
+
+    Args:
+        target: a run folder, or an experiment file for its newest finished run.
+        overrides: `a.b=value`, for what is decided after training: metrics, figures, the place of the stores.
+
+    Raises:
+        UserError: there is no such run, or the experiment is wrong.
+        DataError: the run is not finished.
+    """
+    if target.is_dir():
+        run = open_run(target)
+        if run.status["status"] != "finished":
+            raise DataError(f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file} --run {target}` first")
+    else:
+        name = read_experiment(target, overrides).name
+        finished = [run for run in runs_of(name) if run.status["status"] == "finished"]
+        if not finished:
+            raise DataError(f"{RUNS / name} holds no finished run; run `imgcls train {target}` first")
+        run = finished[-1]
+    return run, read_experiment(run.config_file, overrides)
+
+
+def list_runs() -> list[dict[str, Any]]:
+    """Return a row for each run below runs/: folder, status, epochs, newest validation numbers, test accuracy if it was evaluated."""
+    rows = []
+    for run in [run for folder in sorted(RUNS.glob("*")) for run in runs_of(folder.name)]:
+        last = run.log[-1:]
+        metrics = run.metrics_file("test")
+        rows.append(
+            {
+                "run": str(run.folder),
+                "status": run.status["status"],
+                "epochs": len(run.log),
+                "val_loss": last[0]["val_loss"] if last else None,
+                "val_accuracy": last[0]["val_accuracy"] if last else None,
+                "test_accuracy": files.read_json(metrics)["metrics"]["accuracy"] if metrics.exists() else None,
+            }
+        )
+    return rows

@@ -1,0 +1,98 @@
+"""What a person sees while a command works: notes and progress, always on stderr. Light zone.
+
+stdout carries results alone. On a terminal progress is a rich bar; elsewhere nothing moves, so that logs hold plain lines.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def note(message: str) -> None:
+    """Say something that the user should know, as one plain line."""
+    print(f"note: {message}", file=sys.stderr, flush=True)
+
+
+def line(message: str) -> None:
+    """Print one plain line of progress, such as an epoch's numbers."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def is_terminal() -> bool:
+    """Tell whether a person watches stderr."""
+    return sys.stderr.isatty()
+
+
+def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """Yield the items, behind a progress bar with count and time left where stderr is a terminal."""
+    if not is_terminal():
+        yield from items
+        return
+    with _bar() as bar:
+        task = bar.add_task(description, total=total)
+        for item in items:
+            yield item
+            bar.advance(task)
+
+
+def _bar() -> "object":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+class TrainingProgress:
+    """The progress of a training run: a bar with the time left and images/s on a terminal, and one plain line an epoch everywhere."""
+
+    def __init__(self, steps: int, done: int):
+        self._bar = _training_bar() if is_terminal() else None
+        self._task = self._bar.add_task("train", total=steps, completed=done, rate="") if self._bar else None
+
+    def __enter__(self) -> "TrainingProgress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, steps: int, epoch: str, images_per_second: float) -> None:
+        """Move the bar by some steps."""
+        if self._bar:
+            self._bar.update(self._task, advance=steps, description=f"epoch {epoch}", rate=f"{images_per_second:,.0f} images/s")
+
+    def epoch(self, text: str) -> None:
+        """Print an epoch's numbers."""
+        if self._bar:
+            self._bar.console.print(text, highlight=False)
+        else:
+            line(text)
+
+
+def _training_bar() -> "object":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
