@@ -1,0 +1,46 @@
+"""Pad every side, then crop back at a random place: a shift by up to `padding` pixels (He et al., 2016, section 4.2)."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from imgcls.augmentations import Draws
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(PartSettings):
+    """The crop's settings."""
+
+    padding: Annotated[int, Field(ge=1)] = 4
+    """Pixels added to every side before the crop."""
+    fill: Literal["black", "reflect", "edge"] = "black"
+    """What the added pixels show: zeros, the image mirrored without its border pixel, or the border pixel repeated."""
+
+
+def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+    """Shift each image by a random number of pixels up to `padding`, along both axes."""
+    from imgcls.backend import tf
+
+    padding = settings.padding
+    height, width = images.shape[1], images.shape[2]
+    rows = tf.range(height) + draws.integers(-padding, padding + 1)[:, None]
+    columns = tf.range(width) + draws.integers(-padding, padding + 1)[:, None]
+    moved = tf.gather(images, _inside(rows, height, settings.fill), axis=1, batch_dims=1)
+    moved = tf.gather(moved, _inside(columns, width, settings.fill), axis=2, batch_dims=1)
+    if settings.fill != "black":
+        return moved
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    return tf.where(inside[..., None], moved, tf.zeros([], images.dtype))
+
+
+def _inside(index: "tf.Tensor", size: int, fill: str) -> "tf.Tensor":
+    """Bring indices that lie up to `padding` outside back into 0, ..., size - 1."""
+    from imgcls.backend import tf
+
+    if fill == "reflect":
+        index = tf.abs(index)
+        index = (size - 1) - tf.abs((size - 1) - index)
+    return tf.clip_by_value(index, 0, size - 1)

@@ -1,0 +1,24 @@
+"""Models: each file holds `Settings` and `build(settings, images, problem) -> logits`. Light zone.
+
+`images` is a symbolic Keras tensor, uint8 (batch, height, width, channels); the result is one too, (batch, classes), before the
+softmax. Preprocessing is the model's own first layers, so that training, evaluation and every exported file share it.
+Keras is imported inside `build`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a model is built for.
+
+    Attributes:
+        classes: the width of the logits.
+        mean, deviation: of the training pixels, per channel, in 0..255.
+        dropout_seed: the first of the seeds that dropout layers take.
+    """
+
+    classes: int
+    mean: list[float]
+    deviation: list[float]
+    dropout_seed: int

@@ -1,0 +1,254 @@
+"""One training run in one process, from its last checkpoint to its model. Heavy zone."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy
+
+from imgcls import checkpoint, environment, files, history, loop, parts, saving
+from imgcls.backend import SWITCHES, keras, tf
+from imgcls.config import Experiment
+from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
+from imgcls.models import Problem
+from imgcls.pipeline import Examples, distribute, ordered_batches, training_batches
+from imgcls.run import Run
+from imgcls.seeds import sub_seed
+from imgcls.signals import StopRequest
+from imgcls.store import Split, Store
+from imgcls.terminal import TrainingProgress
+
+
+@dataclass
+class Counters:
+    """The part of the training state that is not in variables; saved with every checkpoint.
+
+    Attributes:
+        step: steps done, over all epochs.
+        sums: over the steps of the present epoch (see loop.py).
+        seconds: spent on the steps of the present epoch.
+        epochs: the log so far.
+    """
+
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: loop.no_sums().tolist())
+    seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains the model of a run.
+
+    Raises:
+        UserError: the batch size does not divide among the devices, or the model does not fit the images.
+    """
+
+    def __init__(self, run: Run, experiment: Experiment, store: Store, split: Split):
+        self._run = run
+        self._experiment = experiment
+        self._settings = experiment.train
+        self._examples = Examples(store.images, store.labels, split.train)
+        self._validation = Examples(store.images, store.labels, split.validation)
+        self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
+        self._total_steps = self._settings.epochs * self._steps_per_epoch
+        self._counters = Counters()
+        self._saved_at = time.monotonic()
+        start_deterministically(experiment)
+        self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy)
+        self._check_batch_size()
+        with self._strategy.scope():
+            self._model = build_model(experiment, store, split)
+            self._optimizer, self._rate = build_optimizer(experiment, self._total_steps)
+            self._optimizer.build(self._model.trainable_variables)
+        self._steps = loop.Steps(self._strategy, self._model, self._optimizer)
+
+    def run_to_end(self, stop: StopRequest) -> None:
+        """Train from the last checkpoint to the last epoch, and write model.keras.
+
+        Raises:
+            Interrupted: a signal asked to stop; the state is saved.
+            DivergenceError: the loss is no finite number; the last good state is kept.
+            OutOfMemoryError: a step does not fit the device.
+        """
+        self._write_environment()
+        self._restore()
+        batches = iter(self._distributed_training_batches())
+        validation = iter(self._distributed_validation_batches()) if len(self._validation) else None
+        try:
+            with TrainingProgress(self._total_steps, self._counters.step) as progress:
+                while self._counters.step < self._total_steps and not history.should_stop(self._counters.epochs, self._settings.early_stopping):
+                    self._train_epoch(batches, stop, progress)
+                    self._end_epoch(validation, progress)
+        except tf.errors.ResourceExhaustedError as error:
+            raise OutOfMemoryError(
+                f"out of memory with batches of {self._settings.batch_size} images ({str(error.message).splitlines()[0]}); lower train.batch_size, or use a smaller model"
+            ) from None
+        self._write_model()
+
+    def _check_batch_size(self) -> None:
+        replicas = self._strategy.num_replicas_in_sync
+        if self._settings.batch_size % replicas:
+            raise UserError(f"train.batch_size is {self._settings.batch_size}, which does not divide among {replicas} devices; use a multiple of {replicas}")
+
+    def _write_environment(self) -> None:
+        devices = [str(device) for device in self._strategy.extended.worker_devices]
+        earlier = []
+        if self._run.environment_file.exists():
+            previous = files.read_json(self._run.environment_file)
+            earlier = [*previous.pop("earlier_starts"), previous]
+        files.write_json(self._run.environment_file, {**environment.describe(self._experiment.seed, devices, SWITCHES), "earlier_starts": earlier})
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self._model.variables, *self._optimizer.variables]
+
+    def _restore(self) -> None:
+        if self._run.state_file.exists():
+            self._counters = Counters(**checkpoint.load(self._run.state_file, self._variables()))
+            self._write_log()
+
+    def _distributed_training_batches(self) -> tf.distribute.DistributedDataset:
+        replicas = self._strategy.num_replicas_in_sync
+        return distribute(self._strategy, training_batches(self._experiment, self._examples, self._counters.step, self._total_steps, replicas))
+
+    def _distributed_validation_batches(self) -> tf.distribute.DistributedDataset:
+        replicas = self._strategy.num_replicas_in_sync
+        return distribute(self._strategy, ordered_batches(self._validation, self._settings.batch_size, replicas))
+
+    def _train_epoch(self, batches: "tf.distribute.DistributedIterator", stop: StopRequest, progress: TrainingProgress) -> None:
+        """Take the steps that the present epoch still lacks."""
+        counters = self._counters
+        epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
+        while counters.step < epoch_end:
+            count = self._steps_to_next_stop(epoch_end)
+            start = time.perf_counter()
+            sums = self._steps.train(batches, count, numpy.array(counters.sums))
+            counters.seconds += time.perf_counter() - start
+            self._check_finite(sums, count)
+            counters.sums, counters.step = sums.tolist(), counters.step + count
+            progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", sums[loop.COUNT] / counters.seconds)
+            if stop.signal is not None:
+                self._save()
+                raise Interrupted(f"{stop.signal.name} at step {counters.step}; the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}")
+            if counters.step < epoch_end and self._save_is_due():
+                self._save()
+
+    def _steps_to_next_stop(self, epoch_end: int) -> int:
+        """Return how many steps to take in one call: up to the epoch's end and the next checkpoint."""
+        count = min(self._settings.steps_per_call, epoch_end - self._counters.step)
+        every = self._settings.checkpoint.steps
+        return min(count, every - self._counters.step % every) if every else count
+
+    def _save_is_due(self) -> bool:
+        every, minutes = self._settings.checkpoint.steps, self._settings.checkpoint.minutes
+        by_steps = every is not None and self._counters.step % every == 0
+        by_time = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        return by_steps or by_time
+
+    def _check_finite(self, sums: numpy.ndarray, count: int) -> None:
+        if numpy.isfinite(sums[loop.LOSS]):
+            return
+        first = self._counters.step + 1
+        raise DivergenceError(
+            f"the loss became {sums[loop.LOSS]} in epoch {len(self._counters.epochs) + 1}, between steps {first} and {first + count - 1}, at a learning rate of {self._learning_rate():.3g}; "
+            "lower train.optimizer.learning_rate, or add warmup to train.schedule. The last good state is kept"
+        )
+
+    def _learning_rate(self) -> float:
+        """Return the rate of the last step."""
+        if isinstance(self._rate, float):
+            return self._rate
+        return float(self._rate(max(int(self._optimizer.iterations) - 1, 0)))
+
+    def _end_epoch(self, validation: "tf.distribute.DistributedIterator | None", progress: TrainingProgress) -> None:
+        """Judge the model on the validation split, log the epoch, and save."""
+        counters, sums = self._counters, self._counters.sums
+        start = time.perf_counter()
+        val_loss, val_accuracy = self._validate(validation) if validation is not None else (None, None)
+        epoch = {
+            "epoch": len(counters.epochs) + 1,
+            "step": counters.step,
+            "loss": sums[loop.LOSS] / sums[loop.COUNT],
+            "accuracy": sums[loop.CORRECT] / sums[loop.COUNT],
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "learning_rate": self._learning_rate(),
+            "seconds": counters.seconds + time.perf_counter() - start,
+            "images_per_second": sums[loop.COUNT] / counters.seconds,
+            "input_wait": min(sums[loop.WAIT] / counters.seconds, 1.0),
+        }
+        counters.epochs.append(epoch)
+        counters.sums, counters.seconds = loop.no_sums().tolist(), 0.0
+        self._save_best()
+        self._save()
+        self._write_log()
+        progress.epoch(epoch_line(epoch, self._settings.epochs))
+
+    def _validate(self, batches: "tf.distribute.DistributedIterator") -> tuple[float, float]:
+        sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
+        return float(sums[loop.LOSS] / sums[loop.COUNT]), float(sums[loop.CORRECT] / sums[loop.COUNT])
+
+    def _save_best(self) -> None:
+        """Keep the weights if this epoch is the best so far; the state that refers to them is written after them."""
+        epochs = self._counters.epochs
+        if self._settings.choose == "best" and history.best_epoch(epochs, self._settings.monitor) == len(epochs):
+            checkpoint.save(self._run.best_file(len(epochs)), self._model.variables, {})
+
+    def _save(self) -> None:
+        checkpoint.save(self._run.state_file, self._variables(), asdict(self._counters))
+        self._saved_at = time.monotonic()
+        self._run.write_status("running", step=self._counters.step)
+        if self._settings.choose == "best" and self._counters.epochs:
+            best = self._run.best_file(history.best_epoch(self._counters.epochs, self._settings.monitor))
+            for path in self._run.checkpoint_folder.glob("best-*.npz"):
+                if path != best:
+                    path.unlink()
+
+    def _write_log(self) -> None:
+        files.write_text(self._run.log_file, "".join(json.dumps(epoch) + "\n" for epoch in self._counters.epochs))
+
+    def _write_model(self) -> None:
+        if self._settings.choose == "best":
+            best = history.best_epoch(self._counters.epochs, self._settings.monitor)
+            checkpoint.load(self._run.best_file(best), self._model.variables)
+        saving.save(saving.serving_model(self._model), self._run.model_file)
+
+
+def start_deterministically(experiment: Experiment) -> None:
+    """Set what holds for the whole process: the seed of initial weights, deterministic kernels, and the dtype policy."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(sub_seed(experiment.seed, "init"))
+    tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(experiment.train.precision)
+
+
+def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Model:
+    """Return the untrained model, from uint8 images to logits."""
+    problem = Problem(
+        classes=len(store.classes),
+        mean=split.mean.tolist(),
+        deviation=split.deviation.tolist(),
+        dropout_seed=sub_seed(experiment.seed, "dropout"),
+    )
+    images = keras.Input(store.shape, dtype="uint8", name="images")
+    return keras.Model(images, parts.of("models", experiment.model).build(experiment.model, images, problem))
+
+
+def build_optimizer(experiment: Experiment, steps: int) -> tuple[keras.optimizers.Optimizer, "float | keras.optimizers.schedules.LearningRateSchedule"]:
+    """Return the optimizer and its learning rate, a number or a schedule.
+
+    The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under a float32 policy.
+    """
+    settings = experiment.train
+    rate = parts.of("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps)
+    optimizer = parts.of("optimizers", settings.optimizer).build(settings.optimizer, rate)
+    return (keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer), rate
+
+
+def epoch_line(epoch: dict[str, Any], epochs: int) -> str:
+    """Return an epoch's numbers as one plain line."""
+    validation = "" if epoch["val_loss"] is None else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
+    return (
+        f"epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy {epoch['accuracy']:.4f}{validation}  "
+        f"learning_rate {epoch['learning_rate']:.2e}  {epoch['seconds']:.1f} s  {epoch['images_per_second']:,.0f} images/s"
+    )

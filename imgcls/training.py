@@ -1,0 +1,135 @@
+"""The verb `train`. Light zone at the top: mistakes are found before TensorFlow is imported."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imgcls import files, history, terminal
+from imgcls.config import Experiment
+from imgcls.errors import DataError, Interrupted, UserError
+from imgcls.run import Run, create_run, runs_of
+from imgcls.signals import stop_request
+from imgcls.store import Split, Store, find_store
+
+
+def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
+    """Train the experiment's model: start a run, continue one, or say that it is finished.
+
+    Args:
+        folder: the run folder. Without it, the experiment's newest run is continued if it is unfinished, else a new one is made.
+
+    Returns:
+        The summary that the command prints: run, status, epochs, chosen epoch and its numbers.
+
+    Raises:
+        UserError: `folder` holds another experiment's run, or is in use.
+        DataError: there is no store, or it changed since the run began.
+        DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
+    """
+    store, split = find_store(experiment)
+    run = _run_to_continue(experiment, folder) or create_run(experiment, folder)
+    with run.locked():
+        if run.status["status"] == "finished":
+            terminal.note(f"{run.folder} is finished; there is nothing to train")
+            return summary(run)
+        _fix_data(run, store, split)
+        with _recorded(run), stop_request() as stop:
+            from imgcls.trainer import Trainer
+
+            Trainer(run, experiment, store, split).run_to_end(stop)
+    return summary(run)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return what a finished run came to."""
+    experiment, epochs = run.experiment, run.log
+    chosen = history.best_epoch(epochs, experiment.train.monitor) if experiment.train.choose == "best" else len(epochs)
+    row = epochs[chosen - 1]
+    return {
+        "run": str(run.folder),
+        "status": run.status["status"],
+        "epochs": len(epochs),
+        "chosen_epoch": chosen,
+        **{name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "seconds": sum(epoch["seconds"] for epoch in epochs),
+        "model": str(run.model_file),
+    }
+
+
+def _run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
+    """Return the run that this command continues, or None if a new one is to be made."""
+    if folder is None:
+        newest = runs_of(experiment.name)[-1:]
+        unfinished = [run for run in newest if run.status["status"] != "finished" and run.experiment.identity() == experiment.identity()]
+        if unfinished:
+            terminal.note(f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}")
+        return unfinished[0] if unfinished else None
+    run = Run(folder)
+    if run.config_file.exists():
+        _refuse_another_experiment(run, experiment)
+        return run
+    if folder.exists() and not _may_become_a_run(folder):
+        raise UserError(f"--run {folder} exists, but holds no run; choose a new or empty folder")
+    return None
+
+
+def _may_become_a_run(folder: Path) -> bool:
+    """Tell whether a folder is empty, or holds no more than what a run that was killed at its birth left."""
+    return folder.is_dir() and all(path.name == "status.json" or path.name.startswith(".") for path in folder.iterdir())
+
+
+def _refuse_another_experiment(run: Run, experiment: Experiment) -> None:
+    there, here = _flat(run.experiment.identity()), _flat(experiment.identity())
+    missing = object()
+    keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
+    differences = [f"  {key}: {_given(there, key)} there, {_given(here, key)} here" for key in keys]
+    if differences:
+        raise UserError("\n".join([f"--run {run.folder} holds a run of another experiment; choose another folder. They differ in", *differences]))
+
+
+def _given(flat: dict[str, Any], key: str) -> str:
+    return repr(flat[key]) if key in flat else "not given"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings and lists as one mapping with dotted keys."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        return {prefix.removesuffix("."): value}
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        flat.update(_flat(inner, f"{prefix}{key}."))
+    return flat
+
+
+def _fix_data(run: Run, store: Store, split: Split) -> None:
+    """Write which data the run is trained on; refuse to continue on other data."""
+    data = store.describe(split)
+    if not run.data_file.exists():
+        files.write_json(run.data_file, data)
+        return
+    for key in ("fingerprint", "split"):
+        if run.data[key] != data[key]:
+            raise DataError(
+                f"the data changed since {run.folder} began: its {key} was {run.data[key][:12]}, now it is {data[key][:12]}; "
+                "bring the old data back, or start a new run with --run"
+            )
+
+
+@contextlib.contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    """Keep status.json true, whatever happens inside."""
+    step = run.status.get("step", 0)
+    run.write_status("running", step=step)
+    try:
+        yield
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        exit_status = 75 if isinstance(error, KeyboardInterrupt) else error.exit_status if isinstance(error, UserError) else 1
+        try:
+            run.write_status(state, step=run.status["step"], exit_status=exit_status, reason=str(error) or type(error).__name__)
+        except UserError as second:
+            error.add_note(str(second))
+        raise
+    run.write_status("finished", step=run.status["step"], exit_status=0, reason="")
