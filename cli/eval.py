@@ -1,0 +1,31 @@
+"""imgcls eval."""
+
+from typing import Annotated
+
+import typer
+
+from imgcls.cli import options, output
+
+Split = Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")]
+FailUnder = Annotated[
+    list[str], typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit with status 6 if a metric is lower. Repeatable.", show_default=False)
+]
+
+
+def evaluate(
+    target: options.Target,
+    split: Split = "test",
+    fail_under: FailUnder = [],  # noqa: B006
+    set_: options.Set = [],  # noqa: B006
+    json: options.Json = False,
+) -> None:
+    """Judge a run's model on a split, once, and save the predictions and metrics.
+
+    Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
+    """
+    from imgcls import evaluation
+    from imgcls.run import find_run
+
+    run, experiment = find_run(target, set_)
+    metrics = evaluation.evaluate(run, experiment, split, fail_under)
+    output.print_json(metrics) if json else print(evaluation.text(run, split), end="")

@@ -1,0 +1,83 @@
+"""The command `imgcls`: its table of commands, and the one place that turns errors into exit statuses."""
+
+import functools
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from imgcls import __version__
+from imgcls.cli.check import check
+from imgcls.cli.eval import evaluate
+from imgcls.cli.parts import parts
+from imgcls.cli.plot import plot
+from imgcls.cli.prepare import prepare
+from imgcls.cli.runs import runs
+from imgcls.cli.schema import schema
+from imgcls.cli.train import train
+from imgcls.errors import Interrupted, UserError
+
+COMMANDS = {
+    "prepare": prepare,
+    "train": train,
+    "eval": evaluate,
+    "plot": plot,
+    "check": check,
+    "parts": parts,
+    "runs": runs,
+    "schema": schema,
+}
+
+
+
+def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command so that every error ends in a message on stderr and its exit status."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except UserError as error:
+            _fail(str(error), error.exit_status)
+        except KeyboardInterrupt:
+            _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_status)
+        except Exception:
+            traceback.print_exc()
+            _fail("this is a bug in imgcls; please report it with the lines above", 1)
+
+    return wrapped
+
+
+def _fail(message: str, exit_status: int) -> NoReturn:
+    for line in message.splitlines():
+        print(f"imgcls: {line}", file=sys.stderr)
+    raise typer.Exit(exit_status)
+
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+for name, function in COMMANDS.items():
+    app.command(name)(_reporting_errors(function))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def imgcls(version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """Train, judge, explain and ship image classifiers from one YAML file.
+
+    Exit status: 0 done, 1 a bug in imgcls, 2 command line or experiment file wrong, 3 data missing, broken or changed, 4 training diverged,
+    5 out of memory, 6 a gate failed, 75 interrupted with the state saved.
+    """
+
+
+def main() -> None:
+    """Run this process's command line and exit with its status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()

@@ -1,0 +1,20 @@
+"""imgcls parts."""
+
+from typing import Annotated
+
+import typer
+
+from imgcls.cli import options, output
+
+Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help="Such as datasets, models or figures; all unless given.", show_default=False)]
+
+
+def parts(kind: Kind = None, json: options.Json = False) -> None:
+    """List the parts that an experiment file can name, each with what it is.
+
+    Example: imgcls parts models
+    """
+    from imgcls.parts import describe
+
+    described = describe(kind)
+    output.print_json(described) if json else output.print_pairs(described)

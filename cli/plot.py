@@ -1,0 +1,23 @@
+"""imgcls plot."""
+
+from typing import Annotated
+
+import typer
+
+from imgcls.cli import options, output
+
+Figures = Annotated[
+    list[str] | None, typer.Argument(metavar="[FIGURE]...", help="Names from `imgcls parts figures`; all unless given.", show_default=False)
+]
+
+
+def plot(target: options.Target, figures: Figures = None, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+    """Draw a run's figures and its report page.
+
+    Example: imgcls plot configs/digits.yaml confusion_matrix roc
+    """
+    from imgcls.plotting import plot as draw
+    from imgcls.run import find_run
+
+    paths = [str(path) for path in draw(*find_run(target, set_), figures)]
+    output.print_json(paths) if json else print("\n".join(paths))

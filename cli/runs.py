@@ -1,0 +1,14 @@
+"""imgcls runs."""
+
+from imgcls.cli import options, output
+
+
+def runs(json: options.Json = False) -> None:
+    """List the runs below runs/, each with its status and numbers.
+
+    Example: imgcls runs
+    """
+    from imgcls.run import list_runs
+
+    rows = list_runs()
+    output.print_json(rows) if json else output.print_rows(rows)

@@ -1,0 +1,13 @@
+"""imgcls schema."""
+
+from imgcls.cli import output
+
+
+def schema() -> None:
+    """Print the JSON Schema of experiment files, for editors that complete and check YAML.
+
+    Example: imgcls schema > imgcls.schema.json
+    """
+    from imgcls.config import Experiment
+
+    output.print_json(Experiment.model_json_schema())
