@@ -1,0 +1,93 @@
+"""A run folder with its store and all but a trained model, made in milliseconds: what the figures and the report page read."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+
+from imgcls import files, predictions, splitting, store_writer
+from imgcls.config import Experiment
+from imgcls.datasets import SPLITS, Record, Source
+from imgcls.predictions import Predictions
+from imgcls.run import Run
+from imgcls.store import Store
+
+NASTY = ['<b>&"', "$x_1$ costs $5", "_hidden", "n02123045 tabby, tabby cat, or just a very long name", "new\nline", "日本語", "\udcff"]
+CHANNELS = 3
+MODEL = b"stands for a model, which no figure reads"
+
+
+def class_names(count: int) -> list[str]:
+    """Return names as they come: nasty ones first, then long ones of ImageNet's kind."""
+    return [*NASTY, *[f"n{2123000 + i:08d} class {i}, also called {i}" for i in range(count)]][:count]
+
+
+def make_predictions(classes: int, per_class: int) -> Predictions:
+    """Return predictions that are mostly right, with `per_class` images a class; some classes are harder than others, as in life."""
+    generator = numpy.random.default_rng(0)
+    labels = numpy.repeat(numpy.arange(classes, dtype=numpy.int32), per_class)
+    logits = generator.normal(size=(len(labels), classes))
+    logits[numpy.arange(len(labels)), labels] += 3 + 2 * numpy.sin(labels)
+    probabilities = numpy.exp(logits) / numpy.exp(logits).sum(axis=1, keepdims=True)
+    ids = [f"image {i}" for i in range(len(labels))]
+    return Predictions(probabilities.astype(numpy.float32), labels, ids, class_names(classes), hashlib.sha256(MODEL).hexdigest())
+
+
+def make_log(epochs: int) -> list[dict]:
+    """Return a log in which the loss falls, and the validation accuracy peaks at three quarters of the way."""
+    peak = max(1, epochs * 3 // 4)
+    return [
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "loss": 2.0 / epoch,
+            "accuracy": 1 - 0.8 / epoch,
+            "val_loss": 2.2 / epoch + 0.002 * epoch,
+            "val_accuracy": 0.9 - abs(epoch - peak) / (2 * epochs + 2),
+            "learning_rate": 0.001 * (1 - epoch / (epochs + 1)),
+            "seconds": 1.5,
+            "images_per_second": 1000.0,
+            "input_wait": 0.01,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def write_log(run: Run, log: list[dict]) -> None:
+    """Replace a run's log."""
+    files.write_text(run.log_file, "".join(json.dumps(epoch) + "\n" for epoch in log))
+
+
+def make_run(folder: Path, classes: int = 3, per_class: int = 8, epochs: int = 5, channels: int = CHANNELS, **sections: object) -> Run:
+    """Write a run folder, evaluated on its test split, and its store beside it; `sections` go into its config.yaml."""
+    run, parent = Run(folder), folder.parent / "data"
+    experiment = {"name": "synthetic", "data": {"name": "digits", "store": str(parent)}, "model": {"name": "cnn"}, **sections}
+    files.write_text(run.config_file, json.dumps(experiment))
+    run.write_status("finished", step=10 * epochs, exit_status=0, reason="")
+    write_log(run, make_log(epochs))
+    files.write_json(run.data_file, _make_store(run.experiment, parent, classes, per_class, channels))
+    run.model_file.write_bytes(MODEL)
+    predictions.save(make_predictions(classes, per_class), run.predictions_file("test"))
+    return run
+
+
+def _make_store(experiment: Experiment, parent: Path, classes: int, per_class: int, channels: int) -> dict:
+    sizes = {"train": 2 * per_class, "validation": 2, "test": per_class}
+    extra = {"train": 3, "validation": 2, "test": 1}
+    places = [(split, label, i) for split in SPLITS for label in range(classes) for i in range(sizes[split] + label % extra[split])]
+
+    def records() -> Iterator[Record]:
+        generator = numpy.random.default_rng(0)
+        for split, label, i in places:
+            pixels = generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes
+            yield Record(pixels.astype(numpy.uint8), label, f"{split}/{label}/{i}", split)
+
+    source = Source(class_names(classes), (8, 10, channels), len(places), records())
+    with store_writer.draft_folder(parent) as draft_folder:
+        draft = store_writer.write(source, "digits", draft_folder)
+        split = splitting.split(draft, experiment.data, experiment.seed)
+        store: Store = store_writer.commit(draft, parent)[0]
+    store.save_split(split)
+    return store.describe(split)

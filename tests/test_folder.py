@@ -1,0 +1,225 @@
+"""A folder of images: layouts, classes, and every kind of file that people's folders hold."""
+
+import os
+import shutil
+
+import numpy
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from imgcls import images
+from imgcls.datasets import BadImage, folder
+from imgcls.errors import DataError, UserError
+
+
+def put(path, shade=100, size=(6, 5)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L" if isinstance(shade, int) else "RGB", size, shade).save(path)
+
+
+def prepare(root, **settings):
+    return folder.prepare(folder.Settings(name="folder", path=str(root), **{"size": [4, 4], **settings}))
+
+
+def read(root, **settings):
+    return list(prepare(root, **settings).records)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes of two grey images each, one of them nested."""
+    root = tmp_path / "photos"
+    for name in ("cat/1.png", "cat/more/2.JPG", "dog/1.bmp", "dog/2.gif"):
+        put(root / name)
+    return root
+
+
+def test_one_folder_a_class_with_nested_folders(photos):
+    source = prepare(photos)
+    assert (source.classes, source.shape, source.count) == (["cat", "dog"], (4, 4, 1), 4)
+    found = [(record.id, record.label, record.split) for record in source.records]
+    assert found == [
+        (name, label, "train") for name, label in [("cat/1.png", 0), ("cat/more/2.JPG", 0), ("dog/1.bmp", 1), ("dog/2.gif", 1)]
+    ]
+
+
+def test_the_folders_own_splits_are_kept_and_a_missing_class_shifts_no_label(tmp_path, capsys):
+    for name in ("train/cat/1.png", "train/dog/1.png", "train/eel/1.png", "validation/eel/1.png", "test/cat/1.png", "test/dog/1.png"):
+        put(tmp_path / name)
+    found = {(record.id, record.label, record.split) for record in read(tmp_path)}
+    assert ("validation/eel/1.png", 2, "validation") in found
+    assert ("test/dog/1.png", 1, "test") in found
+    assert ("train/cat/1.png", 0, "train") in found
+    error = capsys.readouterr().err
+    assert "class 'dog' has no folder in validation" in error
+    assert "class 'eel' has no folder in test" in error
+
+
+def test_the_order_is_bytewise_and_images_arrive_with_their_own_pixels(tmp_path):
+    names = ["Z/1.png", "a/10.png", "a/9.png", "a/B.png", "a/b.png", "é/1.png"]
+    for position, name in enumerate(names):
+        put(tmp_path / name, shade=position * 10)
+    records = read(tmp_path, resize="stretch")
+    assert [record.id for record in records] == names == sorted(names, key=str.encode)
+    assert [record.image.min() for record in records] == [record.image.max() for record in records] == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    for name in ("bus/1.png", "train/1.png"):
+        put(tmp_path / name)
+    assert prepare(tmp_path).classes == ["bus", "train"]
+
+
+def test_channels_are_three_as_soon_as_one_image_is_in_colour(photos, capsys):
+    assert prepare(photos).shape == (4, 4, 1)
+    assert "1 channel, since every image is grey" in capsys.readouterr().err
+    put(photos / "dog/3.png", shade=(1, 2, 3))
+    assert prepare(photos).shape == (4, 4, 3)
+    assert "3 channels, since dog/3.png is in colour" in capsys.readouterr().err
+    assert prepare(photos, channels=1).shape == (4, 4, 1)
+
+
+def test_resize_and_size_reach_the_images(tmp_path):
+    put(tmp_path / "a/1.png", shade=255, size=(40, 10))
+    put(tmp_path / "b/1.png", shade=255)
+    padded, stretched = (read(tmp_path, size=[8, 16], resize=resize)[0].image for resize in ("pad", "stretch"))
+    assert padded.shape == (8, 16, 1)
+    assert (padded == 255).sum() == 16 * 4
+    assert (stretched == 255).all()
+
+
+def test_files_that_are_no_images_are_ignored_and_counted(photos, capsys):
+    for name in ("cat/readme.txt", "cat/b.TXT", "dog/Thumbs.db", "dog/.hidden.png", "dog/noextension"):
+        (photos / name).write_text("x")
+    put(photos / ".git/objects/1.png")
+    assert len(read(photos)) == 4
+    assert "ignored 5 files" in (error := capsys.readouterr().err)
+    assert ": .db 1, .txt 2, hidden 1, without extension 1" in error
+
+
+@pytest.fixture
+def broken(photos):
+    """The photos with one bad entry of each kind; the value is what each is called."""
+    (photos / "cat/empty.png").touch()
+    (photos / "cat/text.png").write_text("no image")
+    data = (photos / "dog/1.bmp").read_bytes()
+    (photos / "dog/cut.bmp").write_bytes(data[: len(data) // 2])
+    put(photos / "dog/huge.png", size=(1500, 1000))
+    (photos / "cat/gone.png").symlink_to("nowhere.png")
+    (photos / "cat/circle").symlink_to(photos)
+    return photos
+
+
+PROBLEMS = {
+    "cat/circle": "a symbolic link that leads back to a folder above it",
+    "cat/empty.png": "empty file (0 bytes)",
+    "cat/gone.png": "cannot be read: No such file or directory",
+    "cat/text.png": "damaged, or not a PNG, JPEG, WebP, BMP or GIF image",
+    "dog/cut.bmp": "cannot be read: image file is truncated",
+    "dog/huge.png": "too large: 1500x1000 is 1.5 megapixels, data.max_megapixels is 1.0",
+}
+
+
+def test_fail_names_every_bad_image(broken):
+    with pytest.raises(DataError) as caught:
+        read(broken, max_megapixels=1.0)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"6 bad images in {broken}:"
+    for line, (name, problem) in zip(lines[1:], PROBLEMS.items(), strict=False):
+        assert line.startswith(f"  {name}: {problem}")
+    assert lines[-1].endswith("set data.on_bad_image: skip to leave them out")
+
+
+def test_skip_keeps_the_good_and_lists_the_bad(broken, capsys):
+    records = read(broken, on_bad_image="skip", max_megapixels=1.0)
+    bad = [record for record in records if isinstance(record, BadImage)]
+    assert [image.id for image in bad] == list(PROBLEMS)
+    assert len(records) - len(bad) == 4
+    error = capsys.readouterr().err
+    assert all(name in error for name in PROBLEMS)
+
+
+def test_of_many_bad_images_the_first_twenty_are_listed(photos):
+    for number in range(25):
+        (photos / f"cat/{number:02d}.png").touch()
+    with pytest.raises(DataError, match=r"(?s)25 bad images.*19.png: empty.*and 5 more") as caught:
+        read(photos)
+    assert "20.png" not in str(caught.value)
+
+
+def test_a_file_name_that_is_not_utf8_is_read_and_keeps_its_bytes(photos):
+    put(photos / "cat/x.png")
+    os.rename(os.fsencode(photos / "cat/x.png"), os.fsencode(photos / "cat") + b"/\xff.png")
+    assert "cat/\udcff.png" in [record.id for record in read(photos)]
+
+
+def test_a_class_name_that_is_not_utf8_is_refused(photos):
+    os.mkdir(os.fsencode(photos) + b"/\xff")
+    with pytest.raises(DataError, match=r"not printable UTF-8 text: '\\udcff'; rename them"):
+        prepare(photos)
+
+
+def test_links_to_files_and_folders_are_followed(photos, tmp_path):
+    put(tmp_path / "elsewhere/5.png")
+    (photos / "cat/linked").symlink_to(tmp_path / "elsewhere")
+    (photos / "dog/3.png").symlink_to(tmp_path / "elsewhere/5.png")
+    assert {"cat/linked/5.png", "dog/3.png"} < {record.id for record in read(photos)}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "holds no class folders"),
+        (["1.png", "2.png"], "holds no class folders"),
+        (["cat/1.png"], "holds one class, 'cat'"),
+        (["train/cat/1.png"], "holds one class, 'cat'"),
+        (["cat/a.txt", "dog/b.txt"], "holds no image"),
+        (["train/1.png", "test/2.png"], "test, train hold no class folders"),
+        (["train/cat/1.png", "train/dog/1.png", "val/cat/1.png"], "and also val;"),
+        (["test/cat/1.png", "test/dog/1.png"], "no train/ with any"),
+    ],
+)
+def test_a_wrong_layout_says_what_is_allowed(tmp_path, files, message):
+    for name in files:
+        put(tmp_path / name) if name.endswith("png") else ((tmp_path / name).parent.mkdir(), (tmp_path / name).touch())
+    with pytest.raises(DataError) as caught:
+        prepare(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        prepare(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="file is not a folder"):
+        prepare(tmp_path / "file")
+
+
+@pytest.mark.parametrize("store", [".", "stores/data"])
+def test_a_store_among_the_classes_is_refused(photos, store):
+    with pytest.raises(UserError, match="would count as a class"):
+        prepare(photos, store=str(photos / store))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": [4]}, {"size": [4, 0]}, {"size": [4, 4, 3]}, {"channels": 2}, {"resize": "zoom"}, {"max_megapixels": 0}]
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        folder.Settings(name="folder", path="x", **wrong)
+
+
+def test_a_file_that_vanishes_after_the_listing_is_named(photos):
+    source = prepare(photos)
+    shutil.rmtree(photos / "dog")
+    with pytest.raises(DataError, match=r"(?s)2 bad images.*dog/1.bmp: cannot be read: No such file"):
+        list(source.records)
+
+
+def test_every_extension_is_read(tmp_path):
+    for number, extension in enumerate(images.EXTENSIONS):
+        put(tmp_path / f"{number % 2}" / f"{number}{extension}")
+    records = read(tmp_path, size=[5, 6])
+    assert len(records) == len(images.EXTENSIONS)
+    assert all(numpy.abs(record.image.astype(int) - 100).max() <= 1 for record in records)

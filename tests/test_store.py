@@ -1,0 +1,249 @@
+"""A store holds what was written, is whole or not there, and tells when it was changed."""
+
+import errno
+import multiprocessing
+import os
+import shutil
+
+import numpy
+import pytest
+
+from imgcls import files, store, store_writer
+from imgcls.datasets import BadImage, Record, Source
+from imgcls.errors import DataError, UserError
+from imgcls.store import Split
+
+IMAGES = (numpy.arange(7 * 4 * 3 * 2) * 7 % 256).astype(numpy.uint8).reshape(7, 4, 3, 2)
+IDS = ["a/0.png", "a/ü.png", "a/\udcff.png", "b/3.png", "b/4.png", "b/longer name.png", "b/6"]
+
+
+def source(images=IMAGES, classes=("a", "b"), labels=(0, 0, 0, 1, 1, 1, 1), ids=IDS, splits=("train",) * 6 + ("test",)):
+    records = [Record(*fields) for fields in zip(images, labels, ids, splits, strict=True)]
+    return Source(list(classes), images.shape[1:], len(records) + 1, iter([*records, BadImage("a/bad.png", "empty")]))
+
+
+def save(parent, content=None):
+    with store_writer.draft_folder(parent) as folder:
+        return store_writer.commit(store_writer.write(content or source(), "toy", folder), parent)
+
+
+def split(key="k" * 16):
+    return Split(key, *(numpy.array(part) for part in ([0, 3], [1, 4], [2, 5])), *numpy.float32([[1, 2], [3, 4]]))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    written, reused = save(tmp_path)
+    opened = store.open_store(written.folder)
+    opened.verify()
+    assert not reused
+    assert (opened.dataset, opened.classes, opened.shape) == ("toy", ["a", "b"], (4, 3, 2))
+    numpy.testing.assert_array_equal(opened.images, IMAGES)
+    assert (opened.images.dtype, opened.labels.dtype) == (numpy.uint8, numpy.int32)
+    assert opened.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert opened.ids(numpy.arange(7)) == IDS
+    assert opened.manifest["bad_images"] == [{"id": "a/bad.png", "problem": "empty"}]
+    assert opened.manifest["class_counts"] == {"train": [3, 3], "validation": [0, 0], "test": [0, 1]}
+
+
+def test_images_are_mapped_and_cannot_be_written(tmp_path):
+    images = save(tmp_path)[0].images
+    assert isinstance(images, numpy.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
+    folder = save(tmp_path)[0].folder
+    assert names(tmp_path) == [".lock", folder.name]
+    assert names(folder) == ["ids.npy", "images.u8", "labels.npy", "manifest.json", "source_splits.npy"]
+
+
+def test_the_fingerprint_is_of_the_content_alone(tmp_path):
+    assert save(tmp_path / "here")[0].fingerprint == save(tmp_path / "there")[0].fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": IMAGES ^ numpy.uint8(1)},
+        {"images": IMAGES.reshape(7, 3, 4, 2)},
+        {"classes": ("a", "c")},
+        {"labels": (0, 0, 1, 1, 1, 1, 1)},
+        {"ids": [*IDS[:-1], "b/7"]},
+        {"splits": ("train",) * 5 + ("test",) * 2},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_any_change_of_the_content_changes_the_fingerprint(tmp_path, change):
+    assert save(tmp_path)[0].fingerprint != save(tmp_path, source(**change))[0].fingerprint
+
+
+def test_the_fingerprint_of_a_content_never_changes(tmp_path):
+    """Written down once: other machines and later versions must give the same."""
+    assert save(tmp_path)[0].fingerprint == "6c14c43f270e303d304dfc7c75f578b0c1bcb79d0124e2621a3f6d3197dad2b5"
+
+
+def test_the_same_content_is_used_again_with_its_splits(tmp_path, capsys):
+    first, _ = save(tmp_path)
+    first.save_split(split())
+    second, reused = save(tmp_path)
+    assert reused
+    assert "holds this data already" in capsys.readouterr().err
+    assert second.split("k" * 16).train.tolist() == [0, 3]
+    assert second.manifest["prepared"] > first.manifest["prepared"]
+
+
+def test_a_damaged_store_is_replaced_with_a_note(tmp_path, capsys):
+    folder = save(tmp_path)[0].folder
+    (folder / "labels.npy").write_bytes(b"damaged")
+    again, reused = save(tmp_path)
+    again.verify()
+    assert not reused
+    assert "replacing a damaged store" in capsys.readouterr().err
+    assert names(tmp_path) == [".lock", folder.name]
+
+
+@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy"])
+def test_a_changed_byte_is_noticed(tmp_path, name):
+    folder = save(tmp_path)[0].folder
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name} holds other bytes than were prepared.*run `imgcls prepare` again"):
+        store.open_store(folder).verify()
+
+
+def test_a_shorter_or_missing_file_is_noticed(tmp_path):
+    folder = save(tmp_path)[0].folder
+    with (folder / "images.u8").open("rb+") as stream:
+        stream.truncate(100)
+    with pytest.raises(DataError, match=r"images.u8 has 100 bytes instead of 168"):
+        store.open_store(folder).verify()
+    (folder / "images.u8").unlink()
+    with pytest.raises(DataError, match=r"images.u8 has 0 bytes"):
+        store.open_store(folder).verify()
+
+
+def test_a_changed_class_name_is_noticed(tmp_path):
+    folder = save(tmp_path)[0].folder
+    manifest = files.read_json(folder / "manifest.json")
+    files.write_json(folder / "manifest.json", manifest | {"classes": ["a", "z"]})
+    with pytest.raises(DataError, match="does not fit its fingerprint"):
+        store.open_store(folder).verify()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 0}', "\x00"])
+def test_a_broken_manifest_says_what_to_delete(tmp_path, content):
+    folder = save(tmp_path)[0].folder
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match=f"delete the folder {folder}"):
+        store.open_store(folder)
+
+
+def test_a_split_is_read_back(tmp_path):
+    opened, _ = save(tmp_path)
+    opened.save_split(split())
+    read = opened.split("k" * 16)
+    for name in ("train", "validation", "test", "mean", "deviation"):
+        numpy.testing.assert_array_equal(getattr(read, name), getattr(split(), name))
+    assert opened.describe(read)["class_counts"] == {"train": [1, 1], "validation": [1, 1], "test": [1, 1]}
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:50], lambda data: data[:-30], lambda data: b"", lambda data: data[:200] + b"x" + data[201:]]
+)
+def test_a_damaged_split_is_noticed(tmp_path, damage):
+    opened, _ = save(tmp_path)
+    opened.save_split(split())
+    path = opened.split_file("k" * 16)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match="is damaged; run `imgcls prepare` again"):
+        opened.split("k" * 16)
+
+
+def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
+    opened, _ = save(tmp_path / "here")
+    opened.save_split(split())
+    data = opened.describe(split())
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    found, found_split = store.open_run_store(data, str(tmp_path / "there"))
+    assert (found.fingerprint, found_split.key) == (opened.fingerprint, "k" * 16)
+    with pytest.raises(DataError, match=r"does not exist; run `imgcls prepare` on the run's config.yaml"):
+        store.open_run_store(data, str(tmp_path / "here"))
+    with pytest.raises(DataError, match="but the run used"):
+        store.open_run_store(data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there"))
+
+
+def test_a_source_without_a_usable_image_is_refused(tmp_path):
+    with pytest.raises(DataError, match="toy has no usable image"):
+        save(tmp_path, Source(["a", "b"], (4, 3, 2), 1, iter([BadImage("a", "empty")])))
+    assert names(tmp_path) == [".lock"]
+
+
+def test_an_error_in_the_middle_leaves_nothing(tmp_path):
+    def failing():
+        yield Record(IMAGES[0], 0, "a")
+        raise RuntimeError("broken part")
+
+    with pytest.raises(RuntimeError, match="broken part"):
+        save(tmp_path, Source(["a", "b"], (4, 3, 2), 2, failing()))
+    assert names(tmp_path) == [".lock"]
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+    def filling():
+        yield Record(IMAGES[0], 0, "a")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match="the disk is full"):
+        save(tmp_path, Source(["a", "b"], (4, 3, 2), 2, filling()))
+    assert names(tmp_path) == [".lock"]
+
+
+def test_a_store_folder_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "data").touch()
+    with pytest.raises(UserError, match=r"cannot write .*data: File exists"):
+        save(tmp_path / "data")
+
+
+def _die_while_writing(parent):
+    with store_writer.draft_folder(parent):
+        os._exit(9)
+
+
+def _save_when_told(parent, barrier, results):
+    barrier.wait()
+    opened, reused = save(parent)
+    opened.verify()
+    opened.save_split(split())
+    results.put((opened.folder.name, reused))
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_one_is_spared(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=_die_while_writing, args=(tmp_path,))
+    process.start()
+    process.join()
+    left = [name for name in names(tmp_path) if name.startswith(".tmp-")]
+    with store_writer.draft_folder(tmp_path) as alive, store_writer.draft_folder(tmp_path):
+        assert alive.is_dir()
+        assert len(left) == 1
+        assert left[0] not in names(tmp_path)
+
+
+def test_processes_that_prepare_at_once_end_with_one_store(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=_save_when_told, args=(tmp_path, barrier, results)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert len({name for name, _ in found}) == 1
+    assert sorted(reused for _, reused in found) == [False, True, True, True]
+    assert names(tmp_path) == [".lock", found[0][0]]
