@@ -8,7 +8,8 @@ from imgcls.cli import options, output
 
 Split = Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")]
 FailUnder = Annotated[
-    list[str], typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit with status 6 if a metric is lower. Repeatable.", show_default=False)
+    list[str],
+    typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit with status 6 if a metric is lower. Repeatable.", show_default=False),
 ]
 
 
@@ -23,9 +24,11 @@ def evaluate(
 
     Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
     """
-    from imgcls import evaluation
+    from imgcls import evaluation, gates, metrics
     from imgcls.run import find_run
 
     run, experiment = find_run(target, set_)
-    metrics = evaluation.evaluate(run, experiment, split, fail_under)
-    output.print_json(metrics) if json else print(evaluation.text(run, split), end="")
+    floors = gates.parse(fail_under, metrics.directions(experiment.evaluate.metrics))
+    summary = evaluation.evaluate(run, experiment, split)
+    output.print_json(summary) if json else print(evaluation.text(run, split), end="")
+    gates.check(floors, summary["metrics"])

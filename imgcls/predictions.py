@@ -71,7 +71,7 @@ def load(path: Path) -> Predictions:
     """Read what `save` wrote."""
     import numpy
 
-    with numpy.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
         return Predictions(
             probabilities=arrays["probabilities"],
             labels=arrays["labels"],

@@ -1,0 +1,61 @@
+"""Calibration error: how far confidence is from accuracy, over bins of equal width (Guo et al., 2017, section 2). Light zone.
+
+Confidence is the highest probability. An image of confidence c is in the bin (low, high] that holds c. Expected: the mean gap, weighted
+by the images of each bin; maximum: the widest gap of a bin that has any. Range 0 to 1, lower is better.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.metrics import Direction, MetricSettings, Number, Result, numbers
+from imgcls.metrics.accuracy import is_right
+
+if TYPE_CHECKING:
+    import numpy
+
+    from imgcls.predictions import Predictions
+
+
+class Settings(MetricSettings):
+    """The calibration error's settings."""
+
+    bins: Annotated[int, Field(ge=1)] = 15
+    """Bins of equal width between 0 and 1."""
+
+    @property
+    def scalars(self) -> dict[str, Direction]:
+        """The mean and the widest gap."""
+        return {"expected_calibration_error": "lower", "maximum_calibration_error": "lower"}
+
+
+def compute(settings: Settings, predictions: "Predictions") -> Result:
+    """Return both errors, and each bin's count, mean confidence and accuracy."""
+    import numpy
+
+    edges = numpy.linspace(0, 1, settings.bins + 1)
+    confidence, right = predictions.per_image(top_probability), predictions.per_image(is_right)
+    bins = numpy.searchsorted(edges[1:-1], confidence, "left")
+    count = numpy.bincount(bins, minlength=settings.bins)
+    with numpy.errstate(invalid="ignore"):
+        mean_confidence = numpy.bincount(bins, confidence, settings.bins) / count
+        accuracy = numpy.bincount(bins, right, settings.bins) / count
+    gaps = numpy.abs(accuracy - mean_confidence)[count > 0]
+    expected = float(gaps @ count[count > 0] / len(confidence))
+    columns: dict[str, list[Number]] = {
+        "above": edges[:-1].tolist(),
+        "up_to": edges[1:].tolist(),
+        "count": count.tolist(),
+        "confidence": numbers(mean_confidence),
+        "accuracy": numbers(accuracy),
+    }
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    errors = {"expected_calibration_error": expected, "maximum_calibration_error": float(gaps.max())}
+    return Result(errors, tables={"calibration": rows})
+
+
+def top_probability(predictions: "Predictions") -> "numpy.ndarray":
+    """Return the highest probability of each image: float64 (images,)."""
+    import numpy
+
+    return predictions.probabilities.max(axis=1).astype(numpy.float64)

@@ -1,0 +1,44 @@
+"""Log loss: the mean of -ln(probability of the true class), in nats (Good, 1952). Light zone.
+
+Probabilities are clipped to [e, 1 - e] with e = 2^-23, the float32 epsilon, as scikit-learn does, so that one image can cost at most
+15.94. Range 0 to 15.94, lower is better; ln(classes) is what a uniform guess gets.
+"""
+
+from typing import TYPE_CHECKING
+
+from imgcls.metrics import Direction, MetricSettings, Result
+
+if TYPE_CHECKING:
+    import numpy
+
+    from imgcls.predictions import Predictions
+
+EPSILON = 2.0**-23
+
+
+class Settings(MetricSettings):
+    """Log loss has no settings."""
+
+    @property
+    def scalars(self) -> dict[str, Direction]:
+        """The one number."""
+        return {"log_loss": "lower"}
+
+
+def compute(settings: Settings, predictions: "Predictions") -> Result:
+    """Return the log loss."""
+    return Result({"log_loss": float(predictions.per_image(surprise).mean())})
+
+
+def surprise(predictions: "Predictions") -> "numpy.ndarray":
+    """Return -ln of each image's clipped probability of the true class: float64 (images,)."""
+    import numpy
+
+    return -numpy.log(predictions.per_image(truth).clip(EPSILON, 1 - EPSILON))
+
+
+def truth(predictions: "Predictions") -> "numpy.ndarray":
+    """Return the probability that each image's true class was given: float64 (images,)."""
+    import numpy
+
+    return numpy.take_along_axis(predictions.probabilities, predictions.labels[:, None], axis=1)[:, 0].astype(numpy.float64)

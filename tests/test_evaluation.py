@@ -1,0 +1,203 @@
+"""`eval` judges a run from its saved predictions, writes what it found, and checks gates last."""
+
+import json
+import subprocess
+import sys
+
+import numpy
+import pytest
+from experiments import command, json_of
+from rich.cells import cell_len
+from sklearn.metrics import accuracy_score, f1_score
+
+from imgcls import evaluation, files, predictions, store
+from imgcls.config import Experiment
+from imgcls.errors import DataError, DivergenceError, UserError
+from imgcls.predictions import Predictions
+from imgcls.preparing import prepare
+from imgcls.run import Run
+
+CLASSES = ["cat", "dog", "\x1b[31mred\n", "an animal with a name that is far too long for a table", "absent", "日本"]
+EXPERIMENT = {"name": "animals", "data": {"name": "digits"}, "model": {"name": "cnn"}, "evaluate": {"resamples": 100}}
+
+
+def make_experiment(**evaluate) -> Experiment:
+    return Experiment.model_validate({**EXPERIMENT, "evaluate": {"resamples": 100, **evaluate}})
+
+
+def make_predictions(model: str, images: int = 60) -> Predictions:
+    generator = numpy.random.default_rng(0)
+    labels = generator.choice([0, 1, 2, 3, 5], size=images).astype(numpy.int32)
+    scores = numpy.exp(generator.normal(size=(images, len(CLASSES))) + 2 * numpy.eye(len(CLASSES))[labels])
+    probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(numpy.float32)
+    return Predictions(probabilities, labels, [f"image {i}" for i in range(images)], CLASSES, model)
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """A finished run with saved predictions on the test split; neither its model nor its store can be read."""
+    run = Run(tmp_path / "run")
+    files.write_text(run.config_file, make_experiment().to_yaml())
+    files.write_text(run.model_file, "not a model")
+    sizes = {"train": 200, "validation": 0, "test": 60}
+    files.write_json(run.data_file, {"dataset": "digits", "fingerprint": "f" * 64, "split": "s" * 12, "classes": CLASSES, "sizes": sizes})
+    predictions.save(make_predictions(files.sha256(run.model_file)), run.predictions_file("test"))
+    run.write_status("finished", step=1)
+    return run
+
+
+def test_the_summary_is_what_metrics_json_holds(run):
+    summary = evaluation.evaluate(run, make_experiment(), "test")
+    assert json.loads(run.metrics_file("test").read_text()) == summary
+    assert list(summary) == [
+        "split", "examples", "classes", "classes_absent", "model",
+        "metrics", "intervals", "confidence", "resamples", "per_class", "tables", "matrices",
+    ]  # fmt: skip
+
+
+def test_the_numbers_are_those_of_the_saved_predictions(run):
+    summary = evaluation.evaluate(run, make_experiment(), "test")
+    saved = predictions.load(run.predictions_file("test"))
+    assert summary["metrics"]["accuracy"] == accuracy_score(saved.labels, saved.predicted)
+    assert summary["metrics"]["macro_f1"] == pytest.approx(f1_score(saved.labels, saved.predicted, labels=[0, 1, 2, 3, 5], average="macro"))
+    assert summary["examples"] == 60
+    assert summary["model"] == files.sha256(run.model_file)
+    assert summary["classes_absent"] == ["absent"]
+    assert summary["per_class"]["support"] == numpy.bincount(saved.labels, minlength=6).tolist()
+
+
+def test_the_same_evaluation_twice_writes_the_same_bytes(run):
+    evaluation.evaluate(run, make_experiment(), "test")
+    first = run.metrics_file("test").read_bytes(), run.report_file("test").read_bytes()
+    evaluation.evaluate(run, make_experiment(), "test")
+    assert (run.metrics_file("test").read_bytes(), run.report_file("test").read_bytes()) == first
+
+
+def test_intervals_surround_the_numbers_of_the_named_parts_alone(run):
+    summary = evaluation.evaluate(run, make_experiment(intervals=["accuracy", "log_loss"]), "test")
+    assert list(summary["intervals"]) == ["accuracy", "log_loss"]
+    for name, (low, high) in summary["intervals"].items():
+        assert low < summary["metrics"][name] < high
+
+
+def test_only_the_metrics_of_the_experiment_are_computed(run):
+    summary = evaluation.evaluate(run, make_experiment(metrics=[{"name": "brier"}, {"name": "top_k", "k": 2}]), "test")
+    assert list(summary["metrics"]) == ["brier", "top_2_accuracy"]
+    assert list(summary["intervals"]) == ["brier"]
+    assert summary["per_class"] == summary["tables"] == summary["matrices"] == {}
+
+
+def test_saved_predictions_are_judged_without_tensorflow_and_without_the_store(run):
+    program = (
+        "import sys; from pathlib import Path; from imgcls import evaluation; from imgcls.run import Run\n"
+        "run = Run(Path(sys.argv[1])); evaluation.evaluate(run, run.experiment, 'test')\n"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, run.folder], capture_output=True, text=True, check=True, cwd=run.folder)
+    assert done.stdout == "[]\n"
+    assert done.stderr == ""
+
+
+def test_predictions_of_another_model_are_not_used(run):
+    files.write_text(run.model_file, "another model")
+    with pytest.raises(DataError, match="prepare"):
+        evaluation.evaluate(run, make_experiment(), "test")
+    assert not run.metrics_file("test").exists()
+
+
+def test_damaged_predictions_are_not_used_and_are_named(run, capsys):
+    whole = run.predictions_file("test").read_bytes()
+    run.predictions_file("test").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="prepare"):
+        evaluation.evaluate(run, make_experiment(), "test")
+    assert "predictions.npz is damaged" in capsys.readouterr().err
+
+
+def test_an_empty_split_is_refused_with_those_that_hold_images(run):
+    with pytest.raises(UserError, match=r"validation split .* holds no image; choose one that does: train, test"):
+        evaluation.evaluate(run, make_experiment(), "validation")
+
+
+def test_an_unknown_split_is_refused(run):
+    with pytest.raises(UserError, match=r"no split 'tests'; allowed: train, validation, test \(did you mean 'test'\?\)"):
+        evaluation.evaluate(run, make_experiment(), "tests")
+
+
+def test_a_failed_gate_exits_with_6_and_leaves_report_and_files_behind(run):
+    exit_status, stdout, stderr = command("eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1")
+    assert exit_status == 6
+    assert "1 of 2 gates failed: accuracy is 0." in stderr
+    assert stdout == evaluation.text(run, "test")
+    assert json.loads(run.metrics_file("test").read_text())["metrics"]["accuracy"] < 0.99
+
+
+def test_a_gate_that_holds_passes(run):
+    assert json_of("eval", run.folder, "--fail-under", "accuracy=0.1")["metrics"]["accuracy"] >= 0.1
+
+
+def test_a_wrong_gate_is_refused_before_any_work(run):
+    exit_status, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
+    assert exit_status == 2
+    assert "no metric of this experiment is called 'brierscore'" in stderr
+    assert not run.metrics_file("test").exists()
+
+
+def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
+    summary = evaluation.evaluate(run, make_experiment(), "test")
+    report = evaluation.text(run, "test")
+    lines = report.splitlines()
+    assert set(summary["metrics"]) <= {line.split()[0] for line in lines if line}
+    assert "absent from this split: absent" in report
+    assert all(character.isprintable() or character == "\n" for character in report)
+    assert "an animal with a…ong for a table  " in report
+    start = next(i for i, line in enumerate(lines) if line.startswith("class "))
+    assert len({cell_len(line) for line in lines[start : start + 1 + len(CLASSES)]}) == 1
+
+
+def test_a_report_of_100_classes_has_a_line_for_each(run):
+    classes = [f"class {i}" for i in range(100)]
+    labels = numpy.arange(100, dtype=numpy.int32)
+    made = Predictions(numpy.eye(100, dtype=numpy.float32), labels, list(map(str, labels)), classes, files.sha256(run.model_file))
+    predictions.save(made, run.predictions_file("test"))
+    files.write_json(run.data_file, {"classes": classes, "sizes": {"train": 100, "validation": 0, "test": 100}})
+    evaluation.evaluate(run, make_experiment(), "test")
+    assert sum(line.startswith("class ") and "1.0000" in line for line in evaluation.text(run, "test").splitlines()) == 100
+
+
+@pytest.fixture
+def trained(tmp_path) -> Run:
+    """A run on the prepared digits, whose model is a dense layer with random weights; nothing is predicted yet."""
+    from imgcls.backend import keras
+
+    data = {"name": "digits", "store": str(tmp_path / "data")}
+    experiment = Experiment.model_validate({**EXPERIMENT, "data": data})
+    run = Run(tmp_path / "run")
+    files.write_text(run.config_file, experiment.to_yaml())
+    described = prepare(experiment)
+    files.write_json(run.data_file, described)
+    layers = [keras.Input(described["shape"], dtype="uint8"), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(len(described["classes"]), activation="softmax")])
+    model.save(run.model_file)
+    return run
+
+
+def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained):
+    summary = evaluation.evaluate(trained, trained.experiment, "test")
+    saved = predictions.load(trained.predictions_file("test"))
+    held, cut = store.open_run_store(trained.data, trained.experiment.data.store)
+    assert saved.labels.tolist() == held.labels[cut.test].tolist()
+    assert saved.ids == held.ids(cut.test)
+    assert saved.probabilities.sum(axis=1) == pytest.approx(numpy.ones(len(cut.test)), abs=1e-5)
+    held.folder.rename(held.folder.with_name("gone"))
+    assert evaluation.evaluate(trained, trained.experiment, "test") == summary
+
+
+def test_a_model_that_gives_nan_is_refused_and_nothing_is_saved(trained):
+    from imgcls.backend import keras
+
+    model = keras.models.load_model(trained.model_file)
+    model.set_weights([numpy.full_like(weight, numpy.nan) for weight in model.get_weights()])
+    model.save(trained.model_file)
+    with pytest.raises(DivergenceError, match=r"not finite for \d+ of \d+ images"):
+        evaluation.evaluate(trained, trained.experiment, "validation")
+    assert not trained.predictions_file("validation").exists()
