@@ -1,0 +1,122 @@
+"""Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`. Light zone.
+
+The first line of a part's docstring says what the picture shows; the report page prints it below the picture. `draw` runs inside
+`imgcls.style.applied()` and raises `NotDrawableError` where the run lacks what it needs. Files whose name begins with an underscore
+are shared code, not figures. matplotlib and numpy are imported inside functions.
+"""
+
+import zipfile
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from imgcls import files, parts, predictions
+from imgcls.errors import UserError
+
+if TYPE_CHECKING:
+    from imgcls.config import Experiment
+    from imgcls.metrics import Result
+    from imgcls.predictions import Predictions
+    from imgcls.run import Run
+    from imgcls.store import Split, Store
+
+
+class NotDrawableError(UserError):
+    """A figure needs something that the run does not have (yet). Exit status 2 when the figure was asked for by name."""
+
+
+class Subject:
+    """What a figure may show of a run; each piece is read when a figure first asks for it, and once."""
+
+    def __init__(self, run: "Run", experiment: "Experiment"):
+        """Show a run; its experiment may differ from the run's own in what is decided after training."""
+        self.run = run
+        self.experiment = experiment
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        """The epochs so far, at least one.
+
+        Raises:
+            NotDrawableError: no epoch has ended.
+        """
+        epochs = self.run.log
+        if not epochs:
+            raise NotDrawableError(f"no epoch of {self.run.folder} has ended; run `imgcls train` first")
+        return epochs
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The content of data.json.
+
+        Raises:
+            NotDrawableError: the file does not exist.
+        """
+        if not self.run.data_file.is_file():
+            raise NotDrawableError(f"{self.run.folder} holds no data.json; run `imgcls train` first")
+        return self.run.data
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names in label order."""
+        return self.data["classes"]
+
+    @cached_property
+    def _opened(self) -> "tuple[Store, Split]":
+        from imgcls.store import open_run_store
+
+        return open_run_store(self.data, self.experiment.data.store)
+
+    @property
+    def store(self) -> "Store":
+        """The images.
+
+        Raises:
+            DataError: the store that the run was trained on is missing or changed.
+        """
+        return self._opened[0]
+
+    @property
+    def split(self) -> "Split":
+        """The rows of the store that make each split; raises as `store` does."""
+        return self._opened[1]
+
+    @cached_property
+    def evaluated_split(self) -> str:
+        """The split whose predictions are shown: test, or validation where only that was evaluated.
+
+        Raises:
+            NotDrawableError: none was evaluated.
+        """
+        for name in ("test", "validation"):
+            if self.run.predictions_file(name).is_file():
+                return name
+        raise NotDrawableError(f"{self.run.folder} holds no predictions; run `imgcls eval {self.run.folder}` first")
+
+    @cached_property
+    def predictions(self) -> "Predictions":
+        """The predictions on `evaluated_split`.
+
+        Raises:
+            NotDrawableError: nothing was evaluated, the file is damaged, or an earlier model made it.
+        """
+        path = self.run.predictions_file(self.evaluated_split)
+        try:
+            found = predictions.load(path)
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+            raise NotDrawableError(f"{path} is damaged ({error}); run `imgcls eval {self.run.folder}` again") from None
+        if self.run.model_file.is_file() and files.sha256(self.run.model_file) != found.model:
+            raise NotDrawableError(
+                f"the predictions in {self.run.folder} were made by an earlier model.keras; run `imgcls eval {self.run.folder}` again"
+            )
+        return found
+
+    def measured(self, metric: str) -> "Result":
+        """Return what a metric says of the predictions, by the experiment's settings of it: the numbers of metrics.json."""
+        own = [settings for settings in self.experiment.evaluate.metrics if settings.name == metric]
+        settings = own[0] if own else parts.default("metrics", metric)
+        return parts.of("metrics", settings).compute(settings, self.predictions)
+
+    @property
+    def evaluated(self) -> str:
+        """What a title says of the predictions: `test split, 360 images`."""
+        return f"{self.evaluated_split} split, {len(self.predictions.labels):,} images"

@@ -1,0 +1,45 @@
+"""Augmented samples: training images, each beside what the augmentations made of it in several draws."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls import style
+from imgcls.figures import NotDrawableError, Subject, _mosaic
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Settings(PartSettings):
+    """Settings of the augmented samples."""
+
+    rows: Annotated[int, Field(ge=1)] = 8
+    """Images shown, spread evenly over the classes."""
+    draws: Annotated[int, Field(ge=1)] = 9
+    """Augmentations of each image."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw a row an image: the original, then the draws, each as one training step would make it."""
+    import numpy
+
+    if not subject.experiment.augment:
+        raise NotDrawableError("the experiment has no `augment:` list, so there are no augmented samples to draw")
+    from imgcls.augment import augmented
+
+    store, train = subject.store, subject.split.train
+    labels = numpy.asarray(store.labels)[train]
+    present = numpy.unique(labels)
+    chosen = present[numpy.linspace(0, len(present) - 1, min(settings.rows, len(present))).round().astype(int)]
+    originals = store.images[[train[labels == label][0] for label in chosen]]
+    steps = [numpy.asarray(augmented(subject.experiment, originals, step)) for step in range(settings.draws)]
+    columns = [originals, *[numpy.clip(images.round(), 0, 255).astype(numpy.uint8) for images in steps]]
+    rows = list(numpy.stack(columns, axis=1))
+    figure = _mosaic.draw(rows, [store.classes[i] for i in chosen], columns=len(columns), title="Original and augmented training images")
+    axes = figure.axes[0]
+    axes.axvline(0.5, color=style.INK, linewidth=1.5)
+    axes.set_xticks([0, settings.draws / 2 + 0.5], ["original", f"{settings.draws} draws"])
+    axes.tick_params(axis="x", length=0)
+    return figure

@@ -1,0 +1,44 @@
+"""Class distribution: the number of images of each class in each split."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls import style
+from imgcls.datasets import SPLITS
+from imgcls.figures import Subject
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Settings(PartSettings):
+    """Settings of the class distribution."""
+
+    rows: Annotated[int, Field(ge=1)] = 200
+    """Classes shown; of more, those with the fewest training images, which are the ones to worry about."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw horizontal bars, a row a class and a panel a split."""
+    import numpy
+
+    classes, counts = subject.classes, subject.data["class_counts"]
+    shown = numpy.sort(numpy.argsort(counts["train"], kind="stable")[: settings.rows])
+    names = [classes[i] for i in shown]
+    figure = style.new_figure(style.WIDTH, style.rows_height(len(shown)) + 1.0)
+    panels = figure.subplots(1, len(SPLITS), sharey=True)
+    for axes, split in zip(panels, SPLITS, strict=True):
+        bars = axes.barh(range(len(shown)), [counts[split][i] for i in shown], color=style.SPLIT_COLOURS[split])
+        axes.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7)
+        axes.set_title(f"{split}: {sum(counts[split]):,} images", fontsize=9)
+        # Room for the number beside the longest bar; an empty split still gets an axis.
+        axes.set_xlim(0, max(1, *[counts[split][i] for i in shown]) * 1.3)
+        axes.locator_params(axis="x", nbins=4, integer=True)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    style.label_rows(panels[0], names)
+    if len(shown) < len(classes):
+        figure.suptitle(f"the {len(shown)} of {len(classes)} classes with the fewest training images", fontsize=9)
+    return figure

@@ -1,0 +1,79 @@
+"""Confusion matrix: rows are true classes, columns predicted ones; colour is the share of the row, numbers count images."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls import style
+from imgcls.figures import Subject
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import numpy
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from imgcls.metrics import Result
+
+LABELLED_UP_TO = 120
+"""Classes up to which each row and column has its name; beyond, every k-th."""
+
+
+class Settings(PartSettings):
+    """Settings of the confusion matrix."""
+
+    numbers_up_to: Annotated[int, Field(ge=0)] = 20
+    """Classes up to which the counts are written into the cells; beyond, the most confused pairs are listed below."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw the matrix; the row of a class that is absent from the split stays grey."""
+    import numpy
+    from matplotlib.colors import PowerNorm
+
+    classes, result = subject.predictions.classes, subject.measured("confusion")
+    counts = numpy.array(result.matrices["confusion"])
+    support = counts.sum(axis=1, keepdims=True)
+    shares = numpy.ma.masked_invalid(numpy.divide(counts, support, out=numpy.full(counts.shape, numpy.nan), where=support > 0))
+    side = min(16.0, 3.5 + len(classes) * min(0.6, max(0.1, 5.0 / len(classes))))
+    figure = style.new_figure(side, side)
+    axes = figure.subplots()
+    # A square root makes a confusion of a few percent visible beside a diagonal near 1.
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
+    axes.set_facecolor(style.PAPER)
+    _label(axes, classes)
+    axes.set_title(f"Confusion matrix ({subject.evaluated})")
+    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.01, ticks=[0, 0.05, 0.2, 0.5, 1], format="{x:g}")
+    bar.set_label("share of the true class")
+    if len(classes) <= settings.numbers_up_to:
+        _write_counts(axes, counts, shares)
+    else:
+        figure.supxlabel(_most_confused(result), x=0.02, ha="left", fontsize=8)
+    return figure
+
+
+def _label(axes: "Axes", classes: list[str]) -> None:
+    every = -(-len(classes) // LABELLED_UP_TO)
+    ticks = range(0, len(classes), every)
+    names = [style.short(classes[i], length=24) for i in ticks]
+    size = 8 if len(classes) <= 40 else 6
+    axes.set_yticks(ticks, names, fontsize=size)
+    fits_level = len(classes) <= 20 and max(map(len, names)) <= 3
+    axes.set_xticks(ticks, names, fontsize=size, rotation=0 if fits_level else 90)
+    # Where every row has its name, a mark between both adds nothing.
+    axes.tick_params(length=0 if every == 1 else 3)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.spines[:].set_visible(False)
+
+
+def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray") -> None:
+    size = 9 if len(counts) <= 12 else 7
+    for row, column in zip(*counts.nonzero(), strict=True):
+        colour = "white" if shares[row, column] > 0.4 else style.INK
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size, color=colour)
+
+
+def _most_confused(result: "Result") -> str:
+    pairs = result.tables["most_confused"]
+    lines = [f"{pair['count']} ({pair['share']:.0%}): {style.short(pair['true'])} → {style.short(pair['predicted'])}" for pair in pairs]
+    return "\n".join(["Most confused: images (share of the true class): true → predicted", *lines])

@@ -1,0 +1,65 @@
+"""Learning curves: loss, accuracy and learning rate over the epochs; a vertical line marks the epoch that became the model."""
+
+from typing import TYPE_CHECKING, Any
+
+from imgcls import history, style
+from imgcls.figures import Subject
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from imgcls.config import Train
+
+MARKED_UP_TO = 40
+"""Epochs up to which each value gets a dot; one epoch alone would be invisible as a line."""
+
+
+class Settings(PartSettings):
+    """Settings of the learning curves: none."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw three panels over one axis of epochs."""
+    from matplotlib.ticker import MaxNLocator
+
+    log = subject.log
+    figure = style.new_figure(style.WIDTH, 7.5)
+    loss, accuracy, learning_rate = figure.subplots(3, sharex=True, height_ratios=[3, 3, 1.5])
+    _lines(loss, log, {"train": "loss", "validation": "val_loss"})
+    _lines(accuracy, log, {"train": "accuracy", "validation": "val_accuracy"})
+    _lines(learning_rate, log, {"train": "learning_rate"})
+    chosen, reason = _chosen_epoch(log, subject.experiment.train)
+    for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (learning_rate, "Learning rate")):
+        axes.axvline(chosen, color=style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}")
+        axes.set_title(title)
+        axes.grid(axis="y")
+    loss.legend()
+    learning_rate.yaxis.set_major_formatter("{x:g}")
+    learning_rate.set_xlabel("epoch")
+    learning_rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    # One epoch has no width of its own: matplotlib would draw an axis of 0.95 to 1.05.
+    margin = max(0.5, 0.02 * len(log))
+    learning_rate.set_xlim(log[0]["epoch"] - margin, log[-1]["epoch"] + margin)
+    return figure
+
+
+def _lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -> None:
+    """Draw one line a split; epochs without a value, as where nothing is held out, are left out."""
+    marker = "o" if len(log) <= MARKED_UP_TO else None
+    for split, key in keys.items():
+        points = [(epoch["epoch"], epoch[key]) for epoch in log if epoch[key] is not None]
+        if points:
+            epochs, values = zip(*points, strict=True)
+            line_style = "--" if split == "validation" else "-"
+            axes.plot(epochs, values, line_style, color=style.SPLIT_COLOURS[split], marker=marker, markersize=3.5, label=split)
+
+
+def _chosen_epoch(log: list[dict[str, Any]], train: "Train") -> tuple[int, str]:
+    """Return the epoch whose weights `train.choose` takes from the log, and why it does."""
+    if train.choose == "last":
+        return log[-1]["epoch"], "the last"
+    best = history.best_epoch(log, train.monitor)
+    value = next(epoch[train.monitor] for epoch in log if epoch["epoch"] == best)
+    return best, f"best {train.monitor}, {value:.4g}"

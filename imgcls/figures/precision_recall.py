@@ -1,0 +1,30 @@
+"""Precision-recall curves: precision against recall of each class against the rest, with the average precision (AP)."""
+
+from typing import TYPE_CHECKING
+
+from imgcls.figures import Subject, _one_vs_rest
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import numpy
+    from matplotlib.figure import Figure
+
+
+class Settings(PartSettings):
+    """Settings of the precision-recall curves: none."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw the curves."""
+    # Average precision sums rectangles, so the curve is drawn as steps: its area is then the number beside it.
+    kind = _one_vs_rest.Kind("Precision-recall curves", "average_precision", "average_precision", "AP", "steps-pre", _curve)
+    figure = _one_vs_rest.draw(kind, subject)
+    figure.axes[0].set(xlabel="recall", ylabel="precision")
+    return figure
+
+
+def _curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_rest.Curve:
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(truth, score)
+    return _one_vs_rest.Curve(recall[::-1], precision[::-1])

@@ -1,0 +1,76 @@
+"""Predicted probabilities: how much probability the images of each class gave to their true class."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls import style
+from imgcls.figures import Subject
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import numpy
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from imgcls.predictions import Predictions
+
+
+class Settings(PartSettings):
+    """Settings of the predicted probabilities."""
+
+    rows: Annotated[int, Field(ge=1)] = 200
+    """Classes shown; of more, those with the lowest median."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw a box a class (median, quartiles, whiskers to the 5th and 95th percentile) and a dot each wrongly predicted image."""
+    import numpy
+
+    predictions = subject.predictions
+    groups = of_true_class(predictions)
+    shown = sorted(sorted(groups, key=lambda label: numpy.median(groups[label]))[: settings.rows])
+    figure = style.new_figure(style.WIDTH, style.rows_height(len(shown)) + 1.2)
+    axes = figure.subplots()
+    axes.boxplot(
+        [groups[label] for label in shown],
+        positions=range(len(shown)),
+        orientation="horizontal",
+        widths=0.6,
+        whis=(5, 95),
+        showfliers=False,
+        manage_ticks=False,
+        patch_artist=True,
+        boxprops={"facecolor": style.COLOURS[0], "edgecolor": style.INK, "linewidth": 0.6, "alpha": 0.6},
+        medianprops={"color": style.INK, "linewidth": 2, "solid_capstyle": "butt"},
+        whiskerprops={"linewidth": 0.8},
+        capprops={"linewidth": 0.8},
+    )
+    _draw_wrong(axes, predictions, shown)
+    style.label_rows(axes, [predictions.classes[label] for label in shown])
+    for row, label in enumerate(shown):
+        axes.text(1.02, row, f"n={len(groups[label]):,}", va="center", fontsize=7, color=style.FAINT)
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_xlabel("probability of the true class")
+    axes.grid(axis="x")
+    few = f", the {len(shown)} lowest of {len(groups)} classes" if len(shown) < len(groups) else ""
+    axes.set_title(f"Predicted probabilities ({subject.evaluated}{few})")
+    figure.legend(loc="outside lower left")
+    return figure
+
+
+def of_true_class(predictions: "Predictions") -> "dict[int, numpy.ndarray]":
+    """Return, for each class with images in the split, the probabilities that its images gave to it, float32 (n,)."""
+    import numpy
+
+    given = predictions.probabilities[numpy.arange(len(predictions.labels)), predictions.labels]
+    return {int(label): given[predictions.labels == label] for label in numpy.unique(predictions.labels)}
+
+
+def _draw_wrong(axes: "Axes", predictions: "Predictions", shown: list[int]) -> None:
+    rows = {label: row for row, label in enumerate(shown)}
+    wrong = (predictions.predicted != predictions.labels).nonzero()[0]
+    dots = [(predictions.probabilities[i, label], rows[label]) for i in wrong if (label := int(predictions.labels[i])) in rows]
+    x, y = zip(*dots, strict=True) if dots else ((), ())
+    label = f"predicted as another class ({len(dots):,} images)"
+    axes.scatter(x, y, s=9, color=style.COLOURS[1], alpha=0.7, linewidths=0, zorder=3, label=label)

@@ -1,0 +1,36 @@
+"""Samples: training images of each class, as the model gets them."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.figures import Subject, _mosaic
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Settings(PartSettings):
+    """Settings of the sample grid."""
+
+    rows: Annotated[int, Field(ge=1)] = 20
+    """Classes shown at most, the first in label order."""
+    columns: Annotated[int, Field(ge=1)] = 10
+    """Images of each class, spread evenly over its training images: neighbours in a folder are often alike."""
+
+
+def draw(settings: Settings, subject: Subject) -> "Figure":
+    """Draw a row of images a class; a class with fewer images leaves its cells empty."""
+    import numpy
+
+    store, train = subject.store, subject.split.train
+    labels = numpy.asarray(store.labels)[train]
+    rows = []
+    for label in range(min(settings.rows, len(store.classes))):
+        members = train[labels == label]
+        picked = numpy.linspace(0, len(members) - 1, min(settings.columns, len(members))).round().astype(int)
+        rows.append(store.images[members[picked]])
+    names = store.classes[: len(rows)]
+    count = f"first {len(rows)} of {len(store.classes)} classes" if len(rows) < len(store.classes) else f"{len(rows)} classes"
+    return _mosaic.draw(rows, names, columns=settings.columns, title=f"Training images, {count}")

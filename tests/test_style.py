@@ -1,0 +1,38 @@
+"""Names stay legible, whatever a folder may be called."""
+
+import matplotlib
+import pytest
+
+from imgcls import style
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cat", "cat"),
+        ("n02123045 tabby", "n02123045 tabby"),
+        ("new\nline\tand  space", "new line and space"),
+        ("caf\udce9", "caf?"),
+        ("species_genus_variety_0001", "species_gen…y_0001"),
+    ],
+)
+def test_a_name_is_one_printable_line_whose_ends_stay(name: str, expected: str):
+    assert style.short(name, length=18) == expected
+
+
+@pytest.mark.parametrize("length", [2, 3, 10, 17])
+def test_a_long_name_gets_exactly_the_length(length: int):
+    assert len(style.short("abcdefghijklmnopqrst", length=length)) == length
+
+
+def test_characters_that_no_font_draws_are_found():
+    assert style.characters_without_glyph(["cat", "Katze ä", "кот"]) == ""
+    assert style.characters_without_glyph(["cat", "\U0010fffd\U0010fffd!"]) == "\U0010fffd"
+
+
+def test_the_users_own_matplotlib_settings_neither_matter_nor_change():
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40}):
+        with style.applied():
+            assert matplotlib.rcParams["text.usetex"] is False
+            assert matplotlib.rcParams["font.size"] == 9
+        assert matplotlib.rcParams["font.size"] == 40
