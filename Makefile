@@ -24,7 +24,7 @@ demo: setup ## Prepare, train, judge and plot a classifier of real handwritten d
 	$(IMGCLS) plot configs/digits.yaml
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup ## Lint, and check the formatting
 	$(BIN)/ruff check .

@@ -32,7 +32,6 @@ COMMANDS = {
 }
 
 
-
 def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command so that every error ends in a message on stderr and its exit status."""
 
@@ -69,7 +68,9 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def imgcls(version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False) -> None:
+def imgcls(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     """Train, judge, explain and ship image classifiers from one YAML file.
 
     Exit status: 0 done, 1 a bug in imgcls, 2 command line or experiment file wrong, 3 data missing, broken or changed, 4 training diverged,

@@ -6,7 +6,9 @@ import typer
 
 from imgcls.cli import options, output
 
-Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help="Such as datasets, models or figures; all unless given.", show_default=False)]
+Kind = Annotated[
+    str | None, typer.Argument(metavar="[KIND]", help="Such as datasets, models or figures; all unless given.", show_default=False)
+]
 
 
 def parts(kind: Kind = None, json: options.Json = False) -> None:

@@ -23,7 +23,7 @@ def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) 
     Args:
         counters: a JSON object.
     """
-    arrays = {f"{number:05d}": numpy.asarray(variable) for number, variable in enumerate(variables)}
+    arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
     text = json.dumps({"counters": counters, "paths": [variable.path for variable in variables]})
     with files.replacing(path) as stream:
         numpy.savez(stream, **arrays, **{COUNTERS: numpy.frombuffer(text.encode(), numpy.uint8)})
@@ -36,7 +36,7 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
         UserError: the file is damaged, or was written for other variables.
     """
     try:
-        with numpy.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
             header = json.loads(arrays[COUNTERS].tobytes())
             values = [arrays[f"{number:05d}"] for number in range(len(header["paths"]))]
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:

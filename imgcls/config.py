@@ -15,6 +15,11 @@ from imgcls.parts import PartOf, PartSettings, Section
 Monitor = Literal["val_loss", "val_accuracy"]
 
 
+def all_of(kind: str) -> list[PartSettings]:
+    """Return every part of a kind with its defaults; called for each experiment, so that a new file is found."""
+    return [parts.default(kind, name) for name in parts.names(kind)]
+
+
 class EarlyStopping(Section):
     """Stop when the monitored quantity has not improved for `patience` epochs (Prechelt, 1998, criterion UP)."""
 
@@ -42,13 +47,13 @@ class Train(Section):
     """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images in a global batch, over all devices together."""
-    optimizer: Annotated[PartSettings, PartOf("optimizers")] = parts.default("optimizers", "adamw")
+    optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(default_factory=lambda: parts.default("optimizers", "adamw"))
     """A file of imgcls/optimizers."""
-    schedule: Annotated[PartSettings, PartOf("schedules")] = parts.default("schedules", "constant")
+    schedule: Annotated[PartSettings, PartOf("schedules")] = Field(default_factory=lambda: parts.default("schedules", "constant"))
     """The learning rate over the steps: a file of imgcls/schedules."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"] = "float32"
     """Keras's dtype policy; the mixed ones are for GPUs. float64 is for comparing strategies."""
-    strategy: Annotated[PartSettings, PartOf("strategies")] = parts.default("strategies", "one_device")
+    strategy: Annotated[PartSettings, PartOf("strategies")] = Field(default_factory=lambda: parts.default("strategies", "one_device"))
     """The devices: a file of imgcls/strategies."""
     steps_per_call: Annotated[int, Field(ge=1)] = 16
     """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
@@ -64,7 +69,7 @@ class Train(Section):
 class Evaluate(Section):
     """How a model is judged."""
 
-    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = [parts.default("metrics", name) for name in parts.names("metrics")]
+    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(default_factory=lambda: all_of("metrics"))
     """Files of imgcls/metrics; all of them unless given."""
     intervals: list[str] = ["accuracy", "classification", "log_loss", "brier"]
     """Metric parts whose numbers get a bootstrap confidence interval; ranking metrics cost more time."""
@@ -94,9 +99,9 @@ class Experiment(Section):
     """Files of imgcls/augmentations, applied in this order to training images."""
     model: Annotated[PartSettings, PartOf("models")]
     """A file of imgcls/models."""
-    train: Train = Train()
-    evaluate: Evaluate = Evaluate()
-    figures: list[Annotated[PartSettings, PartOf("figures")]] = [parts.default("figures", name) for name in parts.names("figures")]
+    train: Train = Field(default_factory=Train)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: all_of("figures"))
     """Files of imgcls/figures; all of them unless given."""
 
     @model_validator(mode="after")
@@ -114,4 +119,6 @@ class Experiment(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return what makes two experiments the same training: everything but where the stores are kept and how it is judged."""
-        return self.model_dump(exclude={"data": {"store"}, "evaluate": True, "figures": True})
+        identity = self.model_dump(exclude={"evaluate", "figures"})
+        del identity["data"]["store"]
+        return identity

@@ -33,7 +33,9 @@ def _with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     """Read a file merged over the file that its `extends:` names, which is sought beside it."""
     document = yaml_file.read(path)
     if not isinstance(document.value, dict):
-        raise ProblemsError([f"{document.mark(())}: an experiment is a mapping of keys such as name:, data:, model:; got {document.value!r}"])
+        raise ProblemsError(
+            [f"{document.mark(())}: an experiment is a mapping of keys such as name:, data:, model:; got {document.value!r}"]
+        )
     parent = document.value.pop("extends", None)
     if parent is None:
         return document

@@ -35,3 +35,12 @@ def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
         else:
             without += 1
     return without >= settings.patience
+
+
+def epoch_line(epoch: dict[str, Any], epochs: int) -> str:
+    """Return an epoch's numbers as one plain line."""
+    validation = "" if epoch["val_loss"] is None else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
+    return (
+        f"epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy {epoch['accuracy']:.4f}{validation}  "
+        f"learning_rate {epoch['learning_rate']:.2e}  {epoch['seconds']:.1f} s  {epoch['images_per_second']:,.0f} images/s"
+    )

@@ -12,7 +12,7 @@ from imgcls.errors import OutOfMemoryError
 def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
     """Return float32 (len(indices), classes): the probabilities of some of the images, in the order of `indices`.
 
-    Every batch has the same size, the last one filled up with its first image, so that an image's numbers do not depend on its neighbours' count.
+    Every batch has the same size, the last one filled up with its own images, so that nothing is compiled twice.
 
     Args:
         images: uint8 (n, height, width, channels); may be memory-mapped, since a batch at a time is read.
@@ -23,15 +23,24 @@ def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, bat
     """
     tf.config.experimental.enable_op_determinism()
     model = keras.models.load_model(model_file, compile=False)
-    compiled = tf.function(lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.shape[1:]], tf.uint8)])
+    compiled = tf.function(
+        lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.shape[1:]], tf.uint8)]
+    )
     starts = range(0, len(indices), batch_size)
     try:
-        parts = [_one_batch(compiled, images, indices[start : start + batch_size], batch_size) for start in terminal.track(starts, len(starts), "predict")]
+        parts = [
+            _one_batch(compiled, images, indices[start : start + batch_size], batch_size)
+            for start in terminal.track(starts, len(starts), "predict")
+        ]
     except tf.errors.ResourceExhaustedError:
-        raise OutOfMemoryError(f"out of memory with batches of {batch_size} images; use --set train.batch_size={max(batch_size // 2, 1)}") from None
+        raise OutOfMemoryError(
+            f"out of memory with batches of {batch_size} images; use --set train.batch_size={max(batch_size // 2, 1)}"
+        ) from None
     return numpy.concatenate(parts)
 
 
-def _one_batch(compiled: "tf.types.experimental.PolymorphicFunction", images: numpy.ndarray, chosen: numpy.ndarray, batch_size: int) -> numpy.ndarray:
+def _one_batch(
+    compiled: "tf.types.experimental.PolymorphicFunction", images: numpy.ndarray, chosen: numpy.ndarray, batch_size: int
+) -> numpy.ndarray:
     filled = numpy.resize(chosen, batch_size) if len(chosen) < batch_size else chosen
     return compiled(images[filled]).numpy()[: len(chosen)].astype(numpy.float32)

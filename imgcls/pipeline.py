@@ -16,7 +16,6 @@ from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.seeds import sub_seed
 
-
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 

@@ -204,7 +204,7 @@ def list_runs() -> list[dict[str, Any]]:
     rows = []
     for run in [run for folder in sorted(RUNS.glob("*")) for run in runs_of(folder.name)]:
         last = run.log[-1:]
-        metrics = run.metrics_file("test")
+        tested = files.read_json(run.metrics_file("test"))["metrics"] if run.metrics_file("test").exists() else {}
         rows.append(
             {
                 "run": str(run.folder),
@@ -212,7 +212,7 @@ def list_runs() -> list[dict[str, Any]]:
                 "epochs": len(run.log),
                 "val_loss": last[0]["val_loss"] if last else None,
                 "val_accuracy": last[0]["val_accuracy"] if last else None,
-                "test_accuracy": files.read_json(metrics)["metrics"]["accuracy"] if metrics.exists() else None,
+                "test_accuracy": tested.get("accuracy"),
             }
         )
     return rows

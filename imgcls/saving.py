@@ -4,6 +4,7 @@ import json
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from imgcls import files
 from imgcls.backend import keras
@@ -21,19 +22,25 @@ def serving_model(model: keras.Model) -> keras.Model:
 def save(model: keras.Model, path: Path) -> None:
     """Save a Keras model so that `keras.models.load_model(path)` reads it without imgcls.
 
-    Keras states the time in the archive; without it, the file's digest names its content, and two equal runs have equal files.
+    Keras writes the time and addresses in memory into the archive; without them, two equal runs have equal files.
     """
     with files.explained(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".model-") as folder:
         plain = Path(folder) / "model.keras"
         model.save(plain)
         with files.replacing(path) as stream, zipfile.ZipFile(plain) as source, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as target:
             for name in sorted(source.namelist()):
-                target.writestr(zipfile.ZipInfo(name, EPOCH), _without_date(name, source.read(name)))
+                content = source.read(name)
+                target.writestr(zipfile.ZipInfo(name, EPOCH), _reproducible(content) if name.endswith(".json") else content)
 
 
-def _without_date(name: str, content: bytes) -> bytes:
-    if name != "metadata.json":
-        return content
-    metadata = json.loads(content)
-    del metadata["date_saved"]
-    return json.dumps(metadata).encode()
+def _reproducible(content: bytes) -> bytes:
+    """Return a JSON file of the archive without its date, and with shared objects numbered in order instead of by address."""
+    numbers: dict[int, int] = {}
+
+    def replace(mapping: dict[str, Any]) -> dict[str, Any]:
+        mapping.pop("date_saved", None)
+        if "shared_object_id" in mapping:
+            mapping["shared_object_id"] = numbers.setdefault(mapping["shared_object_id"], len(numbers))
+        return mapping
+
+    return json.dumps(json.loads(content, object_hook=replace)).encode()

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy
 
-from imgcls import checkpoint, environment, files, history, loop, parts, saving
+from imgcls import building, checkpoint, environment, files, history, loop, parts, saving
 from imgcls.backend import SWITCHES, keras, tf
 from imgcls.config import Experiment
 from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
-from imgcls.models import Problem
 from imgcls.pipeline import Examples, distribute, ordered_batches, training_batches
 from imgcls.run import Run
-from imgcls.seeds import sub_seed
 from imgcls.signals import StopRequest
 from imgcls.store import Split, Store
 from imgcls.terminal import TrainingProgress
@@ -54,12 +52,12 @@ class Trainer:
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
         self._saved_at = time.monotonic()
-        start_deterministically(experiment)
+        building.start_deterministically(experiment)
         self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy)
         self._check_batch_size()
         with self._strategy.scope():
-            self._model = build_model(experiment, store, split)
-            self._optimizer, self._rate = build_optimizer(experiment, self._total_steps)
+            self._model = building.build_model(experiment, store, split)
+            self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self._model.trainable_variables)
         self._steps = loop.Steps(self._strategy, self._model, self._optimizer)
 
@@ -77,19 +75,25 @@ class Trainer:
         validation = iter(self._distributed_validation_batches()) if len(self._validation) else None
         try:
             with TrainingProgress(self._total_steps, self._counters.step) as progress:
-                while self._counters.step < self._total_steps and not history.should_stop(self._counters.epochs, self._settings.early_stopping):
+                while self._counters.step < self._total_steps and not history.should_stop(
+                    self._counters.epochs, self._settings.early_stopping
+                ):
                     self._train_epoch(batches, stop, progress)
                     self._end_epoch(validation, progress)
         except tf.errors.ResourceExhaustedError as error:
             raise OutOfMemoryError(
-                f"out of memory with batches of {self._settings.batch_size} images ({str(error.message).splitlines()[0]}); lower train.batch_size, or use a smaller model"
+                f"out of memory with batches of {self._settings.batch_size} images ({str(error.message).splitlines()[0]}); "
+                "lower train.batch_size, or use a smaller model"
             ) from None
         self._write_model()
 
     def _check_batch_size(self) -> None:
         replicas = self._strategy.num_replicas_in_sync
         if self._settings.batch_size % replicas:
-            raise UserError(f"train.batch_size is {self._settings.batch_size}, which does not divide among {replicas} devices; use a multiple of {replicas}")
+            raise UserError(
+                f"train.batch_size is {self._settings.batch_size}, which does not divide among {replicas} devices; "
+                f"use a multiple of {replicas}"
+            )
 
     def _write_environment(self) -> None:
         devices = [str(device) for device in self._strategy.extended.worker_devices]
@@ -97,7 +101,9 @@ class Trainer:
         if self._run.environment_file.exists():
             previous = files.read_json(self._run.environment_file)
             earlier = [*previous.pop("earlier_starts"), previous]
-        files.write_json(self._run.environment_file, {**environment.describe(self._experiment.seed, devices, SWITCHES), "earlier_starts": earlier})
+        files.write_json(
+            self._run.environment_file, {**environment.describe(self._experiment.seed, devices, SWITCHES), "earlier_starts": earlier}
+        )
 
     def _variables(self) -> list[keras.Variable]:
         return [*self._model.variables, *self._optimizer.variables]
@@ -109,7 +115,9 @@ class Trainer:
 
     def _distributed_training_batches(self) -> tf.distribute.DistributedDataset:
         replicas = self._strategy.num_replicas_in_sync
-        return distribute(self._strategy, training_batches(self._experiment, self._examples, self._counters.step, self._total_steps, replicas))
+        return distribute(
+            self._strategy, training_batches(self._experiment, self._examples, self._counters.step, self._total_steps, replicas)
+        )
 
     def _distributed_validation_batches(self) -> tf.distribute.DistributedDataset:
         replicas = self._strategy.num_replicas_in_sync
@@ -129,7 +137,10 @@ class Trainer:
             progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", sums[loop.COUNT] / counters.seconds)
             if stop.signal is not None:
                 self._save()
-                raise Interrupted(f"{stop.signal.name} at step {counters.step}; the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}")
+                raise Interrupted(
+                    f"{stop.signal.name} at step {counters.step}; the state is saved, "
+                    f"continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
+                )
             if counters.step < epoch_end and self._save_is_due():
                 self._save()
 
@@ -150,7 +161,8 @@ class Trainer:
             return
         first = self._counters.step + 1
         raise DivergenceError(
-            f"the loss became {sums[loop.LOSS]} in epoch {len(self._counters.epochs) + 1}, between steps {first} and {first + count - 1}, at a learning rate of {self._learning_rate():.3g}; "
+            f"the loss became {sums[loop.LOSS]} in epoch {len(self._counters.epochs) + 1}, between steps {first} and {first + count - 1}, "
+            f"at a learning rate of {self._learning_rate():.3g}; "
             "lower train.optimizer.learning_rate, or add warmup to train.schedule. The last good state is kept"
         )
 
@@ -158,7 +170,7 @@ class Trainer:
         """Return the rate of the last step."""
         if isinstance(self._rate, float):
             return self._rate
-        return float(self._rate(max(int(self._optimizer.iterations) - 1, 0)))
+        return float(self._rate(max(int(self._optimizer.iterations.value.numpy()) - 1, 0)))
 
     def _end_epoch(self, validation: "tf.distribute.DistributedIterator | None", progress: TrainingProgress) -> None:
         """Judge the model on the validation split, log the epoch, and save."""
@@ -182,7 +194,7 @@ class Trainer:
         self._save_best()
         self._save()
         self._write_log()
-        progress.epoch(epoch_line(epoch, self._settings.epochs))
+        progress.epoch(history.epoch_line(epoch, self._settings.epochs))
 
     def _validate(self, batches: "tf.distribute.DistributedIterator") -> tuple[float, float]:
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
@@ -212,43 +224,3 @@ class Trainer:
             best = history.best_epoch(self._counters.epochs, self._settings.monitor)
             checkpoint.load(self._run.best_file(best), self._model.variables)
         saving.save(saving.serving_model(self._model), self._run.model_file)
-
-
-def start_deterministically(experiment: Experiment) -> None:
-    """Set what holds for the whole process: the seed of initial weights, deterministic kernels, and the dtype policy."""
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(sub_seed(experiment.seed, "init"))
-    tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(experiment.train.precision)
-
-
-def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Model:
-    """Return the untrained model, from uint8 images to logits."""
-    problem = Problem(
-        classes=len(store.classes),
-        mean=split.mean.tolist(),
-        deviation=split.deviation.tolist(),
-        dropout_seed=sub_seed(experiment.seed, "dropout"),
-    )
-    images = keras.Input(store.shape, dtype="uint8", name="images")
-    return keras.Model(images, parts.of("models", experiment.model).build(experiment.model, images, problem))
-
-
-def build_optimizer(experiment: Experiment, steps: int) -> tuple[keras.optimizers.Optimizer, "float | keras.optimizers.schedules.LearningRateSchedule"]:
-    """Return the optimizer and its learning rate, a number or a schedule.
-
-    The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under a float32 policy.
-    """
-    settings = experiment.train
-    rate = parts.of("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps)
-    optimizer = parts.of("optimizers", settings.optimizer).build(settings.optimizer, rate)
-    return (keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer), rate
-
-
-def epoch_line(epoch: dict[str, Any], epochs: int) -> str:
-    """Return an epoch's numbers as one plain line."""
-    validation = "" if epoch["val_loss"] is None else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
-    return (
-        f"epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy {epoch['accuracy']:.4f}{validation}  "
-        f"learning_rate {epoch['learning_rate']:.2e}  {epoch['seconds']:.1f} s  {epoch['images_per_second']:,.0f} images/s"
-    )

@@ -85,7 +85,9 @@ def _refuse_another_experiment(run: Run, experiment: Experiment) -> None:
     keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
     differences = [f"  {key}: {_given(there, key)} there, {_given(here, key)} here" for key in keys]
     if differences:
-        raise UserError("\n".join([f"--run {run.folder} holds a run of another experiment; choose another folder. They differ in", *differences]))
+        raise UserError(
+            "\n".join([f"--run {run.folder} holds a run of another experiment; choose another folder. They differ in", *differences])
+        )
 
 
 def _given(flat: dict[str, Any], key: str) -> str:

@@ -48,7 +48,8 @@ class Settings(PartSettings):
     def _one_kernel_size_a_block(self) -> "Settings":
         if len(self.kernel_sizes) not in (1, len(self.filters)):
             raise ValueError(
-                f"kernel_sizes has {len(self.kernel_sizes)} entries for {len(self.filters)} blocks (filters); give one for all, or one for each"
+                f"kernel_sizes has {len(self.kernel_sizes)} entries for {len(self.filters)} blocks (filters); "
+                "give one for all, or one for each"
             )
         return self
 
@@ -125,8 +126,8 @@ def _dense_layers(settings: Settings, features: "keras.KerasTensor") -> "keras.K
     flat = features.shape[-1]
     if settings.dense[0] != flat:
         raise UserError(
-            f"model.share_dense applies one matrix to the {flat} flattened features and again to its own outputs, so every width must be {flat}; "
-            f"got dense: {settings.dense}. Set dense: {[flat] * len(settings.dense)}, or change filters and pooling until the flattened width fits"
+            f"model.share_dense applies one matrix to the {flat} flattened features and again to its own outputs, so every width must be "
+            f"{flat}; got dense: {settings.dense}. Set dense: {[flat] * len(settings.dense)}, or change filters and pooling until it fits"
         )
     shared = layer(1)
     for _ in settings.dense:
@@ -139,8 +140,8 @@ def _check_pooling(settings: Settings, size: tuple[int, int]) -> None:
     shrink = settings.pooling ** len(settings.filters)
     if min(size) < shrink:
         raise UserError(
-            f"model.cnn: images of {size[0]}x{size[1]} pixels are too small for {len(settings.filters)} blocks with pooling {settings.pooling}, "
-            f"which need at least {shrink}x{shrink}; use fewer filters entries, or pooling: 1"
+            f"model.cnn: images of {size[0]}x{size[1]} pixels are too small for {len(settings.filters)} blocks with pooling "
+            f"{settings.pooling}, which need at least {shrink}x{shrink}; use fewer filters entries, or pooling: 1"
         )
 
 

@@ -1,5 +1,6 @@
 """Several devices of one machine, each with a copy of the model; gradients are summed after every step (tf.distribute.MirroredStrategy)."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -31,16 +32,26 @@ def build(settings: Settings) -> "tf.distribute.Strategy":
         wanted = settings.replicas or len(gpus)
         if wanted > len(gpus):
             raise UserError(f"train.strategy.replicas is {wanted}, but this machine has {len(gpus)} GPU(s); set at most that many")
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(wanted)])
+        return _strategy(tuple(f"GPU:{i}" for i in range(wanted)))
     if settings.replicas is None:
         raise UserError("train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU, or name: one_device")
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(_divide_cpu(tf, settings.replicas))])
+    _divide_cpu(settings.replicas)
+    return _strategy(tuple(f"CPU:{i}" for i in range(settings.replicas)))
 
 
-def _divide_cpu(tf: "object", replicas: int) -> int:
+@lru_cache
+def _strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
+    """Return the one strategy of these devices: a second one would number its collectives from the start again, and clash."""
+    from imgcls.backend import tf
+
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _divide_cpu(replicas: int) -> None:
     """Divide the CPU into logical devices, which TensorFlow allows only once, before its first operation."""
+    from imgcls.backend import tf
+
     cpu = tf.config.list_physical_devices("CPU")[0]
     present = tf.config.get_logical_device_configuration(cpu)
     if present is None or len(present) < replicas:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
-    return replicas

@@ -1,0 +1,5 @@
+"""`python -m imgcls.cli` is the command `imgcls`."""
+
+from imgcls.cli.main import main
+
+main()

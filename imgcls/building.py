@@ -1,0 +1,41 @@
+"""From an experiment to an untrained model and its optimizer. Heavy zone."""
+
+from imgcls import parts
+from imgcls.backend import keras, tf
+from imgcls.config import Experiment
+from imgcls.models import Problem
+from imgcls.seeds import sub_seed
+from imgcls.store import Split, Store
+
+
+def start_deterministically(experiment: Experiment) -> None:
+    """Set what holds for the whole process: the seed of initial weights, deterministic kernels, and the dtype policy."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(sub_seed(experiment.seed, "init"))
+    tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(experiment.train.precision)
+
+
+def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Model:
+    """Return the untrained model, from uint8 images to logits."""
+    problem = Problem(
+        classes=len(store.classes),
+        mean=split.mean.tolist(),
+        deviation=split.deviation.tolist(),
+        dropout_seed=sub_seed(experiment.seed, "dropout"),
+    )
+    images = keras.Input(store.shape, dtype="uint8", name="images")
+    return keras.Model(images, parts.of("models", experiment.model).build(experiment.model, images, problem))
+
+
+def build_optimizer(
+    experiment: Experiment, steps: int
+) -> tuple[keras.optimizers.Optimizer, "float | keras.optimizers.schedules.LearningRateSchedule"]:
+    """Return the optimizer and its learning rate, a number or a schedule.
+
+    The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under a float32 policy.
+    """
+    settings = experiment.train
+    rate = parts.of("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps)
+    optimizer = parts.of("optimizers", settings.optimizer).build(settings.optimizer, rate)
+    return (keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer), rate

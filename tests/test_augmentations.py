@@ -1,0 +1,66 @@
+"""Augmentations against numpy, and what holds for all of them."""
+
+import numpy
+import pytest
+from experiments import experiment
+
+from imgcls import parts
+from imgcls.augment import augmented
+from imgcls.backend import tf
+
+
+class FixedDraws:
+    """Draws that a test chose."""
+
+    def __init__(self, *values):
+        self._values = list(values)
+
+    def uniform(self, low, high):
+        return tf.constant(self._values.pop(0), tf.float32)
+
+    def integers(self, low, high):
+        return tf.constant(self._values.pop(0), tf.int32)
+
+
+@pytest.fixture
+def images():
+    return numpy.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), numpy.uint8)
+
+
+@pytest.mark.parametrize("name", parts.names("augmentations"))
+def test_an_augmentation_keeps_shape_and_type_and_depends_on_the_step(tmp_path, images, name):
+    settings = experiment(tmp_path, f"augment=[{{name: {name}}}]")
+    first, again, later = (augmented(settings, images, step) for step in (0, 0, 1))
+    assert (first.dtype, first.shape) == (numpy.uint8, images.shape)
+    numpy.testing.assert_array_equal(first, again)
+    assert (first != later).any()
+
+
+def test_flip_mirrors_the_images_whose_draw_is_below_the_probability(images):
+    part = parts.load("augmentations", "flip")
+    result = part.compute(part.Settings(name="flip", probability=0.5), tf.constant(images), FixedDraws([0.0, 0.49, 0.5, 0.9, 0.1])).numpy()
+    for row, flipped in enumerate([True, True, False, False, True]):
+        numpy.testing.assert_array_equal(result[row], images[row, :, ::-1] if flipped else images[row])
+
+
+@pytest.mark.parametrize(("fill", "mode"), [("black", "constant"), ("reflect", "reflect"), ("edge", "edge")])
+def test_crop_is_a_window_of_the_padded_image(images, fill, mode):
+    part = parts.load("augmentations", "crop")
+    down, right = [-2, -1, 0, 1, 2], [2, 0, -2, -1, 1]
+    result = part.compute(part.Settings(name="crop", padding=2, fill=fill), tf.constant(images), FixedDraws(down, right)).numpy()
+    padded = numpy.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode=mode)
+    for row in range(5):
+        top, left = 2 + down[row], 2 + right[row]
+        numpy.testing.assert_array_equal(result[row], padded[row, top : top + 6, left : left + 7])
+
+
+def test_draws_are_uniform_and_independent(tmp_path):
+    from imgcls.augment import StatelessDraws
+
+    draws = [StatelessDraws("key", tf.constant(step, tf.int64), tf.constant(0, tf.int64), 4096, 4096) for step in (0, 1)]
+    first, second, other_step = draws[0].uniform(0.0, 1.0), draws[0].uniform(0.0, 1.0), draws[1].uniform(0.0, 1.0)
+    assert abs(float(tf.reduce_mean(first)) - 0.5) < 5 / numpy.sqrt(12 * 4096)
+    for other in (second, other_step):
+        assert abs(numpy.corrcoef(first, other)[0, 1]) < 5 / numpy.sqrt(4096)
+    integers = draws[0].integers(-1, 2).numpy()
+    assert set(integers) == {-1, 0, 1}

@@ -1,0 +1,145 @@
+"""From YAML files to an experiment: merging, overrides, and mistakes."""
+
+import json
+
+import pytest
+import yaml
+from experiments import TINY, write_experiment
+
+from imgcls.config import Experiment
+from imgcls.errors import UserError
+from imgcls.experiment_file import read_experiment
+from imgcls.yaml_file import ProblemsError
+
+
+def problems_of(path, *overrides):
+    with pytest.raises(ProblemsError) as error:
+        read_experiment(path, list(overrides))
+    return error.value.problems
+
+
+def test_a_resolved_experiment_reads_back_to_an_equal_one(tmp_path):
+    experiment = read_experiment(write_experiment(tmp_path, TINY))
+    again = tmp_path / "again.yaml"
+    again.write_text(experiment.to_yaml())
+    assert read_experiment(again) == experiment
+
+
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "name: wrong\n"
+        "data: {name: digits, validaton: 0.2}\n"
+        "model: {name: cn}\n"
+        "train:\n"
+        "  epochs: ten\n"
+        "  optimizer: {name: adamw, learning_rat: 1}\n"
+        "  schedule: cosine\n"
+        "  early_stopping: {monitor: val_los}\n"
+        "augment: [{name: flip, probability: 2}]\n"
+    )
+    assert problems_of(path) == [
+        f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store, validation, test (did you mean 'validation'?)",
+        f"{path}:3:15: model: unknown name 'cn'; allowed: cnn (did you mean 'cnn'?)",
+        f"{path}:5:11: train.epochs: input should be a valid integer; got 'ten'",
+        f"{path}:6:28: unknown key 'learning_rat' in train.optimizer; allowed: name, learning_rate, weight_decay, beta_1, beta_2, epsilon "
+        "(did you mean 'learning_rate'?)",
+        f"{path}:7:13: train.schedule: needs a mapping with a name, such as {{name: constant}}; allowed names: constant, cosine; "
+        "got 'cosine'",
+        f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or 'val_accuracy'; got 'val_los'",
+        f"{path}:9:37: augment.0.probability: input should be less than or equal to 1; got 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=true", "--set train.epochs=true: train.epochs: input should be a valid integer; got True"),
+        ("train.epochs='5'", "--set train.epochs='5': train.epochs: input should be a valid integer; got '5'"),
+        ("train.epochs=0", "--set train.epochs=0: train.epochs: input should be greater than or equal to 1; got 0"),
+        ("train.epoch=3", "--set train.epoch=3: unknown key 'epoch' in train"),
+        ("train.epochs", "--set train.epochs: needs the form KEY=VALUE"),
+        ("=3", "--set =3: needs the form KEY=VALUE"),
+        ("train.epochs=[1", "--set train.epochs=[1:1:3: YAML syntax"),
+        ("name=../up", "--set name=../up: name: "),
+        ("evaluate.intervals=[accurcy]", "--set evaluate.intervals=[accurcy]: evaluate.intervals: unknown name 'accurcy'"),
+        ("data.validation=0", "data.validation is 0, but train.choose: best"),
+    ],
+)
+def test_a_mistake_in_an_override_names_the_override(tmp_path, override, message):
+    assert message in problems_of(write_experiment(tmp_path, TINY), override)[0]
+
+
+def test_precedence_is_defaults_then_parents_then_file_then_overrides(tmp_path):
+    write_experiment(tmp_path, {**TINY, "seed": 1, "train": {"epochs": 5, "batch_size": 64}}, "base.yaml")
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: base.yaml\nname: child\ntrain: {batch_size: 32}\n")
+    experiment = read_experiment(child, ["seed=7"])
+    assert (experiment.name, experiment.seed, experiment.train.epochs, experiment.train.batch_size) == ("child", 7, 5, 32)
+    assert experiment.train.choose == "best"
+
+
+def test_naming_another_part_drops_the_settings_of_the_part_below(tmp_path):
+    path = write_experiment(tmp_path, {**TINY, "train": {"optimizer": {"name": "adamw", "weight_decay": 0.5}}})
+    assert read_experiment(path, ["train.optimizer={name: sgd}"]).train.optimizer.momentum == 0.9
+    assert read_experiment(path, ["train.optimizer.learning_rate=0.5"]).train.optimizer.weight_decay == 0.5
+
+
+def test_an_override_reaches_into_a_list(tmp_path):
+    path = write_experiment(tmp_path, {**TINY, "augment": [{"name": "flip"}, {"name": "crop", "padding": 1}]})
+    augment = read_experiment(path, ["augment.1.padding=3"]).augment
+    assert [part.name for part in augment] == ["flip", "crop"]
+    assert augment[1].padding == 3
+
+
+def test_a_mistake_in_a_parent_names_the_parent(tmp_path):
+    base = write_experiment(tmp_path, {**TINY, "seed": "one"}, "base.yaml")
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: base.yaml\nname: child\n")
+    assert problems_of(child)[0].startswith(f"{base}:")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.yaml": "extends: b.yaml\n", "b.yaml": "extends: a.yaml\n"}, "extends itself"),
+        ({"a.yaml": "extends: missing.yaml\n"}, "which does not exist"),
+        ({"a.yaml": "extends: [b.yaml]\n"}, "takes the path of one experiment file"),
+        ({"a.yaml": "- 1\n"}, "an experiment is a mapping"),
+        ({"a.yaml": ""}, "data is missing"),
+    ],
+)
+def test_a_file_that_cannot_be_merged_is_named(tmp_path, files, message):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert any(message in problem for problem in problems_of(tmp_path / "a.yaml"))
+
+
+def test_a_missing_file_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        read_experiment(tmp_path / "none.yaml")
+
+
+def test_the_place_of_the_stores_and_the_judging_do_not_make_another_experiment(tmp_path):
+    path = write_experiment(tmp_path, TINY)
+    first = read_experiment(path)
+    assert read_experiment(path, ["data.store=elsewhere", "evaluate.resamples=200"]).identity() == first.identity()
+    assert read_experiment(path, ["data.validation=0.2"]).identity() != first.identity()
+
+
+def test_the_schema_accepts_what_the_reader_accepts_and_names_every_part(tmp_path):
+    schema = json.dumps(Experiment.model_json_schema())
+    for name in ("fashion_mnist", "cosine", "mirrored", "confusion_matrix"):
+        assert f'"{name}"' in schema
+
+
+def test_every_config_opens_with_what_source_run_and_expected(configs):
+    for path in configs:
+        opening = path.read_text().splitlines()[:4]
+        assert [line.split(":")[0] for line in opening] == ["# What it trains, and on what", "# Source", "# Run", "# Expected"], path
+
+
+def test_every_config_is_valid(configs):
+    assert len(configs) >= 2
+    for path in configs:
+        assert read_experiment(path).name == yaml.safe_load(path.read_text())["name"]

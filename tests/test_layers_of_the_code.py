@@ -1,0 +1,110 @@
+"""The layers: light modules import nothing heavy, arrows point down only, one module builds paths, one exits."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
+VERBS = {"preparing", "training", "evaluation", "plotting"}
+MODULES = sorted((ROOT / "imgcls").rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    """Return `imgcls.models.cnn` for its file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def is_light(path: Path) -> bool:
+    """Tell whether a module's docstring says that it belongs to the light zone; every part does."""
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return "Heavy zone" not in docstring
+
+
+def top_level_imports(path: Path) -> set[str]:
+    """Return the names of the modules that importing a file imports."""
+    names = set()
+    waiting = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.update([node.module, *[f"{node.module}.{alias.name}" for alias in node.names]])
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        elif not isinstance(node, ast.FunctionDef):
+            waiting.extend(ast.iter_child_nodes(node))
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_module_says_its_zone_and_keeps_to_it(path):
+    imports = {name.split(".")[0] for name in top_level_imports(path)}
+    if is_light(path):
+        assert not imports & HEAVY
+        heavy_modules = {module_name(other) for other in MODULES if not is_light(other)}
+        assert not top_level_imports(path) & heavy_modules
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_nothing_below_the_command_line_imports_it(path):
+    assert not any(name.startswith("imgcls.cli") for name in top_level_imports(path))
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.stem not in VERBS], ids=module_name)
+def test_nothing_below_the_verbs_imports_a_verb(path):
+    assert not top_level_imports(path) & {f"imgcls.{verb}" for verb in VERBS}
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_verbs_never_import_each_other(verb):
+    others = {f"imgcls.{other}" for other in VERBS - {verb}}
+    assert not top_level_imports(ROOT / "imgcls" / f"{verb}.py") & others
+
+
+@pytest.mark.parametrize(
+    "command", [["--help"], ["train", "--help"], ["check", str(ROOT / "configs" / "digits.yaml")], ["parts"], ["schema"]]
+)
+def test_help_check_parts_and_schema_import_nothing_heavy(command):
+    code = (
+        "import sys\n"
+        "from imgcls.cli.main import app\n"
+        f"status = 0\n"
+        "try:\n"
+        f"    app({command!r})\n"
+        "except SystemExit as exit:\n"
+        "    status = exit.code\n"
+        f"print('HEAVY', sorted(set(sys.modules) & {HEAVY!r}), status)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "HEAVY [] 0"
+
+
+def test_only_the_main_module_of_the_command_line_exits():
+    for path in [*MODULES, *sorted((ROOT / "cli").glob("*.py"))]:
+        if path.relative_to(ROOT) in (Path("cli/main.py"), Path("imgcls/signals.py")):
+            continue
+        text = path.read_text()
+        assert "sys.exit" not in text, path
+        assert "os._exit" not in text, path
+
+
+def test_only_run_py_names_the_files_of_a_run():
+    for path in MODULES:
+        if path.stem != "run":
+            text = path.read_text()
+            for name in ('"metrics.json"', '"log.jsonl"', '"predictions.npz"', '"environment.json"', '"config.yaml"'):
+                assert name not in text, f"{path} builds a path in a run: {name}"
+
+
+def test_functions_and_files_stay_short():
+    for path in MODULES:
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 250, f"{path} has {len(lines)} lines"
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 50, f"{path}:{node.lineno} {node.name}"

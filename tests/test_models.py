@@ -1,0 +1,113 @@
+"""The cnn: its shape, its checks, and its preprocessing."""
+
+import numpy
+import pytest
+
+from imgcls import parts
+from imgcls.backend import keras
+from imgcls.errors import UserError
+from imgcls.models import Problem
+
+PROBLEM = Problem(classes=10, mean=[70.0], deviation=[90.0], dropout_seed=1)
+CNN = parts.load("models", "cnn")
+
+
+def build(shape=(28, 28, 1), problem=PROBLEM, **settings):
+    images = keras.Input(shape, dtype="uint8")
+    return keras.Model(images, CNN.build(CNN.Settings(name="cnn", **settings), images, problem))
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model.layers]
+
+
+def test_the_default_is_the_five_part_network():
+    assert kinds(build()) == [
+        *("InputLayer", "Normalization"),
+        *("Conv2D", "Activation", "MaxPooling2D", "Conv2D", "Activation", "MaxPooling2D"),
+        *("Flatten", "Dense", "Dense", "Dropout", "Dense"),
+    ]
+
+
+def test_parameters_are_those_of_the_formula():
+    model = build(filters=[6, 16], kernel_sizes=[5, 3], dense=[120, 84])
+    convolutions = 6 * (25 * 1 + 1) + 16 * (9 * 6 + 1)
+    dense = 120 * (7 * 7 * 16 + 1) + 84 * (120 + 1) + 10 * (84 + 1)
+    assert sum(numpy.prod(variable.shape) for variable in model.trainable_variables) == convolutions + dense
+
+
+def test_a_shared_second_dense_layer_applies_the_first_ones_weights_again():
+    model = build(filters=[4, 4], dense=[196, 196], share_dense=True, dropout=0.0)
+    assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == 2
+    images = numpy.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), numpy.uint8)
+    flat = keras.Model(model.input, model.get_layer("flatten").output)(images).numpy()
+    kernel, bias = (weight.numpy() for weight in model.get_layer("dense_1").weights)
+    once = numpy.maximum(flat @ kernel + bias, 0)
+    twice = numpy.maximum(once @ kernel + bias, 0)
+    kernel, bias = (weight.numpy() for weight in model.get_layer("logits").weights)
+    numpy.testing.assert_allclose(model(images).numpy(), twice @ kernel + bias, rtol=1e-4, atol=1e-5)
+
+
+def test_shared_weights_of_another_width_are_refused_with_the_width_that_fits():
+    with pytest.raises(UserError, match=r"must be 196; got dense: \[128, 128\]"):
+        build(filters=[4, 4], dense=[128, 128], share_dense=True)
+
+
+@pytest.mark.parametrize("dense", [[64], [64, 32], []])
+def test_sharing_needs_two_layers_of_one_width(dense):
+    with pytest.raises(ValueError, match="share_dense needs two or more dense layers of one width"):
+        CNN.Settings(name="cnn", dense=dense, share_dense=True)
+
+
+def test_kernel_sizes_are_one_for_all_or_one_for_each_block():
+    with pytest.raises(ValueError, match="kernel_sizes has 2 entries for 3 blocks"):
+        CNN.Settings(name="cnn", filters=[8, 8, 8], kernel_sizes=[3, 5])
+
+
+def test_images_too_small_for_the_pooling_are_refused():
+    with pytest.raises(UserError, match="images of 8x8 pixels are too small for 4 blocks with pooling 2, which need at least 16x16"):
+        build((8, 8, 1), filters=[4, 4, 4, 4])
+
+
+def test_a_dense_layer_that_dwarfs_the_rest_is_noted(capsys):
+    build((64, 64, 1), filters=[4], dense=[256])
+    assert "note: model.cnn: one dense layer on 4096 flattened features holds" in capsys.readouterr().err
+
+
+def test_a_balanced_model_is_not_noted(capsys):
+    build(filters=[8, 16, 32], dense=[32])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"])
+def test_the_nonlinearity_is_used_after_convolutions_and_dense_layers(activation):
+    model = build(filters=[4], dense=[8], activation=activation)
+    assert model.get_layer("activation_1").activation is keras.activations.get(activation)
+    assert model.get_layer("dense_1").activation is keras.activations.get(activation)
+
+
+def test_batch_norm_comes_before_the_nonlinearity_and_replaces_the_bias():
+    model = build(filters=[4], batch_norm=True)
+    assert kinds(model)[2:5] == ["Conv2D", "BatchNormalization", "Activation"]
+    assert not model.get_layer("convolution_1").use_bias
+
+
+def test_l2_adds_the_squared_kernels_to_the_loss():
+    model = build(filters=[4], dense=[8], l2=0.1)
+    model(numpy.zeros((1, 28, 28, 1), numpy.uint8))
+    kernels = [model.get_layer(name).kernel.numpy() for name in ("convolution_1", "dense_1")]
+    assert float(sum(model.losses)) == pytest.approx(0.1 * sum((kernel**2).sum() for kernel in kernels), rel=1e-5)
+
+
+def test_preprocessing_inside_the_model_brings_pixels_to_mean_0_and_deviation_1():
+    images = numpy.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), numpy.uint8)
+    mean, deviation = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
+    model = build((8, 8, 3), Problem(4, mean.tolist(), deviation.tolist(), 0), filters=[4])
+    inside = keras.Model(model.input, model.get_layer("standardize").output)(images).numpy()
+    numpy.testing.assert_allclose(inside, (images - mean) / deviation, rtol=1e-5, atol=1e-5)
+
+
+def test_a_channel_that_never_varies_is_only_centred():
+    model = build((4, 4, 1), Problem(2, [10.0], [0.0], 0), filters=[2])
+    inside = keras.Model(model.input, model.get_layer("standardize").output)(numpy.full((1, 4, 4, 1), 12, numpy.uint8)).numpy()
+    numpy.testing.assert_allclose(inside, 2.0)

@@ -1,0 +1,96 @@
+"""What holds for every part, found by listing the folders."""
+
+import ast
+import re
+
+import pytest
+
+from imgcls import parts
+from imgcls.config import Experiment
+from imgcls.errors import UserError
+
+FUNCTIONS = {
+    "augmentations": "compute",
+    "datasets": "prepare",
+    "figures": "draw",
+    "metrics": "compute",
+    "models": "build",
+    "optimizers": "build",
+    "schedules": "build",
+    "strategies": "build",
+}
+ALL = [(kind, name) for kind in parts.kinds() for name in parts.names(kind)]
+
+
+def test_the_kinds_are_the_folders():
+    assert parts.kinds() == sorted(FUNCTIONS)
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_a_part_has_a_docstring_settings_and_its_function(kind, name):
+    module = parts.load(kind, name)
+    assert module.__doc__.strip()
+    assert module.Settings.__doc__
+    assert getattr(module, FUNCTIONS[kind]).__doc__
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_a_part_forbids_unknown_settings(kind, name):
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        parts.load(kind, name).Settings.model_validate({"name": name, "no_such_setting": 1})
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_every_setting_is_read_somewhere_else_than_where_it_is_declared(kind, name):
+    read = _attributes_read()
+    for field in parts.load(kind, name).Settings.model_fields:
+        assert field in read, f"nothing reads {kind}/{name}: {field}"
+
+
+def test_every_field_of_the_experiment_is_read():
+    read = _attributes_read()
+    sections = [Experiment, *[field.annotation for field in Experiment.model_fields.values() if hasattr(field.annotation, "model_fields")]]
+    assert len(sections) >= 3
+    for section in sections:
+        for field in section.model_fields:
+            assert field in read, f"nothing reads {section.__name__}.{field}"
+
+
+def test_describe_lists_each_part_with_the_first_line_of_its_docstring():
+    described = parts.describe("optimizers")
+    assert list(described) == ["optimizers/adam", "optimizers/adamw", "optimizers/sgd"]
+    assert described["optimizers/sgd"].startswith("SGD: stochastic gradient descent")
+    assert len(parts.describe(None)) == len(ALL)
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest_one():
+    with pytest.raises(UserError, match="did you mean 'models'"):
+        parts.describe("model")
+
+
+def test_a_broken_part_file_raises_its_own_error(tmp_path, monkeypatch):
+    broken = parts.PACKAGE / "schedules" / "_probe.py"
+    monkeypatch.setattr(parts, "names", lambda kind: ["_probe"])
+    broken.write_text("raise RuntimeError('broken on purpose')\n")
+    try:
+        with pytest.raises(RuntimeError, match="broken on purpose"):
+            parts.load("schedules", "_probe")
+    finally:
+        broken.unlink()
+
+
+def _attributes_read() -> set[str]:
+    """Return the names of all attributes that the package loads, such as `settings.padding`."""
+    read = set()
+    for path in parts.PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                read.add(node.attr)
+    return read
+
+
+def test_every_part_states_a_source_or_what_it_is_in_one_line():
+    for kind, name in ALL:
+        first = parts.load(kind, name).__doc__.partition("\n")[0]
+        assert re.search(r"\w", first), f"{kind}/{name}"
+        assert len(first) <= 140, f"{kind}/{name}"

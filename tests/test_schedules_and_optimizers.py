@@ -1,0 +1,64 @@
+"""Learning rates against their formulas; optimizers against a step computed by hand."""
+
+import math
+
+import numpy
+import pytest
+
+from imgcls import parts
+from imgcls.backend import keras, tf
+
+
+def rates(name, steps, **settings):
+    part = parts.load("schedules", name)
+    schedule = part.build(part.Settings(name=name, **settings), 0.5, steps)
+    return [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
+
+
+def test_constant_is_constant():
+    assert rates("constant", 4) == [0.5] * 4
+
+
+def test_constant_climbs_linearly_and_stays():
+    numpy.testing.assert_allclose(rates("constant", 10, warmup=0.4), [0, 0.125, 0.25, 0.375, *[0.5] * 6], rtol=1e-6)
+
+
+def test_cosine_follows_its_formula_after_the_climb():
+    steps, warmup, floor = 100, 10, 0.1
+    expected = [0.5 * step / warmup for step in range(warmup)]
+    expected += [
+        0.5 * (floor + (1 - floor) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2) for step in range(warmup, steps)
+    ]
+    numpy.testing.assert_allclose(rates("cosine", steps, warmup=0.1, floor=floor), expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_schedules_survive_the_shortest_trainings(steps):
+    for name in parts.names("schedules"):
+        assert all(math.isfinite(rate) for rate in rates(name, steps, warmup=0.9))
+
+
+@pytest.mark.parametrize(
+    ("name", "first_step"),
+    [
+        ("sgd", lambda gradient: 0.1 * (1 + 0.9) * gradient),
+        ("adam", lambda gradient: 0.1 * gradient / (abs(gradient) + 1e-7)),
+        ("adamw", lambda gradient: 0.1 * gradient / (abs(gradient) + 1e-7) + 0.1 * 0.01 * 2.0),
+    ],
+)
+def test_the_first_step_is_that_of_the_paper(name, first_step):
+    part = parts.load("optimizers", name)
+    variable = keras.Variable([2.0], name="kernel")
+    optimizer = part.build(part.Settings(name=name, learning_rate=0.1), 0.1)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([0.3])], [variable])
+    assert float(variable[0]) == pytest.approx(2.0 - first_step(0.3), rel=1e-5)
+
+
+def test_weight_decay_leaves_biases_and_batch_norm_alone():
+    part = parts.load("optimizers", "adamw")
+    variables = [keras.Variable([2.0], name=name) for name in ("bias", "gamma", "beta", "kernel")]
+    optimizer = part.build(part.Settings(name="adamw", weight_decay=0.5), 0.1)
+    optimizer.build(variables)
+    optimizer.apply([tf.constant([0.0])] * 4, variables)
+    assert [float(variable[0]) for variable in variables] == pytest.approx([2.0, 2.0, 2.0, 1.9])

@@ -1,0 +1,324 @@
+"""Training: the same twice, the same after an interruption, the same on several devices."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy
+import pytest
+from experiments import TINY, command, experiment, json_of, write_experiment
+
+from imgcls import checkpoint, training
+from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
+from imgcls.preparing import prepare
+from imgcls.run import Run
+
+TIMES = {"seconds", "images_per_second", "input_wait"}
+RICH = ("augment=[{name: crop, padding: 1}]", "model.batch_norm=true", "train.schedule={name: cosine, warmup: 0.2}")
+"""Everything that has state or chance: augmentation, batch norm, dropout, a schedule."""
+SGD = "{name: sgd, learning_rate: %s}"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with the digits' store."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(experiment(folder, f"data.store={folder / 'data'}"))
+    return folder
+
+
+@pytest.fixture
+def digits(prepared, workspace):
+    """Return the tiny experiment on prepared digits, with overrides; the current folder is empty."""
+    return lambda *overrides: experiment(workspace, f"data.store={prepared / 'data'}", *overrides)
+
+
+def log_without_times(run):
+    return [{key: value for key, value in epoch.items() if key not in TIMES} for epoch in run.log]
+
+
+def assert_same_result(one, other):
+    assert log_without_times(one) == log_without_times(other)
+    assert one.model_file.read_bytes() == other.model_file.read_bytes()
+
+
+def interrupt_once(folder, done):
+    """Send this process SIGUSR1 as soon as the run in `folder` is running, until `done` is set."""
+
+    def send():
+        while not done.is_set():
+            if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text())["status"] == "running":
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+            time.sleep(0.005)
+
+    threading.Thread(target=send).start()
+
+
+def train_with_interruptions(settings, folder):
+    """Train with a signal at the start of every process until finished; return how often it was interrupted."""
+    for count in range(100):
+        done = threading.Event()
+        if count < 4:
+            interrupt_once(folder, done)
+        try:
+            training.train(settings, folder)
+            return count
+        except Interrupted:
+            status = Run(folder).status
+            assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+        finally:
+            done.set()
+    raise RuntimeError("never finished")
+
+
+def test_the_same_command_twice_gives_the_same_bits(digits):
+    settings = digits(*RICH)
+    first, second = (Run(Path(training.train(settings)["run"])) for _ in range(2))
+    assert (first.folder, second.folder) == (Path("runs/tiny/1"), Path("runs/tiny/2"))
+    assert_same_result(first, second)
+
+
+def test_another_seed_gives_another_result(digits, prepared):
+    other = digits("seed=1")
+    prepare(other)
+    first, second = (Run(Path(training.train(settings)["run"])) for settings in (digits(), other))
+    assert log_without_times(first) != log_without_times(second)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (*RICH, "train.steps_per_call=1"),
+        (*RICH, "train.steps_per_call=1", "train.precision=mixed_float16"),
+        (*RICH, "train.steps_per_call=1", "train.strategy={name: mirrored, replicas: 2}"),
+        (
+            "train.steps_per_call=4",
+            "train.checkpoint.steps=3",
+            "train.early_stopping={patience: 1}",
+            "train.optimizer={name: sgd, learning_rate: 0.5}",
+        ),
+    ],
+    ids=["float32", "mixed_float16", "mirrored", "early_stopping"],
+)
+def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digits, overrides):
+    settings = digits("train.epochs=3", *overrides)
+    whole = Run(Path(training.train(settings, Path("whole"))["run"]))
+    interruptions = train_with_interruptions(settings, Path("parts"))
+    assert interruptions >= 2
+    assert_same_result(whole, Run(Path("parts")))
+
+
+def test_one_and_two_devices_give_the_same_weights_in_float64(digits):
+    overrides = ("train.precision=float64", "model.dropout=0.0", "model.l2=0.001", *RICH)
+    one = Run(Path(training.train(digits(*overrides))["run"]))
+    two = Run(Path(training.train(digits(*overrides, "train.strategy={name: mirrored, replicas: 2}"))["run"]))
+    for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        numpy.testing.assert_allclose([epoch[key] for epoch in one.log], [epoch[key] for epoch in two.log], rtol=1e-12)
+
+
+def test_a_finished_run_says_so_and_is_left_alone(digits, capsys):
+    settings = digits()
+    first = training.train(settings, Path("run"))
+    before = {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")}
+    assert training.train(settings, Path("run")) == first
+    assert "run is finished" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")} == before
+
+
+def test_without_a_folder_the_newest_unfinished_run_is_continued(digits, capsys):
+    settings = digits()
+    training.train(settings)
+    run = Run(Path("runs/tiny/1"))
+    run.write_status("running", step=0)
+    assert training.train(settings)["run"] == "runs/tiny/1"
+    assert "continuing runs/tiny/1" in capsys.readouterr().err
+    assert training.train(digits("train.epochs=1"))["run"] == "runs/tiny/2"
+
+
+def test_a_run_of_another_experiment_is_refused_with_the_differences(digits):
+    training.train(digits(), Path("run"))
+    with pytest.raises(UserError, match="holds a run of another experiment") as error:
+        training.train(digits("model.filters=[5]", "model.dropout=0.1"), Path("run"))
+    assert "  model.filters.0: 4 there, 5 here" in str(error.value)
+    assert "  model.dropout: 0.5 there, 0.1 here" in str(error.value)
+
+
+def test_a_folder_with_other_files_is_refused(digits):
+    Path("run").mkdir()
+    Path("run/thesis.txt").write_text("")
+    with pytest.raises(UserError, match="exists, but holds no run"):
+        training.train(digits(), Path("run"))
+
+
+def test_a_run_killed_at_its_birth_can_be_started_again(digits):
+    Run(Path("run")).write_status("created")
+    assert training.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
+
+
+def test_a_second_process_on_the_same_run_is_refused(digits):
+    settings = digits()
+    training.train(settings, Path("run"))
+    with Run(Path("run")).locked(), pytest.raises(UserError, match="another process trains in run"):
+        training.train(settings, Path("run"))
+
+
+def test_a_diverging_loss_stops_with_its_place_and_keeps_the_last_good_state(digits):
+    settings = digits(f"train.optimizer={SGD % 1e20}", "train.epochs=3")
+    with pytest.raises(DivergenceError, match=r"the loss became (nan|inf) in epoch 1, between steps \d+ and \d+, at .* 1e\+20"):
+        training.train(settings, Path("run"))
+    status = Run(Path("run")).status
+    assert (status["status"], status["exit_status"]) == ("failed", 4)
+    assert not Run(Path("run")).model_file.exists()
+
+
+def test_missing_data_is_named_with_the_command_that_makes_it(digits):
+    with pytest.raises(DataError, match="imgcls prepare"):
+        training.train(digits("data.store=nowhere"))
+
+
+def test_a_run_does_not_continue_on_other_data(digits):
+    settings = digits()
+    training.train(settings, Path("run"))
+    run = Run(Path("run"))
+    data = run.data
+    run.data_file.write_text(json.dumps({**data, "fingerprint": "0" * 64}))
+    run.write_status("running", step=0)
+    with pytest.raises(DataError, match="the data changed since run began: its fingerprint was 000000000000"):
+        training.train(settings, Path("run"))
+
+
+def test_the_best_epoch_on_validation_becomes_the_model(digits):
+    settings = digits("train.epochs=6", "train.optimizer={name: sgd, learning_rate: 0.3}", "train.monitor=val_loss")
+    summary = training.train(settings, Path("run"))
+    run = Run(Path("run"))
+    losses = [epoch["val_loss"] for epoch in run.log]
+    assert summary["chosen_epoch"] == losses.index(min(losses)) + 1
+    assert [path.name for path in run.checkpoint_folder.glob("best-*")] == [f"best-{summary['chosen_epoch']}.npz"]
+    exit_status, _, _ = command("eval", "run", "--split", "validation")
+    assert exit_status == 0
+    metrics = json.loads(run.metrics_file("validation").read_text())["metrics"]
+    assert metrics["log_loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert metrics["accuracy"] == pytest.approx(summary["val_accuracy"])
+
+
+def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_needed(digits, prepared):
+    settings = digits("train.choose=last", "data.validation=0")
+    prepare(settings)
+    summary = training.train(settings, Path("run"))
+    assert (summary["chosen_epoch"], summary["val_loss"]) == (2, None)
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(digits):
+    settings = digits(
+        "train.epochs=30", "train.optimizer={name: sgd, learning_rate: 1.0e-9}", "train.early_stopping={patience: 2, min_delta: 0.01}"
+    )
+    assert training.train(settings)["epochs"] == 3
+
+
+def test_the_model_file_gives_probabilities_from_raw_pixels_without_imgcls(digits, prepared):
+    training.train(digits(), Path("run"))
+    code = (
+        "import numpy, keras, sys\n"
+        "model = keras.models.load_model('run/model.keras')\n"
+        "images = numpy.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), numpy.uint8)\n"
+        "rows = model.predict(images, verbose=0)\n"
+        "assert not any(name.startswith('imgcls') for name in sys.modules)\n"
+        "print(rows.shape, rows.dtype, abs(rows.sum(axis=1) - 1).max() < 1e-6)\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.strip() == "(5, 10) float32 True"
+
+
+def test_the_run_folder_holds_what_the_design_says(digits):
+    summary = training.train(digits(), Path("run"))
+    run = Run(Path("run"))
+    assert run.experiment == digits()
+    assert list(run.log[0]) == [
+        *("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"),
+        *("learning_rate", "seconds", "images_per_second", "input_wait"),
+    ]
+    assert (run.status["status"], run.status["step"], run.status["exit_status"]) == ("finished", 12, 0)
+    assert run.data["sizes"] == {"train": 1294, "validation": 144, "test": 359}
+    environment = json.loads(run.environment_file.read_text())
+    assert environment["seed"] == 0
+    assert environment["versions"]["keras"].startswith("3.")
+    assert environment["devices"]
+    assert 0 <= run.log[-1]["input_wait"] <= 1
+    assert summary["epochs"] == 2
+
+
+def test_a_batch_that_does_not_divide_among_the_devices_is_refused(digits):
+    with pytest.raises(UserError, match=r"train\.batch_size is 255, which does not divide among 2 devices"):
+        training.train(digits("train.batch_size=255", "train.strategy={name: mirrored, replicas: 2}"))
+
+
+def test_a_damaged_checkpoint_is_named(digits):
+    settings = digits()
+    training.train(settings, Path("run"))
+    run = Run(Path("run"))
+    run.write_status("running", step=0)
+    content = run.state_file.read_bytes()
+    run.state_file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"state.npz is damaged .* delete the folder run/checkpoint"):
+        training.train(settings, Path("run"))
+
+
+def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
+    from imgcls.backend import keras
+
+    variables = [keras.Variable(numpy.arange(3.0), name="one"), keras.Variable(numpy.eye(2), name="two")]
+    checkpoint.save(tmp_path / "state.npz", variables, {"step": 3})
+    for variable in variables:
+        variable.assign(variable * 0)
+    assert checkpoint.load(tmp_path / "state.npz", variables) == {"step": 3}
+    numpy.testing.assert_array_equal(variables[0], numpy.arange(3.0))
+    numpy.testing.assert_array_equal(variables[1], numpy.eye(2))
+    with pytest.raises(UserError, match="holds other variables"):
+        checkpoint.load(tmp_path / "state.npz", variables[::-1])
+
+
+def start_process(path, folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "imgcls.cli", "train", str(path), "--run", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_a_step_inside_an_epoch(process, folder, steps_per_epoch):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "status.json").exists():
+            step = json.loads((folder / "status.json").read_text()).get("step", 0)
+            if step % steps_per_epoch:
+                return step
+        time.sleep(0.001)
+    raise RuntimeError(f"no step inside an epoch was seen: {process.communicate()}")
+
+
+@pytest.mark.parametrize(("number", "exit_status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)], ids=["kill -9", "SIGTERM"])
+def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(digits, prepared, number, exit_status):
+    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}, "augment": [{"name": "crop", "padding": 1}]}
+    content["train"] = {"epochs": 40, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}}
+    path = write_experiment(Path.cwd(), content)
+    process = start_process(path, Path("parts"))
+    wait_for_a_step_inside_an_epoch(process, Path("parts"), steps_per_epoch=21)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == exit_status
+    assert "Traceback" not in stderr
+    summary = json_of("train", path, "--run", "parts")
+    assert summary["status"] == "finished"
+    whole = json_of("train", path, "--run", "whole")
+    assert {key: value for key, value in whole.items() if key not in ("run", "model", "seconds")} == {
+        key: value for key, value in summary.items() if key not in ("run", "model", "seconds")
+    }
+    assert_same_result(Run(Path("whole")), Run(Path("parts")))
