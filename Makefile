@@ -30,8 +30,8 @@ check: setup ## Lint, and check the formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup ## Measure speed as ratios in one run; never fails on time
-	$(BIN)/python -m bench
+bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
+	$(BIN)/python -m bench $(DATA)
 
 lock: setup ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header pyproject.toml --output-file requirements.lock

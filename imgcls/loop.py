@@ -13,7 +13,8 @@ from imgcls.backend import keras, tf
 from imgcls.pipeline import Batch
 
 LOSS, CORRECT, COUNT, WAIT = range(4)
-"""The entries of the vector of sums: cross-entropy, right predictions, examples, seconds that the device waited for data."""
+"""The entries of the vector of sums: cross-entropy, right predictions, examples, and seconds that the device waited for data, of which
+the first step of a call is timed and stands for all."""
 
 
 def no_sums() -> numpy.ndarray:
@@ -46,11 +47,11 @@ class Steps:
         return self._run(self._evaluation_step, batches, count, sums)
 
     def _run(self, step: Callable[..., tf.Tensor], batches: Iterator[Batch], count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        for _ in tf.range(count):
-            batch, wait = _timed_next(batches, sums)
+        for i in tf.range(count):
+            batch, wait = _timed_next(batches, sums, timed=tf.equal(i, 0))
             per_replica = self._strategy.run(step, args=batch)
             sums += self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-            sums += tf.one_hot(WAIT, 4, wait, tf.zeros([], tf.float64), dtype=tf.float64)
+            sums += tf.one_hot(WAIT, 4, wait * tf.cast(count, tf.float64), tf.zeros([], tf.float64), dtype=tf.float64)
         return sums
 
     def _training_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -83,19 +84,26 @@ class Steps:
         return [tf.where(bad_replicas > 0, tf.constant(float("nan"), gradient.dtype), gradient) for gradient in gradients]
 
 
-def _timed_next(batches: Iterator[Batch], after: tf.Tensor) -> tuple[Batch, tf.Tensor]:
-    """Return the next batch, and for how many seconds it was waited for once `after` was there."""
+def _timed_next(batches: Iterator[Batch], after: tf.Tensor, timed: tf.Tensor) -> tuple[Batch, tf.Tensor]:
+    """Return the next batch, and for how many seconds it was waited for once `after` was there; 0 where `timed` is false."""
     with tf.control_dependencies([after]):
-        start = _clock()
+        start = _clock(timed)
     with tf.control_dependencies([start]):
         batch = next(batches)
     with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-        return batch, _clock() - start
+        return batch, _clock(timed) - start
 
 
-def _clock() -> tf.Tensor:
-    """Return the time in seconds. tf.timestamp would cost less than this 0.05 ms, but refuses to run under op determinism."""
-    return tf.numpy_function(lambda: numpy.float64(time.perf_counter()), [], tf.float64)
+def _clock(wanted: tf.Tensor) -> tf.Tensor:
+    """Return the time in seconds, or 0 where it is not wanted: a look costs 0.2 ms, which is why only one step a call is timed.
+
+    tf.timestamp would be faster, but refuses to run under op determinism.
+    """
+    return tf.cond(wanted, _time, lambda: tf.zeros([], tf.float64))
+
+
+def _time() -> tf.Tensor:
+    return tf.ensure_shape(tf.numpy_function(lambda: numpy.float64(time.perf_counter()), [], tf.float64), [])
 
 
 def _sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 stdout carries results alone. On a terminal progress is a rich bar; elsewhere nothing moves, so that logs hold plain lines.
 """
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -56,18 +57,19 @@ def _bar() -> "object":
 class TrainingProgress:
     """The progress of a training run: a bar with the time left and images/s on a terminal, and one plain line an epoch everywhere."""
 
-    def __init__(self, steps: int, done: int):
+    def __init__(self, steps: int):
         self._bar = _training_bar() if is_terminal() else None
-        self._task = self._bar.add_task("train", total=steps, completed=done, rate="") if self._bar else None
+        self._task = self._bar.add_task("train", total=steps, rate="") if self._bar else None
 
-    def __enter__(self) -> "TrainingProgress":
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar:
-            self._bar.stop()
+    @contextlib.contextmanager
+    def starting_at(self, step: int) -> Iterator[None]:
+        """Show the bar while the block runs; `step` steps are done already."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.reset(self._task, completed=step)
+        with self._bar:
+            yield
 
     def advance(self, steps: int, epoch: str, images_per_second: float) -> None:
         """Move the bar by some steps."""

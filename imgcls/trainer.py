@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -51,15 +52,16 @@ class Trainer:
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
+        self._progress = TrainingProgress(self._total_steps)
         self._saved_at = time.monotonic()
         building.start_deterministically(experiment)
         self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy)
         self._check_batch_size()
         with self._strategy.scope():
-            self._model = building.build_model(experiment, store, split)
+            self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
-            self._optimizer.build(self._model.trainable_variables)
-        self._steps = loop.Steps(self._strategy, self._model, self._optimizer)
+            self._optimizer.build(self.model.trainable_variables)
+        self._steps = loop.Steps(self._strategy, self.model, self._optimizer)
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
@@ -71,21 +73,26 @@ class Trainer:
         """
         self._write_environment()
         self._restore()
-        batches = iter(self._distributed_training_batches())
-        validation = iter(self._distributed_validation_batches()) if len(self._validation) else None
         try:
-            with TrainingProgress(self._total_steps, self._counters.step) as progress:
-                while self._counters.step < self._total_steps and not history.should_stop(
-                    self._counters.epochs, self._settings.early_stopping
-                ):
-                    self._train_epoch(batches, stop, progress)
-                    self._end_epoch(validation, progress)
+            for epoch in self.epochs(stop):
+                self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
         except tf.errors.ResourceExhaustedError as error:
             raise OutOfMemoryError(
                 f"out of memory with batches of {self._settings.batch_size} images ({str(error.message).splitlines()[0]}); "
                 "lower train.batch_size, or use a smaller model"
             ) from None
         self._write_model()
+
+    def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
+        """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
+        counters, settings = self._counters, self._settings
+        batches = iter(self._distributed_training_batches())
+        validation = iter(self._distributed_validation_batches()) if len(self._validation) else None
+        with self._progress.starting_at(counters.step):
+            while len(counters.epochs) < settings.epochs and not history.should_stop(counters.epochs, settings.early_stopping):
+                self._train_epoch(batches, stop)
+                self._end_epoch(validation)
+                yield counters.epochs[-1]
 
     def _check_batch_size(self) -> None:
         replicas = self._strategy.num_replicas_in_sync
@@ -106,7 +113,7 @@ class Trainer:
         )
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self._model.variables, *self._optimizer.variables]
+        return [*self.model.variables, *self._optimizer.variables]
 
     def _restore(self) -> None:
         if self._run.state_file.exists():
@@ -123,7 +130,7 @@ class Trainer:
         replicas = self._strategy.num_replicas_in_sync
         return distribute(self._strategy, ordered_batches(self._validation, self._settings.batch_size, replicas))
 
-    def _train_epoch(self, batches: "tf.distribute.DistributedIterator", stop: StopRequest, progress: TrainingProgress) -> None:
+    def _train_epoch(self, batches: "tf.distribute.DistributedIterator", stop: StopRequest) -> None:
         """Take the steps that the present epoch still lacks."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
@@ -134,7 +141,7 @@ class Trainer:
             counters.seconds += time.perf_counter() - start
             self._check_finite(sums, count)
             counters.sums, counters.step = sums.tolist(), counters.step + count
-            progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", sums[loop.COUNT] / counters.seconds)
+            self._progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", sums[loop.COUNT] / counters.seconds)
             if stop.signal is not None:
                 self._save()
                 raise Interrupted(
@@ -172,7 +179,7 @@ class Trainer:
             return self._rate
         return float(self._rate(max(int(self._optimizer.iterations.value.numpy()) - 1, 0)))
 
-    def _end_epoch(self, validation: "tf.distribute.DistributedIterator | None", progress: TrainingProgress) -> None:
+    def _end_epoch(self, validation: "tf.distribute.DistributedIterator | None") -> None:
         """Judge the model on the validation split, log the epoch, and save."""
         counters, sums = self._counters, self._counters.sums
         start = time.perf_counter()
@@ -194,7 +201,6 @@ class Trainer:
         self._save_best()
         self._save()
         self._write_log()
-        progress.epoch(history.epoch_line(epoch, self._settings.epochs))
 
     def _validate(self, batches: "tf.distribute.DistributedIterator") -> tuple[float, float]:
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
@@ -204,7 +210,7 @@ class Trainer:
         """Keep the weights if this epoch is the best so far; the state that refers to them is written after them."""
         epochs = self._counters.epochs
         if self._settings.choose == "best" and history.best_epoch(epochs, self._settings.monitor) == len(epochs):
-            checkpoint.save(self._run.best_file(len(epochs)), self._model.variables, {})
+            checkpoint.save(self._run.best_file(len(epochs)), self.model.variables, {})
 
     def _save(self) -> None:
         checkpoint.save(self._run.state_file, self._variables(), asdict(self._counters))
@@ -222,5 +228,5 @@ class Trainer:
     def _write_model(self) -> None:
         if self._settings.choose == "best":
             best = history.best_epoch(self._counters.epochs, self._settings.monitor)
-            checkpoint.load(self._run.best_file(best), self._model.variables)
-        saving.save(saving.serving_model(self._model), self._run.model_file)
+            checkpoint.load(self._run.best_file(best), self.model.variables)
+        saving.save(saving.serving_model(self.model), self._run.model_file)

@@ -24,7 +24,7 @@ def kinds(model):
 def test_the_default_is_the_five_part_network():
     assert kinds(build()) == [
         *("InputLayer", "Normalization"),
-        *("Conv2D", "Activation", "MaxPooling2D", "Conv2D", "Activation", "MaxPooling2D"),
+        *("Conv2D", "MaxPooling2D", "Activation", "Conv2D", "MaxPooling2D", "Activation"),
         *("Flatten", "Dense", "Dense", "Dropout", "Dense"),
     ]
 
@@ -84,6 +84,18 @@ def test_the_nonlinearity_is_used_after_convolutions_and_dense_layers(activation
     model = build(filters=[4], dense=[8], activation=activation)
     assert model.get_layer("activation_1").activation is keras.activations.get(activation)
     assert model.get_layer("dense_1").activation is keras.activations.get(activation)
+
+
+@pytest.mark.parametrize("activation", CNN.NEVER_FALLING)
+def test_pooling_before_a_nonlinearity_that_never_falls_gives_the_same_numbers(activation):
+    features = numpy.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(numpy.float32)
+    function, pooling = keras.layers.Activation(activation), keras.layers.MaxPooling2D(2)
+    numpy.testing.assert_array_equal(function(pooling(features)).numpy(), pooling(function(features)).numpy())
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_a_nonlinearity_that_dips_stays_before_the_pooling(activation):
+    assert kinds(build(filters=[4], activation=activation))[2:5] == ["Conv2D", "Activation", "MaxPooling2D"]
 
 
 def test_batch_norm_comes_before_the_nonlinearity_and_replaces_the_bias():

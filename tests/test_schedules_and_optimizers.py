@@ -62,3 +62,20 @@ def test_weight_decay_leaves_biases_and_batch_norm_alone():
     optimizer.build(variables)
     optimizer.apply([tf.constant([0.0])] * 4, variables)
     assert [float(variable[0]) for variable in variables] == pytest.approx([2.0, 2.0, 2.0, 1.9])
+
+
+@pytest.mark.parametrize(("name", "oracle"), [("adam", keras.optimizers.Adam), ("adamw", keras.optimizers.AdamW)])
+def test_the_fused_update_is_that_of_keras(name, oracle):
+    part = parts.load("optimizers", name)
+    settings = part.Settings(name=name)
+    ours = part.build(settings, 0.01)
+    theirs = oracle(0.01, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon)
+    start = numpy.random.default_rng(0).normal(size=(3, 4))
+    one, other = (keras.Variable(start, dtype="float64", name="kernel") for _ in range(2))
+    if name == "adamw":
+        theirs.weight_decay = settings.weight_decay
+    for step in range(5):
+        gradient = tf.constant(numpy.random.default_rng(step).normal(size=(3, 4)))
+        ours.apply([gradient], [one])
+        theirs.apply([gradient], [other])
+    numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-12)

@@ -322,3 +322,16 @@ def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_
         key: value for key, value in summary.items() if key not in ("run", "model", "seconds")
     }
     assert_same_result(Run(Path("whole")), Run(Path("parts")))
+
+
+def test_a_signal_during_the_very_last_step_loses_nothing(digits):
+    settings = digits("train.steps_per_call=6", "train.epochs=1")
+    whole = Run(Path(training.train(settings, Path("whole"))["run"]))
+    done = threading.Event()
+    interrupt_once(Path("parts"), done)
+    with pytest.raises(Interrupted):
+        training.train(settings, Path("parts"))
+    done.set()
+    assert Run(Path("parts")).status["step"] == 6
+    training.train(settings, Path("parts"))
+    assert_same_result(whole, Run(Path("parts")))

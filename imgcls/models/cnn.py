@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, Field(ge=1)]
 
+NEVER_FALLING = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
+"""Nonlinearities that may change places with a maximum; gelu and silu dip below 0."""
+
 DOMINANT_SHARE = 0.95
 """From which share of the parameters on a dense head is worth a note."""
 
@@ -101,10 +104,12 @@ def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "ke
     )(features)
     if settings.batch_norm:
         features = layers.batch_norm(f"batch_norm_{number}")(features)
-    features = keras.layers.Activation(settings.activation, name=f"activation_{number}")(features)
-    if settings.pooling > 1:
-        features = keras.layers.MaxPooling2D(settings.pooling, name=f"pooling_{number}")(features)
-    return features
+    activation = keras.layers.Activation(settings.activation, name=f"activation_{number}")
+    if settings.pooling == 1:
+        return activation(features)
+    pooling = keras.layers.MaxPooling2D(settings.pooling, name=f"pooling_{number}")
+    # The maximum commutes with a function that never falls: the same numbers, from a quarter of the pixels.
+    return activation(pooling(features)) if settings.activation in NEVER_FALLING else pooling(activation(features))
 
 
 def _dense_layers(settings: Settings, features: "keras.KerasTensor") -> "keras.KerasTensor":

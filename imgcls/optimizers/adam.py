@@ -22,6 +22,6 @@ class Settings(PartSettings):
 
 def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
     """Return the optimizer."""
-    import keras
+    from imgcls.optimizers._fused import FusedAdam
 
-    return keras.optimizers.Adam(learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon)
+    return FusedAdam(learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon)

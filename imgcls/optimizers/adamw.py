@@ -24,9 +24,9 @@ class Settings(PartSettings):
 
 def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
     """Return the optimizer."""
-    import keras
+    from imgcls.optimizers._fused import FusedAdamW
 
-    optimizer = keras.optimizers.AdamW(
+    optimizer = FusedAdamW(
         learning_rate,
         weight_decay=settings.weight_decay,
         beta_1=settings.beta_1,

@@ -1,0 +1,132 @@
+"""An epoch of training against the bare training step, and against plain Keras."""
+
+import gzip
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+
+ROUNDS = 3
+IMAGES = 60_000
+
+
+def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
+    """Compare epochs of configs/fashion_cnn.yaml, with validation and checkpoint, on IDX files from `folder` or on noise."""
+    with tempfile.TemporaryDirectory() as temporary:
+        medians = _measure(folder or _noise(Path(temporary)), Path(temporary))
+    for name, seconds in medians.items():
+        print(f"epoch: {name} {seconds:.2f} s", file=sys.stderr)
+    epoch = medians["imgcls"]
+    return [
+        ("epoch of fashion_cnn / bare training steps on one batch", epoch / medians["bare"], "<= 1.10"),
+        ("epoch of fashion_cnn / model.fit, Keras as it comes", epoch / medians["plain"], "<= 0.80"),
+        ("epoch of fashion_cnn / model.fit, oneDNN switched on", epoch / medians["onednn"], ""),
+    ]
+
+
+def _measure(folder: Path, temporary: Path) -> dict[str, float]:
+    """Return the median seconds of an epoch in each way of training, measured in turns."""
+    trainer, store, split = _trainer(folder, temporary)
+    images, labels = numpy.asarray(store.images[split.train]), store.labels[split.train]
+    arrays = temporary / "arrays.npz"
+    held_out = {"validation_images": store.images[split.validation], "validation_labels": store.labels[split.validation]}
+    numpy.savez(arrays, images=images, labels=labels, **held_out)
+    workers = {"plain": _worker(arrays, {}), "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"})}
+    from imgcls.signals import StopRequest
+
+    epochs = trainer.epochs(StopRequest())
+    bare = _bare_epoch(trainer, images[:128], labels[:128], steps=-(-len(images) // 128))
+    ways = {"imgcls": lambda: next(epochs), "bare": bare, **{name: _request(worker) for name, worker in workers.items()}}
+    next(epochs)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, run in ways.items():
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+    for worker in workers.values():
+        worker.communicate()
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _trainer(folder: Path, temporary: Path) -> tuple:
+    """Return a trainer with its store and split."""
+    from imgcls.experiment_file import read_experiment
+    from imgcls.preparing import prepare
+    from imgcls.run import create_run
+    from imgcls.store import find_store
+    from imgcls.trainer import Trainer
+
+    overrides = [f"data.path={folder}", f"data.store={temporary / 'data'}", f"train.epochs={ROUNDS + 1}"]
+    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
+    prepare(experiment)
+    store, split = find_store(experiment)
+    return Trainer(create_run(experiment, temporary / "run"), experiment, store, split), store, split
+
+
+def _bare_epoch(trainer: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int) -> Callable[[], None]:
+    """Return a function that takes an epoch's training steps on one batch that is already in memory, all in one call."""
+    from imgcls.backend import keras, tf
+
+    model = keras.models.clone_model(trainer.model)
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.01)
+    optimizer.build(model.trainable_variables)
+    images, labels = tf.constant(images), tf.constant(labels)
+
+    @tf.function
+    def run(count: tf.Tensor) -> None:
+        for _ in tf.range(count):
+            with tf.GradientTape() as tape:
+                logits = model(images, training=True)
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    run(tf.constant(2))
+    return lambda: run(tf.constant(steps))
+
+
+def _worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:
+    inherited = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "bench.keras_fit", str(arrays)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**inherited, **environment},
+    )
+    worker.stdout.readline()
+    return worker
+
+
+def _request(worker: subprocess.Popen) -> Callable[[], None]:
+    """Return a function that lets a worker train one epoch."""
+
+    def run() -> None:
+        worker.stdin.write("epoch\n")
+        worker.stdin.flush()
+        float(worker.stdout.readline())
+
+    return run
+
+
+def _noise(folder: Path) -> Path:
+    """Write noise in the layout of Fashion-MNIST: speed does not depend on what the pictures show."""
+    generator = numpy.random.default_rng(0)
+    for name, count in (("train", IMAGES), ("t10k", 1000)):
+        images = generator.integers(0, 256, (count, 28, 28), numpy.uint8)
+        header = b"\x00\x00\x08\x03" + b"".join(size.to_bytes(4, "big") for size in images.shape)
+        labels = numpy.arange(count, dtype=numpy.uint8) % 10
+        for kind, content in (
+            ("images-idx3", header + images.tobytes()),
+            ("labels-idx1", b"\x00\x00\x08\x01" + count.to_bytes(4, "big") + labels.tobytes()),
+        ):
+            with gzip.open(folder / f"{name}-{kind}-ubyte.gz", "wb", compresslevel=1) as stream:
+                stream.write(content)
+    return folder

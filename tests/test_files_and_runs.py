@@ -1,0 +1,151 @@
+"""Writing so that nothing is lost, run folders, and what follows from seeds and logs."""
+
+import errno
+import json
+import os
+
+import pytest
+from experiments import experiment
+
+from imgcls import environment, files, history, seeds
+from imgcls.config import EarlyStopping
+from imgcls.errors import DataError, UserError
+from imgcls.run import Run, create_run, find_run, list_runs, open_run, runs_of
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    files.write_text(path, "old")
+
+    def write_half():
+        with files.replacing(path) as stream:
+            stream.write(b"half of the new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_text() == "old"
+    files.write_text(path, "new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is full: cannot write"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EACCES, "cannot write"),
+        (errno.EROFS, "cannot write"),
+    ],
+)
+def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(tmp_path, number, message):
+    path = tmp_path / "file"
+    files.write_text(path, "old")
+    with pytest.raises(UserError, match=message), files.replacing(path):
+        raise OSError(number, os.strerror(number))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_with_nan_is_refused_and_broken_json_is_named(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    (tmp_path / "b.json").write_text('{"a": ')
+    with pytest.raises(UserError, match=r"b\.json:1:7: not JSON"):
+        files.read_json(tmp_path / "b.json")
+
+
+def test_sub_seeds_differ_by_name_and_by_seed_and_stay_the_same():
+    found = {seeds.sub_seed(seed, name) for seed in range(5) for name in seeds.NAMES}
+    assert len(found) == 5 * len(seeds.NAMES)
+    assert all(0 <= seed < 2**31 for seed in found)
+    assert seeds.sub_seed(0, "split") == 877757775
+    with pytest.raises(ValueError, match="no sub-seed is named 'splits'"):
+        seeds.sub_seed(0, "splits")
+
+
+def test_runs_are_numbered_in_order(workspace):
+    settings = experiment(workspace)
+    assert [create_run(settings).folder.name for _ in range(11)][-2:] == ["10", "11"]
+    assert [run.folder.name for run in runs_of("tiny")] == [str(i) for i in range(1, 12)]
+    assert [row["status"] for row in list_runs()] == ["created"] * 11
+
+
+def test_a_new_run_reads_back_its_experiment(workspace):
+    settings = experiment(workspace, "seed=3")
+    run = create_run(settings, workspace / "deep" / "run")
+    assert open_run(run.folder).experiment == settings
+    assert run.log == []
+
+
+def test_the_newest_finished_run_of_an_experiment_is_found(workspace):
+    settings = experiment(workspace)
+    for state in ("finished", "finished", "interrupted"):
+        create_run(settings).write_status(state)
+    run, found = find_run(workspace / "experiment.yaml", ["evaluate.resamples=200"])
+    assert run.folder.name == "2"
+    assert found.evaluate.resamples == 200
+
+
+def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(workspace):
+    run = create_run(experiment(workspace))
+    with pytest.raises(DataError, match=r"is created, not finished; run `imgcls train runs/tiny/1/config\.yaml --run runs/tiny/1` first"):
+        find_run(run.folder, [])
+
+
+def test_what_is_no_run_is_refused(workspace):
+    (workspace / "empty").mkdir()
+    for name, reason in (("empty", "holds no config.yaml"), ("missing", "does not exist")):
+        with pytest.raises(UserError, match=reason):
+            open_run(workspace / name)
+
+
+def test_the_lock_of_a_run_ends_with_its_holder(workspace):
+    run = create_run(experiment(workspace))
+    with run.locked(), pytest.raises(UserError, match="another process trains"), Run(run.folder).locked():
+        pass
+    with run.locked():
+        pass
+
+
+def epochs(**values):
+    name, numbers = values.popitem()
+    return [{"epoch": i + 1, name: number} for i, number in enumerate(numbers)]
+
+
+@pytest.mark.parametrize(
+    ("log", "monitor", "best"),
+    [
+        (epochs(val_accuracy=[0.1, 0.9, 0.9, 0.3]), "val_accuracy", 2),
+        (epochs(val_loss=[0.5, 0.2, 0.2, 0.9]), "val_loss", 2),
+        (epochs(val_loss=[0.5]), "val_loss", 1),
+    ],
+)
+def test_the_first_of_equally_good_epochs_is_best(log, monitor, best):
+    assert history.best_epoch(log, monitor) == best
+
+
+@pytest.mark.parametrize(
+    ("losses", "stops"),
+    [
+        ([1.0, 1.0, 1.0], True),
+        ([1.0, 1.0], False),
+        ([1.0, 0.95, 0.92], True),
+        ([1.0, 0.8, 0.7], False),
+        ([1.0, 1.1, 0.5, 0.6], False),
+        ([], False),
+    ],
+)
+def test_early_stopping_counts_epochs_without_enough_improvement(losses, stops):
+    settings = EarlyStopping(monitor="val_loss", patience=2, min_delta=0.1)
+    assert history.should_stop(epochs(val_loss=losses), settings) == stops
+    assert not history.should_stop(epochs(val_loss=losses), None)
+
+
+def test_the_environment_says_what_a_run_was_made_with():
+    described = environment.describe(5, ["/CPU:0"], {"SWITCH": "1"})
+    assert (described["seed"], described["devices"], described["switches"]) == (5, ["/CPU:0"], {"SWITCH": "1"})
+    assert set(described["versions"]) > {"python", "tensorflow", "keras", "numpy"}
+    assert described["cores"] >= 1
+    json.dumps(described)
