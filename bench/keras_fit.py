@@ -1,4 +1,6 @@
-"""A user's plain Keras: the same network with `model.fit` on numpy arrays, validation included. One epoch for each line on stdin; prints its seconds.
+"""A user's plain Keras: the same network with `model.fit` on numpy arrays, validation included.
+
+Trains one epoch for each line on stdin, and prints its seconds.
 
 Started with the environment of a user who set nothing, or with oneDNN on, as the caller chooses.
 """

@@ -24,7 +24,7 @@ class Examples:
     """The examples of a split.
 
     Attributes:
-        images: uint8 (n, height, width, channels), memory-mapped; rows are read when a batch needs them.
+        images: uint8 (n, height, width, channels); may be memory-mapped, since rows are read when a batch needs them.
         labels: int32 (n,).
         indices: int64 (examples,), which rows belong to the split.
     """

@@ -47,8 +47,9 @@ class Trainer:
         self._run = run
         self._experiment = experiment
         self._settings = experiment.train
-        self._examples = Examples(store.images, store.labels, split.train)
-        self._validation = Examples(store.images, store.labels, split.validation)
+        images = numpy.asarray(store.images)  # still the mapped file, without the cost of a memmap object for every batch
+        self._examples = Examples(images, store.labels, split.train)
+        self._validation = Examples(images, store.labels, split.validation)
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()

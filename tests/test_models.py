@@ -100,7 +100,7 @@ def test_a_nonlinearity_that_dips_stays_before_the_pooling(activation):
 
 def test_batch_norm_comes_before_the_nonlinearity_and_replaces_the_bias():
     model = build(filters=[4], batch_norm=True)
-    assert kinds(model)[2:5] == ["Conv2D", "BatchNormalization", "Activation"]
+    assert kinds(model)[2:6] == ["Conv2D", "BatchNormalization", "MaxPooling2D", "Activation"]
     assert not model.get_layer("convolution_1").use_bias
 
 

@@ -11,10 +11,13 @@ class FusedUpdate:
     """The update of Kingma and Ba, 2015, algorithm 1 (in the form of its section 2, last lines), for Keras's Adam and its children."""
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Update one variable and its two moments. Under a strategy, `handle` is that of the present device."""
+        """Decay and update one variable, and its two moments. Under a strategy, `handle` is that of the present device."""
+        if self.weight_decay and self._use_weight_decay(variable):
+            decay = tf.cast(learning_rate, variable.dtype) * tf.constant(self.weight_decay, variable.dtype)
+            variable.assign_sub(variable * decay)
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
-        beta_1, beta_2 = tf.cast(self.beta_1, variable.dtype), tf.cast(self.beta_2, variable.dtype)
+        beta_1, beta_2 = tf.constant(self.beta_1, variable.dtype), tf.constant(self.beta_2, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -24,9 +27,12 @@ class FusedUpdate:
             lr=tf.cast(learning_rate, variable.dtype),
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=tf.cast(self.epsilon, variable.dtype),
+            epsilon=tf.constant(self.epsilon, variable.dtype),
             grad=tf.cast(gradient, variable.dtype),
         )
+
+    def _apply_weight_decay(self, variables: list) -> None:
+        """Do nothing: `update_step` decays each variable while it is in the cache."""
 
 
 class FusedAdam(FusedUpdate, keras.optimizers.Adam):
