@@ -73,9 +73,10 @@ def _trainer(folder: Path, temporary: Path) -> tuple:
 def _bare_epoch(trainer: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int) -> Callable[[], None]:
     """Return a function that takes an epoch's training steps on one batch that is already in memory, all in one call."""
     from imgcls.backend import keras, tf
+    from imgcls.optimizers import adamw
 
     model = keras.models.clone_model(trainer.model)
-    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.01)
+    optimizer = adamw.build(adamw.Settings(name="adamw"), 1e-3)
     optimizer.build(model.trainable_variables)
     images, labels = tf.constant(images), tf.constant(labels)
 

@@ -47,4 +47,5 @@ def main() -> None:
         print(time.perf_counter() - begin, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

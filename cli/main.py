@@ -18,7 +18,7 @@ from imgcls.cli.prepare import prepare
 from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
-from imgcls.errors import Interrupted, UserError
+from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 
 COMMANDS = {
     "prepare": prepare,
@@ -41,6 +41,8 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
         except UserError as error:
             _fail(str(error), error.exit_status)
+        except MemoryError:
+            _fail("out of memory on the host; close other programs, or lower train.batch_size", OutOfMemoryError.exit_status)
         except KeyboardInterrupt:
             _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_status)
         except Exception:

@@ -5,16 +5,34 @@
 
 import json
 import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from imgcls import files
+from imgcls import files, loop
 from imgcls.backend import keras
 from imgcls.errors import UserError
 
 COUNTERS = "counters"
+
+
+@dataclass
+class Counters:
+    """The part of the training state that is not in variables; saved with every checkpoint.
+
+    Attributes:
+        step: steps done, over all epochs.
+        sums: over the steps of the present epoch (see loop.py).
+        seconds: spent on the steps of the present epoch.
+        epochs: the log so far.
+    """
+
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: loop.no_sums().tolist())
+    seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) -> None:
@@ -24,7 +42,7 @@ def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) 
         counters: a JSON object.
     """
     arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
-    text = json.dumps({"counters": counters, "paths": [variable.path for variable in variables]})
+    text = json.dumps({"counters": counters, "paths": [variable.path for variable in variables]}, allow_nan=False)
     with files.replacing(path) as stream:
         numpy.savez(stream, **arrays, **{COUNTERS: numpy.frombuffer(text.encode(), numpy.uint8)})
 

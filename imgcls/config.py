@@ -5,10 +5,9 @@
 
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from imgcls import parts
+from imgcls import parts, yaml_file
 from imgcls.datasets import DataSettings
 from imgcls.parts import PartOf, PartSettings, Section
 
@@ -21,7 +20,7 @@ def all_of(kind: str) -> list[PartSettings]:
 
 
 class EarlyStopping(Section):
-    """Stop when the monitored quantity has not improved for `patience` epochs (Prechelt, 1998, criterion UP)."""
+    """Stop when the monitored quantity has not improved for `patience` epochs."""
 
     monitor: Monitor = "val_loss"
     """What is watched on the validation split."""
@@ -64,6 +63,7 @@ class Train(Section):
     early_stopping: EarlyStopping | None = None
     """Off unless given."""
     checkpoint: Checkpoint = Checkpoint()
+    """When the state is saved in the middle of an epoch."""
 
 
 class Evaluate(Section):
@@ -85,6 +85,15 @@ class Evaluate(Section):
             parts.load("metrics", name)
         return value
 
+    @field_validator("metrics")
+    @classmethod
+    def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
+        names = [settings.name for settings in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"lists {', '.join(twice)} more than once; its numbers would have the same names")
+        return value
+
 
 class Experiment(Section):
     """One experiment: what is trained, on what, and how it is judged."""
@@ -100,22 +109,15 @@ class Experiment(Section):
     model: Annotated[PartSettings, PartOf("models")]
     """A file of imgcls/models."""
     train: Train = Field(default_factory=Train)
+    """How the model is trained."""
     evaluate: Evaluate = Field(default_factory=Evaluate)
+    """How it is judged."""
     figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: all_of("figures"))
     """Files of imgcls/figures; all of them unless given."""
 
-    @model_validator(mode="after")
-    def _needs_validation(self) -> "Experiment":
-        if self.data.validation == 0 and (self.train.choose == "best" or self.train.early_stopping):
-            raise ValueError(
-                "data.validation is 0, but train.choose: best and train.early_stopping look at the validation split; "
-                "hold some images out, or set train.choose: last and remove train.early_stopping"
-            )
-        return self
-
     def to_yaml(self) -> str:
         """Return the resolved experiment; read again, it gives an equal one."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        return yaml_file.dump(self.model_dump())
 
     def identity(self) -> dict[str, Any]:
         """Return what makes two experiments the same training: everything but where the stores are kept and how it is judged."""

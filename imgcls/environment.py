@@ -42,6 +42,7 @@ def _commit(folder: Path) -> dict[str, Any] | None:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", __file__)  # else the checkout around an installed imgcls would be taken for its own
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None

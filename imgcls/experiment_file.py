@@ -63,7 +63,7 @@ def _merge(under: Document, over: Document) -> None:
 
 
 def _merged(under: Any, over: Any, location: Location) -> Any:
-    if isinstance(under, list) and isinstance(over, dict) and over and all(str(key).isdigit() for key in over):
+    if isinstance(under, list) and isinstance(over, dict) and over and all(key in map(str, range(len(under))) for key in over):
         return [_merged(item, over[str(i)], (*location, i)) if str(i) in over else item for i, item in enumerate(under)]
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over

@@ -34,7 +34,7 @@ def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, bat
         ]
     except tf.errors.ResourceExhaustedError:
         raise OutOfMemoryError(
-            f"out of memory with batches of {batch_size} images; use --set train.batch_size={max(batch_size // 2, 1)}"
+            f"out of memory with batches of {batch_size} images; stop other programs on the device, or train with a smaller batch"
         ) from None
     return numpy.concatenate(parts)
 

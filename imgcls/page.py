@@ -46,7 +46,7 @@ def write(subject: Subject) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    name, configuration = subject.experiment.name, subject.run.config_file.read_text()
+    name, configuration = subject.experiment.name, subject.run.config_file.read_text(encoding="utf-8")
     sections = [
         f"<h1>{_text(name)}</h1>",
         _overview(subject),

@@ -22,7 +22,9 @@ PACKAGE = Path(__file__).parent
 class Section(BaseModel):
     """A mapping of the experiment file: unknown keys are errors, types are not guessed, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class PartSettings(Section):

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,16 @@ class Run:
         """Replace status.json."""
         files.write_json(self.status_file, {"status": state, **details})
 
+    def may_be_created(self) -> bool:
+        """Tell whether the folder is empty, or holds no more than what a run that was killed at its birth left."""
+        return self.folder.is_dir() and all(path == self.status_file or path.name.startswith(".") for path in self.folder.iterdir())
+
+    def remove_leftovers(self) -> None:
+        """Remove the temporary files of a process that was killed; call it with the lock held."""
+        for folder in (self.folder, self.checkpoint_folder):
+            for path in [*folder.glob(".*.tmp"), *folder.glob(".model-*")]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run's lock, which the system releases when the process ends, however it ends.
@@ -152,8 +163,10 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
     with files.explained(folder or RUNS):
         run = Run(folder or _next_folder(RUNS / experiment.name))
         run.folder.mkdir(parents=True, exist_ok=True)
-    run.write_status("created")
-    files.write_text(run.config_file, experiment.to_yaml())
+    with run.locked():
+        if not run.config_file.exists():
+            run.write_status("created")
+            files.write_text(run.config_file, experiment.to_yaml())
     return run
 
 
@@ -176,33 +189,48 @@ def runs_of(name: str) -> list[Run]:
 
 
 def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
-    """Return the finished run that a command line names, and its experiment with overrides.
+    """Return the finished run that a command line names, and the experiment that says how it is judged and drawn.
 
     Args:
-        target: a run folder, or an experiment file for its newest finished run.
+        target: a run folder, or an experiment file for the newest finished run that was trained as the file says.
         overrides: `a.b=value`, for what is decided after training: metrics, figures, the place of the stores.
 
     Raises:
-        UserError: there is no such run, or the experiment is wrong.
+        UserError: there is no such run, the experiment is wrong, or an override changes what was trained.
         DataError: the run is not finished.
     """
-    if target.is_dir():
-        run = open_run(target)
-        if run.status["status"] != "finished":
-            raise DataError(f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file} --run {target}` first")
-    else:
-        name = read_experiment(target, overrides).name
-        finished = [run for run in runs_of(name) if run.status["status"] == "finished"]
-        if not finished:
-            raise DataError(f"{RUNS / name} holds no finished run; run `imgcls train {target}` first")
-        run = finished[-1]
-    return run, read_experiment(run.config_file, overrides)
+    if not target.is_dir():
+        experiment = read_experiment(target, overrides)
+        return _newest_finished(experiment, target), experiment
+    run = open_run(target)
+    if run.status["status"] != "finished":
+        raise DataError(f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file} --run {target}` first")
+    experiment = read_experiment(run.config_file, overrides)
+    if experiment.identity() != run.experiment.identity():
+        raise UserError(f"--set cannot change what {target} was trained with; set evaluate, figures or data.store, or train a new run")
+    return run, experiment
+
+
+def _newest_finished(experiment: Experiment, target: Path) -> Run:
+    finished = [run for run in runs_of(experiment.name) if run.status["status"] == "finished"]
+    matching = [run for run in finished if run.experiment.identity() == experiment.identity()]
+    if not matching:
+        others = f" (its {len(finished)} finished runs had other settings; name one's folder to use it)" if finished else ""
+        raise DataError(
+            f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run `imgcls train {target}` first"
+        )
+    return matching[-1]
+
+
+def _by_number(run: Run) -> tuple[str, int, str]:
+    name = run.folder.name
+    return (str(run.folder.parent), int(name) if name.isdigit() else 0, name)
 
 
 def list_runs() -> list[dict[str, Any]]:
-    """Return a row for each run below runs/: folder, status, epochs, newest validation numbers, test accuracy if it was evaluated."""
+    """Return a row for each run below runs/, named or numbered: status, epochs, last validation numbers, test accuracy if evaluated."""
     rows = []
-    for run in [run for folder in sorted(RUNS.glob("*")) for run in runs_of(folder.name)]:
+    for run in sorted((Run(path.parent) for path in RUNS.rglob("config.yaml")), key=_by_number):
         last = run.log[-1:]
         tested = files.read_json(run.metrics_file("test"))["metrics"] if run.metrics_file("test").exists() else {}
         rows.append(

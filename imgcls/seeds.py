@@ -2,7 +2,7 @@
 
 import hashlib
 
-NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap", "figures")
+NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap")
 
 
 def sub_seed(seed: int, name: str) -> int:

@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy
 
 from imgcls import building, checkpoint, environment, files, history, loop, parts, saving
 from imgcls.backend import SWITCHES, keras, tf
+from imgcls.checkpoint import Counters
 from imgcls.config import Experiment
 from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
 from imgcls.pipeline import Examples, distribute, ordered_batches, training_batches
@@ -18,22 +19,7 @@ from imgcls.signals import StopRequest
 from imgcls.store import Split, Store
 from imgcls.terminal import TrainingProgress
 
-
-@dataclass
-class Counters:
-    """The part of the training state that is not in variables; saved with every checkpoint.
-
-    Attributes:
-        step: steps done, over all epochs.
-        sums: over the steps of the present epoch (see loop.py).
-        seconds: spent on the steps of the present epoch.
-        epochs: the log so far.
-    """
-
-    step: int = 0
-    sums: list[float] = field(default_factory=lambda: loop.no_sums().tolist())
-    seconds: float = 0.0
-    epochs: list[dict[str, Any]] = field(default_factory=list)
+ADVICE = "lower train.optimizer.learning_rate, or add warmup to train.schedule. The last good state is kept"
 
 
 class Trainer:
@@ -69,19 +55,12 @@ class Trainer:
 
         Raises:
             Interrupted: a signal asked to stop; the state is saved.
-            DivergenceError: the loss is no finite number; the last good state is kept.
-            OutOfMemoryError: a step does not fit the device.
+            DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
         self._write_environment()
         self._restore()
-        try:
-            for epoch in self.epochs(stop):
-                self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
-        except tf.errors.ResourceExhaustedError as error:
-            raise OutOfMemoryError(
-                f"out of memory with batches of {self._settings.batch_size} images ({str(error.message).splitlines()[0]}); "
-                "lower train.batch_size, or use a smaller model"
-            ) from None
+        for epoch in self.epochs(stop):
+            self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
         self._write_model()
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
@@ -171,7 +150,7 @@ class Trainer:
         raise DivergenceError(
             f"the loss became {sums[loop.LOSS]} in epoch {len(self._counters.epochs) + 1}, between steps {first} and {first + count - 1}, "
             f"at a learning rate of {self._learning_rate():.3g}; "
-            "lower train.optimizer.learning_rate, or add warmup to train.schedule. The last good state is kept"
+            f"{ADVICE}"
         )
 
     def _learning_rate(self) -> float:
@@ -197,6 +176,9 @@ class Trainer:
             "images_per_second": sums[loop.COUNT] / counters.seconds,
             "input_wait": min(sums[loop.WAIT] / counters.seconds, 1.0),
         }
+        self._check_weights()
+        if val_loss is not None and not numpy.isfinite(val_loss):
+            raise DivergenceError(f"the validation loss became {val_loss} in epoch {epoch['epoch']}; {ADVICE}")
         counters.epochs.append(epoch)
         counters.sums, counters.seconds = loop.no_sums().tolist(), 0.0
         self._save_best()
@@ -213,7 +195,17 @@ class Trainer:
         if self._settings.choose == "best" and history.best_epoch(epochs, self._settings.monitor) == len(epochs):
             checkpoint.save(self._run.best_file(len(epochs)), self.model.variables, {})
 
+    def _check_weights(self) -> None:
+        """Refuse to save weights that the last step broke: the loss would show it one step later."""
+        broken = [variable.path for variable in self.model.variables if not numpy.isfinite(variable.value.numpy()).all()]
+        if broken:
+            raise DivergenceError(
+                f"{broken[0]} is no longer finite after step {self._counters.step}, "
+                f"at a learning rate of {self._learning_rate():.3g}; {ADVICE}"
+            )
+
     def _save(self) -> None:
+        self._check_weights()
         checkpoint.save(self._run.state_file, self._variables(), asdict(self._counters))
         self._saved_at = time.monotonic()
         self._run.write_status("running", step=self._counters.step)
@@ -224,10 +216,25 @@ class Trainer:
                     path.unlink()
 
     def _write_log(self) -> None:
-        files.write_text(self._run.log_file, "".join(json.dumps(epoch) + "\n" for epoch in self._counters.epochs))
+        files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in self._counters.epochs))
 
     def _write_model(self) -> None:
         if self._settings.choose == "best":
             best = history.best_epoch(self._counters.epochs, self._settings.monitor)
             checkpoint.load(self._run.best_file(best), self.model.variables)
         saving.save(saving.serving_model(self.model), self._run.model_file)
+
+
+def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest) -> None:
+    """Train a run to its end, as `Trainer.run_to_end` does.
+
+    Raises:
+        OutOfMemoryError: the model or a step does not fit the device.
+    """
+    try:
+        Trainer(run, experiment, store, split).run_to_end(stop)
+    except tf.errors.ResourceExhaustedError as error:
+        raise OutOfMemoryError(
+            f"out of memory with batches of {experiment.train.batch_size} images ({str(error.message).splitlines()[0]}); "
+            "lower train.batch_size, or use a smaller model"
+        ) from None

@@ -27,17 +27,21 @@ def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
         DataError: there is no store, or it changed since the run began.
         DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
     """
+    run = _run_to_continue(experiment, folder)
+    if run and run.status["status"] == "finished":
+        terminal.note(f"{run.folder} is finished; there is nothing to train")
+        return summary(run)
     store, split = find_store(experiment)
-    run = _run_to_continue(experiment, folder) or create_run(experiment, folder)
+    _require_validation(experiment, split)
+    run = run or create_run(experiment, folder)
     with run.locked():
-        if run.status["status"] == "finished":
-            terminal.note(f"{run.folder} is finished; there is nothing to train")
-            return summary(run)
+        _refuse_another_experiment(run, experiment)
         _fix_data(run, store, split)
-        with _recorded(run), stop_request() as stop:
-            from imgcls.trainer import Trainer
+        run.remove_leftovers()
+        with stop_request() as stop, _recorded(run):
+            from imgcls import trainer
 
-            Trainer(run, experiment, store, split).run_to_end(stop)
+            trainer.train(run, experiment, store, split, stop)
     return summary(run)
 
 
@@ -69,14 +73,9 @@ def _run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
     if run.config_file.exists():
         _refuse_another_experiment(run, experiment)
         return run
-    if folder.exists() and not _may_become_a_run(folder):
+    if folder.exists() and not run.may_be_created():
         raise UserError(f"--run {folder} exists, but holds no run; choose a new or empty folder")
     return None
-
-
-def _may_become_a_run(folder: Path) -> bool:
-    """Tell whether a folder is empty, or holds no more than what a run that was killed at its birth left."""
-    return folder.is_dir() and all(path.name == "status.json" or path.name.startswith(".") for path in folder.iterdir())
 
 
 def _refuse_another_experiment(run: Run, experiment: Experiment) -> None:
@@ -103,6 +102,15 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in items:
         flat.update(_flat(inner, f"{prefix}{key}."))
     return flat
+
+
+def _require_validation(experiment: Experiment, split: Split) -> None:
+    settings = experiment.train
+    if not len(split.validation) and (settings.choose == "best" or settings.early_stopping):
+        raise UserError(
+            "the validation split is empty, but train.choose: best and train.early_stopping look at it; hold some images out with "
+            "data.validation, or set train.choose: last and remove train.early_stopping"
+        )
 
 
 def _fix_data(run: Run, store: Store, split: Split) -> None:

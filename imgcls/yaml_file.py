@@ -18,7 +18,7 @@ Location = tuple[str | int, ...]
 _SCALARS = [
     ("null", re.compile(r"~|null|Null|NULL|$"), lambda text: None),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
-    ("int", re.compile(r"[-+]?[0-9]+"), int),
+    ("int", re.compile(r"[-+]?[0-9]{1,19}"), int),
     ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
     ("float", re.compile(r"[-+]?\.(inf|Inf|INF)"), lambda text: float(text.replace(".", ""))),
     ("float", re.compile(r"\.(nan|NaN|NAN)"), lambda text: float("nan")),
@@ -153,3 +153,20 @@ def _scalar(node: yaml.ScalarNode) -> Any:
 
 def _mark(mark: yaml.Mark, source: str) -> Mark:
     return Mark(source, mark.line + 1, mark.column + 1)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `parse` reads back: a text that would read as a number or word of YAML 1.2 is quoted."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    looks_like_a_value = any(pattern.fullmatch(text) for _, pattern, _ in _SCALARS)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if looks_like_a_value else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump(value: Any) -> str:
+    """Return YAML text that `parse` reads back to an equal value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

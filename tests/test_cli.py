@@ -110,12 +110,14 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (["prepare", "{experiment}", "--set", "data.name=nothing"], 2, "unknown name 'nothing'; allowed: digits, "),
         (["train", "{experiment}", "--set", "train.epochs=0"], 2, "should be greater than or equal to 1; got 0"),
         (["train", "{experiment}", "--set", "data.store=nowhere"], 3, "imgcls prepare"),
-        (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "seed=9"], 3, "imgcls prepare"),
+        (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "seed=9"], 2, "seed: 0 there, 9 here"),
+        (["eval", "runs/tiny/1", "--set", "seed=9"], 2, "--set cannot change what runs/tiny/1 was trained with"),
+        (["eval", "{experiment}", "--set", "train.epochs=9"], 3, "its 1 finished runs had other settings"),
         (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "train.epochs=9"], 2, "train.epochs: 2 there, 9 here"),
         (["train", "{experiment}", "--run", "{experiment}/below"], 2, "cannot write"),
         (["train", "{experiment}", "--set", "model.filters=[4,4,4,4,4]"], 2, "images of 8x8 pixels are too small"),
         (["eval", "runs"], 2, "runs is not a run: it holds no config.yaml"),
-        (["eval", "{experiment}", "--set", "name=other"], 3, "runs/other holds no finished run; run `imgcls train"),
+        (["eval", "{experiment}", "--set", "name=other"], 3, "runs/other holds no finished run of"),
         (["eval", "runs/tiny/1", "--split", "holdout"], 2, "there is no split 'holdout'"),
         (["eval", "runs/tiny/1", "--fail-under", "accuracy=0.999"], 6, "accuracy is 0."),
         (["eval", "runs/tiny/1", "--fail-under", "log_loss=1"], 2, "better when lower"),
@@ -153,9 +155,9 @@ def test_a_folder_of_photos_goes_the_whole_way(workspace):
     skip = ("--set", "data.on_bad_image=skip")
     assert json_of("prepare", path, *skip)["bad_images"][0]["id"] == "red/broken.png"
     json_of("train", path, *skip)
-    metrics = json_of("eval", path, "--fail-under", "accuracy=0.9")
+    metrics = json_of("eval", path, *skip, "--fail-under", "accuracy=0.9")
     assert (metrics["classes"], metrics["examples"]) == (["blue", "red"], 12)
-    assert len(json_of("plot", path)) == len(names("figures"))  # all but augmented_samples, and the page
+    assert len(json_of("plot", path, *skip)) == len(names("figures"))  # all but augmented_samples, and the page
 
 
 def process(*arguments, **options):

@@ -25,6 +25,14 @@ def test_a_resolved_experiment_reads_back_to_an_equal_one(tmp_path):
     assert read_experiment(again) == experiment
 
 
+@pytest.mark.parametrize("name", ["1e3", "12", "true", "null", "1.5", "no", "2026-01-01"])
+def test_a_text_that_looks_like_a_number_reads_back_as_text(tmp_path, name):
+    experiment = read_experiment(write_experiment(tmp_path, TINY), [f"name='{name}'"])
+    again = tmp_path / "again.yaml"
+    again.write_text(experiment.to_yaml())
+    assert read_experiment(again).name == name
+
+
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text(
@@ -63,7 +71,9 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
         ("train.epochs=[1", "--set train.epochs=[1:1:3: YAML syntax"),
         ("name=../up", "--set name=../up: name: "),
         ("evaluate.intervals=[accurcy]", "--set evaluate.intervals=[accurcy]: evaluate.intervals: unknown name 'accurcy'"),
-        ("data.validation=0", "data.validation is 0, but train.choose: best"),
+        ("augment.3.padding=1", "--set augment.3.padding=1: augment: input should be a valid list"),
+        ("train.optimizer={name: sgd, learning_rate: .inf}", "input should be a finite number"),
+        ("evaluate.metrics=[{name: brier}, {name: brier}]", "lists brier more than once"),
     ],
 )
 def test_a_mistake_in_an_override_names_the_override(tmp_path, override, message):

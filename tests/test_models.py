@@ -71,7 +71,7 @@ def test_images_too_small_for_the_pooling_are_refused():
 
 def test_a_dense_layer_that_dwarfs_the_rest_is_noted(capsys):
     build((64, 64, 1), filters=[4], dense=[256])
-    assert "note: model.cnn: one dense layer on 4096 flattened features holds" in capsys.readouterr().err
+    assert "with 4096 flattened features before the head" in capsys.readouterr().err
 
 
 def test_a_balanced_model_is_not_noted(capsys):

@@ -47,6 +47,20 @@ def assert_same_result(one, other):
     assert one.model_file.read_bytes() == other.model_file.read_bytes()
 
 
+@pytest.fixture(autouse=True)
+def ignored_when_late():
+    """A signal that comes after the training has ended must not end the tests."""
+    previous = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGUSR1, previous)
+
+
+def weights(run):
+    from imgcls.backend import keras
+
+    return keras.models.load_model(run.model_file, compile=False).get_weights()
+
+
 def interrupt_once(folder, done):
     """Send this process SIGUSR1 as soon as the run in `folder` is running, until `done` is set."""
 
@@ -120,6 +134,8 @@ def test_one_and_two_devices_give_the_same_weights_in_float64(digits):
     two = Run(Path(training.train(digits(*overrides, "train.strategy={name: mirrored, replicas: 2}"))["run"]))
     for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
         numpy.testing.assert_allclose([epoch[key] for epoch in one.log], [epoch[key] for epoch in two.log], rtol=1e-12)
+    for mine, theirs in zip(weights(one), weights(two), strict=True):
+        numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_a_finished_run_says_so_and_is_left_alone(digits, capsys):
@@ -164,6 +180,7 @@ def test_a_run_killed_at_its_birth_can_be_started_again(digits):
 def test_a_second_process_on_the_same_run_is_refused(digits):
     settings = digits()
     training.train(settings, Path("run"))
+    Run(Path("run")).write_status("running", step=0)
     with Run(Path("run")).locked(), pytest.raises(UserError, match="another process trains in run"):
         training.train(settings, Path("run"))
 
@@ -175,6 +192,32 @@ def test_a_diverging_loss_stops_with_its_place_and_keeps_the_last_good_state(dig
     status = Run(Path("run")).status
     assert (status["status"], status["exit_status"]) == ("failed", 4)
     assert not Run(Path("run")).model_file.exists()
+
+
+def test_weights_that_the_last_step_broke_are_not_saved(digits):
+    settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.choose=last")
+    with pytest.raises(DivergenceError, match=r"(is no longer finite|loss became)"):
+        training.train(settings, Path("run"))
+    assert not Run(Path("run")).state_file.exists()
+    assert Run(Path("run")).log == []
+
+
+def test_choosing_the_best_epoch_needs_a_validation_split(digits, prepared):
+    prepare(digits("data.validation=0"))
+    with pytest.raises(UserError, match=r"the validation split is empty, but train\.choose: best"):
+        training.train(digits("data.validation=0"))
+    assert not Path("runs").exists()
+
+
+def test_what_a_killed_process_left_is_removed(digits):
+    settings = digits("train.epochs=1")
+    training.train(settings, Path("run"))
+    run = Run(Path("run"))
+    run.write_status("running", step=0)
+    (run.checkpoint_folder / ".state.npz.1234.tmp").write_text("half")
+    (run.folder / ".model-abc").mkdir()
+    training.train(settings, Path("run"))
+    assert not [path for path in run.folder.rglob(".*") if path.name != ".lock"]
 
 
 def test_missing_data_is_named_with_the_command_that_makes_it(digits):

@@ -1,8 +1,8 @@
 """Augmentations: each file holds `Settings` and `compute(settings, images, draws) -> images`.
 
-`images` is a uint8 tensor (batch, height, width, channels), and so is the result. All chance comes from `draws`, one number an image
-and call, which is a pure function of (seed, step, row in the global batch): `draws.uniform(low, high)`. Light zone: tensorflow is
-imported inside `compute`.
+`images` is a uint8 tensor (batch, height, width, channels), and so is the result. All chance comes from `draws.uniform(low, high)` and
+`draws.integers(low, high)`: one number an image and call, a pure function of (seed, step, row in the global batch). Light zone:
+tensorflow is imported inside `compute`.
 """
 
 from typing import TYPE_CHECKING, Protocol

@@ -156,6 +156,6 @@ def _note_dominant_head(model: "keras.Model", flat: int) -> None:
     first = max(layer.count_params() for layer in model.layers if layer.name in ("dense_1", "logits"))
     if first > DOMINANT_SHARE * total and first > 100_000:
         terminal.note(
-            f"model.cnn: one dense layer on {flat} flattened features holds {first:,} of {total:,} parameters; "
+            f"model.cnn: one dense layer holds {first:,} of {total:,} parameters, with {flat} flattened features before the head; "
             "another block or more pooling before it makes the model smaller and often better"
         )

@@ -18,8 +18,11 @@ class Settings(PartSettings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decay a step, times the learning rate; applied to matrices and kernels, not to biases and batch-norm scales."""
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the old first moment that a step keeps."""
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Share of the old second moment that a step keeps."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-7
+    """Added to the root of the second moment."""
 
 
 def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":

@@ -16,7 +16,9 @@ class Settings(PartSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """The peak of the schedule."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the last update that a step repeats; 0 for plain SGD."""
     nesterov: bool = True
+    """Whether the gradient is taken after the momentum's part of the step."""
 
 
 def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
