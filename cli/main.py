@@ -1,6 +1,7 @@
 """The command `imgcls`: its table of commands, and the one place that turns errors into exit statuses."""
 
 import functools
+import os
 import signal
 import sys
 import traceback
@@ -43,6 +44,9 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             _fail(str(error), error.exit_status)
         except MemoryError:
             _fail("out of memory on the host; close other programs, or lower train.batch_size", OutOfMemoryError.exit_status)
+        except BrokenPipeError:
+            # Whoever read stdout has seen enough. Python would complain about it once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_status)
         except Exception:

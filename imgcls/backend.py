@@ -25,7 +25,7 @@ def _quiet() -> Iterator[None]:
         os.dup2(chatter.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             chatter.seek(0)
             os.write(terminal, chatter.read())
             raise

@@ -13,7 +13,7 @@ import numpy
 
 from imgcls import files, loop
 from imgcls.backend import keras
-from imgcls.errors import UserError
+from imgcls.errors import DataError
 
 COUNTERS = "counters"
 
@@ -51,18 +51,18 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
     """Assign what `save` wrote to variables that are already built; return the counters.
 
     Raises:
-        UserError: the file is damaged, or was written for other variables.
+        DataError: the file is damaged, or was written for other variables.
     """
     try:
         with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
             header = json.loads(arrays[COUNTERS].tobytes())
             values = [arrays[f"{number:05d}"] for number in range(len(header["paths"]))]
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete the folder {path.parent} to train this run from its start") from None
+        raise DataError(f"{path} is damaged ({error}); delete the folder {path.parent} to train this run from its start") from None
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
     found = [(name, value.shape) for name, value in zip(header["paths"], values, strict=True)]
     if expected != found:
-        raise UserError(f"{path} holds other variables than this model and optimizer; was imgcls changed? Start a new run")
+        raise DataError(f"{path} holds other variables than this model and optimizer; was imgcls changed? Start a new run")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return header["counters"]

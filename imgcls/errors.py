@@ -6,7 +6,7 @@ and reach the terminal without a traceback. A bug is any other exception; it exi
 
 
 class UserError(Exception):
-    """The command line or the experiment file is wrong. Exit status 2."""
+    """The command line or the experiment file is wrong, or a file cannot be written. Exit status 2."""
 
     exit_status = 2
 

@@ -44,7 +44,7 @@ def _saved_predictions(run: Run, split: str) -> Predictions | None:
     They stand on the classes and sizes of data.json and on the model's digest, so that a run without its store can still be judged.
     """
     path = run.predictions_file(split)
-    if not path.is_file():
+    if not path.is_file() or not run.model_file.is_file():
         return None
     try:
         saved = predictions.load(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from imgcls import terminal
-from imgcls.errors import UserError
+from imgcls.errors import DataError, UserError
 
 
 @contextlib.contextmanager
@@ -96,12 +96,12 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is not JSON.
+        DataError: the file is not JSON.
     """
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or damaged") from None
+        raise DataError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or damaged") from None
 
 
 def sha256(path: Path) -> str:

@@ -1,12 +1,13 @@
 """A saved model's probabilities. Heavy zone."""
 
+import zipfile
 from pathlib import Path
 
 import numpy
 
 from imgcls import terminal
 from imgcls.backend import keras, tf
-from imgcls.errors import OutOfMemoryError
+from imgcls.errors import DataError, OutOfMemoryError
 
 
 def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
@@ -19,10 +20,11 @@ def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, bat
         indices: int64, rows of `images`.
 
     Raises:
+        DataError: the model file is missing or damaged.
         OutOfMemoryError: a batch does not fit the device.
     """
     tf.config.experimental.enable_op_determinism()
-    model = keras.models.load_model(model_file, compile=False)
+    model = _load(model_file)
     compiled = tf.function(
         lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.shape[1:]], tf.uint8)]
     )
@@ -37,6 +39,14 @@ def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, bat
             f"out of memory with batches of {batch_size} images; stop other programs on the device, or train with a smaller batch"
         ) from None
     return numpy.concatenate(parts)
+
+
+def _load(model_file: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(model_file, compile=False)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"cannot load {model_file}: {reason}; remove it, and run the training command again to write it anew") from None
 
 
 def _one_batch(

@@ -109,15 +109,19 @@ class Run:
         """The epochs so far."""
         if not self.log_file.exists():
             return []
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        try:
+            return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        except json.JSONDecodeError as error:
+            raise DataError(f"{self.log_file} is damaged ({error.msg}); run the training command again to write it anew") from None
 
     def write_status(self, state: str, **details: Any) -> None:
         """Replace status.json."""
         files.write_json(self.status_file, {"status": state, **details})
 
     def may_be_created(self) -> bool:
-        """Tell whether the folder is empty, or holds no more than what a run that was killed at its birth left."""
-        return self.folder.is_dir() and all(path == self.status_file or path.name.startswith(".") for path in self.folder.iterdir())
+        """Tell whether the folder is empty, or holds no more than a run that ended before its first checkpoint left."""
+        early = (self.status_file, self.config_file, self.data_file, self.environment_file)
+        return self.folder.is_dir() and all(path in early or path.name.startswith(".") for path in self.folder.iterdir())
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of a process that was killed; call it with the lock held."""
@@ -164,7 +168,8 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
         run = Run(folder or _next_folder(RUNS / experiment.name))
         run.folder.mkdir(parents=True, exist_ok=True)
     with run.locked():
-        if not run.config_file.exists():
+        if run.may_be_created():
+            run.data_file.unlink(missing_ok=True)
             run.write_status("created")
             files.write_text(run.config_file, experiment.to_yaml())
     return run
@@ -223,8 +228,7 @@ def _newest_finished(experiment: Experiment, target: Path) -> Run:
 
 
 def _by_number(run: Run) -> tuple[str, int, str]:
-    name = run.folder.name
-    return (str(run.folder.parent), int(name) if name.isdigit() else 0, name)
+    return (str(run.folder.parent), int(run.folder.name) if run.folder.name.isdigit() else 0, run.folder.name)
 
 
 def list_runs() -> list[dict[str, Any]]:

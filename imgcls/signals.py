@@ -20,6 +20,8 @@ class StopRequest:
             # The user has asked twice: no clean-up that could hang. The last checkpoint on disk is whole.
             os._exit(75)
         self.signal = signal.Signals(number)
+        # Not print: a signal may arrive in the middle of one.
+        os.write(2, f"note: {self.signal.name}: stopping after the present steps; a second signal stops at once\n".encode())
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
         DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
     """
     run = _run_to_continue(experiment, folder)
-    if run and run.status["status"] == "finished":
+    if run and run.status["status"] == "finished" and run.model_file.exists():
         terminal.note(f"{run.folder} is finished; there is nothing to train")
         return summary(run)
     store, split = find_store(experiment)
@@ -70,7 +70,7 @@ def _run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
             terminal.note(f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}")
         return unfinished[0] if unfinished else None
     run = Run(folder)
-    if run.config_file.exists():
+    if run.config_file.exists() and not run.may_be_created():
         _refuse_another_experiment(run, experiment)
         return run
     if folder.exists() and not run.may_be_created():

@@ -85,7 +85,7 @@ def read(path: Path) -> Document:
 
 def parse(text: str, source: str) -> Document:
     """Parse YAML text; `source` names it in errors."""
-    document = Document(None)
+    document = Document(None, values={(): Mark(source, 1, 1)})
     problems: list[str] = []
     try:
         _refuse_aliases(text, source)

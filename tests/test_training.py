@@ -138,6 +138,26 @@ def test_one_and_two_devices_give_the_same_weights_in_float64(digits):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_a_folder_whose_run_never_saved_a_state_takes_the_corrected_experiment(digits):
+    with pytest.raises(UserError, match="too small for 5 blocks"):
+        training.train(digits("model.filters=[4,4,4,4,4]"), Path("run"))
+    training.train(digits("train.epochs=1"), Path("run"))
+    assert Run(Path("run")).experiment == digits("train.epochs=1")
+
+
+def test_a_lost_model_file_is_named_and_written_anew(digits, capsys):
+    settings = digits()
+    training.train(settings, Path("run"))
+    run = Run(Path("run"))
+    model = run.model_file.read_bytes()
+    for damage in (lambda: run.model_file.write_bytes(model[:100]), run.model_file.unlink):
+        damage()
+        exit_status, _, stderr = command("eval", "run")
+        assert (exit_status, "run the training command again" in stderr or "model.keras" in stderr) == (3, True), stderr
+    training.train(settings, Path("run"))
+    assert run.model_file.read_bytes() == model
+
+
 def test_a_finished_run_says_so_and_is_left_alone(digits, capsys):
     settings = digits()
     first = training.train(settings, Path("run"))
