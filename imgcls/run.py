@@ -227,24 +227,10 @@ def _newest_finished(experiment: Experiment, target: Path) -> Run:
     return matching[-1]
 
 
+def all_runs() -> list[Run]:
+    """Return every run below runs/, named or numbered, in order."""
+    return sorted((Run(path.parent) for path in RUNS.rglob("config.yaml")), key=_by_number)
+
+
 def _by_number(run: Run) -> tuple[str, int, str]:
     return (str(run.folder.parent), int(run.folder.name) if run.folder.name.isdigit() else 0, run.folder.name)
-
-
-def list_runs() -> list[dict[str, Any]]:
-    """Return a row for each run below runs/, named or numbered: status, epochs, last validation numbers, test accuracy if evaluated."""
-    rows = []
-    for run in sorted((Run(path.parent) for path in RUNS.rglob("config.yaml")), key=_by_number):
-        last = run.log[-1:]
-        tested = files.read_json(run.metrics_file("test"))["metrics"] if run.metrics_file("test").exists() else {}
-        rows.append(
-            {
-                "run": str(run.folder),
-                "status": run.status["status"],
-                "epochs": len(run.log),
-                "val_loss": last[0]["val_loss"] if last else None,
-                "val_accuracy": last[0]["val_accuracy"] if last else None,
-                "test_accuracy": tested.get("accuracy"),
-            }
-        )
-    return rows

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from experiments import command
 
-from imgcls import parts
+from imgcls import parts, schedules
 from imgcls.experiment_file import read_experiment
 
 ROOT = Path(__file__).parent.parent
@@ -46,17 +46,18 @@ def test_every_example_experiment_is_valid(page, workspace):
         read_experiment(path)
 
 
-def test_the_example_part_is_found_and_works():
-    path = parts.PACKAGE / "schedules" / "step.py"
+def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
     (code,) = blocks(ROOT / "docs" / "parts.md", "python")
-    path.write_text(code)
+    (tmp_path / "schedules").mkdir()
+    (tmp_path / "schedules" / "step.py").write_text(code)
+    monkeypatch.setattr(schedules, "__path__", [str(tmp_path / "schedules")])
+    monkeypatch.setattr(parts, "PACKAGE", tmp_path)
     parts.names.cache_clear()
     try:
         module = parts.load("schedules", "step")
         schedule = module.build(module.Settings(name="step"), 1.0, 100)
         assert [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)] == [1.0, 1.0, 0.1, 0.01]
     finally:
-        path.unlink()
         parts.names.cache_clear()
 
 

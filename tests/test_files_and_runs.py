@@ -10,7 +10,8 @@ from experiments import experiment
 from imgcls import environment, files, history, seeds
 from imgcls.config import EarlyStopping
 from imgcls.errors import DataError, UserError
-from imgcls.run import Run, create_run, find_run, list_runs, open_run, runs_of
+from imgcls.listing import list_runs
+from imgcls.run import Run, create_run, find_run, open_run, runs_of
 
 
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
@@ -70,6 +71,13 @@ def test_runs_are_numbered_in_order(workspace):
     assert [create_run(settings).folder.name for _ in range(11)][-2:] == ["10", "11"]
     assert [run.folder.name for run in runs_of("tiny")] == [str(i) for i in range(1, 12)]
     assert [row["status"] for row in list_runs()] == ["created"] * 11
+
+
+@pytest.mark.parametrize("content", ['{"status": "fin', '{"a": 1}'])
+def test_a_damaged_run_is_listed_as_such_and_hides_no_other(workspace, content):
+    first, second = (create_run(experiment(workspace)) for _ in range(2))
+    first.status_file.write_text(content)
+    assert [(row["run"], row["status"]) for row in list_runs()] == [(str(first.folder), "damaged"), (str(second.folder), "created")]
 
 
 def test_a_new_run_reads_back_its_experiment(workspace):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from imgcls import parts
+from imgcls import parts, schedules
 from imgcls.config import Experiment
 from imgcls.errors import UserError
 
@@ -69,14 +69,11 @@ def test_an_unknown_kind_is_refused_with_the_nearest_one():
 
 
 def test_a_broken_part_file_raises_its_own_error(tmp_path, monkeypatch):
-    broken = parts.PACKAGE / "schedules" / "_probe.py"
-    monkeypatch.setattr(parts, "names", lambda kind: ["_probe"])
-    broken.write_text("raise RuntimeError('broken on purpose')\n")
-    try:
-        with pytest.raises(RuntimeError, match="broken on purpose"):
-            parts.load("schedules", "_probe")
-    finally:
-        broken.unlink()
+    (tmp_path / "probe.py").write_text("raise RuntimeError('broken on purpose')\n")
+    monkeypatch.setattr(parts, "names", lambda kind: ["probe"])
+    monkeypatch.setattr(schedules, "__path__", [str(tmp_path)])
+    with pytest.raises(RuntimeError, match="broken on purpose"):
+        parts.load("schedules", "probe")
 
 
 def _attributes_read() -> set[str]:
