@@ -39,6 +39,10 @@ class Checkpoint(Section):
     """Save when so many minutes have passed since the last time."""
 
 
+CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "checkpoint"}
+"""Settings of `train` that a continued run may change: they decide on speed, memory and safety alone."""
+
+
 class Train(Section):
     """How the model is trained."""
 
@@ -56,6 +60,8 @@ class Train(Section):
     """The devices: a file of imgcls/strategies."""
     steps_per_call: Annotated[int, Field(ge=1)] = 16
     """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
+    device_cache_mib: Annotated[int, Field(ge=0)] = 512
+    """MiB of images that each device may hold: splits that fit are copied to it once, larger ones are streamed from the store."""
     choose: Literal["best", "last"] = "best"
     """Which epoch's weights become model.keras."""
     monitor: Monitor = "val_accuracy"
@@ -120,7 +126,5 @@ class Experiment(Section):
         return yaml_file.dump(self.model_dump())
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes two experiments the same training: everything but where the stores are kept and how it is judged."""
-        identity = self.model_dump(exclude={"evaluate", "figures"})
-        del identity["data"]["store"]
-        return identity
+        """Return what makes two experiments the same training: everything that can change a weight or the length of the log."""
+        return self.model_dump(exclude={"evaluate": True, "figures": True, "data": {"store"}, "train": CHANGES_NO_NUMBER})

@@ -5,16 +5,19 @@ then adds the same numbers in the same order.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy
 
 from imgcls.backend import keras, tf
-from imgcls.pipeline import Batch
+from imgcls.feeds import Resident, Streamed
+
+Feed = Resident | Streamed
 
 LOSS, CORRECT, COUNT, WAIT = range(4)
-"""The entries of the vector of sums: cross-entropy, right predictions, examples, and seconds that the device waited for data, of which
-the first step of a call is timed and stands for all."""
+"""The entries of the vector of sums: cross-entropy, right predictions, examples, and seconds that the device waited for data."""
 
 
 def no_sums() -> numpy.ndarray:
@@ -29,27 +32,29 @@ class Steps:
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
-        self._train = tf.function(self._run_training)
-        self._evaluate = tf.function(self._run_evaluation)
+        self._compiled: dict[tuple[Callable[..., tf.Tensor], Feed], Callable[..., tf.Tensor]] = {}
 
-    def train(self, batches: Iterator[Batch], count: int, sums: numpy.ndarray) -> numpy.ndarray:
-        """Take `count` steps; return the sums with those of the steps added."""
-        return self._train(batches, tf.constant(count), tf.constant(sums)).numpy()
+    def train(self, feed: Feed, step: int, count: int, sums: numpy.ndarray) -> numpy.ndarray:
+        """Take `count` steps from `step` on; return the sums with those of the steps added."""
+        return self._call(self._training_step, feed, step, count, sums)
 
-    def evaluate(self, batches: Iterator[Batch], count: int) -> numpy.ndarray:
-        """Run the model on `count` batches; return the sums over their examples."""
-        return self._evaluate(batches, tf.constant(count), tf.constant(no_sums())).numpy()
+    def evaluate(self, feed: Feed, count: int) -> numpy.ndarray:
+        """Run the model on the first `count` batches; return the sums over their examples."""
+        return self._call(self._evaluation_step, feed, 0, count, no_sums())
 
-    def _run_training(self, batches: Iterator[Batch], count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        return self._run(self._training_step, batches, count, sums)
+    def _call(self, function: Callable[..., tf.Tensor], feed: Feed, step: int, count: int, sums: numpy.ndarray) -> numpy.ndarray:
+        began = time.perf_counter()
+        call = feed.call(step, count)
+        sums[WAIT] += time.perf_counter() - began
+        if (function, feed) not in self._compiled:
+            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([4], tf.float64)]
+            self._compiled[function, feed] = tf.function(partial(self._run, function, feed), input_signature=signature)
+        return self._compiled[function, feed](call, tf.constant(count), tf.constant(sums)).numpy()
 
-    def _run_evaluation(self, batches: Iterator[Batch], count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        return self._run(self._evaluation_step, batches, count, sums)
-
-    def _run(self, step: Callable[..., tf.Tensor], batches: Iterator[Batch], count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+    def _run(self, function: Callable[..., tf.Tensor], feed: Feed, call: Any, count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
         for i in tf.range(count):
-            batch, wait = _timed_next(batches, sums, timed=tf.equal(i, 0))
-            per_replica = self._strategy.run(step, args=batch)
+            share, wait = feed.share(call, i, sums)
+            per_replica = self._strategy.run(lambda *share: function(*feed.batch(*share)), args=share)
             sums += self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
             sums += tf.one_hot(WAIT, 4, wait * tf.cast(count, tf.float64), tf.zeros([], tf.float64), dtype=tf.float64)
         return sums
@@ -82,28 +87,6 @@ class Steps:
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
         bad_replicas = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.where(finite, 0.0, 1.0))
         return [tf.where(bad_replicas > 0, tf.constant(float("nan"), gradient.dtype), gradient) for gradient in gradients]
-
-
-def _timed_next(batches: Iterator[Batch], after: tf.Tensor, timed: tf.Tensor) -> tuple[Batch, tf.Tensor]:
-    """Return the next batch, and for how many seconds it was waited for once `after` was there; 0 where `timed` is false."""
-    with tf.control_dependencies([after]):
-        start = _clock(timed)
-    with tf.control_dependencies([start]):
-        batch = next(batches)
-    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-        return batch, _clock(timed) - start
-
-
-def _clock(wanted: tf.Tensor) -> tf.Tensor:
-    """Return the time in seconds, or 0 where it is not wanted: a look costs 0.2 ms, which is why only one step a call is timed.
-
-    tf.timestamp would be faster, but refuses to run under op determinism.
-    """
-    return tf.cond(wanted, _time, lambda: tf.zeros([], tf.float64))
-
-
-def _time() -> tf.Tensor:
-    return tf.ensure_shape(tf.numpy_function(lambda: numpy.float64(time.perf_counter()), [], tf.float64), [])
 
 
 def _sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

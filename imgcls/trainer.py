@@ -13,7 +13,8 @@ from imgcls.backend import SWITCHES, keras, tf
 from imgcls.checkpoint import Counters
 from imgcls.config import Experiment
 from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
-from imgcls.pipeline import Examples, distribute, ordered_batches, training_batches
+from imgcls.feeds import Resident, Streamed
+from imgcls.pipeline import Examples, InOrder, Shuffled
 from imgcls.run import Run
 from imgcls.signals import StopRequest
 from imgcls.store import Split, Store
@@ -66,8 +67,8 @@ class Trainer:
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
         """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
         counters, settings = self._counters, self._settings
-        batches = iter(self._distributed_training_batches())
-        validation = iter(self._distributed_validation_batches()) if len(self._validation) else None
+        batches = self._feed(Shuffled(self._examples, self._experiment), counters.step)
+        validation = self._feed(InOrder(self._validation, settings.batch_size), 0) if len(self._validation) else None
         with self._progress.starting_at(counters.step):
             while len(counters.epochs) < settings.epochs and not history.should_stop(counters.epochs, settings.early_stopping):
                 self._train_epoch(batches, stop)
@@ -100,24 +101,20 @@ class Trainer:
             self._counters = Counters(**checkpoint.load(self._run.state_file, self._variables()))
             self._write_log()
 
-    def _distributed_training_batches(self) -> tf.distribute.DistributedDataset:
-        replicas = self._strategy.num_replicas_in_sync
-        return distribute(
-            self._strategy, training_batches(self._experiment, self._examples, self._counters.step, self._total_steps, replicas)
-        )
+    def _feed(self, plan: InOrder, start: int) -> loop.Feed:
+        """Return a feed of a plan's batches from a step on; the two splits share the cache."""
+        if self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20:
+            return Resident(plan, self._strategy)
+        return Streamed(plan, self._strategy, start)
 
-    def _distributed_validation_batches(self) -> tf.distribute.DistributedDataset:
-        replicas = self._strategy.num_replicas_in_sync
-        return distribute(self._strategy, ordered_batches(self._validation, self._settings.batch_size, replicas))
-
-    def _train_epoch(self, batches: "tf.distribute.DistributedIterator", stop: StopRequest) -> None:
+    def _train_epoch(self, batches: loop.Feed, stop: StopRequest) -> None:
         """Take the steps that the present epoch still lacks."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
             count = self._steps_to_next_stop(epoch_end)
             start = time.perf_counter()
-            sums = self._steps.train(batches, count, numpy.array(counters.sums))
+            sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
             counters.seconds += time.perf_counter() - start
             self._check_finite(sums, count)
             counters.sums, counters.step = sums.tolist(), counters.step + count
@@ -159,7 +156,7 @@ class Trainer:
             return self._rate
         return float(self._rate(max(int(self._optimizer.iterations.value.numpy()) - 1, 0)))
 
-    def _end_epoch(self, validation: "tf.distribute.DistributedIterator | None") -> None:
+    def _end_epoch(self, validation: loop.Feed | None) -> None:
         """Judge the model on the validation split, log the epoch, and save."""
         counters, sums = self._counters, self._counters.sums
         start = time.perf_counter()
@@ -185,7 +182,7 @@ class Trainer:
         self._save()
         self._write_log()
 
-    def _validate(self, batches: "tf.distribute.DistributedIterator") -> tuple[float, float]:
+    def _validate(self, batches: loop.Feed) -> tuple[float, float]:
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
         return float(sums[loop.LOSS] / sums[loop.COUNT]), float(sums[loop.CORRECT] / sums[loop.COUNT])
 
