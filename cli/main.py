@@ -1,11 +1,13 @@
 """The command `imgcls`: its table of commands, and the one place that turns errors into exit statuses."""
 
+import contextlib
+import errno
 import functools
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -39,14 +41,15 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> None:
         try:
-            command(*arguments, **options)
+            with _explained_stdout():
+                command(*arguments, **options)
+                sys.stdout.flush()
         except UserError as error:
             _fail(str(error), error.exit_status)
         except MemoryError:
             _fail("out of memory on the host; close other programs, or lower train.batch_size", OutOfMemoryError.exit_status)
         except BrokenPipeError:
-            # Whoever read stdout has seen enough. Python would complain about it once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_stdout()  # whoever read it has seen enough
         except KeyboardInterrupt:
             _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_status)
         except Exception:
@@ -54,6 +57,25 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             _fail("this is a bug in imgcls; please report it with the lines above", 1)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _explained_stdout() -> Iterator[None]:
+    """Turn a full device behind stdout into a `UserError`; files that cannot be written already raise one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_stdout()
+        raise UserError(
+            "the device behind stdout is full; send the result elsewhere and run the command again"
+        ) from None
+
+
+def _discard_stdout() -> None:
+    """Send what is still to be printed nowhere: Python would complain about it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str, exit_status: int) -> NoReturn:
@@ -87,4 +109,9 @@ def imgcls(
 def main() -> None:
     """Run this process's command line and exit with its status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    try:
+        with _explained_stdout():
+            app()
+    except UserError as error:  # from what typer itself prints, such as --help
+        print(f"imgcls: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)

@@ -8,6 +8,6 @@ def schema() -> None:
 
     Example: imgcls schema > imgcls.schema.json
     """
-    from imgcls.config import Experiment
+    from imgcls.experiment_file import json_schema
 
-    output.print_json(Experiment.model_json_schema())
+    output.print_json(json_schema())

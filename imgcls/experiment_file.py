@@ -29,6 +29,14 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
         raise ProblemsError([f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]) from None
 
 
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of experiment files; one that extends another may leave anything to it."""
+    schema = Experiment.model_json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "An experiment file beside this one, merged below it."}
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
+    return schema
+
+
 def _with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     """Read a file merged over the file that its `extends:` names, which is sought beside it."""
     document = yaml_file.read(path)

@@ -52,9 +52,11 @@ class Steps:
         return self._compiled[function, feed](call, tf.constant(count), tf.constant(sums)).numpy()
 
     def _run(self, function: Callable[..., tf.Tensor], feed: Feed, call: Any, count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        # Only the loop below is for AutoGraph to rewrite.
+        on_replica = tf.autograph.experimental.do_not_convert(lambda *share: function(*feed.batch(*share)))
         for i in tf.range(count):
             share, wait = feed.share(call, i, sums)
-            per_replica = self._strategy.run(lambda *share: function(*feed.batch(*share)), args=share)
+            per_replica = self._strategy.run(on_replica, args=share)
             sums += self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
             sums += tf.one_hot(WAIT, 4, wait * tf.cast(count, tf.float64), tf.zeros([], tf.float64), dtype=tf.float64)
         return sums

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from imgcls import building, checkpoint, environment, files, history, loop, parts, saving
+from imgcls import building, checkpoint, environment, files, history, loop, parts, saving, terminal
 from imgcls.backend import SWITCHES, keras, tf
 from imgcls.checkpoint import Counters
 from imgcls.config import Experiment
@@ -81,6 +81,11 @@ class Trainer:
             raise UserError(
                 f"train.batch_size is {self._settings.batch_size}, which does not divide among {replicas} devices; "
                 f"use a multiple of {replicas}"
+            )
+        if self._settings.batch_size > len(self._examples):
+            terminal.note(
+                f"train.batch_size is {self._settings.batch_size}, but there are {len(self._examples)} training images: every batch is "
+                "filled up with images of weight 0, which costs time; lower it"
             )
 
     def _write_environment(self) -> None:

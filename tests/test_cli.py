@@ -214,3 +214,12 @@ def test_a_bug_shows_its_traceback_and_says_that_it_is_one(workspace, monkeypatc
     assert exit_status == 1
     assert "RuntimeError: a bug" in stderr
     assert "this is a bug in imgcls" in stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["parts"]])
+def test_a_full_device_behind_stdout_ends_in_a_line_and_a_status(arguments):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run([sys.executable, "-m", "imgcls.cli", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 2
+    assert process.stderr.startswith("imgcls: the device behind stdout is full")
+    assert "Traceback" not in process.stderr

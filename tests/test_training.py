@@ -367,6 +367,20 @@ def wait_for_a_step_inside_an_epoch(process, folder, steps_per_epoch):
     raise RuntimeError(f"no step inside an epoch was seen: {process.communicate()}")
 
 
+def test_splits_that_are_streamed_give_the_same_bits_as_splits_that_live_on_the_device(digits):
+    runs = []
+    for name, mebibytes in (("resident", 512), ("streamed", 0)):
+        training.train(digits(*RICH, f"train.device_cache_mib={mebibytes}"), Path(name))
+        runs.append(Run(Path(name)))
+    assert_same_result(*runs)
+
+
+def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
+    training.train(digits("train.batch_size=2048", "train.epochs=1"), Path("run"))
+    assert "train.batch_size is 2048, but there are 1294 training images" in capsys.readouterr().err
+    assert Run(Path("run")).log[0]["step"] == 1
+
+
 @pytest.mark.parametrize(("number", "exit_status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)], ids=["kill -9", "SIGTERM"])
 def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(digits, prepared, number, exit_status):
     content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}, "augment": [{"name": "crop", "padding": 1}]}
