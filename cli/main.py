@@ -68,9 +68,7 @@ def _explained_stdout() -> Iterator[None]:
         if error.errno != errno.ENOSPC:
             raise
         _discard_stdout()
-        raise UserError(
-            "the device behind stdout is full; send the result elsewhere and run the command again"
-        ) from None
+        raise UserError("the device behind stdout is full; send the result elsewhere and run the command again") from None
 
 
 def _discard_stdout() -> None:

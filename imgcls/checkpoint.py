@@ -3,19 +3,27 @@
 `save_weights` and `tf.train.Checkpoint` leave out the dropout seed states; `model.variables` holds them.
 """
 
+import hashlib
 import json
 import zipfile
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from imgcls import files, loop
+from imgcls import files, history, loop, terminal
 from imgcls.backend import keras
+from imgcls.config import Train
 from imgcls.errors import DataError
+from imgcls.run import Run
 
-COUNTERS = "counters"
+HEADER = "header"
+
+
+class DamagedError(DataError):
+    """A checkpoint is torn or corrupt. Exit status 3."""
 
 
 @dataclass
@@ -35,34 +43,116 @@ class Counters:
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Checkpoints:
+    """A run's last two training states, and the best weights that either of them may still choose."""
+
+    def __init__(self, run: Run, settings: Train, model: keras.Model, optimizer: keras.optimizers.Optimizer, steps_per_epoch: int):
+        self._run = run
+        self._settings = settings
+        self._model = model
+        self._optimizer = optimizer
+        self._steps_per_epoch = steps_per_epoch
+
+    def restore(self) -> Counters:
+        """Load the newest state that is whole, and delete newer ones that are not; return its counters, or those of a start.
+
+        Raises:
+            DamagedError: there are states, but none is whole.
+            DataError: the states were written for other variables.
+        """
+        damaged: list[DamagedError] = []
+        for path in self._run.state_files():
+            try:
+                counters = Counters(**load(path, self._variables()))
+            except DamagedError as error:
+                damaged.append(error)
+                terminal.note(f"{error}; looking for the one before it")
+                continue
+            for error in damaged:
+                Path(error.args[1]).unlink()
+            if damaged:
+                terminal.note(f"continuing from {path}, at step {counters.step}")
+            return counters
+        if damaged:
+            raise DamagedError(f"no checkpoint is whole; delete the folder {self._run.checkpoint_folder} to train this run from its start")
+        return Counters()
+
+    def save(self, counters: Counters) -> None:
+        """Write the state, and delete what neither it nor the one before it needs."""
+        save(self._run.state_file(counters.step), self._variables(), asdict(counters))
+        kept = self._run.state_files()[:2]
+        for path in self._run.state_files()[2:]:
+            path.unlink()
+        needed = {self._best_of(counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]) for path in kept}
+        for path in self._run.best_files():
+            if path not in needed:
+                path.unlink()
+
+    def save_best(self, epochs: history.Epochs) -> None:
+        """Keep the weights if the last epoch is the best so far; the state that refers to them is written after them."""
+        if self._best_of(epochs) == self._run.best_file(len(epochs)):
+            save(self._run.best_file(len(epochs)), self._model.variables, {})
+
+    def load_chosen(self, epochs: history.Epochs) -> None:
+        """Give the model the weights that `train.choose` names.
+
+        Raises:
+            DamagedError: their file is torn or corrupt.
+        """
+        best = self._best_of(epochs)
+        if best is not None:
+            load(best, self._model.variables)
+
+    def _best_of(self, epochs: history.Epochs) -> Path | None:
+        """Return the file with the best epoch's weights; None before the first epoch, and where the last epoch is chosen."""
+        if self._settings.choose != "best" or not epochs:
+            return None
+        return self._run.best_file(history.best_epoch(epochs, self._settings.monitor))
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self._model.variables, *self._optimizer.variables]
+
+
 def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) -> None:
-    """Write variables and counters to one .npz file, which replaces the last one as a whole.
+    """Write variables and counters to one .npz file with a SHA-256 of them all, which replaces the last one as a whole.
 
     Args:
         counters: a JSON object.
     """
     arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
-    text = json.dumps({"counters": counters, "paths": [variable.path for variable in variables]}, allow_nan=False)
+    header = {"counters": counters, "paths": [variable.path for variable in variables], "sha256": _digest(arrays, counters)}
+    text = json.dumps(header, allow_nan=False)
     with files.replacing(path) as stream:
-        numpy.savez(stream, **arrays, **{COUNTERS: numpy.frombuffer(text.encode(), numpy.uint8)})
+        numpy.savez(stream, **arrays, **{HEADER: numpy.frombuffer(text.encode(), numpy.uint8)})
 
 
 def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
     """Assign what `save` wrote to variables that are already built; return the counters.
 
     Raises:
-        DataError: the file is damaged, or was written for other variables.
+        DamagedError: the file is torn or corrupt.
+        DataError: it was written for other variables.
     """
     try:
-        with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
-            header = json.loads(arrays[COUNTERS].tobytes())
-            values = [arrays[f"{number:05d}"] for number in range(len(header["paths"]))]
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete the folder {path.parent} to train this run from its start") from None
+        with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as archive:
+            header = json.loads(archive[HEADER].tobytes())
+            arrays = {f"{number:05d}": archive[f"{number:05d}"] for number in range(len(header["paths"]))}
+        if header["sha256"] != _digest(arrays, header["counters"]):
+            raise ValueError("its checksum does not match its content")
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError, NotImplementedError) as error:
+        raise DamagedError(f"{path} is damaged ({error})", path) from None
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
-    found = [(name, value.shape) for name, value in zip(header["paths"], values, strict=True)]
+    found = [(name, value.shape) for name, value in zip(header["paths"], arrays.values(), strict=True)]
     if expected != found:
         raise DataError(f"{path} holds other variables than this model and optimizer; was imgcls changed? Start a new run")
-    for variable, value in zip(variables, values, strict=True):
+    for variable, value in zip(variables, arrays.values(), strict=True):
         variable.assign(value)
     return header["counters"]
+
+
+def _digest(arrays: dict[str, numpy.ndarray], counters: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode())
+    for array in arrays.values():
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(numpy.ascontiguousarray(array).data)
+    return digest.hexdigest()

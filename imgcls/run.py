@@ -51,7 +51,7 @@ class Run:
 
     @property
     def checkpoint_folder(self) -> Path:
-        """The newest complete training state."""
+        """The last two training states, and the best weights."""
         return self.folder / "checkpoint"
 
     @property
@@ -59,14 +59,25 @@ class Run:
         """The chosen model; written by rename, so that where it exists it is whole."""
         return self.folder / "model.keras"
 
-    @property
-    def state_file(self) -> Path:
-        """The newest complete training state."""
-        return self.checkpoint_folder / "state.npz"
+    def state_file(self, step: int) -> Path:
+        """The complete training state after a step."""
+        return self.checkpoint_folder / f"state-{step}.npz"
+
+    def state_files(self) -> list[Path]:
+        """The training states, newest first."""
+        return sorted(self.checkpoint_folder.glob("state-*.npz"), key=self.step_of, reverse=True)
+
+    def step_of(self, state: Path) -> int:
+        """The step after which a training state was saved."""
+        return int(state.stem.removeprefix("state-"))
 
     def best_file(self, epoch: int) -> Path:
         """The weights after an epoch that was the best so far."""
         return self.checkpoint_folder / f"best-{epoch}.npz"
+
+    def best_files(self) -> list[Path]:
+        """The weights that are kept, of one or two epochs."""
+        return list(self.checkpoint_folder.glob("best-*.npz"))
 
     def predictions_file(self, split: str) -> Path:
         """Probabilities, labels and ids of a split."""

@@ -3,14 +3,13 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numpy
 
-from imgcls import building, checkpoint, environment, files, history, loop, parts, saving, terminal
-from imgcls.backend import SWITCHES, keras, tf
-from imgcls.checkpoint import Counters
+from imgcls import building, environment, files, history, loop, parts, saving, terminal
+from imgcls.backend import SWITCHES, tf
+from imgcls.checkpoint import Checkpoints, Counters
 from imgcls.config import Experiment
 from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
 from imgcls.feeds import Resident, Streamed
@@ -49,6 +48,7 @@ class Trainer:
             self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self.model.trainable_variables)
+        self._checkpoints = Checkpoints(run, self._settings, self.model, self._optimizer, self._steps_per_epoch)
         self._steps = loop.Steps(self._strategy, self.model, self._optimizer)
 
     def run_to_end(self, stop: StopRequest) -> None:
@@ -59,7 +59,8 @@ class Trainer:
             DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
         self._write_environment()
-        self._restore()
+        self._counters = self._checkpoints.restore()
+        self._write_log()
         for epoch in self.epochs(stop):
             self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
         self._write_model()
@@ -97,14 +98,6 @@ class Trainer:
         files.write_json(
             self._run.environment_file, {**environment.describe(self._experiment.seed, devices, SWITCHES), "earlier_starts": earlier}
         )
-
-    def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self._optimizer.variables]
-
-    def _restore(self) -> None:
-        if self._run.state_file.exists():
-            self._counters = Counters(**checkpoint.load(self._run.state_file, self._variables()))
-            self._write_log()
 
     def _feed(self, plan: InOrder, start: int) -> loop.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
@@ -183,19 +176,13 @@ class Trainer:
             raise DivergenceError(f"the validation loss became {val_loss} in epoch {epoch['epoch']}; {ADVICE}")
         counters.epochs.append(epoch)
         counters.sums, counters.seconds = loop.no_sums().tolist(), 0.0
-        self._save_best()
+        self._checkpoints.save_best(counters.epochs)
         self._save()
         self._write_log()
 
     def _validate(self, batches: loop.Feed) -> tuple[float, float]:
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
         return float(sums[loop.LOSS] / sums[loop.COUNT]), float(sums[loop.CORRECT] / sums[loop.COUNT])
-
-    def _save_best(self) -> None:
-        """Keep the weights if this epoch is the best so far; the state that refers to them is written after them."""
-        epochs = self._counters.epochs
-        if self._settings.choose == "best" and history.best_epoch(epochs, self._settings.monitor) == len(epochs):
-            checkpoint.save(self._run.best_file(len(epochs)), self.model.variables, {})
 
     def _check_weights(self) -> None:
         """Refuse to save weights that the last step broke: the loss would show it one step later."""
@@ -208,22 +195,15 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_weights()
-        checkpoint.save(self._run.state_file, self._variables(), asdict(self._counters))
+        self._checkpoints.save(self._counters)
         self._saved_at = time.monotonic()
         self._run.write_status("running", step=self._counters.step)
-        if self._settings.choose == "best" and self._counters.epochs:
-            best = self._run.best_file(history.best_epoch(self._counters.epochs, self._settings.monitor))
-            for path in self._run.checkpoint_folder.glob("best-*.npz"):
-                if path != best:
-                    path.unlink()
 
     def _write_log(self) -> None:
         files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in self._counters.epochs))
 
     def _write_model(self) -> None:
-        if self._settings.choose == "best":
-            best = history.best_epoch(self._counters.epochs, self._settings.monitor)
-            checkpoint.load(self._run.best_file(best), self.model.variables)
+        self._checkpoints.load_chosen(self._counters.epochs)
         saving.save(saving.serving_model(self.model), self._run.model_file)
 
 

@@ -218,7 +218,7 @@ def test_weights_that_the_last_step_broke_are_not_saved(digits):
     settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.choose=last")
     with pytest.raises(DivergenceError, match=r"(is no longer finite|loss became)"):
         training.train(settings, Path("run"))
-    assert not Run(Path("run")).state_file.exists()
+    assert Run(Path("run")).state_files() == []
     assert Run(Path("run")).log == []
 
 
@@ -234,7 +234,7 @@ def test_what_a_killed_process_left_is_removed(digits):
     training.train(settings, Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
-    (run.checkpoint_folder / ".state.npz.1234.tmp").write_text("half")
+    (run.checkpoint_folder / ".state-1.npz.1234.tmp").write_text("half")
     (run.folder / ".model-abc").mkdir()
     training.train(settings, Path("run"))
     assert not [path for path in run.folder.rglob(".*") if path.name != ".lock"]
@@ -262,7 +262,8 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
     run = Run(Path("run"))
     losses = [epoch["val_loss"] for epoch in run.log]
     assert summary["chosen_epoch"] == losses.index(min(losses)) + 1
-    assert [path.name for path in run.checkpoint_folder.glob("best-*")] == [f"best-{summary['chosen_epoch']}.npz"]
+    steps = len(losses), len(losses) - 1  # the last two states, each with the best of its epochs
+    assert {path.name for path in run.best_files()} == {f"best-{losses.index(min(losses[:step])) + 1}.npz" for step in steps}
     exit_status, _, _ = command("eval", "run", "--split", "validation")
     assert exit_status == 0
     metrics = json.loads(run.metrics_file("validation").read_text())["metrics"]
@@ -322,15 +323,49 @@ def test_a_batch_that_does_not_divide_among_the_devices_is_refused(digits):
         training.train(digits("train.batch_size=255", "train.strategy={name: mirrored, replicas: 2}"))
 
 
-def test_a_damaged_checkpoint_is_named(digits):
-    settings = digits()
+def torn(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def corrupt(path):
+    """Change one number, and write the archive anew: its own check values are right again."""
+    with numpy.load(path) as archive:
+        arrays = dict(archive)
+    arrays["00000"] = arrays["00000"] + 1
+    with path.open("wb") as stream:
+        numpy.savez(stream, **arrays)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [torn, corrupt, emptied])
+def test_of_two_checkpoints_a_damaged_newest_one_is_named_and_the_one_before_continues_to_the_same_bits(digits, capsys, damage):
+    settings = digits(*RICH, "train.epochs=3", "train.optimizer={name: sgd, learning_rate: 0.3}")
+    training.train(settings, Path("whole"))
     training.train(settings, Path("run"))
     run = Run(Path("run"))
+    newest, before = run.state_files()
+    damage(newest)
     run.write_status("running", step=0)
-    content = run.state_file.read_bytes()
-    run.state_file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"state.npz is damaged .* delete the folder run/checkpoint"):
-        training.train(settings, Path("run"))
+    training.train(settings, Path("run"))
+    notes = capsys.readouterr().err
+    assert f"{newest} is damaged" in notes
+    assert f"continuing from {before}, at step 12" in notes
+    assert_same_result(Run(Path("whole")), run)
+
+
+def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits):
+    training.train(digits(), Path("run"))
+    run = Run(Path("run"))
+    run.write_status("running", step=0)
+    for path in run.state_files():
+        torn(path)
+    with pytest.raises(DataError, match="no checkpoint is whole; delete the folder run/checkpoint"):
+        training.train(digits(), Path("run"))
+    assert len(run.state_files()) == 2
+    assert (run.status["status"], run.status["exit_status"]) == ("failed", 3)
 
 
 def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
