@@ -28,14 +28,29 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
     return keras.Model(images, parts.of("models", experiment.model).build(experiment.model, images, problem))
 
 
-def build_optimizer(
-    experiment: Experiment, steps: int
-) -> tuple[keras.optimizers.Optimizer, "float | keras.optimizers.schedules.LearningRateSchedule"]:
-    """Return the optimizer and its learning rate, a number or a schedule.
+class ScaledRate(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that training may lower, when it diverged.
+
+    Attributes:
+        factor: float32 scalar variable; part of the training state.
+    """
+
+    def __init__(self, rate: float | keras.optimizers.schedules.LearningRateSchedule):
+        self._rate = rate
+        self.factor = keras.Variable(1.0, trainable=False, dtype="float32", name="learning_rate_factor")
+
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        """Return the learning rate of a step, from 0."""
+        rate = self._rate(step) if callable(self._rate) else self._rate
+        return tf.cast(rate, tf.float32) * self.factor
+
+
+def build_optimizer(experiment: Experiment, steps: int) -> tuple[keras.optimizers.Optimizer, ScaledRate]:
+    """Return the optimizer and its learning rate.
 
     The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under a float32 policy.
     """
     settings = experiment.train
-    rate = parts.of("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps)
+    rate = ScaledRate(parts.of("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps))
     optimizer = parts.of("optimizers", settings.optimizer).build(settings.optimizer, rate)
     return (keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer), rate

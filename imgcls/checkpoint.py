@@ -35,22 +35,28 @@ class Counters:
         sums: over the steps of the present epoch (see loop.py).
         seconds: spent on the steps of the present epoch.
         epochs: the log so far.
+        retries: for each time that training diverged and went on from here with a lower learning rate, where that was.
     """
 
     step: int = 0
     sums: list[float] = field(default_factory=lambda: loop.no_sums().tolist())
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    retries: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Checkpoints:
-    """A run's last two training states, and the best weights that either of them may still choose."""
+    """A run's last two training states, and the best weights that either of them may still choose.
 
-    def __init__(self, run: Run, settings: Train, model: keras.Model, optimizer: keras.optimizers.Optimizer, steps_per_epoch: int):
+    Args:
+        others: the variables of the training state that are not the model's.
+    """
+
+    def __init__(self, run: Run, settings: Train, model: keras.Model, others: list[keras.Variable], steps_per_epoch: int):
         self._run = run
         self._settings = settings
         self._model = model
-        self._optimizer = optimizer
+        self._variables = [*model.variables, *others]
         self._steps_per_epoch = steps_per_epoch
 
     def restore(self) -> Counters:
@@ -63,7 +69,7 @@ class Checkpoints:
         damaged: list[DamagedError] = []
         for path in self._run.state_files():
             try:
-                counters = Counters(**load(path, self._variables()))
+                counters = Counters(**load(path, self._variables))
             except DamagedError as error:
                 damaged.append(error)
                 terminal.note(f"{error}; looking for the one before it")
@@ -79,7 +85,7 @@ class Checkpoints:
 
     def save(self, counters: Counters) -> None:
         """Write the state, and delete what neither it nor the one before it needs."""
-        save(self._run.state_file(counters.step), self._variables(), asdict(counters))
+        save(self._run.state_file(counters.step), self._variables, asdict(counters))
         kept = self._run.state_files()[:2]
         for path in self._run.state_files()[2:]:
             path.unlink()
@@ -108,9 +114,6 @@ class Checkpoints:
         if self._settings.choose != "best" or not epochs:
             return None
         return self._run.best_file(history.best_epoch(epochs, self._settings.monitor))
-
-    def _variables(self) -> list[keras.Variable]:
-        return [*self._model.variables, *self._optimizer.variables]
 
 
 def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) -> None:

@@ -39,7 +39,16 @@ class Checkpoint(Section):
     """Save when so many minutes have passed since the last time."""
 
 
-CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "checkpoint"}
+class OnDivergence(Section):
+    """What to do when the loss, a gradient or a weight is no finite number: load the last good state, and go on more slowly."""
+
+    retries: Annotated[int, Field(ge=1)] = 3
+    """How often; then training stops with status 4."""
+    learning_rate_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """By what the learning rate of all later steps is multiplied each time."""
+
+
+CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "checkpoint", "time_limit"}
 """Settings of `train` that a continued run may change: they decide on speed, memory and safety alone."""
 
 
@@ -68,6 +77,10 @@ class Train(Section):
     """By what `best` is judged, on the validation split; the first of equals is kept."""
     early_stopping: EarlyStopping | None = None
     """Off unless given."""
+    on_divergence: OnDivergence | None = None
+    """Off unless given: training stops at once."""
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Minutes from the start of the command after which the state must be saved; it ends with status 75, and goes on when repeated."""
     checkpoint: Checkpoint = Checkpoint()
     """When the state is saved in the middle of an epoch."""
 

@@ -4,6 +4,8 @@
 and reach the terminal without a traceback. A bug is any other exception; it exits with status 1.
 """
 
+from typing import Any
+
 
 class UserError(Exception):
     """The command line or the experiment file is wrong, or a file cannot be written. Exit status 2."""
@@ -18,9 +20,17 @@ class DataError(UserError):
 
 
 class DivergenceError(UserError):
-    """Training met a non-finite loss. Exit status 4."""
+    """Training met a non-finite loss, gradient or weight. Exit status 4.
+
+    Attributes:
+        details: where it was: epoch, step, learning_rate, images, as far as they are known; a JSON object.
+    """
 
     exit_status = 4
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None):
+        super().__init__(message)
+        self.details = details or {}
 
 
 class OutOfMemoryError(UserError):

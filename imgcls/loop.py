@@ -16,13 +16,15 @@ from imgcls.feeds import Resident, Streamed
 
 Feed = Resident | Streamed
 
-LOSS, CORRECT, COUNT, WAIT = range(4)
-"""The entries of the vector of sums: cross-entropy, right predictions, examples, and seconds that the device waited for data."""
+ENTRIES = 6
+LOSS, CORRECT, COUNT, WAIT, BROKEN_GRADIENTS, GOOD_STEPS = range(ENTRIES)
+"""The entries of the vector of sums: cross-entropy, right predictions, examples, seconds that the device waited for data, gradients
+that were not finite, and steps before the first whose loss or gradients were not."""
 
 
 def no_sums() -> numpy.ndarray:
     """Return the vector of sums before the first step."""
-    return numpy.zeros(4, numpy.float64)
+    return numpy.zeros(ENTRIES, numpy.float64)
 
 
 class Steps:
@@ -47,7 +49,7 @@ class Steps:
         call = feed.call(step, count)
         sums[WAIT] += time.perf_counter() - began
         if (function, feed) not in self._compiled:
-            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([4], tf.float64)]
+            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([ENTRIES], tf.float64)]
             self._compiled[function, feed] = tf.function(partial(self._run, function, feed), input_signature=signature)
         return self._compiled[function, feed](call, tf.constant(count), tf.constant(sums)).numpy()
 
@@ -58,7 +60,8 @@ class Steps:
             share, wait = feed.share(call, i, sums)
             per_replica = self._strategy.run(on_replica, args=share)
             sums += self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-            sums += tf.one_hot(WAIT, 4, wait * tf.cast(count, tf.float64), tf.zeros([], tf.float64), dtype=tf.float64)
+            good = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[BROKEN_GRADIENTS], 0)
+            sums += _entry(WAIT, wait * tf.cast(count, tf.float64)) + _entry(GOOD_STEPS, tf.cast(good, tf.float64))
         return sums
 
     def _training_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -72,12 +75,19 @@ class Steps:
         variables = self._model.trainable_variables
         gradients = tape.gradient(scaled, variables)
         self._optimizer.apply(self._agreed(gradients), variables)
-        return _sums(losses, logits, labels, weights)
+        return _sums(losses, logits, labels, weights) + _entry(BROKEN_GRADIENTS, self._broken(gradients))
 
     def _evaluation_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         logits = self._model(images, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return _sums(losses, logits, labels, weights)
+
+    def _broken(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Return how many gradients are not finite; 0 under a loss scale, which meets such gradients on purpose and skips the step."""
+        if isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer):
+            return tf.zeros([], tf.float64)
+        # A sum is finite only if all that it adds is, or overflows on numbers that no training survives.
+        return tf.add_n([tf.cast(~tf.math.is_finite(tf.reduce_sum(gradient)), tf.float64) for gradient in gradients])
 
     def _agreed(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Make an overflow on one replica one on all, before the loss scale looks at it.
@@ -96,4 +106,9 @@ def _sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.T
     correct = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float64)
     # where, not a product: a filling row's loss may overflow, and 0 times infinity is NaN.
     loss = tf.reduce_sum(tf.where(real > 0, tf.cast(losses, tf.float64), 0.0))
-    return tf.stack([loss, tf.reduce_sum(correct * real), tf.reduce_sum(real), tf.zeros([], tf.float64)])
+    return tf.stack([loss, tf.reduce_sum(correct * real), tf.reduce_sum(real), *[tf.zeros([], tf.float64)] * (ENTRIES - 3)])
+
+
+def _entry(place: int, value: tf.Tensor) -> tf.Tensor:
+    """Return a vector of sums with one entry, float64 (ENTRIES,)."""
+    return tf.one_hot(place, ENTRIES, value, tf.zeros([], tf.float64), dtype=tf.float64)

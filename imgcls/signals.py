@@ -1,8 +1,9 @@
-"""Signals that ask a run to stop: it finishes its steps, saves and ends with status 75. Light zone."""
+"""What asks a run to stop, a signal or its time limit: it finishes its steps, saves and ends with status 75. Light zone."""
 
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -10,10 +11,33 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Whether a signal has asked to stop, and which."""
+    """Whether a signal or the time limit asks to stop.
 
-    def __init__(self) -> None:
+    Args:
+        minutes: from `started` until the state must be saved; None for no limit.
+        started: a time of `time.monotonic`.
+    """
+
+    def __init__(self, minutes: float | None = None, started: float = 0.0) -> None:
         self.signal: signal.Signals | None = None
+        self._minutes = minutes
+        self._started = started
+        self._longest: dict[str, float] = {}
+
+    @property
+    def reason(self) -> str | None:
+        """What asks to stop, in words; None to go on."""
+        if self.signal is not None:
+            return self.signal.name
+        # Twice what can come before the next look: the steps of a call, and an epoch's end with its validation and saving.
+        reserve = 2 * sum(self._longest.values())
+        if self._minutes is not None and time.monotonic() - self._started + reserve > 60 * self._minutes:
+            return f"train.time_limit of {self._minutes:g} minutes"
+        return None
+
+    def took(self, work: str, seconds: float) -> None:
+        """Remember how long a kind of work took that lies between two looks at `reason`."""
+        self._longest[work] = max(seconds, self._longest.get(work, 0.0))
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
@@ -25,9 +49,9 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_request() -> Iterator[StopRequest]:
-    """Catch the stopping signals while the block runs."""
-    request = StopRequest()
+def stop_request(minutes: float | None, started: float) -> Iterator[StopRequest]:
+    """Catch the stopping signals while the block runs; arguments as in `StopRequest`."""
+    request = StopRequest(minutes, started)
     previous = {number: signal.signal(number, request) for number in STOPPING}
     try:
         yield request

@@ -11,6 +11,7 @@ from imgcls import building, environment, files, history, loop, parts, saving, t
 from imgcls.backend import SWITCHES, tf
 from imgcls.checkpoint import Checkpoints, Counters
 from imgcls.config import Experiment
+from imgcls.divergence import Guard
 from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
 from imgcls.feeds import Resident, Streamed
 from imgcls.pipeline import Examples, InOrder, Shuffled
@@ -18,8 +19,6 @@ from imgcls.run import Run
 from imgcls.signals import StopRequest
 from imgcls.store import Split, Store
 from imgcls.terminal import TrainingProgress
-
-ADVICE = "lower train.optimizer.learning_rate, or add warmup to train.schedule. The last good state is kept"
 
 
 class Trainer:
@@ -33,6 +32,7 @@ class Trainer:
         self._run = run
         self._experiment = experiment
         self._settings = experiment.train
+        self._store = store
         images = numpy.asarray(store.images)  # still the mapped file, without the cost of a memmap object for every batch
         self._examples = Examples(images, store.labels, split.train)
         self._validation = Examples(images, store.labels, split.validation)
@@ -48,32 +48,44 @@ class Trainer:
             self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self.model.trainable_variables)
-        self._checkpoints = Checkpoints(run, self._settings, self.model, self._optimizer, self._steps_per_epoch)
+        self._plan = Shuffled(self._examples, experiment)
+        self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
+        others = [*self._optimizer.variables, self._rate.factor]
+        self._checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
         self._steps = loop.Steps(self._strategy, self.model, self._optimizer)
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
 
         Raises:
-            Interrupted: a signal asked to stop; the state is saved.
+            Interrupted: a signal or the time limit asked to stop; the state is saved.
             DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
         self._write_environment()
         self._counters = self._checkpoints.restore()
         self._write_log()
-        for epoch in self.epochs(stop):
-            self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
+        if self._settings.on_divergence and not self._counters.step:
+            self._save()
+        while True:
+            try:
+                for epoch in self.epochs(stop):
+                    self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
+                break
+            except DivergenceError as error:
+                self._retry(error)
         self._write_model()
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
         """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
         counters, settings = self._counters, self._settings
-        batches = self._feed(Shuffled(self._examples, self._experiment), counters.step)
+        batches = self._feed(self._plan, counters.step)
         validation = self._feed(InOrder(self._validation, settings.batch_size), 0) if len(self._validation) else None
         with self._progress.starting_at(counters.step):
             while len(counters.epochs) < settings.epochs and not history.should_stop(counters.epochs, settings.early_stopping):
                 self._train_epoch(batches, stop)
+                began = time.perf_counter()
                 self._end_epoch(validation)
+                stop.took("end of epoch", time.perf_counter() - began)
                 yield counters.epochs[-1]
 
     def _check_batch_size(self) -> None:
@@ -113,14 +125,17 @@ class Trainer:
             count = self._steps_to_next_stop(epoch_end)
             start = time.perf_counter()
             sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
-            counters.seconds += time.perf_counter() - start
-            self._check_finite(sums, count)
+            seconds = time.perf_counter() - start
+            counters.seconds += seconds
+            stop.took("steps", seconds)
+            self._guard.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
             self._progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", sums[loop.COUNT] / counters.seconds)
-            if stop.signal is not None:
+            reason = stop.reason
+            if reason is not None:
                 self._save()
                 raise Interrupted(
-                    f"{stop.signal.name} at step {counters.step}; the state is saved, "
+                    f"{reason} at step {counters.step}; the state is saved, "
                     f"continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
                 )
             if counters.step < epoch_end and self._save_is_due():
@@ -138,21 +153,32 @@ class Trainer:
         by_time = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
         return by_steps or by_time
 
-    def _check_finite(self, sums: numpy.ndarray, count: int) -> None:
-        if numpy.isfinite(sums[loop.LOSS]):
-            return
-        first = self._counters.step + 1
-        raise DivergenceError(
-            f"the loss became {sums[loop.LOSS]} in epoch {len(self._counters.epochs) + 1}, between steps {first} and {first + count - 1}, "
-            f"at a learning rate of {self._learning_rate():.3g}; "
-            f"{ADVICE}"
+    def _retry(self, error: DivergenceError) -> None:
+        """Go back to the last good state with a lower learning rate, or raise the error where that is not wanted or did not help."""
+        policy = self._settings.on_divergence
+        diverged_at = self._counters.step
+        if policy is None:
+            raise error
+        self._counters = self._checkpoints.restore()
+        if len(self._counters.retries) >= policy.retries:
+            raise error
+        self._rate.factor.assign(self._rate.factor * policy.learning_rate_factor)
+        self._counters.retries.append({**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())})
+        self._save()
+        self._steps = loop.Steps(self._strategy, self.model, self._optimizer)
+        terminal.note(
+            f"{error}; going back from step {diverged_at} to {self._counters.step} with {policy.learning_rate_factor:g} times the "
+            f"learning rate (retry {len(self._counters.retries)} of {policy.retries})"
         )
 
-    def _learning_rate(self) -> float:
-        """Return the rate of the last step."""
-        if isinstance(self._rate, float):
-            return self._rate
-        return float(self._rate(max(int(self._optimizer.iterations.value.numpy()) - 1, 0)))
+    def _learning_rate(self, steps: int) -> float:
+        """Return the rate of the step after `steps` steps."""
+        return float(self._rate(steps))
+
+    def _ids(self, steps: int) -> list[str]:
+        """Return the ids of the images of the step after `steps` steps."""
+        positions, weights = self._plan.positions(steps)
+        return self._store.ids(self._examples.indices[positions[weights > 0]])
 
     def _end_epoch(self, validation: loop.Feed | None) -> None:
         """Judge the model on the validation split, log the epoch, and save."""
@@ -166,14 +192,13 @@ class Trainer:
             "accuracy": sums[loop.CORRECT] / sums[loop.COUNT],
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
-            "learning_rate": self._learning_rate(),
+            "learning_rate": self._learning_rate(counters.step - 1),
             "seconds": counters.seconds + time.perf_counter() - start,
             "images_per_second": sums[loop.COUNT] / counters.seconds,
             "input_wait": min(sums[loop.WAIT] / counters.seconds, 1.0),
         }
-        self._check_weights()
-        if val_loss is not None and not numpy.isfinite(val_loss):
-            raise DivergenceError(f"the validation loss became {val_loss} in epoch {epoch['epoch']}; {ADVICE}")
+        self._guard.check_weights(self.model.variables, counters.step)
+        self._guard.check_validation(val_loss, epoch["epoch"])
         counters.epochs.append(epoch)
         counters.sums, counters.seconds = loop.no_sums().tolist(), 0.0
         self._checkpoints.save_best(counters.epochs)
@@ -184,20 +209,11 @@ class Trainer:
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
         return float(sums[loop.LOSS] / sums[loop.COUNT]), float(sums[loop.CORRECT] / sums[loop.COUNT])
 
-    def _check_weights(self) -> None:
-        """Refuse to save weights that the last step broke: the loss would show it one step later."""
-        broken = [variable.path for variable in self.model.variables if not numpy.isfinite(variable.value.numpy()).all()]
-        if broken:
-            raise DivergenceError(
-                f"{broken[0]} is no longer finite after step {self._counters.step}, "
-                f"at a learning rate of {self._learning_rate():.3g}; {ADVICE}"
-            )
-
     def _save(self) -> None:
-        self._check_weights()
+        self._guard.check_weights(self.model.variables, self._counters.step)
         self._checkpoints.save(self._counters)
         self._saved_at = time.monotonic()
-        self._run.write_status("running", step=self._counters.step)
+        self._run.write_status("running", step=self._counters.step, retries=self._counters.retries)
 
     def _write_log(self) -> None:
         files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in self._counters.epochs))

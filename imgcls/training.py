@@ -1,13 +1,14 @@
 """The verb `train`. Light zone at the top: mistakes are found before TensorFlow is imported."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from imgcls import files, history, terminal
 from imgcls.config import Experiment
-from imgcls.errors import DataError, Interrupted, UserError
+from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.run import Run, create_run, runs_of
 from imgcls.signals import stop_request
 from imgcls.store import Split, Store, find_store
@@ -27,6 +28,7 @@ def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
         DataError: there is no store, or it changed since the run began.
         DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
     """
+    started = time.monotonic()
     run = _run_to_continue(experiment, folder)
     if run and run.status["status"] == "finished" and run.model_file.exists():
         terminal.note(f"{run.folder} is finished; there is nothing to train")
@@ -38,7 +40,7 @@ def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
         _refuse_another_experiment(run, experiment)
         _fix_data(run, store, split)
         run.remove_leftovers()
-        with stop_request() as stop, _recorded(run):
+        with stop_request(experiment.train.time_limit, started) as stop, _recorded(run):
             from imgcls import trainer
 
             trainer.train(run, experiment, store, split, stop)
@@ -130,16 +132,24 @@ def _fix_data(run: Run, store: Store, split: Split) -> None:
 @contextlib.contextmanager
 def _recorded(run: Run) -> Iterator[None]:
     """Keep status.json true, whatever happens inside."""
-    step = run.status.get("step", 0)
-    run.write_status("running", step=step)
+    before = run.status
+    run.write_status("running", step=before.get("step", 0), retries=before.get("retries", []))
     try:
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         exit_status = 75 if isinstance(error, KeyboardInterrupt) else error.exit_status if isinstance(error, UserError) else 1
+        details = {"divergence": error.details} if isinstance(error, DivergenceError) else {}
+        reason = {"exit_status": exit_status, "reason": str(error) or type(error).__name__}
         try:
-            run.write_status(state, step=run.status["step"], exit_status=exit_status, reason=str(error) or type(error).__name__)
+            run.write_status(state, **{**_progress(run), **details, **reason})
         except UserError as second:
             error.add_note(str(second))
         raise
-    run.write_status("finished", step=run.status["step"], exit_status=0, reason="")
+    run.write_status("finished", **_progress(run), exit_status=0, reason="")
+
+
+def _progress(run: Run) -> dict[str, Any]:
+    """Return what status.json says about how far the training came."""
+    status = run.status
+    return {"step": status["step"], "retries": status["retries"]}
