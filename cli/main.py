@@ -18,6 +18,7 @@ from imgcls.cli.eval import evaluate
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
 from imgcls.cli.prepare import prepare
+from imgcls.cli.reproduce import reproduce
 from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
@@ -28,6 +29,7 @@ COMMANDS = {
     "train": train,
     "eval": evaluate,
     "plot": plot,
+    "reproduce": reproduce,
     "check": check,
     "parts": parts,
     "runs": runs,

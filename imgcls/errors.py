@@ -49,3 +49,7 @@ class Interrupted(UserError):
     """A signal stopped the work after its state was saved. Exit status 75 (EX_TEMPFAIL of sysexits.h)."""
 
     exit_status = 75
+
+
+class EpochLimit(Interrupted):
+    """The work stopped after as many epochs as were asked for. Exit status 75."""

@@ -9,6 +9,9 @@ from imgcls.config import EarlyStopping, Monitor
 
 Epochs = list[dict[str, Any]]
 
+TIMES = {"seconds", "images_per_second", "input_wait"}
+"""The numbers of an epoch that differ from run to run."""
+
 
 def _improvement(monitor: Monitor, new: float, old: float) -> float:
     """Return by how much `new` is better than `old`: accuracy should rise, loss should fall."""

@@ -16,10 +16,12 @@ class StopRequest:
     Args:
         minutes: from `started` until the state must be saved; None for no limit.
         started: a time of `time.monotonic`.
+        epochs: after how many epochs to stop; None for all.
     """
 
-    def __init__(self, minutes: float | None = None, started: float = 0.0) -> None:
+    def __init__(self, minutes: float | None = None, started: float = 0.0, epochs: int | None = None) -> None:
         self.signal: signal.Signals | None = None
+        self.epochs = epochs
         self._minutes = minutes
         self._started = started
         self._longest: dict[str, float] = {}
@@ -49,9 +51,9 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_request(minutes: float | None, started: float) -> Iterator[StopRequest]:
+def stop_request(minutes: float | None, started: float, epochs: int | None) -> Iterator[StopRequest]:
     """Catch the stopping signals while the block runs; arguments as in `StopRequest`."""
-    request = StopRequest(minutes, started)
+    request = StopRequest(minutes, started, epochs)
     previous = {number: signal.signal(number, request) for number in STOPPING}
     try:
         yield request

@@ -12,7 +12,7 @@ from imgcls.backend import SWITCHES, tf
 from imgcls.checkpoint import Checkpoints, Counters
 from imgcls.config import Experiment
 from imgcls.divergence import Guard
-from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, UserError
+from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError, UserError
 from imgcls.feeds import Resident, Streamed
 from imgcls.pipeline import Examples, InOrder, Shuffled
 from imgcls.run import Run
@@ -58,6 +58,7 @@ class Trainer:
         """Train from the last checkpoint to the last epoch, and write model.keras.
 
         Raises:
+            EpochLimit: it stopped after as many epochs as `stop` says.
             Interrupted: a signal or the time limit asked to stop; the state is saved.
             DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
@@ -73,6 +74,8 @@ class Trainer:
                 break
             except DivergenceError as error:
                 self._retry(error)
+        if not self._is_finished():
+            raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
         self._write_model()
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
@@ -81,12 +84,16 @@ class Trainer:
         batches = self._feed(self._plan, counters.step)
         validation = self._feed(InOrder(self._validation, settings.batch_size), 0) if len(self._validation) else None
         with self._progress.starting_at(counters.step):
-            while len(counters.epochs) < settings.epochs and not history.should_stop(counters.epochs, settings.early_stopping):
+            while len(counters.epochs) != stop.epochs and not self._is_finished():
                 self._train_epoch(batches, stop)
                 began = time.perf_counter()
                 self._end_epoch(validation)
                 stop.took("end of epoch", time.perf_counter() - began)
                 yield counters.epochs[-1]
+
+    def _is_finished(self) -> bool:
+        epochs = self._counters.epochs
+        return len(epochs) >= self._settings.epochs or history.should_stop(epochs, self._settings.early_stopping)
 
     def _check_batch_size(self) -> None:
         replicas = self._strategy.num_replicas_in_sync
@@ -134,12 +141,12 @@ class Trainer:
             reason = stop.reason
             if reason is not None:
                 self._save()
-                raise Interrupted(
-                    f"{reason} at step {counters.step}; the state is saved, "
-                    f"continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
-                )
+                raise Interrupted(f"{reason} at step {counters.step}; {self._how_to_continue()}")
             if counters.step < epoch_end and self._save_is_due():
                 self._save()
+
+    def _how_to_continue(self) -> str:
+        return f"the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
 
     def _steps_to_next_stop(self, epoch_end: int) -> int:
         """Return how many steps to take in one call: up to the epoch's end and the next checkpoint."""

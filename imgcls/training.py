@@ -14,11 +14,12 @@ from imgcls.signals import stop_request
 from imgcls.store import Split, Store, find_store
 
 
-def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
+def train(experiment: Experiment, folder: Path | None = None, epochs: int | None = None) -> dict[str, Any]:
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
     Args:
         folder: the run folder. Without it, the experiment's newest run is continued if it is unfinished, else a new one is made.
+        epochs: after how many epochs to stop; all unless given.
 
     Returns:
         The summary that the command prints: run, status, epochs, chosen epoch and its numbers.
@@ -40,7 +41,7 @@ def train(experiment: Experiment, folder: Path | None = None) -> dict[str, Any]:
         _refuse_another_experiment(run, experiment)
         _fix_data(run, store, split)
         run.remove_leftovers()
-        with stop_request(experiment.train.time_limit, started) as stop, _recorded(run):
+        with stop_request(experiment.train.time_limit, started, epochs) as stop, _recorded(run):
             from imgcls import trainer
 
             trainer.train(run, experiment, store, split, stop)

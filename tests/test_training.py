@@ -13,13 +13,12 @@ import numpy
 import pytest
 from experiments import TINY, command, experiment, json_of, write_experiment
 
-from imgcls import checkpoint, training
+from imgcls import checkpoint, history, training
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.preparing import prepare
 from imgcls.run import Run
 from imgcls.signals import StopRequest
 
-TIMES = {"seconds", "images_per_second", "input_wait"}
 RICH = ("augment=[{name: crop, padding: 1}]", "model.batch_norm=true", "train.schedule={name: cosine, warmup: 0.2}")
 """Everything that has state or chance: augmentation, batch norm, dropout, a schedule."""
 SGD = "{name: sgd, learning_rate: %s}"
@@ -40,7 +39,7 @@ def digits(prepared, workspace):
 
 
 def log_without_times(run):
-    return [{key: value for key, value in epoch.items() if key not in TIMES} for epoch in run.log]
+    return [{key: value for key, value in epoch.items() if key not in history.TIMES} for epoch in run.log]
 
 
 def assert_same_result(one, other):

@@ -1,0 +1,38 @@
+"""imgcls reproduce."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgcls.cli import options, output
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)]
+NewFolder = Annotated[Path | None, typer.Option("--run", metavar="DIR", help="The new run's folder.", show_default=False)]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Train and compare the first N epochs only.", show_default=False)]
+Tolerance = Annotated[
+    list[str],
+    typer.Option(metavar="QUANTITY=VALUE", help="Largest difference allowed, instead of none at all. Repeatable.", show_default=False),
+]
+
+
+def reproduce(
+    target: RunFolder,
+    run: NewFolder = None,
+    epochs: Epochs = None,
+    tolerance: Tolerance = [],  # noqa: B006
+    set_: options.Set = [],  # noqa: B006
+    json: options.Json = False,
+) -> None:
+    """Train a run again from its folder alone, and compare. Status 6 if a number differs, 3 if the data changed.
+
+    Example: imgcls reproduce runs/digits/1 --epochs 2
+    """
+    from imgcls import reproducing
+    from imgcls.run import find_run, open_run
+
+    tolerances = reproducing.parse_tolerances(tolerance)
+    found, experiment = find_run(open_run(target).folder, set_)
+    summary = reproducing.reproduce(found, experiment, run, epochs, tolerances)
+    output.print_result(summary, as_json=json)
+    reproducing.require_same(summary)

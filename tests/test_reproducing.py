@@ -1,0 +1,137 @@
+"""`imgcls reproduce`: the same numbers again, or the first that differs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from experiments import command, experiment, json_of
+
+from imgcls import training
+from imgcls.preparing import prepare
+from imgcls.run import Run
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A folder with a store and a judged run."""
+    folder = tmp_path_factory.mktemp("original")
+    settings = experiment(folder, f"data.store={folder / 'data'}", "augment=[{name: crop, padding: 1}]", "model.batch_norm=true")
+    prepare(settings)
+    training.train(settings, folder / "run")
+    exit_status, _, stderr = command("eval", folder / "run", "--set", "evaluate.resamples=100")
+    assert exit_status == 0, stderr
+    return folder
+
+
+@pytest.fixture
+def run(original, workspace):
+    """A copy of the run that a test may change; the current folder is otherwise empty."""
+    shutil.copytree(original / "run", workspace / "run")
+    return Run(Path("run"))
+
+
+def change_log(run, epoch, **values):
+    rows = run.log
+    rows[epoch - 1].update(values)
+    run.log_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_run_is_reproduced_from_its_folder_alone_to_the_last_bit(run):
+    summary = json_of("reproduce", "run")
+    assert summary["difference"] is None
+    assert summary["epochs"] == 2
+    again = Run(Path(summary["reproduction"]))
+    assert again.model_file.read_bytes() == run.model_file.read_bytes()
+    assert json.loads(again.metrics_file("test").read_text())["metrics"] == json.loads(run.metrics_file("test").read_text())["metrics"]
+
+
+def test_the_first_different_number_of_the_log_is_named_with_status_6(run):
+    change_log(run, 2, val_loss=0.125)
+    exit_status, _, stderr = command("reproduce", "run", "--run", "again")
+    assert exit_status == 6
+    assert "again is not run again: epoch 2, step 12: val_loss was 0.125 and is " in stderr
+    assert Run(Path("again")).status["status"] == "finished"
+
+
+def test_a_different_weight_is_named(run):
+    from imgcls.backend import keras
+
+    model = keras.models.load_model(run.model_file)
+    kernel = next(variable for variable in model.variables if "kernel" in variable.path)
+    kernel.assign(kernel + 0.5)
+    model.save(run.model_file)
+    exit_status, _, stderr = command("reproduce", "run")
+    assert exit_status == 6
+    assert "model.keras: layers/conv2d/vars/0 differs by up to 0.5" in stderr
+
+
+def test_a_different_metric_is_named(run):
+    summary = json.loads(run.metrics_file("test").read_text())
+    summary["metrics"]["brier"] = 0.5
+    run.metrics_file("test").write_text(json.dumps(summary))
+    exit_status, _, stderr = command("reproduce", "run")
+    assert exit_status == 6
+    assert "test split: brier was 0.5 and is " in stderr
+
+
+def test_a_tolerance_allows_as_much_and_no_more(run):
+    summary = json.loads(run.metrics_file("test").read_text())
+    summary["metrics"]["accuracy"] += 0.004
+    run.metrics_file("test").write_text(json.dumps(summary))
+    assert json_of("reproduce", "run", "--tolerance", "accuracy=0.005")["difference"] is None
+    exit_status, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
+    assert exit_status == 6
+    assert "which differs by more than 0.003" in stderr
+
+
+def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run):
+    change_log(run, 2, val_loss=0.125)
+    summary = json_of("reproduce", "run", "--epochs", "1", "--run", "again")
+    assert (summary["epochs"], summary["difference"]) == (1, None)
+    again = Run(Path("again"))
+    assert (len(again.log), again.status["status"], again.status["exit_status"]) == (1, "interrupted", 75)
+    json_of("train", "again/config.yaml", "--run", "again")
+    assert again.model_file.read_bytes() == run.model_file.read_bytes()
+
+
+def test_changed_data_ends_with_status_3(run, original):
+    changed = Path("elsewhere")
+    shutil.copytree(original / "data", changed)
+    images = next(changed.glob("*/images.u8"))
+    images.write_bytes(images.read_bytes()[:-1] + b"\xff")
+    exit_status, _, stderr = command("reproduce", "run", "--set", "data.store=elsewhere", "--run", "again")
+    assert exit_status == 3
+    assert "Traceback" not in stderr
+    assert not Path("again").exists()
+
+
+def test_other_versions_are_reported_beside_a_difference(run):
+    environment = json.loads(run.environment_file.read_text())
+    environment["versions"]["keras"] = "3.0.0"
+    run.environment_file.write_text(json.dumps(environment))
+    change_log(run, 1, loss=0.125)
+    exit_status, stdout, stderr = command("reproduce", "run", "--json")
+    assert exit_status == 6
+    assert json.loads(stdout)["versions_changed"] == [f"keras 3.0.0 then, {__import__('keras').__version__} now"]
+    assert "epoch 1, step 6: loss was 0.125" in stderr
+    assert "other versions were used: keras 3.0.0 then" in stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--tolerance", "accuracy"], "needs the form QUANTITY=VALUE"),
+        (["run", "--tolerance", "accuracy=-1"], "needs the form QUANTITY=VALUE"),
+        (["run", "--tolerance", "acuracy=0.1"], "did you mean"),
+        (["run", "--epochs", "3"], "has 2 epochs; give a number from 1 to 2"),
+        (["run", "--epochs", "0"], "has 2 epochs; give a number from 1 to 2"),
+        (["run", "--run", "run"], "--run run is not empty"),
+        (["nothing"], "nothing is not a run: it does not exist"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_status_2_before_any_training(run, arguments, message):
+    exit_status, _, stderr = command("reproduce", *arguments)
+    assert exit_status == 2
+    assert message in stderr
+    assert not Path("runs").exists()
