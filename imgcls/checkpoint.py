@@ -35,6 +35,7 @@ class Counters:
         sums: over the steps of the present epoch (see loop.py).
         seconds: spent on the steps of the present epoch.
         epochs: the log so far.
+        parts: into how many micro-batches each device divides its rows.
         retries: for each time that training diverged and went on from here with a lower learning rate, where that was.
     """
 
@@ -42,6 +43,7 @@ class Counters:
     sums: list[float] = field(default_factory=lambda: loop.no_sums().tolist())
     seconds: float = 0.0
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    parts: int = 1
     retries: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -59,8 +61,8 @@ class Checkpoints:
         self._variables = [*model.variables, *others]
         self._steps_per_epoch = steps_per_epoch
 
-    def restore(self) -> Counters:
-        """Load the newest state that is whole, and delete newer ones that are not; return its counters, or those of a start.
+    def restore(self) -> Counters | None:
+        """Load the newest state that is whole, and delete newer ones that are not; return its counters, or None if there is no state.
 
         Raises:
             DamagedError: there are states, but none is whole.
@@ -81,7 +83,7 @@ class Checkpoints:
             return counters
         if damaged:
             raise DamagedError(f"no checkpoint is whole; delete the folder {self._run.checkpoint_folder} to train this run from its start")
-        return Counters()
+        return None
 
     def save(self, counters: Counters) -> None:
         """Write the state, and delete what neither it nor the one before it needs."""

@@ -59,6 +59,9 @@ class Train(Section):
     """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images in a global batch, over all devices together."""
+    micro_batch: Annotated[int, Field(ge=1)] | None = None
+    """Images that a device works on at once: a step adds up the gradients of as many parts as that takes. All of its share unless given;
+    halved by itself when memory runs out. Batch norm then sees each part by itself."""
     optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(default_factory=lambda: parts.default("optimizers", "adamw"))
     """A file of imgcls/optimizers."""
     schedule: Annotated[PartSettings, PartOf("schedules")] = Field(default_factory=lambda: parts.default("schedules", "constant"))

@@ -28,9 +28,14 @@ def no_sums() -> numpy.ndarray:
 
 
 class Steps:
-    """Compiled training and evaluation steps of one model, under the strategy in whose scope it was built."""
+    """Compiled training and evaluation steps of one model, under the strategy in whose scope it was built.
 
-    def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model, optimizer: keras.optimizers.Optimizer):
+    Args:
+        parts: into how many equal micro-batches each replica's rows are divided, which it works on one after the other.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model, optimizer: keras.optimizers.Optimizer, parts: int = 1):
+        self._parts = parts
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
@@ -64,23 +69,49 @@ class Steps:
             sums += _entry(WAIT, wait * tf.cast(count, tf.float64)) + _entry(GOOD_STEPS, tf.cast(good, tf.float64))
         return sums
 
-    def _training_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def _training_step(self, *batch: tf.Tensor) -> tf.Tensor:
+        variables = self._model.trainable_variables
+        gradients, sums = self._added_up(self._gradients, batch, [tf.zeros(variable.shape, variable.dtype) for variable in variables])
+        self._optimizer.apply(self._agreed(gradients), variables)
+        return sums + _entry(BROKEN_GRADIENTS, self._broken(gradients))
+
+    def _gradients(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Return the gradients of a micro-batch's share of the loss, and its sums."""
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
-            # The gradients of all replicas are added up, so each takes its share of the penalty, which all compute in full.
-            loss += tf.add_n(self._model.losses) / self._strategy.num_replicas_in_sync if self._model.losses else 0.0
+            # The gradients of all parts and replicas are added up, so each takes its share of the penalty, which all compute in full.
+            shares = self._strategy.num_replicas_in_sync * self._parts
+            loss += tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
             scaled = self._optimizer.scale_loss(loss)
-        variables = self._model.trainable_variables
-        gradients = tape.gradient(scaled, variables)
-        self._optimizer.apply(self._agreed(gradients), variables)
-        return _sums(losses, logits, labels, weights) + _entry(BROKEN_GRADIENTS, self._broken(gradients))
+        return tape.gradient(scaled, self._model.trainable_variables), _sums(losses, logits, labels, weights)
 
-    def _evaluation_step(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def _evaluation_step(self, *batch: tf.Tensor) -> tf.Tensor:
+        _, sums = self._added_up(self._judged, batch, [])
+        return sums
+
+    def _judged(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Return no gradients, and a micro-batch's sums."""
         logits = self._model(images, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return _sums(losses, logits, labels, weights)
+        return [], _sums(losses, logits, labels, weights)
+
+    def _added_up(
+        self, function: Callable[..., tuple[list[tf.Tensor], tf.Tensor]], batch: tuple[tf.Tensor, ...], zeros: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Apply a function to each part of a batch, one after the other, and add up what it returns; `zeros` are shaped like its list."""
+        if self._parts == 1:
+            return function(*batch)
+        parts = [tf.reshape(each, [self._parts, -1, *each.shape[1:]]) for each in batch]
+
+        def add(i: tf.Tensor, totals: list[tf.Tensor], sums: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+            values, more = function(*[each[i] for each in parts])
+            return i + 1, [total + value for total, value in zip(totals, values, strict=True)], sums + more
+
+        start = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
+        _, totals, sums = tf.while_loop(lambda i, *_: i < self._parts, add, start, parallel_iterations=1)
+        return totals, sums
 
     def _broken(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Return how many gradients are not finite; 0 under a loss scale, which meets such gradients on purpose and skips the step."""

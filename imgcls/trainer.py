@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy
 
-from imgcls import building, environment, files, history, loop, parts, saving, terminal
+from imgcls import building, environment, files, history, loop, memory, parts, saving, terminal
 from imgcls.backend import SWITCHES, tf
 from imgcls.checkpoint import Checkpoints, Counters
 from imgcls.config import Experiment
 from imgcls.divergence import Guard
-from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError, UserError
+from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
 from imgcls.feeds import Resident, Streamed
 from imgcls.pipeline import Examples, InOrder, Shuffled
 from imgcls.run import Run
@@ -43,7 +43,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         building.start_deterministically(experiment)
         self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy)
-        self._check_batch_size()
+        memory.check_batch_size(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
         with self._strategy.scope():
             self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
@@ -52,7 +52,8 @@ class Trainer:
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
         others = [*self._optimizer.variables, self._rate.factor]
         self._checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
-        self._steps = loop.Steps(self._strategy, self.model, self._optimizer)
+        self._counters.parts = memory.parts(experiment.train, self._strategy.num_replicas_in_sync)
+        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, self._counters.parts)
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
@@ -63,10 +64,7 @@ class Trainer:
             DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
         self._write_environment()
-        self._counters = self._checkpoints.restore()
-        self._write_log()
-        if self._settings.on_divergence and not self._counters.step:
-            self._save()
+        self._begin()
         while True:
             try:
                 for epoch in self.epochs(stop):
@@ -74,9 +72,21 @@ class Trainer:
                 break
             except DivergenceError as error:
                 self._retry(error)
+            except tf.errors.ResourceExhaustedError as error:
+                self._divide(error)
         if not self._is_finished():
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
         self._write_model()
+
+    def _begin(self) -> None:
+        """Take up the last state; at the start, save one to which training can go back."""
+        restored = self._checkpoints.restore()
+        if restored is None:
+            self._save()
+        else:
+            self._counters = restored
+        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, self._counters.parts)
+        self._write_log()
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
         """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
@@ -94,19 +104,6 @@ class Trainer:
     def _is_finished(self) -> bool:
         epochs = self._counters.epochs
         return len(epochs) >= self._settings.epochs or history.should_stop(epochs, self._settings.early_stopping)
-
-    def _check_batch_size(self) -> None:
-        replicas = self._strategy.num_replicas_in_sync
-        if self._settings.batch_size % replicas:
-            raise UserError(
-                f"train.batch_size is {self._settings.batch_size}, which does not divide among {replicas} devices; "
-                f"use a multiple of {replicas}"
-            )
-        if self._settings.batch_size > len(self._examples):
-            terminal.note(
-                f"train.batch_size is {self._settings.batch_size}, but there are {len(self._examples)} training images: every batch is "
-                "filled up with images of weight 0, which costs time; lower it"
-            )
 
     def _write_environment(self) -> None:
         devices = [str(device) for device in self._strategy.extended.worker_devices]
@@ -166,16 +163,27 @@ class Trainer:
         diverged_at = self._counters.step
         if policy is None:
             raise error
-        self._counters = self._checkpoints.restore()
+        self._begin()
         if len(self._counters.retries) >= policy.retries:
             raise error
         self._rate.factor.assign(self._rate.factor * policy.learning_rate_factor)
         self._counters.retries.append({**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())})
         self._save()
-        self._steps = loop.Steps(self._strategy, self.model, self._optimizer)
         terminal.note(
             f"{error}; going back from step {diverged_at} to {self._counters.step} with {policy.learning_rate_factor:g} times the "
             f"learning rate (retry {len(self._counters.retries)} of {policy.retries})"
+        )
+
+    def _divide(self, error: tf.errors.ResourceExhaustedError) -> None:
+        """Go back to the last good state with smaller micro-batches on all devices, or give up where they hold one image."""
+        stopped_at, rows = self._counters.step, self._settings.batch_size // self._strategy.num_replicas_in_sync
+        smaller = memory.more_parts(rows, self._counters.parts, error)
+        self._begin()
+        self._counters.parts = smaller
+        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, smaller)
+        self._save()
+        terminal.note(
+            f"out of memory after step {stopped_at}; going on from step {self._counters.step} in micro-batches of {rows // smaller}"
         )
 
     def _learning_rate(self, steps: int) -> float:
@@ -220,7 +228,7 @@ class Trainer:
         self._guard.check_weights(self.model.variables, self._counters.step)
         self._checkpoints.save(self._counters)
         self._saved_at = time.monotonic()
-        self._run.write_status("running", step=self._counters.step, retries=self._counters.retries)
+        self._run.write_status("running", step=self._counters.step, retries=self._counters.retries, micro_batches=self._counters.parts)
 
     def _write_log(self) -> None:
         files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in self._counters.epochs))
@@ -234,12 +242,9 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
     """Train a run to its end, as `Trainer.run_to_end` does.
 
     Raises:
-        OutOfMemoryError: the model or a step does not fit the device.
+        OutOfMemoryError: the model, or a step on one image, does not fit the device.
     """
     try:
         Trainer(run, experiment, store, split).run_to_end(stop)
     except tf.errors.ResourceExhaustedError as error:
-        raise OutOfMemoryError(
-            f"out of memory with batches of {experiment.train.batch_size} images ({str(error.message).splitlines()[0]}); "
-            "lower train.batch_size, or use a smaller model"
-        ) from None
+        raise OutOfMemoryError(f"out of memory while the model was made ({memory.reason(error)}); use a smaller model") from None

@@ -133,8 +133,7 @@ def _fix_data(run: Run, store: Store, split: Split) -> None:
 @contextlib.contextmanager
 def _recorded(run: Run) -> Iterator[None]:
     """Keep status.json true, whatever happens inside."""
-    before = run.status
-    run.write_status("running", step=before.get("step", 0), retries=before.get("retries", []))
+    run.write_status("running", **_progress(run))
     try:
         yield
     except BaseException as error:
@@ -153,4 +152,5 @@ def _recorded(run: Run) -> Iterator[None]:
 def _progress(run: Run) -> dict[str, Any]:
     """Return what status.json says about how far the training came."""
     status = run.status
-    return {"step": status["step"], "retries": status["retries"]}
+    start = {"step": 0, "retries": [], "micro_batches": 1}
+    return {name: status.get(name, value) for name, value in start.items()}

@@ -253,6 +253,55 @@ def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remem
         assert (status["status"], status["exit_status"], len(status["retries"])) == ("failed", 4, 2)
 
 
+FLOAT64 = ("train.precision=float64", "model.dropout=0", "model.l2=1.0e-4", f"train.optimizer={SGD % 0.1}")
+MIRRORED = "train.strategy={name: mirrored, replicas: 2}"
+
+
+@pytest.mark.parametrize("overrides", [("train.micro_batch=64",), ("train.micro_batch=64", MIRRORED)], ids=["one_device", "mirrored"])
+def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
+    training.train(digits(*FLOAT64), Path("whole"))
+    training.train(digits(*FLOAT64, *overrides), Path("parts"))
+    whole, parts = Run(Path("whole")), Run(Path("parts"))
+    assert parts.status["micro_batches"] == (2 if MIRRORED in overrides else 4)
+    for one, other in zip(whole.log, parts.log, strict=True):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert one[name] == pytest.approx(other[name], abs=1e-12)
+    for one, other in zip(weights(whole), weights(parts), strict=True):
+        numpy.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_a_micro_batch_that_does_not_divide_the_batch_is_refused_with_those_that_do(digits):
+    with pytest.raises(UserError, match=r"train\.micro_batch is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256"):
+        training.train(digits("train.micro_batch=100"))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from imgcls import training
+from imgcls.backend import tf
+from imgcls.experiment_file import read_experiment
+tf.constant(1.0) + 1.0
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
+training.train(read_experiment(Path(sys.argv[2])), Path("run"))
+"""
+
+
+def test_out_of_memory_halves_the_micro_batch_until_it_fits_and_the_record_says_so(digits, prepared):
+    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}}
+    # Two activations of 1 GiB at 1024 images. A wide convolution would not do: oneDNN crashes where its own scratch memory is refused.
+    content["model"] = {"name": "cnn", "filters": [4], "dense": [262144], "dropout": 0}
+    content["train"] = {"epochs": 1, "batch_size": 1024, "optimizer": {"name": "sgd"}}
+    path = write_experiment(Path.cwd(), content)
+    process = subprocess.run([sys.executable, "-c", LIMITED, "3000", path], capture_output=True, text=True, timeout=200)
+    assert process.returncode == 0, process.stderr
+    assert "note: out of memory after step 0; going on from step 0 in micro-batches of 512" in process.stderr
+    status = Run(Path("run")).status
+    assert (status["status"], status["step"]) == ("finished", 2)
+    assert status["micro_batches"] > 1
+
+
 def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_to_the_same_bits(digits):
     training.train(digits(*RICH), Path("whole"))
     with pytest.raises(Interrupted, match=r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with: imgcls train"):
@@ -278,7 +327,7 @@ def test_weights_that_the_last_step_broke_are_not_saved(digits):
     settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.choose=last")
     with pytest.raises(DivergenceError, match=r"(is no longer finite|loss became)"):
         training.train(settings, Path("run"))
-    assert Run(Path("run")).state_files() == []
+    assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]
     assert Run(Path("run")).log == []
 
 

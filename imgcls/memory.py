@@ -1,0 +1,57 @@
+"""How a global batch is divided so that it fits the devices: among them, and into micro-batches. Light zone."""
+
+from typing import TYPE_CHECKING
+
+from imgcls import terminal
+from imgcls.config import Train
+from imgcls.errors import OutOfMemoryError, UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def check_batch_size(settings: Train, replicas: int, examples: int) -> None:
+    """Refuse a batch that does not divide evenly, and note one that is larger than the training split.
+
+    Raises:
+        UserError: the global batch does not divide among the devices, or a device's share not into micro-batches.
+    """
+    if settings.batch_size % replicas:
+        raise UserError(
+            f"train.batch_size is {settings.batch_size}, which does not divide among {replicas} devices; use a multiple of {replicas}"
+        )
+    rows = settings.batch_size // replicas
+    if settings.micro_batch and rows % settings.micro_batch:
+        fitting = ", ".join(str(size) for size in range(1, rows + 1) if rows % size == 0)
+        raise UserError(
+            f"train.micro_batch is {settings.micro_batch}, which does not divide the {rows} images a device gets; use one of {fitting}"
+        )
+    if settings.batch_size > examples:
+        terminal.note(
+            f"train.batch_size is {settings.batch_size}, but there are {examples} training images: every batch is "
+            "filled up with images of weight 0, which costs time; lower it"
+        )
+
+
+def parts(settings: Train, replicas: int) -> int:
+    """Return into how many micro-batches a device's share of a batch is divided at the start."""
+    rows = settings.batch_size // replicas
+    return rows // (settings.micro_batch or rows)
+
+
+def more_parts(rows: int, present: int, error: "tf.errors.ResourceExhaustedError") -> int:
+    """Return the least number of equal parts of `rows` rows that at least halves the micro-batch.
+
+    Raises:
+        OutOfMemoryError: a micro-batch holds one image already.
+    """
+    if present == rows:
+        raise OutOfMemoryError(
+            f"out of memory with one image at a time ({reason(error)}); use a smaller model or data.size, or a device with more memory"
+        )
+    return next(number for number in range(min(2 * present, rows), rows + 1) if rows % number == 0)
+
+
+def reason(error: "tf.errors.ResourceExhaustedError") -> str:
+    """Return TensorFlow's reason, without the name of the place in its graph."""
+    return str(error.message).splitlines()[0].partition("{{")[0].strip(" [")
