@@ -14,7 +14,7 @@ import pytest
 from experiments import TINY, command, experiment, json_of, write_experiment
 
 from imgcls import checkpoint, history, training
-from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
+from imgcls.errors import DataError, DivergenceError, Interrupted, OutOfMemoryError, UserError
 from imgcls.preparing import prepare
 from imgcls.run import Run
 from imgcls.signals import StopRequest
@@ -275,31 +275,15 @@ def test_a_micro_batch_that_does_not_divide_the_batch_is_refused_with_those_that
         training.train(digits("train.micro_batch=100"))
 
 
-LIMITED = """
-import resource, sys
-from pathlib import Path
-from imgcls import training
-from imgcls.backend import tf
-from imgcls.experiment_file import read_experiment
-tf.constant(1.0) + 1.0
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
-training.train(read_experiment(Path(sys.argv[2])), Path("run"))
-"""
+@pytest.mark.parametrize(("rows", "present", "expected"), [(128, 1, 2), (128, 64, 128), (6, 1, 2), (6, 2, 6), (9, 1, 3), (7, 1, 7)])
+def test_out_of_memory_asks_for_equal_parts_of_at_most_half_the_size(rows, present, expected):
+    from imgcls import memory
+    from imgcls.backend import tf
 
-
-def test_out_of_memory_halves_the_micro_batch_until_it_fits_and_the_record_says_so(digits, prepared):
-    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}}
-    # Two activations of 1 GiB at 1024 images. A wide convolution would not do: oneDNN crashes where its own scratch memory is refused.
-    content["model"] = {"name": "cnn", "filters": [4], "dense": [262144], "dropout": 0}
-    content["train"] = {"epochs": 1, "batch_size": 1024, "optimizer": {"name": "sgd"}}
-    path = write_experiment(Path.cwd(), content)
-    process = subprocess.run([sys.executable, "-c", LIMITED, "3000", path], capture_output=True, text=True, timeout=200)
-    assert process.returncode == 0, process.stderr
-    assert "note: out of memory after step 0; going on from step 0 in micro-batches of 512" in process.stderr
-    status = Run(Path("run")).status
-    assert (status["status"], status["step"]) == ("finished", 2)
-    assert status["micro_batches"] > 1
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor {{node x}}")
+    assert memory.more_parts(rows, present, error) == expected
+    with pytest.raises(OutOfMemoryError, match=r"out of memory with one image at a time \(OOM when allocating tensor\); use a smaller"):
+        memory.more_parts(rows, rows, error)
 
 
 def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_to_the_same_bits(digits):
