@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import io
 import json
 import zipfile
 import zlib
@@ -24,6 +25,11 @@ HEADER = "header"
 
 class DamagedError(DataError):
     """A checkpoint is torn or corrupt. Exit status 3."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(f"{path} is damaged ({reason}); delete the folder {path.parent} to train this run from its start")
+        self.path = path
+        self.reason = reason
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Checkpoints:
         """Load the newest state that is whole, and delete newer ones that are not; return its counters, or None if there is no state.
 
         Raises:
-            DamagedError: there are states, but none is whole.
+            DamagedError: there are states, but none is whole; it names the oldest.
             DataError: the states were written for other variables.
         """
         damaged: list[DamagedError] = []
@@ -74,15 +80,15 @@ class Checkpoints:
                 counters = Counters(**load(path, self._variables))
             except DamagedError as error:
                 damaged.append(error)
-                terminal.note(f"{error}; looking for the one before it")
+                terminal.note(f"{path} is damaged ({error.reason}); looking for the one before it")
                 continue
             for error in damaged:
-                Path(error.args[1]).unlink()
+                error.path.unlink()
             if damaged:
                 terminal.note(f"continuing from {path}, at step {counters.step}")
             return counters
         if damaged:
-            raise DamagedError(f"no checkpoint is whole; delete the folder {self._run.checkpoint_folder} to train this run from its start")
+            raise damaged[-1]
         return None
 
     def save(self, counters: Counters) -> None:
@@ -136,16 +142,20 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
 
     Raises:
         DamagedError: the file is torn or corrupt.
-        DataError: it was written for other variables.
+        DataError: it cannot be read, or was written for other variables.
     """
     try:
-        with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as archive:
+        content = io.BytesIO(path.read_bytes())
+    except OSError as error:  # no damaged file, which would be deleted
+        raise DataError(f"cannot read {path}: {error.strerror}; repair that, and run the same command again") from None
+    try:
+        with numpy.load(content, allow_pickle=False) as archive:
             header = json.loads(archive[HEADER].tobytes())
             arrays = {f"{number:05d}": archive[f"{number:05d}"] for number in range(len(header["paths"]))}
         if header["sha256"] != _digest(arrays, header["counters"]):
             raise ValueError("its checksum does not match its content")
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError, NotImplementedError) as error:
-        raise DamagedError(f"{path} is damaged ({error})", path) from None
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError) as error:
+        raise DamagedError(path, str(error)) from None
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
     found = [(name, value.shape) for name, value in zip(header["paths"], arrays.values(), strict=True)]
     if expected != found:

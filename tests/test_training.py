@@ -233,6 +233,41 @@ def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(digits):
         Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
 
 
+def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them():
+    from imgcls import loop
+    from imgcls.backend import keras, tf
+    from imgcls.feeds import Resident
+    from imgcls.pipeline import Examples, InOrder
+
+    images = keras.Input((2, 2, 1), dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
+    # The root of 0 is 0, and its slope is infinite: the loss is finite on a black image, the gradient is not.
+    model = keras.Model(images, keras.layers.Dense(2, kernel_initializer="ones", activation=keras.ops.sqrt)(flat))
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    optimizer = keras.optimizers.SGD(0.0)
+    optimizer.build(model.trainable_variables)
+    pixels = numpy.full((3, 2, 2, 1), 9, numpy.uint8)
+    pixels[2] = 0
+    feed = Resident(InOrder(Examples(pixels, numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy)
+    sums = loop.Steps(strategy, model, optimizer).train(feed, 0, 3, loop.no_sums())
+    assert numpy.isfinite(sums[loop.LOSS])
+    assert sums[loop.BROKEN_GRADIENTS] > 0
+    assert sums[loop.GOOD_STEPS] == 2
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one_and_stays(digits):
+    training.train(digits(), Path("run"))
+    run = Run(Path("run"))
+    newest = run.state_files()[0]
+    newest.unlink()
+    newest.mkdir()  # what even root cannot read
+    run.write_status("running", step=0)
+    with pytest.raises(UserError, match=r"cannot read .*state-12\.npz"):
+        training.train(digits(), Path("run"))
+    assert newest.exists()
+    assert len(run.state_files()) == 2
+
+
 def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(digits, capsys):
     retry = "train.on_divergence={retries: 1, learning_rate_factor: 1.0e-21}"
     training.train(digits(f"train.optimizer={SGD % 1e20}", retry), Path("retried"))
@@ -455,7 +490,7 @@ def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits
     run.write_status("running", step=0)
     for path in run.state_files():
         torn(path)
-    with pytest.raises(DataError, match="no checkpoint is whole; delete the folder run/checkpoint"):
+    with pytest.raises(DataError, match=r"state-6\.npz is damaged \(.*\); delete the folder run/checkpoint"):
         training.train(digits(), Path("run"))
     assert len(run.state_files()) == 2
     assert (run.status["status"], run.status["exit_status"]) == ("failed", 3)
