@@ -187,7 +187,7 @@ class Trainer:
         )
 
     def _learning_rate(self, steps: int) -> float:
-        """Return the rate of the step after `steps` steps."""
+        """Return the rate of the step after `steps` updates; steps that the loss scale skipped are none."""
         return float(self._rate(steps))
 
     def _ids(self, steps: int) -> list[str]:
@@ -207,7 +207,7 @@ class Trainer:
             "accuracy": sums[loop.CORRECT] / sums[loop.COUNT],
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
-            "learning_rate": self._learning_rate(counters.step - 1),
+            "learning_rate": self._learning_rate(max(int(self._optimizer.iterations.value.numpy()) - 1, 0)),
             "seconds": counters.seconds + time.perf_counter() - start,
             "images_per_second": sums[loop.COUNT] / counters.seconds,
             "input_wait": min(sums[loop.WAIT] / counters.seconds, 1.0),
