@@ -61,13 +61,17 @@ def reproduce(run: Run, experiment: Experiment, folder: Path | None, epochs: int
     _require_same_data(run, again)
     if complete:
         _evaluate_again(run, again, experiment)
-    compare = _first_beyond if tolerances else _first_difference
+    compared = epochs or length
+    if tolerances:
+        difference = _first_beyond(run, again, tolerances, compared, complete)
+    else:
+        difference = _first_difference(run, again, compared, complete)
     return {
         "run": str(run.folder),
         "reproduction": str(again.folder),
-        "epochs": epochs or length,
+        "epochs": compared,
         "versions_changed": _changed_versions(run, again),
-        "difference": compare(run, again, tolerances, epochs or length, complete),
+        "difference": difference,
     }
 
 
@@ -136,7 +140,7 @@ def _first_beyond(run: Run, again: Run, tolerances: Tolerances, epochs: int, com
     return None
 
 
-def _first_difference(run: Run, again: Run, _: Tolerances, epochs: int, complete: bool) -> str | None:
+def _first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
     """Return the first number that is not the same to the last bit: of the log, then the weights, then the metrics."""
     for one, other in zip(run.log[:epochs], again.log, strict=False):
         for name in (name for name in one if name not in history.TIMES):
