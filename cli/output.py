@@ -16,9 +16,10 @@ def print_pairs(values: dict[str, Any]) -> None:
         print(f"{name:<{width}}  {_text(value)}")
 
 
-def print_result(values: dict[str, Any], as_json: bool) -> None:
-    """Print names and values, as JSON if the user asked for it."""
-    print_json(values) if as_json else print_pairs(values)
+def print_result(values: dict[str, Any] | None, as_json: bool) -> None:
+    """Print names and values, as JSON if the user asked for it; nothing for None, the result of a process that another one leads."""
+    if values is not None:
+        print_json(values) if as_json else print_pairs(values)
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:

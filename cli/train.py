@@ -11,13 +11,27 @@ RunFolder = Annotated[
     Path | None, typer.Option("--run", metavar="DIR", help="The run folder: created, continued, or found finished.", show_default=False)
 ]
 
+Workers = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT,...", help="All workers of train.strategy multi_worker, by rank.", show_default=False)
+]
+Rank = Annotated[int | None, typer.Option(metavar="N", help="Which of the workers this process is, from 0.", show_default=False)]
 
-def train(experiment: options.Experiment, run: RunFolder = None, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+
+def train(
+    experiment: options.Experiment,
+    run: RunFolder = None,
+    workers: Workers = None,
+    rank: Rank = None,
+    set_: options.Set = [],  # noqa: B006
+    json: options.Json = False,
+) -> None:
     """Train a model. The same command again continues an interrupted run.
 
     Example: imgcls train configs/digits.yaml --run runs/first
     """
+    from imgcls.cluster import find_cluster
     from imgcls.experiment_file import read_experiment
     from imgcls.training import train as train_experiment
 
-    output.print_result(train_experiment(read_experiment(experiment, set_), run), as_json=json)
+    found = read_experiment(experiment, set_)
+    output.print_result(train_experiment(found, run, cluster=find_cluster(found, run, workers, rank)), as_json=json)

@@ -6,6 +6,8 @@
 import hashlib
 import io
 import json
+import math
+import time
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -16,6 +18,7 @@ import numpy
 
 from imgcls import files, history, loop, terminal
 from imgcls.backend import keras
+from imgcls.config import Checkpoint as CheckpointSettings
 from imgcls.config import Train
 from imgcls.errors import DataError
 from imgcls.run import Run
@@ -39,7 +42,7 @@ class Counters:
     Attributes:
         step: steps done, over all epochs.
         sums: over the steps of the present epoch (see loop.py).
-        seconds: spent on the steps of the present epoch.
+        stages: the seconds that each stage of the present epoch took so far.
         epochs: the log so far.
         parts: into how many micro-batches each device divides its rows.
         retries: for each time that training diverged and went on from here with a lower learning rate, where that was.
@@ -47,10 +50,58 @@ class Counters:
 
     step: int = 0
     sums: list[float] = field(default_factory=lambda: loop.no_sums().tolist())
-    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(history.STAGES, 0.0))
     epochs: list[dict[str, Any]] = field(default_factory=list)
     parts: int = 1
     retries: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, stage: str, start: float) -> float:
+        """Add to a stage the seconds since `start`, a time of `time.perf_counter`; return them."""
+        seconds = time.perf_counter() - start
+        self.stages[stage] += seconds
+        return seconds
+
+    def end_epoch(self, val_loss: float | None, val_accuracy: float | None, learning_rate: float) -> None:
+        """Add the present epoch to the log, and start the sums and times of the next one."""
+        sums, steps = self.sums, self.stages["steps"]
+        entry = {
+            "epoch": len(self.epochs) + 1,
+            "step": self.step,
+            "loss": sums[loop.LOSS] / sums[loop.COUNT],
+            "accuracy": sums[loop.CORRECT] / sums[loop.COUNT],
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "learning_rate": learning_rate,
+            "seconds": sum(self.stages[name] for name in history.FOREGROUND),
+            "images_per_second": sums[loop.COUNT] / steps,
+            "input_wait": min(sums[loop.WAIT] / steps, 1.0),
+            "stage_seconds": dict(self.stages),
+        }
+        self.epochs.append(entry)
+        self.sums = loop.no_sums().tolist()
+        self.stages.update(dict.fromkeys(self.stages, 0.0))
+
+
+class SavePlan:
+    """When the state is saved in the middle of an epoch."""
+
+    def __init__(self, settings: CheckpointSettings):
+        self._every = settings.steps
+        self._seconds = None if settings.minutes is None else 60 * settings.minutes
+        self._last = time.monotonic()
+
+    def saved(self) -> None:
+        """Start to wait anew."""
+        self._last = time.monotonic()
+
+    def steps_left(self, step: int) -> float:
+        """Return how many steps there are after `step` until a step at which to save."""
+        return self._every - step % self._every if self._every else math.inf
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether to save after `step` steps, now."""
+        by_time = self._seconds is not None and time.monotonic() - self._last >= self._seconds
+        return by_time or (self._every is not None and step % self._every == 0)
 
 
 class Checkpoints:
@@ -90,6 +141,14 @@ class Checkpoints:
         if damaged:
             raise damaged[-1]
         return None
+
+    def load_state(self, step: int) -> Counters:
+        """Load the state after a step, which another process has found whole; return its counters.
+
+        Raises:
+            DataError: the state is not there, or not whole.
+        """
+        return Counters(**load(self._run.state_file(step), self._variables))
 
     def save(self, counters: Counters) -> None:
         """Write the state, and delete what neither it nor the one before it needs."""

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts, yaml_file
 from imgcls.datasets import DataSettings
@@ -28,6 +28,26 @@ class EarlyStopping(Section):
     """Epochs without improvement after which training stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     """The least change that counts as an improvement."""
+
+
+class Plateau(Section):
+    """Lower the learning rate each time that the monitored quantity has not improved for `patience` epochs."""
+
+    monitor: Monitor = "val_loss"
+    """What is watched on the validation split."""
+    patience: Annotated[int, Field(ge=1)] = 5
+    """Epochs without improvement after which the rate falls; it falls again after as many more."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """By what the learning rate of all later steps is multiplied."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """The least change that counts as an improvement."""
+
+
+class AverageWeights(Section):
+    """Validate, choose and keep an exponential moving average of the weights (Polyak and Juditsky, 1992, with Keras's decay)."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Share of the old average that a step keeps: the average reaches back over some 1 / (1 - decay) steps."""
 
 
 class Checkpoint(Section):
@@ -70,6 +90,11 @@ class Train(Section):
     """Keras's dtype policy; the mixed ones are for GPUs. float64 is for comparing strategies."""
     strategy: Annotated[PartSettings, PartOf("strategies")] = Field(default_factory=lambda: parts.default("strategies", "one_device"))
     """The devices: a file of imgcls/strategies."""
+    deterministic: bool = True
+    """Use kernels that give the same bits each time. Without them, a continued or repeated run may differ; `imgcls doctor` measures the
+    cost."""
+    jit_compile: bool = False
+    """Compile the forward and backward pass with XLA. It has no deterministic max pooling."""
     steps_per_call: Annotated[int, Field(ge=1)] = 16
     """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
@@ -80,12 +105,26 @@ class Train(Section):
     """By what `best` is judged, on the validation split; the first of equals is kept."""
     early_stopping: EarlyStopping | None = None
     """Off unless given."""
+    plateau: Plateau | None = None
+    """Off unless given. It multiplies what the schedule says."""
+    average_weights: AverageWeights | None = None
+    """Off unless given."""
     on_divergence: OnDivergence | None = None
     """Off unless given: training stops at once."""
     time_limit: Annotated[float, Field(gt=0)] | None = None
     """Minutes from the start of the command after which the state must be saved; it ends with status 75, and goes on when repeated."""
     checkpoint: Checkpoint = Checkpoint()
     """When the state is saved in the middle of an epoch."""
+
+    @model_validator(mode="after")
+    def _falls_before_it_stops(self) -> "Train":
+        stop, plateau = self.early_stopping, self.plateau
+        if stop and plateau and stop.monitor == plateau.monitor and stop.patience <= plateau.patience:
+            raise ValueError(
+                f"early_stopping.patience is {stop.patience}, plateau.patience is {plateau.patience}: training would stop before the "
+                "learning rate falls; make the first one larger"
+            )
+        return self
 
 
 class Evaluate(Section):

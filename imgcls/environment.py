@@ -24,7 +24,7 @@ def describe(seed: int, devices: list[str], switches: dict[str, str]) -> dict[st
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "seed": seed,
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "versions": versions(),
         "git": _commit(Path(__file__).parent),
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -33,6 +33,11 @@ def describe(seed: int, devices: list[str], switches: dict[str, str]) -> dict[st
         "devices": devices,
         "switches": switches,
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of every package whose version can change a number."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
 def _commit(folder: Path) -> dict[str, Any] | None:

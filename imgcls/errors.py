@@ -51,5 +51,9 @@ class Interrupted(UserError):
     exit_status = 75
 
 
+class WorkerLostError(Interrupted):
+    """Another process of the cluster ended, or does not answer; the last saved state is kept. Exit status 75."""
+
+
 class EpochLimit(Interrupted):
     """The work stopped after as many epochs as were asked for. Exit status 75."""

@@ -5,12 +5,21 @@ Since the log is part of the checkpoint, a resumed run decides the same without 
 
 from typing import Any
 
-from imgcls.config import EarlyStopping, Monitor
+from imgcls.config import EarlyStopping, Monitor, Plateau
 
 Epochs = list[dict[str, Any]]
 
-TIMES = {"seconds", "images_per_second", "input_wait"}
+TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 """The numbers of an epoch that differ from run to run."""
+
+FOREGROUND = ("steps", "validation", "saving")
+"""The stages that follow one another; steps include what the device waits for data."""
+BACKGROUND = ("reading", "augmentation")
+"""The stages of the loader, where splits are streamed: they run beside the others, in several threads."""
+STAGES = (*FOREGROUND, *BACKGROUND)
+
+LOADER_LIMITS = 0.1
+"""From which share of the steps' time spent waiting for data on the loader counts as the limit."""
 
 
 def _improvement(monitor: Monitor, new: float, old: float) -> float:
@@ -29,15 +38,39 @@ def best_epoch(epochs: Epochs, monitor: Monitor) -> int:
 
 def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
     """Tell whether the last `patience` epochs brought no improvement of more than `min_delta` over the best before them."""
-    if settings is None or not epochs:
-        return False
-    best, without = epochs[0], 0
-    for epoch in epochs[1:]:
-        if _improvement(settings.monitor, epoch[settings.monitor], best[settings.monitor]) > settings.min_delta:
-            best, without = epoch, 0
+    return settings is not None and _epochs_without_improvement(epochs, settings) >= settings.patience
+
+
+def reaches_plateau(epochs: Epochs, settings: Plateau | None) -> bool:
+    """Tell whether the learning rate falls after the last epoch: its `patience` has run out, or has run out once more."""
+    without = 0 if settings is None else _epochs_without_improvement(epochs, settings)
+    return without > 0 and without % settings.patience == 0
+
+
+def _epochs_without_improvement(epochs: Epochs, settings: EarlyStopping | Plateau) -> int:
+    """Return how many epochs have passed since the last one that was better than the best before it by more than `min_delta`."""
+    without, best = 0, None
+    for epoch in epochs:
+        value = epoch[settings.monitor]
+        if best is None or _improvement(settings.monitor, value, best) > settings.min_delta:
+            best, without = value, 0
         else:
             without += 1
-    return without >= settings.patience
+    return without
+
+
+def limit(epochs: Epochs) -> str:
+    """Return in a sentence whether the device or the loader was the limit, and which stage was the slowest."""
+    stages = {name: sum(epoch["stage_seconds"][name] for epoch in epochs) for name in STAGES}
+    waited = sum(epoch["input_wait"] * epoch["stage_seconds"]["steps"] for epoch in epochs) / stages["steps"]
+    total = sum(stages[name] for name in FOREGROUND)
+    loader = waited >= LOADER_LIMITS
+    slowest = max(BACKGROUND if loader else FOREGROUND, key=stages.__getitem__)
+    share = f"{stages[slowest]:.1f} s of work beside the steps" if loader else f"{stages[slowest]:.1f} of {total:.1f} s"
+    return (
+        f"the {'loader' if loader else 'device'} is the limit: in training steps it waited for data {waited:.1%} of the time; "
+        f"the slowest stage is {slowest} ({share})"
+    )
 
 
 def epoch_line(epoch: dict[str, Any], epochs: int) -> str:

@@ -32,10 +32,21 @@ class Steps:
 
     Args:
         parts: into how many equal micro-batches each replica's rows are divided, which it works on one after the other.
+        jit_compile: whether XLA compiles the passes through the model.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, model: keras.Model, optimizer: keras.optimizers.Optimizer, parts: int = 1):
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        parts: int = 1,
+        jit_compile: bool = False,
+    ):
         self._parts = parts
+        if jit_compile:
+            self._gradients = tf.function(self._gradients, jit_compile=True)
+            self._judged = tf.function(self._judged, jit_compile=True)
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer

@@ -4,6 +4,7 @@ stdout carries results alone. On a terminal progress is a rich bar; elsewhere no
 """
 
 import contextlib
+import contextvars
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -11,19 +12,33 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
+_quiet = contextvars.ContextVar("quiet", default=False)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Show neither notes nor progress while the block runs: of several processes that work together, one speaks."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
 def note(message: str) -> None:
     """Say something that the user should know, as one plain line."""
-    print(f"note: {message}", file=sys.stderr, flush=True)
+    line(f"note: {message}")
 
 
 def line(message: str) -> None:
     """Print one plain line of progress, such as an epoch's numbers."""
-    print(message, file=sys.stderr, flush=True)
+    if not _quiet.get():
+        print(message, file=sys.stderr, flush=True)
 
 
 def is_terminal() -> bool:
-    """Tell whether a person watches stderr."""
-    return sys.stderr.isatty()
+    """Tell whether a person watches stderr, and something is shown."""
+    return sys.stderr.isatty() and not _quiet.get()
 
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:

@@ -1,20 +1,23 @@
 """One training run in one process, from its last checkpoint to its model. Heavy zone."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy
 
-from imgcls import building, environment, files, history, loop, memory, parts, saving, terminal
-from imgcls.backend import SWITCHES, tf
-from imgcls.checkpoint import Checkpoints, Counters
+from imgcls import building, environment, history, loop, memory, parts, terminal
+from imgcls.agreement import Agreement
+from imgcls.backend import tf
+from imgcls.checkpoint import Checkpoints, Counters, SavePlan
+from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.divergence import Guard
-from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
+from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError, WorkerLostError
 from imgcls.feeds import Resident, Streamed
+from imgcls.meeting import meet
 from imgcls.pipeline import Examples, InOrder, Shuffled
+from imgcls.recording import Recorder
 from imgcls.run import Run
 from imgcls.signals import StopRequest
 from imgcls.store import Split, Store
@@ -22,13 +25,13 @@ from imgcls.terminal import TrainingProgress
 
 
 class Trainer:
-    """Trains the model of a run.
+    """Trains the model of a run, alone or as one of the processes of a cluster.
 
     Raises:
         UserError: the batch size does not divide among the devices, or the model does not fit the images.
     """
 
-    def __init__(self, run: Run, experiment: Experiment, store: Store, split: Split):
+    def __init__(self, run: Run, experiment: Experiment, store: Store, split: Split, cluster: Cluster = ALONE):
         self._run = run
         self._experiment = experiment
         self._settings = experiment.train
@@ -40,9 +43,9 @@ class Trainer:
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
         self._progress = TrainingProgress(self._total_steps)
-        self._saved_at = time.monotonic()
-        building.start_deterministically(experiment)
-        self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy)
+        self._save_plan = SavePlan(self._settings.checkpoint)
+        self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy, cluster)
+        building.start(experiment)
         memory.check_batch_size(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
         with self._strategy.scope():
             self.model = building.build_model(experiment, store, split)
@@ -50,20 +53,21 @@ class Trainer:
             self._optimizer.build(self.model.trainable_variables)
         self._plan = Shuffled(self._examples, experiment)
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
+        self._agreement = Agreement(self._strategy, len(cluster.addresses))
         others = [*self._optimizer.variables, self._rate.factor]
         self._checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
-        self._counters.parts = memory.parts(experiment.train, self._strategy.num_replicas_in_sync)
-        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, self._counters.parts)
+        self._recorder = Recorder(run, self._checkpoints, cluster)
+        self._set_parts(memory.parts(experiment.train, self._strategy.num_replicas_in_sync))
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
 
         Raises:
             EpochLimit: it stopped after as many epochs as `stop` says.
-            Interrupted: a signal or the time limit asked to stop; the state is saved.
+            Interrupted: a signal or the time limit asked to stop, here or in another process; the state is saved.
             DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
-        self._write_environment()
+        self._recorder.write_environment(self._experiment.seed, [str(device) for device in self._strategy.extended.worker_devices])
         self._begin()
         while True:
             try:
@@ -76,17 +80,25 @@ class Trainer:
                 self._divide(error)
         if not self._is_finished():
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
-        self._write_model()
+        with building.averaged(self.model, self._optimizer):
+            self._recorder.write_model(self.model, self._counters.epochs)
+        self._agreement.largest(0)  # no process leaves before the model is written
 
     def _begin(self) -> None:
         """Take up the last state; at the start, save one to which training can go back."""
-        restored = self._checkpoints.restore()
-        if restored is None:
+        restored = self._checkpoints.restore() if self._recorder.writes else None
+        step = int(*self._agreement.largest(-1 if restored is None else restored.step))
+        if step >= 0:
+            self._counters = restored or self._checkpoints.load_state(step)
+        elif self._recorder.writes:
             self._save()
-        else:
-            self._counters = restored
-        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, self._counters.parts)
-        self._write_log()
+        self._set_parts(self._counters.parts)
+        self._recorder.write_log(self._counters.epochs)
+
+    def _set_parts(self, number: int) -> None:
+        """Divide each device's rows into micro-batches from now on."""
+        self._counters.parts = number
+        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, number, self._settings.jit_compile)
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
         """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
@@ -105,57 +117,40 @@ class Trainer:
         epochs = self._counters.epochs
         return len(epochs) >= self._settings.epochs or history.should_stop(epochs, self._settings.early_stopping)
 
-    def _write_environment(self) -> None:
-        devices = [str(device) for device in self._strategy.extended.worker_devices]
-        earlier = []
-        if self._run.environment_file.exists():
-            previous = files.read_json(self._run.environment_file)
-            earlier = [*previous.pop("earlier_starts"), previous]
-        files.write_json(
-            self._run.environment_file, {**environment.describe(self._experiment.seed, devices, SWITCHES), "earlier_starts": earlier}
-        )
-
     def _feed(self, plan: InOrder, start: int) -> loop.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
         if self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20:
             return Resident(plan, self._strategy)
-        return Streamed(plan, self._strategy, start)
+        return Streamed(plan, self._strategy, start, self._counters.stages)
 
     def _train_epoch(self, batches: loop.Feed, stop: StopRequest) -> None:
         """Take the steps that the present epoch still lacks."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = self._steps_to_next_stop(epoch_end)
+            count = min(self._settings.steps_per_call, epoch_end - counters.step, self._save_plan.steps_left(counters.step))
             start = time.perf_counter()
             sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
-            seconds = time.perf_counter() - start
-            counters.seconds += seconds
-            stop.took("steps", seconds)
+            stop.took("steps", counters.add("steps", start))
             self._guard.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
-            self._progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", sums[loop.COUNT] / counters.seconds)
-            reason = stop.reason
-            if reason is not None:
-                self._save()
-                raise Interrupted(f"{reason} at step {counters.step}; {self._how_to_continue()}")
-            if counters.step < epoch_end and self._save_is_due():
-                self._save()
+            images_per_second = sums[loop.COUNT] / counters.stages["steps"]
+            self._progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second)
+            self._look_up(stop, epoch_end)
+
+    def _look_up(self, stop: StopRequest, epoch_end: int) -> None:
+        """Between two calls of the device: stop if any process is asked to, and save if that is due."""
+        reason = stop.reason
+        stopping, due = self._agreement.largest(reason is not None, self._save_plan.is_due(self._counters.step))
+        if stopping:
+            self._save()
+            self._agreement.largest(0)  # no process leaves before the state is saved
+            raise Interrupted(f"{reason or 'stopped with another worker'} at step {self._counters.step}; {self._how_to_continue()}")
+        if due and self._counters.step < epoch_end:
+            self._save()
 
     def _how_to_continue(self) -> str:
         return f"the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
-
-    def _steps_to_next_stop(self, epoch_end: int) -> int:
-        """Return how many steps to take in one call: up to the epoch's end and the next checkpoint."""
-        count = min(self._settings.steps_per_call, epoch_end - self._counters.step)
-        every = self._settings.checkpoint.steps
-        return min(count, every - self._counters.step % every) if every else count
-
-    def _save_is_due(self) -> bool:
-        every, minutes = self._settings.checkpoint.steps, self._settings.checkpoint.minutes
-        by_steps = every is not None and self._counters.step % every == 0
-        by_time = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-        return by_steps or by_time
 
     def _retry(self, error: DivergenceError) -> None:
         """Go back to the last good state with a lower learning rate, or raise the error where that is not wanted or did not help."""
@@ -166,7 +161,7 @@ class Trainer:
         self._begin()
         if len(self._counters.retries) >= policy.retries:
             raise error
-        self._rate.factor.assign(self._rate.factor * policy.learning_rate_factor)
+        self._rate.lower(policy.learning_rate_factor)
         self._counters.retries.append({**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())})
         self._save()
         terminal.note(
@@ -179,8 +174,7 @@ class Trainer:
         stopped_at, rows = self._counters.step, self._settings.batch_size // self._strategy.num_replicas_in_sync
         smaller = memory.more_parts(rows, self._counters.parts, error)
         self._begin()
-        self._counters.parts = smaller
-        self._steps = loop.Steps(self._strategy, self.model, self._optimizer, smaller)
+        self._set_parts(smaller)
         self._save()
         terminal.note(
             f"out of memory after step {stopped_at}; going on from step {self._counters.step} in micro-batches of {rows // smaller}"
@@ -197,54 +191,55 @@ class Trainer:
 
     def _end_epoch(self, validation: loop.Feed | None) -> None:
         """Judge the model on the validation split, log the epoch, and save."""
-        counters, sums = self._counters, self._counters.sums
-        start = time.perf_counter()
-        val_loss, val_accuracy = self._validate(validation) if validation is not None else (None, None)
-        epoch = {
-            "epoch": len(counters.epochs) + 1,
-            "step": counters.step,
-            "loss": sums[loop.LOSS] / sums[loop.COUNT],
-            "accuracy": sums[loop.CORRECT] / sums[loop.COUNT],
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-            "learning_rate": self._learning_rate(max(int(self._optimizer.iterations.value.numpy()) - 1, 0)),
-            "seconds": counters.seconds + time.perf_counter() - start,
-            "images_per_second": sums[loop.COUNT] / counters.seconds,
-            "input_wait": min(sums[loop.WAIT] / counters.seconds, 1.0),
-        }
+        counters = self._counters
         self._guard.check_weights(self.model.variables, counters.step)
-        self._guard.check_validation(val_loss, epoch["epoch"])
-        counters.epochs.append(epoch)
-        counters.sums, counters.seconds = loop.no_sums().tolist(), 0.0
-        self._checkpoints.save_best(counters.epochs)
+        with building.averaged(self.model, self._optimizer):
+            val_loss, val_accuracy = self._validate(validation)
+            updates = int(self._optimizer.iterations.value.numpy())
+            counters.end_epoch(val_loss, val_accuracy, self._learning_rate(max(updates - 1, 0)))
+            self._recorder.save_best(counters.epochs)
+        if history.reaches_plateau(counters.epochs, self._settings.plateau):
+            self._rate.lower(self._settings.plateau.factor)
         self._save()
-        self._write_log()
+        self._recorder.write_log(counters.epochs)
 
-    def _validate(self, batches: loop.Feed) -> tuple[float, float]:
+    def _validate(self, batches: loop.Feed | None) -> tuple[float | None, float | None]:
+        """Return loss and accuracy on the validation split, where there is one."""
+        if batches is None:
+            return None, None
+        start = time.perf_counter()
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
-        return float(sums[loop.LOSS] / sums[loop.COUNT]), float(sums[loop.CORRECT] / sums[loop.COUNT])
+        self._counters.add("validation", start)
+        loss, accuracy = float(sums[loop.LOSS] / sums[loop.COUNT]), float(sums[loop.CORRECT] / sums[loop.COUNT])
+        self._guard.check_validation(loss, len(self._counters.epochs) + 1)
+        return loss, accuracy
 
     def _save(self) -> None:
         self._guard.check_weights(self.model.variables, self._counters.step)
-        self._checkpoints.save(self._counters)
-        self._saved_at = time.monotonic()
-        self._run.write_status("running", step=self._counters.step, retries=self._counters.retries, micro_batches=self._counters.parts)
-
-    def _write_log(self) -> None:
-        files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in self._counters.epochs))
-
-    def _write_model(self) -> None:
-        self._checkpoints.load_chosen(self._counters.epochs)
-        saving.save(saving.serving_model(self.model), self._run.model_file)
+        start = time.perf_counter()
+        self._recorder.save(self._counters)
+        self._counters.add("saving", start)
+        self._save_plan.saved()
 
 
-def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest) -> None:
+def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster = ALONE) -> None:
     """Train a run to its end, as `Trainer.run_to_end` does.
 
     Raises:
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
+        WorkerLostError: another process of the cluster ended, or does not answer.
     """
+    plans = {"experiment": repr(experiment.identity()), "data": store.fingerprint, "versions": repr(environment.versions())}
+    meet(cluster, plans, lambda: stop.reason)
     try:
-        Trainer(run, experiment, store, split).run_to_end(stop)
+        Trainer(run, experiment, store, split, cluster).run_to_end(stop)
     except tf.errors.ResourceExhaustedError as error:
         raise OutOfMemoryError(f"out of memory while the model was made ({memory.reason(error)}); use a smaller model") from None
+    except tf.errors.OpError as error:
+        _, aborted, reason = str(error).partition("Collective ops is aborted by: ")
+        if not aborted:
+            raise
+        raise WorkerLostError(
+            f"another worker ended or does not answer ({reason.splitlines()[0].rstrip(':')}); "
+            f"start all {len(cluster.addresses)} again with the same commands to continue {run.folder} from its last saved state"
+        ) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls import files, history, terminal
+from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.run import Run, create_run, runs_of
@@ -14,15 +15,16 @@ from imgcls.signals import stop_request
 from imgcls.store import Split, Store, find_store
 
 
-def train(experiment: Experiment, folder: Path | None = None, epochs: int | None = None) -> dict[str, Any]:
+def train(experiment: Experiment, folder: Path | None = None, epochs: int | None = None, cluster: Cluster = ALONE) -> dict[str, Any] | None:
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
     Args:
         folder: the run folder. Without it, the experiment's newest run is continued if it is unfinished, else a new one is made.
         epochs: after how many epochs to stop; all unless given.
+        cluster: the processes that train together, each of which calls this function.
 
     Returns:
-        The summary that the command prints: run, status, epochs, chosen epoch and its numbers.
+        The summary that the command prints: run, status, epochs, chosen epoch and its numbers; None where another process leads.
 
     Raises:
         UserError: `folder` holds another experiment's run, or is in use.
@@ -30,6 +32,8 @@ def train(experiment: Experiment, folder: Path | None = None, epochs: int | None
         DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
     """
     started = time.monotonic()
+    if not cluster.leads:
+        return _follow(experiment, folder, epochs, cluster, started)
     run = _run_to_continue(experiment, folder)
     if run and run.status["status"] == "finished" and run.model_file.exists():
         terminal.note(f"{run.folder} is finished; there is nothing to train")
@@ -44,8 +48,20 @@ def train(experiment: Experiment, folder: Path | None = None, epochs: int | None
         with stop_request(experiment.train.time_limit, started, epochs) as stop, _recorded(run):
             from imgcls import trainer
 
-            trainer.train(run, experiment, store, split, stop)
+            trainer.train(run, experiment, store, split, stop, cluster)
     return summary(run)
+
+
+def _follow(experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster, started: float) -> None:
+    """Train with the leading process, which alone writes and speaks."""
+    run = _run_to_continue(experiment, folder)
+    if run and run.status["status"] == "finished" and run.model_file.exists():
+        return
+    store, split = find_store(experiment)
+    with terminal.quiet(), stop_request(experiment.train.time_limit, started, epochs) as stop:
+        from imgcls import trainer
+
+        trainer.train(run or Run(folder), experiment, store, split, stop, cluster)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -60,6 +76,7 @@ def summary(run: Run) -> dict[str, Any]:
         "chosen_epoch": chosen,
         **{name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
         "seconds": sum(epoch["seconds"] for epoch in epochs),
+        "speed": history.limit(epochs),
         "model": str(run.model_file),
     }
 

@@ -4,7 +4,9 @@ import numpy
 import pytest
 from experiments import experiment
 
+from imgcls import history
 from imgcls.backend import tf
+from imgcls.cluster import ALONE
 from imgcls.feeds import Resident, Streamed
 from imgcls.pipeline import Examples, InOrder, Shuffled, batch_positions, epoch_order
 from imgcls.seeds import sub_seed
@@ -30,13 +32,13 @@ def strategy(replicas):
         return tf.distribute.OneDeviceStrategy("CPU:0")
     from imgcls.strategies import mirrored
 
-    return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas))
+    return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), ALONE)
 
 
 def collect(feed_type, plan, start, stop, replicas=1):
     """Return the global batches that a feed gives the replicas for steps start, ..., stop - 1, joined over the replicas."""
     devices = strategy(replicas)
-    feed = Resident(plan, devices) if feed_type is Resident else Streamed(plan, devices, start)
+    feed = Resident(plan, devices) if feed_type is Resident else Streamed(plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
 
     @tf.function
     def one(call):

@@ -1,4 +1,16 @@
-"""Device strategies: each file holds `Settings` and `build(settings) -> tf.distribute.Strategy`.
+"""Device strategies: each file holds `Settings` and `build(settings, cluster) -> tf.distribute.Strategy`.
 
-`build` is called once a process, before anything is placed on a device. Light zone: tensorflow is imported inside `build`.
+`build` is called once a process, before anything is placed on a device. `cluster` names the processes that train together; it is
+`cluster.ALONE` unless `Settings.spans_processes`. Light zone: tensorflow is imported inside `build`.
 """
+
+from typing import ClassVar
+
+from imgcls.parts import PartSettings
+
+
+class StrategySettings(PartSettings):
+    """What every strategy's settings have."""
+
+    spans_processes: ClassVar[bool] = False
+    """Whether several processes train together, each started by itself."""

@@ -5,21 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from imgcls.cluster import Cluster
 from imgcls.errors import UserError
-from imgcls.parts import PartSettings
+from imgcls.strategies import StrategySettings
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class Settings(PartSettings):
+class Settings(StrategySettings):
     """The mirrored strategy's settings."""
 
     replicas: Annotated[int, Field(ge=1)] | None = None
     """How many devices; all GPUs unless given. Without a GPU, the CPU is divided into so many logical devices."""
 
 
-def build(settings: Settings) -> "tf.distribute.Strategy":
+def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     """Return the strategy.
 
     Raises:

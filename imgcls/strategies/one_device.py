@@ -2,17 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.parts import PartSettings
+from imgcls.cluster import Cluster
+from imgcls.strategies import StrategySettings
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class Settings(PartSettings):
+class Settings(StrategySettings):
     """There is nothing to set."""
 
 
-def build(settings: Settings) -> "tf.distribute.Strategy":
+def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     """Return the strategy."""
     from imgcls.backend import tf
 

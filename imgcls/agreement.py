@@ -1,0 +1,21 @@
+"""What several processes must decide together: they meet in collective operations, in the same order everywhere. Heavy zone."""
+
+from imgcls.backend import tf
+
+
+class Agreement:
+    """Lets the processes of a strategy compare numbers; a process that is alone agrees with itself, at no cost."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, processes: int):
+        self._strategy = strategy
+        self._alone = processes == 1
+        self._compiled = tf.function(self._gathered)
+
+    def largest(self, *values: float) -> list[float]:
+        """Return for each value the largest that any process gave."""
+        if self._alone:
+            return list(values)
+        return self._compiled(tf.constant(values, tf.float64)).numpy().max(axis=0).tolist()
+
+    def _gathered(self, values: tf.Tensor) -> tf.Tensor:
+        return self._strategy.gather(self._strategy.run(lambda: values[None]), axis=0)

@@ -1,0 +1,56 @@
+"""What training leaves in its run folder while it goes on. Heavy zone.
+
+Where several processes train, all of them call these functions and the leading one alone writes.
+"""
+
+import json
+from typing import Any
+
+from imgcls import environment, files, saving
+from imgcls.backend import SWITCHES, keras
+from imgcls.checkpoint import Checkpoints, Counters
+from imgcls.cluster import Cluster
+from imgcls.run import Run
+
+
+class Recorder:
+    """Writes environment, status, log, states and model of a run."""
+
+    def __init__(self, run: Run, checkpoints: Checkpoints, cluster: Cluster):
+        self._run = run
+        self._checkpoints = checkpoints
+        self._cluster = cluster
+        self.writes = cluster.leads
+
+    def write_environment(self, seed: int, devices: list[str]) -> None:
+        """Write with what this start runs, and keep what is known of earlier starts."""
+        if not self.writes:
+            return
+        earlier = []
+        if self._run.environment_file.exists():
+            previous = files.read_json(self._run.environment_file)
+            earlier = [*previous.pop("earlier_starts"), previous]
+        described = environment.describe(seed, devices, SWITCHES)
+        files.write_json(self._run.environment_file, {**described, "workers": list(self._cluster.addresses), "earlier_starts": earlier})
+
+    def save(self, counters: Counters) -> None:
+        """Write the complete training state, and how far it came."""
+        if self.writes:
+            self._checkpoints.save(counters)
+            self._run.write_status("running", step=counters.step, retries=counters.retries, micro_batches=counters.parts)
+
+    def save_best(self, epochs: list[dict[str, Any]]) -> None:
+        """Keep the weights if the last epoch is the best so far."""
+        if self.writes:
+            self._checkpoints.save_best(epochs)
+
+    def write_log(self, epochs: list[dict[str, Any]]) -> None:
+        """Write the log anew: after a fall back to an older state, later epochs must go."""
+        if self.writes:
+            files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs))
+
+    def write_model(self, model: keras.Model, epochs: list[dict[str, Any]]) -> None:
+        """Write the chosen weights as model.keras; for the last epoch's, the model's present ones."""
+        if self.writes:
+            self._checkpoints.load_chosen(epochs)
+            saving.save(saving.serving_model(model), self._run.model_file)

@@ -1,0 +1,112 @@
+"""The processes of a cluster meet, compare plans and start together, or all learn what is wrong."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from imgcls.cluster import ALONE, Cluster
+from imgcls.errors import Interrupted, UserError, WorkerLostError
+from imgcls.meeting import meet
+
+PLANS = {"experiment": "e", "data": "d"}
+
+
+def free_addresses(count):
+    """Return addresses whose ports are free now."""
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        sockets = (first, second, third)[:count]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+
+
+def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
+    """Let processes, here threads, meet; return by rank what each met with: None, or an error."""
+    found = {}
+
+    def run(number, cluster):
+        try:
+            found[number] = meet(cluster, plans[number] if plans else PLANS, stopping, patience)
+        except UserError as error:
+            found[number] = error
+
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(clusters)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[number] for number in range(len(clusters))]
+
+
+def test_a_process_that_is_alone_waits_for_nobody():
+    meet(ALONE, PLANS, lambda: None)
+
+
+def test_three_processes_with_the_same_plans_start_together_and_leave_their_ports_free():
+    addresses = free_addresses(3)
+    assert outcomes([Cluster(addresses, rank) for rank in range(3)]) == [None] * 3
+    for address in addresses:
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", int(address.split(":")[1])))
+
+
+def test_all_learn_that_plans_differ_and_in_what():
+    addresses = free_addresses(2)
+    first, second = outcomes([Cluster(addresses, rank) for rank in range(2)], [PLANS, {**PLANS, "data": "other"}])
+    assert str(first) == str(second) == "worker 1 has not the same data as worker 0; start all with the same command, files and versions"
+    assert (first.exit_status, second.exit_status) == (2, 2)
+
+
+def test_two_processes_of_one_rank_are_refused():
+    addresses = free_addresses(3)
+    # The third process claims rank 1 too; its own port is what tells them apart here.
+    clusters = [Cluster(addresses, 0), Cluster(addresses, 1), Cluster((addresses[0], addresses[2], addresses[1]), 1)]
+    found = outcomes(clusters, patience=3)
+    assert "two workers have the rank 1" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("rank", "message"), [(0, r"worker 1 \(127.* did not come in time"), (1, r"worker 0 \(127.* did not answer in time")]
+)
+def test_a_process_whose_partner_does_not_come_gives_up_and_says_who(rank, message):
+    with pytest.raises(WorkerLostError, match=message) as error:
+        meet(Cluster(free_addresses(2), rank), PLANS, lambda: None, patience=0.5)
+    assert error.value.exit_status == 75
+
+
+def test_a_signal_ends_the_waiting():
+    with pytest.raises(Interrupted, match="SIGTERM while waiting for the other workers"):
+        meet(Cluster(free_addresses(2), 0), PLANS, lambda: "SIGTERM")
+
+
+def test_a_taken_port_is_named():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"worker 0 cannot listen on {taken} .* choose a free port"):
+            meet(Cluster((taken, "127.0.0.1:1"), 0), PLANS, lambda: None)
+
+
+def test_a_stranger_on_the_port_is_ignored():
+    addresses = free_addresses(2)
+    host, port = addresses[0].split(":")
+
+    def disturb():
+        for words in (b"GET / HTTP/1.1\r\n\r\n", json.dumps([1]).encode() + b"\n", b'{"rank": 1}\n'):
+            for _ in range(50):
+                try:
+                    with socket.create_connection((host, int(port))) as connection:
+                        connection.sendall(words)
+                    break
+                except OSError:
+                    time.sleep(0.02)
+
+    late = threading.Thread(target=lambda: (disturb(), meet(Cluster(addresses, 1), PLANS, lambda: None)))
+    late.start()
+    meet(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    late.join()

@@ -1,0 +1,156 @@
+"""Two real processes on 127.0.0.1 train as one: the same numbers, and together when one of them stops, dies or freezes."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import pytest
+from experiments import TINY, json_of, write_experiment
+
+from imgcls import history
+from imgcls.run import Run
+
+STEPS_PER_EPOCH = 21
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with the digits' store."""
+    folder = tmp_path_factory.mktemp("prepared")
+    content = {**TINY, "data": {"name": "digits", "store": str(folder / "data")}}
+    json_of("prepare", write_experiment(folder, content))
+    return folder / "data"
+
+
+@pytest.fixture
+def spread(data, workspace):
+    """Return the path of an experiment for two workers, with changes to `train`."""
+
+    def write(name="spread.yaml", strategy="multi_worker", **train):
+        settings = {"epochs": 2, "batch_size": 64, "steps_per_call": 3, "strategy": {"name": strategy}, **train}
+        content = {**TINY, "data": {"name": "digits", "store": str(data)}, "augment": [{"name": "crop", "padding": 1}], "train": settings}
+        content["model"] = {**TINY["model"], "batch_norm": True, "dropout": 0.0}
+        return write_experiment(workspace, content, name)
+
+    return write
+
+
+@pytest.fixture
+def start():
+    """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test."""
+    started = []
+
+    def start_two(path, folder):
+        with socket.socket() as one, socket.socket() as other:
+            for free in (one, other):
+                free.bind(("127.0.0.1", 0))
+            workers = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
+        command = [sys.executable, "-m", "imgcls.cli", "train", str(path), "--run", str(folder), "--workers", workers, "--rank"]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        two = [subprocess.Popen([*command, rank], **streams) for rank in ("0", "1")]
+        started.extend(two)
+        return two
+
+    yield start_two
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def finish(started, timeout=120):
+    """Return the exit statuses and what the processes wrote, by rank."""
+    spoken = [process.communicate(timeout=timeout) for process in started]
+    return [process.returncode for process in started], spoken
+
+
+def wait_for_a_step_inside_an_epoch(folder, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text()).get("step", 0) % STEPS_PER_EPOCH:
+            return
+        time.sleep(0.002)
+    raise RuntimeError("no step inside an epoch was seen")
+
+
+def log_without_times(folder):
+    return [{key: value for key, value in epoch.items() if key not in history.TIMES} for epoch in Run(folder).log]
+
+
+def weights(folder):
+    from imgcls.backend import keras
+
+    return keras.models.load_model(folder / "model.keras", compile=False).get_weights()
+
+
+def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writes_and_speaks(spread, start):
+    path = spread(precision="float64")
+    statuses, [(result, _), silence] = finish(start(path, Path("two")))
+    assert statuses == [0, 0]
+    assert "val_accuracy" in result
+    assert silence == ("", "")
+    json_of("train", spread("one.yaml", "one_device", precision="float64"), "--run", "one")
+    for mine, theirs in zip(Run(Path("one")).log, Run(Path("two")).log, strict=True):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-12)
+    for mine, theirs in zip(weights(Path("one")), weights(Path("two")), strict=True):
+        numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
+    assert len(json.loads(Run(Path("two")).environment_file.read_text())["workers"]) == 2
+    assert finish(start(path, Path("two")))[0] == [0, 0]  # finished: nothing to do, and nobody waits
+
+
+@pytest.mark.parametrize(("victim", "precision"), [(0, "float32"), (1, "mixed_float16")])
+def test_a_worker_that_dies_ends_the_other_with_a_plain_message_and_starting_all_again_continues_to_the_same_bits(
+    spread, start, victim, precision
+):
+    path = spread(epochs=10, checkpoint={"steps": 5}, precision=precision)
+    started = start(path, Path("run"))
+    wait_for_a_step_inside_an_epoch(Path("run"))
+    started[victim].kill()
+    began = time.monotonic()
+    statuses, spoken = finish(started)
+    assert time.monotonic() - began < 30
+    assert (statuses[victim], statuses[1 - victim]) == (-signal.SIGKILL, 75)
+    assert "imgcls: another worker ended or does not answer" in spoken[1 - victim][1]
+    assert "start all 2 again with the same commands to continue run" in spoken[1 - victim][1]
+    assert "Traceback" not in spoken[1 - victim][1]
+    status = Run(Path("run")).status
+    assert (status["status"], status["step"] > 0) == (("running" if victim == 0 else "interrupted"), True)
+    assert len(Run(Path("run")).state_files()) == 2
+    for folder in ("run", "whole"):
+        assert finish(start(path, Path(folder)))[0] == [0, 0]
+    assert log_without_times(Path("run")) == log_without_times(Path("whole"))
+    assert Run(Path("run")).model_file.read_bytes() == Run(Path("whole")).model_file.read_bytes()
+
+
+def test_a_worker_that_freezes_ends_the_other(spread, start):
+    started = start(spread(epochs=1000, checkpoint={"steps": 5}), Path("run"))
+    wait_for_a_step_inside_an_epoch(Path("run"))
+    started[1].send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        _, stderr = started[0].communicate(timeout=60)
+    finally:
+        started[1].kill()
+    assert time.monotonic() - began < 30
+    assert started[0].returncode == 75
+    assert "another worker ended or does not answer" in stderr
+    assert (Run(Path("run")).status["status"], Run(Path("run")).status["exit_status"]) == ("interrupted", 75)
+
+
+def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
+    path = spread(epochs=1000, checkpoint={"steps": 5})
+    started = start(path, Path("run"))
+    wait_for_a_step_inside_an_epoch(Path("run"))
+    started[1].send_signal(signal.SIGTERM)
+    statuses, spoken = finish(started)
+    assert statuses == [75, 75]
+    assert "stopped with another worker at step" in spoken[0][1]
+    assert "SIGTERM at step" in spoken[1][1]
+    status = Run(Path("run")).status
+    assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+    assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
