@@ -176,6 +176,23 @@ class Experiment(Section):
     figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: all_of("figures"))
     """Files of imgcls/figures; all of them unless given."""
 
+    @model_validator(mode="after")
+    def _compiles(self) -> "Experiment":
+        """Refuse what XLA cannot compile, which would show only once training starts."""
+        uses = self.model.uses() if self.train.jit_compile else set()
+        if self.train.deterministic and "max pooling" in uses:
+            raise ValueError(
+                f"train.jit_compile, train.deterministic and the max pooling of model {self.model.name} do not work together: XLA has no "
+                "deterministic max pooling; set train.deterministic: false, train.jit_compile: false, or a model without max pooling"
+            )
+        if self.train.strategy.several_devices and "batch norm" in uses:
+            raise ValueError(
+                f"train.jit_compile, train.strategy {self.train.strategy.name} and the batch norm of model {self.model.name} do not work "
+                "together: devices meet in every batch norm, which XLA cannot compile; set train.jit_compile: false, "
+                "train.strategy: {name: one_device}, or a model without batch norm"
+            )
+        return self
+
     def to_yaml(self) -> str:
         """Return the resolved experiment; read again, it gives an equal one."""
         return yaml_file.dump(self.model_dump())

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from experiments import TINY, write_experiment
+from experiments import TINY, experiment, write_experiment
 
 from imgcls.errors import UserError
 from imgcls.experiment_file import json_schema, read_experiment
@@ -160,3 +160,33 @@ def test_every_config_is_valid(configs):
     assert len(configs) >= 2
     for path in configs:
         assert read_experiment(path).name == yaml.safe_load(path.read_text())["name"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.jit_compile=true"], "the max pooling of model cnn do not work together: XLA has no deterministic max pooling; set"),
+        (
+            ["train.jit_compile=true", "model.pooling=1", "model.batch_norm=true", "train.strategy={name: mirrored}"],
+            "the batch norm of model cnn do not work together: devices meet in every batch norm",
+        ),
+        (["train.plateau={patience: 3}", "train.early_stopping={patience: 3}"], "training would stop before the learning rate falls"),
+    ],
+)
+def test_what_cannot_work_together_is_refused_before_training(tmp_path, overrides, message):
+    with pytest.raises(UserError, match=message):
+        experiment(tmp_path, *overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["train.jit_compile=true", "model.pooling=1"],
+        ["train.jit_compile=true", "train.deterministic=false", "model.batch_norm=true"],
+        ["train.jit_compile=true", "train.deterministic=false", "train.strategy={name: mirrored}"],
+        ["train.plateau={patience: 3}", "train.early_stopping={patience: 4}"],
+        ["train.plateau={patience: 3}", "train.early_stopping={patience: 3, monitor: val_accuracy}"],
+    ],
+)
+def test_what_works_together_is_accepted(tmp_path, overrides):
+    experiment(tmp_path, *overrides)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -117,8 +118,10 @@ def test_another_seed_gives_another_result(digits, prepared):
             "train.early_stopping={patience: 1}",
             "train.optimizer={name: sgd, learning_rate: 0.5}",
         ),
+        (*RICH, "train.steps_per_call=1", "train.average_weights={decay: 0.8}"),
+        ("train.steps_per_call=1", "train.plateau={patience: 1, min_delta: 0.5}"),
     ],
-    ids=["float32", "mixed_float16", "mirrored", "early_stopping"],
+    ids=["float32", "mixed_float16", "mirrored", "early_stopping", "averaged", "plateau"],
 )
 def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digits, overrides):
     settings = digits("train.epochs=3", *overrides)
@@ -411,6 +414,72 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(digits):
         "train.epochs=30", "train.optimizer={name: sgd, learning_rate: 1.0e-9}", "train.early_stopping={patience: 2, min_delta: 0.01}"
     )
     assert training.train(settings)["epochs"] == 3
+
+
+def test_a_plateau_lowers_the_rate_of_the_epochs_after_it(digits):
+    training.train(digits("train.epochs=5", "train.plateau={patience: 2, factor: 0.5, min_delta: 100.0}"), Path("run"))
+    rates = [epoch["learning_rate"] for epoch in Run(Path("run")).log]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4, 5e-4])
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
+def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(digits, precision, strategy):
+    """With a step an epoch and next to no decay of the newest weights, average and weights are nearly one; with much, they are not."""
+    shared = (f"train.precision={precision}", f"train.strategy={strategy}", "train.batch_size=1294", "train.epochs=4", "train.choose=last")
+    for name, more in (("plain", []), ("short", ["train.average_weights.decay=1.0e-9"]), ("long", ["train.average_weights.decay=0.9"])):
+        training.train(digits(*shared, *more), Path(name))
+    plain, short, long = (Run(Path(name)) for name in ("plain", "short", "long"))
+    losses = [[epoch["loss"] for epoch in run.log] for run in (plain, short, long)]
+    assert losses[0] == losses[1] == losses[2]  # training itself does not see the average
+    for one, other in zip(weights(plain), weights(short), strict=True):
+        numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert [epoch["val_loss"] for epoch in long.log] != [epoch["val_loss"] for epoch in plain.log]
+    assert any(numpy.abs(one - other).max() > 1e-4 for one, other in zip(weights(plain), weights(long), strict=True))
+
+
+def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits):
+    from imgcls import building
+    from imgcls.backend import keras
+
+    settings = digits(f"train.optimizer={SGD % 0.5}".replace("}", ", momentum: 0.0}"), "train.average_weights.decay=0.75")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    optimizer, _ = building.build_optimizer(settings, 10)
+    optimizer.build(model.trainable_variables)
+    trained, average = 1.0, None
+    for _ in range(5):
+        optimizer.apply([numpy.array([[0.1]], numpy.float32)], model.trainable_variables)
+        trained -= 0.5 * 0.1
+        average = trained if average is None else 0.75 * average + 0.25 * trained
+    with building.averaged(model, optimizer):
+        assert model.trainable_variables[0].value.numpy().item() == pytest.approx(average, rel=1e-6)
+    assert model.trainable_variables[0].value.numpy().item() == pytest.approx(trained, rel=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
+def test_xla_gives_the_same_numbers(digits, strategy):
+    shared = (*FLOAT64, f"train.strategy={strategy}", "model.pooling=1", "train.epochs=1")
+    training.train(digits(*shared), Path("plain"))
+    training.train(digits(*shared, "train.jit_compile=true"), Path("compiled"))
+    plain, compiled = Run(Path("plain")).log[0], Run(Path("compiled")).log[0]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert plain[name] == pytest.approx(compiled[name], rel=1e-10)
+
+
+def test_the_summary_says_what_limits_the_speed_and_which_stage_is_slowest(digits):
+    speed = training.train(digits("train.epochs=1"))["speed"]
+    assert re.fullmatch(
+        r"the (device|loader) is the limit: in training steps it waited for data \d+\.\d% of the time; "
+        r"the slowest stage is \w+ \(\d+\.\d (of \d+\.\d s|s of work beside the steps)\)",
+        speed,
+    )
+
+
+def test_a_streamed_split_logs_what_reading_and_augmenting_cost(digits):
+    training.train(digits("train.device_cache_mib=0", "augment=[{name: crop, padding: 1}]", "train.epochs=1"), Path("run"))
+    stages = Run(Path("run")).log[0]["stage_seconds"]
+    assert stages["reading"] > 0
+    assert stages["augmentation"] > 0
 
 
 def test_the_model_file_gives_probabilities_from_raw_pixels_without_imgcls(digits, prepared):

@@ -1,4 +1,4 @@
-"""Models: each file holds `Settings` and `build(settings, images, problem) -> logits`. Light zone.
+"""Models: each file holds `Settings` (a `ModelSettings`) and `build(settings, images, problem) -> logits`. Light zone.
 
 `images` is a symbolic Keras tensor, uint8 (batch, height, width, channels); the result is one too, (batch, classes), before the
 softmax. Preprocessing is the model's own first layers, so that training, evaluation and every exported file share it.
@@ -6,6 +6,19 @@ Keras is imported inside `build`.
 """
 
 from dataclasses import dataclass
+
+from imgcls.parts import PartSettings
+
+OPERATIONS = ("max pooling", "batch norm")
+"""What XLA cannot compile everywhere."""
+
+
+class ModelSettings(PartSettings):
+    """What every model's settings have."""
+
+    def uses(self) -> set[str]:
+        """Return which of `OPERATIONS` the model has."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

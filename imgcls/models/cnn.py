@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from imgcls import terminal
 from imgcls.errors import UserError
-from imgcls.models import Problem
-from imgcls.parts import PartSettings
+from imgcls.models import ModelSettings, Problem
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +24,7 @@ DOMINANT_SHARE = 0.95
 """From which share of the parameters on a dense head is worth a note."""
 
 
-class Settings(PartSettings):
+class Settings(ModelSettings):
     """The network's settings."""
 
     filters: Annotated[list[Count], Field(min_length=1)] = [32, 64]
@@ -46,6 +45,10 @@ class Settings(PartSettings):
     """Share of the last dense layer's outputs that training sets to 0 (Srivastava et al., 2014)."""
     l2: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the squared kernels in the loss."""
+
+    def uses(self) -> set[str]:
+        """Return which of `OPERATIONS` the model has."""
+        return {name for name, present in (("max pooling", self.pooling > 1), ("batch norm", self.batch_norm)) if present}
 
     @model_validator(mode="after")
     def _one_kernel_size_a_block(self) -> "Settings":

@@ -1,7 +1,7 @@
 """Several devices of one machine, each with a copy of the model; gradients are summed after every step (tf.distribute.MirroredStrategy)."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Settings(StrategySettings):
     """The mirrored strategy's settings."""
 
+    several_devices: ClassVar[bool] = True
     replicas: Annotated[int, Field(ge=1)] | None = None
     """How many devices; all GPUs unless given. Without a GPU, the CPU is divided into so many logical devices."""
 

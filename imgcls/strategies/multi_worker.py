@@ -20,6 +20,7 @@ HEARTBEAT = 10
 class Settings(StrategySettings):
     """There is nothing to set: who takes part is said by --workers and --rank, TF_CONFIG or Slurm."""
 
+    several_devices: ClassVar[bool] = True
     spans_processes: ClassVar[bool] = True
 
 
