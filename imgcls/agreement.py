@@ -8,14 +8,18 @@ class Agreement:
 
     def __init__(self, strategy: tf.distribute.Strategy, processes: int):
         self._strategy = strategy
-        self._alone = processes == 1
+        self.alone = processes == 1
         self._compiled = tf.function(self._gathered)
 
     def largest(self, *values: float) -> list[float]:
         """Return for each value the largest that any process gave."""
-        if self._alone:
+        if self.alone:
             return list(values)
         return self._compiled(tf.constant(values, tf.float64)).numpy().max(axis=0).tolist()
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.largest(0.0)
 
     def _gathered(self, values: tf.Tensor) -> tf.Tensor:
         return self._strategy.gather(self._strategy.run(lambda: values[None]), axis=0)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 SWITCHES = {
     "KERAS_BACKEND": "tensorflow",
     # oneDNN's kernels step a small CNN about 1.4 times faster, but are off on some CPUs; results differ in the last bits,
-    # so the choice must not depend on the machine. It is recorded in environment.json.
-    "TF_ENABLE_ONEDNN_OPTS": "1",
+    # so the choice must not depend on the machine, unless its user says so. It is recorded in environment.json.
+    "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
     # Errors arrive as exceptions; beside them TensorFlow would print lines that mean nothing to a user.
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }

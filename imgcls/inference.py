@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy
 
-from imgcls import terminal
+from imgcls import memory, terminal
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError, OutOfMemoryError
 
@@ -13,7 +13,7 @@ from imgcls.errors import DataError, OutOfMemoryError
 def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
     """Return float32 (len(indices), classes): the probabilities of some of the images, in the order of `indices`.
 
-    Every batch has the same size, the last one filled up with its own images, so that nothing is compiled twice.
+    Where a batch does not fit the device, all is predicted anew in batches of half the size: every number then comes from one size.
 
     Args:
         images: uint8 (n, height, width, channels); may be memory-mapped, since a batch at a time is read.
@@ -21,23 +21,32 @@ def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, bat
 
     Raises:
         DataError: the model file is missing or damaged.
-        OutOfMemoryError: a batch does not fit the device.
+        OutOfMemoryError: not even one image fits the device.
     """
     tf.config.experimental.enable_op_determinism()
     model = _load(model_file)
+    while True:
+        try:
+            return _predicted(model, images, indices, batch_size)
+        except tf.errors.ResourceExhaustedError as error:
+            if batch_size == 1:
+                raise OutOfMemoryError(
+                    f"out of memory with one image at a time ({memory.reason(error)}); stop other programs on the device, or use another"
+                ) from None
+            batch_size = -(-batch_size // 2)
+            terminal.note(f"out of memory; predicting again in batches of {batch_size}")
+
+
+def _predicted(model: keras.Model, images: numpy.ndarray, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
+    """Predict batch by batch; all have the same size, the last one filled up with its own images, so that nothing is compiled twice."""
     compiled = tf.function(
         lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.shape[1:]], tf.uint8)]
     )
     starts = range(0, len(indices), batch_size)
-    try:
-        parts = [
-            _one_batch(compiled, images, indices[start : start + batch_size], batch_size)
-            for start in terminal.track(starts, len(starts), "predict")
-        ]
-    except tf.errors.ResourceExhaustedError:
-        raise OutOfMemoryError(
-            f"out of memory with batches of {batch_size} images; stop other programs on the device, or train with a smaller batch"
-        ) from None
+    parts = [
+        _one_batch(compiled, images, indices[start : start + batch_size], batch_size)
+        for start in terminal.track(starts, len(starts), "predict")
+    ]
     return numpy.concatenate(parts)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from imgcls import terminal
 from imgcls.config import Train
-from imgcls.errors import OutOfMemoryError, UserError
+from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,6 +52,15 @@ def more_parts(rows: int, present: int, error: "tf.errors.ResourceExhaustedError
     return next(number for number in range(min(2 * present, rows), rows + 1) if rows % number == 0)
 
 
+def restart_advice(error: "tf.errors.ResourceExhaustedError", micro_batch: int) -> Interrupted:
+    """Return what ends a process of a cluster that ran out of memory: TensorFlow's collectives cannot go on after an error."""
+    return Interrupted(
+        f"out of memory on a worker ({reason(error)}); start all workers again with the same commands, to go on in micro-batches of "
+        f"{micro_batch}"
+    )
+
+
 def reason(error: "tf.errors.ResourceExhaustedError") -> str:
     """Return TensorFlow's reason, without the name of the place in its graph."""
-    return str(error.message).splitlines()[0].partition("{{")[0].strip(" [")
+    lines = str(error.message).splitlines()
+    return next((line for line in lines if "OOM" in line), lines[0]).partition("{{")[0].strip(" [")

@@ -33,11 +33,28 @@ class Recorder:
         described = environment.describe(seed, devices, SWITCHES)
         files.write_json(self._run.environment_file, {**described, "workers": list(self._cluster.addresses), "earlier_starts": earlier})
 
+    def follow(self, step: int) -> Counters:
+        """Load the state after a step, which the writing process has found whole."""
+        return self._checkpoints.load_state(step)
+
     def save(self, counters: Counters) -> None:
         """Write the complete training state, and how far it came."""
         if self.writes:
             self._checkpoints.save(counters)
             self._run.write_status("running", step=counters.step, retries=counters.retries, micro_batches=counters.parts)
+
+    def ask_for_parts(self, number: int) -> None:
+        """Let the next start of all processes divide into so many micro-batches; the one thing that any process may write."""
+        files.write_json(self._run.parts_file, number)
+
+    def restore(self) -> Counters | None:
+        """Load the newest whole state, if there is one, on the writing process alone."""
+        restored = self._checkpoints.restore() if self.writes else None
+        if restored is not None and self._run.parts_file.exists():
+            restored.parts = max(restored.parts, files.read_json(self._run.parts_file))
+            self.save(restored)
+            self._run.parts_file.unlink()
+        return restored
 
     def save_best(self, epochs: list[dict[str, Any]]) -> None:
         """Keep the weights if the last epoch is the best so far."""

@@ -79,6 +79,11 @@ class Run:
         """The weights that are kept, of one or two epochs."""
         return list(self.checkpoint_folder.glob("best-*.npz"))
 
+    @property
+    def parts_file(self) -> Path:
+        """Into how many micro-batches a worker that ran out of memory wants to divide from the next start on."""
+        return self.checkpoint_folder / "parts.json"
+
     def predictions_file(self, split: str) -> Path:
         """Probabilities, labels and ids of a split."""
         return self.folder / "evaluation" / split / "predictions.npz"
@@ -236,12 +241,3 @@ def _newest_finished(experiment: Experiment, target: Path) -> Run:
             f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run `imgcls train {target}` first"
         )
     return matching[-1]
-
-
-def all_runs() -> list[Run]:
-    """Return every run below runs/, named or numbered, in order."""
-    return sorted((Run(path.parent) for path in RUNS.rglob("config.yaml")), key=_by_number)
-
-
-def _by_number(run: Run) -> tuple[str, int, str]:
-    return (str(run.folder.parent), int(run.folder.name) if run.folder.name.isdigit() else 0, run.folder.name)

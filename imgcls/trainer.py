@@ -1,5 +1,6 @@
 """One training run in one process, from its last checkpoint to its model. Heavy zone."""
 
+import gc
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -55,8 +56,8 @@ class Trainer:
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
         self._agreement = Agreement(self._strategy, len(cluster.addresses))
         others = [*self._optimizer.variables, self._rate.factor]
-        self._checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
-        self._recorder = Recorder(run, self._checkpoints, cluster)
+        checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
+        self._recorder = Recorder(run, checkpoints, cluster)
         self._set_parts(memory.parts(experiment.train, self._strategy.num_replicas_in_sync))
 
     def run_to_end(self, stop: StopRequest) -> None:
@@ -78,18 +79,19 @@ class Trainer:
                 self._retry(error)
             except tf.errors.ResourceExhaustedError as error:
                 self._divide(error)
+            gc.collect()  # the failed call's functions, and the images that they hold on the devices
         if not self._is_finished():
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
         with building.averaged(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
-        self._agreement.largest(0)  # no process leaves before the model is written
+        self._agreement.wait()  # no process leaves before the model is written
 
     def _begin(self) -> None:
         """Take up the last state; at the start, save one to which training can go back."""
-        restored = self._checkpoints.restore() if self._recorder.writes else None
+        restored = self._recorder.restore()
         step = int(*self._agreement.largest(-1 if restored is None else restored.step))
         if step >= 0:
-            self._counters = restored or self._checkpoints.load_state(step)
+            self._counters = restored or self._recorder.follow(step)
         elif self._recorder.writes:
             self._save()
         self._set_parts(self._counters.parts)
@@ -144,7 +146,7 @@ class Trainer:
         stopping, due = self._agreement.largest(reason is not None, self._save_plan.is_due(self._counters.step))
         if stopping:
             self._save()
-            self._agreement.largest(0)  # no process leaves before the state is saved
+            self._agreement.wait()  # no process leaves before the state is saved
             raise Interrupted(f"{reason or 'stopped with another worker'} at step {self._counters.step}; {self._how_to_continue()}")
         if due and self._counters.step < epoch_end:
             self._save()
@@ -173,6 +175,9 @@ class Trainer:
         """Go back to the last good state with smaller micro-batches on all devices, or give up where they hold one image."""
         stopped_at, rows = self._counters.step, self._settings.batch_size // self._strategy.num_replicas_in_sync
         smaller = memory.more_parts(rows, self._counters.parts, error)
+        if not self._agreement.alone:
+            self._recorder.ask_for_parts(smaller)
+            raise memory.restart_advice(error, rows // smaller)
         self._begin()
         self._set_parts(smaller)
         self._save()

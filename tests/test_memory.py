@@ -1,0 +1,143 @@
+"""What happens when memory runs out, under a real limit on what TensorFlow may allocate.
+
+oneDNN's kernels crash where an allocation is refused (TensorFlow 2.21), so they are off here; a refused allocation is tried again for
+ten seconds, so all commands run side by side.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from experiments import json_of, write_experiment
+
+from imgcls.run import Run
+
+CONTENT = {
+    "name": "large",
+    "data": {"name": "digits"},
+    "model": {"name": "cnn", "filters": [256], "dense": [32], "dropout": 0.0},
+    "train": {"epochs": 1, "batch_size": 1024, "steps_per_call": 2},
+}
+"""A batch of 1,024 images takes 64 MiB behind the convolution."""
+ONE_IMAGE = (
+    "model.filters=[100000]",
+    "model.pooling=8",
+    "model.dense=[]",
+    "train.batch_size=2",
+    "train.optimizer={name: sgd, momentum: 0.0}",
+)
+"""One image takes 24 MiB behind the convolution, the weights 6."""
+
+
+def run_limited(mebibytes, *arguments):
+    """Run a command with a limit on TensorFlow's memory; return its status, stdout and stderr."""
+    limits = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPU_ALLOCATOR_USE_BFC": "true", "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(mebibytes)}
+    command = [sys.executable, "-m", "imgcls.cli", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **limits}, timeout=300, check=False)
+    return result.returncode, result.stdout, result.stderr
+
+
+def side_by_side(commands):
+    """Run several limited commands at once; return their results by name."""
+    results = {}
+    threads = [
+        threading.Thread(target=lambda name=name, command=command: results.update({name: run_limited(*command)}))
+        for name, command in commands.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory):
+    """The folder of the runs, and what each command ended with."""
+    folder = tmp_path_factory.mktemp("limited")
+    content = {**CONTENT, "data": {"name": "digits", "store": str(folder / "data")}}
+    path = write_experiment(folder, content)
+    json_of("prepare", path)
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        workers = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
+
+    def train(name, *overrides):
+        return ("train", path, "--run", folder / name, *(word for override in overrides for word in ("--set", override)))
+
+    spread = (*train("spread", "train.strategy={name: multi_worker}"), "--workers", workers, "--rank")
+    results = side_by_side(
+        {
+            "one": (100, *train("one")),
+            "mirrored": (100, *train("mirrored", "train.strategy={name: mirrored, replicas: 2}")),
+            "image": (40, *train("image", *ONE_IMAGE)),
+            "model": (5, *train("model", *ONE_IMAGE)),
+            "rank 0": (2000, *spread, 0),
+            "rank 1": (60, *spread, 1),
+        }
+    )
+    return folder, results, spread
+
+
+@pytest.mark.parametrize("name", ["one", "mirrored"])
+def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name):
+    folder, results, _ = limited
+    exit_status, _, stderr = results[name]
+    assert exit_status == 0, stderr
+    assert "note: out of memory after step 0; going on from step 0 in micro-batches of " in stderr
+    status = Run(folder / name).status
+    assert status["status"] == "finished"
+    assert status["micro_batches"] > 1
+
+
+def test_the_numbers_are_those_of_the_undivided_batch(limited):
+    folder, _, _ = limited
+    json_of("train", folder / "experiment.yaml", "--run", folder / "whole")
+    assert Run(folder / "one").log[0]["loss"] == pytest.approx(Run(folder / "whole").log[0]["loss"], rel=1e-5)
+
+
+def test_where_one_image_does_not_fit_the_status_is_5_with_advice(limited):
+    folder, results, _ = limited
+    exit_status, _, stderr = results["image"]
+    assert exit_status == 5, stderr
+    assert "imgcls: out of memory with one image at a time (OOM when allocating tensor with shape[1,8,8,100000]" in stderr
+    assert "use a smaller model or data.size" in stderr
+    status = Run(folder / "image").status
+    assert (status["status"], status["exit_status"], status["micro_batches"]) == ("failed", 5, 2)
+    assert [path.name for path in Run(folder / "image").state_files()] == ["state-0.npz"]
+
+
+def test_where_the_model_does_not_fit_the_status_is_5_with_other_advice(limited):
+    folder, results, _ = limited
+    exit_status, _, stderr = results["model"]
+    assert exit_status == 5, stderr
+    assert "imgcls: out of memory while the model was made" in stderr
+    assert Run(folder / "model").status["exit_status"] == 5
+
+
+def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_parts_at_the_next_start(limited):
+    folder, results, spread = limited
+    assert [results[name][0] for name in ("rank 0", "rank 1")] == [75, 75]
+    assert "start all workers again with the same commands, to go on in micro-batches of 256" in results["rank 1"][2]
+    again = side_by_side({"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)})
+    assert [again[name][0] for name in ("rank 0", "rank 1")] == [0, 0], again
+    status = Run(folder / "spread").status
+    assert (status["status"], status["micro_batches"]) == ("finished", 2)
+    assert json.loads((folder / "spread" / "environment.json").read_text())["switches"]["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
+def test_eval_halves_its_batches_and_gives_the_same_metrics(limited):
+    folder, _, _ = limited
+    exit_status, _, stderr = run_limited(60, "eval", folder / "one")
+    assert exit_status == 0, stderr
+    assert "note: out of memory; predicting again in batches of 512" in stderr
+    halved = json.loads(Run(folder / "one").metrics_file("test").read_text())["metrics"]
+    Run(folder / "one").predictions_file("test").unlink()
+    whole = json_of("eval", folder / "one")["metrics"]
+    for name in ("accuracy", "log_loss", "brier"):
+        assert halved[name] == pytest.approx(whole[name], rel=1e-5)
