@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 IMGCLS := $(BIN)/imgcls
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench chaos lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ check: setup ## Lint, and check the formatting
 
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
 	$(BIN)/python -m bench $(DATA)
+
+chaos: setup ## Kill training 36 times at random moments, and compare with runs left alone (ten minutes)
+	$(BIN)/python tests/chaos.py
 
 lock: setup ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header pyproject.toml --output-file requirements.lock

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import chaos
 import numpy
 import pytest
 from experiments import TINY, command, experiment, json_of, write_experiment
@@ -611,6 +613,27 @@ def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
     training.train(digits("train.batch_size=2048", "train.epochs=1"), Path("run"))
     assert "train.batch_size is 2048, but there are 1294 training images" in capsys.readouterr().err
     assert Run(Path("run")).log[0]["step"] == 1
+
+
+def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_with_the_same_bits(prepared, workspace):
+    shutil.copytree(prepared / "data", workspace / "data")
+    kills, torn, difference = chaos.torment("averaged weights", workspace, kills=2, epochs=12)
+    assert kills >= 2
+    assert torn >= 1
+    assert difference == ""
+
+
+@pytest.mark.parametrize("mebibytes", [512, 0], ids=["resident", "streamed"])
+def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
+    from imgcls.run import create_run
+    from imgcls.store import find_store
+    from imgcls.trainer import Trainer
+
+    settings = digits("train.epochs=200", "augment=[{name: crop, padding: 1}]", f"train.device_cache_mib={mebibytes}")
+    trainer = Trainer(create_run(settings, Path("run")), settings, *find_store(settings))
+    pages = [int(Path("/proc/self/statm").read_text().split()[1]) for _ in trainer.epochs(StopRequest())]
+    assert len(pages) == 200
+    assert (pages[-1] - pages[19]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20
 
 
 @pytest.mark.parametrize(("number", "exit_status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)], ids=["kill -9", "SIGTERM"])
