@@ -33,7 +33,7 @@ check: setup ## Lint, and check the formatting
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
 	$(BIN)/python -m bench $(DATA)
 
-chaos: setup ## Kill training 36 times at random moments, and compare with runs left alone (ten minutes)
+chaos: setup ## Kill training 36 times, and compare with runs left alone (four minutes)
 	$(BIN)/python tests/chaos.py
 
 lock: setup ## Renew requirements.lock from pyproject.toml

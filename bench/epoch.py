@@ -19,7 +19,7 @@ IMAGES = 60_000
 def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
     """Compare epochs of configs/fashion_cnn.yaml, with validation and checkpoint, on IDX files from `folder` or on noise."""
     with tempfile.TemporaryDirectory() as temporary:
-        medians = _measure(folder or _noise(Path(temporary)), Path(temporary))
+        medians = _measure(folder or noise(Path(temporary)), Path(temporary))
     for name, seconds in medians.items():
         print(f"epoch: {name} {seconds:.2f} s", file=sys.stderr)
     epoch = medians["imgcls"]
@@ -117,15 +117,15 @@ def _request(worker: subprocess.Popen) -> Callable[[], None]:
     return run
 
 
-def _noise(folder: Path) -> Path:
+def noise(folder: Path, images: int = IMAGES) -> Path:
     """Write noise in the layout of Fashion-MNIST: speed does not depend on what the pictures show."""
     generator = numpy.random.default_rng(0)
-    for name, count in (("train", IMAGES), ("t10k", 1000)):
-        images = generator.integers(0, 256, (count, 28, 28), numpy.uint8)
-        header = b"\x00\x00\x08\x03" + b"".join(size.to_bytes(4, "big") for size in images.shape)
+    for name, count in (("train", images), ("t10k", 1000)):
+        pixels = generator.integers(0, 256, (count, 28, 28), numpy.uint8)
+        header = b"\x00\x00\x08\x03" + b"".join(size.to_bytes(4, "big") for size in pixels.shape)
         labels = numpy.arange(count, dtype=numpy.uint8) % 10
         for kind, content in (
-            ("images-idx3", header + images.tobytes()),
+            ("images-idx3", header + pixels.tobytes()),
             ("labels-idx1", b"\x00\x00\x08\x01" + count.to_bytes(4, "big") + labels.tobytes()),
         ):
             with gzip.open(folder / f"{name}-{kind}-ubyte.gz", "wb", compresslevel=1) as stream:

@@ -14,6 +14,7 @@ import typer
 
 from imgcls import __version__
 from imgcls.cli.check import check
+from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
@@ -31,6 +32,7 @@ COMMANDS = {
     "plot": plot,
     "reproduce": reproduce,
     "check": check,
+    "doctor": doctor,
     "parts": parts,
     "runs": runs,
     "schema": schema,

@@ -15,3 +15,7 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as train.epochs=5. Repeatable.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Workers = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT,...", help="All workers of train.strategy multi_worker, by rank.", show_default=False)
+]
+Rank = Annotated[int | None, typer.Option(metavar="N", help="Which of the workers this process is, from 0.", show_default=False)]

@@ -21,6 +21,8 @@ def reproduce(
     run: NewFolder = None,
     epochs: Epochs = None,
     tolerance: Tolerance = [],  # noqa: B006
+    workers: options.Workers = None,
+    rank: options.Rank = None,
     set_: options.Set = [],  # noqa: B006
     json: options.Json = False,
 ) -> None:
@@ -29,10 +31,12 @@ def reproduce(
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """
     from imgcls import reproducing
+    from imgcls.cluster import find_cluster
     from imgcls.run import find_run, open_run
 
     tolerances = reproducing.parse_tolerances(tolerance)
     found, experiment = find_run(open_run(target).folder, set_)
-    summary = reproducing.reproduce(found, experiment, run, epochs, tolerances)
+    cluster = find_cluster(experiment, run, workers, rank)
+    summary = reproducing.reproduce(found, experiment, run, epochs, tolerances, cluster)
     output.print_result(summary, as_json=json)
     reproducing.require_same(summary)

@@ -11,17 +11,12 @@ RunFolder = Annotated[
     Path | None, typer.Option("--run", metavar="DIR", help="The run folder: created, continued, or found finished.", show_default=False)
 ]
 
-Workers = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT,...", help="All workers of train.strategy multi_worker, by rank.", show_default=False)
-]
-Rank = Annotated[int | None, typer.Option(metavar="N", help="Which of the workers this process is, from 0.", show_default=False)]
-
 
 def train(
     experiment: options.Experiment,
     run: RunFolder = None,
-    workers: Workers = None,
-    rank: Rank = None,
+    workers: options.Workers = None,
+    rank: options.Rank = None,
     set_: options.Set = [],  # noqa: B006
     json: options.Json = False,
 ) -> None:

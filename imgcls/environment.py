@@ -29,7 +29,7 @@ def describe(seed: int, devices: list[str], switches: dict[str, str]) -> dict[st
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "devices": devices,
         "switches": switches,
     }
@@ -38,6 +38,11 @@ def describe(seed: int, devices: list[str], switches: dict[str, str]) -> dict[st
 def versions() -> dict[str, str]:
     """Return the version of Python and of every package whose version can change a number."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _commit(folder: Path) -> dict[str, Any] | None:

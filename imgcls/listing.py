@@ -4,7 +4,7 @@ from typing import Any
 
 from imgcls import files
 from imgcls.errors import UserError
-from imgcls.run import RUNS, Run
+from imgcls.run import Run, all_runs
 
 
 def list_runs() -> list[dict[str, Any]]:
@@ -12,7 +12,7 @@ def list_runs() -> list[dict[str, Any]]:
 
     A run whose files cannot be read has the status "damaged", and hides no other.
     """
-    return [_row(run) for run in _all_runs()]
+    return [_row(run) for run in sorted(all_runs(), key=_by_number)]
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -24,11 +24,6 @@ def _row(run: Run) -> dict[str, Any]:
         return row
     last = {name: log[-1][name] for name in ("val_loss", "val_accuracy")} if log else {}
     return {**row, "status": status, "epochs": len(log), **last, "test_accuracy": tested.get("accuracy")}
-
-
-def _all_runs() -> list[Run]:
-    """Return every run below runs/, named or numbered, in order."""
-    return sorted((Run(path.parent) for path in RUNS.rglob("config.yaml")), key=_by_number)
 
 
 def _by_number(run: Run) -> tuple[str, int, str]:

@@ -3,6 +3,7 @@
 It is the one verb that runs others: training and judging again is its work.
 """
 
+import contextlib
 import io
 import math
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls import evaluation, files, history, parts, store, training
+from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError, EpochLimit, GateError, UserError
@@ -36,16 +38,20 @@ def parse_tolerances(texts: list[str]) -> Tolerances:
     return tolerances
 
 
-def reproduce(run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, tolerances: Tolerances) -> dict[str, Any]:
+def reproduce(
+    run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, tolerances: Tolerances, cluster: Cluster = ALONE
+) -> dict[str, Any] | None:
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
     Args:
         folder: the new run's folder; `runs/<name>/<next number>` unless given.
         epochs: how many epochs to train and compare; all unless given.
         tolerances: the largest differences allowed; where there are any, nothing else is compared.
+        cluster: the processes that train together, each of which calls this function.
 
     Returns:
-        The summary that the command prints; `difference` is None where the runs agree, else the first difference in words.
+        The summary that the command prints; `difference` is None where the runs agree, else the first difference in words. None where
+        another process leads.
 
     Raises:
         UserError: the run has fewer epochs, or does not know a quantity of `tolerances`.
@@ -57,7 +63,9 @@ def reproduce(run: Run, experiment: Experiment, folder: Path | None, epochs: int
     complete = epochs is None or epochs == length
     _require_known(tolerances, _quantities(run, epochs or length, complete))
     store.open_run_store(run.data, experiment.data.store)
-    again = _train_again(experiment, folder, None if complete else epochs)
+    again = _train_again(experiment, folder, None if complete else epochs, cluster)
+    if again is None:
+        return None
     _require_same_data(run, again)
     if complete:
         _evaluate_again(run, again, experiment)
@@ -75,25 +83,27 @@ def reproduce(run: Run, experiment: Experiment, folder: Path | None, epochs: int
     }
 
 
-def require_same(summary: dict[str, Any]) -> None:
+def require_same(summary: dict[str, Any] | None) -> None:
     """Raise for a reproduction that differs.
 
     Raises:
         GateError: it does; the message names the first difference.
     """
-    if summary["difference"]:
+    if summary and summary["difference"]:
         versions = f"; other versions were used: {', '.join(summary['versions_changed'])}" if summary["versions_changed"] else ""
         raise GateError(f"{summary['reproduction']} is not {summary['run']} again: {summary['difference']}{versions}")
 
 
-def _train_again(experiment: Experiment, folder: Path | None, epochs: int | None) -> Run:
+def _train_again(experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster) -> Run | None:
+    if not cluster.leads:
+        with contextlib.suppress(EpochLimit):
+            training.train(experiment, folder, epochs, cluster)
+        return None
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise UserError(f"--run {folder} is not empty; choose a new folder for the reproduction")
     again = create_run(experiment, folder)
-    try:
-        training.train(experiment, again.folder, epochs)
-    except EpochLimit:
-        return again  # no error here: this is where it was asked to stop
+    with contextlib.suppress(EpochLimit):  # no error here: this is where it was asked to stop
+        training.train(experiment, again.folder, epochs, cluster)
     return again
 
 

@@ -241,3 +241,8 @@ def _newest_finished(experiment: Experiment, target: Path) -> Run:
             f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run `imgcls train {target}` first"
         )
     return matching[-1]
+
+
+def all_runs() -> list[Run]:
+    """Return every run below runs/, named or numbered."""
+    return [Run(path.parent) for path in RUNS.rglob("config.yaml")]

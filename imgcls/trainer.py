@@ -56,8 +56,7 @@ class Trainer:
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
         self._agreement = Agreement(self._strategy, len(cluster.addresses))
         others = [*self._optimizer.variables, self._rate.factor]
-        checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
-        self._recorder = Recorder(run, checkpoints, cluster)
+        self._recorder = Recorder(run, Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch), cluster)
         self._set_parts(memory.parts(experiment.train, self._strategy.num_replicas_in_sync))
 
     def run_to_end(self, stop: StopRequest) -> None:
@@ -81,6 +80,7 @@ class Trainer:
                 self._divide(error)
             gc.collect()  # the failed call's functions, and the images that they hold on the devices
         if not self._is_finished():
+            self._agreement.wait()
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
         with building.averaged(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)

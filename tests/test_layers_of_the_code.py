@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
-VERBS = {"preparing", "training", "evaluation", "plotting", "reproducing"}
+VERBS = {"preparing", "training", "evaluation", "plotting", "reproducing", "diagnosing"}
 MODULES = sorted((ROOT / "imgcls").rglob("*.py"))
 
 
@@ -62,7 +62,7 @@ def test_nothing_below_the_verbs_imports_a_verb(path):
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_verbs_never_import_each_other(verb):
-    run_by_it = {"training", "evaluation"} if verb == "reproducing" else set()
+    run_by_it = {"reproducing": {"training", "evaluation"}, "diagnosing": {"preparing"}}.get(verb, set())
     others = {f"imgcls.{other}" for other in VERBS - {verb} - run_by_it}
     assert not top_level_imports(ROOT / "imgcls" / f"{verb}.py") & others
 

@@ -45,12 +45,12 @@ def start():
     """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test."""
     started = []
 
-    def start_two(path, folder):
+    def start_two(path, folder, verb="train", *more):
         with socket.socket() as one, socket.socket() as other:
             for free in (one, other):
                 free.bind(("127.0.0.1", 0))
             workers = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
-        command = [sys.executable, "-m", "imgcls.cli", "train", str(path), "--run", str(folder), "--workers", workers, "--rank"]
+        command = [sys.executable, "-m", "imgcls.cli", verb, str(path), "--run", str(folder), *more, "--workers", workers, "--rank"]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         two = [subprocess.Popen([*command, rank], **streams) for rank in ("0", "1")]
         started.extend(two)
@@ -101,6 +101,11 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
     assert len(json.loads(Run(Path("two")).environment_file.read_text())["workers"]) == 2
     assert finish(start(path, Path("two")))[0] == [0, 0]  # finished: nothing to do, and nobody waits
+    for more in ((), ("--epochs", "1")):
+        statuses, [(result, _), silence] = finish(start(Path("two"), Path(f"again{len(more)}"), "reproduce", *more))
+        assert statuses == [0, 0]
+        assert "difference        -" in result
+        assert silence == ("", "")
 
 
 @pytest.mark.parametrize(("victim", "precision"), [(0, "float32"), (1, "mixed_float16")])
