@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -41,25 +42,49 @@ class StopRequest:
         """Remember how long a kind of work took that lies between two looks at `reason`."""
         self._longest[work] = max(seconds, self._longest.get(work, 0.0))
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def hear(self, number: int) -> None:
+        """Take note of a signal; the second one ends the process."""
         if self.signal is not None:
             # The user has asked twice: no clean-up that could hang. The last checkpoint on disk is whole.
             os._exit(75)
         self.signal = signal.Signals(number)
-        # Not print: a signal may arrive in the middle of one.
+        # Not print: the main thread may be in the middle of one.
         os.write(2, f"note: {self.signal.name}: stopping after the present steps; a second signal stops at once\n".encode())
 
 
 @contextlib.contextmanager
 def stop_request(minutes: float | None, started: float, epochs: int | None) -> Iterator[StopRequest]:
-    """Catch the stopping signals while the block runs; arguments as in `StopRequest`."""
+    """Catch the stopping signals while the block runs; arguments as in `StopRequest`.
+
+    Python runs handlers between two of its own instructions, which may be many seconds apart while TensorFlow works. So a thread hears
+    the signals, from the pipe into which Python's C handler writes their numbers.
+    """
     request = StopRequest(minutes, started, epochs)
-    previous = {number: signal.signal(number, request) for number in STOPPING}
+    heard, written = os.pipe()
+    os.set_blocking(written, False)
+
+    def listen() -> None:
+        while number := os.read(heard, 1):
+            if number[0] in STOPPING:
+                request.hear(number[0])
+
+    previous = {number: signal.signal(number, _do_nothing) for number in STOPPING}
+    previous_pipe = signal.set_wakeup_fd(written)
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
     try:
         yield request
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_pipe)
+        os.close(written)
+        thread.join()
+        os.close(heard)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal that a thread has heard already."""
 
 
 @contextlib.contextmanager

@@ -657,6 +657,26 @@ def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_
     assert_same_result(Run(Path("whole")), Run(Path("parts")))
 
 
+def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, prepared):
+    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}}
+    content["model"] = {"name": "cnn", "filters": [256, 256], "kernel_sizes": [5], "dense": [8]}
+    content["train"] = {"epochs": 1, "batch_size": 1, "steps_per_call": 100_000}
+    process = start_process(write_experiment(Path.cwd(), content), Path("run"))
+    while not Run(Path("run")).state_files():
+        time.sleep(0.01)
+    time.sleep(2)  # now it compiles, or is in its one call of 1,294 steps
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - began < 1
+    assert process.returncode == 75
+    assert stderr.count("SIGTERM: stopping after the present steps; a second signal stops at once") == 1
+    assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]
+
+
 def test_a_signal_during_the_very_last_step_loses_nothing(digits):
     settings = digits("train.steps_per_call=6", "train.epochs=1")
     whole = Run(Path(training.train(settings, Path("whole"))["run"]))

@@ -1,0 +1,120 @@
+"""The scripts for Slurm and ssh, run with stand-ins for `srun`, `scontrol` and `ssh` that start the workers on this machine."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from experiments import TINY, json_of, write_experiment
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+SRUN = """#!/bin/bash
+# Starts two tasks of a one-node job, as `srun` does; its status is the highest.
+while [[ $1 == --* ]]; do shift; done
+for rank in 0 1; do
+    SLURM_PROCID=$rank SLURM_STEP_NODELIST=localhost SLURM_STEP_TASKS_PER_NODE=2 SLURMD_NODENAME=localhost "$@" & pids+=($!)
+done
+highest=0
+for pid in ${pids[@]}; do wait $pid; status=$?; ((status > highest)) && highest=$status; done
+exit $highest
+"""
+SCONTROL = '#!/bin/bash\necho "$@" >> requeued\n'
+SSH = '#!/bin/bash\nshift\nexec bash -c "$*"\n'
+
+
+@pytest.fixture
+def environment(workspace):
+    """The environment of a script, with stand-ins first on the PATH."""
+    (workspace / "bin").mkdir()
+    for name, content in (("srun", SRUN), ("scontrol", SCONTROL), ("ssh", SSH)):
+        (workspace / "bin" / name).write_text(content)
+        (workspace / "bin" / name).chmod(0o755)
+    path = os.pathsep.join([str(workspace / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "SLURM_JOB_ID": str(random.randrange(100_000)), "HOSTS": " ".join(free_addresses())}
+
+
+@pytest.fixture
+def spread(workspace):
+    """An experiment for several workers, long enough to be interrupted."""
+    train = {"epochs": 60, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}, "strategy": {"name": "multi_worker"}}
+    return write_experiment(workspace, {**TINY, "train": train})
+
+
+def free_addresses():
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
+
+
+def wait_for_step(folder, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text()).get("step", 0) > 0:
+            return
+        time.sleep(0.01)
+    raise RuntimeError("no step was seen")
+
+
+def workers_of(folder):
+    """Return the process ids of the workers, by rank where the command line says it."""
+    found = subprocess.run(["pgrep", "-f", f"imgcls train .* --run {folder}"], capture_output=True, text=True, check=True).stdout
+    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in found.split()}
+    return [pid for pid, words in commands.items() if words[0].endswith("python") or "python" in words[0]]
+
+
+def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes(environment, spread, workspace):
+    command = [SCRIPTS / "train.sbatch", spread, "runs/slurm"]
+    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_step(Path("runs/slurm"))
+    for pid in workers_of("runs/slurm"):
+        os.kill(pid, signal.SIGUSR1)  # as Slurm does, to every task
+    _, stderr = job.communicate(timeout=60)
+    assert job.returncode == 75, stderr
+    assert (workspace / "requeued").read_text() == f"requeue {environment['SLURM_JOB_ID']}\n"
+    result = subprocess.run([*command, "--set", "train.steps_per_call=16"], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "finished" in result.stdout
+    assert (workspace / "requeued").read_text().count("requeue") == 1
+
+
+def test_a_slurm_job_whose_experiment_is_wrong_is_not_put_back(environment, spread, workspace):
+    result = subprocess.run(
+        [SCRIPTS / "train.sbatch", spread, "runs/slurm", "--set", "train.epochs=0"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert not (workspace / "requeued").exists()
+
+
+def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, spread):
+    command = [SCRIPTS / "train_over_ssh.sh", spread, "runs/ssh"]
+    json_of("prepare", spread)
+    script = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_step(Path("runs/ssh"))
+    os.kill(workers_of("runs/ssh")[-1], signal.SIGKILL)
+    stdout, stderr = script.communicate(timeout=120)
+    assert script.returncode == 0, stderr
+    assert "attempt 1 ended with status 137; starting all workers again" in stderr
+    assert "finished" in stdout
+
+
+def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spread):
+    json_of("prepare", spread)
+    command = [SCRIPTS / "train_over_ssh.sh", spread, "runs/ssh", "--set", "train.epochs=1000"]
+    script = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_step(Path("runs/ssh"))
+    script.send_signal(signal.SIGTERM)
+    _, stderr = script.communicate(timeout=60)
+    assert script.returncode == 75, stderr
+    status = json.loads(Path("runs/ssh/status.json").read_text())
+    assert (status["status"], status["exit_status"]) == ("interrupted", 75)
