@@ -260,6 +260,47 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
     assert sums[loop.GOOD_STEPS] == 2
 
 
+def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_loss_scale():
+    """Bright images lie on the second replica: there the scaled gradient overflows, on the first one, which sees black, it does not."""
+    from imgcls import loop
+    from imgcls.backend import keras
+    from imgcls.cluster import ALONE
+    from imgcls.feeds import Resident
+    from imgcls.pipeline import Examples, InOrder
+    from imgcls.strategies import mirrored
+
+    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=2), ALONE)
+    with strategy.scope():
+        images = keras.Input((2, 2, 1), dtype="uint8")
+        flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
+        model = keras.Model(images, keras.layers.Dense(2, kernel_initializer="zeros")(flat))
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-6), initial_scale=2.0**127)
+        optimizer.build(model.trainable_variables)
+    pixels = numpy.zeros((2, 2, 2, 1), numpy.uint8)
+    pixels[1] = 255
+    feed = Resident(InOrder(Examples(pixels, numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy)
+    steps = loop.Steps(strategy, model, optimizer)
+
+    steps.train(feed, 0, 1, loop.no_sums())
+    assert not any(weight.any() for weight in model.get_weights())
+    assert float(optimizer.dynamic_scale.value.numpy()) == 2.0**126
+    steps.train(feed, 1, 20, loop.no_sums())
+    assert all(numpy.isfinite(weight).all() for weight in model.get_weights())
+    assert model.get_weights()[0].any()
+    assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122
+
+
+@pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
+def test_bfloat16_trains_nearly_as_float32_does(digits, strategy):
+    shared = (f"train.strategy={strategy}", "model.dropout=0", "train.epochs=2")
+    losses = []
+    for precision in ("float32", "mixed_bfloat16"):
+        training.train(digits(*shared, f"train.precision={precision}"), Path(precision))
+        losses.append(Run(Path(precision)).log[-1]["val_loss"])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
 def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one_and_stays(digits):
     training.train(digits(), Path("run"))
     run = Run(Path("run"))
