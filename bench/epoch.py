@@ -32,16 +32,17 @@ def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
 
 def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     """Return the median seconds of an epoch in each way of training, measured in turns."""
-    trainer, store, split = _trainer(folder, temporary)
+    trainer, experiment, store, split = _trainer(folder, temporary)
     images, labels = numpy.asarray(store.images[split.train]), store.labels[split.train]
     arrays = temporary / "arrays.npz"
     held_out = {"validation_images": store.images[split.validation], "validation_labels": store.labels[split.validation]}
     numpy.savez(arrays, images=images, labels=labels, **held_out)
     workers = {"plain": _worker(arrays, {}), "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"})}
+    from imgcls import building
     from imgcls.signals import StopRequest
 
     epochs = trainer.epochs(StopRequest())
-    bare = _bare_epoch(trainer, images[:128], labels[:128], steps=-(-len(images) // 128))
+    bare = _bare_epoch(building.build_model(experiment, store, split), images[:128], labels[:128], steps=-(-len(images) // 128))
     ways = {"imgcls": lambda: next(epochs), "bare": bare, **{name: _request(worker) for name, worker in workers.items()}}
     next(epochs)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -56,7 +57,7 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
 
 
 def _trainer(folder: Path, temporary: Path) -> tuple:
-    """Return a trainer with its store and split."""
+    """Return a trainer with its experiment, store and split."""
     from imgcls.experiment_file import read_experiment
     from imgcls.preparing import prepare
     from imgcls.run import create_run
@@ -67,15 +68,14 @@ def _trainer(folder: Path, temporary: Path) -> tuple:
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
     prepare(experiment)
     store, split = find_store(experiment)
-    return Trainer(create_run(experiment, temporary / "run"), experiment, store, split), store, split
+    return Trainer(create_run(experiment, temporary / "run"), experiment, store, split), experiment, store, split
 
 
-def _bare_epoch(trainer: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int) -> Callable[[], None]:
-    """Return a function that takes an epoch's training steps on one batch that is already in memory, all in one call."""
-    from imgcls.backend import keras, tf
+def _bare_epoch(model: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int) -> Callable[[], None]:
+    """Return a function that takes an epoch's training steps of a model on one batch that is already in memory, all in one call."""
+    from imgcls.backend import tf
     from imgcls.optimizers import adamw
 
-    model = keras.models.clone_model(trainer.model)
     optimizer = adamw.build(adamw.Settings(name="adamw"), 1e-3)
     optimizer.build(model.trainable_variables)
     images, labels = tf.constant(images), tf.constant(labels)

@@ -14,9 +14,18 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def serving_model(model: keras.Model) -> keras.Model:
-    """Return the model that people load: from raw uint8 pixels to probabilities, at least float32 (batch, classes)."""
-    logits = model.outputs[0]
-    return keras.Model(model.inputs, keras.layers.Softmax(dtype=logits.dtype, name="probabilities")(logits), name="imgcls")
+    """Return the model that people load: from raw uint8 pixels to probabilities, at least float32 (batch, classes).
+
+    Layers that only training needs are replaced by what they call `plain`, so that Keras alone can load it.
+    """
+    plain = keras.models.clone_model(model, clone_function=_plain)
+    plain.set_weights(model.get_weights())
+    logits = plain.outputs[0]
+    return keras.Model(plain.inputs[0], keras.layers.Softmax(dtype=logits.dtype, name="probabilities")(logits), name="imgcls")
+
+
+def _plain(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return layer.plain() if hasattr(layer, "plain") else type(layer).from_config(layer.get_config())
 
 
 def save(model: keras.Model, path: Path) -> None:

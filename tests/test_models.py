@@ -7,6 +7,7 @@ from imgcls import parts
 from imgcls.backend import keras
 from imgcls.errors import UserError
 from imgcls.models import Problem
+from imgcls.saving import serving_model
 
 PROBLEM = Problem(classes=10, mean=[70.0], deviation=[90.0], dropout_seed=1)
 CNN = parts.load("models", "cnn")
@@ -22,10 +23,10 @@ def kinds(model):
 
 
 def test_the_default_is_the_five_part_network():
-    assert kinds(build()) == [
+    assert kinds(serving_model(build())) == [
         *("InputLayer", "Normalization"),
         *("Conv2D", "MaxPooling2D", "Activation", "Conv2D", "MaxPooling2D", "Activation"),
-        *("Flatten", "Dense", "Dense", "Dropout", "Dense"),
+        *("Flatten", "Dense", "Dense", "Dropout", "Dense", "Softmax"),
     ]
 
 
@@ -123,3 +124,38 @@ def test_a_channel_that_never_varies_is_only_centred():
     model = build((4, 4, 1), Problem(2, [10.0], [0.0], 0), filters=[2])
     inside = keras.Model(model.input, model.get_layer("standardize").output)(numpy.full((1, 4, 4, 1), 12, numpy.uint8)).numpy()
     numpy.testing.assert_allclose(inside, 2.0)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"kernel_sizes": [5, 3], "pooling": 3}, {"batch_norm": True}, {"activation": "silu"}, {"pooling": 1}]
+)
+def test_what_is_saved_computes_the_same_bits_in_layers_of_keras_alone(settings):
+    trained = build(filters=[4, 6], dense=[8], **settings)
+    for variable in trained.trainable_variables:
+        variable.assign(numpy.random.default_rng(1).normal(size=variable.shape).astype("float32"))
+    served = serving_model(trained)
+    assert all(type(layer).__module__.startswith("keras.") for layer in served.layers)
+    images = numpy.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), numpy.uint8)
+    expected = keras.ops.softmax(trained(images, training=False))
+    numpy.testing.assert_array_equal(served(images, training=False), expected)
+
+
+def test_a_bias_behind_the_pooling_has_the_gradient_of_one_before_it():
+    from imgcls.backend import tf
+
+    keras.config.set_dtype_policy("float64")
+    try:
+        late = build(filters=[4, 6], dense=[8], dropout=0.0)
+        plain = keras.models.clone_model(late, clone_function=lambda layer: layer.plain() if hasattr(layer, "plain") else layer)
+        plain.set_weights(late.get_weights())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    images = numpy.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), numpy.uint8)
+    gradients = []
+    for each in (late, plain):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(each(images, training=True), tf.float64) ** 2)
+        gradients.append(tape.gradient(loss, each.trainable_variables))
+    assert [variable.path for variable in late.trainable_variables] == [variable.path for variable in plain.trainable_variables]
+    for mine, theirs in zip(*gradients, strict=True):
+        numpy.testing.assert_allclose(mine, theirs, rtol=1e-10)

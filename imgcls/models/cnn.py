@@ -94,25 +94,30 @@ def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "ke
 
     from imgcls import layers
 
-    sizes = settings.kernel_sizes
     number = block + 1
-    features = keras.layers.Conv2D(
+    # The maximum commutes with a function that never falls: the same numbers, from a quarter of the pixels.
+    pools_first = settings.pooling > 1 and settings.activation in NEVER_FALLING
+    late_bias = pools_first and not settings.batch_norm
+    convolution = (layers.ConvolutionBeforePooling if late_bias else keras.layers.Conv2D)(
         settings.filters[block],
-        sizes[block] if len(sizes) > 1 else sizes[0],
+        settings.kernel_sizes[block % len(settings.kernel_sizes)],
         padding="same",
         use_bias=not settings.batch_norm,
         kernel_initializer="he_normal",
         kernel_regularizer=keras.regularizers.L2(settings.l2) if settings.l2 else None,
         name=f"convolution_{number}",
-    )(features)
+    )
+    features = convolution(features)
     if settings.batch_norm:
         features = layers.batch_norm(f"batch_norm_{number}")(features)
     activation = keras.layers.Activation(settings.activation, name=f"activation_{number}")
     if settings.pooling == 1:
         return activation(features)
-    pooling = keras.layers.MaxPooling2D(settings.pooling, name=f"pooling_{number}")
-    # The maximum commutes with a function that never falls: the same numbers, from a quarter of the pixels.
-    return activation(pooling(features)) if settings.activation in NEVER_FALLING else pooling(activation(features))
+    pooling_settings = {"pool_size": settings.pooling, "name": f"pooling_{number}"}
+    if late_bias:
+        return activation(layers.PoolingWithBias(convolution, **pooling_settings)(features))
+    pooling = keras.layers.MaxPooling2D(**pooling_settings)
+    return activation(pooling(features)) if pools_first else pooling(activation(features))
 
 
 def _dense_layers(settings: Settings, features: "keras.KerasTensor") -> "keras.KerasTensor":
