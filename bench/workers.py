@@ -7,9 +7,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy
 
@@ -57,7 +58,7 @@ def _medians(folder: Path) -> tuple[float, float]:
             with _on([core]):
                 pair.append(stack.enter_context(probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)))
 
-        def epoch(*tells: object) -> float:
+        def epoch(*tells: Callable[[str], Any]) -> float:
             logs = pool.map(lambda tell: tell("epoch"), tells)
             return max(log["stage_seconds"]["steps"] for log in logs)
 

@@ -1,6 +1,9 @@
 """What several processes must decide together: they meet in collective operations, in the same order everywhere. Heavy zone."""
 
+from pathlib import Path
+
 from imgcls.backend import tf
+from imgcls.errors import WorkerLostError
 
 
 class Agreement:
@@ -23,3 +26,14 @@ class Agreement:
 
     def _gathered(self, values: tf.Tensor) -> tf.Tensor:
         return self._strategy.gather(self._strategy.run(lambda: values[None]), axis=0)
+
+
+def lost_worker(error: tf.errors.OpError, folder: Path, workers: int) -> Exception:
+    """Return what a process ends with whose collectives were aborted because another one is gone; any other error as it is."""
+    _, aborted, reason = str(error).partition("Collective ops is aborted by: ")
+    if not aborted:
+        return error
+    return WorkerLostError(
+        f"another worker ended or does not answer ({reason.splitlines()[0].rstrip(':')}); start all {workers} again with the same commands "
+        f"to continue {folder} from its last saved state"
+    )

@@ -15,8 +15,9 @@ from imgcls.config import Experiment
 from imgcls.errors import UserError
 
 BASE_PORT = 20_000
-PORTS = 20_000
-"""Under Slurm a job's ports start at BASE_PORT plus its number modulo PORTS, so that jobs on one host rarely meet."""
+PORTS = 12_000
+"""Under Slurm a job's ports start at BASE_PORT plus its number modulo PORTS, so that jobs on one host rarely meet; from 32768 on
+Linux gives ports away by itself."""
 
 HOW = (
     "give each process --workers HOST:PORT,HOST:PORT,... (the same everywhere) and --rank N (from 0), or set TF_CONFIG, "

@@ -72,19 +72,31 @@ def _lead(cluster: Cluster, digests: dict[str, str], own: socket.socket, seconds
     with contextlib.ExitStack() as stack:
         waiting: dict[int, socket.socket] = {}
         while len(waiting) < len(cluster.addresses) - 1:
-            if seconds_left() <= 0:
-                missing = [f"{rank} ({address})" for rank, address in enumerate(cluster.addresses) if rank and rank not in waiting]
-                _tell(waiting.values(), {"error": f"worker {', '.join(missing)} did not come"})
-                raise WorkerLostError(f"worker {', '.join(missing)} did not come in time; start all workers again with the same commands")
-            with contextlib.suppress(TimeoutError, ValueError, KeyError, TypeError):  # a stranger's words: not one of us
+            try:
+                _require_time(cluster, waiting, seconds_left)
+            except UserError as error:
+                _tell(waiting.values(), {"error": str(error), "lost": True})
+                raise
+            with contextlib.suppress(TimeoutError):
                 connection = stack.enter_context(own.accept()[0])
-                greeting = _read(connection)
-                wrong = _mistake(greeting, digests, waiting, len(cluster.addresses))
+                try:
+                    greeting = _read(connection)
+                    wrong = _mistake(greeting, digests, waiting, len(cluster.addresses))
+                except (OSError, ValueError, KeyError, TypeError):  # a stranger, or one of us whose words were late: it comes again
+                    connection.close()
+                    continue
                 if wrong:
-                    _tell([*waiting.values(), connection], {"error": wrong})
+                    _tell([*waiting.values(), connection], {"error": wrong, "lost": False})
                     raise UserError(wrong)
                 waiting[greeting["rank"]] = connection
         _tell(waiting.values(), {"error": None})
+
+
+def _require_time(cluster: Cluster, waiting: dict[int, socket.socket], seconds_left: Callable[[], float]) -> None:
+    """Raise when the time is over, with those who did not come, or when this process is asked to stop."""
+    if seconds_left() <= 0:
+        missing = [f"{rank} ({address})" for rank, address in enumerate(cluster.addresses) if rank and rank not in waiting]
+        raise WorkerLostError(f"worker {', '.join(missing)} did not come in time; start all workers again with the same commands")
 
 
 def _mistake(greeting: dict, digests: dict[str, str], waiting: dict[int, socket.socket], workers: int) -> str | None:
@@ -98,7 +110,7 @@ def _mistake(greeting: dict, digests: dict[str, str], waiting: dict[int, socket.
     return f"worker {rank} has not the same {' and '.join(different)} as worker 0; start all with the same command, files and versions"
 
 
-def _tell(connections: Iterable[socket.socket], message: dict[str, str | None]) -> None:
+def _tell(connections: Iterable[socket.socket], message: dict[str, str | bool | None]) -> None:
     for connection in connections:
         with contextlib.suppress(OSError):  # it ended; TensorFlow will notice
             connection.sendall(json.dumps(message).encode() + b"\n")
@@ -117,7 +129,7 @@ def _follow(cluster: Cluster, digests: dict[str, str], own: socket.socket, secon
             time.sleep(LOOK)
             continue
         if answer["error"]:
-            raise UserError(answer["error"])
+            raise (WorkerLostError if answer["lost"] else UserError)(answer["error"])
         return
     raise WorkerLostError(f"worker 0 ({cluster.addresses[0]}) did not answer in time; start all workers again with the same commands")
 

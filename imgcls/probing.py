@@ -12,6 +12,9 @@ from typing import Any
 
 from imgcls.errors import UserError
 
+SHARING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+"""Several probes live at once: none may take a GPU's whole memory, as TensorFlow does by itself."""
+
 
 @contextlib.contextmanager
 def probe(experiment: Path, folder: Path, *workers: str | int, variables: dict[str, str] | None = None) -> Iterator[Callable[[str], Any]]:
@@ -28,7 +31,12 @@ def probe(experiment: Path, folder: Path, *workers: str | int, variables: dict[s
     command = [sys.executable, "-m", "imgcls.probe", *map(str, (experiment, folder, *workers))]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(variables or {})}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **SHARING, **(variables or {})},
         )
 
         def tell(line: str) -> Any:

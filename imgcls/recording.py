@@ -31,7 +31,10 @@ class Recorder:
             previous = files.read_json(self._run.environment_file)
             earlier = [*previous.pop("earlier_starts"), previous]
         described = environment.describe(seed, devices, SWITCHES)
-        files.write_json(self._run.environment_file, {**described, "workers": list(self._cluster.addresses), "earlier_starts": earlier})
+        files.write_json(
+            self._run.environment_file,
+            {**described, "workers": list(self._cluster.addresses) if len(self._cluster.addresses) > 1 else [], "earlier_starts": earlier},
+        )
 
     def follow(self, step: int) -> Counters:
         """Load the state after a step, which the writing process has found whole."""

@@ -88,11 +88,16 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def left_to_the_system() -> Iterator[None]:
-    """Let a stopping signal end the process at once while the block runs: in a call that waits with Python's lock, no handler would run."""
+def left_to_the_system(seconds: int) -> Iterator[None]:
+    """Let a stopping signal end the process at once while the block runs, and SIGALRM after so many seconds.
+
+    This is for calls that wait while they hold Python's lock, where no handler and no thread could run.
+    """
     previous = {number: signal.signal(number, signal.SIG_DFL) for number in STOPPING}
+    signal.alarm(seconds)
     try:
         yield
     finally:
+        signal.alarm(0)
         for number, handler in previous.items():
             signal.signal(number, handler)

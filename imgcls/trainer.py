@@ -8,13 +8,13 @@ from typing import Any
 import numpy
 
 from imgcls import building, environment, history, loop, memory, parts, terminal
-from imgcls.agreement import Agreement
+from imgcls.agreement import Agreement, lost_worker
 from imgcls.backend import tf
 from imgcls.checkpoint import Checkpoints, Counters, SavePlan
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.divergence import Guard
-from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError, WorkerLostError
+from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
 from imgcls.feeds import Resident, Streamed
 from imgcls.meeting import meet
 from imgcls.pipeline import Examples, InOrder, Shuffled
@@ -96,6 +96,7 @@ class Trainer:
             self._save()
         self._set_parts(self._counters.parts)
         self._recorder.write_log(self._counters.epochs)
+        self._agreement.wait()  # until all have read the state, which may be written anew
 
     def _set_parts(self, number: int) -> None:
         """Divide each device's rows into micro-batches from now on."""
@@ -152,6 +153,8 @@ class Trainer:
             self._save()
 
     def _how_to_continue(self) -> str:
+        if not self._agreement.alone:
+            return "the state is saved; start all workers again with the same commands to continue"
         return f"the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
 
     def _retry(self, error: DivergenceError) -> None:
@@ -202,7 +205,9 @@ class Trainer:
             val_loss, val_accuracy = self._validate(validation)
             updates = int(self._optimizer.iterations.value.numpy())
             counters.end_epoch(val_loss, val_accuracy, self._learning_rate(max(updates - 1, 0)))
+            start = time.perf_counter()
             self._recorder.save_best(counters.epochs)
+            counters.add("saving", start)
         if history.reaches_plateau(counters.epochs, self._settings.plateau):
             self._rate.lower(self._settings.plateau.factor)
         self._save()
@@ -234,17 +239,12 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another process of the cluster ended, or does not answer.
     """
-    plans = {"experiment": repr(experiment.identity()), "data": store.fingerprint, "versions": repr(environment.versions())}
-    meet(cluster, plans, lambda: stop.reason)
+    same = {"experiment": (experiment.identity(), experiment.train, stop.epochs), "data": store.fingerprint}
+    same |= {"workers": cluster.addresses, "versions": environment.versions()}
+    meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
     try:
         Trainer(run, experiment, store, split, cluster).run_to_end(stop)
     except tf.errors.ResourceExhaustedError as error:
         raise OutOfMemoryError(f"out of memory while the model was made ({memory.reason(error)}); use a smaller model") from None
     except tf.errors.OpError as error:
-        _, aborted, reason = str(error).partition("Collective ops is aborted by: ")
-        if not aborted:
-            raise
-        raise WorkerLostError(
-            f"another worker ended or does not answer ({reason.splitlines()[0].rstrip(':')}); "
-            f"start all {len(cluster.addresses)} again with the same commands to continue {run.folder} from its last saved state"
-        ) from None
+        raise lost_worker(error, run.folder, len(cluster.addresses)) from None

@@ -52,12 +52,13 @@ def train(experiment: Experiment, folder: Path | None = None, epochs: int | None
     return summary(run)
 
 
-def _follow(experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster, started: float) -> None:
+def _follow(experiment: Experiment, folder: Path, epochs: int | None, cluster: Cluster, started: float) -> None:
     """Train with the leading process, which alone writes and speaks."""
     run = _run_to_continue(experiment, folder)
     if run and run.status["status"] == "finished" and run.model_file.exists():
         return
     store, split = find_store(experiment)
+    _require_validation(experiment, split)
     with terminal.quiet(), stop_request(experiment.train.time_limit, started, epochs) as stop:
         from imgcls import trainer
 

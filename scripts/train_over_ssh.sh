@@ -19,7 +19,7 @@ stop_all() {
     stopped=yes
     local rank=0
     for host in $HOSTS; do # each worker once: a second signal would not wait for the state to be saved
-        ssh "${host%:*}" "pkill -TERM -f -- '--workers $workers --rank $rank'"
+        ssh "${host%:*}" "pkill -TERM -f -- '--workers $workers --rank $rank( |\$)'"
         rank=$((rank + 1))
     done
 }
@@ -32,18 +32,24 @@ for attempt in $(seq 50); do
         ssh "${host%:*}" "cd $(printf "%q" "$PWD") && exec $command" </dev/null &
         pids+=($!) rank=$((rank + 1))
     done
-    status=0
+    status=0 failed=0
     for pid in "${pids[@]}"; do
         wait "$pid"
         result=$?
-        while kill -0 "$pid" 2>/dev/null; do # a signal ended the waiting, not the worker
+        # Above 128, a signal to this script may have ended the waiting instead of the worker; once that has ended, its status stays.
+        while [ $result -gt 128 ] && kill -0 "$pid" 2>/dev/null; do
             wait "$pid"
             result=$?
         done
+        [ $result -gt 128 ] && { wait "$pid"; result=$?; }
         [ $result -gt $status ] && status=$result
+        # When a worker ends with an error of its own, the others end with 75.
+        [ $result -ge 1 ] && [ $result -lt 75 ] && failed=$result
     done
-    # 75: the state is saved. Above 128: a worker was killed, and the last saved state is whole.
+    [ $failed -gt 0 ] && exit $failed
+    # 75: the state is saved. Above 128: a worker was killed, or its host did not answer, and the last saved state is whole.
     { [ $status -eq 75 ] || [ $status -gt 128 ]; } && [ -z "$stopped" ] || exit $status
     echo "train_over_ssh: attempt $attempt ended with status $status; starting all workers again" >&2
+    sleep 2
 done
 exit $status

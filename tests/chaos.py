@@ -14,9 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from experiments import TINY, write_experiment
+from experiments import TINY, log_without_times, write_experiment
 
-from imgcls import history
 from imgcls.run import Run
 
 SGD = {"name": "sgd", "learning_rate": 0.3}
@@ -83,8 +82,7 @@ def half_written(run: Run) -> list[Path]:
 
 def difference(one: Run, other: Run) -> str:
     """Return the first thing in which two finished runs differ, or an empty text."""
-    logs = [[{name: value for name, value in epoch.items() if name not in history.TIMES} for epoch in run.log] for run in (one, other)]
-    if logs[0] != logs[1]:
+    if log_without_times(one) != log_without_times(other):
         return "the log"
     if one.model_file.read_bytes() != other.model_file.read_bytes():
         return "the weights of the chosen model"

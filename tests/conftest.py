@@ -1,8 +1,13 @@
 """Fixtures that many tests share."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from experiments import experiment
+
+from imgcls.config import Experiment
+from imgcls.preparing import prepare
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,3 +32,17 @@ def two_logical_devices():
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """A folder with the digits' store."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(experiment(folder, f"data.store={folder / 'data'}"))
+    return folder
+
+
+@pytest.fixture
+def digits(prepared, workspace) -> Callable[..., Experiment]:
+    """Return the tiny experiment on prepared digits, with overrides; the current folder is empty."""
+    return lambda *overrides: experiment(workspace, f"data.store={prepared / 'data'}", *overrides)

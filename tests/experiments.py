@@ -6,8 +6,10 @@ from typing import Any
 
 import yaml
 
+from imgcls import history
 from imgcls.config import Experiment
 from imgcls.experiment_file import read_experiment
+from imgcls.run import Run
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -16,6 +18,13 @@ TINY: dict[str, Any] = {
     "train": {"epochs": 2, "batch_size": 256, "steps_per_call": 2},
 }
 """The smallest experiment that trains: 1,293 digits in 6 steps an epoch."""
+
+
+RICH = ("augment=[{name: crop, padding: 1}]", "model.batch_norm=true", "train.schedule={name: cosine, warmup: 0.2}")
+"""Everything that has state or chance: augmentation, batch norm, dropout, a schedule."""
+SGD = "{name: sgd, learning_rate: %s}"
+FLOAT64 = ("train.precision=float64", "model.dropout=0", "model.l2=1.0e-4", f"train.optimizer={SGD % 0.1}")
+MIRRORED = "train.strategy={name: mirrored, replicas: 2}"
 
 
 def write_experiment(folder: Path, content: dict[str, Any], name: str = "experiment.yaml") -> Path:
@@ -46,3 +55,21 @@ def json_of(*arguments: object) -> Any:
     if exit_status:
         raise RuntimeError(f"{arguments} exited with {exit_status}: {stderr}")
     return json.loads(stdout)
+
+
+def log_without_times(run: Run) -> list[dict[str, Any]]:
+    """Return the epochs of a run, without what differs from run to run."""
+    return [{name: value for name, value in epoch.items() if name not in history.TIMES} for epoch in run.log]
+
+
+def assert_same_result(one: Run, other: Run) -> None:
+    """Compare the log and every byte of the model."""
+    assert log_without_times(one) == log_without_times(other)
+    assert one.model_file.read_bytes() == other.model_file.read_bytes()
+
+
+def weights(run: Run) -> list[Any]:
+    """Return the arrays of a run's model."""
+    from imgcls.backend import keras
+
+    return keras.models.load_model(run.model_file, compile=False).get_weights()

@@ -49,7 +49,7 @@ def test_tasks_per_node_are_repeated_as_slurm_writes_them():
 
 
 def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():
-    assert described(None, None, slurm()) == Cluster(("node09:20123", "node09:20124", "node10:20123", "node10:20124"), 3)
+    assert described(None, None, slurm()) == Cluster(("node09:24123", "node09:24124", "node10:24123", "node10:24124"), 3)
 
 
 @pytest.mark.parametrize(

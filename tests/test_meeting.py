@@ -78,6 +78,33 @@ def test_a_process_whose_partner_does_not_come_gives_up_and_says_who(rank, messa
     assert error.value.exit_status == 75
 
 
+def test_when_one_of_three_does_not_come_the_other_two_end_with_status_75():
+    addresses = free_addresses(3)
+    found = outcomes([Cluster(addresses, 0), Cluster(addresses, 1)], patience=1.5)
+    assert [error.exit_status for error in found] == [75, 75]
+    assert any(f"worker 2 ({addresses[2]}) did not come in time" in str(error) for error in found)
+
+
+def test_a_worker_whose_words_come_late_is_not_lost():
+    addresses = free_addresses(2)
+    host, port = addresses[0].split(":")
+
+    def silent_first():
+        for _ in range(100):
+            try:
+                with socket.create_connection((host, int(port))):
+                    time.sleep(0.5)  # longer than the first one listens to a connection
+                break
+            except OSError:
+                time.sleep(0.02)
+        meet(Cluster(addresses, 1), PLANS, lambda: None, 5)
+
+    late = threading.Thread(target=silent_first)
+    late.start()
+    meet(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    late.join()
+
+
 def test_a_signal_ends_the_waiting():
     with pytest.raises(Interrupted, match="SIGTERM while waiting for the other workers"):
         meet(Cluster(free_addresses(2), 0), PLANS, lambda: "SIGTERM")

@@ -42,7 +42,7 @@ def environment(workspace):
 @pytest.fixture
 def spread(workspace):
     """An experiment for several workers, long enough to be interrupted."""
-    train = {"epochs": 60, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}, "strategy": {"name": "multi_worker"}}
+    train = {"epochs": 15, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}, "strategy": {"name": "multi_worker"}}
     return write_experiment(workspace, {**TINY, "train": train})
 
 
@@ -63,17 +63,17 @@ def wait_for_step(folder, seconds=60):
 
 
 def workers_of(folder):
-    """Return the process ids of the workers, by rank where the command line says it."""
+    """Return the process ids of the workers of a run, whose folder no other test uses."""
     found = subprocess.run(["pgrep", "-f", f"imgcls train .* --run {folder}"], capture_output=True, text=True, check=True).stdout
     commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in found.split()}
-    return [pid for pid, words in commands.items() if words[0].endswith("python") or "python" in words[0]]
+    return [pid for pid, words in commands.items() if "python" in words[0]]
 
 
 def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes(environment, spread, workspace):
-    command = [SCRIPTS / "train.sbatch", spread, "runs/slurm"]
+    command = [SCRIPTS / "train.sbatch", spread, workspace / "slurm"]
     job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(Path("runs/slurm"))
-    for pid in workers_of("runs/slurm"):
+    wait_for_step(workspace / "slurm")
+    for pid in workers_of(workspace / "slurm"):
         os.kill(pid, signal.SIGUSR1)  # as Slurm does, to every task
     _, stderr = job.communicate(timeout=60)
     assert job.returncode == 75, stderr
@@ -84,9 +84,28 @@ def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes
     assert (workspace / "requeued").read_text().count("requeue") == 1
 
 
+def test_a_slurm_job_in_which_one_worker_alone_fails_is_not_put_back(environment, spread, workspace):
+    """The second worker gets another experiment, because its copy of the store is missing: it ends with 3, the first one with 75."""
+    srun = (workspace / "bin" / "srun").read_text()
+    (workspace / "bin" / "srun").write_text(srun.replace('"$@" & pids', '"$@" $([ $rank = 1 ] && echo --set data.store=nowhere) & pids'))
+    job = subprocess.Popen(
+        [SCRIPTS / "train.sbatch", spread, workspace / "slurm"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (workspace / "slurm" / "status.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(8)  # by now the second worker has ended, and the first one waits for it
+    for pid in workers_of(workspace / "slurm"):
+        os.kill(pid, signal.SIGTERM)
+    _, stderr = job.communicate(timeout=60)
+    assert job.returncode == 3, stderr
+    assert "SIGTERM while waiting for the other workers" in stderr
+    assert not (workspace / "requeued").exists()
+
+
 def test_a_slurm_job_whose_experiment_is_wrong_is_not_put_back(environment, spread, workspace):
     result = subprocess.run(
-        [SCRIPTS / "train.sbatch", spread, "runs/slurm", "--set", "train.epochs=0"],
+        [SCRIPTS / "train.sbatch", spread, workspace / "slurm", "--set", "train.epochs=0"],
         env=environment,
         capture_output=True,
         text=True,
@@ -96,25 +115,25 @@ def test_a_slurm_job_whose_experiment_is_wrong_is_not_put_back(environment, spre
     assert not (workspace / "requeued").exists()
 
 
-def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, spread):
-    command = [SCRIPTS / "train_over_ssh.sh", spread, "runs/ssh"]
+def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, spread, workspace):
+    command = [SCRIPTS / "train_over_ssh.sh", spread, workspace / "ssh"]
     json_of("prepare", spread)
     script = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(Path("runs/ssh"))
-    os.kill(workers_of("runs/ssh")[-1], signal.SIGKILL)
+    wait_for_step(workspace / "ssh")
+    os.kill(workers_of(workspace / "ssh")[-1], signal.SIGKILL)
     stdout, stderr = script.communicate(timeout=120)
     assert script.returncode == 0, stderr
     assert "attempt 1 ended with status 137; starting all workers again" in stderr
     assert "finished" in stdout
 
 
-def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spread):
+def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spread, workspace):
     json_of("prepare", spread)
-    command = [SCRIPTS / "train_over_ssh.sh", spread, "runs/ssh", "--set", "train.epochs=1000"]
+    command = [SCRIPTS / "train_over_ssh.sh", spread, workspace / "ssh", "--set", "train.epochs=1000"]
     script = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(Path("runs/ssh"))
+    wait_for_step(workspace / "ssh")
     script.send_signal(signal.SIGTERM)
     _, stderr = script.communicate(timeout=60)
     assert script.returncode == 75, stderr
-    status = json.loads(Path("runs/ssh/status.json").read_text())
+    status = json.loads((workspace / "ssh" / "status.json").read_text())
     assert (status["status"], status["exit_status"]) == ("interrupted", 75)

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 
 from imgcls.parts import PartSettings
 
-OPERATIONS = ("max pooling", "batch norm")
-"""What XLA cannot compile everywhere."""
-
 
 class ModelSettings(PartSettings):
     """What every model's settings have."""
 
     def uses(self) -> set[str]:
-        """Return which of `OPERATIONS` the model has."""
+        """Return which operations it has that XLA cannot compile everywhere: `max pooling`, `batch norm`."""
         raise NotImplementedError
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 JOB = "worker"
 HEARTBEAT = 10
 """Seconds of silence after which a process counts as lost."""
+CONNECTING = 60
+"""Seconds after which a process that cannot connect is killed (SIGALRM): one that met the others has died since."""
 
 
 class Settings(StrategySettings):
@@ -31,7 +33,7 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     _watch_heartbeats(len(cluster.addresses))
     spec = tf.train.ClusterSpec({JOB: list(cluster.addresses)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, task_type=JOB, task_id=cluster.rank, rpc_layer="grpc")
-    with signals.left_to_the_system():
+    with signals.left_to_the_system(CONNECTING):
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 

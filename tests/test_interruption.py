@@ -1,0 +1,216 @@
+"""Interrupted training: by signals, limits of time and kills; the next start ends with the same bits."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import chaos
+import pytest
+from experiments import (
+    RICH,
+    TINY,
+    assert_same_result,
+    json_of,
+    write_experiment,
+)
+
+from imgcls import training
+from imgcls.errors import Interrupted, UserError
+from imgcls.run import Run
+from imgcls.signals import StopRequest
+
+
+@pytest.fixture(autouse=True)
+def ignored_when_late():
+    """A signal that comes after the training has ended must not end the tests."""
+    previous = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGUSR1, previous)
+
+
+def interrupt_once(folder, done):
+    """Send this process SIGUSR1 as soon as the run in `folder` is running, until `done` is set."""
+
+    def send():
+        while not done.is_set():
+            if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text())["status"] == "running":
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+            time.sleep(0.005)
+
+    threading.Thread(target=send).start()
+
+
+def train_with_interruptions(settings, folder):
+    """Train with a signal at the start of every process until finished; return how often it was interrupted."""
+    for count in range(100):
+        done = threading.Event()
+        if count < 4:
+            interrupt_once(folder, done)
+        try:
+            training.train(settings, folder)
+            return count
+        except Interrupted:
+            status = Run(folder).status
+            assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+        finally:
+            done.set()
+    raise RuntimeError("never finished")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (*RICH, "train.steps_per_call=1"),
+        (*RICH, "train.steps_per_call=1", "train.precision=mixed_float16"),
+        (*RICH, "train.steps_per_call=1", "train.strategy={name: mirrored, replicas: 2}"),
+        (
+            "train.steps_per_call=4",
+            "train.checkpoint.steps=3",
+            "train.early_stopping={patience: 1}",
+            "train.optimizer={name: sgd, learning_rate: 0.5}",
+        ),
+        (*RICH, "train.steps_per_call=1", "train.average_weights={decay: 0.8}"),
+        ("train.steps_per_call=1", "train.plateau={patience: 1, min_delta: 0.5}"),
+    ],
+    ids=["float32", "mixed_float16", "mirrored", "early_stopping", "averaged", "plateau"],
+)
+def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digits, overrides):
+    settings = digits("train.epochs=3", *overrides)
+    whole = Run(Path(training.train(settings, Path("whole"))["run"]))
+    interruptions = train_with_interruptions(settings, Path("parts"))
+    assert interruptions >= 2
+    assert_same_result(whole, Run(Path("parts")))
+
+
+def test_a_run_killed_at_its_birth_can_be_started_again(digits):
+    Run(Path("run")).write_status("created")
+    assert training.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
+
+
+def test_a_second_process_on_the_same_run_is_refused(digits):
+    settings = digits()
+    training.train(settings, Path("run"))
+    Run(Path("run")).write_status("running", step=0)
+    with Run(Path("run")).locked(), pytest.raises(UserError, match="another process trains in run"):
+        training.train(settings, Path("run"))
+
+
+def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_to_the_same_bits(digits):
+    training.train(digits(*RICH), Path("whole"))
+    with pytest.raises(Interrupted, match=r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with: imgcls train"):
+        training.train(digits(*RICH, "train.time_limit=1.0e-6"), Path("parts"))
+    status = Run(Path("parts")).status
+    assert (status["status"], status["exit_status"], status["step"]) == ("interrupted", 75, 2)
+    training.train(digits(*RICH), Path("parts"))
+    assert_same_result(Run(Path("whole")), Run(Path("parts")))
+
+
+def test_the_time_limit_leaves_twice_the_time_of_what_comes_before_the_next_look():
+    request = StopRequest(minutes=1, started=time.monotonic() - 40)
+    assert request.reason is None
+    request.took("steps", 2)
+    request.took("end of epoch", 5)
+    assert request.reason is None
+    request.took("end of epoch", 9)
+    assert request.reason == "train.time_limit of 1 minutes"
+    assert StopRequest(None, 0.0).reason is None
+
+
+def test_what_a_killed_process_left_is_removed(digits):
+    settings = digits("train.epochs=1")
+    training.train(settings, Path("run"))
+    run = Run(Path("run"))
+    run.write_status("running", step=0)
+    (run.checkpoint_folder / ".state-1.npz.1234.tmp").write_text("half")
+    (run.folder / ".model-abc").mkdir()
+    training.train(settings, Path("run"))
+    assert not [path for path in run.folder.rglob(".*") if path.name != ".lock"]
+
+
+def start_process(path, folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "imgcls.cli", "train", str(path), "--run", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_a_step_inside_an_epoch(process, folder, steps_per_epoch):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / "status.json").exists():
+            step = json.loads((folder / "status.json").read_text()).get("step", 0)
+            if step % steps_per_epoch:
+                return step
+        time.sleep(0.001)
+    raise RuntimeError(f"no step inside an epoch was seen: {process.communicate()}")
+
+
+def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_with_the_same_bits(prepared, workspace):
+    shutil.copytree(prepared / "data", workspace / "data")
+    kills, torn, difference = chaos.torment("averaged weights", workspace, kills=2, epochs=12)
+    assert kills >= 2
+    assert torn >= 1
+    assert difference == ""
+
+
+@pytest.mark.parametrize(("number", "exit_status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)], ids=["kill -9", "SIGTERM"])
+def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(digits, prepared, number, exit_status):
+    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}, "augment": [{"name": "crop", "padding": 1}]}
+    content["train"] = {"epochs": 40, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}}
+    path = write_experiment(Path.cwd(), content)
+    process = start_process(path, Path("parts"))
+    wait_for_a_step_inside_an_epoch(process, Path("parts"), steps_per_epoch=21)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == exit_status
+    assert "Traceback" not in stderr
+    summary = json_of("train", path, "--run", "parts")
+    assert summary["status"] == "finished"
+    whole = json_of("train", path, "--run", "whole")
+    different = ("run", "model", "seconds", "speed")
+    assert {key: value for key, value in whole.items() if key not in different} == {
+        key: value for key, value in summary.items() if key not in different
+    }
+    assert_same_result(Run(Path("whole")), Run(Path("parts")))
+
+
+def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, prepared):
+    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}}
+    content["model"] = {"name": "cnn", "filters": [256, 256], "kernel_sizes": [5], "dense": [8]}
+    content["train"] = {"epochs": 1, "batch_size": 1, "steps_per_call": 100_000}
+    process = start_process(write_experiment(Path.cwd(), content), Path("run"))
+    while not Run(Path("run")).state_files() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(2)  # now it compiles, or is in its one call of 1,294 steps
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - began < 5  # the call takes longer
+    assert process.returncode == 75
+    assert stderr.count("SIGTERM: stopping after the present steps; a second signal stops at once") == 1
+    assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]
+
+
+def test_a_signal_during_the_very_last_step_loses_nothing(digits):
+    settings = digits("train.steps_per_call=6", "train.epochs=1")
+    whole = Run(Path(training.train(settings, Path("whole"))["run"]))
+    done = threading.Event()
+    interrupt_once(Path("parts"), done)
+    with pytest.raises(Interrupted):
+        training.train(settings, Path("parts"))
+    done.set()
+    assert Run(Path("parts")).status["step"] == 6
+    training.train(settings, Path("parts"))
+    assert_same_result(whole, Run(Path("parts")))
