@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,24 +54,27 @@ def finish(path: Path, folder: Path) -> None:
         raise RuntimeError(f"{folder} ended with {process.returncode}: {stderr}")
 
 
-def kill_once(path: Path, folder: Path, in_write: bool, seed: int) -> tuple[bool, bool]:
-    """Start training and kill it; return whether it still ran, and whether it was writing a checkpoint.
-
-    Args:
-        in_write: whether to wait for a checkpoint that is being written, instead of a random moment.
-    """
+def kill_once(path: Path, folder: Path, wait: Callable[[subprocess.Popen, Run], None]) -> tuple[bool, bool]:
+    """Start training, and kill it when `wait` returns; return whether it still ran, and whether it was writing a checkpoint."""
     process, run = start(path, folder), Run(folder)
     earlier = set(run.state_files())
     while process.poll() is None and not set(run.state_files()) - earlier:
         time.sleep(0.001)  # wait until this process has saved once itself
-    if in_write:
-        while process.poll() is None and not half_written(run):
-            pass
-    else:
-        time.sleep(random.Random(seed).uniform(0, LONGEST))
+    wait(process, run)
     process.kill()
     process.communicate()
     return process.returncode == -9, bool(half_written(run))
+
+
+def until_it_writes(process: subprocess.Popen, run: Run) -> None:
+    """Wait until a checkpoint is being written."""
+    while process.poll() is None and not half_written(run):
+        pass
+
+
+def for_a_while(process: subprocess.Popen, run: Run) -> None:
+    """Wait until a random moment."""
+    time.sleep(random.uniform(0, LONGEST))
 
 
 def half_written(run: Run) -> list[Path]:
@@ -97,7 +101,7 @@ def torment(kind: str, folder: Path, kills: int, epochs: int) -> tuple[int, int,
     for attempt in range(4 * kills):
         if done >= kills and torn:
             break
-        ran, writing = kill_once(path, killed, in_write=attempt % 2 == 1, seed=attempt)
+        ran, writing = kill_once(path, killed, until_it_writes if attempt % 2 else for_a_while)
         done, torn = done + ran, torn + (ran and writing)
     finish(path, killed)
     return done, torn, difference(Run(whole), Run(killed))

@@ -214,3 +214,11 @@ def test_a_signal_during_the_very_last_step_loses_nothing(digits):
     assert Run(Path("parts")).status["step"] == 6
     training.train(settings, Path("parts"))
     assert_same_result(whole, Run(Path("parts")))
+
+
+def test_in_a_call_that_holds_pythons_lock_the_system_ends_the_process_when_the_time_is_over():
+    code = "import ctypes\nfrom imgcls import signals\nwith signals.left_to_the_system(1):\n    ctypes.PyDLL(None).sleep(30)\n"
+    began = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", code], check=False)
+    assert result.returncode == -signal.SIGALRM
+    assert time.monotonic() - began < 20
