@@ -19,6 +19,10 @@ PORTS = 12_000
 """Under Slurm a job's ports start at BASE_PORT plus its number modulo PORTS, so that jobs on one host rarely meet; from 32768 on
 Linux gives ports away by itself."""
 
+RANGE = r"\d+(?:-\d+)?"
+NODES = rf"[^\s,\[\]]*(?:\[{RANGE}(?:,{RANGE})*\][^\s,\[\]]*)*"
+"""One entry of a Slurm node list."""
+
 HOW = (
     "give each process --workers HOST:PORT,HOST:PORT,... (the same everywhere) and --rank N (from 0), or set TF_CONFIG, "
     "or start the processes with Slurm's srun"
@@ -95,8 +99,10 @@ def _from_tf_config(text: str) -> Cluster:
         config = json.loads(text)
         jobs, task = config["cluster"], (config["task"]["type"], int(config["task"]["index"]))
         members = [(job, index, address) for job in ("chief", "worker") for index, address in enumerate(jobs.get(job, []))]
+        if not all(isinstance(jobs.get(job, []), list) for job in ("chief", "worker")):
+            raise ValueError("the addresses of a job must be a list")
         return Cluster(tuple(address for *_, address in members), [member[:2] for member in members].index(task))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
             f"TF_CONFIG is wrong ({type(error).__name__}: {error}); it must look like "
             '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, and this process must be in it'
@@ -116,13 +122,18 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
                 return environment[name]
         raise UserError(f"SLURM_PROCID is set, but none of {', '.join(names)} is; start the processes with srun, or {HOW}")
 
+    def number(text: str) -> int:
+        if not text.isdecimal():
+            raise UserError(f"Slurm's variables hold {text!r} where a number belongs; {HOW}")
+        return int(text)
+
     hosts = expand_hosts(first_of("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"))
     tasks = expand_counts(first_of("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
     if len(hosts) != len(tasks):
         raise UserError(f"Slurm names {len(hosts)} nodes, but tasks for {len(tasks)}; {HOW}")
-    base = BASE_PORT + int(first_of("SLURM_JOB_ID", "SLURM_JOBID")) % PORTS
+    base = BASE_PORT + number(first_of("SLURM_JOB_ID", "SLURM_JOBID")) % PORTS
     places = [(host, index) for host, count in zip(hosts, tasks, strict=True) for index in range(count)]
-    cluster = Cluster(tuple(f"{host}:{base + index}" for host, index in places), int(environment["SLURM_PROCID"]))
+    cluster = Cluster(tuple(f"{host}:{base + index}" for host, index in places), number(environment["SLURM_PROCID"]))
     here = environment.get("SLURMD_NODENAME")
     expected, _ = places[cluster.rank]
     if here and here != expected:
@@ -136,7 +147,7 @@ def expand_hosts(text: str) -> list[str]:
     Raises:
         UserError: it is no node list.
     """
-    if not re.fullmatch(r"[^\s,\[\]]*(\[[\d,-]+\][^\s,\[\]]*)*(,[^\s,\[\]]*(\[[\d,-]+\][^\s,\[\]]*)*)*", text) or not text:
+    if not re.fullmatch(f"{NODES}(,{NODES})*", text) or not text:
         raise UserError(f"the node list {text!r} cannot be read; expected something like node[01-03,7],gpu1")
     return [host for each in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text) for host in _expanded(each)]
 
@@ -150,6 +161,8 @@ def _expanded(pattern: str) -> list[str]:
     numbers = []
     for each in inside.split(","):
         low, _, high = each.partition("-")
+        if high and int(high) < int(low):
+            raise UserError(f"the range {each} of the node list runs backwards; expected something like node[01-03,7],gpu1")
         numbers += [str(number).zfill(len(low)) for number in range(int(low), int(high or low) + 1)]
     return [f"{before}{number}{tail}" for number in numbers for tail in _expanded(after)]
 

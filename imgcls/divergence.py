@@ -8,7 +8,10 @@ from imgcls import loop
 from imgcls.backend import keras
 from imgcls.errors import DivergenceError
 
-ADVICE = "lower train.optimizer.learning_rate, add warmup to train.schedule, or set train.on_divergence. The last good state is kept"
+ADVICE = (
+    "lower train.optimizer.learning_rate, or add warmup to train.schedule (train.on_divergence lowers the rate by itself); "
+    "the last good state is kept"
+)
 SHOWN = 5
 
 

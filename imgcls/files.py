@@ -96,10 +96,12 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is not JSON.
+        DataError: the file cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; bring it back, or start anew in another folder") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or damaged") from None
 

@@ -19,6 +19,8 @@ PATIENCE = 300.0
 """Seconds that a process waits for the others."""
 LOOK = 0.2
 """Seconds between two looks at what asks to stop."""
+TURNING_AWAY = 20.0
+"""Seconds that the first process stays to tell the others why it does not train; they start a little later."""
 LONGEST = 10_000
 """Bytes of a message that are read at most."""
 
@@ -102,12 +104,39 @@ def _require_time(cluster: Cluster, waiting: dict[int, socket.socket], seconds_l
 def _mistake(greeting: dict, digests: dict[str, str], waiting: dict[int, socket.socket], workers: int) -> str | None:
     """Return what does not fit in another process's greeting."""
     rank = greeting["rank"]
-    if greeting["workers"] != workers or rank in waiting:
+    if greeting["workers"] != workers or (rank in waiting and not _has_left(waiting[rank])):
         return f"two workers have the rank {rank}, or other lists of workers; give each its own --rank, and all the same --workers"
     different = [name for name in digests if greeting["digests"][name] != digests[name]]
     if not different:
         return None
     return f"worker {rank} has not the same {' and '.join(different)} as worker 0; start all with the same command, files and versions"
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Tell whether the process at the other end has closed the connection, as one does that ends."""
+    connection.settimeout(0)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def explained(cluster: Cluster) -> Iterator[None]:
+    """Where the first process refuses to train while the block runs, tell the others why: they are about to wait for it."""
+    try:
+        yield
+    except UserError as error:
+        with contextlib.suppress(UserError, Interrupted), contextlib.ExitStack() as stack:
+            own = stack.enter_context(_listening(cluster)) if len(cluster.addresses) > 1 else None
+            deadline, told = time.monotonic() + TURNING_AWAY, 0
+            while own and told < len(cluster.addresses) - 1 and time.monotonic() < deadline:
+                with contextlib.suppress(OSError), own.accept()[0] as connection:
+                    _tell([connection], {"error": f"worker 0 ended: {error}", "lost": error.exit_status == Interrupted.exit_status})
+                    told += 1
+        raise
 
 
 def _tell(connections: Iterable[socket.socket], message: dict[str, str | bool | None]) -> None:

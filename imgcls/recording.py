@@ -10,6 +10,7 @@ from imgcls import environment, files, saving
 from imgcls.backend import SWITCHES, keras
 from imgcls.checkpoint import Checkpoints, Counters
 from imgcls.cluster import Cluster
+from imgcls.errors import DataError
 from imgcls.run import Run
 
 
@@ -50,13 +51,21 @@ class Recorder:
         """Let the next start of all processes divide into so many micro-batches; the one thing that any process may write."""
         files.write_json(self._run.parts_file, number)
 
-    def restore(self) -> Counters | None:
-        """Load the newest whole state, if there is one, on the writing process alone."""
+    def restore(self, rows: int) -> Counters | None:
+        """Load the newest whole state, if there is one, on the writing process alone.
+
+        Args:
+            rows: of a batch on each device, which `parts.json` must divide.
+        """
         restored = self._checkpoints.restore() if self.writes else None
-        if restored is not None and self._run.parts_file.exists():
-            restored.parts = max(restored.parts, files.read_json(self._run.parts_file))
-            self.save(restored)
-            self._run.parts_file.unlink()
+        if restored is None or not self._run.parts_file.exists():
+            return restored
+        asked = files.read_json(self._run.parts_file)
+        if type(asked) is not int or asked < 1 or rows % asked:
+            raise DataError(f"{self._run.parts_file} holds {asked!r}, which does not divide {rows} images; delete it")
+        restored.parts = max(restored.parts, asked)
+        self.save(restored)
+        self._run.parts_file.unlink()
         return restored
 
     def save_best(self, epochs: list[dict[str, Any]]) -> None:

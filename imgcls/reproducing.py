@@ -14,7 +14,7 @@ from imgcls import evaluation, files, history, parts, store, training
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
-from imgcls.errors import DataError, EpochLimit, GateError, UserError
+from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
 from imgcls.run import Run, create_run
 
 Tolerances = dict[str, float]
@@ -44,7 +44,7 @@ def reproduce(
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
     Args:
-        folder: the new run's folder; `runs/<name>/<next number>` unless given.
+        folder: the new run's folder, or that of a reproduction to continue; `runs/<name>/<next number>` unless given.
         epochs: how many epochs to train and compare; all unless given.
         tolerances: the largest differences allowed; where there are any, nothing else is compared.
         cluster: the processes that train together, each of which calls this function.
@@ -63,7 +63,7 @@ def reproduce(
     complete = epochs is None or epochs == length
     _require_known(tolerances, _quantities(run, epochs or length, complete))
     store.open_run_store(run.data, experiment.data.store)
-    again = _train_again(experiment, folder, None if complete else epochs, cluster)
+    again = _train_again(run, experiment, folder, None if complete else epochs, cluster)
     if again is None:
         return None
     _require_same_data(run, again)
@@ -94,16 +94,20 @@ def require_same(summary: dict[str, Any] | None) -> None:
         raise GateError(f"{summary['reproduction']} is not {summary['run']} again: {summary['difference']}{versions}")
 
 
-def _train_again(experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster) -> Run | None:
+def _train_again(run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster) -> Run | None:
     if not cluster.leads:
         with contextlib.suppress(EpochLimit):
             training.train(experiment, folder, epochs, cluster)
         return None
-    if folder is not None and folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--run {folder} is not empty; choose a new folder for the reproduction")
-    again = create_run(experiment, folder)
-    with contextlib.suppress(EpochLimit):  # no error here: this is where it was asked to stop
+    if folder is not None and folder.resolve() == run.folder.resolve():
+        raise UserError(f"--run {folder} is the run itself; choose another folder for the reproduction")
+    again = create_run(experiment) if folder is None else Run(folder)
+    try:
         training.train(experiment, again.folder, epochs, cluster)
+    except EpochLimit:
+        return again  # no error here: this is where it was asked to stop
+    except Interrupted as error:
+        raise Interrupted(f"{error}, then compare with: imgcls reproduce {run.folder} --run {again.folder}") from None
     return again
 
 
@@ -156,7 +160,7 @@ def _first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str 
         for name in (name for name in one if name not in history.TIMES):
             if one[name] != other[name]:
                 return f"epoch {one['epoch']}, step {one['step']}: {name} was {one[name]} and is {other[name]}"
-    if len(again.log) != epochs:
+    if len(again.log) < epochs:
         return f"it stopped after epoch {len(again.log)} instead of {epochs}"
     if not complete:
         return None

@@ -65,7 +65,8 @@ class Run:
 
     def state_files(self) -> list[Path]:
         """The training states, newest first."""
-        return sorted(self.checkpoint_folder.glob("state-*.npz"), key=self.step_of, reverse=True)
+        states = [path for path in self.checkpoint_folder.glob("state-*.npz") if path.stem.removeprefix("state-").isdecimal()]
+        return sorted(states, key=self.step_of, reverse=True)
 
     def step_of(self, state: Path) -> int:
         """The step after which a training state was saved."""

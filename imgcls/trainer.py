@@ -48,6 +48,7 @@ class Trainer:
         self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy, cluster)
         building.start(experiment)
         memory.check_batch_size(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
+        self._rows = self._settings.batch_size // self._strategy.num_replicas_in_sync
         with self._strategy.scope():
             self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
@@ -88,7 +89,7 @@ class Trainer:
 
     def _begin(self) -> None:
         """Take up the last state; at the start, save one to which training can go back."""
-        restored = self._recorder.restore()
+        restored = self._recorder.restore(self._rows)
         step = int(*self._agreement.largest(-1 if restored is None else restored.step))
         if step >= 0:
             self._counters = restored or self._recorder.follow(step)
@@ -160,23 +161,22 @@ class Trainer:
     def _retry(self, error: DivergenceError) -> None:
         """Go back to the last good state with a lower learning rate, or raise the error where that is not wanted or did not help."""
         policy = self._settings.on_divergence
-        diverged_at = self._counters.step
         if policy is None:
             raise error
         self._begin()
         if len(self._counters.retries) >= policy.retries:
-            raise error
+            raise DivergenceError(f"{error}; the {policy.retries} retries of train.on_divergence are used up", error.details)
         self._rate.lower(policy.learning_rate_factor)
         self._counters.retries.append({**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())})
         self._save()
         terminal.note(
-            f"{error}; going back from step {diverged_at} to {self._counters.step} with {policy.learning_rate_factor:g} times the "
-            f"learning rate (retry {len(self._counters.retries)} of {policy.retries})"
+            f"{error}; going back to step {self._counters.step} with {policy.learning_rate_factor:g} times the learning rate "
+            f"(retry {len(self._counters.retries)} of {policy.retries})"
         )
 
     def _divide(self, error: tf.errors.ResourceExhaustedError) -> None:
         """Go back to the last good state with smaller micro-batches on all devices, or give up where they hold one image."""
-        stopped_at, rows = self._counters.step, self._settings.batch_size // self._strategy.num_replicas_in_sync
+        stopped_at, rows = self._counters.step, self._rows
         smaller = memory.more_parts(rows, self._counters.parts, error)
         if not self._agreement.alone:
             self._recorder.ask_for_parts(smaller)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imgcls import files, history, terminal
+from imgcls import files, history, meeting, terminal
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
@@ -34,21 +34,24 @@ def train(experiment: Experiment, folder: Path | None = None, epochs: int | None
     started = time.monotonic()
     if not cluster.leads:
         return _follow(experiment, folder, epochs, cluster, started)
-    run = _run_to_continue(experiment, folder)
-    if run and run.status["status"] == "finished" and run.model_file.exists():
-        terminal.note(f"{run.folder} is finished; there is nothing to train")
-        return summary(run)
-    store, split = find_store(experiment)
-    _require_validation(experiment, split)
-    run = run or create_run(experiment, folder)
-    with run.locked():
-        _refuse_another_experiment(run, experiment)
-        _fix_data(run, store, split)
-        run.remove_leftovers()
-        with stop_request(experiment.train.time_limit, started, epochs) as stop, _recorded(run):
-            from imgcls import trainer
+    with contextlib.ExitStack() as stack:
+        with meeting.explained(cluster):
+            run = _run_to_continue(experiment, folder)
+            if run and run.status["status"] == "finished" and run.model_file.exists():
+                terminal.note(f"{run.folder} is finished; there is nothing to train")
+                return summary(run)
+            store, split = find_store(experiment)
+            _require_validation(experiment, split)
+            run = run or create_run(experiment, folder)
+            stack.enter_context(run.locked())
+            _refuse_another_experiment(run, experiment)
+            _fix_data(run, store, split)
+            run.remove_leftovers()
+        stop = stack.enter_context(stop_request(experiment.train.time_limit, started, epochs))
+        stack.enter_context(_recorded(run))
+        from imgcls import trainer
 
-            trainer.train(run, experiment, store, split, stop, cluster)
+        trainer.train(run, experiment, store, split, stop, cluster)
     return summary(run)
 
 
@@ -127,10 +130,10 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _require_validation(experiment: Experiment, split: Split) -> None:
     settings = experiment.train
-    if not len(split.validation) and (settings.choose == "best" or settings.early_stopping):
+    if not len(split.validation) and (settings.choose == "best" or settings.early_stopping or settings.plateau):
         raise UserError(
-            "the validation split is empty, but train.choose: best and train.early_stopping look at it; hold some images out with "
-            "data.validation, or set train.choose: last and remove train.early_stopping"
+            "the validation split is empty, but train.choose: best, train.early_stopping and train.plateau look at it; hold some images "
+            "out with data.validation, or set train.choose: last and remove train.early_stopping and train.plateau"
         )
 
 

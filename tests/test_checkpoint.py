@@ -84,3 +84,51 @@ def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
     numpy.testing.assert_array_equal(variables[1], numpy.eye(2))
     with pytest.raises(UserError, match="holds other variables"):
         checkpoint.load(tmp_path / "state.npz", variables[::-1])
+
+
+def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
+    from imgcls.backend import keras
+
+    variable = keras.Variable(numpy.arange(6.0).reshape(2, 3), name="one")
+    path = tmp_path / "state.npz"
+    checkpoint.save(path, [variable], {"step": 3})
+    whole = path.read_bytes()
+    damaged = 0
+    for place in range(len(whole) * 8):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            assert checkpoint.load(path, [variable]) == {"step": 3}  # a bit that says nothing here, such as a date
+        except checkpoint.DamagedError:
+            damaged += 1
+        numpy.testing.assert_array_equal(variable, numpy.arange(6.0).reshape(2, 3))
+    assert damaged > 4 * len(whole)
+
+
+def test_files_of_others_in_the_checkpoint_folder_are_left_alone(digits):
+    training.train(digits("train.epochs=1"), Path("run"))
+    run = Run(Path("run"))
+    (run.checkpoint_folder / "state-copy.npz").write_text("mine")
+    run.write_status("running", step=0)
+    training.train(digits("train.epochs=1"), Path("run"))
+    assert (run.checkpoint_folder / "state-copy.npz").read_text() == "mine"
+
+
+@pytest.mark.parametrize("nonsense", ["1000000", "2.5", "-3", "null", "true", "3"])
+def test_nonsense_about_micro_batches_is_named_before_it_is_saved(digits, nonsense):
+    training.train(digits("train.epochs=1"), Path("run"))
+    run = Run(Path("run"))
+    run.write_status("running", step=0)
+    run.parts_file.write_text(nonsense)
+    with pytest.raises(DataError, match=r"parts\.json holds .*, which does not divide 256 images; delete it"):
+        training.train(digits("train.epochs=1"), Path("run"))
+    run.parts_file.unlink()
+    assert training.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
+
+
+def test_a_run_without_its_status_is_refused(digits):
+    training.train(digits("train.epochs=1"), Path("run"))
+    Run(Path("run")).status_file.unlink()
+    with pytest.raises(DataError, match=r"cannot read run/status\.json: No such file"):
+        training.train(digits("train.epochs=1"), Path("run"))

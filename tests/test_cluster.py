@@ -36,7 +36,7 @@ def test_a_node_list_names_every_host_with_its_leading_zeros(text, hosts):
     assert expand_hosts(text) == hosts
 
 
-@pytest.mark.parametrize("text", ["", "node[1-", "node[a-b]", "a b", "node]1["])
+@pytest.mark.parametrize("text", ["", "node[1-", "node[a-b]", "a b", "node]1[", "node[-]", "node[1,]"])
 def test_a_broken_node_list_is_refused(text):
     with pytest.raises(UserError, match=r"the node list .* cannot be read"):
         expand_hosts(text)
@@ -58,6 +58,9 @@ def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():
         ({"SLURMD_NODENAME": "node09"}, "rank 3 runs on node09, not on node10; use srun --distribution=block"),
         ({"SLURM_STEP_NODELIST": ""}, "none of SLURM_STEP_NODELIST, SLURM_JOB_NODELIST, SLURM_NODELIST is"),
         ({"SLURM_STEP_TASKS_PER_NODE": "4"}, "Slurm names 2 nodes, but tasks for 1"),
+        ({"SLURM_PROCID": "a"}, "Slurm's variables hold 'a' where a number belongs"),
+        ({"SLURM_JOB_ID": "x"}, "Slurm's variables hold 'x' where a number belongs"),
+        ({"SLURM_STEP_NODELIST": "node[3-1]"}, "the range 3-1 of the node list runs backwards"),
         ({"SLURM_PROCID": "9"}, "the rank is 9, but 4 workers have ranks 0 to 3"),
     ],
 )
@@ -77,7 +80,16 @@ def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
     assert described(None, None, config(cluster=led, task={"type": "chief", "index": 0})).leads
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {}, "task": {"type": "ps", "index": 0}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
 def test_a_broken_tf_config_is_refused_with_an_example(text):
     with pytest.raises(UserError, match=r"TF_CONFIG is wrong .* it must look like"):
         described(None, None, {"TF_CONFIG": text})

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from imgcls.cluster import ALONE, Cluster
-from imgcls.errors import Interrupted, UserError, WorkerLostError
-from imgcls.meeting import meet
+from imgcls.errors import DataError, Interrupted, UserError, WorkerLostError
+from imgcls.meeting import explained, meet
 
 PLANS = {"experiment": "e", "data": "d"}
 
@@ -83,6 +83,49 @@ def test_when_one_of_three_does_not_come_the_other_two_end_with_status_75():
     found = outcomes([Cluster(addresses, 0), Cluster(addresses, 1)], patience=1.5)
     assert [error.exit_status for error in found] == [75, 75]
     assert any(f"worker 2 ({addresses[2]}) did not come in time" in str(error) for error in found)
+
+
+def test_a_worker_that_left_and_came_again_is_taken_for_itself():
+    addresses = free_addresses(3)
+    left = threading.Event()
+
+    def leaves_and_returns():
+        with pytest.raises(Interrupted):
+            meet(Cluster(addresses, 1), PLANS, lambda: "SIGTERM" if left.is_set() else None)
+        meet(Cluster(addresses, 1), PLANS, lambda: None, 10)
+
+    threads = [
+        threading.Thread(target=leaves_and_returns),
+        threading.Thread(target=lambda: (time.sleep(2.5), meet(Cluster(addresses, 2), PLANS, lambda: None, 10))),
+    ]
+    for thread in threads:
+        thread.start()
+    threading.Timer(1.0, left.set).start()
+    meet(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    for thread in threads:
+        thread.join()
+
+
+def test_where_the_first_process_refuses_to_train_the_others_learn_why():
+    addresses = free_addresses(2)
+    found = []
+
+    def refuse():
+        with explained(Cluster(addresses, 0)):
+            raise DataError("no data")
+
+    def follow():
+        try:
+            meet(Cluster(addresses, 1), PLANS, lambda: None, 10)
+        except UserError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    with pytest.raises(DataError, match="no data"):
+        refuse()
+    thread.join()
+    assert (str(found[0]), found[0].exit_status) == ("worker 0 ended: no data", 2)
 
 
 def test_a_worker_whose_words_come_late_is_not_lost():

@@ -126,7 +126,7 @@ def test_other_versions_are_reported_beside_a_difference(run):
         (["run", "--tolerance", "acuracy=0.1"], "did you mean"),
         (["run", "--epochs", "3"], "has 2 epochs; give a number from 1 to 2"),
         (["run", "--epochs", "0"], "has 2 epochs; give a number from 1 to 2"),
-        (["run", "--run", "run"], "--run run is not empty"),
+        (["run", "--run", "run"], "--run run is the run itself"),
         (["nothing"], "nothing is not a run: it does not exist"),
     ],
 )
@@ -135,3 +135,12 @@ def test_a_wrong_command_line_ends_with_status_2_before_any_training(run, argume
     assert exit_status == 2
     assert message in stderr
     assert not Path("runs").exists()
+
+
+def test_a_reproduction_that_was_interrupted_continues_where_it_stopped_and_is_compared(run):
+    arguments = ("reproduce", "run", "--run", "again")
+    exit_status, _, stderr = command(*arguments, "--set", "train.time_limit=1.0e-6")
+    assert exit_status == 75
+    assert "then compare with: imgcls reproduce run --run again" in stderr
+    assert json_of(*arguments)["difference"] is None
+    assert json_of(*arguments)["difference"] is None  # a finished one is compared once more
