@@ -77,7 +77,7 @@ def _lead(cluster: Cluster, digests: dict[str, str], own: socket.socket, seconds
             try:
                 _require_time(cluster, waiting, seconds_left)
             except UserError as error:
-                _tell(waiting.values(), {"error": str(error), "lost": True})
+                _tell(waiting.values(), {"error": str(error), "status": error.exit_status})
                 raise
             with contextlib.suppress(TimeoutError):
                 connection = stack.enter_context(own.accept()[0])
@@ -88,7 +88,7 @@ def _lead(cluster: Cluster, digests: dict[str, str], own: socket.socket, seconds
                     connection.close()
                     continue
                 if wrong:
-                    _tell([*waiting.values(), connection], {"error": wrong, "lost": False})
+                    _tell([*waiting.values(), connection], {"error": wrong, "status": UserError.exit_status})
                     raise UserError(wrong)
                 waiting[greeting["rank"]] = connection
         _tell(waiting.values(), {"error": None})
@@ -134,12 +134,12 @@ def explained(cluster: Cluster) -> Iterator[None]:
             deadline, told = time.monotonic() + TURNING_AWAY, 0
             while own and told < len(cluster.addresses) - 1 and time.monotonic() < deadline:
                 with contextlib.suppress(OSError), own.accept()[0] as connection:
-                    _tell([connection], {"error": f"worker 0 ended: {error}", "lost": error.exit_status == Interrupted.exit_status})
+                    _tell([connection], {"error": f"worker 0 ended: {error}", "status": error.exit_status})
                     told += 1
         raise
 
 
-def _tell(connections: Iterable[socket.socket], message: dict[str, str | bool | None]) -> None:
+def _tell(connections: Iterable[socket.socket], message: dict[str, str | int | None]) -> None:
     for connection in connections:
         with contextlib.suppress(OSError):  # it ended; TensorFlow will notice
             connection.sendall(json.dumps(message).encode() + b"\n")
@@ -158,7 +158,9 @@ def _follow(cluster: Cluster, digests: dict[str, str], own: socket.socket, secon
             time.sleep(LOOK)
             continue
         if answer["error"]:
-            raise (WorkerLostError if answer["lost"] else UserError)(answer["error"])
+            refusal = UserError(answer["error"])
+            refusal.exit_status = answer["status"]
+            raise refusal
         return
     raise WorkerLostError(f"worker 0 ({cluster.addresses[0]}) did not answer in time; start all workers again with the same commands")
 

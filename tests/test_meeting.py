@@ -125,7 +125,7 @@ def test_where_the_first_process_refuses_to_train_the_others_learn_why():
     with pytest.raises(DataError, match="no data"):
         refuse()
     thread.join()
-    assert (str(found[0]), found[0].exit_status) == ("worker 0 ended: no data", 2)
+    assert (str(found[0]), found[0].exit_status) == ("worker 0 ended: no data", 3)
 
 
 def test_a_worker_whose_words_come_late_is_not_lost():
