@@ -33,9 +33,10 @@ def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
 def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     """Return the median seconds of an epoch in each way of training, measured in turns."""
     trainer, experiment, store, split = _trainer(folder, temporary)
-    images, labels = numpy.asarray(store.images[split.train]), store.labels[split.train]
+    reader = store.reader(split.geometry)
+    images, labels = reader.read(split.train), store.labels[split.train]
     arrays = temporary / "arrays.npz"
-    held_out = {"validation_images": store.images[split.validation], "validation_labels": store.labels[split.validation]}
+    held_out = {"validation_images": reader.read(split.validation), "validation_labels": store.labels[split.validation]}
     numpy.savez(arrays, images=images, labels=labels, **held_out)
     workers = {"plain": _worker(arrays, {}), "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"})}
     from imgcls import building
@@ -59,9 +60,9 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
 def _trainer(folder: Path, temporary: Path) -> tuple:
     """Return a trainer with its experiment, store and split."""
     from imgcls.experiment_file import read_experiment
+    from imgcls.finding import find_store
     from imgcls.preparing import prepare
     from imgcls.run import create_run
-    from imgcls.store import find_store
     from imgcls.trainer import Trainer
 
     overrides = [f"data.path={folder}", f"data.store={temporary / 'data'}", f"train.epochs={ROUNDS + 1}"]

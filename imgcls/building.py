@@ -8,7 +8,8 @@ from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.models import Problem
 from imgcls.seeds import sub_seed
-from imgcls.store import Split, Store
+from imgcls.split_file import Split
+from imgcls.store import Store
 
 
 def start(experiment: Experiment) -> None:
@@ -28,7 +29,7 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
         deviation=split.deviation.tolist(),
         dropout_seed=sub_seed(experiment.seed, "dropout"),
     )
-    images = keras.Input(store.shape, dtype="uint8", name="images")
+    images = keras.Input(split.geometry.shape, dtype="uint8", name="images")
     return keras.Model(images, parts.of("models", experiment.model).build(experiment.model, images, problem))
 
 

@@ -6,7 +6,7 @@ TensorFlow is imported only where predictions must be made.
 import zipfile
 from typing import Any
 
-from imgcls import files, intervals, parts, predictions, report, store, terminal
+from imgcls import files, finding, intervals, parts, predictions, report, terminal
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DivergenceError, UserError
@@ -65,13 +65,13 @@ def _require_images(run: Run, split: str) -> None:
 
 def _predict(run: Run, experiment: Experiment, split: str) -> Predictions:
     """Let the model judge every image of a split, and save what it says."""
-    images, cut = store.open_run_store(run.data, experiment.data.store)
+    images, cut = finding.open_run_store(run.data, experiment.data.store)
 
     from imgcls.inference import predict
 
     indices = cut.indices(split)
     made = Predictions(
-        probabilities=predict(run.model_file, images.images, indices, experiment.train.batch_size),
+        probabilities=predict(run.model_file, images.reader(cut.geometry), indices, experiment.train.batch_size),
         labels=images.labels[indices],
         ids=images.ids(indices),
         classes=images.classes,

@@ -58,18 +58,44 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         UserError: the folder cannot be written.
     """
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _opened_lock(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             terminal.note(f"another process works in {path.parent}; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _is_at(descriptor, path):  # who held it removed the folder, or moved it away
+            os.close(descriptor)
+            descriptor = _opened_lock(path)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a living process holds a lock file."""
+    if not path.exists():
+        return False
+    with path.open("rb+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _opened_lock(path: Path) -> int:
+    """Open a lock file, made with its folder where they do not exist."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file is the one that a path names."""
+    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,13 +8,13 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgcls import downloads, terminal
-from imgcls.datasets import DataSettings, Record, Source, SplitName
+from imgcls.datasets import DataSettings, Entry, Source, SplitName
 from imgcls.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ class Archive:
 
 
 class Part(NamedTuple):
-    """One split: uint8 images (count, height, width) and labels (count,)."""
+    """One split: uint8 images (count, height, width) and labels (count,), and the SHA-256 of both files' content."""
 
     images: "numpy.ndarray"
     labels: "numpy.ndarray"
+    digests: str
 
 
 def prepare(settings: IdxSettings, archive: Archive) -> Source:
@@ -65,7 +66,11 @@ def prepare(settings: IdxSettings, archive: Archive) -> Source:
     if len(sizes) > 1:
         raise DataError(f"{archive.title}: training and test images differ in size: {' and '.join(map(str, sorted(sizes)))}; get one set")
     height, width = sizes.pop()
-    return Source(archive.classes, (height, width, 1), sum(len(part.labels) for part in parts.values()), _records(parts))
+    entries = [
+        Entry(f"{split}/{index:05d}", label, split) for split, part in parts.items() for index, label in enumerate(part.labels.tolist())
+    ]
+    version = " ".join(part.digests for part in parts.values())
+    return Source(archive.classes, entries, _reader(parts), version, shape=(height, width, 1))
 
 
 def _downloaded(folder: Path, archive: Archive) -> dict[str, Path]:
@@ -89,7 +94,7 @@ def _given(folder: Path, archive: Archive) -> dict[str, Path]:
 
 
 def _read_part(images_file: Path, labels_file: Path, archive: Archive) -> Part:
-    images, labels = _read_known(images_file, 3, archive), _read_known(labels_file, 1, archive)
+    (images, of_images), (labels, of_labels) = _read_known(images_file, 3, archive), _read_known(labels_file, 1, archive)
     if len(images) != len(labels):
         raise DataError(
             f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels; the two do not belong together"
@@ -98,15 +103,15 @@ def _read_part(images_file: Path, labels_file: Path, archive: Archive) -> Part:
         raise DataError(f"{images_file} holds no image; get the file again")
     if labels.max() >= len(archive.classes):
         raise DataError(f"{labels_file} holds the label {labels.max()}; {archive.title} has the labels 0 to {len(archive.classes) - 1}")
-    return Part(images, labels)
+    return Part(images, labels, f"{of_images} {of_labels}")
 
 
-def _read_known(path: Path, dimensions: int, archive: Archive) -> "numpy.ndarray":
-    """Read a file, and note if it is not the published one, since subsets and look-alikes are used on purpose too."""
+def _read_known(path: Path, dimensions: int, archive: Archive) -> "tuple[numpy.ndarray, str]":
+    """Read a file as `read_idx` does, and note if it is not the published one, since subsets and look-alikes are used on purpose too."""
     array, digest = read_idx(path, dimensions)
     if digest != archive.sha256[path.name.removesuffix(".gz")]:
         terminal.note(f"{path} is not the published file of {archive.title} (SHA-256 of its content: {digest}); using it all the same")
-    return array
+    return array, digest
 
 
 def read_idx(path: Path, dimensions: int) -> "tuple[numpy.ndarray, str]":
@@ -153,7 +158,16 @@ def _shape(header: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(header[start : start + 4], "big") for start in range(4, len(header), 4))
 
 
-def _records(parts: dict[SplitName, Part]) -> Iterator[Record]:
-    for split, part in parts.items():
-        for index, (image, label) in enumerate(zip(part.images, part.labels.tolist(), strict=True)):
-            yield Record(image[..., None], label, f"{split}/{index:05d}", split)
+def _reader(parts: dict[SplitName, Part]) -> "Callable[[int], numpy.ndarray]":
+    """Return what reads the image at a place, one split behind the other."""
+    first, *others = (part.images for part in parts.values())
+
+    def read(place: int) -> "numpy.ndarray":
+        images = first
+        for images_of_split in others:
+            if place < len(images):
+                break
+            place, images = place - len(images), images_of_split
+        return images[place][..., None]
+
+    return read

@@ -1,5 +1,6 @@
 """Finding the images of a folder, its classes and its splits, in an order that no file system decides. Light zone."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -60,6 +61,19 @@ def list_images(root: Path) -> Listing:
     if not listing.files and not listing.bad:
         raise DataError(f"{root} holds no image: its class folders have no file ending in {', '.join(EXTENSIONS)}")
     return listing
+
+
+def version(paths: list[Path]) -> str:
+    """Return a digest of the names, sizes and times of files: another one whenever a file may have changed."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = os.stat(path)
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError as error:
+            state = f"{error.errno}"
+        digest.update(os.fsencode(path) + f"\0{state}\0".encode())
+    return digest.hexdigest()
 
 
 def _split_folders(root: Path) -> dict[SplitName, Path]:

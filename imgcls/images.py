@@ -1,14 +1,16 @@
-"""Images from files, each kind handled on purpose: the one way from a file to pixels, for training and prediction. Light zone.
+"""Images from files, each kind handled on purpose: the one way from a file's bytes to pixels, for training and prediction. Light zone.
 
 Formats: PNG, JPEG, WebP, BMP, and the first frame of a GIF, told by their content. EXIF rotation is applied. Transparency is laid on
 white. 16-bit grey is scaled so that 65535 becomes 255, not clipped. Colour profiles are ignored. Resizing is bicubic and antialiased.
 """
 
 import contextlib
+import io
 import os
 import stat
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -24,51 +26,136 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _GREY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_TURNED = (2, 3, 4, 5, 6, 7, 8)  # EXIF orientations other than upright
+_SIDEWAYS = (5, 6, 7, 8)  # those that swap width and height
 _ORIENTATION = 0x0112
+_LARGEST_FILE = 1 << 30
 
 
 class ImageError(Exception):
     """An image that cannot be used; the message says why, for a sentence that names the file."""
 
 
-def read_image(path: Path, shape: tuple[int, int, int], resize: Resize, max_megapixels: float) -> "numpy.ndarray":
-    """Read an image file as uint8 of a given shape (height, width, channels); 1 channel is grey, 3 are RGB.
+@dataclass(frozen=True)
+class Geometry:
+    """What every image is brought to: height, width and channels, and how."""
 
-    A large JPEG is decoded at a fraction of its size, but at least twice the size needed, which saves most of the time.
+    shape: tuple[int, int, int]
+    resize: Resize
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file that is to be an image.
 
     Raises:
-        ImageError: the file is unreadable, damaged, no image, or larger than `max_megapixels`.
+        ImageError: it cannot be read, is empty, no regular file, or larger than any image.
     """
-    import numpy
+    with _damage_named():
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a regular file")  # to open a named pipe would wait for ever
+        if status.st_size == 0:
+            raise ImageError("empty file (0 bytes)")
+        if status.st_size > _LARGEST_FILE:
+            raise ImageError(f"too large: a file of {status.st_size / 1e6:,.0f} MB")
+        return path.read_bytes()
+
+
+def read_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "numpy.ndarray":
+    """Return the image in a file's bytes as uint8 of the geometry's shape; 1 channel is grey, 3 are RGB, 4 are RGB and transparency.
+
+    Raises:
+        ImageError: the data is damaged, no image, or larger than `max_megapixels`.
+    """
+    with opened(data, max_megapixels) as file:
+        return fitted(decoded(file, geometry.shape[2], geometry), geometry)
+
+
+@contextlib.contextmanager
+def opened(data: bytes, max_megapixels: float) -> "Iterator[Image]":
+    """Open the image in a file's bytes, of which only the header is read; whatever goes wrong in the block is an `ImageError`.
+
+    Raises:
+        ImageError: the data is damaged, no image, or larger than `max_megapixels`.
+    """
+    with _damage_named(), _pillow().open(io.BytesIO(data), formats=_FORMATS) as file:
+        megapixels = file.width * file.height / 1e6
+        if megapixels > max_megapixels:
+            raise ImageError(
+                f"too large: {file.width}x{file.height} is {megapixels:.1f} megapixels, data.max_megapixels is {max_megapixels}"
+            )
+        yield file
+
+
+def decoded(file: "Image", channels: int, geometry: Geometry | None = None) -> "Image":
+    """Return an opened image upright, with 8 bits a channel.
+
+    Args:
+        channels: 1 is grey, 3 is RGB, 4 is RGB and transparency.
+        geometry: what the image will be brought to: a JPEG is then decoded at a fraction of its size, but at least twice the size needed,
+            which saves most of the time.
+    """
     from PIL import ImageOps
 
-    height, width, channels = shape
-    with _damage_named(), _opened(path, max_megapixels) as image:
-        target = (height, width) if image.getexif().get(_ORIENTATION) in _SIDEWAYS else (width, height)
-        needed = _scaled(image.size, target, resize)
-        image.draft(None, (2 * needed[0], 2 * needed[1]))
-        ImageOps.exif_transpose(image, in_place=True)  # which loads the pixels, too
-    image = resized(flattened(image, channels), (width, height), resize)
-    return numpy.array(image).reshape(shape)
+    if geometry:
+        width, height = _scaled(upright_size(file), (geometry.shape[1], geometry.shape[0]), geometry.resize)
+        file.draft(None, (2 * height, 2 * width) if orientation(file) in _SIDEWAYS else (2 * width, 2 * height))
+    return flattened(ImageOps.exif_transpose(file), channels)
 
 
-def is_grey(path: Path, max_megapixels: float) -> bool:
-    """Tell from the header alone whether an image is grey: by its pixel format, or by a palette of greys.
+def from_pixels(pixels: "numpy.ndarray", geometry: Geometry) -> "numpy.ndarray":
+    """Return an image that is stored as pixels, uint8 (height, width, channels), at a geometry; channel by channel, of any number."""
+    import numpy
+    from PIL import Image
 
-    Raises:
-        ImageError: as `read_image`.
-    """
-    with _damage_named(), _opened(path, max_megapixels) as image:
-        if image.mode != "P":
-            return image.mode in _GREY_MODES
-        order, entries = image.palette.getdata()
-        step = len(order)  # RGB, or BGRX in a BMP: the first three are the colours
-        return all(entries[i] == entries[i + 1] == entries[i + 2] for i in range(0, len(entries) - step + 1, step))
+    channels = [
+        fitted(Image.fromarray(pixels[..., i]), Geometry((*geometry.shape[:2], 1), geometry.resize)) for i in range(pixels.shape[2])
+    ]
+    return numpy.concatenate(channels, axis=2)
+
+
+def fitted(image: "Image", geometry: Geometry) -> "numpy.ndarray":
+    """Return an 8-bit image at a geometry, uint8 (height, width, channels)."""
+    import numpy
+
+    height, width, _ = geometry.shape
+    return numpy.array(resized(image, (width, height), geometry.resize)).reshape(geometry.shape)
+
+
+def shrunk(image: "Image", short_side: int) -> "Image":
+    """Return an image whose short side is longer than `short_side` shrunk to that, in its proportions."""
+    from PIL import Image
+
+    scale = short_side / min(image.size)
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+
+
+def is_plain(file: "Image") -> bool:
+    """Tell from the header whether an opened image is a JPEG in grey or RGB that lies upright, as most are."""
+    return file.format == "JPEG" and file.mode in ("L", "RGB") and orientation(file) not in _TURNED
+
+
+def orientation(image: "Image") -> int:
+    """Return an image's EXIF orientation, 1 for upright."""
+    return image.getexif().get(_ORIENTATION, 1)
+
+
+def upright_size(image: "Image") -> tuple[int, int]:
+    """Return width and height of an image after its EXIF rotation."""
+    return image.size[::-1] if orientation(image) in _SIDEWAYS else image.size
+
+
+def is_grey(image: "Image") -> bool:
+    """Tell from the header alone whether an opened image is grey: by its pixel format, or by a palette of greys."""
+    if image.mode != "P":
+        return image.mode in _GREY_MODES
+    order, entries = image.palette.getdata()
+    step = len(order)  # RGB, or BGRX in a BMP: the first three are the colours
+    return all(entries[i] == entries[i + 1] == entries[i + 2] for i in range(0, len(entries) - step + 1, step))
 
 
 def flattened(image: "Image", channels: int) -> "Image":
-    """Return an image of any pixel format as 8-bit grey (`channels` 1) or RGB (3), with transparency laid on white.
+    """Return an image of any pixel format as 8-bit grey (`channels` 1), RGB (3), or RGB with transparency (4), which is else laid on white.
 
     Raises:
         ImageError: the pixel format has no known range, such as 32-bit integers and floats.
@@ -79,12 +166,15 @@ def flattened(image: "Image", channels: int) -> "Image":
         raise ImageError(f"pixel format {image.mode} has no known range; save the image with 8 or 16 bits a channel")
     if image.mode.startswith("I;16"):
         image = _eight_bits(image)
+    elif channels == 4:
+        return image.convert("RGBA")
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode == ("RGB" if channels == 3 else "L"):
+    wanted = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    if image.mode == wanted:
         return image
-    return image.convert("RGB") if channels == 3 else image.convert("RGB").convert("L")
+    return image.convert("RGB").convert(wanted)
 
 
 def resized(image: "Image", size: tuple[int, int], resize: Resize) -> "Image":
@@ -121,21 +211,6 @@ def _eight_bits(image: "Image") -> "Image":
     if "transparency" in image.info:
         scaled[pixels == image.info["transparency"]] = 255
     return Image.fromarray(scaled)
-
-
-def _opened(path: Path, max_megapixels: float) -> "Image":
-    """Open an image, of which only the header is read, and check its size in bytes and in pixels."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError("not a regular file")  # to open a named pipe would wait for ever
-    if status.st_size == 0:
-        raise ImageError("empty file (0 bytes)")
-    image = _pillow().open(path, formats=_FORMATS)
-    megapixels = image.width * image.height / 1e6
-    if megapixels > max_megapixels:
-        image.close()
-        raise ImageError(f"too large: {image.width}x{image.height} is {megapixels:.1f} megapixels, data.max_megapixels is {max_megapixels}")
-    return image
 
 
 @cache

@@ -8,16 +8,17 @@ import numpy
 from imgcls import memory, terminal
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError, OutOfMemoryError
+from imgcls.reading import Reader
 
 
-def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
+def predict(model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
     """Return float32 (len(indices), classes): the probabilities of some of the images, in the order of `indices`.
 
     Where a batch does not fit the device, all is predicted anew in batches of half the size: every number then comes from one size.
 
     Args:
-        images: uint8 (n, height, width, channels); may be memory-mapped, since a batch at a time is read.
-        indices: int64, rows of `images`.
+        images: reads images of the store, a batch at a time.
+        indices: int64, images of the store.
 
     Raises:
         DataError: the model file is missing or damaged.
@@ -37,10 +38,10 @@ def predict(model_file: Path, images: numpy.ndarray, indices: numpy.ndarray, bat
             terminal.note(f"out of memory; predicting again in batches of {batch_size}")
 
 
-def _predicted(model: keras.Model, images: numpy.ndarray, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
+def _predicted(model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
     """Predict batch by batch; all have the same size, the last one filled up with its own images, so that nothing is compiled twice."""
     compiled = tf.function(
-        lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.shape[1:]], tf.uint8)]
+        lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)]
     )
     starts = range(0, len(indices), batch_size)
     parts = [
@@ -59,7 +60,7 @@ def _load(model_file: Path) -> keras.Model:
 
 
 def _one_batch(
-    compiled: "tf.types.experimental.PolymorphicFunction", images: numpy.ndarray, chosen: numpy.ndarray, batch_size: int
+    compiled: "tf.types.experimental.PolymorphicFunction", images: Reader, chosen: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     filled = numpy.resize(chosen, batch_size) if len(chosen) < batch_size else chosen
-    return compiled(images[filled]).numpy()[: len(chosen)].astype(numpy.float32)
+    return compiled(images.read(filled)).numpy()[: len(chosen)].astype(numpy.float32)

@@ -13,6 +13,7 @@ import numpy
 from imgcls.augment import augment
 from imgcls.backend import tf
 from imgcls.config import Experiment
+from imgcls.reading import Reader
 from imgcls.seeds import sub_seed
 
 
@@ -21,12 +22,12 @@ class Examples:
     """The examples of a split.
 
     Attributes:
-        images: uint8 (n, height, width, channels); may be memory-mapped, since rows are read when a batch needs them.
-        labels: int32 (n,).
-        indices: int64 (examples,), which rows belong to the split.
+        images: reads images of the store when a batch needs them.
+        labels: int32 (n,), of the whole store.
+        indices: int64 (examples,), which images belong to the split.
     """
 
-    images: numpy.ndarray
+    images: Reader
     labels: numpy.ndarray
     indices: numpy.ndarray
 
@@ -36,7 +37,7 @@ class Examples:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
-        return self.images.shape[1:]
+        return self.images.geometry.shape
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +51,7 @@ class Examples:
     def rows(self, positions: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Return the images and labels at positions of the split."""
         index = self.indices[positions]
-        return self.images[index], self.labels[index]
+        return self.images.read(index), self.labels[index]
 
 
 class InOrder:

@@ -1,13 +1,15 @@
 """`prepare`: read a data set, check it, store it, split it. Light zone."""
 
-from pathlib import Path
 from typing import Any
 
-from imgcls import parts, splitting, store_writer, terminal
+from imgcls import finding, parts, splitting, store_writer, terminal
 from imgcls.config import Experiment
-from imgcls.datasets import SPLITS
+from imgcls.datasets import SPLITS, DataSettings, ImageSettings
+from imgcls.errors import DataError
+from imgcls.store import Store
 
 _FEW = 10
+_SHOWN = 20
 
 
 def prepare(experiment: Experiment) -> dict[str, Any]:
@@ -19,16 +21,50 @@ def prepare(experiment: Experiment) -> dict[str, Any]:
         DataError: the data is missing, broken, or too small to be split.
         UserError: the store cannot be written.
     """
-    data, folder = experiment.data, Path(experiment.data.store)
-    source = parts.of("datasets", data).prepare(data)
-    with store_writer.draft_folder(folder) as temporary:
-        draft = store_writer.write(source, data.name, temporary)
-        split = splitting.split(draft, data, experiment.seed)
-        store, reused = store_writer.commit(draft, folder)
+    data = experiment.data
+    store, reused = stored(data)
+    split = splitting.split(store, data, experiment.seed)
     store.save_split(split)
     described = store.describe(split)
     _note_small_classes(described)
     return {**described, "folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
+
+
+def stored(data: DataSettings) -> tuple[Store, bool]:
+    """Return the store of a data set, and whether it was there already.
+
+    Raises:
+        DataError: the data is missing or broken.
+        UserError: the store cannot be written.
+    """
+    store, reused = store_writer.stored(parts.of("datasets", data).prepare(data), data)
+    _refuse_bad_images(store, data)
+    return store, reused
+
+
+def verify(experiment: Experiment) -> dict[str, Any]:
+    """Read every byte of an experiment's prepared store and compare it with the manifest; report what was read.
+
+    Raises:
+        DataError: nothing is prepared, or it was changed or damaged since.
+    """
+    store, split = finding.find_store(experiment)
+    store.verify(whole=True)
+    size = sum(store.manifest["sizes"].values())
+    return {"folder": str(store.folder), "fingerprint": store.fingerprint, "split": split.key, "images": store.count, "bytes": size}
+
+
+def _refuse_bad_images(store: Store, data: DataSettings) -> None:
+    """Name the images that cannot be used; the store holds the others, whatever is done about these."""
+    bad = store.manifest["bad_images"]
+    if not bad:
+        return
+    lines = [f"  {image['id']}: {image['problem']}" for image in bad[:_SHOWN]]
+    rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
+    named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
+    if isinstance(data, ImageSettings) and data.on_bad_image == "fail":
+        raise DataError(f"{named}\nrepair or remove them, or set data.on_bad_image: skip to leave them out")
+    terminal.note(f"left out: {named}")
 
 
 def _note_small_classes(report: dict[str, Any]) -> None:

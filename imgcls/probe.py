@@ -12,9 +12,9 @@ import numpy
 
 from imgcls.cluster import ALONE, Cluster, described
 from imgcls.experiment_file import read_experiment
+from imgcls.finding import find_store
 from imgcls.run import create_run
 from imgcls.signals import StopRequest
-from imgcls.store import find_store
 from imgcls.trainer import Trainer
 
 

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from imgcls import evaluation, files, history, parts, store, training
+from imgcls import evaluation, files, finding, history, parts, training
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
@@ -62,7 +62,7 @@ def reproduce(
         raise UserError(f"--epochs {epochs}: {run.folder} has {length} epochs; give a number from 1 to {length}")
     complete = epochs is None or epochs == length
     _require_known(tolerances, _quantities(run, epochs or length, complete))
-    store.open_run_store(run.data, experiment.data.store)
+    finding.open_run_store(run.data, experiment.data.store)
     again = _train_again(run, experiment, folder, None if complete else epochs, cluster)
     if again is None:
         return None

@@ -7,18 +7,20 @@ what remains.
 from typing import TYPE_CHECKING
 
 from imgcls import seeds
-from imgcls.datasets import SPLITS, DataSettings, SplitName
+from imgcls.datasets import SPLITS, DataSettings, ImageSettings, SplitName
 from imgcls.errors import DataError
-from imgcls.store import Split, Store, split_key
+from imgcls.finding import split_key
+from imgcls.images import Geometry
+from imgcls.pixel_statistics import pixel_statistics
+from imgcls.split_file import Split
+from imgcls.store import Store
 
 if TYPE_CHECKING:
     import numpy
 
-_BLOCK = 4 << 20  # bytes of pixels counted at a time
-
 
 def split(store: Store, data: DataSettings, seed: int) -> Split:
-    """Cut a store, and measure its training pixels.
+    """Cut a store, and measure its training pixels as the model sees them.
 
     Raises:
         DataError: a class has too few images for one in each split.
@@ -35,8 +37,17 @@ def split(store: Store, data: DataSettings, seed: int) -> Split:
         reserve = len(shares) - position  # one image for training, and one for each split still to be cut
         parts[name] = _stratified(parts["train"], store.labels, order, len(store.classes), share, reserve)
         parts["train"] = numpy.setdiff1d(parts["train"], parts[name], assume_unique=True)
-    mean, deviation = pixel_statistics(store.images, parts["train"])
-    return Split(split_key(data, seed), parts["train"], parts["validation"], parts["test"], mean, deviation)
+    geometry = _geometry(store, data)
+    mean, deviation = pixel_statistics(store.reader(geometry), parts["train"])
+    return Split(split_key(data, seed), parts["train"], parts["validation"], parts["test"], mean, deviation, geometry)
+
+
+def _geometry(store: Store, data: DataSettings) -> Geometry:
+    """Return what the model is to see of every image."""
+    if not isinstance(data, ImageSettings):
+        return Geometry(store.shape, "stretch")
+    channels = store.shape[2] if store.shape else data.channels or (1 if store.looks["grey"].all() else 3)
+    return Geometry((*data.size, channels), data.resize)
 
 
 def _missing(data: DataSettings, parts: "dict[SplitName, numpy.ndarray]") -> dict[SplitName, float]:
@@ -98,24 +109,3 @@ def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
     for label in open_to_one_more[: max(0, round(sum(counts) * share) - sum(numbers))]:
         numbers[label] += 1
     return numbers
-
-
-def pixel_statistics(images: "numpy.ndarray", indices: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return mean and population deviation of each channel over some images, float32 (channels,), in units of 0..255.
-
-    The pixels are counted value by value in blocks, so that the sums are exact however many images there are, and memory is bounded.
-    """
-    import numpy
-
-    channels = images.shape[-1]
-    counts = numpy.zeros((channels, 256), numpy.int64)
-    step = max(1, _BLOCK // (images[0].size))
-    for start in range(0, len(indices), step):
-        block = images[indices[start : start + step]]
-        for channel in range(channels):
-            counts[channel] += numpy.bincount(block[..., channel].ravel(), minlength=256)
-    values = numpy.arange(256)
-    pixels = counts.sum(axis=1)
-    mean = counts @ values / pixels
-    variance = ((values - mean[:, None]) ** 2 * counts).sum(axis=1) / pixels
-    return mean.astype(numpy.float32), numpy.sqrt(variance).astype(numpy.float32)

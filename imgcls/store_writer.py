@@ -1,112 +1,136 @@
-"""Writing a store: into a hidden folder beside its place, which is renamed once all of it is on the disk. Light zone.
+"""Writing a store: into a hidden folder beside its place, block by block, which is renamed once all of it is on the disk. Light zone.
 
-Two processes that prepare the same data both write; the second to finish finds the store there and drops its own. What a killed
-process leaves behind is removed by the next one: its lock is free, since the system releases a lock when its process ends.
+A process that is killed leaves its folder, and the next one with the same source goes on after the last whole block. Of two processes
+that prepare the same data at once, the second one waits, and uses the first one's store.
 """
 
 import contextlib
-import fcntl
-import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from imgcls import files, terminal
-from imgcls.datasets import SPLITS, BadImage, Record, Source
+from imgcls import blocks, files, finding, keeping, terminal
+from imgcls.blocks import Columns
+from imgcls.datasets import SPLITS, DataSettings, Source
 from imgcls.errors import DataError
-from imgcls.store import CONTENT, FORMAT, Store, content_fingerprint, open_store, store_folder
+from imgcls.store import FORMAT, Store, content_fingerprint, hash_of, open_store, store_folder
 
-if TYPE_CHECKING:
-    import numpy
+_DRAFT, _DISCARDED, _LOCK = ".draft-", ".tmp-", "lock"
 
-_PREFIX, _LOCK = ".tmp-", "lock"
+
+def stored(source: Source, data: DataSettings) -> tuple[Store, bool]:
+    """Return the store of a source, and whether it was there already: found, taken up where a process was interrupted, or made.
+
+    Raises:
+        DataError: not one image is usable.
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    parent = Path(data.store)
+    key = hash_of({"data": data.stored(), "version": source.version, "format": FORMAT})[:16]
+    with _draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
+        found = finding.store_of_source(parent, key)
+        if found:
+            return _touched(found), True
+        return _commit(_write(source, data, key, folder), parent)
 
 
 @contextlib.contextmanager
-def draft_folder(parent: Path) -> Iterator[Path]:
-    """Yield a hidden folder in `parent` to write a store in; removed at the end, unless `commit` renamed it.
+def _draft_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield the hidden folder to write a store in, alone; removed at the end, unless it was renamed or the process is interrupted.
 
     Raises:
         UserError: `parent` cannot be written, or the disk is full.
     """
+    folder = parent / name
     with files.explained(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        with files.locked(parent / ".lock"):
-            _remove_abandoned(parent)
-            folder = parent / f"{_PREFIX}{secrets.token_hex(8)}"
-            folder.mkdir()
-            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with files.explained(folder), files.locked(folder / _LOCK):
+        _remove_abandoned(folder)
         try:
             yield folder
-        finally:
-            with files.locked(parent / ".lock"):  # or another process might remove the same folder as abandoned
-                os.close(descriptor)
-                if folder.exists():
-                    shutil.rmtree(folder)
+        except Exception:
+            shutil.rmtree(folder)
+            raise
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
-def write(source: Source, dataset: str, folder: Path) -> Store:
-    """Write all that a source yields into a folder, with bounded memory (labels and ids apart), and return it as a store.
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left: discarded stores, and drafts of other states of this data set."""
+    dataset = folder.name.rpartition("-")[0]
+    for other in [*folder.parent.glob(f"{_DISCARDED}*"), *folder.parent.glob(f"{dataset}-*")]:
+        if other != folder and not files.is_locked(other / _LOCK):
+            shutil.rmtree(other, ignore_errors=True)  # another process may be at it, too
 
-    Raises:
-        DataError: not one image is usable.
-    """
-    import numpy
 
-    digest = hashlib.sha256()
-    labels: list[int] = []
-    ids: list[bytes] = []
-    splits: list[int] = []
-    bad: list[BadImage] = []
-    with (folder / "images.u8").open("wb", buffering=1 << 20) as stream:
-        for record in terminal.track(source.records, source.count, "preparing"):
-            if isinstance(record, BadImage):
-                bad.append(record)
-                continue
-            pixels = _pixels(record, source.shape)
-            digest.update(pixels)
-            stream.write(pixels)
-            labels.append(record.label)
-            ids.append(record.id.encode("utf-8", "surrogateescape"))
-            splits.append(SPLITS.index(record.split))
-    if not labels:
-        raise DataError(f"{dataset} has no usable image: {len(bad)} were tried; check data.path and the files in it")
-    numpy.save(folder / "labels.npy", numpy.array(labels, "<i4"))
-    numpy.save(folder / "ids.npy", numpy.array(ids))
-    numpy.save(folder / "source_splits.npy", numpy.array(splits, "u1"))
-    sha256 = {"images.u8": digest.hexdigest()} | {name: files.sha256(folder / name) for name in CONTENT[1:]}
-    manifest = _manifest(source, dataset, bad, labels, splits)
-    manifest |= {"sizes": {name: (folder / name).stat().st_size for name in CONTENT}, "sha256": sha256}
+def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
+    """Write all that a source gives into a folder, with bounded memory (labels, ids and looks apart), and return it as a store."""
+    shape = keeping.stored_shape(source, data)
+    name = "images.u8" if shape else "images.bin"
+    columns = blocks.write(source, keeping.keeper(source, data, shape), folder / "blocks", folder / name)
+    bad = [*source.bad, *columns.bad]
+    if not len(columns.places):
+        raise DataError(f"{data.name} has no usable image: {len(bad)} were tried; check data.path and the files in it")
+    content = _content(source, columns, encoded=shape is None)
+    _save_arrays(folder, content)
+    shutil.rmtree(folder / "blocks")
+    names = sorted([name, *(f"{array}.npy" for array in content)])
+    manifest = {
+        "format": FORMAT,
+        "dataset": data.name,
+        "classes": source.classes,
+        "shape": list(shape) if shape else None,
+        "count": len(columns.places),
+        "class_counts": _class_counts(source, content),
+        "bad_images": [{"id": image.id, "problem": image.problem} for image in bad],
+        "prepared": _now(),
+        "source": key,
+        "audits": {},
+        "sizes": {name: (folder / name).stat().st_size for name in names},
+        "sha256": {name: files.sha256(folder / name) for name in names},
+    }
     return Store(folder, manifest | {"fingerprint": content_fingerprint(manifest)})
 
 
-def _pixels(record: Record, shape: tuple[int, int, int]) -> "numpy.ndarray":
-    """Return a record's image with its bytes in order; another shape or type than promised is a bug of the dataset part."""
+def _content(source: Source, columns: Columns, encoded: bool) -> dict[str, Any]:
+    """Return the arrays of a store by their names, a row an image."""
     import numpy
 
-    if record.image.shape != shape or record.image.dtype != numpy.uint8:
-        raise ValueError(f"{record.id}: a source of {shape} uint8 images yielded {record.image.shape} {record.image.dtype}")
-    return numpy.ascontiguousarray(record.image)
+    entries = [source.entries[place] for place in columns.places.tolist()]
+    content = {
+        "labels": numpy.array([entry.label for entry in entries], "<i4"),
+        "ids": numpy.array([entry.id.encode("utf-8", "surrogateescape") for entry in entries]),
+        "source_splits": numpy.array([SPLITS.index(entry.split) for entry in entries], "u1"),
+        "looks": columns.looks,
+    }
+    if encoded:
+        content["records"] = columns.records
+    if any(entry.group is not None for entry in entries):
+        # An image without a group is one of its own: its id, behind a byte that begins no group's name.
+        groups = [f"\0{entry.id}" if entry.group is None else entry.group for entry in entries]
+        content["groups"] = numpy.array([group.encode("utf-8", "surrogateescape") for group in groups])
+    if any(entry.weight != 1.0 for entry in entries):
+        content["weights"] = numpy.array([entry.weight for entry in entries], "<f4")
+    return content
 
 
-def _manifest(source: Source, dataset: str, bad: list[BadImage], labels: list[int], splits: list[int]) -> dict[str, Any]:
-    counts = {split: [0] * len(source.classes) for split in SPLITS}
-    for label, split in zip(labels, splits, strict=True):
-        counts[SPLITS[split]][label] += 1
+def _save_arrays(folder: Path, content: dict[str, Any]) -> None:
+    import numpy
+
+    for name, array in content.items():
+        numpy.save(folder / f"{name}.npy", array)
+
+
+def _class_counts(source: Source, content: dict[str, Any]) -> dict[str, list[int]]:
+    import numpy
+
     return {
-        "format": FORMAT,
-        "dataset": dataset,
-        "classes": source.classes,
-        "shape": list(source.shape),
-        "count": len(labels),
-        "class_counts": counts,
-        "bad_images": [{"id": image.id, "problem": image.problem} for image in bad],
-        "prepared": _now(),
+        split: numpy.bincount(content["labels"][content["source_splits"] == number], minlength=len(source.classes)).tolist()
+        for number, split in enumerate(SPLITS)
     }
 
 
@@ -115,14 +139,22 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def commit(draft: Store, parent: Path) -> tuple[Store, bool]:
+def _touched(store: Store, **changes: Any) -> Store:
+    """Make a store the one that was prepared last."""
+    store = Store(store.folder, store.manifest | {"prepared": _now()} | changes)
+    files.write_json(store.folder / "manifest.json", store.manifest)
+    terminal.note(f"{store.folder} holds this data already; using it again")
+    return store
+
+
+def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
     """Make a draft the store of its fingerprint; return that store, and whether it was there already and is used again.
 
-    A store that is there is verified, and replaced if it is damaged. Its list of bad images and its time are brought up to date, so
-    that the store prepared last is the newest.
+    A store that is there is verified, and replaced if it is damaged. Its list of bad images, its source and its time are brought up to
+    date, so that the store prepared last is the newest.
     """
     folder = store_folder(parent, draft.dataset, draft.fingerprint)
-    with files.explained(folder), files.locked(parent / ".lock"):
+    with files.locked(parent / ".lock"):
         if folder.exists():
             try:
                 store = open_store(folder)
@@ -131,17 +163,14 @@ def commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 terminal.note(f"replacing a damaged store: {error}")
                 _discard(folder)
             else:
-                store = Store(folder, store.manifest | {key: draft.manifest[key] for key in ("bad_images", "prepared")})
-                files.write_json(folder / "manifest.json", store.manifest)
-                terminal.note(f"{folder} holds this data already; using it again")
-                return store, True
+                return _touched(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}), True
         _publish(draft, folder)
     return Store(folder, draft.manifest), False
 
 
 def _publish(draft: Store, folder: Path) -> None:
     """Put a draft's bytes on the disk, write its manifest last, and rename it to its place."""
-    for name in CONTENT:
+    for name in draft.manifest["sizes"]:
         with (draft.folder / name).open("rb") as stream:
             os.fsync(stream.fileno())
     files.write_json(draft.folder / "manifest.json", draft.manifest)
@@ -152,25 +181,6 @@ def _publish(draft: Store, folder: Path) -> None:
 
 def _discard(folder: Path) -> None:
     """Move a store out of the way before it is removed, so that nobody opens one that is half gone."""
-    aside = folder.with_name(f"{_PREFIX}{secrets.token_hex(8)}")
+    aside = folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
     os.rename(folder, aside)
     shutil.rmtree(aside)
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove the drafts whose process has ended; call with the lock of `parent` held, under which drafts come into being."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        if not _is_held(folder / _LOCK):
-            shutil.rmtree(folder)
-
-
-def _is_held(path: Path) -> bool:
-    """Tell whether a living process holds a lock file."""
-    if not path.exists():
-        return False
-    with path.open("rb+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

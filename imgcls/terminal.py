@@ -6,7 +6,7 @@ stdout carries results alone. On a terminal progress is a rich bar; elsewhere no
 import contextlib
 import contextvars
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -43,14 +43,21 @@ def is_terminal() -> bool:
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
     """Yield the items, behind a progress bar with count and time left where stderr is a terminal."""
-    if not is_terminal():
-        yield from items
-        return
-    with _bar() as bar:
-        task = bar.add_task(description, total=total)
+    with bar(total, description) as advance:
         for item in items:
             yield item
-            bar.advance(task)
+            advance(1)
+
+
+@contextlib.contextmanager
+def bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with count and time left, where stderr is a terminal; yield what moves it on by so many items."""
+    if not is_terminal():
+        yield lambda count: None
+        return
+    with _bar() as shown:
+        task = shown.add_task(description, total=total)
+        yield lambda count: shown.advance(task, count)
 
 
 def _bar() -> "object":

@@ -21,7 +21,8 @@ from imgcls.pipeline import Examples, InOrder, Shuffled
 from imgcls.recording import Recorder
 from imgcls.run import Run
 from imgcls.signals import StopRequest
-from imgcls.store import Split, Store
+from imgcls.split_file import Split
+from imgcls.store import Store
 from imgcls.terminal import TrainingProgress
 
 
@@ -37,9 +38,8 @@ class Trainer:
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
-        images = numpy.asarray(store.images)  # still the mapped file, without the cost of a memmap object for every batch
-        self._examples = Examples(images, store.labels, split.train)
-        self._validation = Examples(images, store.labels, split.validation)
+        images = store.reader(split.geometry)
+        self._examples, self._validation = (Examples(images, store.labels, part) for part in (split.train, split.validation))
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()

@@ -10,9 +10,11 @@ from imgcls import files, history, meeting, terminal
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
+from imgcls.finding import find_store
 from imgcls.run import Run, create_run, runs_of
 from imgcls.signals import stop_request
-from imgcls.store import Split, Store, find_store
+from imgcls.split_file import Split
+from imgcls.store import Store
 
 
 def train(experiment: Experiment, folder: Path | None = None, epochs: int | None = None, cluster: Cluster = ALONE) -> dict[str, Any] | None:

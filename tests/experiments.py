@@ -6,10 +6,14 @@ from typing import Any
 
 import yaml
 
-from imgcls import history
+from imgcls import history, store_writer
 from imgcls.config import Experiment
+from imgcls.datasets import DataSettings, Entry, Source
 from imgcls.experiment_file import read_experiment
+from imgcls.images import Geometry
+from imgcls.reading import Pixels
 from imgcls.run import Run
+from imgcls.store import Store
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -66,6 +70,28 @@ def assert_same_result(one: Run, other: Run) -> None:
     """Compare the log and every byte of the model."""
     assert log_without_times(one) == log_without_times(other)
     assert one.model_file.read_bytes() == other.model_file.read_bytes()
+
+
+def source_of(images: Any, entries: list[Entry], classes: list[str], **fields: Any) -> Source:
+    """Return a source of pixels of one shape."""
+    return Source(classes, entries, lambda place: images[place], fields.pop("version", "1"), shape=images.shape[1:], **fields)
+
+
+def stored(folder: Path, source: Source, name: str = "toy") -> Store:
+    """Return the store of a source of pixels."""
+    return store_writer.stored(source, DataSettings(name=name, store=str(folder)))[0]
+
+
+def as_they_are(images: Any) -> Pixels:
+    """Return a reader of pixels that are in memory, uint8 (n, height, width, channels)."""
+    return Pixels(images, Geometry(images.shape[1:], "stretch"))
+
+
+def stored_pixels(store: Store) -> Any:
+    """Return all images of a store of pixels, as they are stored."""
+    import numpy
+
+    return store.reader(Geometry(store.shape, "stretch")).read(numpy.arange(store.count))
 
 
 def weights(run: Run) -> list[Any]:

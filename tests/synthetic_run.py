@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
+from experiments import source_of, stored
 
-from imgcls import files, predictions, splitting, store_writer
+from imgcls import files, predictions, splitting
 from imgcls.config import Experiment
-from imgcls.datasets import SPLITS, Record, Source
+from imgcls.datasets import SPLITS, Entry
 from imgcls.predictions import Predictions
 from imgcls.run import Run
-from imgcls.store import Store
 
 NASTY = ['<b>&"', "$x_1$ costs $5", "_hidden", "n02123045 tabby, tabby cat, or just a very long name", "new\nline", "日本語", "\udcff"]
 CHANNELS = 3
@@ -78,16 +77,10 @@ def _make_store(experiment: Experiment, parent: Path, classes: int, per_class: i
     extra = {"train": 3, "validation": 2, "test": 1}
     places = [(split, label, i) for split in SPLITS for label in range(classes) for i in range(sizes[split] + label % extra[split])]
 
-    def records() -> Iterator[Record]:
-        generator = numpy.random.default_rng(0)
-        for split, label, i in places:
-            pixels = generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes
-            yield Record(pixels.astype(numpy.uint8), label, f"{split}/{label}/{i}", split)
-
-    source = Source(class_names(classes), (8, 10, channels), len(places), records())
-    with store_writer.draft_folder(parent) as draft_folder:
-        draft = store_writer.write(source, "digits", draft_folder)
-        split = splitting.split(draft, experiment.data, experiment.seed)
-        store: Store = store_writer.commit(draft, parent)[0]
+    generator = numpy.random.default_rng(0)
+    images = numpy.stack([generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes for _, label, _ in places])
+    entries = [Entry(f"{split}/{label}/{i}", label, split) for split, label, i in places]
+    store = stored(parent, source_of(images.astype(numpy.uint8), entries, class_names(classes)), "digits")
+    split = splitting.split(store, experiment.data, experiment.seed)
     store.save_split(split)
     return store.describe(split)

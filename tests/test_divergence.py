@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import (
-    SGD,
-)
+from experiments import SGD, as_they_are
 
 from imgcls import training
 from imgcls.errors import DivergenceError
@@ -14,8 +12,8 @@ from imgcls.run import Run
 
 
 def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_last_good_state(digits):
+    from imgcls.finding import find_store
     from imgcls.pipeline import Examples, Shuffled
-    from imgcls.store import find_store
 
     settings = digits(f"train.optimizer={SGD % 1e20}", "train.epochs=3", "train.steps_per_call=4")
     with pytest.raises(DivergenceError, match=r"is no finite number in epoch 1, at step 2, at a learning rate of 1e\+20, on the images "):
@@ -23,7 +21,7 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     status = Run(Path("run")).status
     assert (status["status"], status["exit_status"]) == ("failed", 4)
     store, split = find_store(settings)
-    positions, _ = Shuffled(Examples(store.images, store.labels, split.train), settings).positions(1)
+    positions, _ = Shuffled(Examples(store.reader(split.geometry), store.labels, split.train), settings).positions(1)
     assert status["divergence"]["images"] == store.ids(split.train[positions])
     assert not Run(Path("run")).model_file.exists()
 
@@ -56,7 +54,7 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
     optimizer.build(model.trainable_variables)
     pixels = numpy.full((3, 2, 2, 1), 9, numpy.uint8)
     pixels[2] = 0
-    feed = Resident(InOrder(Examples(pixels, numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy)
+    feed = Resident(InOrder(Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy)
     sums = loop.Steps(strategy, model, optimizer).train(feed, 0, 3, loop.no_sums())
     assert numpy.isfinite(sums[loop.LOSS])
     assert sums[loop.BROKEN_GRADIENTS] > 0
@@ -81,7 +79,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
         optimizer.build(model.trainable_variables)
     pixels = numpy.zeros((2, 2, 2, 1), numpy.uint8)
     pixels[1] = 255
-    feed = Resident(InOrder(Examples(pixels, numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy)
+    feed = Resident(InOrder(Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy)
     steps = loop.Steps(strategy, model, optimizer)
 
     steps.train(feed, 0, 1, loop.no_sums())

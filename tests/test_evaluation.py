@@ -10,7 +10,7 @@ from experiments import command, json_of
 from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, f1_score
 
-from imgcls import evaluation, files, predictions, store
+from imgcls import evaluation, files, finding, predictions
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, UserError
 from imgcls.predictions import Predictions
@@ -184,7 +184,7 @@ def trained(tmp_path) -> Run:
 def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained):
     summary = evaluation.evaluate(trained, trained.experiment, "test")
     saved = predictions.load(trained.predictions_file("test"))
-    held, cut = store.open_run_store(trained.data, trained.experiment.data.store)
+    held, cut = finding.open_run_store(trained.data, trained.experiment.data.store)
     assert saved.labels.tolist() == held.labels[cut.test].tolist()
     assert saved.ids == held.ids(cut.test)
     assert saved.probabilities.sum(axis=1) == pytest.approx(numpy.ones(len(cut.test)), abs=1e-5)

@@ -172,7 +172,7 @@ def test_the_sample_grid_shows_training_images_of_each_class(run: Run, classes: 
     rows = []
     for label in range(shown):
         members = train[labels[train] == label]
-        rows.append(subject.store.images[members[numpy.linspace(0, len(members) - 1, 4).round().astype(int)]])
+        rows.append(subject.images.read(members[numpy.linspace(0, len(members) - 1, 4).round().astype(int)]))
     assert numpy.array_equal(figure.axes[0].images[0].get_array(), _mosaic.mosaic(rows, 4))
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [style.short(name) for name in class_names(shown)]
     assert ("first 5 of 100 classes" in figure.axes[0].get_title(loc="left")) == (classes == 100)
@@ -193,7 +193,7 @@ def test_images_that_are_not_rgb_are_shown_in_grey_by_their_first_channel(tmp_pa
     run = make_run(tmp_path / "run", channels=channels)
     axes = draw(run, "sample_grid").axes[0]
     subject = Subject(run, run.experiment)
-    first = subject.store.images[subject.split.train[0]]
+    first = subject.images.read(subject.split.train[:1])[0]
     assert numpy.array_equal(axes.images[0].get_array()[1:9, 1:11], numpy.repeat(first[:, :, :1], 3, axis=2))
     assert (f"channel 1 of {channels}" in axes.get_title(loc="left")) == (channels > 1)
 
@@ -203,7 +203,7 @@ def test_augmented_samples_begin_with_the_original_and_differ_by_the_augmentatio
     canvas = figure.axes[0].images[0].get_array()
     cells = [canvas[1:9, 12 * column + 1 : 12 * column + 11] for column in range(13)]
     subject = Subject(run, run.experiment)
-    original = subject.store.images[subject.split.train[0]]
+    original = subject.images.read(subject.split.train[:1])[0]
     assert numpy.array_equal(cells[0], original)
     kinds = ["same" if numpy.array_equal(cell, original) else "flipped" for cell in cells[1:]]
     assert all(numpy.array_equal(cell, original[:, ::-1]) for cell, kind in zip(cells[1:], kinds, strict=True) if kind == "flipped")

@@ -2,14 +2,16 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy
 import pytest
+from experiments import stored_pixels
 from PIL import Image
 from pydantic import ValidationError
 
-from imgcls import images
-from imgcls.datasets import BadImage, folder
+from imgcls import images, preparing, store_writer
+from imgcls.datasets import SPLITS, folder
 from imgcls.errors import DataError, UserError
 
 
@@ -22,8 +24,16 @@ def prepare(root, **settings):
     return folder.prepare(folder.Settings(name="folder", path=str(root), **{"size": [4, 4], **settings}))
 
 
+def stored(root, **settings):
+    data = folder.Settings(name="folder", path=str(root), store=str(root.parent / "stores"), **{"size": [4, 4], **settings})
+    return preparing.stored(data)[0]
+
+
 def read(root, **settings):
-    return list(prepare(root, **settings).records)
+    """Prepare a folder; return what the store holds of each image."""
+    store = stored(root, **settings)
+    columns = (store.ids(numpy.arange(store.count)), store.labels, store.source_splits, stored_pixels(store))
+    return [SimpleNamespace(id=id, label=label, split=SPLITS[split], image=image) for id, label, split, image in zip(*columns, strict=True)]  # noqa: A001
 
 
 @pytest.fixture
@@ -36,9 +46,9 @@ def photos(tmp_path):
 
 
 def test_one_folder_a_class_with_nested_folders(photos):
-    source = prepare(photos)
-    assert (source.classes, source.shape, source.count) == (["cat", "dog"], (4, 4, 1), 4)
-    found = [(record.id, record.label, record.split) for record in source.records]
+    store = stored(photos)
+    assert (store.classes, store.shape, store.count) == (["cat", "dog"], (4, 4, 1), 4)
+    found = [(record.id, record.label, record.split) for record in read(photos)]
     assert found == [
         (name, label, "train") for name, label in [("cat/1.png", 0), ("cat/more/2.JPG", 0), ("dog/1.bmp", 1), ("dog/2.gif", 1)]
     ]
@@ -72,12 +82,12 @@ def test_a_class_called_train_is_a_class(tmp_path):
 
 
 def test_channels_are_three_as_soon_as_one_image_is_in_colour(photos, capsys):
-    assert prepare(photos).shape == (4, 4, 1)
+    assert stored(photos).shape == (4, 4, 1)
     assert "1 channel, since every image is grey" in capsys.readouterr().err
     put(photos / "dog/3.png", shade=(1, 2, 3))
-    assert prepare(photos).shape == (4, 4, 3)
+    assert stored(photos).shape == (4, 4, 3)
     assert "3 channels, since dog/3.png is in colour" in capsys.readouterr().err
-    assert prepare(photos, channels=1).shape == (4, 4, 1)
+    assert stored(photos, channels=1).shape == (4, 4, 1)
 
 
 def test_resize_and_size_reach_the_images(tmp_path):
@@ -125,17 +135,16 @@ def test_fail_names_every_bad_image(broken):
     with pytest.raises(DataError) as caught:
         read(broken, max_megapixels=1.0)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"6 bad images in {broken}:"
+    assert lines[0] == "6 bad images:"
     for line, (name, problem) in zip(lines[1:], PROBLEMS.items(), strict=False):
         assert line.startswith(f"  {name}: {problem}")
     assert lines[-1].endswith("set data.on_bad_image: skip to leave them out")
 
 
 def test_skip_keeps_the_good_and_lists_the_bad(broken, capsys):
-    records = read(broken, on_bad_image="skip", max_megapixels=1.0)
-    bad = [record for record in records if isinstance(record, BadImage)]
-    assert [image.id for image in bad] == list(PROBLEMS)
-    assert len(records) - len(bad) == 4
+    store = stored(broken, on_bad_image="skip", max_megapixels=1.0)
+    assert [image["id"] for image in store.manifest["bad_images"]] == list(PROBLEMS)
+    assert store.count == 4
     error = capsys.readouterr().err
     assert all(name in error for name in PROBLEMS)
 
@@ -211,10 +220,12 @@ def test_wrong_settings_are_refused(wrong):
 
 
 def test_a_file_that_vanishes_after_the_listing_is_named(photos):
-    source = prepare(photos)
+    data = folder.Settings(name="folder", path=str(photos), store=str(photos.parent / "stores"), channels=1)
+    source = folder.prepare(data)
     shutil.rmtree(photos / "dog")
-    with pytest.raises(DataError, match=r"(?s)2 bad images.*dog/1.bmp: cannot be read: No such file"):
-        list(source.records)
+    store, _ = store_writer.stored(source, data)
+    bad = [(image["id"], image["problem"]) for image in store.manifest["bad_images"]]
+    assert bad == [(f"dog/{name}", "cannot be read: No such file or directory") for name in ("1.bmp", "2.gif")]
 
 
 def test_every_extension_is_read(tmp_path):

@@ -33,11 +33,11 @@ def prepare(folder):
 
 def test_plain_and_gzipped_files_give_their_images_in_order(tmp_path, capsys):
     source = prepare(write_set(tmp_path / "set"))
-    records = list(source.records)
-    assert (source.classes, source.shape, source.count) == ([str(digit) for digit in range(10)], (5, 4, 1), 50)
-    numpy.testing.assert_array_equal([record.image[..., 0] for record in records], numpy.concatenate([IMAGES, IMAGES[:20]]))
-    assert [record.label for record in records] == [*LABELS.tolist(), *LABELS[:20].tolist()]
-    assert [(record.id, record.split) for record in records[29:31]] == [("train/00029", "train"), ("test/00000", "test")]
+    assert (source.classes, source.shape, len(source.entries)) == ([str(digit) for digit in range(10)], (5, 4, 1), 50)
+    read = [source.read(place)[..., 0] for place in range(50)]
+    numpy.testing.assert_array_equal(read, numpy.concatenate([IMAGES, IMAGES[:20]]))
+    assert [entry.label for entry in source.entries] == [*LABELS.tolist(), *LABELS[:20].tolist()]
+    assert [(entry.id, entry.split) for entry in source.entries[29:31]] == [("train/00029", "train"), ("test/00000", "test")]
     assert capsys.readouterr().err.count("is not the published file of MNIST") == 4
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from imgcls import images
+from imgcls.images import Geometry
 
 SHADES = numpy.arange(48, dtype=numpy.uint8).reshape(6, 8) * 5
 COLOURS = numpy.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=numpy.uint8)
@@ -17,7 +18,12 @@ ALPHA = numpy.linspace(0, 255, 48).astype(numpy.uint8).reshape(6, 8)
 
 
 def read(path, channels=3, resize="stretch", size=(6, 8), max_megapixels=100.0):
-    return images.read_image(path, (*size, channels), resize, max_megapixels)
+    return images.read_image(images.read_file(path), Geometry((*size, channels), resize), max_megapixels)
+
+
+def is_grey(path, max_megapixels=100.0):
+    with images.opened(path.read_bytes(), max_megapixels) as file:
+        return images.is_grey(file)
 
 
 def on_white(colours, alpha):
@@ -30,7 +36,7 @@ def test_lossless_grey_keeps_every_pixel(tmp_path, extension):
     path = tmp_path / f"image.{extension}"
     Image.fromarray(SHADES).save(path)
     numpy.testing.assert_array_equal(read(path, channels=1)[..., 0], SHADES)
-    assert images.is_grey(path, 100.0)
+    assert is_grey(path)
 
 
 @pytest.mark.parametrize(("extension", "options"), [("png", {}), ("bmp", {}), ("webp", {"lossless": True})])
@@ -38,7 +44,7 @@ def test_lossless_rgb_keeps_every_pixel(tmp_path, extension, options):
     path = tmp_path / f"image.{extension}"
     Image.fromarray(COLOURS).save(path, **options)
     numpy.testing.assert_array_equal(read(path), COLOURS)
-    assert not images.is_grey(path, 100.0)
+    assert not is_grey(path)
 
 
 def test_jpeg_equals_pillows_decoding(tmp_path):
@@ -75,7 +81,7 @@ def test_grey_with_alpha_is_laid_on_white_and_stays_grey(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(numpy.dstack([SHADES, ALPHA])).save(path)
     numpy.testing.assert_allclose(read(path, channels=1), on_white(SHADES[..., None], ALPHA), atol=1)
-    assert images.is_grey(path, 100.0)
+    assert is_grey(path)
 
 
 def palette_image(colours):
@@ -89,7 +95,7 @@ def test_palette_colours_are_looked_up(tmp_path):
     path = tmp_path / "image.png"
     palette_image([200, 10, 20, 3, 4, 5]).save(path)
     assert read(path, size=(1, 2)).tolist() == [[[200, 10, 20], [3, 4, 5]]]
-    assert not images.is_grey(path, 100.0)
+    assert not is_grey(path)
 
 
 @pytest.mark.parametrize("extension", ["png", "gif"])
@@ -102,7 +108,7 @@ def test_transparent_palette_entry_becomes_white(tmp_path, extension):
 def test_palette_of_greys_counts_as_grey(tmp_path):
     path = tmp_path / "image.png"
     palette_image([9, 9, 9, 200, 200, 200]).save(path)
-    assert images.is_grey(path, 100.0)
+    assert is_grey(path)
 
 
 def test_rgb_with_a_transparent_colour_becomes_white_there(tmp_path):
@@ -122,7 +128,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
     values = numpy.array([[0, 128, 129, 257, 32768, 65535]], numpy.uint16)
     Image.fromarray(values).save(path)
     assert read(path, channels=1, size=(1, 6)).ravel().tolist() == [round(value / 257) for value in values.ravel().tolist()]
-    assert images.is_grey(path, 100.0)
+    assert is_grey(path)
 
 
 def png(bits, colour_type, size, rows, *chunks):
@@ -285,4 +291,4 @@ def test_the_limit_on_megapixels_is_the_users(tmp_path):
     path = tmp_path / "image.png"
     Image.new("1", (14_000, 14_000)).save(path)
     assert problem(path) == "too large: 14000x14000 is 196.0 megapixels, data.max_megapixels is 100.0"
-    assert images.is_grey(path, 200.0)
+    assert is_grey(path, 200.0)

@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from experiments import experiment
+from experiments import as_they_are, experiment
 
 from imgcls import history
 from imgcls.backend import tf
@@ -19,7 +19,7 @@ AUGMENTED = "augment=[{name: crop, padding: 1}, {name: flip}]"
 def examples():
     """22 examples out of 30 images; image i shows i in every pixel."""
     images = numpy.broadcast_to(numpy.arange(30, dtype=numpy.uint8)[:, None, None, None], (30, 4, 4, 1))
-    return Examples(images, numpy.arange(30, dtype=numpy.int32), numpy.arange(4, 26))
+    return Examples(as_they_are(images), numpy.arange(30, dtype=numpy.int32), numpy.arange(4, 26))
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import sys
 
 import numpy
 import pytest
+from experiments import stored_pixels
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from imgcls import preparing, store
+from imgcls import finding, preparing
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
 
@@ -36,8 +37,8 @@ def paint(root, counts, suffix=".png"):
 def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
     digits = experiment(tmp_path)
     report = preparing.prepare(digits)
-    found, split = store.find_store(digits)
-    numpy.testing.assert_array_equal(found.images[..., 0], numpy.round(load_digits().images * 255 / 16))
+    found, split = finding.find_store(digits)
+    numpy.testing.assert_array_equal(stored_pixels(found)[..., 0], numpy.round(load_digits().images * 255 / 16))
     numpy.testing.assert_array_equal(found.labels, load_digits().target)
     assert found.ids(numpy.array([0, 1796])) == ["digits/0000", "digits/1796"]
     assert report["sizes"] == {"train": 1294, "validation": 144, "test": 359}
@@ -47,7 +48,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
 def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
     digits = experiment(tmp_path)
     report = json.loads(json.dumps(preparing.prepare(digits), allow_nan=False))
-    found, split = store.find_store(digits)
+    found, split = finding.find_store(digits)
     assert report == found.describe(split) | {"folder": str(found.folder), "reused": False, "bad_images": []}
     assert preparing.prepare(digits)["reused"]
 
@@ -58,19 +59,19 @@ def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
     assert len({report["folder"] for report in reports}) == 1
     assert len({report["split"] for report in reports}) == 3
     for variant, report in zip(variants, reports, strict=True):
-        assert store.find_store(variant)[1].key == report["split"]
+        assert finding.find_store(variant)[1].key == report["split"]
 
 
 def test_what_was_not_prepared_is_not_found(tmp_path):
     preparing.prepare(experiment(tmp_path))
     for override in ("seed=1", "data.test=0.3", "data.store=elsewhere"):
         with pytest.raises(DataError, match="run `imgcls prepare` first"):
-            store.find_store(experiment(tmp_path, "{name: digits}", override))
+            finding.find_store(experiment(tmp_path, "{name: digits}", override))
 
 
 def test_a_run_finds_the_store_it_used(tmp_path):
     report = preparing.prepare(experiment(tmp_path))
-    found, split = store.open_run_store(report, "data")
+    found, split = finding.open_run_store(report, "data")
     assert (found.fingerprint, split.key) == (report["fingerprint"], report["split"])
 
 
@@ -80,10 +81,10 @@ def test_the_data_prepared_last_is_found_also_when_an_older_state_comes_back(tmp
     first = preparing.prepare(photos)["fingerprint"]
     (tmp_path / "photos/cat/0.png").rename(tmp_path / "kept.png")
     second = preparing.prepare(photos)["fingerprint"]
-    assert store.find_store(photos)[0].fingerprint == second != first
+    assert finding.find_store(photos)[0].fingerprint == second != first
     (tmp_path / "kept.png").rename(tmp_path / "photos/cat/0.png")
     assert preparing.prepare(photos)["fingerprint"] == first
-    assert store.find_store(photos)[0].fingerprint == first
+    assert finding.find_store(photos)[0].fingerprint == first
 
 
 def test_a_store_damaged_since_is_told_and_prepared_anew(tmp_path):
@@ -91,9 +92,9 @@ def test_a_store_damaged_since_is_told_and_prepared_anew(tmp_path):
     folder = tmp_path / preparing.prepare(digits)["folder"]
     (folder / "labels.npy").unlink()
     with pytest.raises(DataError, match="run `imgcls prepare` again"):
-        store.find_store(digits)
+        finding.find_store(digits)
     preparing.prepare(digits)
-    assert store.find_store(digits)[0].folder.resolve() == folder
+    assert finding.find_store(digits)[0].folder.resolve() == folder
 
 
 def test_skipped_images_are_in_report_and_manifest(tmp_path):
@@ -102,16 +103,18 @@ def test_skipped_images_are_in_report_and_manifest(tmp_path):
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4], on_bad_image: skip}")
     bad = [{"id": "cat/0.png", "problem": "empty file (0 bytes)"}]
     assert preparing.prepare(photos)["bad_images"] == bad
-    assert store.find_store(photos)[0].manifest["bad_images"] == bad
+    assert finding.find_store(photos)[0].manifest["bad_images"] == bad
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_class_with_no_or_one_image_is_named_and_leaves_no_store(tmp_path, number):
+def test_a_class_with_no_or_one_image_is_named_and_nothing_can_be_trained(tmp_path, number):
     paint(tmp_path / "photos", {"cat": 12, "dog": number})
+    photos = experiment(tmp_path, "{name: folder, path: photos}")
     with pytest.raises(DataError, match=f"dog: {number}") as caught:
-        preparing.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
+        preparing.prepare(photos)
     assert caught.value.exit_status == 3
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [".lock"]
+    with pytest.raises(DataError, match="run `imgcls prepare` first"):
+        finding.find_store(photos)
 
 
 def test_small_classes_are_noted(tmp_path, capsys):

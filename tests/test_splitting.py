@@ -2,9 +2,10 @@
 
 import numpy
 import pytest
+from experiments import source_of, stored, stored_pixels
 
-from imgcls import splitting, store_writer
-from imgcls.datasets import DataSettings, Record, Source
+from imgcls import pixel_statistics, splitting
+from imgcls.datasets import DataSettings, Entry
 from imgcls.errors import DataError
 
 
@@ -12,13 +13,9 @@ def make_store(folder, counts, splits=("train",)):
     """A store of random 2x3 RGB images; `counts` images of each class, their source splits taken in turn."""
     random = numpy.random.default_rng(0)
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
-    records = [
-        Record(random.integers(0, 256, (2, 3, 3), dtype=numpy.uint8), label, f"{label}/{index}.png", splits[index % len(splits)])
-        for index, label in enumerate(labels)
-    ]
-    return store_writer.write(
-        Source([f"class {label}" for label in range(len(counts))], (2, 3, 3), len(labels), iter(records)), "toy", folder
-    )
+    images = random.integers(0, 256, (len(labels), 2, 3, 3), dtype=numpy.uint8)
+    entries = [Entry(f"{label}/{index}.png", label, splits[index % len(splits)]) for index, label in enumerate(labels)]
+    return stored(folder, source_of(images, entries, [f"class {label}" for label in range(len(counts))]))
 
 
 def settings(**shares):
@@ -113,10 +110,10 @@ def test_three_images_are_enough_for_three_splits(tmp_path):
 
 
 def test_statistics_equal_numpys_over_the_training_pixels(tmp_path, monkeypatch):
-    monkeypatch.setattr(splitting, "_BLOCK", 7 * 18)  # several blocks, the last one shorter
+    monkeypatch.setattr(pixel_statistics, "_BLOCK", 7 * 18)  # several blocks, the last one shorter
     store = make_store(tmp_path, [40, 60])
     split = splitting.split(store, settings(), seed=0)
-    pixels = store.images[split.train].reshape(-1, 3).astype(numpy.float64)
+    pixels = stored_pixels(store)[split.train].reshape(-1, 3).astype(numpy.float64)
     numpy.testing.assert_allclose(split.mean, pixels.mean(axis=0), rtol=1e-6)
     numpy.testing.assert_allclose(split.deviation, pixels.std(axis=0), rtol=1e-6)
     assert split.mean.dtype == split.deviation.dtype == numpy.float32

@@ -1,34 +1,37 @@
 """A store holds what was written, is whole or not there, and tells when it was changed."""
 
+import dataclasses
 import errno
 import multiprocessing
-import os
 import shutil
 
 import numpy
 import pytest
+from experiments import source_of, stored_pixels
 
-from imgcls import files, store, store_writer
-from imgcls.datasets import BadImage, Record, Source
+from imgcls import blocks, files, finding, store, store_writer
+from imgcls.datasets import BadImage, DataSettings, Entry
 from imgcls.errors import DataError, UserError
-from imgcls.store import Split
+from imgcls.images import Geometry
+from imgcls.split_file import Split
 
 IMAGES = (numpy.arange(7 * 4 * 3 * 2) * 7 % 256).astype(numpy.uint8).reshape(7, 4, 3, 2)
 IDS = ["a/0.png", "a/ü.png", "a/\udcff.png", "b/3.png", "b/4.png", "b/longer name.png", "b/6"]
 
 
 def source(images=IMAGES, classes=("a", "b"), labels=(0, 0, 0, 1, 1, 1, 1), ids=IDS, splits=("train",) * 6 + ("test",)):
-    records = [Record(*fields) for fields in zip(images, labels, ids, splits, strict=True)]
-    return Source(list(classes), images.shape[1:], len(records) + 1, iter([*records, BadImage("a/bad.png", "empty")]))
+    entries = [Entry(*fields) for fields in zip(ids, labels, splits, strict=True)]
+    version = repr((images.tobytes(), images.shape, classes, labels, ids, splits))
+    return source_of(images, entries, list(classes), bad=[BadImage("a/bad.png", "empty")], version=version)
 
 
 def save(parent, content=None):
-    with store_writer.draft_folder(parent) as folder:
-        return store_writer.commit(store_writer.write(content or source(), "toy", folder), parent)
+    return store_writer.stored(content or source(), DataSettings(name="toy", store=str(parent)))
 
 
 def split(key="k" * 16):
-    return Split(key, *(numpy.array(part) for part in ([0, 3], [1, 4], [2, 5])), *numpy.float32([[1, 2], [3, 4]]))
+    parts, (mean, deviation) = ([0, 3], [1, 4], [2, 5]), numpy.float32([[1, 2], [3, 4]])
+    return Split(key, *map(numpy.array, parts), mean, deviation, Geometry((4, 3, 2), "stretch"))
 
 
 def names(folder):
@@ -41,25 +44,18 @@ def test_what_was_written_is_read_back(tmp_path):
     opened.verify()
     assert not reused
     assert (opened.dataset, opened.classes, opened.shape) == ("toy", ["a", "b"], (4, 3, 2))
-    numpy.testing.assert_array_equal(opened.images, IMAGES)
-    assert (opened.images.dtype, opened.labels.dtype) == (numpy.uint8, numpy.int32)
+    numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
+    assert (stored_pixels(opened).dtype, opened.labels.dtype) == (numpy.uint8, numpy.int32)
     assert opened.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert opened.ids(numpy.arange(7)) == IDS
     assert opened.manifest["bad_images"] == [{"id": "a/bad.png", "problem": "empty"}]
     assert opened.manifest["class_counts"] == {"train": [3, 3], "validation": [0, 0], "test": [0, 1]}
 
 
-def test_images_are_mapped_and_cannot_be_written(tmp_path):
-    images = save(tmp_path)[0].images
-    assert isinstance(images, numpy.memmap)
-    with pytest.raises(ValueError, match="read-only"):
-        images[0] = 0
-
-
 def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
     folder = save(tmp_path)[0].folder
     assert names(tmp_path) == [".lock", folder.name]
-    assert names(folder) == ["ids.npy", "images.u8", "labels.npy", "manifest.json", "source_splits.npy"]
+    assert names(folder) == ["ids.npy", "images.u8", "labels.npy", "looks.npy", "manifest.json", "source_splits.npy"]
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path):
@@ -107,7 +103,7 @@ def test_a_damaged_store_is_replaced_with_a_note(tmp_path, capsys):
     assert names(tmp_path) == [".lock", folder.name]
 
 
-@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy"])
+@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy", "looks.npy"])
 def test_a_changed_byte_is_noticed(tmp_path, name):
     folder = save(tmp_path)[0].folder
     content = bytearray((folder / name).read_bytes())
@@ -170,38 +166,79 @@ def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
     opened.save_split(split())
     data = opened.describe(split())
     shutil.move(tmp_path / "here", tmp_path / "there")
-    found, found_split = store.open_run_store(data, str(tmp_path / "there"))
+    found, found_split = finding.open_run_store(data, str(tmp_path / "there"))
     assert (found.fingerprint, found_split.key) == (opened.fingerprint, "k" * 16)
     with pytest.raises(DataError, match=r"does not exist; run `imgcls prepare` on the run's config.yaml"):
-        store.open_run_store(data, str(tmp_path / "here"))
+        finding.open_run_store(data, str(tmp_path / "here"))
     with pytest.raises(DataError, match="but the run used"):
-        store.open_run_store(data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there"))
+        finding.open_run_store(data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there"))
 
 
 def test_a_source_without_a_usable_image_is_refused(tmp_path):
-    with pytest.raises(DataError, match="toy has no usable image"):
-        save(tmp_path, Source(["a", "b"], (4, 3, 2), 1, iter([BadImage("a", "empty")])))
-    assert names(tmp_path) == [".lock"]
+    with pytest.raises(DataError, match="toy has no usable image: 1 were tried"):
+        save(tmp_path, source_of(IMAGES, [], ["a", "b"], bad=[BadImage("a", "empty")]))
+    assert names(tmp_path) == []
+
+
+def failing(error, place=1):
+    """A source whose image at a place raises an error."""
+
+    def read(number):
+        if number == place:
+            raise error
+        return IMAGES[number]
+
+    return dataclasses.replace(source(), read=read)
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path):
-    def failing():
-        yield Record(IMAGES[0], 0, "a")
-        raise RuntimeError("broken part")
-
     with pytest.raises(RuntimeError, match="broken part"):
-        save(tmp_path, Source(["a", "b"], (4, 3, 2), 2, failing()))
-    assert names(tmp_path) == [".lock"]
+        save(tmp_path, failing(RuntimeError("broken part")))
+    assert names(tmp_path) == []
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):
-    def filling():
-        yield Record(IMAGES[0], 0, "a")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with pytest.raises(UserError, match="the disk is full"):
-        save(tmp_path, Source(["a", "b"], (4, 3, 2), 2, filling()))
-    assert names(tmp_path) == [".lock"]
+        save(tmp_path, failing(OSError(errno.ENOSPC, "No space left on device")))
+    assert names(tmp_path) == []
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "ENTRIES", 2)
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_an_interrupted_preparation_goes_on_after_its_last_whole_block(tmp_path, small_blocks, capsys, place):
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path / "one", failing(KeyboardInterrupt(), place))
+    read = []
+    counting = dataclasses.replace(source(), read=lambda number: read.append(number) or IMAGES[number])
+    continued, reused = save(tmp_path / "one", counting)
+    assert read == list(range(place // 2 * 2, 7))
+    assert ("going on after" in capsys.readouterr().err) == (place >= 2)
+    assert not reused
+    whole, _ = save(tmp_path / "whole")
+    assert continued.fingerprint == whole.fingerprint
+    assert names(tmp_path / "one") == [".lock", continued.folder.name]
+    continued.verify(whole=True)
+    assert continued.manifest["bad_images"] == whole.manifest["bad_images"]
+
+
+def test_what_lies_behind_the_last_whole_block_is_cut_off(tmp_path, small_blocks):
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, failing(KeyboardInterrupt(), 5))
+    (images,) = tmp_path.glob(".draft-*/images.u8")
+    with images.open("ab") as stream:
+        stream.write(b"half of a block")
+    numpy.testing.assert_array_equal(stored_pixels(save(tmp_path)[0]), IMAGES)
+
+
+def test_a_draft_of_another_state_of_the_data_is_removed(tmp_path, small_blocks):
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, failing(KeyboardInterrupt(), 5))
+    opened, _ = save(tmp_path, source(labels=(1, 0, 0, 1, 1, 1, 1)))
+    assert names(tmp_path) == [".lock", opened.folder.name]
 
 
 def test_a_store_folder_that_is_a_file_is_told(tmp_path):
@@ -210,28 +247,12 @@ def test_a_store_folder_that_is_a_file_is_told(tmp_path):
         save(tmp_path / "data")
 
 
-def _die_while_writing(parent):
-    with store_writer.draft_folder(parent):
-        os._exit(9)
-
-
 def _save_when_told(parent, barrier, results):
     barrier.wait()
     opened, reused = save(parent)
     opened.verify()
     opened.save_split(split())
     results.put((opened.folder.name, reused))
-
-
-def test_what_a_killed_process_left_is_removed_and_a_living_one_is_spared(tmp_path):
-    process = multiprocessing.get_context("fork").Process(target=_die_while_writing, args=(tmp_path,))
-    process.start()
-    process.join()
-    left = [name for name in names(tmp_path) if name.startswith(".tmp-")]
-    with store_writer.draft_folder(tmp_path) as alive, store_writer.draft_folder(tmp_path):
-        assert alive.is_dir()
-        assert len(left) == 1
-        assert left[0] not in names(tmp_path)
 
 
 def test_processes_that_prepare_at_once_end_with_one_store(tmp_path):

@@ -317,8 +317,8 @@ def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
 
 @pytest.mark.parametrize("mebibytes", [512, 0], ids=["resident", "streamed"])
 def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
+    from imgcls.finding import find_store
     from imgcls.run import create_run
-    from imgcls.store import find_store
     from imgcls.trainer import Trainer
 
     settings = digits("train.epochs=200", "augment=[{name: crop, padding: 1}]", f"train.device_cache_mib={mebibytes}")

@@ -1,15 +1,17 @@
 """Data sets: each file holds `Settings` (a `DataSettings`) and `prepare(settings) -> Source`. Light zone.
 
-A `Source` names the classes and the image shape, and yields one `Record` an image, so that a set larger than the memory passes
-through in a stream. `imgcls/store.py` writes what it yields; `imgcls/splitting.py` cuts the splits that the source lacks.
+A `Source` names the classes and one `Entry` an image, and reads the image of any entry: as pixels, where all have one shape, or as the
+bytes of an image file, whose settings are `ImageSettings`. `imgcls/store_writer.py` reads entries in parallel and stores them;
+`imgcls/splitting.py` cuts the splits that the source lacks.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from imgcls.images import Resize
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+Side = Annotated[int, Field(ge=1)]
 
 
 class DataSettings(PartSettings):
@@ -29,18 +33,61 @@ class DataSettings(PartSettings):
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of all images held out for the final judgement, where the source has no test split of its own."""
 
+    def stored(self) -> dict[str, Any]:
+        """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
+        return self.model_dump(exclude={"store", "validation", "test"})
 
-@dataclass(frozen=True)
-class Record:
-    """One image: uint8 (height, width, channels), its class number, an id unique in the set, and the source's own split.
 
-    A source without a test split of its own says "train" for every image.
+class ImageSettings(DataSettings):
+    """What a data set of image files can be told. imgcls/images.py says how a file becomes pixels."""
+
+    size: list[Side] = Field([64, 64], min_length=2, max_length=2)
+    """Height and width that the model sees: every image is brought to it."""
+    resize: Resize = "pad"
+    """pad: the whole image with black bars; crop: the centre, filled; stretch: proportions are lost."""
+    channels: Literal[1, 3, 4] | None = None
+    """1 is grey, 3 is RGB, 4 is RGB with its transparency. Unless given: 1 if every image is grey, else 3; the choice is printed."""
+    store_as: Literal["pixels", "encoded"] = "pixels"
+    """pixels: every image at one size, for small images, which need no decoding then; encoded: image files of any size, decoded when they
+    are needed."""
+    stored_size: list[Side] | None = Field(None, min_length=2, max_length=2)
+    """Height and width of stored pixels, where augmentation is to cut its windows from images larger than `size`."""
+    short_side: Side | None = None
+    """Encoded images whose short side is longer are shrunk to it, as JPEG of quality 95; the files as they are unless given."""
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    """fail: check all images, then stop and list the bad ones; skip: leave them out and list them."""
+    max_megapixels: Annotated[float, Field(gt=0)] = 100.0
+    """An image with more pixels is bad: a small file can unfold to gigabytes."""
+
+    @model_validator(mode="after")
+    def _fits_the_store(self) -> "ImageSettings":
+        if self.stored_size and self.store_as == "encoded":
+            raise ValueError("stored_size is for store_as: pixels; encoded images keep their own size, or are shrunk to a short_side")
+        if self.short_side and self.store_as == "pixels":
+            raise ValueError("short_side is for store_as: encoded; pixels are stored at size, or at a stored_size")
+        if self.stored_size and any(stored < seen for stored, seen in zip(self.stored_size, self.size, strict=True)):
+            raise ValueError(f"stored_size is {self.stored_size}, smaller than size, {self.size}; it is for storing larger images")
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        """Return the settings that decide on the bytes of a store; encoded images serve any size."""
+        later = {"on_bad_image"} | ({"size", "resize", "channels"} if self.store_as == "encoded" else set())
+        return {name: value for name, value in super().stored().items() if name not in later}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of a source, before it is read: an id unique in the set, its class number, and the source's own split.
+
+    A source without a test split of its own says "train" for every image. Images of one `group`, such as a patient's, stay on one side
+    of every split. `weight` is how often resampling by weight draws the image, relative to the others.
     """
 
-    image: "numpy.ndarray"
-    label: int
     id: str
+    label: int
     split: SplitName = "train"
+    group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,9 +100,21 @@ class BadImage:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it is read: class names in label order, one image shape, the number of files, and the stream of images."""
+    """A data set before it is stored.
+
+    Attributes:
+        classes: names in label order.
+        entries: one for each image, in the order in which the store keeps them.
+        read: called with an entry's place, from several threads at once: returns its pixels, uint8 of `shape`, or the bytes of an image
+            file; raises `ImageError` where it cannot be used.
+        version: another text whenever another content may be read, such as a digest of archives, or of sizes and times of files.
+        shape: height, width and channels of all images, for a source of pixels; None for one of image files.
+        bad: what was found unusable before any image was read.
+    """
 
     classes: list[str]
-    shape: tuple[int, int, int]
-    count: int
-    records: Iterator[Record | BadImage]
+    entries: Sequence[Entry]
+    read: Callable[[int], "numpy.ndarray | bytes"]
+    version: str
+    shape: tuple[int, int, int] | None = None
+    bad: list[BadImage] = field(default_factory=list)

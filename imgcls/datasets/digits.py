@@ -3,9 +3,12 @@
 The test part of the UCI set "Optical recognition of handwritten digits" (Alpaydin and Kaynak, 1998, https://doi.org/10.24432/C50P49).
 """
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from imgcls.datasets import DataSettings, Record, Source
+from imgcls.datasets import DataSettings, Entry, Source
+
+if TYPE_CHECKING:
+    import numpy
 
 
 class Settings(DataSettings):
@@ -13,15 +16,14 @@ class Settings(DataSettings):
 
 
 def prepare(settings: Settings) -> Source:
-    """Return the stream of the images; the levels 0..16 become 0..255."""
+    """Return the images; the levels 0..16 become 0..255."""
+    import sklearn
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    levels, labels = digits.images, digits.target.tolist()
+    entries = [Entry(f"digits/{index:04d}", label) for index, label in enumerate(digits.target.tolist())]
 
-    def records() -> Iterator[Record]:
-        for index, label in enumerate(labels):
-            image = (levels[index] * 255 / 16).round().astype("uint8")
-            yield Record(image[..., None], label, f"digits/{index:04d}")
+    def read(place: int) -> "numpy.ndarray":
+        return (digits.images[place] * 255 / 16).round().astype("uint8")[..., None]
 
-    return Source([str(digit) for digit in range(10)], (8, 8, 1), len(labels), records())
+    return Source([str(digit) for digit in range(10)], entries, read, version=sklearn.__version__, shape=(8, 8, 1))

@@ -26,5 +26,5 @@ class Settings(idx.IdxSettings):
 
 
 def prepare(settings: Settings) -> Source:
-    """Return the stream of the images."""
+    """Return the images of both splits."""
     return idx.prepare(settings, ARCHIVE)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from imgcls.config import Experiment
     from imgcls.metrics import Result
     from imgcls.predictions import Predictions
+    from imgcls.reading import Reader
     from imgcls.run import Run
-    from imgcls.store import Split, Store
+    from imgcls.split_file import Split
+    from imgcls.store import Store
 
 
 class NotDrawableError(UserError):
@@ -62,7 +64,7 @@ class Subject:
 
     @cached_property
     def _opened(self) -> "tuple[Store, Split]":
-        from imgcls.store import open_run_store
+        from imgcls.finding import open_run_store
 
         return open_run_store(self.data, self.experiment.data.store)
 
@@ -79,6 +81,11 @@ class Subject:
     def split(self) -> "Split":
         """The rows of the store that make each split; raises as `store` does."""
         return self._opened[1]
+
+    @property
+    def images(self) -> "Reader":
+        """The images as the model sees them; raises as `store` does."""
+        return self.store.reader(self.split.geometry)
 
     @cached_property
     def evaluated_split(self) -> str:

@@ -33,7 +33,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     labels = numpy.asarray(store.labels)[train]
     present = numpy.unique(labels)
     chosen = present[numpy.linspace(0, len(present) - 1, min(settings.rows, len(present))).round().astype(int)]
-    originals = store.images[[train[labels == label][0] for label in chosen]]
+    originals = subject.images.read(numpy.array([train[labels == label][0] for label in chosen]))
     columns = [originals, *[augmented(subject.experiment, originals, step) for step in range(settings.draws)]]
     rows = list(numpy.stack(columns, axis=1))
     figure = _mosaic.draw(rows, [store.classes[i] for i in chosen], columns=len(columns), title="Original and augmented training images")

@@ -30,7 +30,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     for label in range(min(settings.rows, len(store.classes))):
         members = train[labels == label]
         picked = numpy.linspace(0, len(members) - 1, min(settings.columns, len(members))).round().astype(int)
-        rows.append(store.images[members[picked]])
+        rows.append(subject.images.read(members[picked]))
     names = store.classes[: len(rows)]
     count = f"first {len(rows)} of {len(store.classes)} classes" if len(rows) < len(store.classes) else f"{len(rows)} classes"
     return _mosaic.draw(rows, names, columns=settings.columns, title=f"Training images, {count}")

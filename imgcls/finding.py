@@ -1,0 +1,63 @@
+"""Finding the store that an experiment or a run needs. Light zone."""
+
+from pathlib import Path
+from typing import Any
+
+from imgcls import seeds, terminal
+from imgcls.config import Experiment
+from imgcls.datasets import DataSettings
+from imgcls.errors import DataError
+from imgcls.split_file import Split
+from imgcls.store import Store, hash_of, open_store, store_folder
+
+
+def split_key(data: DataSettings, seed: int) -> str:
+    """Return the name of the split that these data settings and this seed give: 16 hexadecimal digits."""
+    return hash_of({"data": data.model_dump(exclude={"store"}), "seed": seeds.sub_seed(seed, "split")})[:16]
+
+
+def store_of_source(parent: Path, source: str) -> Store | None:
+    """Return the store that was made of a source, by the source's key, or None where there is none, or a damaged one."""
+    for path in sorted(parent.glob("[!.]*/manifest.json")):
+        try:
+            store = open_store(path.parent)
+            if store.manifest["source"] == source:
+                store.verify()
+                return store
+        except DataError as error:
+            terminal.note(f"not used: {error}")
+    return None
+
+
+def find_store(experiment: Experiment) -> tuple[Store, Split]:
+    """Return the newest store that was prepared for an experiment's data settings and seed, verified, with its split.
+
+    Raises:
+        DataError: nothing is prepared, or it was changed or damaged since.
+    """
+    parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
+    stores = [open_store(path.parent.parent) for path in sorted(parent.glob(f"[!.]*/splits/{key}.npz"))]
+    if not stores:
+        wanted = f"these data settings ({experiment.data.name}) and seed {experiment.seed}"
+        raise DataError(f"no data is prepared under {parent} for {wanted}; run `imgcls prepare` first")
+    store = max(stores, key=lambda store: store.manifest["prepared"])
+    store.verify()
+    return store, store.split(key)
+
+
+def open_run_store(data: dict[str, Any], parent: str) -> tuple[Store, Split]:
+    """Return the very store and split that a run used, verified; `data` is the content of the run's data.json.
+
+    Raises:
+        DataError: it is not under `parent`, or was changed or damaged since.
+    """
+    folder = store_folder(Path(parent), data["dataset"], data["fingerprint"])
+    if not folder.is_dir():
+        raise DataError(
+            f"the run's data, {folder}, does not exist; run `imgcls prepare` on the run's config.yaml, or copy the folder there"
+        )
+    store = open_store(folder)
+    if store.fingerprint != data["fingerprint"]:
+        raise DataError(f"{folder} has the fingerprint {store.fingerprint}, but the run used {data['fingerprint']}; prepare the data again")
+    store.verify()
+    return store, store.split(data["split"])
