@@ -13,7 +13,7 @@ from imgcls.store import Store, hash_of, open_store, store_folder
 
 def split_key(data: DataSettings, seed: int) -> str:
     """Return the name of the split that these data settings and this seed give: 16 hexadecimal digits."""
-    return hash_of({"data": data.model_dump(exclude={"store"}), "seed": seeds.sub_seed(seed, "split")})[:16]
+    return hash_of({"data": data.identity(), "seed": seeds.sub_seed(seed, "split")})[:16]
 
 
 def store_of_source(parent: Path, source: str) -> Store | None:

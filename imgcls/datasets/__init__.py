@@ -35,7 +35,11 @@ class DataSettings(PartSettings):
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
-        return self.model_dump(exclude={"store", "validation", "test"})
+        return self.model_dump(exclude={"store", "offline", "validation", "test"})
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that can change a number: all but where a store lies and whether its data may be downloaded."""
+        return self.model_dump(exclude={"store", "offline"})
 
 
 class ImageSettings(DataSettings):
