@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy
 
 ALIASING = 1.5
-"""From which reduction on a window is smoothed before it is sampled: below, that changes less than 2.4 of 255 grey levels."""
+"""From which reduction on a window is smoothed before it is sampled: below, that changes less than 2.4 of 255 grey levels, in the mean."""
 
 
 class Reader(Protocol):
@@ -140,27 +140,31 @@ def _decoded_fast(data: bytes, whole: tuple[int, int], window: list[int], geomet
 
 
 def _window(pixels: "numpy.ndarray", window: list[int], geometry: Geometry) -> "numpy.ndarray":
-    """Return a window of an image, resized bilinearly to a geometry's height and width.
+    """Return a window of an image, resized bilinearly to a geometry's height and width, antialiased.
 
-    A window that shrinks much is smoothed first, with the variance that Pillow's antialiased filter would add: (r * r - 1) / 6 along an
-    axis that shrinks by r. The result is within 1.2 grey levels of Pillow's on photos, at a fifth of its time; what shrinks
-    more than twice is smoothed as if by two.
+    What shrinks by two and more is averaged over whole pixels first. What then still shrinks much is smoothed, with the variance that
+    Pillow's antialiased filter would add: (r * r - 1) / 6 along an axis that shrinks by r. The result is within 2.5 grey levels of
+    Pillow's on photos, in the mean, at a fifth of its time.
     """
     import cv2
 
     top, left, height, width = window
-    cut = pixels[top : top + height, left : left + width]
-    down, right = height / geometry.shape[0], width / geometry.shape[1]
+    cut = pixels[top : top + max(height, 1), left : left + max(width, 1)]
+    target_height, target_width = geometry.shape[:2]
+    size = (cut.shape[1] // max(1, cut.shape[1] // target_width), cut.shape[0] // max(1, cut.shape[0] // target_height))
+    if size != cut.shape[1::-1]:
+        cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+    down, right = cut.shape[0] / target_height, cut.shape[1] / target_width
     if max(down, right) > ALIASING:
         cut = cv2.sepFilter2D(cut, -1, _smoothing(right), _smoothing(down), borderType=cv2.BORDER_REPLICATE)
-    return cv2.resize(cut, (geometry.shape[1], geometry.shape[0]), interpolation=cv2.INTER_LINEAR).reshape(geometry.shape)
+    return cv2.resize(cut, (target_width, target_height), interpolation=cv2.INTER_LINEAR).reshape(geometry.shape)
 
 
 def _smoothing(reduction: float) -> "numpy.ndarray":
-    """Return three weights whose variance is what an axis lacks that shrinks by `reduction`, up to two times."""
+    """Return three weights whose variance is what an axis lacks that shrinks by `reduction`, less than two."""
     import numpy
 
-    side = (min(max(reduction, 1.0), 2.0) ** 2 - 1) / 12
+    side = (max(reduction, 1.0) ** 2 - 1) / 12
     return numpy.float32([side, 1 - 2 * side, side])
 
 
