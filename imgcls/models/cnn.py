@@ -78,6 +78,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
 
     features = layers.standardize(images, problem)
     _check_pooling(settings, images.shape[1:3])
+    layers.note_large_stem("cnn", images.shape[1:3], settings.kernel_sizes[0], settings.pooling)
     for block in range(len(settings.filters)):
         features = _block(settings, features, block)
     features = keras.layers.Flatten(name="flatten")(features)
