@@ -68,8 +68,8 @@ def note_large_stem(model: str, size: tuple[int, int], kernel_size: int, stride:
     """
     if min(size) <= SMALL_SIDE and (kernel_size >= 7 or stride >= 4):
         terminal.note(
-            f"model.{model}: the first layers look at {kernel_size}x{kernel_size} pixels and divide the sides by {stride}, as for images of "
-            f"224x224; on images of {size[0]}x{size[1]} smaller kernels and less pooling there keep what is to be seen"
+            f"model.{model}: the first layers look at {kernel_size}x{kernel_size} pixels and divide the sides by {stride}, as for images "
+            f"of 224x224; on images of {size[0]}x{size[1]} smaller kernels and less pooling there keep what is to be seen"
         )
 
 
