@@ -5,7 +5,10 @@ and made fast: a plain JPEG is decoded by libjpeg-turbo with its fast transforms
 """
 
 import math
+import os
+import weakref
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from imgcls import images
@@ -77,21 +80,22 @@ class Encoded:
     """Reads images that are stored as files one behind the other.
 
     Args:
-        data: uint8 (bytes,), all files, memory-mapped.
+        path: of the file that holds them all. It is read, not memory-mapped, which would be as fast, but count as the process's memory.
         records: `keeping.RECORD` (count,), where each lies.
     """
 
     larger = True
 
-    def __init__(self, data: "numpy.ndarray", records: "numpy.ndarray", geometry: Geometry):
-        self._data = data
+    def __init__(self, path: Path, records: "numpy.ndarray", geometry: Geometry):
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
         self._records = records
         self.geometry = geometry
 
     def file(self, index: int) -> bytes:
         """Return the bytes of an image's file."""
-        start, length = int(self._records["start"][index]), int(self._records["length"][index])
-        return self._data[start : start + length].tobytes()
+        record = self._records[index]
+        return os.pread(self._file, int(record["length"]), int(record["start"]))
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the geometry, uint8 (n, height, width, channels)."""

@@ -14,18 +14,25 @@ from imgcls.errors import DataError
 from imgcls.images import Geometry
 from imgcls.reading import Encoded, Pixels
 
+GEOMETRY = Geometry((24, 32, 3), "crop")
 PHOTO = load_sample_images().images[0]
 
 
-def encoded(*files, geometry=None, plain=None):
-    """Return a reader of image files, whose records are made with Pillow."""
+@pytest.fixture
+def encoded(tmp_path):
+    """Return a function that makes a reader of image files, whose records are made with Pillow."""
+    return lambda *files, geometry=GEOMETRY: make_encoded(tmp_path / "images.bin", files, geometry)
+
+
+def make_encoded(path, files, geometry):
     records = numpy.zeros(len(files), [("start", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("plain", "?")])
     for i, data in enumerate(files):
         with Image.open(io.BytesIO(data)) as image:
             size = image.height, image.width
             is_plain = image.format == "JPEG" and image.mode in ("L", "RGB")
-        records[i] = (sum(map(len, files[:i])), len(data), *size, is_plain if plain is None else plain)
-    return Encoded(numpy.frombuffer(b"".join(files), numpy.uint8), records, geometry or Geometry((24, 32, 3), "crop"))
+        records[i] = (sum(map(len, files[:i])), len(data), *size, is_plain)
+    path.write_bytes(b"".join(files))
+    return Encoded(path, records, geometry)
 
 
 def saved(pixels, extension="JPEG", **options):
@@ -131,7 +138,7 @@ WINDOWS = {
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(window, channels):
+def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(encoded, window, channels):
     data, shape = saved(PHOTO, quality=95), (48, 64, channels)
     cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]))[0]
     difference = numpy.abs(cut.astype(int) - pillows_window(data, window, shape))
@@ -139,7 +146,7 @@ def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(window, channels):
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-def test_a_window_of_any_other_image_is_near_pillows_antialiased_one(window):
+def test_a_window_of_any_other_image_is_near_pillows_antialiased_one(encoded, window):
     data, shape = saved(PHOTO, "PNG"), (48, 64, 3)
     cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]))[0]
     assert numpy.abs(cut.astype(int) - pillows_window(data, window, shape)).mean() < 3
@@ -153,20 +160,20 @@ def test_a_window_of_stored_pixels_is_pillows_bilinear_one_where_it_is_enlarged(
 
 
 @pytest.mark.parametrize("extension", ["JPEG", "PNG"])
-def test_windows_at_the_edges_and_of_one_pixel_are_cut(extension):
+def test_windows_at_the_edges_and_of_one_pixel_are_cut(encoded, extension):
     reader = encoded(saved(PHOTO, extension))
     windows = numpy.array([[0, 0, 1, 1], [426, 639, 1, 1], [0, 639, 427, 1], [426, 0, 1, 640]])
     assert reader.cut(numpy.zeros(4, numpy.int64), windows).shape == (4, 24, 32, 3)
 
 
-def test_no_image_gives_an_empty_batch():
+def test_no_image_gives_an_empty_batch(encoded):
     reader = encoded(saved(PHOTO))
     none = numpy.array([], numpy.int64)
     assert reader.read(none).shape == (0, 24, 32, 3)
     assert reader.cut(none, numpy.empty((0, 4), numpy.int32)).shape == (0, 24, 32, 3)
 
 
-def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same():
+def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encoded):
     """Bytes between the image's segments: Pillow reads over them without a word."""
     data = saved(PHOTO)
     end = data.rindex(b"\xff\xd9")
