@@ -74,7 +74,7 @@ def limited(tmp_path_factory):
     results = side_by_side(
         {
             "one": (100, *train("one")),
-            "mirrored": (100, *train("mirrored", "train.strategy={name: mirrored, replicas: 2}")),
+            "mirrored": (100, *train("mirrored", "train.strategy={name: mirrored, replicas: 2}", "model.batch_norm=true")),
             "image": (40, *train("image", *ONE_IMAGE)),
             "model": (5, *train("model", *ONE_IMAGE)),
             "rank 0": (2000, *spread, 0),
@@ -93,6 +93,13 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
     status = Run(folder / name).status
     assert status["status"] == "finished"
     assert status["micro_batches"] > 1
+
+
+def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
+    folder, results, _ = limited
+    parts = Run(folder / "mirrored").status["micro_batches"]
+    assert f"note: batches of 1024 images are divided into {parts} parts, and the batch norm of model cnn sees" in results["mirrored"][2]
+    assert "batch norm" not in results["one"][2]
 
 
 def test_the_numbers_are_those_of_the_undivided_batch(limited):
