@@ -54,7 +54,7 @@ class Trainer:
             self._optimizer.build(self.model.trainable_variables)
         self._plan = Shuffled(self._examples, experiment)
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
-        self._agreement = Agreement(self._strategy, len(cluster.addresses))
+        self._agreement = Agreement(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
         self._recorder = Recorder(run, Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch), cluster)
         self._set_parts(memory.parts(self._settings, self._rows))
