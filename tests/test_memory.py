@@ -6,13 +6,12 @@ ten seconds, so all commands run side by side.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 
 import pytest
-from experiments import json_of, write_experiment
+from experiments import free_addresses, json_of, write_experiment
 
 from imgcls.run import Run
 
@@ -62,15 +61,11 @@ def limited(tmp_path_factory):
     content = {**CONTENT, "data": {"name": "digits", "store": str(folder / "data")}}
     path = write_experiment(folder, content)
     json_of("prepare", path)
-    with socket.socket() as one, socket.socket() as other:
-        for free in (one, other):
-            free.bind(("127.0.0.1", 0))
-        workers = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
 
     def train(name, *overrides):
         return ("train", path, "--run", folder / name, *(word for override in overrides for word in ("--set", override)))
 
-    spread = (*train("spread", "train.strategy={name: multi_worker}"), "--workers", workers, "--rank")
+    spread = (*train("spread", "train.strategy={name: multi_worker}"), "--workers", ",".join(free_addresses(2)), "--rank")
     results = side_by_side(
         {
             "one": (100, *train("one")),
