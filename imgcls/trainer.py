@@ -239,8 +239,8 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another process of the cluster ended, or does not answer.
     """
-    same = {"experiment": (experiment.identity(), experiment.train, stop.epochs), "data": store.fingerprint}
-    same |= {"workers": cluster.addresses, "versions": environment.versions()}
+    plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
+    same = {"experiment": plan, "data": store.fingerprint, "workers": cluster.addresses, "versions": environment.versions()}
     meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
     try:
         Trainer(run, experiment, store, split, cluster).run_to_end(stop)

@@ -34,14 +34,17 @@ def spread(prepared, workspace):
 
 @pytest.fixture
 def start():
-    """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test."""
+    """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test.
+
+    `second` are options that the second one alone gets.
+    """
     started = []
 
-    def start_two(path, folder, verb="train", *more):
+    def start_two(path, folder, verb="train", *more, second=()):
         workers = ",".join(free_addresses(2))
         command = [sys.executable, "-m", "imgcls.cli", verb, str(path), "--run", str(folder), *more, "--workers", workers, "--rank"]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        two = [subprocess.Popen([*command, rank], **streams) for rank in ("0", "1")]
+        two = [subprocess.Popen([*command, *own], **streams) for own in (["0"], ["1", *second])]
         started.extend(two)
         return two
 
@@ -134,4 +137,15 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     assert "SIGTERM at step" in spoken[1][1]
     status = Run(Path("run")).status
     assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+    assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
+
+
+def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
+    started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=0.25"))
+    statuses, spoken = finish(started)
+    assert statuses == [75, 75], spoken
+    assert "stopped with another worker at step" in spoken[0][1]
+    assert "train.time_limit of 0.25 minutes at step" in spoken[1][1]
+    status = Run(Path("run")).status
+    assert (status["status"], status["exit_status"], status["step"] > 0) == ("interrupted", 75, True)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
