@@ -141,11 +141,11 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
 
 
 def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
-    started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=0.25"))
+    started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=0.3"))
     statuses, spoken = finish(started)
     assert statuses == [75, 75], spoken
     assert "stopped with another worker at step" in spoken[0][1]
-    assert "train.time_limit of 0.25 minutes at step" in spoken[1][1]
+    assert "train.time_limit of 0.3 minutes at step" in spoken[1][1]
     status = Run(Path("run")).status
     assert (status["status"], status["exit_status"], status["step"] > 0) == ("interrupted", 75, True)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
