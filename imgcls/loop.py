@@ -138,9 +138,14 @@ class Steps:
             values, more = function(*[each[i] for each in parts])
             return i + 1, [total + value for total, value in zip(totals, values, strict=True)], sums + more
 
-        start = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
-        _, totals, sums = tf.while_loop(lambda i, *_: i < self._parts, add, start, parallel_iterations=1)
-        return totals, sums
+        state = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
+        if self._strategy.num_replicas_in_sync == 1:
+            return tf.while_loop(lambda i, *_: i < self._parts, add, state, parallel_iterations=1)[1:]
+        # Replicas meet in every batch norm, which TensorFlow refuses inside its loops; written out, the graph grows with the parts.
+        for _ in range(self._parts):
+            with tf.control_dependencies([*state[1], state[2]]):  # else all parts would be in memory at once
+                state = add(*state)
+        return state[1:]
 
     def _broken(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Return how many gradients are not finite; 0 under a loss scale, which meets such gradients on purpose and skips the step."""

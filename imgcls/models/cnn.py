@@ -47,7 +47,7 @@ class Settings(ModelSettings):
     """Weight of the squared kernels in the loss."""
 
     def uses(self) -> set[str]:
-        """Return which operations it has that XLA cannot compile everywhere."""
+        """Return which of `max pooling` and `batch norm` it has."""
         return {name for name, present in (("max pooling", self.pooling > 1), ("batch norm", self.batch_norm)) if present}
 
     @model_validator(mode="after")
