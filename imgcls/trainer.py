@@ -52,7 +52,7 @@ class Trainer:
             self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self.model.trainable_variables)
-        self._plan = Shuffled(self._examples, experiment)
+        self._plan = Shuffled(self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync)
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
         self._agreement = Agreement(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
