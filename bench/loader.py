@@ -91,7 +91,7 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     """Return the training plan of an experiment, whose data is prepared."""
     from imgcls.experiment_file import read_experiment
     from imgcls.finding import find_store
-    from imgcls.pipeline import Examples, Shuffled
+    from imgcls.pipeline import Shuffled, examples
     from imgcls.preparing import prepare
 
     path = folder / "experiment.yaml"
@@ -99,7 +99,7 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     experiment = read_experiment(path)
     prepare(experiment)
     store, split = find_store(experiment)
-    return Shuffled(Examples(store.reader(split.geometry), store.labels, split.train), experiment)
+    return Shuffled(examples(store, split, "train"), experiment)
 
 
 def _feed(folder: Path, store: str) -> Callable[[], int]:

@@ -1,8 +1,10 @@
 """Applying an experiment's augmentations, without state: each draw is a function of (seed, step, row in the global batch). Heavy zone."""
 
 import hashlib
+import itertools
 import math
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 
 import numpy
@@ -97,6 +99,17 @@ def check(experiment: Experiment, channels: int, rows: int) -> None:
         )
 
 
+def keys(experiment: Experiment) -> Iterator[tuple[AugmentationSettings, str]]:
+    """Yield the experiment's augmentations, each with the key of its draws.
+
+    It is made of the seed, the name, and how often that name came before, so that adding another augmentation changes no draw.
+    """
+    seen: Counter[str] = Counter()
+    for settings in experiment.augment:
+        yield settings, f"{sub_seed(experiment.seed, 'augment')}/{settings.name}/{seen[settings.name]}"
+        seen[settings.name] += 1
+
+
 def augment(
     experiment: Experiment,
     images: tf.Tensor,
@@ -105,10 +118,9 @@ def augment(
     first_row: tf.Tensor,
     batch_size: int,
     steps_per_epoch: int,
+    applied: int = 0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Apply the experiment's augmentations in order; return the images, uint8, and the targets, which only mixing parts change.
-
-    An augmentation's draws are keyed by its name and how often that name came before, so that adding another changes none of them.
 
     Args:
         images: uint8 (rows, height, width, channels), rows `first_row`, ... of the global batch.
@@ -117,11 +129,9 @@ def augment(
         first_row: int64 scalar.
         batch_size: images in the global batch.
         steps_per_epoch: by which it is known whether a part's `until` is over.
+        applied: how many of the first augmentations the images went through already, when they were read.
     """
-    seen: Counter[str] = Counter()
-    for settings in experiment.augment:
-        key = f"{sub_seed(experiment.seed, 'augment')}/{settings.name}/{seen[settings.name]}"
-        seen[settings.name] += 1
+    for settings, key in itertools.islice(keys(experiment), applied, None):
         apply = partial(_applied, settings, key, images, targets, step, first_row, batch_size)
         if settings.until is None:
             images, targets = apply()

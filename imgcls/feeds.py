@@ -112,12 +112,10 @@ class Streamed:
     def _read(self, step: numpy.int64, first_row: numpy.int64) -> tuple[numpy.ndarray, ...]:
         """Return the rows' images, labels and weights, and the time when they were there."""
         start = time.perf_counter()
-        positions, weights = self._plan.positions(int(step))
-        own = slice(int(first_row), int(first_row) + self._rows)
-        images, labels = self._plan.examples.rows(positions[own])
+        images, labels, weights = self._plan.read(int(step), slice(int(first_row), int(first_row) + self._rows))
         end = time.perf_counter()
         self._stages["reading"] += end - start
-        return images, labels, weights[own], numpy.float64(end)
+        return images, labels, weights, numpy.float64(end)
 
     def _timed(self, prepared: tf.Tensor, images: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         """Return the prepared images, and take up the time since they were read; nothing where they are as they came."""

@@ -17,7 +17,7 @@ def order(
 
     Args:
         labels: int32 (n,), of which `indices`, int64 (examples,), belong to the split.
-        weights: float (examples,), for `train.resample: {by: weight}`.
+        weights: float (n,), for `train.resample: {by: weight}`.
 
     Raises:
         UserError: there are no weights, but the examples are to be drawn by them.
@@ -30,6 +30,8 @@ def order(
         weights = 1 / numpy.bincount(labels)[labels]
     elif weights is None:
         raise UserError("train.resample draws images by weight, but this data set has no weights; set by: class, or remove it")
+    else:
+        weights = weights[indices]
     expected = numpy.asarray(weights, numpy.float64) ** resample.power
     # The batches of neighbouring epochs overlap in time.
     return lru_cache(maxsize=2)(lambda epoch: drawn_order(expected, labels, seed, epoch))

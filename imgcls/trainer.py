@@ -17,7 +17,7 @@ from imgcls.divergence import Guard
 from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
 from imgcls.feeds import Resident, Streamed
 from imgcls.meeting import meet
-from imgcls.pipeline import Examples, InOrder, Shuffled
+from imgcls.pipeline import InOrder, Shuffled, examples
 from imgcls.recording import Recorder
 from imgcls.run import Run
 from imgcls.signals import StopRequest
@@ -38,8 +38,7 @@ class Trainer:
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
-        images = store.reader(split.geometry)
-        self._examples, self._validation = (Examples(images, store.labels, part) for part in (split.train, split.validation))
+        self._examples, self._validation = (examples(store, split, name) for name in ("train", "validation"))
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
@@ -123,7 +122,8 @@ class Trainer:
 
     def _feed(self, plan: InOrder, start: int) -> loop.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
-        if self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20:
+        fits = self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20
+        if fits and not plan.cuts:
             return Resident(plan, self._strategy)
         return Streamed(plan, self._strategy, start, self._counters.stages)
 
