@@ -1,5 +1,7 @@
 """How fast training is fed: from encoded images, from stored pixels that are larger than what the model sees, and from memory."""
 
+import gc
+import itertools
 import os
 import statistics
 import sys
@@ -11,10 +13,10 @@ from typing import Any
 
 from bench.epoch import noise
 
-ROUNDS = 7
-BATCH, STEPS = 100, 10
+ROUNDS = 5
+BATCH, WARMING, STEPS = 100, 20, 30
 JPEGS = 2000
-TRAINED = 6400
+TRAINED = 1280
 CORES = len(os.sched_getaffinity(0))
 
 CROPPED = """
@@ -68,23 +70,28 @@ def _photos(folder: Path) -> None:
         Image.fromarray(photo[top : top + 375, left : left + 500]).save(path, quality=90)
 
 
-def _measure(ways: dict[str, Callable[[], int]]) -> tuple[dict[str, float], float]:
+def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> tuple[dict[str, float], float]:
     """Return the images/s of each way, the median of rounds in turns, and by what the memory grew over the rounds.
 
-    A way returns how many images it has fed; a round before the others is for warming up.
+    A way begins anew in each round, or else it would go on in the background of the others. It yields how many images each batch has;
+    the first batches, in which tf.data finds out how many threads it needs, are not timed.
     """
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     memory = []
-    for _ in range(ROUNDS + 1):
+    for _ in range(ROUNDS):
         for name, way in ways.items():
+            batches = way()
+            sum(itertools.islice(batches, WARMING))
             began = time.perf_counter()
-            images = way()
+            images = sum(itertools.islice(batches, STEPS))
             speeds[name].append(images / (time.perf_counter() - began))
+            del batches
+            gc.collect()
         memory.append(int(Path("/proc/self/statm").read_text().split()[1]))
-    medians = {name: statistics.median(values[1:]) for name, values in speeds.items()}
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
     for name, value in medians.items():
         print(f"loader: {name} {value:,.0f} images/s", file=sys.stderr)
-    return medians, memory[-1] / memory[1]
+    return medians, memory[-1] / memory[0]
 
 
 def _plan(experiment_text: str, folder: Path) -> Any:
@@ -102,23 +109,23 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     return Shuffled(examples(store, split, "train"), experiment)
 
 
-def _feed(folder: Path, store: str) -> Callable[[], int]:
+def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
     """Return what takes batches from imgcls's stream, as training does."""
     from imgcls import history
     from imgcls.backend import tf
     from imgcls.feeds import Streamed
 
     plan = _plan(CROPPED.format(folder=folder, store=store, batch=BATCH), folder)
-    feed = Streamed(plan, tf.distribute.OneDeviceStrategy("CPU:0"), 0, dict.fromkeys(history.STAGES, 0.0))
-    batches = feed.call(0, 0)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
 
-    def take() -> int:
-        return sum(next(batches)[0].shape[0] for _ in range(STEPS))
+    def batches() -> Iterator[int]:
+        stream = Streamed(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
+        return (next(stream)[0].shape[0] for _ in itertools.count())
 
-    return take
+    return batches
 
 
-def _decoding(photos: Path) -> Callable[[], int]:
+def _decoding(photos: Path) -> Callable[[], Iterator[int]]:
     """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing else."""
     import numpy
 
@@ -127,7 +134,7 @@ def _decoding(photos: Path) -> Callable[[], int]:
     from imgcls.backend import tf
 
     files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
-    count = BATCH * STEPS
+    count = 1000
     draws = StatelessDraws("bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count)
     settings = random_resized_crop.Settings(name="random_resized_crop")
     windows = random_resized_crop.windows(settings, draws, tf.fill([count], 375), tf.fill([count], 500))
@@ -136,20 +143,20 @@ def _decoding(photos: Path) -> Callable[[], int]:
     def decoded(data: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.shape(tf.image.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_FAST"))
 
-    dataset = tf.data.Dataset.from_tensor_slices((chosen, windows)).map(decoded, num_parallel_calls=tf.data.AUTOTUNE).prefetch(16)
-    return lambda: sum(1 for _ in dataset)
+    dataset = tf.data.Dataset.from_tensor_slices((chosen, windows)).repeat().map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = dataset.batch(BATCH).prefetch(1)
+    return lambda: (BATCH for _ in batches)
 
 
-def _keras(photos: Path) -> Callable[[], int]:
+def _keras(photos: Path) -> Callable[[], Iterator[int]]:
     """Return what takes batches from Keras's loader of image folders."""
     from imgcls.backend import keras
 
-    dataset = keras.utils.image_dataset_from_directory(photos, image_size=(224, 224), batch_size=BATCH, verbose=False).repeat()
-    batches: Iterator[Any] = iter(dataset)
-    return lambda: sum(int(next(batches)[0].shape[0]) for _ in range(STEPS))
+    dataset = keras.utils.image_dataset_from_directory(photos, image_size=(224, 224), batch_size=BATCH, verbose=False)
+    return lambda: (int(images.shape[0]) for images, _ in dataset.repeat())
 
 
-def _memory(folder: Path) -> Callable[[], int]:
+def _memory(folder: Path) -> Callable[[], Iterator[int]]:
     """Return what gathers batches of 28x28 images that live on the device, as the compiled training loop does."""
     import numpy
 
@@ -177,14 +184,15 @@ def _memory(folder: Path) -> Callable[[], int]:
             total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
         return total
 
-    def take() -> int:
-        epoch(feed.call(0, steps))
-        return steps * 128
+    def batches() -> Iterator[int]:
+        for _ in itertools.count():
+            epoch(feed.call(0, steps))
+            yield steps * 128
 
-    return take
+    return batches
 
 
-def _training(folder: Path) -> Callable[[], int]:
+def _training(folder: Path) -> Callable[[], Iterator[int]]:
     """Return what trains an epoch of configs/fashion_cnn.yaml on 28x28 images from memory."""
     from imgcls.experiment_file import read_experiment
     from imgcls.finding import find_store
@@ -194,8 +202,13 @@ def _training(folder: Path) -> Callable[[], int]:
     from imgcls.trainer import Trainer
 
     path = noise(folder, TRAINED)
-    overrides = [f"data.path={path}", f"data.store={folder / 'data'}", f"train.epochs={ROUNDS + 1}", "data.validation=0"]
+    overrides = [
+        f"data.path={path}",
+        f"data.store={folder / 'data'}",
+        f"train.epochs={(ROUNDS + 1) * (WARMING + STEPS)}",
+        "data.validation=0",
+    ]
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"), [*overrides, "train.choose=last"])
     prepare(experiment)
     epochs = Trainer(create_run(experiment, folder / "run"), experiment, *find_store(experiment)).epochs(StopRequest())
-    return lambda: next(epochs) and TRAINED
+    return lambda: (TRAINED for _ in epochs)

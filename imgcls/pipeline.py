@@ -131,13 +131,12 @@ class Shuffled(InOrder):
         return self._windows is not None
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """Read rows of a step's global batch, of which the first augmentation may cut windows; return images, labels and weights."""
-        if self._windows is None or not self._windows.open(step):
+        """Read rows of a step's global batch, of which augmentation may cut windows; return their images, labels and weights."""
+        if self._windows is None:
             return super().read(step, rows)
         positions, weights = self.positions(step)
-        chosen, images = self.examples.indices[positions[rows]], self.examples.images
-        cut = images.cut(chosen, self._windows.drawn(step, rows.start, images.sizes(chosen)))
-        return cut, self.examples.labels[chosen], weights[rows]
+        chosen = self.examples.indices[positions[rows]]
+        return self._windows.read(chosen, step, rows.start), self.examples.labels[chosen], weights[rows]
 
     def prepared(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what rows `first_row`, ... of a step's global batch show to the model, uint8, augmented, and what it should say.
@@ -145,7 +144,16 @@ class Shuffled(InOrder):
         The latter are the labels, or float32 (rows, classes) where a part mixes images.
         """
         targets = tf.one_hot(labels, self._classes) if self._mixes else labels
-        return augment(self._experiment, images, targets, step, first_row, self.batch_size, self.steps, applied=int(self.cuts))
+        return augment(
+            self._experiment,
+            images,
+            targets,
+            step,
+            first_row,
+            self.batch_size,
+            self.steps,
+            applied=self._windows.applied if self._windows else 0,
+        )
 
 
 def batch_positions(count: int, batch_size: int, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:

@@ -126,6 +126,19 @@ class Encoded:
         return _window(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], self.geometry)
 
 
+def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
+    """Turn some images left to right, in place.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        chosen: bool (n,).
+    """
+    import cv2
+
+    for place in chosen.nonzero()[0].tolist():
+        images[place] = cv2.flip(images[place], 1).reshape(images[place].shape)
+
+
 def _decoded_fast(data: bytes, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray":
     """Decode a plain JPEG at its size, a half or a quarter, whichever is the smallest that leaves the window enough pixels."""
     import simplejpeg

@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_images
 
 from imgcls import history, training
 from imgcls.augment import StatelessDraws, keys
-from imgcls.augmentations import random_resized_crop
+from imgcls.augmentations import flip, random_resized_crop
 from imgcls.backend import tf
 from imgcls.cluster import ALONE
 from imgcls.errors import Interrupted
@@ -59,27 +59,31 @@ def collected(plan, steps, replicas=1, start=0):
     return numpy.stack([numpy.concatenate([part.numpy() for part in parts]) for parts in batches])
 
 
-def test_a_window_is_the_one_that_the_augmentation_draws_for_the_stored_image(cropped):
+def test_what_is_read_is_what_the_augmentations_draw_for_the_stored_image(cropped):
     wanted, plan, store, split = cropped
-    step, first = 2, 3
+    step, rows = 2, slice(1, 7)
     positions, _ = plan.positions(step)
-    indices = split.train[positions[first:6]]
-    reader = store.reader(split.geometry)
+    indices, reader = split.train[positions[rows]], store.reader(split.geometry)
     sizes = reader.sizes(indices)
-    part, key = next(keys(wanted))
-    draws = StatelessDraws(key, tf.constant(step, tf.int64), tf.constant(first, tf.int64), 3, BATCH)
-    windows = random_resized_crop.windows(part, draws, tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
-    images, labels, _ = plan.read(step, slice(first, 6))
-    numpy.testing.assert_array_equal(images, reader.cut(indices, windows))
+    (crop, crop_key), (flip_settings, flip_key) = keys(wanted)
+    draws = [StatelessDraws(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH) for key in (crop_key, flip_key)]
+    windows = random_resized_crop.windows(crop, draws[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
+    cut = tf.constant(reader.cut(indices, windows))
+    images, labels, _ = plan.read(step, rows)
+    numpy.testing.assert_array_equal(images, flip.compute(flip_settings, cut, draws[1]))
+    assert (images != cut.numpy()).any()
     assert labels.tolist() == store.labels[indices].tolist()
 
 
 def test_windows_end_with_the_augmentations_epochs(cropped):
     _, plan, store, split = cropped
-    step = plan.steps  # of the second epoch
+    step = plan.steps  # of the second epoch, in which only the flip goes on
     positions, _ = plan.positions(step)
     images, _, _ = plan.read(step, slice(0, BATCH))
-    numpy.testing.assert_array_equal(images, store.reader(split.geometry).read(split.train[positions]))
+    whole = store.reader(split.geometry).read(split.train[positions])
+    flipped = [not (image == original).all() for image, original in zip(images, whole, strict=True)]
+    assert 0 < sum(flipped) < BATCH
+    numpy.testing.assert_array_equal([image[:, ::-1] if turned else image for image, turned in zip(images, flipped, strict=True)], whole)
 
 
 def test_the_batches_are_the_same_on_two_devices_and_after_a_seek(cropped):
@@ -90,11 +94,12 @@ def test_the_batches_are_the_same_on_two_devices_and_after_a_seek(cropped):
     numpy.testing.assert_array_equal(one[3:], collected(plan, plan.steps - 1, start=3))
 
 
-def test_the_window_is_not_applied_a_second_time_to_the_batch(folder, monkeypatch):
+def test_what_was_done_on_reading_is_not_done_a_second_time_to_the_batch(folder, monkeypatch):
     wanted = settings(folder, STORES["encoded"])
     prepare(wanted)
     store, split = find_store(wanted)
-    monkeypatch.setattr(random_resized_crop, "compute", None)
+    for part in (random_resized_crop, flip):
+        monkeypatch.setattr(part, "compute", None)
     assert collected(Shuffled(examples(store, split, "train"), wanted), 1).shape == (1, BATCH, 24, 32, 3)
 
 

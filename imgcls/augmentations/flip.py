@@ -15,9 +15,14 @@ class Settings(AugmentationSettings):
     """Share of the images that are flipped."""
 
 
+def mirrored(settings: Settings, draws: Draws) -> "tf.Tensor":
+    """Draw which images are flipped, bool (batch,)."""
+    return draws.uniform(0.0, 1.0) < settings.probability
+
+
 def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
     """Flip each image left to right with the given probability."""
     from imgcls.augmentations._bytes import chosen
     from imgcls.backend import tf
 
-    return chosen(draws.uniform(0.0, 1.0) < settings.probability, tf.reverse(images, axis=[2]), images)
+    return chosen(mirrored(settings, draws), tf.reverse(images, axis=[2]), images)
