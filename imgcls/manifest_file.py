@@ -4,13 +4,12 @@ import csv
 import io
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imgcls.datasets import SPLITS
+from imgcls.datasets import LARGEST_WEIGHT, SPLITS
 from imgcls.errors import DataError
 from imgcls.parts import did_you_mean
 
@@ -169,7 +168,7 @@ def _row(line: int, fields: dict[str, Any], mistakes: Mistakes) -> Row | None:
 
 def _weight_problem(value: Any) -> str | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0 <= value <= sys.float_info.max:
+    if is_number and 0 <= value <= LARGEST_WEIGHT:
         return None
     return f"weight must be a finite number of at least 0, received {value!r}"
 

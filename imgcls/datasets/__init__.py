@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
+LARGEST_WEIGHT = 3.4e38
+"""Weights are stored as float32."""
+
 Side = Annotated[int, Field(ge=1)]
 
 
