@@ -88,9 +88,13 @@ def _entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: li
     name = _by_split(settings.images)[split]
     count = len(files.load(name))
     columns = {"labels": labels, "splits": [split] * count, "groups": [None] * count, "weights": [1.0] * count}
-    kinds = {"splits": array_files.splits_of, "groups": array_files.texts, "weights": array_files.weights_of}
-    for column, values_of in kinds.items():
-        if names := getattr(settings, column):
+    more = {
+        "splits": (settings.splits, array_files.splits_of),
+        "groups": (settings.groups, array_files.texts),
+        "weights": (settings.weights, array_files.weights_of),
+    }
+    for column, (names, values_of) in more.items():
+        if names is not None:
             columns[column] = values_of(files.load(_by_split(names)[split]), _by_split(names)[split])
     for column, values in columns.items():
         if len(values) != count:
