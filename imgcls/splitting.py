@@ -6,7 +6,7 @@ what remains.
 
 from typing import TYPE_CHECKING
 
-from imgcls import seeds
+from imgcls import seeds, terminal
 from imgcls.datasets import SPLITS, DataSettings, ImageSettings, SplitName
 from imgcls.errors import DataError
 from imgcls.finding import split_key
@@ -68,7 +68,7 @@ def _check_counts(store: Store, train: "numpy.ndarray", cut: list[SplitName]) ->
     lines = []
     for label in small[:20]:
         ids = store.ids(train[store.labels[train] == label])
-        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(ids)})" if ids else ""))
+        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(map(terminal.printable, ids))})" if ids else ""))
     rest = [f"  and {len(small) - 20} more"] if len(small) > 20 else []
     raise DataError(
         "\n".join([f"classes with fewer than {needed} images to train on, one for each of {', '.join(['train', *cut])}:", *lines, *rest])

@@ -36,6 +36,11 @@ def line(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def printable(name: str) -> str:
+    """Return a name as one line that a terminal shows and does not obey: line breaks, escapes and bytes that are no UTF-8 are spelt out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
 def is_terminal() -> bool:
     """Tell whether a person watches stderr, and something is shown."""
     return sys.stderr.isatty() and not _quiet.get()
