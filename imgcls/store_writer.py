@@ -161,6 +161,8 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 store.verify()
             except DataError as error:
                 terminal.note(f"replacing a damaged store: {error}")
+                if (folder / "splits").is_dir():  # what was decided once stays, since the content is the same
+                    shutil.copytree(folder / "splits", draft.folder / "splits")
                 _discard(folder)
             else:
                 return _touched(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}), True
