@@ -60,6 +60,8 @@ def read(path: Path, store: Store) -> "numpy.ndarray":
         lines[row[0]] = line
         if row[0] in places:
             sides[places[row[0]]] = _WORDS.index(row[1])
+    if not (sides == SPLITS.index("test")).any():
+        problems.append(f"{path} puts no image in test")
     unnamed = numpy.flatnonzero(sides == OPEN)
     if len(unnamed):
         problems.append(

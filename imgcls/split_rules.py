@@ -84,7 +84,9 @@ def require_separate_groups(store: Store, groups: "numpy.ndarray", sides: "numpy
         one, other = (f"{image} in {names[at]}" for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True))
         name = store.groups[pair[0]].decode("utf-8", "replace")
         count = len(numpy.unique(group[torn]))
-        raise DataError(f"leakage: {count:,} groups have images on more than one side, such as '{name}' with {one} and {other}; {advice}")
+        raise DataError(
+            f"leakage: groups have images on more than one side, {count:,} in all, such as '{name}' with {one} and {other}; {advice}"
+        )
 
 
 def require_whole_limit(store: Store, parts: "dict[SplitName, numpy.ndarray]", limit: int) -> None:
