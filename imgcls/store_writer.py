@@ -53,10 +53,10 @@ def _draft_folder(parent: Path, name: str) -> Iterator[Path]:
         try:
             yield folder
         except Exception:
-            shutil.rmtree(folder)
+            _discard(folder)
             raise
         if folder.exists():
-            shutil.rmtree(folder)
+            _discard(folder)
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -182,7 +182,7 @@ def _publish(draft: Store, folder: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Move a store out of the way before it is removed, so that nobody opens one that is half gone."""
+    """Move a store or a draft out of the way before it is removed, so that nobody opens one that is half gone, or locks it."""
     aside = folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
     os.rename(folder, aside)
-    shutil.rmtree(aside)
+    shutil.rmtree(aside, ignore_errors=True)  # what is left, the next preparation removes
