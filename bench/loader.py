@@ -44,7 +44,7 @@ def ratios() -> list[tuple[str, float, str]]:
             "memory": _memory(folder),
             "cnn": _training(folder),
         }
-        speeds, growth = _measure(ways)
+        speeds = _measure(ways)
 
     def ratio(one: str, other: str) -> float:
         """Return the median over the rounds of how many times as fast one way was as the other in the same round."""
@@ -57,7 +57,6 @@ def ratios() -> list[tuple[str, float, str]]:
         ("the same / Keras's image_dataset_from_directory", ratio("encoded", "keras"), ">= 1.40"),
         ("raw 256, random resized crop 224, flip: 1,000 images/s a core", raw, ">= 2.00"),
         ("28x28 from memory / what the cnn trains, images/s", ratio("memory", "cnn"), ">= 100"),
-        (f"memory of all feeds after {ROUNDS} rounds / after the first", growth, ""),
     ]
 
 
@@ -76,14 +75,13 @@ def _photos(folder: Path) -> None:
         Image.fromarray(photo[top : top + 375, left : left + 500]).save(path)  # at Pillow's own quality, 75
 
 
-def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> tuple[dict[str, list[float]], float]:
-    """Return the images/s of each way in rounds in turns, and by what the memory grew over the rounds.
+def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[float]]:
+    """Return the images/s of each way in rounds in turns.
 
     A way begins anew in each round, or else it would go on in the background of the others. It yields how many images each batch has;
     the first batches, in which tf.data finds out how many threads it needs, are not timed.
     """
     speeds: dict[str, list[float]] = {name: [] for name in ways}
-    memory = []
     for _ in range(ROUNDS):
         for name, way in ways.items():
             batches = way()
@@ -93,10 +91,9 @@ def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> tuple[dict[str, li
             speeds[name].append(images / (time.perf_counter() - began))
             del batches
             gc.collect()
-        memory.append(int(Path("/proc/self/statm").read_text().split()[1]))
     for name, values in speeds.items():
         print(f"loader: {name} {statistics.median(values):,.0f} images/s", file=sys.stderr)
-    return speeds, memory[-1] / memory[0]
+    return speeds
 
 
 def _plan(experiment_text: str, folder: Path) -> Any:
