@@ -70,7 +70,6 @@ def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
         raise DataError(f"data.path: {manifest} ends in none of .csv, .tsv and .jsonl, by which its kind is known; rename it")
     rows = [row for line, values in fields if (row := _row(line, values, mistakes))]
     _refuse_doubles(rows, mistakes)
-    _refuse_leakage(rows, mistakes)
     return rows
 
 
@@ -195,11 +194,3 @@ def _refuse_doubles(rows: list[Row], mistakes: Mistakes) -> None:
         line = first.setdefault(os.path.normpath(place), row.line)
         if line != row.line:
             mistakes.add(row.line, f"names the file of line {line} again: {row.path!r}")
-
-
-def _refuse_leakage(rows: list[Row], mistakes: Mistakes) -> None:
-    """Note the images whose group began in another split: what is learnt of a group must not be tested on it."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        if row.group is not None and (other := first.setdefault(row.group, row)).split != row.split:
-            mistakes.add(row.line, f"group {row.group!r} is in {row.split}, but on line {other.line} in {other.split}: that is leakage")

@@ -1,8 +1,9 @@
 """`prepare`: read a data set, check it, store it, split it. Light zone."""
 
+from pathlib import Path
 from typing import Any
 
-from imgcls import finding, parts, splitting, store_writer, terminal
+from imgcls import finding, fixed_splits, parts, splitting, store_writer, terminal
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, DataSettings, ImageSettings
 from imgcls.errors import DataError
@@ -12,22 +13,29 @@ _FEW = 10
 _SHOWN = 20
 
 
-def prepare(experiment: Experiment) -> dict[str, Any]:
+def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
     """Prepare an experiment's data, or find that it is prepared already, and report what it holds as JSON values.
 
-    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, and `bad_images`.
+    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`, and
+    `places`: how many images were `kept` on the side that an earlier preparation gave them, and how many are `new`.
+
+    Args:
+        splits: a file to write ids and splits in, as `data.splits` reads them.
 
     Raises:
         DataError: the data is missing, broken, or too small to be split.
-        UserError: the store cannot be written.
+        UserError: the store, or the file, cannot be written.
     """
     data = experiment.data
     store, reused = stored(data)
-    split = splitting.split(store, data, experiment.seed)
+    split, kept = splitting.settled(store, data, experiment.seed)
     store.save_split(split)
+    if splits:
+        fixed_splits.write(splits, store, split)
     described = store.describe(split)
     _note_small_classes(described)
-    return {**described, "folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
+    places = {"kept": kept, "new": split.placed - kept}
+    return {**described, "folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"], "places": places}
 
 
 def stored(data: DataSettings) -> tuple[Store, bool]:

@@ -10,7 +10,7 @@ import pytest
 from experiments import stored_pixels
 from PIL import Image
 
-from imgcls import preparing
+from imgcls import preparing, splitting
 from imgcls.datasets import manifest
 from imgcls.errors import DataError
 
@@ -122,7 +122,6 @@ def mistakes(path, content, **changes):
         ("a.png,cat,,heavy,", "weight must be a finite number of at least 0, received 'heavy'"),
         ("a.png,cat", "has 2 fields, the header 5"),
         ("./c c.png,dog,,,", "names the file of line 2 again: 'c c.png'"),
-        ("a.png,cat,test,,one", "group 'one' is in test, but on line 2 in train: that is leakage"),
         ("a\0.png,cat,,,", "path holds a zero byte"),
         ('a.png,"cat', "is not CSV: unexpected end of data"),
     ],
@@ -212,3 +211,11 @@ def test_random_damage_is_told_or_harmless(photos):
             (photos / f"list.{kind}").write_bytes(damaged.tobytes())
             with contextlib.suppress(DataError):
                 assert prepare(photos / f"list.{kind}").entries
+
+
+def test_a_group_in_two_splits_of_the_list_is_refused(photos):
+    rows = [{"path": name, "label": "cd"[place % 2], "split": ("train", "test")[place > 1]} for place, name in enumerate(SHADES)]
+    rows[0]["group"] = rows[2]["group"] = "p1"
+    store, _ = preparing.stored(settings(write(photos, "csv", rows)))
+    with pytest.raises(DataError, match=r"leakage: .* such as 'p1' with a.png in train and c c.png in test"):
+        splitting.split(store, settings(write(photos, "csv", rows), validation=0.0), 0)

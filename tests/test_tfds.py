@@ -121,7 +121,7 @@ def test_it_is_prepared_once_and_needs_no_network_then(tmp_path, library, capsys
 
 
 def test_the_splits_are_the_users_choice(tmp_path, library):
-    assert store(tmp_path, splits={"train": "test"}).count == 6
+    assert store(tmp_path, own_splits={"train": "test"}).count == 6
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_the_splits_are_the_users_choice(tmp_path, library):
         ({"offline": True}, "holds no prepared data set 'beans', and data.offline forbids to download it"),
         ({"dataset": "nowhere"}, "cannot prepare 'nowhere': NotFoundError: Dataset nowhere not found."),
         ({"image": "photo"}, "photo is no ImageFeature; its features are image (ImageFeature), label (ClassLabel): choose data.image"),
-        ({"splits": {"train": "val"}}, "beans has no split 'val': Unknown split 'val'."),
-        ({"splits": {"test": "test"}}, "beans has the splits train, test, extra; say with data.splits which one is train"),
-        ({"splits": {"train": "train", "test": "extra"}}, "1 of 1 images of beans's extra have no label; choose data.splits"),
+        ({"own_splits": {"train": "val"}}, "beans has no split 'val': Unknown split 'val'."),
+        ({"own_splits": {"test": "test"}}, "beans has the splits train, test, extra; say with data.own_splits which one is train"),
+        ({"own_splits": {"train": "train", "test": "extra"}}, "1 of 1 images of beans's extra have no label; choose data.own_splits"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, library, changes, message):

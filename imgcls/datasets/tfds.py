@@ -27,7 +27,7 @@ class Settings(ImageSettings):
     """The feature that is the image."""
     label: str = "label"
     """The feature that is the class."""
-    splits: dict[SplitName, str] | None = None
+    own_splits: dict[SplitName, str] | None = None
     """What is used as train, validation and test, such as {train: "train[:80%]", test: "train[80%:]"}; unless given, the splits of these
     names."""
 
@@ -50,7 +50,9 @@ def prepare(settings: Settings) -> Source:
             raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
         numbers = [int(source[place][settings.label]) for place in terminal.track(range(len(source)), len(source), f"labels of {name}")]
         if unlabelled := sum(not 0 <= number < len(classes) for number in numbers):
-            raise DataError(f"{unlabelled:,} of {len(numbers):,} images of {settings.dataset}'s {name} have no label; choose data.splits")
+            raise DataError(
+                f"{unlabelled:,} of {len(numbers):,} images of {settings.dataset}'s {name} have no label; choose data.own_splits"
+            )
         entries += [Entry(f"{split}/{place:07d}", number, split) for place, number in enumerate(numbers)]
         records += [(source, place) for place in range(len(source))]
 
@@ -114,7 +116,7 @@ def _classes(library: ModuleType, builder: Any, settings: Settings) -> list[str]
 
 
 def _splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
-    splits = settings.splits or {split: split for split in SPLITS if split in builder.info.splits}
+    splits = settings.own_splits or {split: split for split in SPLITS if split in builder.info.splits}
     if "train" not in splits:
-        raise DataError(f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with data.splits which one is train")
+        raise DataError(f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with data.own_splits which one is train")
     return splits
