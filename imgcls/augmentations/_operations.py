@@ -49,12 +49,14 @@ class Space:
         return self._warped(images, _warps.shear_y(levels * self.shear))
 
     def translate_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Shift to the right."""
-        return self._warped(images, _warps.translation(levels * self.right, tf.zeros_like(levels)))
+        """Shift to the right, by whole pixels."""
+        pixels = tf.cast(levels * self.right, tf.int32)
+        return _warps.shifted(images, pixels, tf.zeros_like(pixels))
 
     def translate_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Shift down."""
-        return self._warped(images, _warps.translation(tf.zeros_like(levels), levels * self.down))
+        """Shift down, by whole pixels."""
+        pixels = tf.cast(levels * self.down, tf.int32)
+        return _warps.shifted(images, tf.zeros_like(pixels), pixels)
 
     def rotate(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Turn clockwise."""

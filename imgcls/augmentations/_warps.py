@@ -2,10 +2,21 @@
 
 import math
 
+from imgcls.augmentations._bytes import inside
 from imgcls.backend import tf
 
 FILLS = {"black": "CONSTANT", "reflect": "REFLECT", "edge": "NEAREST"}
 """What shows where a warp reads outside the image, with TensorFlow's names."""
+
+
+def shifted(images: tf.Tensor, right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
+    """Return images moved by whole pixels, int32 (batch,), with black where there was none: a tenth of a warp's time."""
+    height, width, channels = images.shape[1:]
+    rows, columns = tf.range(height) - down[:, None], tf.range(width) - right[:, None]
+    moved = tf.gather(images, tf.clip_by_value(rows, 0, height - 1), axis=1, batch_dims=1)
+    moved = tf.gather(moved, tf.clip_by_value(columns, 0, width - 1), axis=2, batch_dims=1)
+    sizes = [tf.fill([tf.shape(images)[0]], side) for side in (height, width)]
+    return tf.bitwise.bitwise_and(moved, inside(down, right, *sizes, [height, width, channels]))
 
 
 def warped(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str) -> tf.Tensor:
@@ -59,12 +70,6 @@ def shear_y(slopes: tf.Tensor) -> tf.Tensor:
     """Return the inverse matrix of Pillow's shear along y."""
     one, zero = tf.ones_like(slopes), tf.zeros_like(slopes)
     return _stacked([[one, zero], [slopes, one]], zero, zero)
-
-
-def translation(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
-    """Return the inverse matrix of a shift by pixels."""
-    one, zero = tf.ones_like(right), tf.zeros_like(right)
-    return _stacked([[one, zero], [zero, one]], right, down)
 
 
 def rotation(degrees: tf.Tensor) -> tf.Tensor:
