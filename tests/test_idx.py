@@ -5,8 +5,9 @@ import struct
 
 import numpy
 import pytest
+from experiments import experiment
 
-from imgcls import idx
+from imgcls import finding, idx
 from imgcls.datasets import fashion_mnist, mnist
 from imgcls.errors import DataError
 
@@ -93,3 +94,10 @@ def test_a_set_without_images_is_refused(tmp_path):
 def test_parts_of_different_image_size_are_refused(tmp_path):
     with pytest.raises(DataError, match="differ in size"):
         prepare(write_set(tmp_path / "set", IMAGES[:20, :3]))
+
+
+def test_offline_changes_neither_the_store_nor_the_split_nor_the_training(tmp_path):
+    online, offline = (experiment(tmp_path, f"data={{name: mnist, offline: {value}}}") for value in ("false", "true"))
+    assert online.data.stored() == offline.data.stored()
+    assert finding.split_key(online.data, 0) == finding.split_key(offline.data, 0)
+    assert online.identity() == offline.identity()

@@ -132,7 +132,7 @@ def test_the_splits_are_the_users_choice(tmp_path, library):
         ({"image": "photo"}, "photo is no ImageFeature; its features are image (ImageFeature), label (ClassLabel): choose data.image"),
         ({"own_splits": {"train": "val"}}, "beans has no split 'val': Unknown split 'val'."),
         ({"own_splits": {"test": "test"}}, "beans has the splits train, test, extra; say with data.own_splits which one is train"),
-        ({"own_splits": {"train": "train", "test": "extra"}}, "1 of 1 images of beans's extra have no label; choose data.own_splits"),
+        ({"own_splits": {"train": "train", "test": "extra"}}, "beans: 1 of 1 images of extra have no label; choose data.own_splits"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, library, changes, message):

@@ -28,8 +28,7 @@ class Settings(ImageSettings):
     label: str = "label"
     """The feature that is the class."""
     own_splits: dict[SplitName, str] | None = None
-    """What is used as train, validation and test, such as {train: "train[:80%]", test: "train[80%:]"}; unless given, the splits of these
-    names."""
+    """What serves as train, validation and test, such as {train: "train[:80%]", test: "train[80%:]"}; unless given, what is called so."""
 
 
 def prepare(settings: Settings) -> Source:
@@ -51,7 +50,7 @@ def prepare(settings: Settings) -> Source:
         numbers = [int(source[place][settings.label]) for place in terminal.track(range(len(source)), len(source), f"labels of {name}")]
         if unlabelled := sum(not 0 <= number < len(classes) for number in numbers):
             raise DataError(
-                f"{unlabelled:,} of {len(numbers):,} images of {settings.dataset}'s {name} have no label; choose data.own_splits"
+                f"{settings.dataset}: {unlabelled:,} of {len(numbers):,} images of {name} have no label; choose data.own_splits"
             )
         entries += [Entry(f"{split}/{place:07d}", number, split) for place, number in enumerate(numbers)]
         records += [(source, place) for place in range(len(source))]
@@ -100,9 +99,8 @@ def _prepared(library: ModuleType, name: str, folder: Path) -> Any:
         builder = library.builder(name, data_dir=str(folder), file_format="array_record")
         builder.download_and_prepare()
     except Exception as error:  # whatever the code of one of a thousand data sets raises
-        raise DataError(
-            f"TensorFlow Datasets cannot prepare '{name}': {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        ) from error
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise DataError(f"TensorFlow Datasets cannot prepare '{name}': {reason}") from error
     return builder
 
 
