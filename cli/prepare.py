@@ -12,4 +12,4 @@ def prepare(experiment: options.Experiment, set_: options.Set = [], json: option
     from imgcls.experiment_file import read_experiment
 
     report = preparing.prepare(read_experiment(experiment, set_))
-    output.print_json(report) if json else print(preparing.table(report))
+    output.print_json(report) if json else print(preparing.text(report))

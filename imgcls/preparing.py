@@ -1,33 +1,34 @@
-"""`prepare`: read a data set, check it, store it, split it. Light zone."""
+"""`prepare`: read a data set, store it, split it, audit it. Light zone."""
 
 from typing import Any
 
-from imgcls import finding, parts, splitting, store_writer, terminal
+from imgcls import audit, finding, parts, splitting, store_writer, terminal
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, DataSettings, ImageSettings
 from imgcls.errors import DataError
 from imgcls.store import Store
 
-_FEW = 10
 _SHOWN = 20
 
 
 def prepare(experiment: Experiment) -> dict[str, Any]:
     """Prepare an experiment's data, or find that it is prepared already, and report what it holds as JSON values.
 
-    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, and `bad_images`.
+    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`, and
+    the verdict of the `audit`.
 
     Raises:
-        DataError: the data is missing, broken, or too small to be split.
+        DataError: the data is missing, broken, or too small to be split, or a check whose policy is `fail` found something.
         UserError: the store cannot be written.
     """
     data = experiment.data
     store, reused = stored(data)
-    split = splitting.split(store, data, experiment.seed)
+    verdict, split = audit.audited(store, splitting.split(store, data, experiment.seed), data.audit)
+    store.save_audit(split.key, verdict)
+    audit.require_passed(verdict)
     store.save_split(split)
-    described = store.describe(split)
-    _note_small_classes(described)
-    return {**described, "folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
+    bad = store.manifest["bad_images"]
+    return {**store.describe(split), "folder": str(store.folder), "reused": reused, "bad_images": bad, "audit": verdict}
 
 
 def stored(data: DataSettings) -> tuple[Store, bool]:
@@ -67,11 +68,9 @@ def _refuse_bad_images(store: Store, data: DataSettings) -> None:
     terminal.note(f"left out: {named}")
 
 
-def _note_small_classes(report: dict[str, Any]) -> None:
-    counts = dict(zip(report["classes"], report["class_counts"]["train"], strict=True))
-    small = [f"{name} {count}" for name, count in counts.items() if count < _FEW]
-    if small:
-        terminal.note(f"classes with fewer than {_FEW} training images: {', '.join(small)}")
+def text(report: dict[str, Any]) -> str:
+    """Return a report for people: the classes, then the audit."""
+    return f"{table(report)}\n\n{audit.table(report['audit'])}"
 
 
 def table(report: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
     groups.npy         bytes (count,), UTF-8, where the source groups its images: what must stay on one side of a split
     weights.npy        float32 (count,), where the source weighs its images
     looks.npy          how each image looks: `looks.COLUMNS` (count,), for the audit
-    manifest.json      what the files hold, with their SHA-256; written last
+    manifest.json      what the files hold, with their SHA-256, and the audit of each split; written last
     splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed)
 
 The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but looks.npy, which is made of them): neither time nor
@@ -162,6 +162,12 @@ class Store:
     def save_split(self, split: Split) -> None:
         """Write a split atomically."""
         split_file.write(split, self.split_file(split.key))
+
+    def save_audit(self, key: str, verdict: dict[str, Any]) -> None:
+        """Keep the audit of a split in the manifest, atomically, beside those of other splits."""
+        with files.locked(self.folder.parent / ".lock"):
+            manifest = open_store(self.folder).manifest
+            files.write_json(self.folder / "manifest.json", manifest | {"audits": manifest["audits"] | {key: verdict}})
 
     def verify(self, whole: bool = False) -> None:
         """Compare the files with the manifest: all sizes, the content of files up to 256 MiB, or of all, and the fingerprint over all.

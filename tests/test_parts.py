@@ -11,6 +11,7 @@ from imgcls.errors import UserError
 
 FUNCTIONS = {
     "augmentations": "compute",
+    "checks": "find",
     "datasets": "prepare",
     "figures": "draw",
     "metrics": "compute",

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from imgcls.images import Resize
-from imgcls.parts import PartSettings
+from imgcls.parts import PartOf, PartSettings, all_of
 
 if TYPE_CHECKING:
     import numpy
@@ -32,10 +32,21 @@ class DataSettings(PartSettings):
     """Share of the training images held out for choosing, where the source has no validation split of its own."""
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of all images held out for the final judgement, where the source has no test split of its own."""
+    audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(default_factory=lambda: all_of("checks"))
+    """Checks of the data, files of imgcls/checks, in the order in which they run; all of them unless given, each with its policy."""
+
+    @field_validator("audit")
+    @classmethod
+    def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
+        names = [settings.name for settings in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"lists {', '.join(twice)} more than once; give each check once")
+        return value
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
-        return self.model_dump(exclude={"store", "validation", "test"})
+        return self.model_dump(exclude={"store", "validation", "test", "audit"})
 
 
 class ImageSettings(DataSettings):
