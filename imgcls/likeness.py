@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 WINDOW = 512
 """All pairs within the distance are found where no more than so many distinct looks agree in two blocks; beyond that, neighbours are."""
-_FLAT = 4.0
-"""Grey levels: thumbnails of less deviation are blank, and their noise is not blown up to a pattern."""
+_FLAT = 32.0
+"""Grey levels: thumbnails of less deviation are not stretched to 1, which would blow up the noise of skies and blank pages to a pattern."""
 _PAIRS = 1 << 16
 
 
@@ -28,7 +28,7 @@ class Likeness:
 
     Attributes:
         distance: largest number of bits in which their hashes differ.
-        difference: largest mean absolute difference of their thumbnails, both brought to mean 0 and deviation 1.
+        difference: largest mean absolute difference of their thumbnails, both brought to mean 0 and, unless they are flat, deviation 1.
         brightness: largest mean absolute difference of their thumbnails as they are, in grey levels.
     """
 
@@ -136,7 +136,7 @@ def _alike(thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", 
 
 
 def _standard(grey: "numpy.ndarray") -> "numpy.ndarray":
-    """Bring grey values (n, 64) to mean 0 and deviation 1, so that brightness and contrast make no difference."""
+    """Bring grey values (n, 64) to mean 0 and deviation 1, so that brightness and contrast make no difference; flat ones to less."""
     import numpy
 
     centred = grey - grey.mean(axis=1, keepdims=True)
