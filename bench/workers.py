@@ -16,9 +16,11 @@ import numpy
 
 from bench.epoch import noise
 from imgcls.experiment_file import read_experiment
+from imgcls.images import Geometry
 from imgcls.pipeline import Examples, Shuffled
 from imgcls.preparing import prepare
 from imgcls.probing import probe
+from imgcls.reading import Pixels
 
 ROUNDS = 5
 IMAGES = 12_800
@@ -83,7 +85,8 @@ def _on(cores: list[int]) -> Iterator[None]:
 def _seek() -> float:
     """Return the seconds from a new plan over 1,281,167 examples to the rows of a far step."""
     count = 1_281_167
-    examples = Examples(numpy.zeros((1, 1, 1, 1), numpy.uint8), numpy.zeros(1, numpy.int32), numpy.arange(count))
+    nothing = Pixels(numpy.zeros((1, 1, 1, 1), numpy.uint8), Geometry((1, 1, 1), "stretch"))
+    examples = Examples(nothing, numpy.zeros(1, numpy.int32), numpy.arange(count))
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"))
     start = time.perf_counter()
     Shuffled(examples, experiment).positions(STEP)

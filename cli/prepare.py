@@ -1,9 +1,20 @@
 """imgcls prepare."""
 
+from typing import Annotated
+
+from typer import Option
+
 from imgcls.cli import options, output
 
 
-def prepare(experiment: options.Experiment, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+def prepare(
+    experiment: options.Experiment,
+    set_: options.Set = [],  # noqa: B006
+    verify: Annotated[
+        bool, Option("--verify", help="Read every byte of the prepared store again, and compare it with the manifest.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
     """Check, split and store an experiment's data.
 
     Example: imgcls prepare configs/digits.yaml
@@ -11,5 +22,6 @@ def prepare(experiment: options.Experiment, set_: options.Set = [], json: option
     from imgcls import preparing
     from imgcls.experiment_file import read_experiment
 
-    report = preparing.prepare(read_experiment(experiment, set_))
-    output.print_json(report) if json else print(preparing.text(report))
+    wanted = read_experiment(experiment, set_)
+    report, text = (preparing.verify(wanted), preparing.verified) if verify else (preparing.prepare(wanted), preparing.text)
+    output.print_json(report) if json else print(text(report))

@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from imgcls.backend import tf
+from imgcls.cluster import Cluster
 from imgcls.errors import WorkerLostError
 
 
 class Agreement:
     """Lets the processes of a strategy compare numbers; a process that is alone agrees with itself, at no cost."""
 
-    def __init__(self, strategy: tf.distribute.Strategy, processes: int):
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
         self._strategy = strategy
-        self.alone = processes == 1
+        self.alone = cluster.alone
         self._compiled = tf.function(self._gathered)
 
     def largest(self, *values: float) -> list[float]:

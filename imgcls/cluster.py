@@ -31,7 +31,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses of all worker processes, `host:port`, in the order of their ranks; and the rank of this one."""
+    """The addresses of all worker processes, `host:port`, in the order of their ranks, and the rank of this one; `ALONE` has none."""
 
     addresses: tuple[str, ...]
     rank: int
@@ -42,7 +42,7 @@ class Cluster:
             raise UserError(f"a worker's address must be HOST:PORT; got {', '.join(map(repr, wrong))}")
         if len(set(self.addresses)) < len(self.addresses):
             raise UserError(f"two workers have the same address: {', '.join(self.addresses)}; give each one a port of its own")
-        if not 0 <= self.rank < len(self.addresses):
+        if not 0 <= self.rank < max(len(self.addresses), 1):
             raise UserError(f"the rank is {self.rank}, but {len(self.addresses)} workers have ranks 0 to {len(self.addresses) - 1}")
 
     @property
@@ -50,9 +50,14 @@ class Cluster:
         """Whether this process is the one that writes: rank 0."""
         return self.rank == 0
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other process trains with this one."""
+        return len(self.addresses) <= 1
 
-ALONE = Cluster(("localhost:0",), 0)
-"""The one process of a training that is not spread over several."""
+
+ALONE = Cluster((), 0)
+"""The one process of a training that is not spread over several: nobody needs its address."""
 
 
 def find_cluster(experiment: Experiment, folder: Path | None, workers: str | None, rank: int | None) -> Cluster:
@@ -173,7 +178,7 @@ def expand_counts(text: str) -> list[int]:
     Raises:
         UserError: it is no such list.
     """
-    entries = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", each) for each in text.split(",")]
+    entries = [re.fullmatch(r"([1-9]\d*)(?:\(x([1-9]\d*)\))?", each) for each in text.split(",")]
     if not all(entries):
         raise UserError(f"the tasks per node {text!r} cannot be read; expected something like 2(x3),1")
     return [int(entry[1]) for entry in entries if entry for _ in range(int(entry[2] or 1))]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts, yaml_file
+from imgcls.augmentations import AugmentationSettings
 from imgcls.datasets import DataSettings
 from imgcls.parts import PartOf, PartSettings, Section
 
@@ -63,6 +64,20 @@ class OnDivergence(Section):
     """By what the learning rate of all later steps is multiplied each time."""
 
 
+class Resample(Section):
+    """Draw the images of an epoch by weights, some several times (differently augmented) and some not at all.
+
+    An epoch has as many images as the split. Each image is drawn as often as its weight says, rounded up or down, and each class too
+    (systematic sampling: Madow and Madow, 1944), where independent draws would leave both to chance.
+    """
+
+    by: Literal["class", "weight"]
+    """What decides: `class` makes rare classes more frequent, `weight` takes the weights that come with the images."""
+    power: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How far: an image weighs its class's number of images, or 1 over its weight, to the power of -power. 1 shows all classes equally
+    often, 0.5 by the roots of their numbers."""
+
+
 CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "checkpoint", "time_limit"}
 """Settings of `train` that a continued run may change: they decide on speed, memory and safety alone."""
 
@@ -77,6 +92,11 @@ class Train(Section):
     micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Images that a device works on at once: a step adds up the gradients of as many parts as that takes. All of its share unless given;
     halved by itself when memory runs out. Batch norm then sees each part by itself."""
+    repeats: Annotated[int, Field(ge=1)] = 1
+    """How often a batch holds each of its images, differently augmented (Hoffer et al., 2020). An epoch keeps its length: it shows one
+    image in so many, and so many epochs show all."""
+    resample: Resample | None = None
+    """Off unless given: every image comes once an epoch."""
     optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(default_factory=lambda: parts.default("optimizers", "adamw"))
     """A file of imgcls/optimizers."""
     schedule: Annotated[PartSettings, PartOf("schedules")] = Field(default_factory=lambda: parts.default("schedules", "constant"))
@@ -110,6 +130,15 @@ class Train(Section):
     """Minutes from the start of the command after which the state must be saved; it ends with status 75, and goes on when repeated."""
     checkpoint: Checkpoint = Checkpoint()
     """When the state is saved in the middle of an epoch."""
+
+    @model_validator(mode="after")
+    def _repeats_fill_a_batch(self) -> "Train":
+        if self.batch_size % self.repeats:
+            raise ValueError(
+                f"repeats is {self.repeats}, batch_size is {self.batch_size}: a batch holds each of its images equally often; make "
+                "batch_size a multiple of repeats"
+            )
+        return self
 
     @model_validator(mode="after")
     def _falls_before_it_stops(self) -> "Train":
@@ -160,7 +189,7 @@ class Experiment(Section):
     """The one seed, from which named sub-seeds come (imgcls/seeds.py)."""
     data: Annotated[DataSettings, PartOf("datasets")]
     """A file of imgcls/datasets."""
-    augment: list[Annotated[PartSettings, PartOf("augmentations")]] = []
+    augment: list[Annotated[AugmentationSettings, PartOf("augmentations")]] = []
     """Files of imgcls/augmentations, applied in this order to training images."""
     model: Annotated[PartSettings, PartOf("models")]
     """A file of imgcls/models."""
@@ -186,6 +215,16 @@ class Experiment(Section):
                 "together: devices meet in every batch norm, which XLA cannot compile; set train.jit_compile: false, "
                 "train.strategy: {name: one_device}, or a model without batch norm"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _augmentations_end_within_the_training(self) -> "Experiment":
+        for place, settings in enumerate(self.augment):
+            if settings.epochs(of=self.train.epochs) > self.train.epochs:
+                raise ValueError(
+                    f"augment.{place}.until is {settings.until}, but train.epochs is {self.train.epochs}; give at most that many, a share "
+                    "such as 90%, or no until"
+                )
         return self
 
     def to_yaml(self) -> str:

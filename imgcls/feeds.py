@@ -13,7 +13,8 @@ from imgcls.backend import tf
 from imgcls.pipeline import InOrder
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-"""A replica's rows of a global batch: images uint8 (rows, height, width, channels), labels int32 (rows,), weights float32 (rows,)."""
+"""A replica's rows of a global batch: images uint8 (rows, height, width, channels); labels int32 (rows,), or targets float32 (rows,
+classes) where images are mixed; weights float32 (rows,)."""
 
 
 class Resident:
@@ -45,8 +46,8 @@ class Resident:
         """Return the replica's batch, on the replica."""
         first = tf.distribute.get_replica_context().replica_id_in_sync_group * self._rows
         own = tf.slice(positions, [first], [self._rows])
-        chosen = self._plan.prepared(tf.gather(images, own), step, tf.cast(first, tf.int64))
-        return chosen, tf.gather(labels, own), tf.slice(weights, [first], [self._rows])
+        prepared = self._plan.prepared(tf.gather(images, own), tf.gather(labels, own), step, tf.cast(first, tf.int64))
+        return *prepared, tf.slice(weights, [first], [self._rows])
 
 
 class Streamed:
@@ -99,7 +100,8 @@ class Streamed:
             read = tf.numpy_function(self._read, [step, first_row], types, stateful=False)
             shapes = ([self._rows, *self._plan.examples.shape], [self._rows], [self._rows], [])
             images, labels, weights, began = map(tf.ensure_shape, read, shapes)
-            return self._timed(self._plan.prepared(images, step, first_row), images, began), labels, weights
+            prepared, targets = self._plan.prepared(images, labels, step, first_row)
+            return self._timed(prepared, images, began), targets, weights
 
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -110,12 +112,10 @@ class Streamed:
     def _read(self, step: numpy.int64, first_row: numpy.int64) -> tuple[numpy.ndarray, ...]:
         """Return the rows' images, labels and weights, and the time when they were there."""
         start = time.perf_counter()
-        positions, weights = self._plan.positions(int(step))
-        own = slice(int(first_row), int(first_row) + self._rows)
-        images, labels = self._plan.examples.rows(positions[own])
+        images, labels, weights = self._plan.read(int(step), slice(int(first_row), int(first_row) + self._rows))
         end = time.perf_counter()
         self._stages["reading"] += end - start
-        return images, labels, weights[own], numpy.float64(end)
+        return images, labels, weights, numpy.float64(end)
 
     def _timed(self, prepared: tf.Tensor, images: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         """Return the prepared images, and take up the time since they were read; nothing where they are as they came."""

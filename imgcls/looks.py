@@ -52,13 +52,14 @@ class Look:
 def of_image(file: "Image", channels: int, geometry: Geometry | None = None) -> "tuple[Look, Image]":
     """Measure an opened image; return its look, and the image as `images.decoded` gives it."""
     import numpy
-    from PIL import Image, ImageStat
+    from PIL import Image
 
     width, height = images.upright_size(file)
     header = (file.format, file.mode, images.is_grey(file), getattr(file, "n_frames", 1))
     image = images.decoded(file, channels, geometry)
-    small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0)
-    return Look(numpy.asarray(small.convert("L")), tuple(ImageStat.Stat(small).mean), height, width, *header), image
+    small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    mean = numpy.asarray(small).mean(axis=(0, 1))
+    return Look(numpy.asarray(small.convert("L")), tuple(mean.tolist()), height, width, *header), image
 
 
 def of_pixels(pixels: "numpy.ndarray") -> list[Look]:
@@ -69,7 +70,7 @@ def of_pixels(pixels: "numpy.ndarray") -> list[Look]:
     means = pixels.mean(axis=(1, 2))
     colours = means if channels == 3 else numpy.repeat(means.mean(axis=1, keepdims=True), 3, axis=1)
     grey = pixels[..., 0] if channels == 1 else pixels @ _luma(channels)
-    reduced = (_box(height) @ grey.astype(numpy.float32) @ _box(width).T).round().astype(numpy.uint8)
+    reduced = (_reduction(height) @ grey.astype(numpy.float32) @ _reduction(width).T).round().astype(numpy.uint8)
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}x8")
     rows = zip(reduced, colours.tolist(), strict=True)
     return [Look(small, tuple(colour), height, width, "pixels", mode, channels == 1, 1) for small, colour in rows]
@@ -83,13 +84,14 @@ def _luma(channels: int) -> "numpy.ndarray":
 
 
 @lru_cache(maxsize=8)
-def _box(length: int) -> "numpy.ndarray":
-    """Return the matrix that averages `length` pixels over `SIDE` equal stretches, float32 (SIDE, length)."""
+def _reduction(length: int) -> "numpy.ndarray":
+    """Return the matrix by which Pillow resizes `length` pixels to `SIDE`, bilinearly and antialiased: float32 (SIDE, length)."""
     import numpy
 
-    edges = numpy.arange(SIDE + 1) * length / SIDE
-    overlap = numpy.minimum(edges[1:, None], numpy.arange(1, length + 1)) - numpy.maximum(edges[:-1, None], numpy.arange(length))
-    return (numpy.maximum(overlap, 0) * SIDE / length).astype(numpy.float32)
+    scale = length / SIDE
+    centres, support = (numpy.arange(SIDE) + 0.5) * scale, max(scale, 1.0)
+    weights = numpy.maximum(1 - numpy.abs(numpy.arange(length) + 0.5 - centres[:, None]) / support, 0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(numpy.float32)
 
 
 def table(looks: list[Look], digests: list[bytes]) -> "numpy.ndarray":

@@ -108,7 +108,7 @@ class Steps:
         """Return the gradients of a micro-batch's share of the loss, and its sums."""
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            losses = _losses(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
             # The gradients of all parts and replicas are added up, so each takes its share of the penalty, which all compute in full.
             shares = self._strategy.num_replicas_in_sync * self._parts
@@ -123,7 +123,7 @@ class Steps:
     def _judged(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return no gradients, and a micro-batch's sums."""
         logits = self._model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        losses = _losses(labels, logits)
         return [], _sums(losses, logits, labels, weights)
 
     def _added_up(
@@ -138,9 +138,14 @@ class Steps:
             values, more = function(*[each[i] for each in parts])
             return i + 1, [total + value for total, value in zip(totals, values, strict=True)], sums + more
 
-        start = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
-        _, totals, sums = tf.while_loop(lambda i, *_: i < self._parts, add, start, parallel_iterations=1)
-        return totals, sums
+        state = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
+        if self._strategy.num_replicas_in_sync == 1:
+            return tf.while_loop(lambda i, *_: i < self._parts, add, state, parallel_iterations=1)[1:]
+        # Replicas meet in every batch norm, which TensorFlow refuses inside its loops; written out, the graph grows with the parts.
+        for _ in range(self._parts):
+            with tf.control_dependencies([*state[1], state[2]]):  # else all parts would be in memory at once
+                state = add(*state)
+        return state[1:]
 
     def _broken(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Return how many gradients are not finite; 0 under a loss scale, which meets such gradients on purpose and skips the step."""
@@ -161,8 +166,17 @@ class Steps:
         return [tf.where(bad_replicas > 0, tf.constant(float("nan"), gradient.dtype), gradient) for gradient in gradients]
 
 
+def _losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return each row's cross-entropy: from a label, int32 (rows,), or from a target for each class, float32 (rows, classes)."""
+    if labels.dtype.is_integer:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.nn.softmax_cross_entropy_with_logits(tf.cast(labels, logits.dtype), logits)
+
+
 def _sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     real = tf.cast(weights > 0, tf.float64)
+    if not labels.dtype.is_integer:
+        labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     correct = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float64)
     # where, not a product: a filling row's loss may overflow, and 0 times infinity is NaN.
     loss = tf.reduce_sum(tf.where(real > 0, tf.cast(losses, tf.float64), 0.0))

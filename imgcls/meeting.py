@@ -38,7 +38,7 @@ def meet(cluster: Cluster, plans: dict[str, str], stopping: Callable[[], str | N
         WorkerLostError: a process did not come in time.
         Interrupted: `stopping` said so.
     """
-    if len(cluster.addresses) == 1:
+    if cluster.alone:
         return
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in plans.items()}
     deadline = time.monotonic() + patience
@@ -129,14 +129,19 @@ def explained(cluster: Cluster) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        with contextlib.suppress(UserError, Interrupted), contextlib.ExitStack() as stack:
-            own = stack.enter_context(_listening(cluster)) if len(cluster.addresses) > 1 else None
-            deadline, told = time.monotonic() + TURNING_AWAY, 0
-            while own and told < len(cluster.addresses) - 1 and time.monotonic() < deadline:
-                with contextlib.suppress(OSError), own.accept()[0] as connection:
-                    _tell([connection], {"error": f"worker 0 ended: {error}", "status": error.exit_status})
-                    told += 1
+        if not cluster.alone:
+            _turn_away(cluster, {"error": f"worker 0 ended: {error}", "status": error.exit_status})
         raise
+
+
+def _turn_away(cluster: Cluster, message: dict[str, str | int | None]) -> None:
+    """Give all others the message as they come, and wait no longer than TURNING_AWAY."""
+    waiting, deadline = len(cluster.addresses) - 1, time.monotonic() + TURNING_AWAY
+    with contextlib.suppress(UserError), _listening(cluster) as own:  # where it cannot listen, nobody can be told
+        while waiting and time.monotonic() < deadline:
+            with contextlib.suppress(OSError), own.accept()[0] as connection:
+                _tell([connection], message)
+                waiting -= 1
 
 
 def _tell(connections: Iterable[socket.socket], message: dict[str, str | int | None]) -> None:

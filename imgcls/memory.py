@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 from imgcls import terminal
-from imgcls.config import Train
+from imgcls.config import Experiment, Train
 from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def check_batch_size(settings: Train, replicas: int, examples: int) -> None:
-    """Refuse a batch that does not divide evenly, and note one that is larger than the training split.
+def device_rows(settings: Train, replicas: int, examples: int) -> int:
+    """Return how many images of a batch a device gets; note a batch that is larger than the training split.
 
     Raises:
         UserError: the global batch does not divide among the devices, or a device's share not into micro-batches.
@@ -31,12 +31,22 @@ def check_batch_size(settings: Train, replicas: int, examples: int) -> None:
             f"train.batch_size is {settings.batch_size}, but there are {examples} training images: every batch is "
             "filled up with images of weight 0, which costs time; lower it"
         )
+    return rows
 
 
-def parts(settings: Train, replicas: int) -> int:
-    """Return into how many micro-batches a device's share of a batch is divided at the start."""
-    rows = settings.batch_size // replicas
+def parts(settings: Train, rows: int) -> int:
+    """Return into how many micro-batches a device's rows of a batch are divided at the start."""
     return rows // (settings.micro_batch or rows)
+
+
+def note_batch_norm(experiment: Experiment, parts: int) -> None:
+    """Say so where batch norm sees less than a batch: its statistics, and so all numbers, are not those of whole batches."""
+    if parts > 1 and "batch norm" in experiment.model.uses():
+        size = experiment.train.batch_size
+        terminal.note(
+            f"batches of {size} images are divided into {parts} parts, and the batch norm of model {experiment.model.name} sees each part, "
+            f"{size // parts} images, by itself: the numbers differ from those of undivided batches"
+        )
 
 
 def more_parts(rows: int, present: int, error: "tf.errors.ResourceExhaustedError") -> int:

@@ -6,15 +6,18 @@ and no replica is ever without images.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy
 
-from imgcls.augment import augment
+from imgcls import sampling
+from imgcls.augment import augment, check, mixes
 from imgcls.backend import tf
 from imgcls.config import Experiment
+from imgcls.datasets import SplitName
 from imgcls.reading import Reader
-from imgcls.seeds import sub_seed
+from imgcls.split_file import Split
+from imgcls.store import Store
+from imgcls.windows import windows
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,13 @@ class Examples:
         images: reads images of the store when a batch needs them.
         labels: int32 (n,), of the whole store.
         indices: int64 (examples,), which images belong to the split.
+        weights: how often resampling by weight draws each image of the store, float32 (n,); None where nothing is known of it.
     """
 
     images: Reader
     labels: numpy.ndarray
     indices: numpy.ndarray
+    weights: numpy.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -54,8 +59,16 @@ class Examples:
         return self.images.read(index), self.labels[index]
 
 
+def examples(store: Store, split: Split, name: SplitName) -> Examples:
+    """Return the examples of a store's split, as the model sees them."""
+    return Examples(store.reader(split.geometry), store.labels, split.indices(name), store.weights)
+
+
 class InOrder:
     """The split's batches in the store's order, pass after pass, as they are."""
+
+    cuts = False
+    """Whether what an image shows is decided when it is read."""
 
     def __init__(self, examples: Examples, batch_size: int):
         self.examples = examples
@@ -66,37 +79,81 @@ class InOrder:
         """Return which positions of the split the rows of a step's global batch hold, int64 (batch size,), and their weights, float32."""
         return batch_positions(len(self.examples), self.batch_size, step % self.steps)
 
-    def prepared(self, images: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tf.Tensor:
-        """Return the images that rows `first_row`, ... of a step's global batch show to the model; uint8, as they came."""
-        return images
+    def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """Read rows of a step's global batch; return their images, labels and weights."""
+        positions, weights = self.positions(step)
+        return *self.examples.rows(positions[rows]), weights[rows]
+
+    def prepared(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what rows `first_row`, ... of a step's global batch show to the model, and what it should say: both as they came."""
+        return images, labels
 
 
 class Shuffled(InOrder):
-    """The split's batches, shuffled anew each epoch and augmented as the experiment says."""
+    """The split's batches, shuffled or drawn anew each epoch, and augmented as the experiment says.
 
-    def __init__(self, examples: Examples, experiment: Experiment):
+    Args:
+        classes: of the targets that mixing parts make; as many as occur unless given.
+        replicas: the devices that share a batch.
+
+    Raises:
+        UserError: the augmentations do not fit the images or the devices, or there are no weights to draw by.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        experiment: Experiment,
+        classes: int | None = None,
+        replicas: int = 1,
+    ):
         super().__init__(examples, experiment.train.batch_size)
+        check(experiment, examples.shape[-1], self.batch_size // replicas)
         self._experiment = experiment
-        self._seed = sub_seed(experiment.seed, "order")
+        self._mixes = mixes(experiment)
+        self._classes = classes or int(examples.labels.max()) + 1
+        self._windows = windows(experiment, examples.images, self.steps)
+        self._order = sampling.order(experiment, examples.labels, examples.indices, examples.weights)
 
     def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Return which positions of the split the rows of a step's global batch hold, int64 (batch size,), and their weights, float32."""
         places, weights = super().positions(step)
-        return epoch_order(len(self.examples), self._seed, step // self.steps)[places], weights
+        epoch, step = divmod(step, self.steps)
+        repeats = self._experiment.train.repeats
+        if repeats == 1:
+            return self._order(epoch)[places], weights
+        order = self._order(epoch // repeats)
+        return order[sampling.repeated(len(order), self.batch_size, repeats, epoch, step)], weights
 
-    def prepared(self, images: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tf.Tensor:
-        """Return the images that rows `first_row`, ... of a step's global batch show to the model; uint8, augmented."""
-        return augment(self._experiment, images, step, first_row, self.batch_size)
+    @property
+    def cuts(self) -> bool:
+        """Whether what an image shows is decided when it is read, so that it cannot be kept for the next epoch."""
+        return self._windows is not None
 
+    def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """Read rows of a step's global batch, of which augmentation may cut windows; return their images, labels and weights."""
+        if self._windows is None:
+            return super().read(step, rows)
+        positions, weights = self.positions(step)
+        chosen = self.examples.indices[positions[rows]]
+        return self._windows.read(chosen, step, rows.start), self.examples.labels[chosen], weights[rows]
 
-@lru_cache(maxsize=2)
-def epoch_order(count: int, seed: int, epoch: int) -> numpy.ndarray:
-    """Return the order in which an epoch meets `count` examples: a permutation, int64 (count,), known by (seed, epoch) alone.
+    def prepared(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what rows `first_row`, ... of a step's global batch show to the model, uint8, augmented, and what it should say.
 
-    Any epoch's order costs the same, 20 ms for a million examples; two are kept, since the batches of neighbours overlap in time.
-    tf.random.experimental.index_shuffle would need no memory, but leaves neighbours correlated (0.03 at 54,000, lag 1).
-    """
-    return numpy.random.Generator(numpy.random.Philox(key=[seed, epoch])).permutation(count)
+        The latter are the labels, or float32 (rows, classes) where a part mixes images.
+        """
+        targets = tf.one_hot(labels, self._classes) if self._mixes else labels
+        return augment(
+            self._experiment,
+            images,
+            targets,
+            step,
+            first_row,
+            self.batch_size,
+            self.steps,
+            applied=self._windows.applied if self._windows else 0,
+        )
 
 
 def batch_positions(count: int, batch_size: int, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:

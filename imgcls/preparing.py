@@ -55,6 +55,11 @@ def verify(experiment: Experiment) -> dict[str, Any]:
     return {"folder": str(store.folder), "fingerprint": store.fingerprint, "split": split.key, "images": store.count, "bytes": size}
 
 
+def verified(report: dict[str, Any]) -> str:
+    """Return what `verify` found as one line of text."""
+    return f"{report['folder']} is whole: {report['images']:,} images, {report['bytes']:,} bytes, as they were prepared"
+
+
 def _refuse_bad_images(store: Store, data: DataSettings) -> None:
     """Name the images that cannot be used; the store holds the others, whatever is done about these."""
     bad = store.manifest["bad_images"]

@@ -40,6 +40,11 @@ def probe(experiment: Path, folder: Path, *workers: str | int, variables: dict[s
         )
 
         def tell(line: str) -> Any:
+            """Send a line to the process; return its answer, a JSON value.
+
+            Raises:
+                UserError: it ended.
+            """
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(line + "\n")
                 process.stdin.flush()

@@ -34,7 +34,7 @@ class Recorder:
         described = environment.describe(seed, devices, SWITCHES)
         files.write_json(
             self._run.environment_file,
-            {**described, "workers": list(self._cluster.addresses) if len(self._cluster.addresses) > 1 else [], "earlier_starts": earlier},
+            {**described, "workers": list(self._cluster.addresses), "earlier_starts": earlier},
         )
 
     def follow(self, step: int) -> Counters:

@@ -3,7 +3,7 @@
 A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
 
     images.u8          pixels, uint8 (count, height, width, channels), memory-mapped; or instead
-    images.bin         encoded images, one behind the other, memory-mapped, and
+    images.bin         encoded images, one behind the other, and
     records.npy        where each lies and how large it is: `keeping.RECORD` (count,)
     labels.npy         int32 (count,)
     ids.npy            bytes (count,), UTF-8, memory-mapped
@@ -99,8 +99,7 @@ class Store:
         import numpy
 
         if self.shape is None:
-            data = numpy.memmap(self.folder / "images.bin", numpy.uint8, mode="r")
-            return Encoded(data, numpy.load(self.folder / "records.npy"), geometry)
+            return Encoded(self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry)
         stored = numpy.memmap(self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape))
         return Pixels(numpy.asarray(stored), geometry)  # an array of the mapped file: a memmap object for every batch costs time
 

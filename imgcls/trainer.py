@@ -17,7 +17,7 @@ from imgcls.divergence import Guard
 from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
 from imgcls.feeds import Resident, Streamed
 from imgcls.meeting import meet
-from imgcls.pipeline import Examples, InOrder, Shuffled
+from imgcls.pipeline import InOrder, Shuffled, examples
 from imgcls.recording import Recorder
 from imgcls.run import Run
 from imgcls.signals import StopRequest
@@ -38,8 +38,7 @@ class Trainer:
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
-        images = store.reader(split.geometry)
-        self._examples, self._validation = (Examples(images, store.labels, part) for part in (split.train, split.validation))
+        self._examples, self._validation = (examples(store, split, name) for name in ("train", "validation"))
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
@@ -47,18 +46,17 @@ class Trainer:
         self._save_plan = SavePlan(self._settings.checkpoint)
         self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy, cluster)
         building.start(experiment)
-        memory.check_batch_size(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
-        self._rows = self._settings.batch_size // self._strategy.num_replicas_in_sync
+        self._rows = memory.device_rows(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
         with self._strategy.scope():
             self.model = building.build_model(experiment, store, split)
             self._optimizer, self._rate = building.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self.model.trainable_variables)
-        self._plan = Shuffled(self._examples, experiment)
+        self._plan = Shuffled(self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync)
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
-        self._agreement = Agreement(self._strategy, len(cluster.addresses))
+        self._agreement = Agreement(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
         self._recorder = Recorder(run, Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch), cluster)
-        self._set_parts(memory.parts(experiment.train, self._strategy.num_replicas_in_sync))
+        self._set_parts(memory.parts(self._settings, self._rows))
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
@@ -70,6 +68,7 @@ class Trainer:
         """
         self._recorder.write_environment(self._experiment.seed, [str(device) for device in self._strategy.extended.worker_devices])
         self._begin()
+        memory.note_batch_norm(self._experiment, self._counters.parts)
         while True:
             try:
                 for epoch in self.epochs(stop):
@@ -123,7 +122,8 @@ class Trainer:
 
     def _feed(self, plan: InOrder, start: int) -> loop.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
-        if self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20:
+        fits = self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20
+        if fits and not plan.cuts:
             return Resident(plan, self._strategy)
         return Streamed(plan, self._strategy, start, self._counters.stages)
 
@@ -178,15 +178,15 @@ class Trainer:
         """Go back to the last good state with smaller micro-batches on all devices, or give up where they hold one image."""
         stopped_at, rows = self._counters.step, self._rows
         smaller = memory.more_parts(rows, self._counters.parts, error)
+        size = rows // smaller
         if not self._agreement.alone:
             self._recorder.ask_for_parts(smaller)
-            raise memory.restart_advice(error, rows // smaller)
+            raise memory.restart_advice(error, size)
         self._begin()
         self._set_parts(smaller)
         self._save()
-        terminal.note(
-            f"out of memory after step {stopped_at}; going on from step {self._counters.step} in micro-batches of {rows // smaller}"
-        )
+        terminal.note(f"out of memory after step {stopped_at}; going on from step {self._counters.step} in micro-batches of {size}")
+        memory.note_batch_norm(self._experiment, smaller)
 
     def _learning_rate(self, steps: int) -> float:
         """Return the rate of the step after `steps` updates; steps that the loss scale skipped are none."""
@@ -239,8 +239,8 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another process of the cluster ended, or does not answer.
     """
-    same = {"experiment": (experiment.identity(), experiment.train, stop.epochs), "data": store.fingerprint}
-    same |= {"workers": cluster.addresses, "versions": environment.versions()}
+    plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
+    same = {"experiment": plan, "data": store.fingerprint, "workers": cluster.addresses, "versions": environment.versions()}
     meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
     try:
         Trainer(run, experiment, store, split, cluster).run_to_end(stop)

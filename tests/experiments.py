@@ -1,6 +1,10 @@
 """Experiments and command lines that tests are written with."""
 
+import contextlib
 import json
+import socket
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +96,30 @@ def stored_pixels(store: Store) -> Any:
     import numpy
 
     return store.reader(Geometry(store.shape, "stretch")).read(numpy.arange(store.count))
+
+
+def free_addresses(count: int) -> tuple[str, ...]:
+    """Return addresses of this machine whose ports are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+
+
+def wait_for_a_step_inside_an_epoch(process: subprocess.Popen, folder: Path) -> None:
+    """Wait until a process, or one that it started, has saved a state of digits in batches of 64 in the middle of an epoch.
+
+    Raises:
+        RuntimeError: the process ended, or none was seen in two minutes.
+    """
+    run, deadline = Run(folder), time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if run.status_file.exists() and run.status.get("step", 0) % 21:
+            return
+        time.sleep(0.001)
+    process.kill()
+    raise RuntimeError(f"no step inside an epoch was seen in {folder}: {process.communicate(timeout=10)}")
 
 
 def weights(run: Run) -> list[Any]:

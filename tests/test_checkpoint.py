@@ -1,6 +1,7 @@
 """Checkpoints on disk: whole, torn, corrupt or unreadable."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -10,6 +11,7 @@ from experiments import (
 )
 
 from imgcls import checkpoint, training
+from imgcls.config import Checkpoint
 from imgcls.errors import DataError, UserError
 from imgcls.run import Run
 
@@ -104,6 +106,39 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
             damaged += 1
         numpy.testing.assert_array_equal(variable, numpy.arange(6.0).reshape(2, 3))
     assert damaged > 4 * len(whole)
+
+
+def test_the_state_is_due_when_the_minutes_since_the_last_time_are_over(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
+    monkeypatch.setattr(checkpoint, "time", clock)
+    plan = checkpoint.SavePlan(Checkpoint(minutes=0.5))
+    due = []
+    for seconds in (29, 2, 3):
+        clock.now += seconds
+        due.append(plan.is_due(7))
+    plan.saved()
+    for seconds in (29, 1):
+        clock.now += seconds
+        due.append(plan.is_due(7))
+    assert due == [False, True, True, False, True]
+
+
+def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr(checkpoint, "time", clock)
+    plan = checkpoint.SavePlan(Checkpoint(steps=5, minutes=None))
+    clock.now = 1e9
+    assert [step for step in range(1, 12) if plan.is_due(step)] == [5, 10]
+    assert [plan.steps_left(step) for step in (3, 5)] == [2, 5]
+
+
+def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
+    training.train(digits("train.epochs=1"), Path("slow"))
+    training.train(digits("train.epochs=1", "train.checkpoint.minutes=1.0e-9"), Path("often"))
+    assert [[path.name for path in Run(Path(name)).state_files()] for name in ("slow", "often")] == [
+        ["state-6.npz", "state-0.npz"],
+        ["state-6.npz", "state-4.npz"],
+    ]
 
 
 def test_files_of_others_in_the_checkpoint_folder_are_left_alone(digits):

@@ -44,8 +44,12 @@ def test_a_broken_node_list_is_refused(text):
 
 def test_tasks_per_node_are_repeated_as_slurm_writes_them():
     assert expand_counts("2(x3),1") == [2, 2, 2, 1]
-    with pytest.raises(UserError, match=r"expected something like 2\(x3\),1"):
-        expand_counts("2x3")
+
+
+@pytest.mark.parametrize("text", ["", "2x3", "0", "2(x0)", "1,,1"])
+def test_tasks_per_node_that_are_no_such_list_or_none_at_all_are_refused(text):
+    with pytest.raises(UserError, match=r"cannot be read; expected something like 2\(x3\),1"):
+        expand_counts(text)
 
 
 def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():

@@ -1,5 +1,6 @@
 """Losses, gradients and weights that are no finite numbers."""
 
+import json
 from pathlib import Path
 
 import numpy
@@ -89,6 +90,32 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     assert all(numpy.isfinite(weight).all() for weight in model.get_weights())
     assert model.get_weights()[0].any()
     assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122
+
+
+def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_learning_rate(digits, monkeypatch):
+    """The scale starts at 2^30, and is halved for more than an epoch of six steps until the gradients fit into float16."""
+    from imgcls.backend import keras
+
+    class HighScale(keras.optimizers.LossScaleOptimizer):
+        def __init__(self, optimizer):
+            super().__init__(optimizer, initial_scale=2.0**30)
+
+    shared = ("train.precision=mixed_float16", "model.dropout=0", "train.epochs=4")
+    training.train(digits(*shared, f"train.optimizer={SGD % 1e-30}"), Path("untrained"))
+    monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", HighScale)
+    training.train(digits(*shared, "train.schedule={name: cosine}"), Path("run"))
+
+    log, untrained = Run(Path("run")).log, Run(Path("untrained")).log[0]
+    with numpy.load(Run(Path("run")).state_files()[0]) as state:
+        (place,) = [number for number, path in enumerate(json.loads(state["header"].tobytes())["paths"]) if path.endswith("dynamic_scale")]
+        skipped = round(numpy.log2(2.0**30 / state[f"{place:05d}"]))
+    assert 6 <= skipped < 18
+    last_updates = numpy.array([max(epoch["step"] - skipped - 1, 0) for epoch in log])
+    rates = 1e-3 * (1 + numpy.cos(numpy.pi * last_updates / 24)) / 2
+    numpy.testing.assert_allclose([epoch["learning_rate"] for epoch in log], rates, rtol=1e-6)
+    for name in ("loss", "val_loss"):
+        assert log[0][name] == pytest.approx(untrained[name], rel=1e-6)
+        assert log[-1][name] < 0.99 * untrained[name]
 
 
 def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(digits, capsys):

@@ -17,6 +17,7 @@ from experiments import (
     TINY,
     assert_same_result,
     json_of,
+    wait_for_a_step_inside_an_epoch,
     write_experiment,
 )
 
@@ -143,17 +144,6 @@ def start_process(path, folder):
     )
 
 
-def wait_for_a_step_inside_an_epoch(process, folder, steps_per_epoch):
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "status.json").exists():
-            step = json.loads((folder / "status.json").read_text()).get("step", 0)
-            if step % steps_per_epoch:
-                return step
-        time.sleep(0.001)
-    raise RuntimeError(f"no step inside an epoch was seen: {process.communicate()}")
-
-
 def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_with_the_same_bits(prepared, workspace):
     shutil.copytree(prepared / "data", workspace / "data")
     kills, torn, difference = chaos.torment("averaged weights", workspace, kills=2, epochs=12)
@@ -162,25 +152,35 @@ def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_wit
     assert difference == ""
 
 
-@pytest.mark.parametrize(("number", "exit_status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)], ids=["kill -9", "SIGTERM"])
-def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(digits, prepared, number, exit_status):
+@pytest.fixture(scope="module")
+def left_alone(prepared):
+    """The path of an experiment long enough to be stopped, and the summary of its run without a stop."""
     content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}, "augment": [{"name": "crop", "padding": 1}]}
     content["train"] = {"epochs": 40, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}}
-    path = write_experiment(Path.cwd(), content)
+    path = write_experiment(prepared, content, "long.yaml")
+    return path, json_of("train", path, "--run", prepared / "whole")
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_status"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75), (signal.SIGINT, 75)],
+    ids=["kill -9", "SIGTERM", "SIGINT"],
+)
+def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(left_alone, workspace, number, exit_status):
+    path, whole = left_alone
     process = start_process(path, Path("parts"))
-    wait_for_a_step_inside_an_epoch(process, Path("parts"), steps_per_epoch=21)
+    wait_for_a_step_inside_an_epoch(process, Path("parts"))
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == exit_status
     assert "Traceback" not in stderr
     summary = json_of("train", path, "--run", "parts")
     assert summary["status"] == "finished"
-    whole = json_of("train", path, "--run", "whole")
     different = ("run", "model", "seconds", "speed")
     assert {key: value for key, value in whole.items() if key not in different} == {
         key: value for key, value in summary.items() if key not in different
     }
-    assert_same_result(Run(Path("whole")), Run(Path("parts")))
+    assert_same_result(Run(Path(whole["run"])), Run(Path("parts")))
 
 
 def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, prepared):

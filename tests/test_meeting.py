@@ -6,21 +6,13 @@ import threading
 import time
 
 import pytest
+from experiments import free_addresses
 
 from imgcls.cluster import ALONE, Cluster
 from imgcls.errors import DataError, Interrupted, UserError, WorkerLostError
 from imgcls.meeting import explained, meet
 
 PLANS = {"experiment": "e", "data": "d"}
-
-
-def free_addresses(count):
-    """Return addresses whose ports are free now."""
-    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
-        sockets = (first, second, third)[:count]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
 
 
 def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
@@ -41,8 +33,12 @@ def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
     return [found[number] for number in range(len(clusters))]
 
 
-def test_a_process_that_is_alone_waits_for_nobody():
-    meet(ALONE, PLANS, lambda: None)
+@pytest.mark.parametrize("cluster", [ALONE, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"])
+def test_a_process_that_is_alone_neither_waits_for_others_nor_explains_itself_to_them(cluster):
+    assert cluster.alone
+    meet(cluster, PLANS, lambda: None, patience=0)
+    with pytest.raises(DataError, match="no data"), explained(cluster):
+        raise DataError("no data")
 
 
 def test_three_processes_with_the_same_plans_start_together_and_leave_their_ports_free():

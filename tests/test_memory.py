@@ -6,13 +6,12 @@ ten seconds, so all commands run side by side.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 
 import pytest
-from experiments import json_of, write_experiment
+from experiments import free_addresses, json_of, write_experiment
 
 from imgcls.run import Run
 
@@ -62,19 +61,15 @@ def limited(tmp_path_factory):
     content = {**CONTENT, "data": {"name": "digits", "store": str(folder / "data")}}
     path = write_experiment(folder, content)
     json_of("prepare", path)
-    with socket.socket() as one, socket.socket() as other:
-        for free in (one, other):
-            free.bind(("127.0.0.1", 0))
-        workers = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
 
     def train(name, *overrides):
         return ("train", path, "--run", folder / name, *(word for override in overrides for word in ("--set", override)))
 
-    spread = (*train("spread", "train.strategy={name: multi_worker}"), "--workers", workers, "--rank")
+    spread = (*train("spread", "train.strategy={name: multi_worker}"), "--workers", ",".join(free_addresses(2)), "--rank")
     results = side_by_side(
         {
             "one": (100, *train("one")),
-            "mirrored": (100, *train("mirrored", "train.strategy={name: mirrored, replicas: 2}")),
+            "mirrored": (100, *train("mirrored", "train.strategy={name: mirrored, replicas: 2}", "model.batch_norm=true")),
             "image": (40, *train("image", *ONE_IMAGE)),
             "model": (5, *train("model", *ONE_IMAGE)),
             "rank 0": (2000, *spread, 0),
@@ -93,6 +88,13 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
     status = Run(folder / name).status
     assert status["status"] == "finished"
     assert status["micro_batches"] > 1
+
+
+def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
+    folder, results, _ = limited
+    parts = Run(folder / "mirrored").status["micro_batches"]
+    assert f"note: batches of 1024 images are divided into {parts} parts, and the batch norm of model cnn sees" in results["mirrored"][2]
+    assert "batch norm" not in results["one"][2]
 
 
 def test_the_numbers_are_those_of_the_undivided_batch(limited):

@@ -80,6 +80,14 @@ def test_a_balanced_model_is_not_noted(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("stem", [{"kernel_sizes": [7]}, {"pooling": 4}])
+def test_first_layers_made_for_large_images_are_noted_on_small_ones(capsys, stem):
+    build((32, 32, 3), filters=[4], dense=[8], **stem)
+    assert "on images of 32x32 smaller kernels and less pooling" in capsys.readouterr().err
+    build((72, 72, 3), filters=[4], dense=[8], **stem)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"])
 def test_the_nonlinearity_is_used_after_convolutions_and_dense_layers(activation):
     model = build(filters=[4], dense=[8], activation=activation)

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,11 +9,9 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import TINY, assert_same_result, json_of, weights, write_experiment
+from experiments import TINY, assert_same_result, free_addresses, json_of, wait_for_a_step_inside_an_epoch, weights, write_experiment
 
 from imgcls.run import Run
-
-STEPS_PER_EPOCH = 21
 
 
 @pytest.fixture
@@ -37,17 +34,17 @@ def spread(prepared, workspace):
 
 @pytest.fixture
 def start():
-    """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test."""
+    """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test.
+
+    `second` are options that the second one alone gets.
+    """
     started = []
 
-    def start_two(path, folder, verb="train", *more):
-        with socket.socket() as one, socket.socket() as other:
-            for free in (one, other):
-                free.bind(("127.0.0.1", 0))
-            workers = ",".join(f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
+    def start_two(path, folder, verb="train", *more, second=()):
+        workers = ",".join(free_addresses(2))
         command = [sys.executable, "-m", "imgcls.cli", verb, str(path), "--run", str(folder), *more, "--workers", workers, "--rank"]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        two = [subprocess.Popen([*command, rank], **streams) for rank in ("0", "1")]
+        two = [subprocess.Popen([*command, *own], **streams) for own in (["0"], ["1", *second])]
         started.extend(two)
         return two
 
@@ -63,13 +60,11 @@ def finish(started, timeout=120):
     return [process.returncode for process in started], spoken
 
 
-def wait_for_a_step_inside_an_epoch(folder, seconds=120):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text()).get("step", 0) % STEPS_PER_EPOCH:
-            return
-        time.sleep(0.002)
-    raise RuntimeError("no step inside an epoch was seen")
+def test_one_worker_is_a_cluster_too(spread, workspace):
+    words = ["train", str(spread(epochs=1)), "--run", "one", "--workers", *free_addresses(1), "--rank", "0"]
+    result = subprocess.run([sys.executable, "-m", "imgcls.cli", *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(Run(Path("one")).environment_file.read_text())["workers"] == [words[5]]
 
 
 def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writes_and_speaks(spread, start):
@@ -99,7 +94,7 @@ def test_a_worker_that_dies_ends_the_other_with_a_plain_message_and_starting_all
 ):
     path = spread(epochs=5, checkpoint={"steps": 5}, precision=precision)
     started = start(path, Path("run"))
-    wait_for_a_step_inside_an_epoch(Path("run"))
+    wait_for_a_step_inside_an_epoch(started[0], Path("run"))
     started[victim].kill()
     began = time.monotonic()
     statuses, spoken = finish(started)
@@ -118,7 +113,7 @@ def test_a_worker_that_dies_ends_the_other_with_a_plain_message_and_starting_all
 
 def test_a_worker_that_freezes_ends_the_other(spread, start):
     started = start(spread(epochs=1000, checkpoint={"steps": 5}), Path("run"))
-    wait_for_a_step_inside_an_epoch(Path("run"))
+    wait_for_a_step_inside_an_epoch(started[0], Path("run"))
     started[1].send_signal(signal.SIGSTOP)
     began = time.monotonic()
     try:
@@ -134,7 +129,7 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
 def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     path = spread(epochs=1000, checkpoint={"steps": 5})
     started = start(path, Path("run"))
-    wait_for_a_step_inside_an_epoch(Path("run"))
+    wait_for_a_step_inside_an_epoch(started[0], Path("run"))
     started[1].send_signal(signal.SIGTERM)
     statuses, spoken = finish(started)
     assert statuses == [75, 75]
@@ -142,4 +137,15 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     assert "SIGTERM at step" in spoken[1][1]
     status = Run(Path("run")).status
     assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+    assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
+
+
+def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
+    started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=0.5"))
+    statuses, spoken = finish(started)
+    assert statuses == [75, 75], spoken
+    assert "stopped with another worker at step" in spoken[0][1]
+    assert "train.time_limit of 0.5 minutes at step" in spoken[1][1]
+    status = Run(Path("run")).status
+    assert (status["status"], status["exit_status"], status["step"] > 0) == ("interrupted", 75, True)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"

@@ -1,26 +1,31 @@
 """What holds for every part, found by listing the folders."""
 
 import ast
+import itertools
 import re
+from typing import Any
 
 import pytest
 
 from imgcls import parts, schedules
 from imgcls.config import Experiment
 from imgcls.errors import UserError
+from imgcls.models import Problem
 
 FUNCTIONS = {
-    "augmentations": "compute",
-    "checks": "find",
-    "datasets": "prepare",
-    "figures": "draw",
-    "metrics": "compute",
-    "models": "build",
-    "optimizers": "build",
-    "schedules": "build",
-    "strategies": "build",
+    "augmentations": ("compute", "mix"),
+    "checks": ("find",),
+    "datasets": ("prepare",),
+    "figures": ("draw",),
+    "metrics": ("compute",),
+    "models": ("build",),
+    "optimizers": ("build",),
+    "schedules": ("build",),
+    "strategies": ("build",),
 }
 ALL = [(kind, name) for kind in parts.kinds() for name in parts.names(kind)]
+SWITCHES = {"batch_norm": (False, True), "pooling": (1, 2)}
+"""Settings that switch off and on what a model part's `uses` tells."""
 
 
 def test_the_kinds_are_the_folders():
@@ -32,7 +37,9 @@ def test_a_part_has_a_docstring_settings_and_its_function(kind, name):
     module = parts.load(kind, name)
     assert module.__doc__.strip()
     assert module.Settings.__doc__
-    assert getattr(module, FUNCTIONS[kind]).__doc__
+    functions = [getattr(module, name) for name in FUNCTIONS[kind] if hasattr(module, name)]
+    assert len(functions) == 1
+    assert functions[0].__doc__
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
@@ -75,6 +82,31 @@ def test_a_broken_part_file_raises_its_own_error(tmp_path, monkeypatch):
     monkeypatch.setattr(schedules, "__path__", [str(tmp_path)])
     with pytest.raises(RuntimeError, match="broken on purpose"):
         parts.load("schedules", "probe")
+
+
+def _variants() -> list[tuple[str, dict[str, Any]]]:
+    """Return every model part with each combination of its switches."""
+    found = []
+    for name in parts.names("models"):
+        present = [switch for switch in SWITCHES if switch in parts.load("models", name).Settings.model_fields]
+        found += [(name, dict(zip(present, values, strict=True))) for values in itertools.product(*[SWITCHES[each] for each in present])]
+    return found
+
+
+@pytest.mark.parametrize(("name", "switches"), _variants())
+def test_what_a_model_says_that_it_uses_is_what_its_layers_are(name, switches):
+    from imgcls.backend import keras
+
+    settings = parts.load("models", name).Settings(name=name, **switches)
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    problem = Problem(classes=3, mean=[100.0] * 3, deviation=[50.0] * 3, dropout_seed=0)
+    waiting, kinds = [keras.Model(images, parts.load("models", name).build(settings, images, problem))], set()
+    while waiting:
+        layer = waiting.pop()
+        kinds.add(type(layer))
+        waiting += getattr(layer, "layers", [])
+    operations = {"max pooling": keras.layers.MaxPooling2D, "batch norm": keras.layers.BatchNormalization}
+    assert settings.uses() == {operation for operation, kind in operations.items() if any(issubclass(each, kind) for each in kinds)}
 
 
 def _attributes_read() -> set[str]:

@@ -8,7 +8,8 @@ from imgcls import history
 from imgcls.backend import tf
 from imgcls.cluster import ALONE
 from imgcls.feeds import Resident, Streamed
-from imgcls.pipeline import Examples, InOrder, Shuffled, batch_positions, epoch_order
+from imgcls.pipeline import Examples, InOrder, Shuffled, batch_positions
+from imgcls.sampling import epoch_order
 from imgcls.seeds import sub_seed
 
 COUNT, BATCH = 22, 8

@@ -4,14 +4,13 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from experiments import TINY, json_of, write_experiment
+from experiments import TINY, free_addresses, json_of, wait_for_a_step_inside_an_epoch, write_experiment
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 SRUN = """#!/bin/bash
@@ -36,7 +35,7 @@ def environment(workspace):
         (workspace / "bin" / name).write_text(content)
         (workspace / "bin" / name).chmod(0o755)
     path = os.pathsep.join([str(workspace / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "SLURM_JOB_ID": str(random.randrange(100_000)), "HOSTS": " ".join(free_addresses())}
+    return {**os.environ, "PATH": path, "SLURM_JOB_ID": str(random.randrange(100_000)), "HOSTS": " ".join(free_addresses(2))}
 
 
 @pytest.fixture
@@ -44,22 +43,6 @@ def spread(workspace):
     """An experiment for several workers, long enough to be interrupted."""
     train = {"epochs": 15, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}, "strategy": {"name": "multi_worker"}}
     return write_experiment(workspace, {**TINY, "train": train})
-
-
-def free_addresses():
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
-
-
-def wait_for_step(folder, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text()).get("step", 0) > 0:
-            return
-        time.sleep(0.01)
-    raise RuntimeError("no step was seen")
 
 
 def workers_of(folder):
@@ -72,7 +55,7 @@ def workers_of(folder):
 def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes(environment, spread, workspace):
     command = [SCRIPTS / "train.sbatch", spread, workspace / "slurm"]
     job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(workspace / "slurm")
+    wait_for_a_step_inside_an_epoch(job, workspace / "slurm")
     for pid in workers_of(workspace / "slurm"):
         os.kill(pid, signal.SIGUSR1)  # as Slurm does, to every task
     _, stderr = job.communicate(timeout=60)
@@ -119,7 +102,7 @@ def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, sprea
     command = [SCRIPTS / "train_over_ssh.sh", spread, workspace / "ssh"]
     json_of("prepare", spread)
     script = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(workspace / "ssh")
+    wait_for_a_step_inside_an_epoch(script, workspace / "ssh")
     os.kill(workers_of(workspace / "ssh")[-1], signal.SIGKILL)
     stdout, stderr = script.communicate(timeout=120)
     assert script.returncode == 0, stderr
@@ -131,7 +114,7 @@ def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spr
     json_of("prepare", spread)
     command = [SCRIPTS / "train_over_ssh.sh", spread, workspace / "ssh", "--set", "train.epochs=1000"]
     script = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_step(workspace / "ssh")
+    wait_for_a_step_inside_an_epoch(script, workspace / "ssh")
     script.send_signal(signal.SIGTERM)
     _, stderr = script.communicate(timeout=60)
     assert script.returncode == 75, stderr

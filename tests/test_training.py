@@ -129,6 +129,22 @@ def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
         numpy.testing.assert_allclose(one, other, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (("train.micro_batch=64", "model.batch_norm=true"), 4),
+        (("train.micro_batch=64", "model.batch_norm=true", MIRRORED), 2),
+        (("train.micro_batch=64",), None),
+        (("model.batch_norm=true",), None),
+    ],
+)
+def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_it_does(digits, capsys, overrides, parts):
+    training.train(digits("train.epochs=1", *overrides), Path("run"))
+    notes = [line for line in capsys.readouterr().err.splitlines() if "batch norm" in line]
+    said = f"note: batches of 256 images are divided into {parts} parts, and the batch norm of model cnn sees each part, "
+    assert [note.partition(" images, by itself")[0] for note in notes] == ([f"{said}{256 // parts}"] if parts else [])
+
+
 def test_a_micro_batch_that_does_not_divide_the_batch_is_refused_with_those_that_do(digits):
     with pytest.raises(UserError, match=r"train\.micro_batch is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256"):
         training.train(digits("train.micro_batch=100"))

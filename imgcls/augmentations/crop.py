@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from imgcls.augmentations import Draws
-from imgcls.parts import PartSettings
+from imgcls.augmentations import AugmentationSettings, Draws
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class Settings(PartSettings):
+class Settings(AugmentationSettings):
     """The crop's settings."""
 
     padding: Annotated[int, Field(ge=1)] = 4

@@ -1,26 +1,28 @@
 """Horizontal flip (Krizhevsky et al., 2012, section 4.1). Wrong for things that read left to right, such as digits and letters."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from imgcls.augmentations import Draws
-from imgcls.parts import PartSettings
+from imgcls.augmentations import AugmentationSettings, Draws, Share
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class Settings(PartSettings):
+class Settings(AugmentationSettings):
     """The flip's settings."""
 
-    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    probability: Share = 0.5
     """Share of the images that are flipped."""
+
+
+def mirrored(settings: Settings, draws: Draws) -> "tf.Tensor":
+    """Draw which images are flipped, bool (batch,)."""
+    return draws.uniform(0.0, 1.0) < settings.probability
 
 
 def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
     """Flip each image left to right with the given probability."""
+    from imgcls.augmentations._bytes import chosen
     from imgcls.backend import tf
 
-    flipped = draws.uniform(0.0, 1.0) < settings.probability
-    return tf.where(flipped[:, None, None, None], tf.reverse(images, axis=[2]), images)
+    return chosen(mirrored(settings, draws), tf.reverse(images, axis=[2]), images)

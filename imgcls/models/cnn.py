@@ -47,7 +47,7 @@ class Settings(ModelSettings):
     """Weight of the squared kernels in the loss."""
 
     def uses(self) -> set[str]:
-        """Return which operations it has that XLA cannot compile everywhere."""
+        """Return which of `max pooling` and `batch norm` it has."""
         return {name for name, present in (("max pooling", self.pooling > 1), ("batch norm", self.batch_norm)) if present}
 
     @model_validator(mode="after")
@@ -78,6 +78,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
 
     features = layers.standardize(images, problem)
     _check_pooling(settings, images.shape[1:3])
+    layers.note_large_stem("cnn", images.shape[1:3], settings.kernel_sizes[0], settings.pooling)
     for block in range(len(settings.filters)):
         features = _block(settings, features, block)
     features = keras.layers.Flatten(name="flatten")(features)

@@ -1,0 +1,214 @@
+"""How fast training is fed: from encoded images, from stored pixels that are larger than what the model sees, and from memory."""
+
+import gc
+import itertools
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.epoch import noise
+
+ROUNDS = 5
+BATCH, WARMING, STEPS = 100, 20, 30
+JPEGS = 2000
+TRAINED = 1280
+CORES = len(os.sched_getaffinity(0))
+
+CROPPED = """
+name: loader
+data: {{name: folder, path: {folder}/photos, store: {folder}/data, size: [224, 224], resize: crop, {store}}}
+augment: [{{name: random_resized_crop}}, {{name: flip}}]
+model: {{name: cnn, filters: [8, 8, 8, 8]}}
+train: {{batch_size: {batch}, device_cache_mib: 0}}
+"""
+
+
+def ratios() -> list[tuple[str, float, str]]:
+    """Compare imgcls's feeds with bare decoding, with Keras's loader, and with what training takes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _photos(folder / "photos")
+        ways = {
+            "encoded": _feed(folder, "store_as: encoded"),
+            "raw 256": _feed(folder, "stored_size: [256, 256]"),
+            "decode_and_crop_jpeg": _decoding(folder / "photos"),
+            "keras": _keras(folder / "photos"),
+            "memory": _memory(folder),
+            "cnn": _training(folder),
+        }
+        speeds, growth = _measure(ways)
+    return [
+        (
+            "JPEG 500x375, random resized crop 224, flip / decode_and_crop_jpeg",
+            speeds["encoded"] / speeds["decode_and_crop_jpeg"],
+            ">= 0.90",
+        ),
+        ("the same / Keras's image_dataset_from_directory", speeds["encoded"] / speeds["keras"], ">= 1.40"),
+        ("raw 256, random resized crop 224, flip: 1,000 images/s a core", speeds["raw 256"] / CORES / 1000, ">= 2.00"),
+        ("28x28 from memory / what the cnn trains, images/s", speeds["memory"] / speeds["cnn"], ">= 100"),
+        (f"memory of all feeds after {ROUNDS} rounds / after the first", growth, ""),
+    ]
+
+
+def _photos(folder: Path) -> None:
+    """Cut JPEGs of 500x375 out of scikit-learn's two photos, one class each."""
+    import numpy
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    photos, generator = load_sample_images().images, numpy.random.default_rng(0)
+    for number in range(JPEGS):
+        photo = photos[number % 2]
+        top, left = generator.integers(0, photo.shape[0] - 375 + 1), generator.integers(0, photo.shape[1] - 500 + 1)
+        path = folder / ("china", "flower")[number % 2] / f"{number:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[top : top + 375, left : left + 500]).save(path, quality=90)
+
+
+def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> tuple[dict[str, float], float]:
+    """Return the images/s of each way, the median of rounds in turns, and by what the memory grew over the rounds.
+
+    A way begins anew in each round, or else it would go on in the background of the others. It yields how many images each batch has;
+    the first batches, in which tf.data finds out how many threads it needs, are not timed.
+    """
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    memory = []
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            batches = way()
+            sum(itertools.islice(batches, WARMING))
+            began = time.perf_counter()
+            images = sum(itertools.islice(batches, STEPS))
+            speeds[name].append(images / (time.perf_counter() - began))
+            del batches
+            gc.collect()
+        memory.append(int(Path("/proc/self/statm").read_text().split()[1]))
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    for name, value in medians.items():
+        print(f"loader: {name} {value:,.0f} images/s", file=sys.stderr)
+    return medians, memory[-1] / memory[0]
+
+
+def _plan(experiment_text: str, folder: Path) -> Any:
+    """Return the training plan of an experiment, whose data is prepared."""
+    from imgcls.experiment_file import read_experiment
+    from imgcls.finding import find_store
+    from imgcls.pipeline import Shuffled, examples
+    from imgcls.preparing import prepare
+
+    path = folder / "experiment.yaml"
+    path.write_text(experiment_text)
+    experiment = read_experiment(path)
+    prepare(experiment)
+    store, split = find_store(experiment)
+    return Shuffled(examples(store, split, "train"), experiment)
+
+
+def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
+    """Return what takes batches from imgcls's stream, as training does."""
+    from imgcls import history
+    from imgcls.backend import tf
+    from imgcls.feeds import Streamed
+
+    plan = _plan(CROPPED.format(folder=folder, store=store, batch=BATCH), folder)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+
+    def batches() -> Iterator[int]:
+        stream = Streamed(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
+        return (next(stream)[0].shape[0] for _ in itertools.count())
+
+    return batches
+
+
+def _decoding(photos: Path) -> Callable[[], Iterator[int]]:
+    """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing else."""
+    import numpy
+
+    from imgcls.augment import StatelessDraws
+    from imgcls.augmentations import random_resized_crop
+    from imgcls.backend import tf
+
+    files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
+    count = 1000
+    draws = StatelessDraws("bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count)
+    settings = random_resized_crop.Settings(name="random_resized_crop")
+    windows = random_resized_crop.windows(settings, draws, tf.fill([count], 375), tf.fill([count], 500))
+    chosen = tf.constant([files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)])
+
+    def decoded(data: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+        return tf.shape(tf.image.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_FAST"))
+
+    dataset = tf.data.Dataset.from_tensor_slices((chosen, windows)).repeat().map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = dataset.batch(BATCH).prefetch(1)
+    return lambda: (BATCH for _ in batches)
+
+
+def _keras(photos: Path) -> Callable[[], Iterator[int]]:
+    """Return what takes batches from Keras's loader of image folders."""
+    from imgcls.backend import keras
+
+    dataset = keras.utils.image_dataset_from_directory(photos, image_size=(224, 224), batch_size=BATCH, verbose=False)
+    return lambda: (int(images.shape[0]) for images, _ in dataset.repeat())
+
+
+def _memory(folder: Path) -> Callable[[], Iterator[int]]:
+    """Return what gathers batches of 28x28 images that live on the device, as the compiled training loop does."""
+    import numpy
+
+    from imgcls.backend import tf
+    from imgcls.experiment_file import read_experiment
+    from imgcls.feeds import Resident
+    from imgcls.images import Geometry
+    from imgcls.pipeline import Examples, Shuffled
+    from imgcls.reading import Pixels
+
+    path = folder / "memory.yaml"
+    path.write_text("{name: memory, data: {name: digits}, model: {name: cnn}, train: {batch_size: 128}}")
+    images = numpy.random.default_rng(0).integers(0, 256, (54_000, 28, 28, 1), numpy.uint8)
+    labels, indices = numpy.zeros(len(images), numpy.int32), numpy.arange(len(images))
+    plan = Shuffled(Examples(Pixels(images, Geometry((28, 28, 1), "stretch")), labels, indices), read_experiment(path))
+    strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps
+    feed = Resident(plan, strategy)
+
+    @tf.function(input_signature=[feed.signature])
+    def epoch(call: Any) -> tf.Tensor:
+        total = tf.zeros([], tf.int64)
+        for i in tf.range(steps):
+            share, _ = feed.share(call, i, total)
+            batch, _, _ = strategy.run(feed.batch, args=share)
+            total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
+        return total
+
+    def batches() -> Iterator[int]:
+        for _ in itertools.count():
+            epoch(feed.call(0, steps))
+            yield steps * 128
+
+    return batches
+
+
+def _training(folder: Path) -> Callable[[], Iterator[int]]:
+    """Return what trains an epoch of configs/fashion_cnn.yaml on 28x28 images from memory."""
+    from imgcls.experiment_file import read_experiment
+    from imgcls.finding import find_store
+    from imgcls.preparing import prepare
+    from imgcls.run import create_run
+    from imgcls.signals import StopRequest
+    from imgcls.trainer import Trainer
+
+    path = noise(folder, TRAINED)
+    overrides = [
+        f"data.path={path}",
+        f"data.store={folder / 'data'}",
+        f"train.epochs={(ROUNDS + 1) * (WARMING + STEPS)}",
+        "data.validation=0",
+    ]
+    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), [*overrides, "train.choose=last"])
+    prepare(experiment)
+    epochs = Trainer(create_run(experiment, folder / "run"), experiment, *find_store(experiment)).epochs(StopRequest())
+    return lambda: (TRAINED for _ in epochs)

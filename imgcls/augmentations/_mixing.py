@@ -1,0 +1,31 @@
+"""What parts that mix two images share: who is mixed with whom, and how much. Heavy zone."""
+
+import numpy
+
+from imgcls.augmentations import Draws
+from imgcls.backend import tf
+
+
+def of_partners(values: tf.Tensor) -> tf.Tensor:
+    """Return each row's partner: rows 2k and 2k + 1 are a pair, the last row of an odd number is its own.
+
+    The order of the batch is random, so that these pairs are too; and a pair stays on one device.
+    """
+    rows = tf.shape(values)[0]
+    return tf.gather(values, tf.minimum(tf.bitwise.bitwise_xor(tf.range(rows), 1), rows - 1))
+
+
+def shares(alpha: float, probability: float, draws: Draws) -> tf.Tensor:
+    """Draw how much of itself each image keeps, in 256ths: int32 (batch,), 256 for all but a share `probability` of the images.
+
+    Beta(alpha, alpha), rounded to a 256th: the inverse of its distribution, since a sampler that rejects would depend on the device.
+    """
+    limits = (numpy.arange(256) + 0.5) / 256
+    below = tf.math.betainc(tf.constant(alpha), tf.constant(alpha), tf.constant(limits, tf.float32))
+    drawn = tf.searchsorted(below, draws.uniform(0.0, 1.0))
+    return tf.where(draws.uniform(0.0, 1.0) < probability, drawn, 256)
+
+
+def mixed_targets(targets: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
+    """Return float32 (batch, classes): of the own targets the share that is kept, float32 (batch,), the rest of the partner's."""
+    return kept[:, None] * targets + (1 - kept)[:, None] * of_partners(targets)

@@ -1,0 +1,116 @@
+"""The operations among which rand_augment, trivial_augment and aug_mix choose for each image. Heavy zone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imgcls.augmentations import _tones, _warps
+from imgcls.backend import tf
+
+ALL = (
+    "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "saturation", "contrast", "sharpness",
+    "posterize", "solarize", "autocontrast", "equalize",
+)  # fmt: skip
+"""The fourteen of RandAugment (Cubuk et al., 2020, section 3) and TrivialAugment."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """How far each operation goes at level 1.
+
+    A method takes uint8 images and levels, float32 (batch,) in -1..1; operations without direction look at the size of a level alone.
+
+    Attributes:
+        shear: slope.
+        right, down: pixels of a shift.
+        degrees: of a turn.
+        enhance: change of the factors of brightness, saturation, contrast and sharpness.
+        bits: kept by posterize at level 0, and lost by level 1.
+        interpolation: of warps, which show black outside the image.
+    """
+
+    shear: float
+    right: float
+    down: float
+    degrees: float
+    enhance: float
+    bits: tuple[int, int]
+    interpolation: str
+
+    def identity(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Return the images as they are."""
+        return images
+
+    def shear_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Shear along x."""
+        return self._warped(images, _warps.shear_x(levels * self.shear))
+
+    def shear_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Shear along y."""
+        return self._warped(images, _warps.shear_y(levels * self.shear))
+
+    def translate_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Shift to the right."""
+        return self._warped(images, _warps.translation(levels * self.right, tf.zeros_like(levels)))
+
+    def translate_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Shift down."""
+        return self._warped(images, _warps.translation(tf.zeros_like(levels), levels * self.down))
+
+    def rotate(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Turn clockwise."""
+        return self._warped(images, _warps.rotation(levels * self.degrees))
+
+    def brightness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Brighten, or darken."""
+        return _tones.brightness(images, 1 + levels * self.enhance)
+
+    def saturation(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Strengthen the colours, or weaken them; nothing on grey images."""
+        return _tones.saturation(images, 1 + levels * self.enhance)
+
+    def contrast(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Raise the contrast, or lower it."""
+        return _tones.contrast(images, 1 + levels * self.enhance)
+
+    def sharpness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Sharpen, or smooth."""
+        return _tones.sharpness(images, 1 + levels * self.enhance)
+
+    def posterize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Keep the upper bits."""
+        most, lost = self.bits
+        return _tones.posterize(images, tf.cast(tf.round(most - lost * tf.abs(levels)), tf.int32))
+
+    def solarize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Invert what is brighter than a threshold, which falls from 256 to 0."""
+        return _tones.solarize(images, tf.cast(tf.round(256 * (1 - tf.abs(levels))), tf.int32))
+
+    def autocontrast(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Stretch the contrast as far as it goes."""
+        return _tones.autocontrast(images)
+
+    def equalize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
+        """Flatten the histogram."""
+        return _tones.equalize(images)
+
+    def _warped(self, images: tf.Tensor, inverse: tf.Tensor) -> tf.Tensor:
+        return _warps.warped(images, inverse, self.interpolation, "black")
+
+
+def each_by_its_own(
+    operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]], choices: tf.Tensor, images: tf.Tensor, levels: tf.Tensor
+) -> tf.Tensor:
+    """Apply to each image the operation that was chosen for it, and no other: the batch is sorted by operation, and cut.
+
+    Args:
+        choices: int32 (batch,), places in `operations`.
+    """
+    order = tf.argsort(choices)
+    counts = tf.reduce_sum(tf.one_hot(choices, len(operations), dtype=tf.int32), axis=0)
+    groups = tf.split(tf.gather(images, order), counts, num=len(operations))
+    strengths = tf.split(tf.gather(levels, order), counts, num=len(operations))
+    done = []
+    for operation, group, strength in zip(operations, groups, strengths, strict=True):
+        group = tf.ensure_shape(group, [None, *images.shape[1:]])
+        done.append(operation(group, strength))
+    return tf.ensure_shape(tf.gather(tf.concat(done, axis=0), tf.argsort(order)), images.shape)

@@ -1,0 +1,134 @@
+"""Operations on grey levels and colours, as Pillow defines them, on uint8 batches, with one strength an image. Heavy zone.
+
+Each takes images (batch, height, width, channels) and, where it has a strength, float32 or int32 (batch,). The grey of an image is
+its luminance (ITU-R 601-2) if it has three channels, else the mean of its channels: one channel is its own grey.
+"""
+
+import numpy
+
+from imgcls.augmentations._bytes import rounded
+from imgcls.backend import tf
+
+
+def grey(images: tf.Tensor) -> tf.Tensor:
+    """Return each pixel's grey in all channels; Pillow's `convert("L")`, to the bit."""
+    return tf.cast(_grey(tf.cast(images, tf.float32)), tf.uint8)
+
+
+def brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Multiply by a factor: `ImageEnhance.Brightness`."""
+    return _truncated(tf.cast(images, tf.float32) * _an_image(factors))
+
+
+def contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Multiply the distance from the image's mean grey, a whole number: `ImageEnhance.Contrast`."""
+    pixels = tf.cast(images, tf.float32)
+    # A mean over rows of means over columns keeps float32 exact enough: a sum over 50,000 pixels would not.
+    mean = tf.reduce_mean(tf.reduce_mean(_grey(pixels), axis=2, keepdims=True), axis=1, keepdims=True)
+    return _away_from(tf.floor(mean + 0.5), pixels, factors)
+
+
+def saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Multiply the distance from each pixel's grey: `ImageEnhance.Color`. One channel stays as it is."""
+    if images.shape[-1] == 1:
+        return images
+    pixels = tf.cast(images, tf.float32)
+    return _away_from(_grey(pixels), pixels, factors)
+
+
+def sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Multiply the distance from the smoothed image: `ImageEnhance.Sharpness`. Pixels of the border stay as they are."""
+    pixels = tf.cast(images, tf.float32)
+    height, width = images.shape[1:3]
+    if height < 3 or width < 3:
+        return images
+    rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
+    middle = pixels[:, 1:-1, 1:-1]
+    smooth = tf.floor((rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * middle) / 13 + 0.5)
+    sharp = _away_from(smooth, middle, factors)
+    sharp = tf.concat([images[:, 1:-1, :1], sharp, images[:, 1:-1, -1:]], axis=2)
+    return tf.concat([images[:, :1], sharp, images[:, -1:]], axis=1)
+
+
+def hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
+    """Turn the hue of RGB images by a share of the colour circle, saturation and value (of HSV) kept."""
+    hsv = tf.image.rgb_to_hsv(tf.cast(images, tf.float32) / 255)
+    # The kernel takes any hue, and means its part after the point.
+    turned = hsv + _an_image(tf.math.floormod(turns, 1.0)) * tf.constant([1.0, 0.0, 0.0])
+    return rounded(tf.image.hsv_to_rgb(turned) * 255)
+
+
+def solarize(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
+    """Invert the grey levels from a threshold on: `ImageOps.solarize`; int32 thresholds in 0..256."""
+    bright = tf.cast(images >= _an_image(tf.cast(tf.minimum(thresholds, 255), tf.uint8)), tf.uint8)
+    return tf.bitwise.bitwise_xor(images, bright * _an_image(tf.cast(tf.where(thresholds < 256, 255, 0), tf.uint8)))
+
+
+def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+    """Keep the upper bits of each byte: `ImageOps.posterize`; int32 bits in 0..8."""
+    mask = tf.bitwise.left_shift(tf.constant(255), 8 - bits)
+    return tf.bitwise.bitwise_and(images, _an_image(tf.cast(tf.bitwise.bitwise_and(mask, 255), tf.uint8)))
+
+
+def autocontrast(images: tf.Tensor) -> tf.Tensor:
+    """Stretch each channel to 0..255: `ImageOps.autocontrast`; a channel of one level stays as it is."""
+    lowest, highest = (tf.cast(f(images, axis=[1, 2]), tf.float64)[:, :, None] for f in (tf.reduce_min, tf.reduce_max))
+    # Pillow's very formula, in double: another order of the operations moves some levels by one.
+    scale = 255.0 / (highest - lowest)
+    levels = tf.range(256, dtype=tf.float64)
+    stretched = tf.clip_by_value(levels * scale - lowest * scale, 0, 255)
+    return _looked_up(images, tf.cast(tf.where(highest > lowest, stretched, levels), tf.int32))
+
+
+def equalize(images: tf.Tensor) -> tf.Tensor:
+    """Flatten each channel's histogram: `ImageOps.equalize`."""
+    counts = _histograms(images)
+    levels = tf.range(256)
+    last = tf.reduce_max(tf.where(counts > 0, levels, 0), axis=-1)
+    step = (tf.reduce_sum(counts, axis=-1) - tf.gather(counts, last, axis=2, batch_dims=2)) // 255
+    below = tf.cumsum(counts, axis=-1, exclusive=True)
+    flat = tf.minimum((below + (step // 2)[..., None]) // tf.maximum(step, 1)[..., None], 255)
+    return _looked_up(images, tf.where((step > 0)[..., None], flat, levels))
+
+
+def _histograms(images: tf.Tensor) -> tf.Tensor:
+    """Return how often each level occurs: int32 (batch, channels, 256).
+
+    A product of matrices that mark each pixel's upper and lower four bits. It is exact, since it adds up ones, and deterministic:
+    TensorFlow's counting kernels refuse to be so on a GPU.
+    """
+    batch, channels = tf.shape(images)[0], images.shape[-1]
+    planes = tf.reshape(tf.transpose(images, [0, 3, 1, 2]), [batch, channels, images.shape[1] * images.shape[2]])
+    marks = tf.constant(range(16), tf.uint8)
+    upper = tf.cast(tf.equal(tf.bitwise.right_shift(planes, tf.constant(4, tf.uint8))[..., None, :], marks[:, None]), tf.float32)
+    lower = tf.cast(tf.equal(tf.bitwise.bitwise_and(planes, tf.constant(15, tf.uint8))[..., None, :], marks[:, None]), tf.float32)
+    return tf.cast(tf.reshape(tf.matmul(upper, lower, transpose_b=True), [batch, channels, 256]), tf.int32)
+
+
+def _looked_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
+    """Replace each level by what the table of its image and channel says: int32 (batch, channels or 1, 256)."""
+    channels = tables.shape[1]
+    starts = 256 * (channels * tf.range(tf.shape(images)[0])[:, None] + tf.range(channels))
+    places = tf.cast(images, tf.int32) + starts[:, None, None, :]
+    return tf.gather(tf.reshape(tf.cast(tables, tf.uint8), [-1]), places)
+
+
+def _grey(pixels: tf.Tensor) -> tf.Tensor:
+    """Return the whole-numbered grey in all channels, float32; exact, since Pillow's weights are multiples of 2**-16."""
+    channels = pixels.shape[-1]
+    weights = numpy.array([19595, 38470, 7471]) / 2**16 if channels == 3 else numpy.full(channels, 1 / channels)
+    same = tf.constant(numpy.repeat(weights[:, None], channels, axis=1), tf.float32)
+    return tf.floor(tf.reshape(tf.matmul(tf.reshape(pixels, [-1, channels]), same), tf.shape(pixels)) + 0.5)
+
+
+def _away_from(origin: tf.Tensor, pixels: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    return _truncated(origin + _an_image(factors) * (pixels - origin))
+
+
+def _truncated(values: tf.Tensor) -> tf.Tensor:
+    """Clip to 0..255 and cut off, as Pillow's `blend` does."""
+    return tf.cast(tf.clip_by_value(values, 0, 255), tf.uint8)
+
+
+def _an_image(values: tf.Tensor) -> tf.Tensor:
+    return values[:, None, None, None]

@@ -1,0 +1,46 @@
+"""Turn, shift, scale and shear each image, all in one warp (as torchvision's RandomAffine; Ciresan et al., 2012, section 3)."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from imgcls.augmentations import AugmentationSettings, Draws, PositiveRange, Share
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(AugmentationSettings):
+    """The warp's settings. It draws each quantity uniformly."""
+
+    degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Largest turn, in either direction."""
+    translate: Share = 0.1
+    """Largest shift along either axis, as a share of the image's size."""
+    scale: PositiveRange = [0.9, 1.1]
+    """Least and largest enlargement."""
+    shear: Annotated[float, Field(ge=0, lt=90)] = 10.0
+    """Largest shear along x, an angle in degrees."""
+    interpolation: Literal["nearest", "bilinear"] = "bilinear"
+    """How a pixel is read between the image's pixels."""
+    fill: Literal["black", "reflect", "edge"] = "black"
+    """What shows where the image ends: zeros, the image mirrored at its edge, or the border pixel repeated."""
+
+
+def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+    """Warp each image about its centre: shear, scale, turn, shift."""
+    from imgcls.augmentations import _warps
+
+    height, width = images.shape[1:3]
+
+    def either_way(most: float) -> "tf.Tensor":
+        return draws.uniform(-most, most)
+
+    inverse = _warps.inverse_matrix(
+        degrees=either_way(settings.degrees),
+        shear=either_way(settings.shear),
+        scale=draws.uniform(*settings.scale),
+        right=either_way(settings.translate * width),
+        down=either_way(settings.translate * height),
+    )
+    return _warps.warped(images, inverse, settings.interpolation, settings.fill)

@@ -1,0 +1,27 @@
+"""Take the colours from some RGB images (Chen et al., 2020, https://arxiv.org/abs/2002.05709, appendix A)."""
+
+from typing import TYPE_CHECKING
+
+from imgcls.augmentations import AugmentationSettings, Draws, Share
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(AugmentationSettings):
+    """The settings of the loss of colours."""
+
+    probability: Share = 0.2
+    """Share of the images that turn grey."""
+
+    def needs_rgb(self) -> str:
+        """Return what to do with other images."""
+        return "remove it"
+
+
+def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+    """Replace all three channels by the luminance, in each image with the given probability."""
+    from imgcls.augmentations import _tones
+    from imgcls.augmentations._bytes import chosen
+
+    return chosen(draws.uniform(0.0, 1.0) < settings.probability, _tones.grey(images), images)

@@ -1,0 +1,32 @@
+"""RandAugment: operations chosen at random for each image, all at one magnitude (Cubuk et al., 2020, section 3)."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.augmentations import AugmentationSettings, Draws
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(AugmentationSettings):
+    """RandAugment's settings."""
+
+    operations: Annotated[int, Field(ge=1)] = 2
+    """Operations an image goes through, one after the other."""
+    magnitude: Annotated[float, Field(ge=0, le=30)] = 9.0
+    """How far each goes, of 30."""
+
+
+def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+    """Apply to each image operations of its own, in either direction, as torchvision does: nearest pixel, black outside."""
+    from imgcls.augmentations._operations import ALL, Space, each_by_its_own
+    from imgcls.backend import tf
+
+    right, down = (150 / 331 * side for side in (images.shape[2], images.shape[1]))
+    space = Space(0.3, right, down, degrees=30.0, enhance=0.9, bits=(8, 4), interpolation="nearest")
+    for _ in range(settings.operations):
+        levels = settings.magnitude / 30 * tf.cast(2 * draws.integers(0, 2) - 1, tf.float32)
+        images = each_by_its_own([getattr(space, name) for name in ALL], draws.integers(0, len(ALL)), images, levels)
+    return images

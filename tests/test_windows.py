@@ -1,0 +1,122 @@
+"""Windows that are cut on reading: what augmentation would show, from stored images larger than what the model sees."""
+
+import numpy
+import pytest
+from experiments import assert_same_result, experiment
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from imgcls import history, training
+from imgcls.augment import StatelessDraws, keys
+from imgcls.augmentations import flip, random_resized_crop
+from imgcls.backend import tf
+from imgcls.cluster import ALONE
+from imgcls.errors import Interrupted
+from imgcls.feeds import Streamed
+from imgcls.finding import find_store
+from imgcls.pipeline import Shuffled, examples
+from imgcls.preparing import prepare
+from imgcls.run import Run
+from imgcls.strategies import mirrored
+
+BATCH = 8
+STORES = {"encoded": "store_as: encoded", "larger pixels": "stored_size: [40, 40]"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of 20 photos of two shapes, JPEG and PNG in turn."""
+    folder = tmp_path_factory.mktemp("windows")
+    generator = numpy.random.default_rng(0)
+    for number in range(40):
+        photo = load_sample_images().images[number % 2]
+        top, left = generator.integers(0, 300), generator.integers(0, 500)
+        path = folder / "photos" / ("china", "flower")[number % 2] / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[top : top + 60 + 30 * (number % 3), left : left + 90]).save(path)
+    return folder
+
+
+def settings(folder, store, *overrides):
+    data = f"data={{name: folder, path: {folder / 'photos'}, store: {folder / 'data'}, size: [24, 32], resize: crop, {store}}}"
+    augment = "augment=[{name: random_resized_crop, until: 50%}, {name: flip}]"
+    return experiment(folder, data, augment, f"train.batch_size={BATCH}", "model.filters=[4]", *overrides)
+
+
+@pytest.fixture(params=STORES.values(), ids=STORES)
+def cropped(request, folder):
+    """An experiment of two epochs, in the first of which windows are cut, with its plan."""
+    wanted = settings(folder, request.param)
+    prepare(wanted)
+    store, split = find_store(wanted)
+    return wanted, Shuffled(examples(store, split, "train"), wanted), store, split
+
+
+def collected(plan, steps, replicas=1, start=0):
+    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), ALONE)
+    feed = Streamed(plan, strategy, start, dict.fromkeys(history.STAGES, 0.0))
+    batches = [strategy.experimental_local_results(next(feed.call(0, 0))[0]) for _ in range(steps)]
+    return numpy.stack([numpy.concatenate([part.numpy() for part in parts]) for parts in batches])
+
+
+def test_what_is_read_is_what_the_augmentations_draw_for_the_stored_image(cropped):
+    wanted, plan, store, split = cropped
+    step, rows = 2, slice(1, 7)
+    positions, _ = plan.positions(step)
+    indices, reader = split.train[positions[rows]], store.reader(split.geometry)
+    sizes = reader.sizes(indices)
+    (crop, crop_key), (flip_settings, flip_key) = keys(wanted)
+    draws = [StatelessDraws(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH) for key in (crop_key, flip_key)]
+    windows = random_resized_crop.windows(crop, draws[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
+    cut = tf.constant(reader.cut(indices, windows))
+    images, labels, _ = plan.read(step, rows)
+    numpy.testing.assert_array_equal(images, flip.compute(flip_settings, cut, draws[1]))
+    assert (images != cut.numpy()).any()
+    assert labels.tolist() == store.labels[indices].tolist()
+
+
+def test_windows_end_with_the_augmentations_epochs(cropped):
+    _, plan, store, split = cropped
+    step = plan.steps  # of the second epoch, in which only the flip goes on
+    positions, _ = plan.positions(step)
+    images, _, _ = plan.read(step, slice(0, BATCH))
+    whole = store.reader(split.geometry).read(split.train[positions])
+    flipped = [not (image == original).all() for image, original in zip(images, whole, strict=True)]
+    assert 0 < sum(flipped) < BATCH
+    numpy.testing.assert_array_equal([image[:, ::-1] if turned else image for image, turned in zip(images, flipped, strict=True)], whole)
+
+
+def test_the_batches_are_the_same_on_two_devices_and_after_a_seek(cropped):
+    _, plan, _, _ = cropped
+    one = collected(plan, plan.steps + 2)
+    assert one.shape[2:] == (24, 32, 3)
+    numpy.testing.assert_array_equal(one, collected(plan, plan.steps + 2, replicas=2))
+    numpy.testing.assert_array_equal(one[3:], collected(plan, plan.steps - 1, start=3))
+
+
+def test_what_was_done_on_reading_is_not_done_a_second_time_to_the_batch(folder, monkeypatch):
+    wanted = settings(folder, STORES["encoded"])
+    prepare(wanted)
+    store, split = find_store(wanted)
+    for part in (random_resized_crop, flip):
+        monkeypatch.setattr(part, "compute", None)
+    assert collected(Shuffled(examples(store, split, "train"), wanted), 1).shape == (1, BATCH, 24, 32, 3)
+
+
+def test_a_store_of_the_models_size_leaves_the_windows_to_the_device(folder):
+    wanted = settings(folder, "store_as: pixels")
+    prepare(wanted)
+    store, split = find_store(wanted)
+    assert not Shuffled(examples(store, split, "train"), wanted).cuts
+
+
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
+def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
+    wanted = settings(folder, store, "train.epochs=2", "train.steps_per_call=1")
+    prepare(wanted)
+    training.train(wanted, tmp_path / "whole")
+    limited = settings(folder, store, "train.epochs=2", "train.steps_per_call=1", "train.time_limit=1.0e-6")
+    with pytest.raises(Interrupted, match="at step 1"):
+        training.train(limited, tmp_path / "parts")
+    training.train(wanted, tmp_path / "parts")
+    assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
