@@ -67,7 +67,8 @@ def _repeats(number: "numpy.ndarray", place: "numpy.ndarray") -> "numpy.ndarray"
 def _within(place: "numpy.ndarray", repeats: "numpy.ndarray", kind: str) -> str:
     counts = {name: int((repeats & (place == i)).sum()) for i, name in enumerate(SPLITS)}
     where = ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
-    return f"{counted(sum(counts.values()), 'image')} repeat another of the same split as {kind}: {where}"
+    total = sum(counts.values())
+    return f"{counted(total, 'image')} {'repeats' if total == 1 else 'repeat'} another of the same split as {kind}: {where}"
 
 
 def _across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str) -> tuple[str, int]:
