@@ -39,11 +39,10 @@ def copied(*pairs):
     return images
 
 
-def run(store, split, *policies, **settings):
-    """Run checks given as `name=policy`; return the verdict and the names that the split then holds."""
-    checks = [
-        parts.load("checks", name).Settings(name=name, policy=policy, **settings) for name, _, policy in (p.partition("=") for p in policies)
-    ]
+def run(store, split, *policies):
+    """Run checks given as `name=policy`; return the verdict, the names that the split then holds, and the split."""
+    chosen = [text.split("=") for text in policies]
+    checks = [parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen]
     verdict, left = audit.audited(store, split, checks)
     return verdict, {name for part in ("train", "validation", "test") for name in store.ids(left.indices(part))}, left
 
