@@ -15,7 +15,7 @@ def prepare(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Check, split and store an experiment's data.
+    """Store, split and audit an experiment's data.
 
     Example: imgcls prepare configs/digits.yaml
     """
