@@ -10,9 +10,9 @@ def main() -> None:
     """Run the benchmarks; the first argument may be a folder with Fashion-MNIST's files, instead of noise in the same layout."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     rows = [*start.ratios(), *epoch.ratios(folder), *workers.ratios(), *loader.ratios()]
-    print(f"{'ratio':<66}  {'measured':>8}  target")
+    print(f"{'ratio':<72}  {'measured':>8}  target")
     for name, measured, target in rows:
-        print(f"{name:<66}  {measured:>8.2f}  {target}")
+        print(f"{name:<72}  {measured:>8.2f}  {target}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
 """imgcls prepare."""
 
+from pathlib import Path
 from typing import Annotated
 
-from typer import Option
+import typer
 
 from imgcls.cli import options, output
+
+Splits = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.csv", help="Write the id and split of every image, as data.splits reads them.", show_default=False),
+]
+Verify = Annotated[bool, typer.Option("--verify", help="Read every byte of the prepared store again, and compare it with the manifest.")]
 
 
 def prepare(
     experiment: options.Experiment,
     set_: options.Set = [],  # noqa: B006
-    verify: Annotated[
-        bool, Option("--verify", help="Read every byte of the prepared store again, and compare it with the manifest.")
-    ] = False,
+    splits: Splits = None,
+    verify: Verify = False,
     json: options.Json = False,
 ) -> None:
     """Store, split and audit an experiment's data.
@@ -23,5 +29,5 @@ def prepare(
     from imgcls.experiment_file import read_experiment
 
     wanted = read_experiment(experiment, set_)
-    report, text = (preparing.verify(wanted), preparing.verified) if verify else (preparing.prepare(wanted), preparing.text)
+    report, text = (preparing.verify(wanted), preparing.verified) if verify else (preparing.prepare(wanted, splits), preparing.text)
     output.print_json(report) if json else print(text(report))

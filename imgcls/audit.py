@@ -7,14 +7,14 @@ A verdict is JSON: `passed`, false where a check whose policy is `fail` found so
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from imgcls import parts
+from imgcls import files, parts
 from imgcls.checks import EXAMPLES, Audited, Finding, named
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.parts import PartSettings
 from imgcls.pixel_statistics import pixel_statistics
 from imgcls.split_file import Split
-from imgcls.store import Store
+from imgcls.store import Store, open_store
 
 if TYPE_CHECKING:
     import numpy
@@ -25,17 +25,20 @@ _SHOWN = 5
 def audited(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dict[str, Any], Split]:
     """Run checks one after the other, each on what those before it left; return the verdict, and the split without dropped images.
 
+    What an earlier audit dropped from the split is judged anew, so that the same checks give the same verdict and the same split again.
+
     Raises:
         DataError: dropping leaves a class without a training image, or a split without any.
     """
-    findings, left = [], Audited(store, split)
+    whole = _undropped(split)
+    findings, left = [], Audited(store, whole)
     for settings in checks:
         for finding in parts.of("checks", settings).find(settings, left):
             findings.append((settings, finding))
         dropped = [finding.drop for check, finding in findings if check is settings and _drops(check, finding)]
         if dropped:
             left = Audited(store, _without(left.split, dropped))
-    _refuse_empty(store, split, left.split)
+    _refuse_empty(store, whole, left.split)
     described = [
         {
             "check": settings.name,
@@ -53,6 +56,13 @@ def audited(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dic
         "findings": described,
     }
     return verdict, _measured(store, split, left.split)
+
+
+def save(verdict: dict[str, Any], store: Store, key: str) -> None:
+    """Keep the verdict on a split in the store's manifest, atomically, beside those on other splits."""
+    with files.locked(store.folder.parent / ".lock"):
+        manifest = open_store(store.folder).manifest
+        files.write_json(store.folder / "manifest.json", manifest | {"audits": manifest["audits"] | {key: verdict}})
 
 
 def require_passed(verdict: dict[str, Any]) -> None:
@@ -105,16 +115,32 @@ def _drops(settings: PartSettings, finding: Finding) -> bool:
     return settings.policy == "drop" and finding.drop is not None
 
 
-def _without(split: Split, dropped: "list[numpy.ndarray]") -> Split:
+def _without(split: Split, found: "list[numpy.ndarray]") -> Split:
+    """Return a split without images, which are noted in it as dropped."""
     import numpy
 
-    kept = {name: ~numpy.isin(split.indices(name), numpy.concatenate(dropped)) for name in SPLITS}
-    return replace(split, **{name: split.indices(name)[chosen] for name, chosen in kept.items()})
+    before = [] if split.dropped is None else [split.dropped]
+    dropped = numpy.unique(numpy.concatenate([*before, *found]))
+    kept = {name: numpy.setdiff1d(split.indices(name), dropped, assume_unique=True) for name in SPLITS}
+    return replace(split, **kept, dropped=dropped)
+
+
+def _undropped(split: Split) -> Split:
+    """Return a split as it was cut: dropped images are back on their sides."""
+    import numpy
+
+    if split.dropped is None:
+        return split
+    sides = split.sides[split.dropped]
+    whole = {name: numpy.union1d(split.indices(name), split.dropped[sides == side]) for side, name in enumerate(SPLITS)}
+    return replace(split, **whole, dropped=None)
 
 
 def _measured(store: Store, before: Split, after: Split) -> Split:
-    """Return a split with the mean and deviation of the training images that are left."""
-    if len(before.train) == len(after.train):
+    """Return a split with the mean and deviation of the training images that are left, which `before` has if its images are the same."""
+    import numpy
+
+    if numpy.array_equal(before.train, after.train):
         return after
     mean, deviation = pixel_statistics(store.reader(after.geometry), after.train)
     return replace(after, mean=mean, deviation=deviation)

@@ -50,25 +50,29 @@ class StatelessDraws:
         return self._own(tf.random.stateless_uniform([self._batch_size], self._seed(), low, high, tf.int32))
 
     def normal(self, shape: tuple[int, ...]) -> tf.Tensor:
-        """Return float32 (rows, *shape), of mean 0 and deviation 1."""
-        count = math.prod(shape)
-        blocks = -(-count // BLOCK)
-        drawn = tf.raw_ops.StatelessRandomNormalV2(shape=[self._rows, BLOCK * blocks], **self._skipping(blocks))
-        return tf.reshape(drawn[:, :count], [self._rows, *shape])
+        """Return float32 (rows, *shape), of mean 0 and deviation 1: the quantiles of 16 random bits, at most 4.3 from 0.
+
+        TensorFlow's own normal numbers take almost twice as long.
+        """
+        with tf.init_scope():  # once, not in every step
+            quantiles = tf.math.ndtri((numpy.arange(2**16) + 0.5) / 2**16).numpy().astype(numpy.float32)
+        return tf.gather(tf.constant(quantiles), tf.cast(tf.bitcast(self.bytes((*shape, 2)), tf.uint16), tf.int32))
 
     def bytes(self, shape: tuple[int, ...]) -> tf.Tensor:
         """Return uint8 (rows, *shape), uniform over 0, ..., 255."""
         count = math.prod(shape)
         blocks = -(-count // (4 * BLOCK))
-        words = tf.raw_ops.StatelessRandomUniformFullIntV2(shape=[self._rows, BLOCK * blocks], dtype=tf.int32, **self._skipping(blocks))
-        drawn = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * BLOCK * blocks])
-        return tf.reshape(drawn[:, :count], [self._rows, *shape])
-
-    def _skipping(self, blocks: int) -> dict[str, tf.Tensor | int]:
-        """Return key, counter and algorithm of a raw operation that draws so many blocks a row, from the replica's first row on."""
         key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=self._seed())
         skipped = tf.stack([tf.cast(self._first_row * blocks, tf.uint64), tf.constant(0, tf.uint64)])
-        return {"key": key, "counter": counter + skipped, "alg": tf.random.Algorithm.PHILOX.value}
+        words = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=[self._rows, BLOCK * blocks],
+            key=key,
+            counter=counter + skipped,
+            alg=tf.random.Algorithm.PHILOX.value,
+            dtype=tf.int32,
+        )
+        drawn = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * BLOCK * blocks])
+        return tf.reshape(drawn[:, :count], [self._rows, *shape])
 
     def _own(self, drawn: tf.Tensor) -> tf.Tensor:
         return tf.slice(drawn, [self._first_row] + [0] * (len(drawn.shape) - 1), [self._rows, *drawn.shape[1:]])

@@ -66,8 +66,8 @@ def locked(path: Path) -> Iterator[None]:
             terminal.note(f"another process works in {path.parent}; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         while not _is_at(descriptor, path):  # who held it removed the folder, or moved it away
-            os.close(descriptor)
-            descriptor = _opened_lock(path)
+            useless, descriptor = descriptor, _opened_lock(path)
+            os.close(useless)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -76,26 +76,36 @@ def locked(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Tell whether a living process holds a lock file."""
-    if not path.exists():
-        return False
-    with path.open("rb+") as stream:
-        try:
+    try:
+        with path.open("rb+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
     return False
 
 
 def _opened_lock(path: Path) -> int:
     """Open a lock file, made with its folder where they do not exist."""
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        for _ in range(100):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):  # who held the lock removed the folder in between
+                return _made_and_opened(path)
+        return _made_and_opened(path)
+
+
+def _made_and_opened(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
     """Tell whether an open file is the one that a path names."""
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imgcls import seeds, terminal
+from imgcls import fixed_splits, seeds, terminal
 from imgcls.config import Experiment
 from imgcls.datasets import DataSettings
 from imgcls.errors import DataError
@@ -13,8 +13,40 @@ from imgcls.store import Store, hash_of, open_store, store_folder
 
 
 def split_key(data: DataSettings, seed: int) -> str:
-    """Return the name of the split that these data settings and this seed give: 16 hexadecimal digits."""
-    return hash_of({"data": data.model_dump(exclude={"store"}), "seed": seeds.sub_seed(seed, "split")})[:16]
+    """Return the name of the split that these data settings and this seed give: 16 hexadecimal digits.
+
+    The first 8 are `places_key`; the others stand for all settings. One that is off does not count, so that a later version's new settings
+    change no name. Of a file of splits, the content counts.
+
+    Raises:
+        DataError: the file of splits cannot be read.
+    """
+    settings = data.model_dump(exclude={"store"}, exclude_none=True)
+    return places_key(data, seed) + _key(data, settings, seed)
+
+
+def places_key(data: DataSettings, seed: int) -> str:
+    """Return what the names of all splits begin with that put an image on the same side: 8 hexadecimal digits.
+
+    Raises:
+        DataError: the file of splits cannot be read.
+    """
+    return _key(data, data.placing(), seed)
+
+
+def _key(data: DataSettings, settings: dict[str, Any], seed: int) -> str:
+    fixed = {"splits": fixed_splits.digest(Path(data.splits))} if data.splits else {}
+    return hash_of({"data": settings | fixed, "seed": seeds.sub_seed(seed, "split")})[:8]
+
+
+def stores_with(parent: Path, key: str) -> list[Store]:
+    """Return the stores in a folder that have a split whose name begins with `key`, the one prepared last first.
+
+    Raises:
+        DataError: one of them is damaged.
+    """
+    folders = {path.parent.parent for path in parent.glob(f"[!.]*/splits/{key}*.npz")}
+    return sorted(map(open_store, sorted(folders)), key=lambda store: store.manifest["prepared"], reverse=True)
 
 
 def store_of_source(parent: Path, source: str) -> Store | None:
@@ -36,13 +68,12 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
         DataError: nothing is prepared, or it was changed or damaged since.
     """
     parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
-    stores = [open_store(path.parent.parent) for path in sorted(parent.glob(f"[!.]*/splits/{key}.npz"))]
+    stores = stores_with(parent, key)
     if not stores:
         wanted = f"these data settings ({experiment.data.name}) and seed {experiment.seed}"
         raise DataError(f"no data is prepared under {parent} for {wanted}; run `imgcls prepare` first")
-    store = max(stores, key=lambda store: store.manifest["prepared"])
-    store.verify()
-    return store, store.split(key)
+    stores[0].verify()
+    return stores[0], stores[0].split(key)
 
 
 def find_audited(experiment: Experiment) -> Store:
@@ -82,4 +113,10 @@ def open_run_store(data: dict[str, Any], parent: str) -> tuple[Store, Split]:
     if store.fingerprint != data["fingerprint"]:
         raise DataError(f"{folder} has the fingerprint {store.fingerprint}, but the run used {data['fingerprint']}; prepare the data again")
     store.verify()
-    return store, store.split(data["split"])
+    split = store.split(data["split"])
+    if split.sha256 != data["split_sha256"]:
+        raise DataError(
+            f"{store.split_file(split.key)} puts other images in the splits than the run used: the same data was split here without what "
+            "was prepared before it there; copy this file from where the run was trained"
+        )
+    return store, split

@@ -1,8 +1,9 @@
 """`prepare`: read a data set, store it, split it, audit it. Light zone."""
 
+from pathlib import Path
 from typing import Any
 
-from imgcls import audit, finding, parts, splitting, store_writer, terminal
+from imgcls import audit, finding, fixed_splits, parts, splitting, store_writer, terminal
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, DataSettings, ImageSettings
 from imgcls.errors import DataError
@@ -11,24 +12,31 @@ from imgcls.store import Store
 _SHOWN = 20
 
 
-def prepare(experiment: Experiment) -> dict[str, Any]:
+def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
     """Prepare an experiment's data, or find that it is prepared already, and report what it holds as JSON values.
 
-    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`, and
-    the verdict of the `audit`.
+    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`,
+    the verdict of the `audit`, and `places`: how many images were `kept` on the side that an earlier preparation gave them, and how many
+    are `new`.
+
+    Args:
+        splits: a file to write ids and splits in, as `data.splits` reads them.
 
     Raises:
         DataError: the data is missing, broken, or too small to be split, or a check whose policy is `fail` found something.
-        UserError: the store cannot be written.
+        UserError: the store, or the file, cannot be written.
     """
     data = experiment.data
     store, reused = stored(data)
-    verdict, split = audit.audited(store, splitting.split(store, data, experiment.seed), data.audit)
-    store.save_audit(split.key, verdict)
+    cut, kept = splitting.settled(store, data, experiment.seed)
+    verdict, split = audit.audited(store, cut, data.audit)
+    audit.save(verdict, store, split.key)
     audit.require_passed(verdict)
     store.save_split(split)
-    bad = store.manifest["bad_images"]
-    return {**store.describe(split), "folder": str(store.folder), "reused": reused, "bad_images": bad, "audit": verdict}
+    if splits:
+        fixed_splits.write(splits, store, split)
+    of_the_store = {"folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
+    return {**store.describe(split), **of_the_store, "places": {"kept": kept, "new": split.placed - kept}, "audit": verdict}
 
 
 def stored(data: DataSettings) -> tuple[Store, bool]:

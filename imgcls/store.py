@@ -12,7 +12,7 @@ A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
     weights.npy        float32 (count,), where the source weighs its images
     looks.npy          how each image looks: `looks.COLUMNS` (count,), for the audit
     manifest.json      what the files hold, with their SHA-256, and the audit of each split; written last
-    splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed)
+    splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed); written once, and never cut again
 
 The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but looks.npy, which is made of them): neither time nor
 path enters, so it is the same on every machine. `imgcls/store_writer.py` writes stores, `imgcls/finding.py` finds them.
@@ -141,14 +141,22 @@ class Store:
 
     def ids(self, indices: "numpy.ndarray") -> list[str]:
         """Return the ids of some images; a file name that is not UTF-8 keeps its bytes as lone surrogates, as `os.fsdecode` does."""
+        return [name.decode("utf-8", "surrogateescape") for name in self.id_bytes[indices].tolist()]
+
+    @property
+    def id_bytes(self) -> "numpy.ndarray":
+        """The ids of all images as they are stored, bytes (count,), memory-mapped."""
         import numpy
 
-        names = numpy.load(self.folder / "ids.npy", mmap_mode="r")[indices]
-        return [name.decode("utf-8", "surrogateescape") for name in names.tolist()]
+        return numpy.load(self.folder / "ids.npy", mmap_mode="r")
 
     def split_file(self, key: str) -> Path:
         """Return the path of a split."""
         return self.folder / "splits" / f"{key}.npz"
+
+    def split_keys(self, start: str) -> list[str]:
+        """Return the names of the splits that begin with `start`."""
+        return sorted(path.stem for path in (self.folder / "splits").glob(f"{start}*.npz"))
 
     def split(self, key: str) -> Split:
         """Read a split.
@@ -161,12 +169,6 @@ class Store:
     def save_split(self, split: Split) -> None:
         """Write a split atomically."""
         split_file.write(split, self.split_file(split.key))
-
-    def save_audit(self, key: str, verdict: dict[str, Any]) -> None:
-        """Keep the audit of a split in the manifest, atomically, beside those of other splits."""
-        with files.locked(self.folder.parent / ".lock"):
-            manifest = open_store(self.folder).manifest
-            files.write_json(self.folder / "manifest.json", manifest | {"audits": manifest["audits"] | {key: verdict}})
 
     def verify(self, whole: bool = False) -> None:
         """Compare the files with the manifest: all sizes, the content of files up to 256 MiB, or of all, and the fingerprint over all.
@@ -199,6 +201,7 @@ class Store:
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
             "split": split.key,
+            "split_sha256": split.sha256,
             "classes": self.classes,
             "shape": list(split.geometry.shape),
             "sizes": {name: sum(counts[name]) for name in SPLITS},

@@ -54,10 +54,10 @@ def _draft_folder(parent: Path, name: str) -> Iterator[Path]:
         try:
             yield folder
         except Exception:
-            shutil.rmtree(folder)
+            _discard(folder)
             raise
         if folder.exists():
-            shutil.rmtree(folder)
+            _discard(folder)
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -162,6 +162,8 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 store.verify()
             except DataError as error:
                 terminal.note(f"replacing a damaged store: {error}")
+                if (folder / "splits").is_dir():  # what was decided once stays, since the content is the same
+                    shutil.copytree(folder / "splits", draft.folder / "splits")
                 _discard(folder)
             else:
                 return _touched(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}), True
@@ -181,7 +183,7 @@ def _publish(draft: Store, folder: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Move a store out of the way before it is removed, so that nobody opens one that is half gone."""
+    """Move a store or a draft out of the way before it is removed, so that nobody opens one that is half gone, or locks it."""
     aside = folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
     os.rename(folder, aside)
-    shutil.rmtree(aside)
+    shutil.rmtree(aside, ignore_errors=True)  # what is left, the next preparation removes

@@ -145,7 +145,7 @@ def _fix_data(run: Run, store: Store, split: Split) -> None:
     if not run.data_file.exists():
         files.write_json(run.data_file, data)
         return
-    for key in ("fingerprint", "split"):
+    for key in ("fingerprint", "split", "split_sha256"):
         if run.data[key] != data[key]:
             raise DataError(
                 f"the data changed since {run.folder} began: its {key} was {run.data[key][:12]}, now it is {data[key][:12]}; "

@@ -1,6 +1,7 @@
 """The audit: checks run in turn, their policies decide, and the verdict is kept."""
 
 import json
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -102,6 +103,18 @@ def test_all_images_of_a_label_conflict_are_dropped(tmp_path):
     assert verdict["findings"][0]["examples"] == [["train/0", "train/1", "train/2"]]
 
 
+def test_a_split_that_was_written_without_images_is_audited_as_it_was_cut(tmp_path):
+    store, split = toy(tmp_path, copied(("train/0", "train/2"), ("train/4", "test/0")), [0, 1] + [0] * 17)
+    split = replace(split, train=split.train[:11])  # as data.limit leaves out an image, which must not come back
+    first, _, left = run(store, split, "exact_duplicates=drop")
+    assert left.dropped.tolist() == [2, 4]
+    store.save_split(left)
+    again, _, kept = run(store, store.split(split.key), "exact_duplicates=drop")
+    assert again == first
+    assert (kept.sha256, kept.dropped.tolist(), kept.mean.tolist()) == (left.sha256, [2, 4], left.mean.tolist())
+    assert run(store, store.split(split.key), "exact_duplicates=note")[2].train.tolist() == list(range(11))
+
+
 def test_dropping_may_not_empty_a_class_or_a_split(tmp_path):
     images = copied(("train/1", "train/0"))
     store, split = toy(tmp_path, images, [0] + [1] * 11 + [0, 1, 1] + [0, 1, 1, 1])
@@ -162,10 +175,11 @@ def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(pho
 def test_policies_share_one_store_whose_manifest_keeps_the_verdict_of_each_split(photos):
     noting = read_experiment(photos / "photos.yaml", [])
     dropping = read_experiment(photos / "photos.yaml", ["data.audit=[{name: exact_duplicates, policy: drop}]"])
-    first, second, again = (preparing.prepare(wanted) for wanted in (noting, dropping, noting))
+    first, second, again, dropped_again = (preparing.prepare(wanted) for wanted in (noting, dropping, noting, dropping))
     assert first["folder"] == second["folder"]
     assert again["reused"]
     assert again["audit"] == first["audit"]
+    assert (dropped_again["audit"], dropped_again["split_sha256"]) == (second["audit"], second["split_sha256"])
     assert second["sizes"]["train"] == first["sizes"]["train"] - 2
     assert second["sizes"]["test"] == first["sizes"]["test"]
     store, split = finding.find_store(dropping)

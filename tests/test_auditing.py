@@ -37,7 +37,7 @@ def run(workspace):
     made = make_run(workspace / "1", per_class=PER_CLASS)
     store, split = finding.open_run_store(made.data, made.experiment.data.store)
     verdict, _ = audits.audited(store, split, parts.all_of("checks"))
-    store.save_audit(split.key, verdict)
+    audits.save(verdict, store, split.key)
     predict(made)
     return made
 

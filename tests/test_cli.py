@@ -78,7 +78,8 @@ def test_prepare_again_reuses_the_store(inside):
     _, path, results = inside
     again = json_of("prepare", path)
     assert again["reused"]
-    assert {**again, "reused": False} == results["prepare"]
+    assert again["places"] == {"kept": 1797, "new": 0}
+    assert {**again, "reused": False, "places": {"kept": 0, "new": 1797}} == results["prepare"]
 
 
 def test_results_are_readable_as_text_too(inside):
@@ -196,7 +197,7 @@ def test_a_terminal_shows_a_bar_with_the_time_left_and_images_per_second(finishe
 
 
 def test_an_interruption_by_the_keyboard_has_the_status_of_an_interruption(workspace, monkeypatch):
-    def interrupted(experiment):
+    def interrupted(experiment, splits):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imgcls.preparing.prepare", interrupted)
@@ -206,7 +207,7 @@ def test_an_interruption_by_the_keyboard_has_the_status_of_an_interruption(works
 
 
 def test_a_bug_shows_its_traceback_and_says_that_it_is_one(workspace, monkeypatch):
-    def broken(experiment):
+    def broken(experiment, splits):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("imgcls.preparing.prepare", broken)

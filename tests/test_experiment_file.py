@@ -46,7 +46,8 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
         "augment: [{name: flip, probability: 2}]\n"
     )
     assert problems_of(path) == [
-        f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store, validation, test, audit (did you mean 'validation'?)",
+        f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store, validation, test, fold, splits, limit, audit "
+        "(did you mean 'validation'?)",
         f"{path}:3:15: model: unknown name 'cn'; allowed: cnn (did you mean 'cnn'?)",
         f"{path}:5:11: train.epochs: input should be a valid integer; got 'ten'",
         f"{path}:6:28: unknown key 'learning_rat' in train.optimizer; allowed: name, learning_rate, weight_decay, beta_1, beta_2, epsilon "

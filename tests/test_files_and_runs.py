@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 
 import pytest
 from experiments import experiment
@@ -47,6 +48,26 @@ def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(tmp_p
         raise OSError(number, os.strerror(number))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_is_taken_again_and_again_though_whoever_holds_it_moves_its_folder_away(tmp_path):
+    errors = []
+
+    def take(name):
+        try:
+            for number in range(150):
+                with files.locked(tmp_path / "folder" / "lock"):
+                    (tmp_path / "folder").rename(tmp_path / f"{name}-{number}")
+        except OSError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=take, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(list(tmp_path.iterdir())) == 450
 
 
 def test_json_with_nan_is_refused_and_broken_json_is_named(tmp_path):

@@ -50,17 +50,45 @@ def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
     report = json.loads(json.dumps(preparing.prepare(digits), allow_nan=False))
     found, split = finding.find_store(digits)
     audit = found.manifest["audits"][split.key]
-    assert report == found.describe(split) | {"folder": str(found.folder), "reused": False, "bad_images": [], "audit": audit}
+    of_the_store = {"folder": str(found.folder), "reused": False, "bad_images": [], "places": {"kept": 0, "new": 1797}, "audit": audit}
+    assert report == found.describe(split) | of_the_store
     assert preparing.prepare(digits)["reused"]
 
 
 def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
-    variants = [experiment(tmp_path, "{name: digits}", *override) for override in ([], ["seed=1"], ["data.validation=0.3"])]
+    variants = [
+        experiment(tmp_path, "{name: digits}", *override)
+        for override in ([], ["seed=1"], ["data.validation=0.3"], ["data.limit=50"], ["data.fold=2/5"])
+    ]
     reports = [preparing.prepare(variant) for variant in variants]
     assert len({report["folder"] for report in reports}) == 1
-    assert len({report["split"] for report in reports}) == 3
+    assert len({report["split"] for report in reports}) == 5
     for variant, report in zip(variants, reports, strict=True):
         assert finding.find_store(variant)[1].key == report["split"]
+
+
+def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the_store_is_made_anew(tmp_path, capsys):
+    paint(tmp_path / "photos", {"cat": 12, "dog": 12})
+    photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4]}")
+    assert preparing.prepare(photos)["places"] == {"kept": 0, "new": 24}
+    Image.new("RGB", (9, 8)).save(tmp_path / "photos/cat/00.png")
+    report = preparing.prepare(photos)
+    assert report["places"] == {"kept": 24, "new": 1}
+    assert "24 of 25 images keep the places that they have in data/folder-" in capsys.readouterr().err
+    (tmp_path / report["folder"] / "labels.npy").unlink()
+    again = preparing.prepare(photos)
+    assert (again["split_sha256"], again["places"]) == (report["split_sha256"], {"kept": 25, "new": 0})
+
+
+def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
+    digits = experiment(tmp_path)
+    report = preparing.prepare(digits, tmp_path / "splits.csv")
+    fixed = experiment(tmp_path, "{name: digits, splits: splits.csv}", "seed=5")
+    again = preparing.prepare(fixed)
+    assert again["split_sha256"] == report["split_sha256"]
+    (tmp_path / "splits.csv").unlink()
+    with pytest.raises(DataError, match=r"cannot read data\.splits: splits\.csv: No such file or directory"):
+        finding.find_store(fixed)
 
 
 def test_what_was_not_prepared_is_not_found(tmp_path):

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from experiments import source_of, stored, stored_pixels
 
-from imgcls import pixel_statistics, splitting
+from imgcls import pixel_statistics, splitting, stratifying
 from imgcls.datasets import DataSettings, Entry
 from imgcls.errors import DataError
 
@@ -31,14 +31,14 @@ def test_allocation_is_within_one_of_each_exact_share_and_sums_to_the_whole(shar
     random = numpy.random.default_rng(0)
     for _ in range(50):
         counts = random.integers(200, 3000, random.integers(2, 120)).tolist()
-        numbers = splitting.allocate(counts, share, reserve=1)
+        numbers = stratifying.allocate(counts, share, reserve=1)
         assert sum(numbers) == round(sum(counts) * share)
         assert max(abs(number - count * share) for number, count in zip(numbers, counts, strict=True)) < 1
 
 
 def test_allocation_gives_each_small_class_one_and_leaves_the_reserve():
-    assert splitting.allocate([3, 3, 400], 0.01, reserve=2) == [1, 1, 4]
-    assert splitting.allocate([3, 400], 0.9, reserve=2) == [1, 360]
+    assert stratifying.allocate([3, 3, 400], 0.01, reserve=2) == [1, 1, 4]
+    assert stratifying.allocate([3, 400], 0.9, reserve=2) == [1, 360]
 
 
 def test_splits_are_disjoint_cover_everything_and_are_sorted(tmp_path):

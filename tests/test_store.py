@@ -31,7 +31,8 @@ def save(parent, content=None):
 
 def split(key="k" * 16):
     parts, (mean, deviation) = ([0, 3], [1, 4], [2, 5]), numpy.float32([[1, 2], [3, 4]])
-    return Split(key, *map(numpy.array, parts), mean, deviation, Geometry((4, 3, 2), "stretch"))
+    sides, folds = numpy.uint8([0, 1, 2, 0, 1, 2, 3]), numpy.int32([2, 0, 1, 2, 0, 1, 0])
+    return Split(key, *map(numpy.array, parts), mean, deviation, Geometry((4, 3, 2), "stretch"), sides, folds)
 
 
 def names(folder):
@@ -144,7 +145,7 @@ def test_a_split_is_read_back(tmp_path):
     opened, _ = save(tmp_path)
     opened.save_split(split())
     read = opened.split("k" * 16)
-    for name in ("train", "validation", "test", "mean", "deviation"):
+    for name in ("train", "validation", "test", "mean", "deviation", "sides", "folds"):
         numpy.testing.assert_array_equal(getattr(read, name), getattr(split(), name))
     assert opened.describe(read)["class_counts"] == {"train": [1, 1], "validation": [1, 1], "test": [1, 1]}
 

@@ -1,5 +1,8 @@
 """Windows that are cut on reading: what augmentation would show, from stored images larger than what the model sees."""
 
+import os
+from pathlib import Path
+
 import numpy
 import pytest
 from experiments import assert_same_result, experiment
@@ -120,3 +123,14 @@ def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder,
         training.train(limited, tmp_path / "parts")
     training.train(wanted, tmp_path / "parts")
     assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
+
+
+def test_memory_stays_flat_over_60_epochs_of_windows(cropped):
+    _, plan, _, _ = cropped
+    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), ALONE)
+    stream = Streamed(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
+    pages = []
+    for _ in range(60 * plan.steps):
+        next(stream)
+        pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+    assert (pages[-1] - pages[20 * plan.steps]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

@@ -8,6 +8,11 @@ def rounded(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(values + 0.5, tf.uint8)
 
 
+def clipped(values: tf.Tensor) -> tf.Tensor:
+    """Return float32 clipped to 0..255, in one pass where `tf.clip_by_value` takes two."""
+    return tf.raw_ops.ClipByValue(t=values, clip_value_min=0.0, clip_value_max=255.0)
+
+
 def chosen(condition: tf.Tensor, those: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     """Return whole images of `those` where the condition, bool (batch,), holds, and of `others` elsewhere.
 

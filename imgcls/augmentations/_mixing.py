@@ -21,8 +21,9 @@ def shares(alpha: float, probability: float, draws: Draws) -> tf.Tensor:
     Beta(alpha, alpha), rounded to a 256th: the inverse of its distribution, since a sampler that rejects would depend on the device.
     """
     limits = (numpy.arange(256) + 0.5) / 256
-    below = tf.math.betainc(tf.constant(alpha), tf.constant(alpha), tf.constant(limits, tf.float32))
-    drawn = tf.searchsorted(below, draws.uniform(0.0, 1.0))
+    with tf.init_scope():  # once, not in every step
+        below = tf.math.betainc(tf.constant(alpha, tf.float64), tf.constant(alpha, tf.float64), limits).numpy()
+    drawn = tf.searchsorted(tf.constant(below, tf.float32), draws.uniform(0.0, 1.0))
     return tf.where(draws.uniform(0.0, 1.0) < probability, drawn, 256)
 
 

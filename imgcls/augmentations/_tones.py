@@ -6,7 +6,7 @@ its luminance (ITU-R 601-2) if it has three channels, else the mean of its chann
 
 import numpy
 
-from imgcls.augmentations._bytes import rounded
+from imgcls.augmentations._bytes import clipped, rounded
 from imgcls.backend import tf
 
 
@@ -53,9 +53,9 @@ def sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 def hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
     """Turn the hue of RGB images by a share of the colour circle, saturation and value (of HSV) kept."""
     hsv = tf.image.rgb_to_hsv(tf.cast(images, tf.float32) / 255)
-    # The kernel takes any hue, and means its part after the point.
-    turned = hsv + _an_image(tf.math.floormod(turns, 1.0)) * tf.constant([1.0, 0.0, 0.0])
-    return rounded(tf.image.hsv_to_rgb(turned) * 255)
+    of_hue = tf.constant([1.0, 0.0, 0.0])
+    turned = hsv + _an_image(turns) * of_hue
+    return rounded(tf.image.hsv_to_rgb(turned - tf.floor(turned * of_hue)) * 255)
 
 
 def solarize(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
@@ -99,7 +99,7 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
     """
     batch, channels = tf.shape(images)[0], images.shape[-1]
     planes = tf.reshape(tf.transpose(images, [0, 3, 1, 2]), [batch, channels, images.shape[1] * images.shape[2]])
-    marks = tf.constant(range(16), tf.uint8)
+    marks = tf.constant(numpy.arange(16, dtype=numpy.uint8))
     upper = tf.cast(tf.equal(tf.bitwise.right_shift(planes, tf.constant(4, tf.uint8))[..., None, :], marks[:, None]), tf.float32)
     lower = tf.cast(tf.equal(tf.bitwise.bitwise_and(planes, tf.constant(15, tf.uint8))[..., None, :], marks[:, None]), tf.float32)
     return tf.cast(tf.reshape(tf.matmul(upper, lower, transpose_b=True), [batch, channels, 256]), tf.int32)
@@ -127,7 +127,7 @@ def _away_from(origin: tf.Tensor, pixels: tf.Tensor, factors: tf.Tensor) -> tf.T
 
 def _truncated(values: tf.Tensor) -> tf.Tensor:
     """Clip to 0..255 and cut off, as Pillow's `blend` does."""
-    return tf.cast(tf.clip_by_value(values, 0, 255), tf.uint8)
+    return tf.cast(clipped(values), tf.uint8)
 
 
 def _an_image(values: tf.Tensor) -> tf.Tensor:

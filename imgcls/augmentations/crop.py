@@ -21,18 +21,19 @@ class Settings(AugmentationSettings):
 
 def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
     """Shift each image by a random number of pixels up to `padding`, along both axes."""
+    from imgcls.augmentations._bytes import inside
     from imgcls.backend import tf
 
     padding = settings.padding
-    height, width = images.shape[1], images.shape[2]
-    rows = tf.range(height) + draws.integers(-padding, padding + 1)[:, None]
-    columns = tf.range(width) + draws.integers(-padding, padding + 1)[:, None]
+    height, width, channels = images.shape[1:]
+    down, right = draws.integers(-padding, padding + 1), draws.integers(-padding, padding + 1)
+    rows, columns = tf.range(height) + down[:, None], tf.range(width) + right[:, None]
     moved = tf.gather(images, _inside(rows, height, settings.fill), axis=1, batch_dims=1)
     moved = tf.gather(moved, _inside(columns, width, settings.fill), axis=2, batch_dims=1)
     if settings.fill != "black":
         return moved
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    return tf.where(inside[..., None], moved, tf.zeros([], images.dtype))
+    sizes = [tf.fill([images.shape[0]], side) for side in (height, width)]
+    return tf.bitwise.bitwise_and(moved, inside(-down, -right, *sizes, [height, width, channels]))
 
 
 def _inside(index: "tf.Tensor", size: int, fill: str) -> "tf.Tensor":

@@ -17,8 +17,8 @@ class Settings(AugmentationSettings):
 
 def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
     """Add noise of each image's own deviation, and clip."""
-    from imgcls.augmentations._bytes import rounded
+    from imgcls.augmentations._bytes import clipped, rounded
     from imgcls.backend import tf
 
     noise = draws.normal(tuple(images.shape[1:])) * draws.uniform(*settings.sigma)[:, None, None, None]
-    return rounded(tf.clip_by_value(tf.cast(images, tf.float32) + noise, 0, 255))
+    return rounded(clipped(tf.cast(images, tf.float32) + noise))

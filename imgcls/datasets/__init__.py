@@ -2,9 +2,10 @@
 
 A `Source` names the classes and one `Entry` an image, and reads the image of any entry: as pixels, where all have one shape, or as the
 bytes of an image file, whose settings are `ImageSettings`. `imgcls/store_writer.py` reads entries in parallel and stores them;
-`imgcls/splitting.py` cuts the splits that the source lacks.
+`imgcls/splitting.py` splits the store.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +22,7 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 Side = Annotated[int, Field(ge=1)]
+_FOLD = re.compile(r"[1-9][0-9]*/[1-9][0-9]*")
 
 
 class DataSettings(PartSettings):
@@ -32,8 +34,24 @@ class DataSettings(PartSettings):
     """Share of the training images held out for choosing, where the source has no validation split of its own."""
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of all images held out for the final judgement, where the source has no test split of its own."""
+    fold: str | None = None
+    """K/N, such as 2/5: the training images are cut into N folds, and fold K is the test split, whatever `test` and the source say."""
+    splits: str | None = None
+    """A CSV file with the header id,split that puts every image in train, validation, test or unused; `imgcls prepare --splits` writes one.
+    It decides alone, whatever `test`, `validation` and the source say."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """At most so many images in each split, stratified: for quick runs."""
+
     audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(default_factory=lambda: all_of("checks"))
     """Checks of the data, files of imgcls/checks, in the order in which they run; all of them unless given, each with its policy."""
+
+    @field_validator("fold")
+    @classmethod
+    def _is_one_of_the_folds(cls, value: str | None) -> str | None:
+        number, count = _numbers(value) if value and _FOLD.fullmatch(value) else (0, 0)
+        if value is not None and not (count >= 2 and number <= count):
+            raise ValueError(f"needs the form K/N with whole numbers, 1 <= K <= N and N >= 2, such as 2/5; got '{value}'")
+        return value
 
     @field_validator("audit")
     @classmethod
@@ -44,9 +62,34 @@ class DataSettings(PartSettings):
             raise ValueError(f"lists {', '.join(twice)} more than once; give each check once")
         return value
 
+    @model_validator(mode="after")
+    def _is_cut_in_one_way(self) -> "DataSettings":
+        if self.fold and self.splits:
+            raise ValueError(f"fold ({self.fold}) cuts the splits, and splits ({self.splits}) fixes them; give one of the two")
+        return self
+
+    @property
+    def fold_number(self) -> tuple[int, int] | None:
+        """K, from 1 on, and N of `fold`."""
+        return _numbers(self.fold) if self.fold else None
+
     def stored(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
-        return self.model_dump(exclude={"store", "validation", "test", "audit"})
+        return self.model_dump(exclude={"store", "validation", "test", "fold", "splits", "limit", "audit"})
+
+    def placing(self) -> dict[str, Any]:
+        """Return the settings that decide on which side an image comes: what the data set itself is told, and how it is cut.
+
+        Neither a size nor a limit moves an image, nor which of the folds is the test split.
+        """
+        own = set(type(self).model_fields) - set(ImageSettings.model_fields)
+        settings = self.model_dump(include=own | {"name", "validation", "test", "splits"}, exclude_none=True)
+        return settings | ({"folds": self.fold_number[1]} if self.fold_number else {})
+
+
+def _numbers(fold: str) -> tuple[int, int]:
+    number, count = map(int, fold.split("/"))
+    return number, count
 
 
 class ImageSettings(DataSettings):

@@ -1,0 +1,124 @@
+"""Each augmentation's time for an image, beside the Keras layer of the same operation; run alone: `python -m bench.augmentations`."""
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+from imgcls import parts
+
+BATCH = 128
+ROUNDS = 15
+SIZES = ((28, 1), (28, 3), (224, 3))
+"""Height and width, and channels; parts that need RGB are measured with three alone."""
+
+
+def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
+    """Return, by part, its settings and the Keras layers that do the same: several where none does all of it."""
+    from imgcls.backend import keras
+
+    layers = keras.layers
+    warp = [
+        layers.RandomShear(0.18, 0.0, fill_mode="constant"),
+        layers.RandomZoom((-0.1, 0.1), fill_mode="constant"),
+        layers.RandomRotation(15 / 360, fill_mode="constant"),
+        layers.RandomTranslation(0.1, 0.1, fill_mode="constant"),
+    ]
+    factors = {f"{name}_factor": 0.4 for name in ("brightness", "contrast", "saturation")}
+    random.seed(0)  # AugMix chooses its operations once, while it is traced: from Python's own generator
+    return {
+        "affine": ({}, warp),
+        "affine, a turn alone": ({"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0}, warp[2:3]),
+        "aug_mix": ({}, [layers.AugMix()]),
+        # Keras's sigma goes up to 1, of which three deviations on either side make seven pixels.
+        "blur": ({"sigma": [0.1, 1.0]}, [layers.RandomGaussianBlur(factor=0.5, kernel_size=7, sigma=1.0)]),
+        "colour": ({"hue": 0.1}, [layers.RandomColorJitter(**factors, hue_factor=0.1)]),
+        "crop": ({}, [layers.RandomTranslation(0.1, 0.1, fill_mode="constant", interpolation="nearest")]),
+        "cutmix": ({"probability": 1.0}, [layers.CutMix()]),
+        "erasing": ({}, [layers.RandomErasing()]),
+        "flip": ({}, [layers.RandomFlip("horizontal")]),
+        "grey": ({"probability": 0.5}, [layers.RandomGrayscale(0.5)]),
+        "mixup": ({}, [layers.MixUp()]),
+        "noise": ({}, [layers.Rescaling(1 / 255), layers.GaussianNoise(10 / 255)]),
+        "rand_augment": ({}, [layers.RandAugment()]),
+        "random_resized_crop": ({}, [layers.RandomZoom((-0.5, 0.0))]),
+        "trivial_augment": ({}, [layers.RandAugment(num_ops=1)]),
+    }
+
+
+def table() -> list[tuple[str, str, float, float]]:
+    """Return part, size of the images, and microseconds for an image: of the part, and of Keras, measured in turns."""
+    from imgcls.backend import tf
+
+    rows = []
+    for size, channels in SIZES:
+        images = tf.constant(numpy.random.default_rng(0).integers(0, 256, (BATCH, size, size, channels), numpy.uint8))
+        targets = tf.one_hot(tf.range(BATCH) % 10, 10)
+        for label, (settings, keras_layers) in layers().items():
+            name = label.partition(",")[0]
+            part = parts.load("augmentations", name)
+            validated = part.Settings.model_validate({"name": name, **settings})
+            # Three channels are measured at the small size only where one does not do.
+            if bool(validated.needs_rgb()) == (channels == 3) or size > 28:
+                ways = tf.function(_ours(part, validated), autograph=False), tf.function(_keras(keras_layers, hasattr(part, "mix")))
+                ours, theirs = _medians([lambda way=way: way(images, targets) for way in ways])
+                rows.append((label, f"{size}x{size}x{channels}", 1e6 * ours / BATCH, 1e6 * theirs / BATCH))
+                print("%-22s %-10s %9.2f %9.2f %6.2f" % (*rows[-1], ours / theirs), file=sys.stderr, flush=True)
+    return rows
+
+
+def _ours(part: Any, settings: Any) -> Callable[..., Any]:
+    from imgcls.augment import StatelessDraws
+    from imgcls.backend import tf
+
+    def run(images: Any, targets: Any) -> Any:
+        zero = tf.constant(0, tf.int64)
+        draws = StatelessDraws("bench", zero, zero, BATCH, BATCH)
+        if hasattr(part, "mix"):
+            return part.mix(settings, images, targets, draws)
+        return part.compute(settings, images, draws)
+
+    return run
+
+
+def _keras(layers: list[Any], mixes: bool) -> Callable[..., Any]:
+    def run(images: Any, targets: Any) -> Any:
+        values = {"images": images, "labels": targets} if mixes else images
+        for layer in layers:
+            values = layer(values, training=True)
+        return values
+
+    return run
+
+
+def _medians(ways: list[Callable[[], Any]]) -> list[float]:
+    """Return each way's median seconds; a warm-up, then turns of equal calls."""
+    times: list[list[float]] = [[] for _ in ways]
+    for way in ways:
+        way()
+    for _ in range(ROUNDS):
+        for way, seconds in zip(ways, times, strict=True):
+            start = time.perf_counter()
+            way()
+            seconds.append(time.perf_counter() - start)
+    return [statistics.median(each) for each in times]
+
+
+def ratios() -> list[tuple[str, float, str]]:
+    """Return each part's time over that of Keras."""
+    return [(f"{part} at {size} / Keras", ours / theirs, "<= 1.00") for part, size, ours, theirs in table()]
+
+
+def main() -> None:
+    """Print the table of docs/augmentations.md."""
+    print("| part | images | µs an image | Keras | ratio |\n|---|---|---|---|---|")
+    for part, size, ours, theirs in table():
+        print(f"| `{part}` | {size} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
