@@ -82,6 +82,19 @@ def test_several_runs_are_taken_by_their_mean(run, workspace):
     assert "by 2 runs" in auditing.text(auditing.audit(run.folder, [other.folder, run.folder], []))
 
 
+def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
+    folds = []
+    for number in (1, 2):
+        data = {"name": "digits", "store": str(workspace / "data"), "validation": 0, "fold": f"{number}/2"}
+        folds.append(make_run(workspace / str(number), per_class=PER_CLASS, data=data))
+        store, split = finding.open_run_store(folds[-1].data, str(workspace / "data"))
+        audits.save(audits.audited(store, split, [])[0], store, split.key)
+    saved = [predict(fold, wrong=[number]) for number, fold in enumerate(folds)]
+    report = auditing.audit(folds[0].folder, [folds[1].folder], [])
+    assert report["label_errors"]["judged"] == int((split.folds > 0).sum())
+    assert sorted(names_of(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
+
+
 def test_the_command_shows_the_verdict_and_no_suspicion_where_there_is_none(run):
     exit_status, stdout, _ = command("audit", run.folder)
     assert exit_status == 0
