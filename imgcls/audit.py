@@ -15,6 +15,7 @@ from imgcls.parts import PartSettings
 from imgcls.pixel_statistics import pixel_statistics
 from imgcls.split_file import Split
 from imgcls.store import Store, open_store
+from imgcls.terminal import printable
 
 if TYPE_CHECKING:
     import numpy
@@ -95,7 +96,7 @@ def _lines(finding: dict[str, Any]) -> list[str]:
     dropped = f"; dropped: {finding['dropped']:,}" if finding["dropped"] else ""
     examples = [" = ".join(group[:4]) + (" = ..." if len(group) > 4 else "") for group in finding["examples"]]
     lines = [f"{finding['check']}: {finding['message']}{dropped}"]
-    return lines + ([f"  such as {named(examples, _SHOWN)}"] if examples else [])
+    return lines + ([f"  such as {printable(named(examples, _SHOWN))}"] if examples else [])
 
 
 def _advice(verdict: dict[str, Any]) -> str:

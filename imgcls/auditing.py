@@ -13,6 +13,7 @@ from imgcls.experiment_file import read_experiment
 from imgcls.predictions import Predictions
 from imgcls.run import Run, find_run
 from imgcls.store import Store
+from imgcls.terminal import printable
 
 if TYPE_CHECKING:
     import numpy
@@ -140,7 +141,8 @@ def _errors_text(found: dict[str, Any]) -> str:
     if not errors:
         return title
     cells = [("image", "label", "suggested", "margin")]
-    cells += [(error["id"], error["label"], error["suggested"], f"{error['margin']:+.3f}") for error in errors[:_SHOWN]]
+    for error in errors[:_SHOWN]:
+        cells.append((*(printable(error[column]) for column in ("id", "label", "suggested")), f"{error['margin']:+.3f}"))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     rest = [f"and {len(errors) - _SHOWN} more, less likely: --json lists all"] if len(errors) > _SHOWN else []

@@ -36,6 +36,11 @@ def line(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    """Replace what would move the cursor, or cannot be written as UTF-8, in a name that comes from a file."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def is_terminal() -> bool:
     """Tell whether a person watches stderr, and something is shown."""
     return sys.stderr.isatty() and not _quiet.get()

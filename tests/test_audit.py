@@ -157,6 +157,15 @@ def test_prepare_tells_what_it_found_and_what_to_do_next(photos):
     assert "next: `imgcls train`" in stdout
 
 
+def test_a_file_name_can_neither_move_the_cursor_nor_stop_the_table(photos):
+    name = b"photos/train/cat/\xff\n\x1b[31m.png"
+    with open(name, "wb") as stream:
+        stream.write((photos / "photos/test/cat/0.png").read_bytes())
+    exit_status, stdout, _ = command("prepare", "photos.yaml")
+    assert exit_status == 0
+    assert "test/cat/0.png = train/cat/0.png = train/cat/???[31m.png" in stdout
+
+
 def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(photos):
     failing = "data.audit=[{name: exact_duplicates, policy: fail}, {name: label_conflicts, policy: fail}, {name: imbalance}]"
     exit_status, stdout, stderr = command("prepare", "photos.yaml", "--set", failing)

@@ -2,6 +2,9 @@
 
 import numpy
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
 from imgcls import confident_learning
 
@@ -68,3 +71,15 @@ def test_flipped_labels_are_found():
     assert precision == 1.0
     assert recall == pytest.approx(0.9355, abs=1e-4)
     assert (given != true)[ranked(probabilities, given)[:100]].all()
+
+
+def test_flipped_labels_of_real_digits_are_found_from_predictions_out_of_fold():
+    """A linear model, right on 92 % of the digits, and one label in 20 is wrong: precision 0.88 ± 0.03, recall 0.72 ± 0.03 (10 seeds)."""
+    digits, random = load_digits(), numpy.random.default_rng(0)
+    wrong = random.random(len(digits.target)) < 0.05
+    given = numpy.where(wrong, (digits.target + random.integers(1, 10, len(wrong))) % 10, digits.target)
+    model = LogisticRegression(max_iter=500, C=0.3)
+    probabilities = cross_val_predict(model, digits.data / 16, given, cv=5, method="predict_proba")
+    suspected = confident_learning.suggested(probabilities, given) != given
+    assert (suspected & wrong).sum() / suspected.sum() >= 0.8
+    assert (suspected & wrong).sum() / wrong.sum() >= 0.63
