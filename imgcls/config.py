@@ -234,5 +234,4 @@ class Experiment(Section):
     def identity(self) -> dict[str, Any]:
         """Return what makes two experiments the same training: everything that can change a weight or the length of the log."""
         identity = self.model_dump(exclude={"evaluate": True, "figures": True, "train": CHANGES_NO_NUMBER})
-        del identity["data"]["store"]
-        return identity
+        return identity | {"data": self.data.identity()}

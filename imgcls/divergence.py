@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy
 
-from imgcls import loop
+from imgcls import loop, terminal
 from imgcls.backend import keras
 from imgcls.errors import DivergenceError
 
@@ -45,7 +45,7 @@ class Guard:
         more = f" and {len(ids) - SHOWN} more (all in status.json)" if len(ids) > SHOWN else ""
         raise DivergenceError(
             f"{what} is no finite number in epoch {epoch + 1}, at step {done + 1}, at a learning rate of {self._rate(done):.3g}, "
-            f"on the images {', '.join(ids[:SHOWN])}{more}; {ADVICE}",
+            f"on the images {', '.join(map(terminal.printable, ids[:SHOWN]))}{more}; {ADVICE}",
             {"epoch": epoch + 1, "step": done + 1, "learning_rate": self._rate(done), "images": ids},
         )
 

@@ -89,7 +89,7 @@ def _require_finite(made: Predictions, run: Run) -> None:
     if broken.size:
         raise DivergenceError(
             f"{run.model_file} gives probabilities that are not finite for {broken.size} of {len(made.ids)} images, the first is "
-            f"{made.ids[broken[0]]}; train again with a lower learning rate or in float32"
+            f"{terminal.printable(made.ids[broken[0]])}; train again with a lower learning rate or in float32"
         )
 
 

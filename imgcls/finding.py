@@ -21,7 +21,7 @@ def split_key(data: DataSettings, seed: int) -> str:
     Raises:
         DataError: the file of splits cannot be read.
     """
-    settings = data.model_dump(exclude={"store"}, exclude_none=True)
+    settings = {name: value for name, value in data.identity().items() if value is not None}
     return places_key(data, seed) + _key(data, settings, seed)
 
 

@@ -25,12 +25,17 @@ FILES: dict[SplitName, tuple[str, str]] = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
+_MOST = 1 << 26
+"""Bytes of a gzip file, at most: the largest content has 47 MB."""
+
 
 class IdxSettings(DataSettings):
     """What a data set of IDX files can be told."""
 
     path: str | None = None
     """The folder that holds the four files, with or without .gz; unless given, they are downloaded into the store's folder."""
+    offline: bool = False
+    """Never download: a missing file is an error that says where to put it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def prepare(settings: IdxSettings, archive: Archive) -> Source:
         DataError: a file is missing, damaged, not IDX, or does not fit the others; or it cannot be downloaded.
     """
     if settings.path is None:
-        files = _downloaded(Path(settings.store) / "downloads" / settings.name, archive)
+        files = _downloaded(Path(settings.store) / "downloads" / settings.name, archive, settings.offline)
     else:
         files = _given(Path(settings.path).expanduser(), archive)
     parts = {split: _read_part(files[images], files[labels], archive) for split, (images, labels) in FILES.items()}
@@ -73,9 +78,9 @@ def prepare(settings: IdxSettings, archive: Archive) -> Source:
     return Source(archive.classes, entries, _reader(parts), version, shape=(height, width, 1))
 
 
-def _downloaded(folder: Path, archive: Archive) -> dict[str, Path]:
+def _downloaded(folder: Path, archive: Archive, offline: bool) -> dict[str, Path]:
     return {
-        name: downloads.fetch(downloads.RemoteFile(f"{name}.gz", archive.sha256[name], archive.mirrors), folder)
+        name: downloads.fetch(downloads.RemoteFile(f"{name}.gz", archive.sha256[name], archive.mirrors, _MOST, "content"), folder, offline)
         for names in FILES.values()
         for name in names
     }

@@ -48,7 +48,7 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
         raise DataError(f"data.path: {root} {state}; give the folder of the images, laid out as {_LAYOUTS}")
-    folders = {split: _folders(folder) for split, folder in _split_folders(root).items()}
+    folders = {split: folders_in(folder) for split, folder in _split_folders(root).items()}
     classes = sorted({name for names in folders.values() for name in names}, key=os.fsencode)
     _check_classes(root, classes)
     listing = Listing(classes)
@@ -78,10 +78,10 @@ def version(paths: list[Path]) -> str:
 
 def _split_folders(root: Path) -> dict[SplitName, Path]:
     """Return the folder of each split that the source has; the root itself is `train` where it has none."""
-    folders = _folders(root)
+    folders = folders_in(root)
     if not folders:
         raise DataError(f"{root} holds no class folders; lay the images out as {_LAYOUTS}")
-    splits = {split: folders[split] for split in SPLITS if split in folders and _folders(folders[split])}
+    splits = {split: folders[split] for split in SPLITS if split in folders and folders_in(folders[split])}
     others = sorted(set(folders) - set(SPLITS))
     if not splits and not others:
         raise DataError(f"{root}: {', '.join(sorted(folders))} hold no class folders; lay the images out as {_LAYOUTS}")
@@ -97,7 +97,7 @@ def _split_folders(root: Path) -> dict[SplitName, Path]:
     return splits
 
 
-def _folders(parent: Path) -> dict[str, Path]:
+def folders_in(parent: Path) -> dict[str, Path]:
     """Return the visible folders in a folder, by name."""
     try:
         return {path.name: path for path in parent.iterdir() if not path.name.startswith(".") and path.is_dir()}

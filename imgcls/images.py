@@ -54,11 +54,16 @@ def read_file(path: Path) -> bytes:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a regular file")  # to open a named pipe would wait for ever
-        if status.st_size == 0:
-            raise ImageError("empty file (0 bytes)")
-        if status.st_size > _LARGEST_FILE:
-            raise ImageError(f"too large: a file of {status.st_size / 1e6:,.0f} MB")
+        refuse_size(status.st_size)
         return path.read_bytes()
+
+
+def refuse_size(size: int) -> None:
+    """Raise an `ImageError` where no image file has so many bytes."""
+    if size == 0:
+        raise ImageError("empty file (0 bytes)")
+    if size > _LARGEST_FILE:
+        raise ImageError(f"too large: a file of {size / 1e6:,.0f} MB")
 
 
 def read_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "numpy.ndarray":

@@ -149,7 +149,7 @@ def _choose_channels(source: Source, settings: ImageSettings) -> int:
         except ImageError:
             continue
         if not grey:
-            terminal.note(f"3 channels, since {entry.id} is in colour; to choose, set data.channels")
+            terminal.note(f"3 channels, since {terminal.printable(entry.id)} is in colour; to choose, set data.channels")
             return 3
     terminal.note("1 channel, since every image is grey; to choose, set data.channels")
     return 1

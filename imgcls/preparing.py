@@ -73,7 +73,7 @@ def _refuse_bad_images(store: Store, data: DataSettings) -> None:
     bad = store.manifest["bad_images"]
     if not bad:
         return
-    lines = [f"  {image['id']}: {image['problem']}" for image in bad[:_SHOWN]]
+    lines = [f"  {terminal.printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]]
     rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
     named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
     if isinstance(data, ImageSettings) and data.on_bad_image == "fail":

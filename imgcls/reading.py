@@ -4,6 +4,7 @@ Whole images go through imgcls/images.py, so that training, evaluation and predi
 and made fast: a plain JPEG is decoded by libjpeg-turbo with its fast transforms, and resized by OpenCV.
 """
 
+import contextlib
 import math
 import os
 import weakref
@@ -116,9 +117,10 @@ class Encoded:
         import numpy
 
         whole = (int(self._records["height"][index]), int(self._records["width"][index]))
+        pixels = None
         if self._records["plain"][index] and self.geometry.shape[2] != 4:
             pixels = _decoded_fast(self.file(index), whole, window, self.geometry)
-        else:
+        if pixels is None:
             with images.opened(self.file(index), math.inf) as file:
                 pixels = numpy.atleast_3d(numpy.asarray(images.decoded(file, self.geometry.shape[2])))
         down, right = pixels.shape[0] / whole[0], pixels.shape[1] / whole[1]
@@ -139,21 +141,26 @@ def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
         images[place] = cv2.flip(images[place], 1).reshape(images[place].shape)
 
 
-def _decoded_fast(data: bytes, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray":
-    """Decode a plain JPEG at its size, a half or a quarter, whichever is the smallest that leaves the window enough pixels."""
+def _decoded_fast(data: bytes, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray | None":
+    """Decode a plain JPEG at its size, a half or a quarter, whichever is the smallest that leaves the window enough pixels.
+
+    None where the library refuses what Pillow decoded when the store was built, such as a damaged version number: a run must not die of it.
+    """
     import simplejpeg
 
     least = [math.ceil(side * wanted / given) for side, wanted, given in zip(whole, geometry.shape[:2], window[2:], strict=True)]
-    return simplejpeg.decode_jpeg(
-        data,
-        "GRAY" if geometry.shape[2] == 1 else "RGB",
-        fastdct=True,
-        fastupsample=True,
-        min_height=min(least[0], whole[0]),
-        min_width=min(least[1], whole[1]),
-        min_factor=2,
-        strict=False,  # what Pillow decoded when the store was built is good enough
-    )
+    with contextlib.suppress(ValueError):
+        return simplejpeg.decode_jpeg(
+            data,
+            "GRAY" if geometry.shape[2] == 1 else "RGB",
+            fastdct=True,
+            fastupsample=True,
+            min_height=min(least[0], whole[0]),
+            min_width=min(least[1], whole[1]),
+            min_factor=2,
+            strict=False,  # what Pillow decoded when the store was built is good enough
+        )
+    return None
 
 
 def _window(pixels: "numpy.ndarray", window: list[int], geometry: Geometry) -> "numpy.ndarray":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imgcls import terminal
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DataError
 from imgcls.pool import Pool
@@ -34,7 +35,7 @@ def require_enough(store: Store, pool: Pool, indices: "numpy.ndarray", needed: i
     lines = []
     for label in small[:_SHOWN]:
         ids = store.ids(indices[pool.labels == label][:_SHOWN])
-        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(ids)})" if ids else ""))
+        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(map(terminal.printable, ids))})" if ids else ""))
     rest = [f"  and {len(small) - _SHOWN} more"] if len(small) > _SHOWN else []
     units = "images" if store.groups is None else "groups of images"
     title = f"classes with fewer than {needed} {units} to train on, one for each of {places}:"
@@ -81,7 +82,9 @@ def require_separate_groups(store: Store, groups: "numpy.ndarray", sides: "numpy
     torn = numpy.flatnonzero((group[1:] == group[:-1]) & (side[1:] != side[:-1]))
     if len(torn):
         pair = placed[torn[0] : torn[0] + 2]
-        one, other = (f"{image} in {names[at]}" for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True))
+        one, other = (
+            f"{terminal.printable(image)} in {names[at]}" for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
+        )
         name = store.groups[pair[0]].decode("utf-8", "replace")
         count = len(numpy.unique(group[torn]))
         raise DataError(

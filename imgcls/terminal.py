@@ -36,9 +36,9 @@ def line(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def printable(text: str) -> str:
-    """Replace what would move the cursor, or cannot be written as UTF-8, in a name that comes from a file."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+def printable(name: str) -> str:
+    """Return a name as one line that a terminal shows and does not obey: line breaks, escapes and bytes that are no UTF-8 are spelt out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def is_terminal() -> bool:
@@ -60,20 +60,41 @@ def bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
     if not is_terminal():
         yield lambda count: None
         return
-    with _bar() as shown:
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
+
+    with _bar(MofNCompleteColumn(), TimeElapsedColumn()) as shown:
         task = shown.add_task(description, total=total)
         yield lambda count: shown.advance(task, count)
 
 
-def _bar() -> "object":
+@contextlib.contextmanager
+def download(url: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show how a download proceeds, in bytes and bytes/s where stderr is a terminal; yield what moves it on by so many bytes.
+
+    Args:
+        size: bytes that are here already.
+        total: bytes of the whole file, where they are known.
+    """
+    known = "" if total is None else f" ({total / 1e6:.1f} MB)"
+    note(f"downloading {url}{known}" + (f", going on after {size / 1e6:.1f} MB that are here" if size else ""))
+    if not is_terminal():
+        yield lambda count: None
+        return
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    with _bar(DownloadColumn(), TransferSpeedColumn()) as shown:
+        task = shown.add_task(url.rpartition("/")[2], total=total, completed=size)
+        yield lambda count: shown.advance(task, count)
+
+
+def _bar(*measures: "object") -> "object":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        *measures,
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),

@@ -5,8 +5,9 @@ import pytest
 from experiments import experiment
 
 from imgcls import parts
-from imgcls.augment import augmented
+from imgcls.augment import augment, augmented, check
 from imgcls.backend import tf
+from imgcls.errors import UserError
 
 
 class FixedDraws:
@@ -64,3 +65,57 @@ def test_draws_are_uniform_and_independent(tmp_path):
         assert abs(numpy.corrcoef(first, other)[0, 1]) < 5 / numpy.sqrt(4096)
     integers = draws[0].integers(-1, 2).numpy()
     assert set(integers) == {-1, 0, 1}
+
+
+@pytest.fixture
+def rgb():
+    return numpy.random.default_rng(1).integers(0, 256, (8, 24, 20, 3), numpy.uint8)
+
+
+@pytest.mark.parametrize("name", parts.names("augmentations"))
+def test_a_device_makes_of_its_rows_what_one_device_would(tmp_path, rgb, name):
+    settings, step = experiment(tmp_path, f"augment=[{{name: {name}}}]"), tf.constant(5, tf.int64)
+
+    def rows(first, last):
+        targets = tf.eye(8)[first:last]
+        result = augment(settings, tf.constant(rgb[first:last]), targets, step, tf.constant(first, tf.int64), 8, 10)
+        return [each.numpy() for each in result]
+
+    whole, parts_of_it = rows(0, 8), [rows(0, 4), rows(4, 8)]
+    for each, pieces in zip(whole, zip(*parts_of_it, strict=True), strict=True):
+        numpy.testing.assert_array_equal(each, numpy.concatenate(pieces))
+
+
+@pytest.mark.parametrize("name", parts.names("augmentations"))
+def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_says(tmp_path, rgb, name):
+    settings = experiment(tmp_path, f"augment=[{{name: {name}, until: 50%}}]", "train.epochs=3")
+
+    @tf.function
+    def at(step):
+        return augment(settings, tf.constant(rgb), tf.eye(8), step, tf.constant(0, tf.int64), 8, 10)[0]
+
+    changed = [bool((at(tf.constant(step, tf.int64)).numpy() != rgb).any()) for step in (0, 19, 20, 29)]
+    assert changed == [True, True, False, False]  # half of three epochs, rounded up, are two
+
+
+@pytest.mark.parametrize(
+    ("until", "message"), [("0%", "is '0%'"), ("100%", "is '100%'"), ("0", "is 0"), ("4", "train.epochs is 2"), ("half", "is 'half'")]
+)
+def test_an_until_that_means_nothing_is_refused(tmp_path, until, message):
+    with pytest.raises(UserError, match=message):
+        experiment(tmp_path, f"augment=[{{name: flip, until: {until}}}]")
+
+
+@pytest.mark.parametrize("part", ["{name: grey}", "{name: colour}", "{name: colour, saturation: 0.0, hue: 0.1}"])
+def test_parts_that_need_rgb_say_so_on_other_images(tmp_path, part):
+    settings = experiment(tmp_path, f"augment=[{{name: flip}}, {part}]")
+    check(settings, 3, 8)
+    with pytest.raises(UserError, match=r"augment.1: (grey|colour) needs RGB images, but these have 1 channel\(s\)"):
+        check(settings, 1, 8)
+
+
+def test_pairs_must_not_be_torn_by_devices(tmp_path):
+    settings = experiment(tmp_path, "augment=[{name: mixup}]", "train.batch_size=10")
+    check(settings, 1, 10)
+    with pytest.raises(UserError, match="mixup and cutmix pair the images on a device, but each gets 5"):
+        check(settings, 1, 5)

@@ -108,7 +108,7 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (["check", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["train", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["eval", "none.yaml"], 2, "cannot read none.yaml: No such file"),
-        (["prepare", "{experiment}", "--set", "data.name=nothing"], 2, "unknown name 'nothing'; allowed: digits, "),
+        (["prepare", "{experiment}", "--set", "data.name=nothing"], 2, "unknown name 'nothing'; allowed: arrays, cifar10, "),
         (["train", "{experiment}", "--set", "train.epochs=0"], 2, "should be greater than or equal to 1; got 0"),
         (["train", "{experiment}", "--set", "data.store=nowhere"], 3, "imgcls prepare"),
         (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "seed=9"], 2, "seed: 0 there, 9 here"),

@@ -1,108 +1,284 @@
 """Downloads survive a bad server, and what they leave is whole; the server is a real one, on this machine."""
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import http.server
+import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 
+import numpy
 import pytest
 
-from imgcls import downloads
+from imgcls import downloads, terminal
 from imgcls.downloads import Patience, RemoteFile
-from imgcls.errors import DataError
+from imgcls.errors import DataError, UserError
 
-CONTENT = bytes(range(256)) * 2000
-PACKED = gzip.compress(CONTENT)
-QUICK = Patience(rounds=3, timeout=0.3, pause=0.01)
+CONTENT = numpy.random.default_rng(0).integers(0, 256, 300_000, dtype=numpy.uint8).tobytes()
+PACKED = gzip.compress(CONTENT, mtime=0)
+QUICK = Patience(rounds=3, pause=0.01, timeout=0.3, least=1000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers each request with the next behaviour of a list; the last one stays."""
+    """Answers each request with the next behaviour of a list, the last one stays; notes the headers of each request."""
 
     daemon_threads = True
 
-    def __init__(self, behaviours):
+    def __init__(self, behaviours, body=PACKED):
         super().__init__(("127.0.0.1", 0), Handler)
         self.behaviours = behaviours
-        self.requests = 0
+        self.body = body
+        self.asked = []
 
-    def next_behaviour(self):
-        self.requests += 1
+    @property
+    def requests(self):
+        return len(self.asked)
+
+    def next_behaviour(self, headers):
+        self.asked.append(headers)
         return self.behaviours[min(self.requests, len(self.behaviours)) - 1]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    """A server of one file with ranges, as RFC 9110 says, that misbehaves as it is told."""
+
     def do_GET(self):
-        behaviour = self.server.next_behaviour()
-        if behaviour == "fail":
-            self.send_error(500)
-            return
-        body = {"lie": gzip.compress(b"other bytes"), "not gzip": b"<html>sign in</html>"}.get(behaviour, PACKED)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if behaviour == "good":
-            self.wfile.write(body)
-        elif behaviour == "stall":
-            self.wfile.write(body[:100])
-            self.wfile.flush()
-            time.sleep(1)
-        elif behaviour == "truncate":
-            self.wfile.write(body[:100])
+        behaviour = self.server.next_behaviour(self.headers)
+        if behaviour in ("404", "500"):
+            self.send_error(int(behaviour))
+        elif behaviour == "elsewhere" and not self.path.startswith("/moved"):
+            self.answer(302, b"", {"Location": "/moved" + self.path})
+        elif behaviour == "nowhere":
+            self.answer(302, b"", {"Location": "http://[bad"})
+        elif behaviour == "in circles":
+            self.answer(302, b"", {"Location": self.path})
         else:
-            self.wfile.write(body)
+            self.send_file(behaviour)
+
+    def send_file(self, behaviour):
+        body = {"lie": gzip.compress(b"other bytes"), "not gzip": b"<html>sign in</html>", "tail": PACKED + b"tail"}.get(
+            behaviour, self.server.body
+        )
+        start = self.asked_start(behaviour)
+        if start > len(body) - 1:
+            self.answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+            return
+        sent = body[start:]
+        headers = {"Content-Length": str(len(sent) + {"too long": 50, "too short": -50}.get(behaviour, 0)), "ETag": '"one"'}
+        if behaviour == "weak":
+            headers |= {"ETag": 'W/"one"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
+        if behaviour == "no length":
+            del headers["Content-Length"]
+        if behaviour == "huge":
+            headers["Content-Length"] = str(1 << 40)
+        if start:
+            headers["Content-Range"] = f"bytes {start + (7 if behaviour == 'wrong range' else 0)}-{len(body) - 1}/{len(body)}"
+        self.answer(206 if start else 200, self.cut(sent, behaviour), headers)
+        if behaviour == "stall":
+            time.sleep(1)
+        if behaviour == "trickle":
+            with contextlib.suppress(OSError):
+                for byte in sent[:50]:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.02)
+
+    def asked_start(self, behaviour):
+        asked, condition = re.match(r"bytes=(\d+)-", self.headers["Range"] or ""), self.headers["If-Range"]
+        if not asked or behaviour == "ignores ranges" or condition not in (None, '"one"', "Mon, 01 Jan 2024 00:00:00 GMT"):
+            return 0
+        return int(asked[1])
+
+    def cut(self, sent, behaviour):
+        return {"drop": sent[: len(sent) // 2], "weak": sent[: len(sent) // 2], "stall": sent[:100], "trickle": b""}.get(behaviour, sent)
+
+    def answer(self, status, body, headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, *arguments):
         """Stay silent."""
 
 
 @contextlib.contextmanager
-def serving(*behaviours):
-    with Server(behaviours) as server:
+def serving(*behaviours, body=PACKED):
+    with Server(behaviours, body) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server, f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
-def remote(*mirrors):
-    return RemoteFile("data.gz", hashlib.sha256(CONTENT).hexdigest(), mirrors)
+def remote(*mirrors, digest_of="content"):
+    hashed = CONTENT if digest_of == "content" else PACKED
+    return RemoteFile("data.gz", hashlib.sha256(hashed).hexdigest(), mirrors, 1_000_000, digest_of)
 
 
-@pytest.mark.parametrize("behaviour", ["fail", "truncate", "lie", "not gzip", "stall"])
-def test_a_bad_answer_is_tried_again(tmp_path, behaviour):
-    with serving(behaviour, "good") as (server, url):
-        path = downloads.fetch(remote(url), tmp_path, QUICK)
-    assert gzip.decompress(path.read_bytes()) == CONTENT
-    assert server.requests == 2
+def fetch(folder, *mirrors, digest_of="content", **options):
+    return downloads.fetch(remote(*mirrors, digest_of=digest_of), folder, patience=QUICK, **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+BAD = ["404", "500", "drop", "lie", "not gzip", "tail", "stall", "trickle", "too short", "huge", "nowhere", "in circles"]
+
+
+@pytest.mark.parametrize("digest_of", ["content", "file"])
+@pytest.mark.parametrize("behaviour", BAD)
+def test_a_bad_answer_is_tried_again(tmp_path, behaviour, digest_of):
+    with serving(*[behaviour] * (10 if behaviour == "in circles" else 1), "good") as (_, url):
+        path = downloads.fetch(remote(url, digest_of=digest_of), tmp_path, patience=QUICK)
+    assert path.read_bytes() == PACKED
+    assert names(tmp_path) == [".lock", "data.gz"]
+
+
+@pytest.mark.parametrize("behaviour", ["elsewhere", "no length", "too long"])
+@pytest.mark.parametrize("digest_of", ["content", "file"])
+def test_an_odd_answer_with_the_right_bytes_is_taken_at_once(tmp_path, behaviour, digest_of):
+    with serving(behaviour) as (server, url):
+        assert fetch(tmp_path, url, digest_of=digest_of).read_bytes() == PACKED
+    assert server.requests == (2 if behaviour == "elsewhere" else 1)
 
 
 def test_the_next_mirror_is_tried_at_once(tmp_path):
-    with serving("fail") as (first, first_url), serving("good") as (second, second_url):
-        downloads.fetch(remote(first_url, second_url), tmp_path, QUICK)
+    with serving("500") as (first, first_url), serving("good") as (second, second_url):
+        fetch(tmp_path, first_url, second_url)
     assert (first.requests, second.requests) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        ("fail", "HTTP Error 500"),
-        ("truncate", f"the connection ended after 100 of {len(PACKED):,} bytes"),
-        ("lie", "it holds other bytes"),
-        ("not gzip", "incorrect header check"),
-        ("stall", "timed out"),
-    ],
-)
-def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behaviour, reason):
-    with serving(behaviour) as (server, url), pytest.raises(DataError) as caught:
-        downloads.fetch(remote(url), tmp_path, QUICK)
+REASONS = {
+    "404": "HTTP Error 404",
+    "500": "HTTP Error 500",
+    "lie": "it holds other bytes: the SHA-256 of the uncompressed content is",
+    "not gzip": "it is no gzip file, or damaged",
+    "tail": "other bytes follow the end of the gzip data",
+    "trickle": "stalled: ",
+    "stall": "timed out",
+    "huge": "the server announces 1,099,511,627,776 bytes; the file has no more than 1,000,000",
+    "nowhere": "the server sends an address that is none",
+    "in circles": "infinite loop",
+}
+
+
+@pytest.mark.parametrize("behaviour", REASONS)
+def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behaviour):
+    with serving(behaviour) as (_, url), pytest.raises(DataError) as caught:
+        fetch(tmp_path, url)
     assert f"{url}data.gz: " in str(caught.value)
-    assert reason in str(caught.value)
+    assert REASONS[behaviour] in str(caught.value)
     assert "data.path" in str(caught.value)
-    assert server.requests == 3
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert "data.gz" not in names(tmp_path)
+
+
+def test_an_endless_body_is_cut_off(tmp_path):
+    with serving("no length", body=bytes(1_200_000)) as (_, url), pytest.raises(DataError, match="sends more than 1,000,000 bytes"):
+        fetch(tmp_path, url, digest_of="file")
+    assert names(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("digest_of", ["content", "file"])
+def test_what_broke_off_is_taken_up_by_the_next_command(tmp_path, digest_of):
+    half = len(PACKED) // 2
+    with serving("drop", "404", "404", "good") as (server, url):
+        with pytest.raises(DataError, match="cannot download"):
+            fetch(tmp_path, url, digest_of=digest_of)
+        assert names(tmp_path) == [".data.gz.part", ".data.gz.part.json", ".lock"]
+        assert (tmp_path / ".data.gz.part").read_bytes() == PACKED[:half]
+        assert fetch(tmp_path, url, digest_of=digest_of).read_bytes() == PACKED
+    assert server.asked[-1]["Range"] == f"bytes={half}-"
+    assert server.asked[-1]["If-Range"] == '"one"'
+    assert names(tmp_path) == [".lock", "data.gz"]
+
+
+def test_a_killed_process_leaves_what_had_arrived(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from imgcls.downloads import *; "
+        "fetch(RemoteFile('data.gz', '0' * 64, (sys.argv[1],), 1000000), Path(sys.argv[2]))"
+    )
+    with serving("stall", "good") as (server, url):
+        process = subprocess.Popen([sys.executable, "-c", code, url, tmp_path], stderr=subprocess.DEVNULL)
+        while not (tmp_path / ".data.gz.part").exists() or not (tmp_path / ".data.gz.part").stat().st_size:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert fetch(tmp_path, url).read_bytes() == PACKED
+    assert server.asked[-1]["Range"] == "bytes=100-"
+
+
+def test_every_try_brings_the_file_further(tmp_path):
+    with serving("drop", "drop", "good") as (server, url):
+        fetch(tmp_path, url)
+    starts = [int((asked["Range"] or "bytes=0-")[6:-1]) for asked in server.asked]
+    assert starts == [0, len(PACKED) // 2, len(PACKED) // 2 + (len(PACKED) - len(PACKED) // 2) // 2]
+
+
+def test_a_weak_tag_is_no_promise_but_a_date_is(tmp_path):
+    with serving("weak", "good") as (server, url):
+        fetch(tmp_path, url)
+    assert server.asked[-1]["If-Range"] == "Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("behaviour", ["ignores ranges", "wrong range"])
+def test_a_server_that_sends_another_range_costs_a_fresh_start_and_nothing_else(tmp_path, behaviour):
+    with serving("drop", behaviour, "good") as (server, url):
+        assert fetch(tmp_path, url).read_bytes() == PACKED
+    assert server.requests == (2 if behaviour == "ignores ranges" else 3)
+
+
+def test_a_file_that_changes_in_between_comes_as_a_whole(tmp_path):
+    with serving("drop") as (_, url), pytest.raises(DataError):
+        fetch(tmp_path, url)
+    origin = json.loads((tmp_path / ".data.gz.part.json").read_text())
+    (tmp_path / ".data.gz.part.json").write_text(json.dumps(origin | {"validator": '"older"'}))
+    with serving("good") as (server, url):
+        (tmp_path / ".data.gz.part.json").write_text(json.dumps({"url": f"{url}data.gz", "validator": '"older"'}))
+        fetch(tmp_path, url)
+    assert server.requests == 1
+    assert server.asked[0]["If-Range"] == '"older"'
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(tmp_path):
+    (tmp_path / ".data.gz.part").write_bytes(PACKED[:-1] + b"wrong")
+    with serving("good") as (server, url):
+        assert fetch(tmp_path, url, digest_of="file").read_bytes() == PACKED
+    assert [asked["Range"] for asked in server.asked] == [f"bytes={len(PACKED) + 4}-", None]
+
+
+def test_a_whole_part_needs_no_server(tmp_path):
+    (tmp_path / ".data.gz.part").write_bytes(PACKED)
+    with serving("good") as (server, url):
+        fetch(tmp_path, url)
+    assert server.requests == 0
+    assert names(tmp_path) == [".lock", "data.gz"]
+
+
+@pytest.mark.parametrize(("digest_of", "starts"), [("file", len(PACKED) // 2), ("content", 0)])
+def test_another_mirror_goes_on_only_where_its_bytes_must_be_the_same(tmp_path, digest_of, starts):
+    with serving("drop") as (_, first), serving("good") as (second, url):
+        assert fetch(tmp_path, first, url, digest_of=digest_of).read_bytes() == PACKED
+    assert second.asked[0]["Range"] == (f"bytes={starts}-" if starts else None)
+    assert second.asked[0]["If-Range"] is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_damaged_note_of_the_origin_costs_a_fresh_start_and_nothing_else(tmp_path, content):
+    (tmp_path / ".data.gz.part").write_bytes(PACKED[:1000])
+    (tmp_path / ".data.gz.part.json").write_bytes(content)
+    with serving("good") as (server, url):
+        fetch(tmp_path, url)
+    assert [asked["Range"] for asked in server.asked] == [None]
 
 
 def test_without_a_network_the_message_says_so(tmp_path):
@@ -110,18 +286,54 @@ def test_without_a_network_the_message_says_so(tmp_path):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
     with pytest.raises(DataError, match=r"(?s)Connection refused.*check the network connection"):
-        downloads.fetch(remote(url), tmp_path, QUICK)
+        fetch(tmp_path, url)
+
+
+def test_offline_takes_what_is_there_and_else_says_what_to_put_where(tmp_path):
+    with serving("good") as (server, url):
+        with pytest.raises(DataError) as caught:
+            fetch(tmp_path, url, offline=True)
+        (tmp_path / "data.gz").write_bytes(PACKED)
+        assert fetch(tmp_path, url, offline=True) == tmp_path / "data.gz"
+    assert server.requests == 0
+    for said in (f"{tmp_path / 'data.gz'} is missing", "data.offline", f"get it from {url}data.gz", hashlib.sha256(CONTENT).hexdigest()):
+        assert said in str(caught.value)
 
 
 def test_a_file_that_is_there_is_not_asked_for(tmp_path):
     (tmp_path / "data.gz").write_bytes(gzip.compress(CONTENT, compresslevel=1))
     with serving("good") as (server, url):
-        downloads.fetch(remote(url), tmp_path, QUICK)
+        fetch(tmp_path, url)
     assert server.requests == 0
 
 
-def test_a_damaged_file_is_downloaded_again(tmp_path):
+def test_a_damaged_file_is_downloaded_again(tmp_path, capsys):
     (tmp_path / "data.gz").write_bytes(PACKED[:-20])
     with serving("good") as (_, url):
-        path = downloads.fetch(remote(url), tmp_path, QUICK)
+        path = fetch(tmp_path, url)
     assert path.read_bytes() == PACKED
+    assert "data.gz is damaged, or another file of this name" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+    (tmp_path / ".data.gz.part").symlink_to("/dev/full")
+    with serving("good") as (_, url), pytest.raises(UserError, match=r"the disk is full: cannot write .*free some space and run the same"):
+        fetch(tmp_path, url)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), open("/dev/full", "wb", buffering=0) as stream:
+        stream.write(b"x")
+
+
+def test_a_log_gets_one_line_a_download_and_a_terminal_a_bar_in_bytes(tmp_path, capsys, monkeypatch):
+    with serving("drop", "good") as (_, url):
+        fetch(tmp_path, url)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"note: downloading {url}data.gz (0.3 MB)",
+        f"note: downloading {url}data.gz (0.3 MB), going on after 0.2 MB that are here",
+    ]
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with terminal.download("http://example/data.gz", 1_000_000, 4_000_000) as advance:
+        advance(1_000_000)
+    assert re.search(r"data\.gz.*2\.0/4\.0 MB", capsys.readouterr().err)

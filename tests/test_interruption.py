@@ -79,8 +79,14 @@ def train_with_interruptions(settings, folder):
         ),
         (*RICH, "train.steps_per_call=1", "train.average_weights={decay: 0.8}"),
         ("train.steps_per_call=1", "train.plateau={patience: 1, min_delta: 0.5}"),
+        (
+            "augment=[{name: rand_augment, until: 50%}, {name: mixup}, {name: cutmix}]",
+            "train.resample={by: class}",
+            "train.repeats=2",
+            "train.steps_per_call=1",
+        ),
     ],
-    ids=["float32", "mixed_float16", "mirrored", "early_stopping", "averaged", "plateau"],
+    ids=["float32", "mixed_float16", "mirrored", "early_stopping", "averaged", "plateau", "mixed"],
 )
 def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digits, overrides):
     settings = digits("train.epochs=3", *overrides)

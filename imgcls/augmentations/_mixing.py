@@ -27,6 +27,16 @@ def shares(alpha: float, probability: float, draws: Draws) -> tf.Tensor:
     return tf.where(draws.uniform(0.0, 1.0) < probability, drawn, 256)
 
 
-def mixed_targets(targets: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
-    """Return float32 (batch, classes): of the own targets the share that is kept, float32 (batch,), the rest of the partner's."""
-    return kept[:, None] * targets + (1 - kept)[:, None] * of_partners(targets)
+def mixed(values: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
+    """Return of each row's values the share that is kept, float32 (batch,), and of its partner's the rest: float32, shaped like `values`.
+
+    A pair is a product of two rows with a 2x2 matrix, which takes two thirds of the time of multiplying and adding.
+    """
+    rows = values.shape[0]
+    flat, own = tf.reshape(values, [rows, -1]), kept
+    if rows % 2:  # the last row gets itself as partner
+        flat, own = tf.concat([flat, flat[-1:]], axis=0), tf.concat([own, tf.ones([1])], axis=0)
+    own = tf.reshape(own, [-1, 2])
+    weights = tf.stack([tf.stack([own[:, 0], 1 - own[:, 0]], axis=1), tf.stack([1 - own[:, 1], own[:, 1]], axis=1)], axis=1)
+    pairs = tf.matmul(weights, tf.reshape(flat, [-1, 2, flat.shape[1]]))
+    return tf.reshape(tf.reshape(pairs, [-1, flat.shape[1]])[:rows], values.shape)

@@ -36,4 +36,4 @@ def mix(settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", draws: Dr
         lengths.append(last - starts[-1])
     covered = tf.cast(lengths[0] * lengths[1], tf.float32) / (shape[0] * shape[1])
     mixed = pasted(inside(*starts, *lengths, shape), _mixing.of_partners(images), images)
-    return mixed, _mixing.mixed_targets(targets, 1 - covered)
+    return mixed, _mixing.mixed(targets, 1 - covered)

@@ -20,13 +20,11 @@ class Settings(AugmentationSettings):
 
 
 def mix(settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", draws: Draws) -> tuple["tf.Tensor", "tf.Tensor"]:
-    """Mix each image with its partner, by a share of its own, where the paper draws one for all: in whole numbers of 16 bits, which
-    are exact on every device and half as large as float32."""
+    """Mix each image with its partner, by a share of its own, where the paper draws one for all."""
     from imgcls.augmentations import _mixing
+    from imgcls.augmentations._bytes import rounded
     from imgcls.backend import tf
 
-    kept = _mixing.shares(settings.alpha, settings.probability, draws)
-    own = tf.cast(kept, tf.uint16)[:, None, None, None]
-    both = tf.cast(images, tf.uint16) * own + tf.cast(_mixing.of_partners(images), tf.uint16) * (256 - own)
-    mixed = tf.bitwise.right_shift(both + tf.constant(128, tf.uint16), tf.constant(8, tf.uint16))
-    return tf.cast(mixed, tf.uint8), _mixing.mixed_targets(targets, tf.cast(kept, tf.float32) / 256)
+    kept = tf.cast(_mixing.shares(settings.alpha, settings.probability, draws), tf.float32) / 256
+    # A 256th of a byte is exact in float32, and so is a sum of two: the same bytes on every device.
+    return rounded(_mixing.mixed(tf.cast(images, tf.float32), kept)), _mixing.mixed(targets, kept)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
+LARGEST_WEIGHT = 3.4e38
+"""Weights are stored as float32."""
+
 Side = Annotated[int, Field(ge=1)]
 _FOLD = re.compile(r"[1-9][0-9]*/[1-9][0-9]*")
 
@@ -41,7 +44,6 @@ class DataSettings(PartSettings):
     It decides alone, whatever `test`, `validation` and the source say."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """At most so many images in each split, stratified: for quick runs."""
-
     audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(default_factory=lambda: all_of("checks"))
     """Checks of the data, files of imgcls/checks, in the order in which they run; all of them unless given, each with its policy."""
 
@@ -75,14 +77,18 @@ class DataSettings(PartSettings):
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
-        return self.model_dump(exclude={"store", "validation", "test", "fold", "splits", "limit", "audit"})
+        return self.model_dump(exclude={"store", "offline", "validation", "test", "fold", "splits", "limit", "audit"})
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that can change a number: all but where a store lies and whether its data may be downloaded."""
+        return self.model_dump(exclude={"store", "offline"})
 
     def placing(self) -> dict[str, Any]:
         """Return the settings that decide on which side an image comes: what the data set itself is told, and how it is cut.
 
         Neither a size nor a limit moves an image, nor which of the folds is the test split.
         """
-        own = set(type(self).model_fields) - set(ImageSettings.model_fields)
+        own = set(type(self).model_fields) - set(ImageSettings.model_fields) - {"offline"}
         settings = self.model_dump(include=own | {"name", "validation", "test", "splits"}, exclude_none=True)
         return settings | ({"folds": self.fold_number[1]} if self.fold_number else {})
 

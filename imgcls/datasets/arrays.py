@@ -1,0 +1,101 @@
+"""Arrays of numpy, an .npz archive or a folder of .npy files: images, labels, and optionally classes, splits, groups and weights.
+
+Any names serve, such as those of Keras (x_train, y_train, ...) and of MedMNIST (train_images, train_labels, ...; Yang et al., 2023,
+https://doi.org/10.1038/s41597-022-01721-8).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pydantic
+
+from imgcls import array_files
+from imgcls.array_files import ArrayFiles
+from imgcls.datasets import DataSettings, Entry, Source, SplitName
+from imgcls.errors import DataError
+
+Names = str | dict[SplitName, str]
+"""The name of an array of all images, or of one for each split."""
+
+
+class Settings(DataSettings):
+    """What arrays can be told."""
+
+    path: str
+    """An .npz archive, whose arrays are loaded into memory, or a folder of .npy files, which are memory-mapped."""
+    images: Names = "images"
+    """The array of images, (n, height, width) or (n, height, width, channels) with any number of channels; or one for each split, such as
+    {train: x_train, test: x_test}."""
+    labels: Names = "labels"
+    """The array of labels, integers or text; or one for each split."""
+    classes: str | list[str] | None = None
+    """Class names, or the array that holds them; integer labels are their places. Unless given, the labels that occur, sorted."""
+    own_splits: str | None = None
+    """The array that says train, validation or test for each image, where there is one array of images."""
+    groups: Names | None = None
+    """The array of groups: images of one group stay on one side of every split."""
+    weights: Names | None = None
+    """The array of weights: how often resampling by weight draws an image."""
+    range: list[float] | None = pydantic.Field(None, min_length=2, max_length=2)
+    """The values that become 0 and 255, where images are not to be taken as the bytes they are."""
+
+    @pydantic.model_validator(mode="after")
+    def _names_fit_together(self) -> "Settings":
+        splits = _by_split(self.images).keys()
+        for name in ("labels", "groups", "weights"):
+            names = getattr(self, name)
+            if names is not None and (_by_split(names).keys() != splits or isinstance(names, str) != isinstance(self.images, str)):
+                raise ValueError(f"{name} must name an array for each of the arrays that images names, received {names}")
+        if self.own_splits and not isinstance(self.images, str):
+            raise ValueError("own_splits is for one array of images; here images says the split of each array")
+        if "train" not in splits:
+            raise ValueError("images must name an array for train")
+        if len(set(_by_split(self.images).values())) < len(splits):
+            raise ValueError("images names one array for two splits, which would be tested on what was learnt")
+        if self.range and self.range[0] >= self.range[1]:
+            raise ValueError(f"range is [low, high], received {self.range}")
+        return self
+
+
+def prepare(settings: Settings) -> Source:
+    """Open the arrays.
+
+    Raises:
+        DataError: the file is missing or damaged, or an array is missing, of another shape or type, or holds what it must not.
+    """
+    files = ArrayFiles(Path(settings.path).expanduser())
+    images = {name: array_files.images_of(files.load(name), name, bool(settings.range)) for name in _by_split(settings.images).values()}
+    shape = array_files.one_shape(images)
+    names = settings.classes
+    if isinstance(names, str):
+        names = array_files.texts(files.load(names), names)
+    classes, labels = array_files.labels_of({name: files.load(name) for name in _by_split(settings.labels).values()}, names)
+    entries = [
+        entry
+        for split, numbers in zip(_by_split(settings.images), labels, strict=True)
+        for entry in _entries(files, settings, split, numbers)
+    ]
+    return Source(classes, entries, array_files.reader(images, settings.range), files.version, shape=shape)
+
+
+def _by_split(names: Names) -> dict[SplitName, str]:
+    return {"train": names} if isinstance(names, str) else names
+
+
+def _entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: list[int]) -> Iterable[Entry]:
+    """Return the entries of an array of images, which are those of a split, unless an array says the split of each."""
+    name = _by_split(settings.images)[split]
+    count = len(files.load(name))
+    columns = {"labels": labels, "splits": [split] * count, "groups": [None] * count, "weights": [1.0] * count}
+    more = {
+        "splits": (settings.own_splits, array_files.splits_of),
+        "groups": (settings.groups, array_files.texts),
+        "weights": (settings.weights, array_files.weights_of),
+    }
+    for column, (names, values_of) in more.items():
+        if names is not None:
+            columns[column] = values_of(files.load(_by_split(names)[split]), _by_split(names)[split])
+    for column, values in columns.items():
+        if len(values) != count:
+            raise DataError(f"the array '{name}' holds {count:,} images, but there are {len(values):,} {column} for them")
+    return (Entry(f"{name}/{place:07d}", *values) for place, values in enumerate(zip(*columns.values(), strict=True)))

@@ -1,0 +1,31 @@
+"""CIFAR-10: 60,000 photos of 32x32 in ten classes (Krizhevsky, 2009, "Learning multiple layers of features from tiny images").
+It has a test split of its own. The SHA-256 of its archive is the one that TensorFlow Datasets publishes."""
+
+from imgcls import cifar
+from imgcls.datasets import Source
+from imgcls.downloads import RemoteFile
+
+ARCHIVE = cifar.Archive(
+    title="CIFAR-10",
+    remote=RemoteFile(
+        name="cifar-10-binary.tar.gz",
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+        most=170_052_171,
+    ),
+    folder="cifar-10-batches-bin",
+    files={"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
+    names="batches.meta.txt",
+    labels=1,
+    label=0,
+    classes=10,
+)
+
+
+class Settings(cifar.CifarSettings):
+    """The settings of CIFAR-10."""
+
+
+def prepare(settings: Settings) -> Source:
+    """Return the images of both splits."""
+    return cifar.prepare(settings, ARCHIVE)

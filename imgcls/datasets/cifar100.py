@@ -1,0 +1,43 @@
+"""CIFAR-100: 60,000 photos of 32x32 in 100 classes, or in 20 groups of them (Krizhevsky, 2009, "Learning multiple layers of features from
+tiny images"). It has a test split of its own. The SHA-256 of its archive is the one that TensorFlow Datasets publishes."""
+
+from typing import Literal
+
+from imgcls import cifar
+from imgcls.datasets import Source
+from imgcls.downloads import RemoteFile
+
+REMOTE = RemoteFile(
+    name="cifar-100-binary.tar.gz",
+    sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    most=168_513_733,
+)
+CLASSES = {"coarse": 20, "fine": 100}
+"""In the order of a record's two label bytes."""
+
+
+class Settings(cifar.CifarSettings):
+    """The settings of CIFAR-100."""
+
+    labels: Literal["fine", "coarse"] = "fine"
+    """fine: 100 classes; coarse: their 20 superclasses."""
+
+
+def archive(labels: Literal["fine", "coarse"]) -> cifar.Archive:
+    """Return what is published, as it is read for one of its two sets of classes."""
+    return cifar.Archive(
+        title="CIFAR-100",
+        remote=REMOTE,
+        folder="cifar-100-binary",
+        files={"train": ("train.bin",), "test": ("test.bin",)},
+        names=f"{labels}_label_names.txt",
+        labels=len(CLASSES),
+        label=list(CLASSES).index(labels),
+        classes=CLASSES[labels],
+    )
+
+
+def prepare(settings: Settings) -> Source:
+    """Return the images of both splits."""
+    return cifar.prepare(settings, archive(settings.labels))

@@ -1,0 +1,122 @@
+"""A data set of TensorFlow Datasets (https://www.tensorflow.org/datasets), in its format array_record; needs the extra imgcls[tfds].
+
+Images stay the files that they are there: they are read, but not decoded, by the library. imgcls/images.py says how a file becomes pixels.
+"""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import Field
+
+from imgcls import image_files, images, terminal
+from imgcls.datasets import SPLITS, Entry, ImageSettings, Source, SplitName
+from imgcls.errors import DataError, UserError
+
+
+class Settings(ImageSettings):
+    """What a data set of TensorFlow Datasets can be told."""
+
+    dataset: str = Field(pattern=r"^\w+(/[\w.-]+)?(:[\w.*]+)?$")
+    """Its name, such as beans, beans:0.1.0, or name/config:version."""
+    path: str | None = None
+    """The folder of prepared data sets, where this one is prepared if it is not there; unless given, one in the store's folder."""
+    offline: bool = False
+    """Never download: a missing data set is an error."""
+    image: str = "image"
+    """The feature that is the image."""
+    label: str = "label"
+    """The feature that is the class."""
+    own_splits: dict[SplitName, str] | None = None
+    """What is used as train, validation and test, such as {train: "train[:80%]", test: "train[80%:]"}; unless given, the splits of these
+    names."""
+
+
+def prepare(settings: Settings) -> Source:
+    """Open the data set, which the library downloads and prepares first if it is missing.
+
+    Raises:
+        UserError: the library is not installed.
+        DataError: the data set is unknown or missing, has other features or splits, or cannot be downloaded.
+    """
+    library = _library()
+    builder = _builder(library, settings)
+    classes = _classes(library, builder, settings)
+    entries, records = [], []
+    for split, name in _splits(builder, settings).items():
+        try:
+            source = builder.as_data_source(split=name, decoders={settings.image: library.decode.SkipDecoding()})
+        except ValueError as error:
+            raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
+        numbers = [int(source[place][settings.label]) for place in terminal.track(range(len(source)), len(source), f"labels of {name}")]
+        if unlabelled := sum(not 0 <= number < len(classes) for number in numbers):
+            raise DataError(
+                f"{unlabelled:,} of {len(numbers):,} images of {settings.dataset}'s {name} have no label; choose data.own_splits"
+            )
+        entries += [Entry(f"{split}/{place:07d}", number, split) for place, number in enumerate(numbers)]
+        records += [(source, place) for place in range(len(source))]
+
+    def read(number: int) -> bytes:
+        source, place = records[number]
+        data = source[place][settings.image]
+        images.refuse_size(len(data))
+        return data
+
+    files = sorted(path for path in Path(builder.data_dir).iterdir() if path.is_file())
+    return Source(classes, entries, read, f"{builder.info.full_name} {image_files.version(files)}")
+
+
+def _library() -> ModuleType:
+    try:
+        import tensorflow_datasets
+    except ModuleNotFoundError as error:
+        raise UserError(f"data.name: tfds needs TensorFlow Datasets ({error}); install it with: pip install 'imgcls[tfds]'") from None
+    return tensorflow_datasets
+
+
+def _builder(library: ModuleType, settings: Settings) -> Any:
+    """Return what reads a prepared data set; prepared now, if it is not there and may be downloaded."""
+    folder = Path(settings.path or Path(settings.store) / "downloads" / settings.name).expanduser()
+    try:
+        builder = library.core.read_only_builder.builder_from_files(settings.dataset, data_dir=str(folder))
+    except library.core.registered.DatasetNotFoundError:
+        if settings.offline:
+            problem = f"{folder} holds no prepared data set '{settings.dataset}', and data.offline forbids to download it"
+            raise DataError(f"{problem}; prepare it where there is a network, and name its folder as data.path") from None
+        builder = _prepared(library, settings.dataset, folder)
+    if builder.info.file_format.value != "array_record":
+        problem = f"{builder.data_dir} is stored as {builder.info.file_format.value}, which has no random access"
+        raise DataError(f"{problem}; name another folder as data.path, in which it is prepared as array_record")
+    return builder
+
+
+def _prepared(library: ModuleType, name: str, folder: Path) -> Any:
+    from imgcls import backend  # noqa: F401 - sets TensorFlow's switches, before the library imports it
+
+    if not terminal.is_terminal():
+        library.disable_progress_bar()
+    terminal.note(f"TensorFlow Datasets prepares '{name}' in {folder}")
+    try:
+        builder = library.builder(name, data_dir=str(folder), file_format="array_record")
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the code of one of a thousand data sets raises
+        raise DataError(
+            f"TensorFlow Datasets cannot prepare '{name}': {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
+    return builder
+
+
+def _classes(library: ModuleType, builder: Any, settings: Settings) -> list[str]:
+    features = dict(builder.info.features)
+    wanted = {settings.image: library.features.Image, settings.label: library.features.ClassLabel}
+    if wrong := [f"{name} is no {kind.__name__}" for name, kind in wanted.items() if not isinstance(features.get(name), kind)]:
+        found = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+        raise DataError(f"{settings.dataset}: {' and '.join(wrong)}; its features are {found}: choose data.image and data.label")
+    return list(features[settings.label].names)
+
+
+def _splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
+    splits = settings.own_splits or {split: split for split in SPLITS if split in builder.info.splits}
+    if "train" not in splits:
+        raise DataError(f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with data.own_splits which one is train")
+    return splits

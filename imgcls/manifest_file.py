@@ -1,0 +1,196 @@
+"""Lists of images and their classes, as CSV, TSV or JSON lines: read whole, with every mistake named by its line. Light zone."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imgcls.datasets import LARGEST_WEIGHT, SPLITS
+from imgcls.errors import DataError
+from imgcls.parts import did_you_mean
+
+REQUIRED = ("path", "label")
+COLUMNS = (*REQUIRED, "split", "weight", "group")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An image: its line in the manifest, its path without needless dots, its class name, and what the optional columns say."""
+
+    line: int
+    path: str
+    label: str
+    split: str = "train"
+    weight: float = 1.0
+    group: str | None = None
+
+
+@dataclass
+class Mistakes:
+    """What is wrong with a manifest, by line."""
+
+    manifest: Path
+    found: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, line: int, problem: str) -> None:
+        """Note a mistake."""
+        self.found.append((line, problem))
+
+    def refuse(self) -> None:
+        """Raise a `DataError` that names the first mistakes and counts all, if there are any."""
+        if not self.found:
+            return
+        lines = [f"  {self.manifest}:{line}: {problem}" for line, problem in sorted(self.found)[:_SHOWN]]
+        rest = [f"  and {len(self.found) - _SHOWN:,} more"] if len(self.found) > _SHOWN else []
+        raise DataError("\n".join([f"{len(self.found):,} mistake{'s' if len(self.found) > 1 else ''} in the manifest:", *lines, *rest]))
+
+
+def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
+    """Return the rows of a manifest that are right, and note what is wrong with the others.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8, or is of another kind.
+    """
+    try:
+        data = manifest.read_bytes()
+    except OSError as error:
+        raise DataError(f"data.path: cannot read {manifest}: {error.strerror}; give the manifest's file") from None
+    text = _decoded(data, mistakes)
+    if manifest.suffix.lower() in _DELIMITERS:
+        fields = _csv_rows(text, _DELIMITERS[manifest.suffix.lower()], mistakes)
+    elif manifest.suffix.lower() == ".jsonl":
+        fields = _json_rows(text, mistakes)
+    else:
+        raise DataError(f"data.path: {manifest} ends in none of .csv, .tsv and .jsonl, by which its kind is known; rename it")
+    rows = [row for line, values in fields if (row := _row(line, values, mistakes))]
+    _refuse_doubles(rows, mistakes)
+    return rows
+
+
+def note_missing(rows: Iterable[Row], mistakes: Mistakes) -> None:
+    """Note the rows whose file does not exist."""
+    for row in rows:
+        if not os.path.isfile(mistakes.manifest.parent / row.path):
+            mistakes.add(row.line, f"there is no file {row.path!r} in {mistakes.manifest.parent}")
+
+
+def _decoded(data: bytes, mistakes: Mistakes) -> str:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            mistakes.add(number, f"byte {error.start + 1} is not UTF-8: {line[error.start : error.start + 1]!r}; save the file as UTF-8")
+    mistakes.refuse()
+    text = data.decode()
+    if text.startswith("\ufeff"):
+        mistakes.add(1, "begins with a byte order mark; save the file as UTF-8 without one")
+    return text.removeprefix("\ufeff")
+
+
+def _csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the line and the non-empty fields of each record."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for record in reader:
+            if header is None:
+                header = record
+                _check_header(header, mistakes)
+            elif len(record) == len(header):
+                yield (
+                    line,
+                    {name: _number(value) if name == "weight" else value for name, value in zip(header, record, strict=True) if value},
+                )
+            elif record:
+                mistakes.add(line, f"has {len(record)} fields, the header {len(header)}")
+            line = reader.line_num + 1
+    except csv.Error as error:
+        mistakes.add(line, f"is not CSV: {error}")
+    if header is None:
+        mistakes.add(1, f"has no header; the first line names the columns: {', '.join(COLUMNS)}, of which path and label are needed")
+
+
+def _check_header(header: list[str], mistakes: Mistakes) -> None:
+    for name in header:
+        if name not in COLUMNS:
+            mistakes.add(1, f"unknown column {name!r}; allowed: {', '.join(COLUMNS)}{did_you_mean(name, list(COLUMNS))}")
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        mistakes.add(1, f"names the column {', '.join(twice)} more than once")
+    if missing := [name for name in REQUIRED if name not in header]:
+        mistakes.add(1, f"the header lacks {' and '.join(missing)}")
+    mistakes.refuse()
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            mistakes.add(number, f"is not JSON: {error}")
+            continue
+        if not isinstance(value, dict):
+            mistakes.add(number, f"must be a JSON object such as {{'path': 'cat.png', 'label': 'cat'}}, received {line[:40]!r}")
+            continue
+        for name in value.keys() - set(COLUMNS):
+            mistakes.add(number, f"unknown key {name!r}; allowed: {', '.join(COLUMNS)}{did_you_mean(name, list(COLUMNS))}")
+        yield number, {name: field for name, field in value.items() if name in COLUMNS and field is not None}
+
+
+def _row(line: int, fields: dict[str, Any], mistakes: Mistakes) -> Row | None:
+    """Return a row, or None after noting every mistake in it."""
+    problems = [f"{name} is missing or empty" for name in REQUIRED if fields.get(name, "") == ""]
+    for name, value in fields.items():
+        if problem := _weight_problem(value) if name == "weight" else _text_problem(name, value):
+            problems.append(problem)
+    for problem in problems:
+        mistakes.add(line, problem)
+    if problems:
+        return None
+    return Row(line, **fields | {"path": os.path.normpath(fields["path"]), "weight": float(fields.get("weight", 1.0))})
+
+
+def _weight_problem(value: Any) -> str | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0 <= value <= LARGEST_WEIGHT:
+        return None
+    return f"weight must be a finite number of at least 0, received {value!r}"
+
+
+def _text_problem(name: str, value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"{name} must be text, received {value!r}"
+    if name == "split" and value not in SPLITS:
+        return f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{did_you_mean(value, list(SPLITS))}"
+    if name == "label" and (not value.isprintable() or value != value.strip()):
+        return f"label must be printable text without space at its ends, received {value!r}"
+    try:
+        if b"\0" not in os.fsencode(value):
+            return None
+    except UnicodeEncodeError:
+        return f"{name} holds half of a surrogate pair: {value!r}"
+    return f"{name} holds a zero byte: {value!r}"
+
+
+def _refuse_doubles(rows: list[Row], mistakes: Mistakes) -> None:
+    first: dict[str, int] = {}
+    for row in rows:
+        place = os.path.join(os.path.abspath(mistakes.manifest.parent), row.path)
+        line = first.setdefault(os.path.normpath(place), row.line)
+        if line != row.line:
+            mistakes.add(row.line, f"names the file of line {line} again: {row.path!r}")

@@ -1,0 +1,221 @@
+"""A list of images: read as it says, or every mistake named with its line."""
+
+import contextlib
+import csv
+import json
+import os
+
+import numpy
+import pytest
+from experiments import stored_pixels
+from PIL import Image
+
+from imgcls import preparing, splitting
+from imgcls.datasets import manifest
+from imgcls.errors import DataError
+
+SHADES = {"a.png": 10, "deep/b.png": 20, "c c.png": 30, "d,'\".png": 40, "é\n.png": 50}
+ROWS = [
+    {"path": "c c.png", "label": "dog", "split": "test", "weight": 2.5, "group": "p2"},
+    {"path": "./a.png", "label": "cat", "split": "train", "weight": 0, "group": "p1"},
+    {"path": "deep/../deep/b.png", "label": "cat", "split": "validation"},
+    {"path": "d,'\".png", "label": "dog", "group": "p1"},
+    {"path": "é\n.png", "label": "Zebra, plains", "weight": 1},
+]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of images of one shade each."""
+    folder = tmp_path / "photos"
+    for name, shade in SHADES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), shade).save(folder / name)
+    return folder
+
+
+def write(folder, kind, rows=ROWS):
+    path = folder / f"list.{kind}"
+    if kind == "jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+        return path
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["label", "path", "split", "weight", "group"], delimiter="\t" if kind == "tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def settings(path, **changes):
+    store = str(path.parent.parent / "stores")
+    return manifest.Settings(**{"name": "manifest", "path": str(path), "store": store, "size": [4, 4], "channels": 1} | changes)
+
+
+def prepare(path, **changes):
+    return manifest.prepare(settings(path, **changes))
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_every_kind_says_the_same(photos, kind):
+    source = prepare(write(photos, kind))
+    assert source.classes == ["Zebra, plains", "cat", "dog"]
+    assert [(entry.id, entry.label, entry.split, entry.group, entry.weight) for entry in source.entries] == [
+        ("a.png", 1, "train", "p1", 0.0),
+        ("c c.png", 2, "test", "p2", 2.5),
+        ("d,'\".png", 2, "train", "p1", 1.0),
+        ("deep/b.png", 1, "validation", None, 1.0),
+        ("é\n.png", 0, "train", None, 1.0),
+    ]
+
+
+def test_the_order_of_the_lines_and_the_kind_do_not_change_the_store(photos):
+    first, _ = preparing.stored(settings(write(photos, "csv")))
+    second, _ = preparing.stored(settings(write(photos, "jsonl", ROWS[::-1])))
+    assert first.fingerprint == second.fingerprint
+    assert stored_pixels(first)[:, 0, 0, 0].tolist() == [SHADES[name] for name in first.ids(numpy.arange(5))]
+    assert first.weights.tolist() == [0, 2.5, 1, 1, 1]
+    assert first.groups.tolist()[:3] == [b"p1", b"p2", b"p1"]
+
+
+def test_absolute_paths_are_taken_as_they_are(photos, tmp_path):
+    (tmp_path / "lists").mkdir()
+    rows = [{"path": str(photos / name), "label": name[0]} for name in ("a.png", "c c.png")]
+    source = prepare(write(tmp_path / "lists", "csv", rows))
+    assert [entry.id for entry in source.entries] == [str(photos / "a.png"), str(photos / "c c.png")]
+
+
+def test_a_file_name_that_is_not_utf8_can_be_named_in_json(photos):
+    name = os.fsdecode(b"\xff.png")
+    Image.new("L", (4, 4), 60).save(photos / name)
+    path = write(photos, "jsonl", [{"path": name, "label": "x"}, {"path": "a.png", "label": "y"}])
+    store, _ = preparing.stored(settings(path))
+    assert store.ids(numpy.arange(2)) == ["a.png", name]
+    assert stored_pixels(store)[1].max() == 60
+
+
+def test_windows_line_ends_and_blank_lines_do_not_matter(photos):
+    path = photos / "list.csv"
+    path.write_bytes(b"path,label\r\na.png,x\r\n\r\nc c.png,y\r\n")
+    assert [entry.id for entry in prepare(path).entries] == ["a.png", "c c.png"]
+
+
+def mistakes(path, content, **changes):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as caught:
+        prepare(path, **changes)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gone.png,cat,,,", "there is no file 'gone.png'"),
+        ("deep,cat,,,", "there is no file 'deep'"),
+        (",cat,,,", "path is missing or empty"),
+        ("a.png,,,,", "label is missing or empty"),
+        ("a.png, cat,,,", "label must be printable text without space at its ends, received ' cat'"),
+        ('a.png,"c\nat",,,', "label must be printable text without space at its ends"),
+        ("a.png,cat,val,,", "unknown split 'val'; allowed: train, validation, test"),
+        ("a.png,cat,,-1,", "weight must be a finite number of at least 0, received -1.0"),
+        ("a.png,cat,,nan,", "weight must be a finite number of at least 0, received nan"),
+        ("a.png,cat,,inf,", "weight must be a finite number of at least 0, received inf"),
+        ("a.png,cat,,heavy,", "weight must be a finite number of at least 0, received 'heavy'"),
+        ("a.png,cat", "has 2 fields, the header 5"),
+        ("./c c.png,dog,,,", "names the file of line 2 again: 'c c.png'"),
+        ("a\0.png,cat,,,", "path holds a zero byte"),
+        ('a.png,"cat', "is not CSV: unexpected end of data"),
+    ],
+)
+def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
+    text = mistakes(photos / "list.csv", f"path,label,split,weight,group\nc c.png,dog,,,one\n{line}\n")
+    assert f"{photos / 'list.csv'}:3: " in text
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "is not JSON: Expecting property name"),
+        ("[" * 100_000, "is not JSON: "),
+        ('"a.png"', "must be a JSON object such as"),
+        ('{"path": "a.png"}', "label is missing or empty"),
+        ('{"path": "a.png", "label": 3}', "label must be text, received 3"),
+        ('{"path": ["a.png"], "label": "x"}', "path must be text, received ['a.png']"),
+        ('{"path": "a.png", "label": "x", "wieght": 1}', "unknown key 'wieght'; allowed: path, label, split, weight, group (did you mean"),
+        ('{"path": "a.png", "label": "x", "weight": true}', "weight must be a finite number of at least 0, received True"),
+        ('{"path": "a.png", "label": "x", "weight": NaN}', "weight must be a finite number of at least 0, received nan"),
+        (f'{{"path": "a.png", "label": "x", "weight": {"9" * 400}}}', "weight must be a finite number of at least 0, received 999"),
+        ('{"path": "a.png", "label": "x", "weight": 1e999}', "weight must be a finite number of at least 0, received inf"),
+        ('{"path": "a\\ud800.png", "label": "x"}', "path holds half of a surrogate pair"),
+        ('{"path": "a.png", "label": "x\\u0000"}', "label must be printable"),
+        ('{"path": "a.png", "label": "x", "group": 7}', "group must be text, received 7"),
+    ],
+)
+def test_a_mistake_in_json_lines_is_named_with_its_line(photos, line, message):
+    text = mistakes(photos / "list.jsonl", f'{{"path": "c c.png", "label": "dog"}}\n\n{line}\n')
+    assert f"{photos / 'list.jsonl'}:3: " in text
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", ":1: has no header"),
+        ("file,class\n", ":1: unknown column 'file'"),
+        ("path,labels\n", ":1: the header lacks label"),
+        ("path,label,label\n", ":1: names the column label more than once"),
+        ("path,label\n", "names 0 images of 0 class"),
+        ("path,label\na.png,x\n", "names 1 images of 1 class; a classifier needs at least two classes"),
+        ("\ufeffpath,label\na.png,x\nc c.png,y\n", ":1: begins with a byte order mark"),
+        (b"path,label\na.png,caf\xe9\n", ":2: byte 10 is not UTF-8: b'\\xe9'"),
+        ("path,label\n".encode("utf-16"), ":1: byte 1 is not UTF-8"),
+    ],
+)
+def test_a_wrong_file_is_told(photos, content, message):
+    assert message in mistakes(photos / "list.csv", content)
+
+
+def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(photos):
+    lines = [f"{number}.png,cat,{'' if number % 2 else 'val'}" for number in range(30)]
+    text = mistakes(photos / "list.csv", "\n".join(["path,label,split", *lines])).splitlines()
+    assert text[0] == "30 mistakes in the manifest:"
+    assert text[1] == f"  {photos / 'list.csv'}:2: unknown split 'val'; allowed: train, validation, test"
+    assert text[2] == f"  {photos / 'list.csv'}:3: there is no file '1.png' in {photos}"
+    assert text[-1] == "  and 10 more"
+    assert len(text) == 22
+
+
+def test_missing_files_are_bad_images_where_these_are_skipped(photos):
+    path = write(photos, "csv", [*ROWS, {"path": "gone.png", "label": "cat"}])
+    store, _ = preparing.stored(settings(path, on_bad_image="skip"))
+    assert store.manifest["bad_images"] == [{"id": "gone.png", "problem": "cannot be read: No such file or directory"}]
+    assert store.count == 5
+
+
+def test_another_suffix_and_a_missing_file_are_told(photos):
+    (photos / "list.txt").write_text("path,label\n")
+    with pytest.raises(DataError, match=r"list.txt ends in none of .csv, .tsv and .jsonl"):
+        prepare(photos / "list.txt")
+    with pytest.raises(DataError, match=r"cannot read .*nowhere.csv: No such file"):
+        prepare(photos / "nowhere.csv")
+
+
+def test_random_damage_is_told_or_harmless(photos):
+    data = write(photos, "csv").read_bytes()
+    random = numpy.random.default_rng(0)
+    for kind in ("csv", "tsv", "jsonl"):
+        data = write(photos, kind).read_bytes()
+        for _ in range(60):
+            damaged = numpy.frombuffer(data, numpy.uint8).copy()
+            damaged[random.integers(0, len(data), 3)] = random.integers(0, 256, 3)
+            (photos / f"list.{kind}").write_bytes(damaged.tobytes())
+            with contextlib.suppress(DataError):
+                assert prepare(photos / f"list.{kind}").entries
+
+
+def test_a_group_in_two_splits_of_the_list_is_refused(photos):
+    rows = [{"path": name, "label": "cd"[place % 2], "split": ("train", "test")[place > 1]} for place, name in enumerate(SHADES)]
+    rows[0]["group"] = rows[2]["group"] = "p1"
+    store, _ = preparing.stored(settings(write(photos, "csv", rows)))
+    with pytest.raises(DataError, match=r"leakage: .* such as 'p1' with a.png in train and c c.png in test"):
+        splitting.split(store, settings(write(photos, "csv", rows), validation=0.0), 0)

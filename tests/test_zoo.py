@@ -1,0 +1,192 @@
+"""A zoo of images as people's folders hold them: the good ones are stored right, the bad ones named, and no run dies of one."""
+
+import io
+import os
+import shutil
+import struct
+import zlib
+
+import numpy
+import pytest
+from experiments import TINY, command, json_of, write_experiment
+from PIL import Image
+
+from imgcls import predictions, preparing
+from imgcls.datasets import SPLITS, folder
+from imgcls.images import Geometry
+from imgcls.run import Run
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+GEOMETRY = Geometry((8, 8, 3), "stretch")
+STRANGE = ("with space.png", "two\nlines.png", os.fsdecode(b"\xff\xfe.png"), "'quotes\".png", "🦁.png", "tab\t[red].png", "-r.png")
+"""File names that a terminal, a shell, JSON or rich could trip over."""
+
+
+def encoded(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def noise(kind, **options):
+    return encoded(Image.fromarray(numpy.random.default_rng(1).integers(0, 256, (48, 40, 3), numpy.uint8)), kind, **options)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(width, height):
+    """A PNG of a few kilobytes that says it has so many pixels, and that unfolds to 16 million of them."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1 << 24), 9)) + chunk(b"IEND", b"")
+
+
+def good_files():
+    """Return files of one colour by their names, and the colours that must arrive."""
+    grey, orange = Image.new("L", (9, 7), 200), Image.new("RGB", (9, 7), (250, 120, 10))
+    see_through = Image.new("RGBA", (9, 7), (0, 0, 0, 51))
+    sixteen = Image.fromarray(numpy.full((7, 9), 51_400, numpy.uint16))
+    cmyk = Image.new("CMYK", (9, 7), (0, 255, 255, 0))
+    files = {
+        **{
+            f"kind.{kind.lower()}": (encoded(orange, kind, **({"lossless": True} if kind == "WEBP" else {})), (250, 120, 10))
+            for kind in FORMATS
+        },
+        "progressive.jpg": (encoded(orange, "JPEG", progressive=True), (250, 120, 10)),
+        "a png.jpg": (encoded(orange, "PNG"), (250, 120, 10)),
+        "a jpeg.png": (encoded(orange, "JPEG"), (250, 120, 10)),
+        "cmyk.jpg": (encoded(cmyk, "JPEG"), numpy.asarray(Image.open(io.BytesIO(encoded(cmyk, "JPEG"))).convert("RGB"))[0, 0]),
+        "grey.jpg": (encoded(grey, "JPEG"), (200,) * 3),
+        "sixteen bits.png": (encoded(sixteen, "PNG"), (200,) * 3),
+        "one bit.png": (encoded(Image.new("1", (9, 7), 1), "PNG"), (255,) * 3),
+        "four channels.png": (encoded(see_through, "PNG"), (204,) * 3),
+        "grey and alpha.png": (encoded(see_through.convert("LA"), "PNG"), (204,) * 3),
+        "palette.png": (encoded(orange.quantize(4), "PNG"), (250, 120, 10)),
+        "wide.png": (encoded(Image.new("RGB", (30_000, 1), (250, 120, 10)), "PNG"), (250, 120, 10)),
+        "high.jpg": (encoded(Image.new("RGB", (1, 30_000), (250, 120, 10)), "JPEG"), (250, 120, 10)),
+        "one pixel.gif": (encoded(Image.new("L", (1, 1), 200), "GIF"), (200,) * 3),
+    }
+    return files | {name: (encoded(Image.new("L", (9, 7), 30 * place), "PNG"), (30 * place,) * 3) for place, name in enumerate(STRANGE)}
+
+
+def bad_files():
+    """Return files by their names, and what must be said of them."""
+    cut = {
+        f"{kind} {tenth}.{kind.lower()}": (data[: len(data) * tenth // 11], "")
+        for kind, data in {kind: noise(kind) for kind in FORMATS}.items()
+        for tenth in range(1, 11)
+    }
+    progressive = noise("JPEG", progressive=True)
+    floats = Image.fromarray(numpy.full((4, 4), numpy.nan, numpy.float32))
+    return cut | {
+        "progressive cut.jpg": (progressive[: len(progressive) // 2], "truncated"),
+        "empty.png": (b"", "empty file (0 bytes)"),
+        "text.jpg": (b"<html>404</html>", "damaged, or not a PNG"),
+        "bomb.png": (bomb(60_000, 60_000), "too large: 60000x60000 is 3600.0 megapixels"),
+        "wide bomb.png": (bomb(2**31 - 1, 1), "too large"),
+        "nan.png": (encoded(floats, "TIFF"), "not a PNG, JPEG, WebP, BMP or GIF"),
+        "no pixels.png": (bomb(0, 0), ""),
+        "more lines than data.png": (bomb(5_000, 5_000), "truncated"),
+        f"bad {STRANGE[1]}": (b"x", "damaged"),
+        f"bad {STRANGE[2]}": (b"x", "damaged"),
+    }
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """A folder of all of them in two classes, with links that lead nowhere or round and a pipe."""
+    root = tmp_path_factory.mktemp("zoo") / "images"
+    for place, (name, (data, _)) in enumerate([*good_files().items(), *bad_files().items()]):
+        path = root / ("ape", "bear")[place % 2] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (root / "ape/loop.png").symlink_to("loop.png")
+    (root / "ape/nowhere.png").symlink_to("gone.png")
+    (root / "bear/circle").symlink_to(root)
+    os.mkfifo(root / "bear/pipe.png")
+    return root
+
+
+LINKS = {
+    "loop.png": "Too many levels of symbolic links",
+    "nowhere.png": "No such file or directory",
+    "circle": "a symbolic link that leads back",
+    "pipe.png": "not a regular file",
+}
+
+
+def stored(root, folder_of_store, **changes):
+    given = {"size": [8, 8], "resize": "stretch", "channels": 3, "on_bad_image": "skip"} | changes
+    return preparing.stored(folder.Settings(name="folder", path=str(root), store=str(folder_of_store), **given))[0]
+
+
+def whole_windows(reader, indices):
+    """Return the windows that are the whole images, as training may cut them."""
+    sizes = reader.sizes(indices)
+    return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1)
+
+
+@pytest.mark.parametrize("store_as", ["pixels", "encoded"])
+def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(zoo, tmp_path, store_as):
+    store = stored(zoo, tmp_path, store_as=store_as)
+    bad = {image["id"].partition("/")[2]: image["problem"] for image in store.manifest["bad_images"]}
+    expected = {name: problem for name, (_, problem) in bad_files().items()} | LINKS
+    assert sorted(bad) == sorted(expected)
+    assert [name for name, problem in expected.items() if problem not in bad[name] or not bad[name]] == []
+    indices = numpy.arange(store.count)
+    colours = {name: colour for name, (_, colour) in good_files().items()}
+    names = [name.partition("/")[2] for name in store.ids(indices)]
+    assert sorted(names) == sorted(colours)
+    reader = store.reader(GEOMETRY)
+    for images in (reader.read(indices), reader.cut(indices, whole_windows(reader, indices))):
+        difference = numpy.abs(images.astype(int) - numpy.array([colours[name] for name in names])[:, None, None]).max(axis=(1, 2, 3))
+        assert {name: difference[place] for place, name in enumerate(names) if difference[place] > 2} == {}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_stored_of_damaged_images_can_be_read_in_training(tmp_path, kind):
+    random = numpy.random.default_rng(3)
+    data = noise(kind)
+    for place in range(80):
+        damaged = numpy.frombuffer(data, numpy.uint8).copy()
+        damaged[random.integers(0, len(data) if place % 2 else 64, 4)] = random.integers(0, 256, 4)
+        path = tmp_path / "images" / "ab"[place % 4 // 2] / f"{place}.{kind.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(damaged.tobytes())
+        path.with_name(f"whole {path.name}").write_bytes(data)
+    store = stored(tmp_path / "images", tmp_path / "stores", store_as="encoded", max_megapixels=1.0)
+    indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
+    assert 80 <= store.count == 160 - len(store.manifest["bad_images"])
+    assert reader.read(indices).shape == reader.cut(indices, whole_windows(reader, indices)).shape == (store.count, *GEOMETRY.shape)
+
+
+def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_prepare(zoo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(zoo, "images", symlinks=True, ignore=lambda _, names: {"pipe.png", "circle"} & set(names))
+    data = {"name": "folder", "path": "images", "size": [8, 8], "channels": 3, "on_bad_image": "skip", "store_as": "encoded", "test": 0.5}
+    experiment = write_experiment(tmp_path, TINY | {"data": data, "train": {"epochs": 1, "batch_size": 8}, "figures": []})
+    report = json_of("prepare", experiment)
+    assert {f"bad {STRANGE[1]}", f"bad {STRANGE[2]}"} < {image["id"].partition("/")[2] for image in report["bad_images"]}
+    shutil.rmtree("images")
+    exit_status, _, stderr = command("train", experiment, "--run", "run")
+    assert exit_status == 0, stderr
+    for split in SPLITS:
+        exit_status, _, stderr = command("eval", "run", "--split", split)
+        assert exit_status == 0, stderr
+    run = Run(tmp_path / "run")
+    ids = {name for split in SPLITS for name in predictions.load(run.predictions_file(split)).ids}
+    assert {name.partition("/")[2] for name in ids} == set(good_files())
+
+
+def test_strange_names_are_spelt_out_where_they_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ape/1.png", "bear/1.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True)
+        (tmp_path / "images" / name).write_bytes(noise("PNG"))
+    for name in (STRANGE[1], STRANGE[2], "\x1b[31mred.png", "🦁.png"):
+        (tmp_path / "images/ape" / name).write_bytes(b"x")
+    exit_status, _, stderr = command("prepare", write_experiment(tmp_path, TINY | {"data": {"name": "folder", "path": "images"}}))
+    assert exit_status == 3
+    for name in ("two\\nlines.png", "\\udcff\\udcfe.png", "\\x1b[31mred.png", "🦁.png"):
+        assert f"  ape/{name}: damaged, or not a PNG" in stderr
