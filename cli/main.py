@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from imgcls import __version__
+from imgcls.cli.audit import audit
 from imgcls.cli.check import check
 from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
@@ -27,6 +28,7 @@ from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 
 COMMANDS = {
     "prepare": prepare,
+    "audit": audit,
     "train": train,
     "eval": evaluate,
     "plot": plot,

@@ -21,7 +21,7 @@ def prepare(
     verify: Verify = False,
     json: options.Json = False,
 ) -> None:
-    """Check, split and store an experiment's data.
+    """Store, split and audit an experiment's data.
 
     Example: imgcls prepare configs/digits.yaml
     """
@@ -29,5 +29,5 @@ def prepare(
     from imgcls.experiment_file import read_experiment
 
     wanted = read_experiment(experiment, set_)
-    report, text = (preparing.verify(wanted), preparing.verified) if verify else (preparing.prepare(wanted, splits), preparing.table)
+    report, text = (preparing.verify(wanted), preparing.verified) if verify else (preparing.prepare(wanted, splits), preparing.text)
     output.print_json(report) if json else print(text(report))

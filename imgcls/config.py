@@ -15,11 +15,6 @@ from imgcls.parts import PartOf, PartSettings, Section
 Monitor = Literal["val_loss", "val_accuracy"]
 
 
-def all_of(kind: str) -> list[PartSettings]:
-    """Return every part of a kind with its defaults; called for each experiment, so that a new file is found."""
-    return [parts.default(kind, name) for name in parts.names(kind)]
-
-
 class EarlyStopping(Section):
     """Stop when the monitored quantity has not improved for `patience` epochs."""
 
@@ -159,7 +154,7 @@ class Train(Section):
 class Evaluate(Section):
     """How a model is judged."""
 
-    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(default_factory=lambda: all_of("metrics"))
+    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(default_factory=lambda: parts.all_of("metrics"))
     """Files of imgcls/metrics; all of them unless given."""
     intervals: list[str] = ["accuracy", "classification", "log_loss", "brier"]
     """Metric parts whose numbers get a bootstrap confidence interval; ranking metrics cost more time."""
@@ -202,7 +197,7 @@ class Experiment(Section):
     """How the model is trained."""
     evaluate: Evaluate = Field(default_factory=Evaluate)
     """How it is judged."""
-    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: all_of("figures"))
+    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: parts.all_of("figures"))
     """Files of imgcls/figures; all of them unless given."""
 
     @model_validator(mode="after")

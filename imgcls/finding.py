@@ -1,5 +1,6 @@
 """Finding the store that an experiment or a run needs. Light zone."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,13 @@ def stores_with(parent: Path, key: str) -> list[Store]:
 
 def store_of_source(parent: Path, source: str) -> Store | None:
     """Return the store that was made of a source, by the source's key, or None where there is none, or a damaged one."""
-    for path in sorted(parent.glob("[!.]*/manifest.json")):
-        try:
-            store = open_store(path.parent)
-            if store.manifest["source"] == source:
+    for store in _stores(parent):
+        if store.manifest["source"] == source:
+            try:
                 store.verify()
                 return store
-        except DataError as error:
-            terminal.note(f"not used: {error}")
+            except DataError as error:
+                terminal.note(f"not used: {error}")
     return None
 
 
@@ -74,6 +74,28 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
         raise DataError(f"no data is prepared under {parent} for {wanted}; run `imgcls prepare` first")
     stores[0].verify()
     return stores[0], stores[0].split(key)
+
+
+def find_audited(experiment: Experiment) -> Store:
+    """Return the newest store that was audited for an experiment's data settings and seed, also where the audit failed.
+
+    Raises:
+        DataError: there is none.
+    """
+    parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
+    stores = [store for store in _stores(parent) if key in store.manifest["audits"]]
+    if not stores:
+        raise DataError(f"no data under {parent} was audited for these settings and seed {experiment.seed}; run `imgcls prepare` first")
+    return max(stores, key=lambda store: store.manifest["prepared"])
+
+
+def _stores(parent: Path) -> Iterator[Store]:
+    """Yield the stores of a folder that can be opened."""
+    for path in sorted(parent.glob("[!.]*/manifest.json")):
+        try:
+            yield open_store(path.parent)
+        except DataError as error:
+            terminal.note(f"not used: {error}")
 
 
 def open_run_store(data: dict[str, Any], parent: str) -> tuple[Store, Split]:

@@ -1,4 +1,4 @@
-"""How images look: measures of each, taken once while a store is built, from which imgcls/audit.py finds what is odd. Light zone.
+"""How images look: measures of each, taken once while a store is built, from which imgcls/checks find what is odd. Light zone.
 
 The perceptual hash is the sign of the lowest 8x8 frequencies about their median (Zauner, 2010, "Implementation and benchmarking of
 perceptual image hash functions", section 3.2.1), taken from the image's grey values at 32x32 pixels.

@@ -69,6 +69,11 @@ def default(kind: str, name: str) -> PartSettings:
     return load(kind, name).Settings(name=name)
 
 
+def all_of(kind: str) -> list[PartSettings]:
+    """Return every part of a kind with its defaults; called for each experiment, so that a new file is found."""
+    return [default(kind, name) for name in names(kind)]
+
+
 def did_you_mean(given: str, allowed: list[str]) -> str:
     """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is near."""
     near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)

@@ -1,41 +1,42 @@
-"""`prepare`: read a data set, check it, store it, split it. Light zone."""
+"""`prepare`: read a data set, store it, split it, audit it. Light zone."""
 
 from pathlib import Path
 from typing import Any
 
-from imgcls import finding, fixed_splits, parts, splitting, store_writer, terminal
+from imgcls import audit, finding, fixed_splits, parts, splitting, store_writer, terminal
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, DataSettings, ImageSettings
 from imgcls.errors import DataError
 from imgcls.store import Store
 
-_FEW = 10
 _SHOWN = 20
 
 
 def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
     """Prepare an experiment's data, or find that it is prepared already, and report what it holds as JSON values.
 
-    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`, and
-    `places`: how many images were `kept` on the side that an earlier preparation gave them, and how many are `new`.
+    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`,
+    the verdict of the `audit`, and `places`: how many images were `kept` on the side that an earlier preparation gave them, and how many
+    are `new`.
 
     Args:
         splits: a file to write ids and splits in, as `data.splits` reads them.
 
     Raises:
-        DataError: the data is missing, broken, or too small to be split.
+        DataError: the data is missing, broken, or too small to be split, or a check whose policy is `fail` found something.
         UserError: the store, or the file, cannot be written.
     """
     data = experiment.data
     store, reused = stored(data)
-    split, kept = splitting.settled(store, data, experiment.seed)
+    cut, kept = splitting.settled(store, data, experiment.seed)
+    verdict, split = audit.audited(store, cut, data.audit)
+    audit.save(verdict, store, split.key)
+    audit.require_passed(verdict)
     store.save_split(split)
     if splits:
         fixed_splits.write(splits, store, split)
-    described = store.describe(split)
-    _note_small_classes(described)
-    places = {"kept": kept, "new": split.placed - kept}
-    return {**described, "folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"], "places": places}
+    of_the_store = {"folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
+    return {**store.describe(split), **of_the_store, "places": {"kept": kept, "new": split.placed - kept}, "audit": verdict}
 
 
 def stored(data: DataSettings) -> tuple[Store, bool]:
@@ -80,11 +81,9 @@ def _refuse_bad_images(store: Store, data: DataSettings) -> None:
     terminal.note(f"left out: {named}")
 
 
-def _note_small_classes(report: dict[str, Any]) -> None:
-    counts = dict(zip(report["classes"], report["class_counts"]["train"], strict=True))
-    small = [f"{name} {count}" for name, count in counts.items() if count < _FEW]
-    if small:
-        terminal.note(f"classes with fewer than {_FEW} training images: {', '.join(small)}")
+def text(report: dict[str, Any]) -> str:
+    """Return a report for people: the classes, then the audit."""
+    return f"{table(report)}\n\n{audit.table(report['audit'])}"
 
 
 def table(report: dict[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from imgcls.terminal import printable
+
 NAME_WIDTH = 32
 """Longer class names lose their middle."""
 
@@ -23,7 +25,7 @@ def text(summary: dict[str, Any], folder: Path) -> str:
 
 def _header(summary: dict[str, Any], folder: Path) -> str:
     classes, absent = summary["classes"], summary["classes_absent"]
-    lines = [f"{_printable(str(folder))}: {summary['split']} split, {summary['examples']} images, model {summary['model'][:12]}"]
+    lines = [f"{printable(str(folder))}: {summary['split']} split, {summary['examples']} images, model {summary['model'][:12]}"]
     if summary["intervals"]:
         percent = f"{100 * summary['confidence']:g} %"
         lines.append(f"interval: {percent} of {summary['resamples']} bootstrap resamples of the images lie in it")
@@ -78,13 +80,8 @@ def _words(name: str) -> str:
 
 def _shortened(name: str) -> str:
     """Return a printable name that keeps its two ends."""
-    printable = _printable(name)
-    if len(printable) <= NAME_WIDTH:
-        return printable
+    shown = printable(name)
+    if len(shown) <= NAME_WIDTH:
+        return shown
     half = (NAME_WIDTH - 1) // 2
-    return f"{printable[: NAME_WIDTH - 1 - half]}…{printable[-half:]}"
-
-
-def _printable(text: str) -> str:
-    """Replace what would move the cursor, or cannot be written as UTF-8."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return f"{shown[: NAME_WIDTH - 1 - half]}…{shown[-half:]}"

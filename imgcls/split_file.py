@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UNUSED = len(SPLITS)
 """Stands behind the places in `SPLITS`: an image that belongs to no split."""
+_OPTIONAL = ("folds", "dropped")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,10 @@ class Split:
         train, validation, test: sorted int64 indices into the store's images; validation may be empty.
         mean, deviation: float32 (channels,) of the training pixels, in 0..255; population deviation, 0 for a constant channel.
         geometry: what the model sees of every image.
-        sides: uint8 (images of the store,): the place in `SPLITS` of the split to which an image belongs, used or not: `data.limit` leaves
-            some of them out; `UNUSED` for one that belongs to none.
+        sides: uint8 (images of the store,): the place in `SPLITS` of the split to which an image belongs, used or not: `data.limit` and
+            the audit leave some of them out; `UNUSED` for one that belongs to none.
         folds: int32 (images of the store,): the fold of an image, from 1 on, 0 for one outside the folds; None without `data.fold`.
+        dropped: sorted int64 indices of the images that the audit left out; None where it left out none.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Split:
     geometry: Geometry
     sides: "numpy.ndarray"
     folds: "numpy.ndarray | None" = None
+    dropped: "numpy.ndarray | None" = None
 
     @property
     def test_fold(self) -> int | None:
@@ -78,7 +81,7 @@ def read(path: Path, key: str) -> Split:
         with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
             geometry = _geometry(arrays["shape"].tolist(), str(arrays["resize"]))
             found = {name: arrays[name] for name in (*SPLITS, "mean", "deviation", "sides")}
-            return Split(key, **found, geometry=geometry, folds=arrays.get("folds"))
+            return Split(key, **found, geometry=geometry, **{name: arrays.get(name) for name in _OPTIONAL})
     except FileNotFoundError:
         raise DataError(f"{path} is missing; run `imgcls prepare` again") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -90,7 +93,7 @@ def write(split: Split, path: Path) -> None:
     import numpy
 
     arrays = {name: getattr(split, name) for name in (*SPLITS, "mean", "deviation", "sides")}
-    arrays |= {} if split.folds is None else {"folds": split.folds}
+    arrays |= {name: getattr(split, name) for name in _OPTIONAL if getattr(split, name) is not None}
     arrays |= {"shape": numpy.array(split.geometry.shape), "resize": numpy.array(split.geometry.resize)}
     with files.replacing(path) as stream:
         numpy.savez(stream, **arrays)

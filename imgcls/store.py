@@ -11,7 +11,7 @@ A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
     groups.npy         bytes (count,), UTF-8, where the source groups its images: what must stay on one side of a split
     weights.npy        float32 (count,), where the source weighs its images
     looks.npy          how each image looks: `looks.COLUMNS` (count,), for the audit
-    manifest.json      what the files hold, with their SHA-256; written last
+    manifest.json      what the files hold, with their SHA-256, and the audit of each split; written last
     splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed); written once, and never cut again
 
 The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but looks.npy, which is made of them): neither time nor

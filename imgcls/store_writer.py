@@ -34,7 +34,8 @@ def stored(source: Source, data: DataSettings) -> tuple[Store, bool]:
     with _draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
         found = finding.store_of_source(parent, key)
         if found:
-            return _touched(found), True
+            with files.locked(parent / ".lock"):
+                return _touched(open_store(found.folder)), True
         return _commit(_write(source, data, key, folder), parent)
 
 

@@ -132,6 +132,13 @@ def test_warps_are_pillows_about_the_centre(interpolation, filter_, inverse, mat
     assert off < 0.01  # ties of the nearest pixel
 
 
+def test_a_shift_is_pillows_to_the_bit():
+    right, down = [0, 3, -3, 48, -60], [0, -5, 5, 1, 0]
+    ours = _warps.shifted(tf.constant(CROPS), tf.constant(right), tf.constant(down)).numpy()
+    theirs = pillow(CROPS, lambda image, i: image.transform(image.size, Image.Transform.AFFINE, (1, 0, -right[i], 0, 1, -down[i])))
+    numpy.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     ("fill", "border"), [("black", cv2.BORDER_CONSTANT), ("reflect", cv2.BORDER_REFLECT), ("edge", cv2.BORDER_REPLICATE)]
 )

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "sklearn", "PIL", "scipy"}
-VERBS = {"preparing", "training", "evaluation", "plotting", "reproducing", "diagnosing"}
+VERBS = {"preparing", "auditing", "training", "evaluation", "plotting", "reproducing", "diagnosing"}
 MODULES = sorted((ROOT / "imgcls").rglob("*.py"))
 
 

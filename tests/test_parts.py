@@ -14,6 +14,7 @@ from imgcls.models import Problem
 
 FUNCTIONS = {
     "augmentations": ("compute", "mix"),
+    "checks": ("find",),
     "datasets": ("prepare",),
     "figures": ("draw",),
     "metrics": ("compute",),

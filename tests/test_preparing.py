@@ -49,7 +49,8 @@ def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
     digits = experiment(tmp_path)
     report = json.loads(json.dumps(preparing.prepare(digits), allow_nan=False))
     found, split = finding.find_store(digits)
-    of_the_store = {"folder": str(found.folder), "reused": False, "bad_images": [], "places": {"kept": 0, "new": 1797}}
+    audit = found.manifest["audits"][split.key]
+    of_the_store = {"folder": str(found.folder), "reused": False, "bad_images": [], "places": {"kept": 0, "new": 1797}, "audit": audit}
     assert report == found.describe(split) | of_the_store
     assert preparing.prepare(digits)["reused"]
 
@@ -145,10 +146,10 @@ def test_a_class_with_no_or_one_image_is_named_and_nothing_can_be_trained(tmp_pa
         finding.find_store(photos)
 
 
-def test_small_classes_are_noted(tmp_path, capsys):
+def test_small_classes_are_noted(tmp_path):
     paint(tmp_path / "photos", {"cat": 40, "dog": 5})
-    preparing.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
-    assert "classes with fewer than 10 training images: dog 3" in capsys.readouterr().err
+    report = preparing.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
+    assert "1 class with fewer than 10 training images: dog 3" in preparing.text(report)
 
 
 def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imgcls.images import Resize
-from imgcls.parts import PartSettings
+from imgcls.parts import PartOf, PartSettings, all_of
 
 if TYPE_CHECKING:
     import numpy
@@ -44,6 +44,8 @@ class DataSettings(PartSettings):
     It decides alone, whatever `test`, `validation` and the source say."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """At most so many images in each split, stratified: for quick runs."""
+    audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(default_factory=lambda: all_of("checks"))
+    """Checks of the data, files of imgcls/checks, in the order in which they run; all of them unless given, each with its policy."""
 
     @field_validator("fold")
     @classmethod
@@ -51,6 +53,15 @@ class DataSettings(PartSettings):
         number, count = _numbers(value) if value and _FOLD.fullmatch(value) else (0, 0)
         if value is not None and not (count >= 2 and number <= count):
             raise ValueError(f"needs the form K/N with whole numbers, 1 <= K <= N and N >= 2, such as 2/5; got '{value}'")
+        return value
+
+    @field_validator("audit")
+    @classmethod
+    def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
+        names = [settings.name for settings in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"lists {', '.join(twice)} more than once; give each check once")
         return value
 
     @model_validator(mode="after")
@@ -66,7 +77,7 @@ class DataSettings(PartSettings):
 
     def stored(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
-        return self.model_dump(exclude={"store", "offline", "validation", "test", "fold", "splits", "limit"})
+        return self.model_dump(exclude={"store", "offline", "validation", "test", "fold", "splits", "limit", "audit"})
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a number: all but where a store lies and whether its data may be downloaded."""

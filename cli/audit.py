@@ -1,0 +1,25 @@
+"""imgcls audit."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgcls.cli import options, output
+
+Target = Annotated[Path, typer.Argument(metavar="EXPERIMENT|RUN", help="A prepared experiment, or a run folder.", show_default=False)]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RUN]...", help="More evaluated runs on the same data.", show_default=False),
+]
+
+
+def audit(target: Target, runs: Runs = None, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+    """Show what is odd in prepared data; with runs, also the labels that they contradict on images which they did not train on.
+
+    Example: imgcls audit runs/digits/1
+    """
+    from imgcls import auditing
+
+    report = auditing.audit(target, runs or [], set_)
+    output.print_json(report) if json else print(auditing.text(report))

@@ -1,0 +1,53 @@
+"""Colour drift: the mean colour of test or validation images differs from that of training images, as with another camera or light.
+
+The statistic is the standardized difference of two means, d (Cohen, 1988, section 2.2), of the images' mean red, green or blue. Its
+standard error is sqrt(1/n + 1/m + d^2 / 2(n + m)) (Hedges and Olkin, 1985, section 5.E). Drift is where |d| lies above the threshold by a
+number of standard errors, so that small splits raise no false alarm. Images are taken as independent, which frames of one film are not.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.checks import Audited, CheckSettings, Finding
+
+if TYPE_CHECKING:
+    import numpy
+
+
+class Settings(CheckSettings):
+    """The settings of colour drift."""
+
+    difference: Annotated[float, Field(ge=0)] = 0.2
+    """Standardized difference that is allowed; 0.2 is what Cohen calls small."""
+    standard_errors: Annotated[float, Field(ge=0)] = 3.0
+    """By how many standard errors a difference must exceed the one that is allowed."""
+
+
+def find(settings: Settings, audited: Audited) -> list[Finding]:
+    """Return the splits that differ from the training split, by their most different colour."""
+    means, split, found = audited.store.looks["mean"], audited.split, []
+    for name in ("validation", "test"):
+        indices = split.indices(name)
+        if len(indices) < 2 or len(split.train) < 2:
+            continue
+        differences, errors = standardized_differences(means[split.train], means[indices])
+        channel = int((abs(differences) - settings.standard_errors * errors).argmax())
+        difference, error = differences[channel], errors[channel]
+        if abs(difference) - settings.standard_errors * error > settings.difference:
+            colour = ("red", "green", "blue")[channel] if len(set(differences.tolist())) > 1 else "grey"
+            message = f"the mean {colour} of {name} differs from train's by {difference:+.2f} ± {error:.2f} deviations"
+            found.append(Finding(f"{message}; allowed are {settings.difference:g}", len(indices)))
+    return found
+
+
+def standardized_differences(train: "numpy.ndarray", other: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+    """Return d of each column of two samples (n, columns), and its standard error; 0 where neither sample varies and both are equal."""
+    import numpy
+
+    n, m = len(train), len(other)
+    train, other = train.astype(numpy.float64), other.astype(numpy.float64)
+    pooled = numpy.sqrt(((n - 1) * train.var(axis=0, ddof=1) + (m - 1) * other.var(axis=0, ddof=1)) / (n + m - 2))
+    shift = other.mean(axis=0) - train.mean(axis=0)
+    difference = shift / numpy.maximum(pooled, 1e-3)  # a thousandth of a grey level stands for "does not vary"
+    return difference, numpy.sqrt(1 / n + 1 / m + difference**2 / (2 * (n + m)))

@@ -1,0 +1,22 @@
+"""Exact duplicates: images of equal content and label, within a split and across splits, where they leak what is judged.
+
+Equal is the digest of the stored bytes: of pixels at the stored size, or of the image file. CIFAR's test splits hold some 1 % exact
+copies of training images (Barz and Denzler, 2020, "Do we train on test data? Purging CIFAR of near-duplicates", section 4).
+"""
+
+from imgcls.checks import Audited, DroppingSettings, Finding, _copies
+
+
+class Settings(DroppingSettings):
+    """The settings of exact duplicates."""
+
+
+def find(settings: Settings, audited: Audited) -> list[Finding]:
+    """Return copies within splits, and across splits."""
+    import numpy
+
+    from imgcls.likeness import equal_rows
+
+    words = numpy.ascontiguousarray(audited.looks["digest"]).view("<u8").reshape(-1, 2)
+    group, _ = equal_rows([audited.labels, *words.T])
+    return _copies.findings(audited, group, "an exact copy")

@@ -1,0 +1,31 @@
+"""Extreme shapes: images so long, tiny or huge that little of them is left at the size which the model sees."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from imgcls.checks import Audited, DroppingSettings, Finding
+
+
+class Settings(DroppingSettings):
+    """The settings of extreme shapes."""
+
+    aspect_ratio: Annotated[float, Field(ge=1)] = 4.0
+    """Largest ratio of the longer side to the shorter one."""
+    smallest_side: Annotated[int, Field(ge=1)] = 8
+    """Pixels of the shorter side."""
+    megapixels: Annotated[float, Field(gt=0)] = 50.0
+    """Largest number of pixels, in millions."""
+
+
+def find(settings: Settings, audited: Audited) -> list[Finding]:
+    """Return long, tiny and huge images, each kind by itself."""
+    import numpy
+
+    sides = numpy.stack([audited.looks["height"], audited.looks["width"]]).astype(numpy.float64)
+    short, long = sides.min(axis=0), sides.max(axis=0)
+    return [
+        *audited.images(f"more than {settings.aspect_ratio:g} times as long as wide", long > settings.aspect_ratio * short),
+        *audited.images(f"with a side of fewer than {settings.smallest_side} pixels", short < settings.smallest_side, "tiny image"),
+        *audited.images(f"of more than {settings.megapixels:g} megapixels", short * long > settings.megapixels * 1e6, "huge image"),
+    ]

@@ -1,0 +1,30 @@
+"""Label conflicts: the same or nearly the same picture under two labels, of which one must be wrong (Northcutt, Athalye and Mueller, 2021,
+"Pervasive label errors in test sets", section 3). Which one, nothing here can say: `policy: drop` leaves all of them out."""
+
+from imgcls.checks import EXAMPLES, Audited, Finding, counted
+from imgcls.checks._like import LikenessSettings
+
+
+class Settings(LikenessSettings):
+    """The settings of label conflicts."""
+
+
+def find(settings: Settings, audited: Audited) -> list[Finding]:
+    """Return the images that look like one of another label."""
+    import numpy
+
+    labels, (_, group) = audited.labels, audited.alike(settings.likeness)
+    order = numpy.lexsort([audited.indices, group])
+    lowest, highest = numpy.full(len(group), len(audited.store.classes)), numpy.full(len(group), -1)
+    numpy.minimum.at(lowest, group, labels)
+    numpy.maximum.at(highest, group, labels)
+    members = order[(lowest < highest)[group[order]]]
+    if not len(members):
+        return []
+    indices = audited.indices[members]
+    examples: dict[int, list[str]] = {}
+    for number, name in zip(group[members[:EXAMPLES]].tolist(), audited.store.ids(indices[:EXAMPLES]), strict=True):
+        examples.setdefault(number, []).append(name)
+    groups = counted(len(numpy.unique(group[members])), "group")
+    message = f"{counted(len(members), 'image')} in {groups} look the same and have different labels"
+    return [Finding(message, len(members), list(examples.values()), numpy.sort(indices))]

@@ -1,0 +1,27 @@
+"""Near duplicates: nearly the same picture with the same label, within a split and across splits (Barz and Denzler, 2020, "ciFAIR").
+
+Compared are perceptual hashes (imgcls/looks.py), confirmed by thumbnails, and joined to groups (imgcls/likeness.py): copies saved at
+another quality, size or brightness. Prints and lettering finer than an eighth of the picture are not seen. Groups of exact duplicates
+alone are left to that check; images of different labels are left to label_conflicts.
+"""
+
+from imgcls.checks import Audited, Finding, _copies
+from imgcls.checks._like import LikenessSettings
+
+
+class Settings(LikenessSettings):
+    """The settings of near duplicates."""
+
+
+def find(settings: Settings, audited: Audited) -> list[Finding]:
+    """Return near copies within splits, and across splits."""
+    import numpy
+
+    from imgcls.likeness import equal_rows
+
+    group, _ = audited.alike(settings.likeness)
+    words = numpy.ascontiguousarray(audited.looks["digest"]).view("<u8").reshape(-1, 2)
+    _, first = equal_rows([group, *words.T])
+    contents = numpy.bincount(group[first], minlength=len(group))
+    alone = numpy.where(contents[group] > 1, group, len(group) + numpy.arange(len(group)))
+    return _copies.findings(audited, alone, "a near copy")

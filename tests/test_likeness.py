@@ -1,0 +1,132 @@
+"""Images that look alike are found, all of them, and others are not."""
+
+import io
+
+import numpy
+import pytest
+from PIL import Image, ImageEnhance
+from sklearn.datasets import load_sample_images
+
+from imgcls import likeness, looks
+from imgcls.checks import near_duplicates
+from imgcls.likeness import Likeness
+
+DEFAULT = near_duplicates.Settings(name="near_duplicates").likeness
+
+
+def standard(grey):
+    centred = grey.reshape(64).astype(float) - grey.mean()
+    return centred / max(centred.std(), 32.0)
+
+
+def brute_force(hashes, thumbnails, labels, like):
+    """Return the groups of `likeness.groups`, by comparing all pairs."""
+    same, contradicting = (list(range(len(hashes))) for _ in range(2))
+    for i in range(len(hashes)):
+        for j in range(i):
+            one, other = thumbnails[i], thumbnails[j]
+            near = int(hashes[i] ^ hashes[j]).bit_count() <= like.distance
+            near &= numpy.abs(one.astype(float) - other).mean() <= like.brightness
+            near &= numpy.abs(standard(one) - standard(other)).mean() <= like.difference
+            equal = hashes[i] == hashes[j] and (one == other).all() and labels[i] == labels[j]
+            if near and labels[i] == labels[j]:
+                same = [same[j] if group == same[i] else group for group in same]
+            if (near and labels[i] != labels[j]) or equal:
+                contradicting = [contradicting[j] if group == contradicting[i] else group for group in contradicting]
+    return same, contradicting
+
+
+def partition(groups):
+    """Return sets of places, whatever their groups are called."""
+    members = {}
+    for place, group in enumerate(groups):
+        members.setdefault(int(group), []).append(place)
+    return sorted(members.values())
+
+
+@pytest.mark.parametrize("distance", [0, 1, 3, 4, 8])
+def test_the_groups_are_those_of_comparing_all_pairs(distance):
+    random = numpy.random.default_rng(distance)
+    hashes = random.integers(0, 2**64, 15, dtype=numpy.uint64)[random.integers(0, 15, 120)]
+    for _ in range(distance):
+        flipped = random.random(120) < 0.3
+        hashes[flipped] ^= numpy.uint64(1) << random.integers(0, 64, flipped.sum(), dtype=numpy.uint64)
+    thumbnails = numpy.tile(random.integers(0, 240, (8, 8), dtype=numpy.uint8), (120, 1, 1))
+    thumbnails += random.integers(0, 2, (120, 1, 1), dtype=numpy.uint8) * random.integers(0, 16, (120, 8, 8), dtype=numpy.uint8)
+    labels = random.integers(0, 3, 120, dtype=numpy.int32)
+    like = Likeness(distance, 0.05, 5.0)
+    found, expected = likeness.groups(hashes, thumbnails, labels, like), brute_force(hashes, thumbnails, labels, like)
+    assert 1 < len(partition(expected[0])) < 120
+    assert [partition(groups) for groups in found] == [partition(groups) for groups in expected]
+
+
+def test_thousands_of_equal_images_are_one_group_and_those_of_other_labels_contradict():
+    hashes, thumbnails = numpy.full(20_000, 7, numpy.uint64), numpy.full((20_000, 8, 8), 200, numpy.uint8)
+    labels = (numpy.arange(20_000) % 2).astype(numpy.int32)
+    same, contradicting = likeness.groups(hashes, thumbnails, labels, DEFAULT)
+    assert (len(numpy.unique(same)), len(numpy.unique(contradicting))) == (2, 1)
+
+
+def test_thousands_of_different_noises_with_one_hash_are_compared_in_windows():
+    random = numpy.random.default_rng(0)
+    thumbnails = random.integers(64, 192, (2_000, 8, 8), dtype=numpy.uint8)
+    same, _ = likeness.groups(numpy.full(2_000, 7, numpy.uint64), thumbnails, numpy.zeros(2_000, numpy.int32), DEFAULT)
+    assert len(numpy.unique(same)) == 2_000
+
+
+def test_a_white_and_a_black_page_are_not_alike():
+    thumbnails = numpy.stack([numpy.full((8, 8), grey, numpy.uint8) for grey in (5, 250, 240)])
+    same, _ = likeness.groups(numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT)
+    assert partition(same) == [[0], [1, 2]]
+
+
+def saved(image, **options):
+    """Return an image as it comes back from a file."""
+    stream = io.BytesIO()
+    image.save(stream, **options)
+    return Image.open(io.BytesIO(stream.getvalue()))
+
+
+def cropped(image):
+    return image.crop((1, 1, image.width - 1, image.height - 1))
+
+
+COPIES = {
+    "JPEG of quality 90": (lambda tile: saved(tile, format="JPEG", quality=90), 0.96),
+    "JPEG of quality 30": (lambda tile: saved(tile, format="JPEG", quality=30), 0.8),
+    "twice as large": (lambda tile: tile.resize((tile.width * 2, tile.height * 2), Image.Resampling.BICUBIC), 1.0),
+    "half as large": (lambda tile: tile.resize((tile.width // 2, tile.height // 2), Image.Resampling.BICUBIC), 1.0),
+    "10 % darker": (lambda tile: ImageEnhance.Brightness(tile).enhance(0.9), 0.63),
+    "5 % brighter": (lambda tile: ImageEnhance.Brightness(tile).enhance(1.05), 0.86),
+    "a pixel cut off at each side": (cropped, 0.63),
+}
+"""How a copy is made, and the share of copies that must be found: what was measured, rounded down. A third of the tiles are sky or blur."""
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    """Tiles of two photos, 128 pixels wide, that do not overlap."""
+    return [
+        Image.fromarray(photo[top : top + 128, left : left + 128])
+        for photo in load_sample_images().images
+        for top in range(0, 427 - 128, 128)
+        for left in range(0, 640 - 127, 128)
+    ]
+
+
+def groups_of(pictures):
+    measured = [looks.of_image(saved(picture, format="PNG"), 3)[0] for picture in pictures]
+    table = looks.table(measured, [b""] * len(measured))
+    return likeness.groups(table["hash"], table["thumbnail"], numpy.zeros(len(table), numpy.int32), DEFAULT)[0]
+
+
+def test_different_photos_are_not_alike(tiles):
+    assert len(set(groups_of(tiles).tolist())) == len(tiles) == 30
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_of_photos_are_found(tiles, kind):
+    copy, share = COPIES[kind]
+    groups = groups_of([*tiles, *[copy(tile).convert("RGB") for tile in tiles]])
+    found = (groups[: len(tiles)] == groups[len(tiles) :]).mean()
+    assert found >= share
