@@ -29,5 +29,6 @@ def prepare(
     from imgcls.experiment_file import read_experiment
 
     wanted = read_experiment(experiment, set_)
-    report, text = (preparing.verify(wanted), preparing.verified) if verify else (preparing.prepare(wanted, splits), preparing.text)
+    work, text = (preparing.verify, preparing.verified) if verify else (preparing.prepare, preparing.text)
+    report = work(wanted, splits)
     output.print_json(report) if json else print(text(report))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imgcls import files, parts
 from imgcls.datasets import SPLITS
-from imgcls.errors import DataError
+from imgcls.errors import DataError, UserError
 from imgcls.pool import OPEN
 from imgcls.split_file import UNUSED, Split
 from imgcls.store import Store
@@ -77,7 +77,7 @@ def write(path: Path, store: Store, split: Split) -> None:
     """Write which image is used in which split, in a form that `data.splits` reads; atomically.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or there is one of another content, which may be somebody's work.
     """
     import numpy
 
@@ -88,8 +88,11 @@ def write(path: Path, store: Store, split: Split) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADER)
     writer.writerows(zip(store.ids(numpy.arange(store.count)), (_WORDS[side] for side in sides.tolist()), strict=True))
+    content = text.getvalue().encode("utf-8", "surrogateescape")
+    if path.exists() and (not path.is_file() or path.read_bytes() != content):
+        raise UserError(f"--splits {path} is there already and holds something else; choose a new file, or delete this one first")
     with files.replacing(path) as stream:
-        stream.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        stream.write(content)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

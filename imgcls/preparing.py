@@ -51,14 +51,20 @@ def stored(data: DataSettings) -> tuple[Store, bool]:
     return store, reused
 
 
-def verify(experiment: Experiment) -> dict[str, Any]:
+def verify(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
     """Read every byte of an experiment's prepared store and compare it with the manifest; report what was read.
+
+    Args:
+        splits: a file to write ids and splits in, as `data.splits` reads them.
 
     Raises:
         DataError: nothing is prepared, or it was changed or damaged since.
+        UserError: the file cannot be written.
     """
     store, split = finding.find_store(experiment)
     store.verify(whole=True)
+    if splits:
+        fixed_splits.write(splits, store, split)
     size = sum(store.manifest["sizes"].values())
     return {"folder": str(store.folder), "fingerprint": store.fingerprint, "split": split.key, "images": store.count, "bytes": size}
 

@@ -97,13 +97,13 @@ def require_same(summary: dict[str, Any] | None) -> None:
 def _train_again(run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster) -> Run | None:
     if not cluster.leads:
         with contextlib.suppress(EpochLimit):
-            training.train(experiment, folder, epochs, cluster)
+            training.train(experiment, folder, epochs, cluster, run.data)
         return None
     if folder is not None and folder.resolve() == run.folder.resolve():
         raise UserError(f"--run {folder} is the run itself; choose another folder for the reproduction")
     again = create_run(experiment) if folder is None else Run(folder)
     try:
-        training.train(experiment, again.folder, epochs, cluster)
+        training.train(experiment, again.folder, epochs, cluster, run.data)
     except EpochLimit:
         return again  # no error here: this is where it was asked to stop
     except Interrupted as error:

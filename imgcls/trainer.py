@@ -240,7 +240,7 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
         WorkerLostError: another process of the cluster ended, or does not answer.
     """
     plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
-    same = {"experiment": plan, "data": store.fingerprint, "workers": cluster.addresses, "versions": environment.versions()}
+    same = {"experiment": plan, "data": (store.fingerprint, split.sha256), "workers": cluster.addresses, "versions": environment.versions()}
     meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
     try:
         Trainer(run, experiment, store, split, cluster).run_to_end(stop)

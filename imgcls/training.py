@@ -10,39 +10,46 @@ from imgcls import files, history, meeting, terminal
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
-from imgcls.finding import find_store
+from imgcls.finding import find_store, open_run_store, split_key, stores_with
 from imgcls.run import Run, create_run, runs_of
 from imgcls.signals import stop_request
 from imgcls.split_file import Split
 from imgcls.store import Store
 
 
-def train(experiment: Experiment, folder: Path | None = None, epochs: int | None = None, cluster: Cluster = ALONE) -> dict[str, Any] | None:
+def train(
+    experiment: Experiment,
+    folder: Path | None = None,
+    epochs: int | None = None,
+    cluster: Cluster = ALONE,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
     Args:
         folder: the run folder. Without it, the experiment's newest run is continued if it is unfinished, else a new one is made.
         epochs: after how many epochs to stop; all unless given.
         cluster: the processes that train together, each of which calls this function.
+        data: the content of a run's data.json, whose store and split a new run is trained on; those prepared last unless given.
 
     Returns:
         The summary that the command prints: run, status, epochs, chosen epoch and its numbers; None where another process leads.
 
     Raises:
         UserError: `folder` holds another experiment's run, or is in use.
-        DataError: there is no store, or it changed since the run began.
+        DataError: there is no store, or the one on which the run began is not there as it was.
         DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
     """
     started = time.monotonic()
     if not cluster.leads:
-        return _follow(experiment, folder, epochs, cluster, started)
+        return _follow(experiment, folder, epochs, cluster, data, started)
     with contextlib.ExitStack() as stack:
         with meeting.explained(cluster):
             run = _run_to_continue(experiment, folder)
             if run and run.status["status"] == "finished" and run.model_file.exists():
                 terminal.note(f"{run.folder} is finished; there is nothing to train")
                 return summary(run)
-            store, split = find_store(experiment)
+            store, split = _opened(experiment, run, data)
             _require_validation(experiment, split)
             run = run or create_run(experiment, folder)
             stack.enter_context(run.locked())
@@ -57,12 +64,15 @@ def train(experiment: Experiment, folder: Path | None = None, epochs: int | None
     return summary(run)
 
 
-def _follow(experiment: Experiment, folder: Path, epochs: int | None, cluster: Cluster, started: float) -> None:
+def _follow(
+    experiment: Experiment, folder: Path, epochs: int | None, cluster: Cluster, data: dict[str, Any] | None, started: float
+) -> None:
     """Train with the leading process, which alone writes and speaks."""
     run = _run_to_continue(experiment, folder)
     if run and run.status["status"] == "finished" and run.model_file.exists():
         return
-    store, split = find_store(experiment)
+    with terminal.quiet():
+        store, split = _opened(experiment, run, data)
     _require_validation(experiment, split)
     with terminal.quiet(), stop_request(experiment.train.time_limit, started, epochs) as stop:
         from imgcls import trainer
@@ -128,6 +138,21 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in items:
         flat.update(_flat(inner, f"{prefix}{key}."))
     return flat
+
+
+def _opened(experiment: Experiment, run: Run | None, data: dict[str, Any] | None) -> tuple[Store, Split]:
+    """Return the store and the split on which a run began, also when others were prepared since; for a new run, those of `data`."""
+    if data or not run or not run.data_file.exists():
+        return open_run_store(data, experiment.data.store) if data else find_store(experiment)
+    store, split = open_run_store(run.data, experiment.data.store)
+    key = split_key(experiment.data, experiment.seed)
+    newest = next(iter(stores_with(Path(experiment.data.store), key)), store)
+    if (newest.fingerprint, key) != (store.fingerprint, split.key):
+        terminal.note(
+            f"{run.folder} goes on with the data and the split on which it began, in {store.folder}, though others were prepared since "
+            f"(the newest in {newest.folder}); to train on those, give a new folder with --run"
+        )
+    return store, split
 
 
 def _require_validation(experiment: Experiment, split: Split) -> None:

@@ -6,7 +6,7 @@ from experiments import source_of, stored
 
 from imgcls import finding, fixed_splits, splitting
 from imgcls.datasets import SPLITS, DataSettings, Entry
-from imgcls.errors import DataError
+from imgcls.errors import DataError, UserError
 
 IDS = ["a/0.png", "a/with, comma.png", 'a/"quoted"\n.png', "a/\udcff.png", "b/0.png", "b/ü.png", "b/2.png"]
 
@@ -49,6 +49,20 @@ def test_what_was_cut_and_written_is_read_back_whatever_the_ids(tmp_path):
     again = splitting.split(store, fixed(tmp_path / "splits.csv"), seed=5)
     assert by_name(store, again) == by_name(store, cut)
     numpy.testing.assert_array_equal(again.mean, cut.mean)
+
+
+def test_no_file_of_another_content_is_overwritten(tmp_path):
+    """Whoever takes `prepare --splits` for the way to use a file would lose it."""
+    store = toy_store(tmp_path)
+    cut = splitting.split(store, DataSettings(name="toy", test=0.3), seed=0)
+    own = write(tmp_path / "own.csv", "0,train")
+    before = own.read_bytes()
+    for path in (own, tmp_path):
+        with pytest.raises(UserError, match="is there already and holds something else; choose a new file"):
+            fixed_splits.write(path, store, cut)
+    assert own.read_bytes() == before
+    for _ in range(2):
+        fixed_splits.write(tmp_path / "splits.csv", store, cut)
 
 
 @pytest.mark.parametrize("settings", [{"limit": 9}, {"fold": "2/3"}, {"fold": "1/3", "limit": 9}])

@@ -4,33 +4,46 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 from experiments import free_addresses
 
 from imgcls.cluster import ALONE, Cluster
 from imgcls.errors import DataError, Interrupted, UserError, WorkerLostError
+from imgcls.finding import find_store
 from imgcls.meeting import explained, meet
+from imgcls.run import Run
+from imgcls.signals import StopRequest
 
 PLANS = {"experiment": "e", "data": "d"}
 
 
 def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
     """Let processes, here threads, meet; return by rank what each met with: None, or an error."""
+    return results(
+        [partial(meet, cluster, plans[number] if plans else PLANS, stopping, patience) for number, cluster in enumerate(clusters)]
+    )
+
+
+def results(calls):
+    """Call functions at the same time; return what each returns, or its error for the user."""
     found = {}
 
-    def run(number, cluster):
+    def run(number, call):
         try:
-            found[number] = meet(cluster, plans[number] if plans else PLANS, stopping, patience)
+            found[number] = call()
         except UserError as error:
             found[number] = error
 
-    threads = [threading.Thread(target=run, args=each) for each in enumerate(clusters)]
+    threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return [found[number] for number in range(len(clusters))]
+    return [found[number] for number in range(len(calls))]
 
 
 @pytest.mark.parametrize("cluster", [ALONE, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"])
@@ -55,6 +68,20 @@ def test_all_learn_that_plans_differ_and_in_what():
     first, second = outcomes([Cluster(addresses, rank) for rank in range(2)], [PLANS, {**PLANS, "data": "other"}])
     assert str(first) == str(second) == "worker 1 has not the same data as worker 0; start all with the same command, files and versions"
     assert (first.exit_status, second.exit_status) == (2, 2)
+
+
+def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
+    """The same store under the same name can be split otherwise where another state of the data was prepared before."""
+    from imgcls import trainer
+
+    store, split = find_store(digits())
+    addresses = free_addresses(2)
+    begin = partial(trainer.train, Run(Path("run")), digits(), store)
+    calls = [
+        partial(begin, each, StopRequest(), Cluster(addresses, rank))
+        for rank, each in enumerate([split, replace(split, train=split.train[1:])])
+    ]
+    assert {str(error).split(";")[0] for error in results(calls)} == {"worker 1 has not the same data as worker 0"}
 
 
 def test_two_processes_of_one_rank_are_refused():

@@ -83,6 +83,8 @@ def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the
 def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
     digits = experiment(tmp_path)
     report = preparing.prepare(digits, tmp_path / "splits.csv")
+    preparing.verify(digits, tmp_path / "verified.csv")
+    assert (tmp_path / "verified.csv").read_bytes() == (tmp_path / "splits.csv").read_bytes()
     fixed = experiment(tmp_path, "{name: digits, splits: splits.csv}", "seed=5")
     again = preparing.prepare(fixed)
     assert again["split_sha256"] == report["split_sha256"]

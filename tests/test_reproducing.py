@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy
 import pytest
-from experiments import command, experiment, json_of
+from experiments import assert_same_result, command, experiment, json_of
 
 from imgcls import training
+from imgcls.errors import EpochLimit
 from imgcls.preparing import prepare
 from imgcls.run import Run
 
@@ -104,6 +106,28 @@ def test_changed_data_ends_with_status_3(run, original):
     assert exit_status == 3
     assert "Traceback" not in stderr
     assert not Path("again").exists()
+
+
+def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reproduction(workspace, capsys):
+    def data(count):
+        pixels = numpy.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), dtype=numpy.uint8)
+        numpy.savez("toy.npz", images=pixels[:count], labels=numpy.arange(count) % 2)
+        return prepare(settings)
+
+    settings = experiment(workspace, "data={name: arrays, path: toy.npz}")
+    data(60)
+    training.train(settings, Path("whole"))
+    with pytest.raises(EpochLimit):
+        training.train(settings, Path("run"), epochs=1)
+    assert data(90)["places"] == {"kept": 60, "new": 30}
+    capsys.readouterr()
+    training.train(settings, Path("run"))
+    assert "run goes on with the data and the split on which it began" in capsys.readouterr().err
+    assert_same_result(Run(Path("run")), Run(Path("whole")))
+    assert command("eval", "run")[0] == 0
+    assert json_of("reproduce", "run")["difference"] is None
+    training.train(settings, Path("new"))
+    assert Run(Path("new")).data["sizes"]["train"] > Run(Path("run")).data["sizes"]["train"]
 
 
 def test_other_versions_are_reported_beside_a_difference(run):

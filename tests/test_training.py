@@ -173,14 +173,14 @@ def test_missing_data_is_named_with_the_command_that_makes_it(digits):
         training.train(digits("data.store=nowhere"))
 
 
-def test_a_run_does_not_continue_on_other_data(digits):
+def test_a_run_whose_data_is_gone_does_not_continue_on_other_data(digits):
     settings = digits()
     training.train(settings, Path("run"))
     run = Run(Path("run"))
     data = run.data
     run.data_file.write_text(json.dumps({**data, "fingerprint": "0" * 64}))
     run.write_status("running", step=0)
-    with pytest.raises(DataError, match="the data changed since run began: its fingerprint was 000000000000"):
+    with pytest.raises(DataError, match=r"the run's data, .*digits-000000000000, does not exist"):
         training.train(settings, Path("run"))
 
 
