@@ -173,11 +173,7 @@ class Evaluate(Section):
     @field_validator("metrics")
     @classmethod
     def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
-        names = [settings.name for settings in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"lists {', '.join(twice)} more than once; its numbers would have the same names")
-        return value
+        return parts.require_each_once(value, "its numbers would have the same names")
 
 
 class Experiment(Section):

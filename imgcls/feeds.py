@@ -94,6 +94,7 @@ class Streamed:
         first = context.input_pipeline_id * local
 
         def batch(element: tf.Tensor) -> Batch:
+            """Return a replica's rows of a step; the elements count through the replicas of step after step."""
             step, first_row = self._start + element // local, (first + element % local) * self._rows
             # stateful=False: op determinism would run stateful calls one after the other.
             types = [tf.uint8, tf.int32, tf.float32, tf.float64]

@@ -74,6 +74,15 @@ def all_of(kind: str) -> list[PartSettings]:
     return [default(kind, name) for name in names(kind)]
 
 
+def require_each_once(settings: list[PartSettings], reason: str) -> list[PartSettings]:
+    """Return a list of parts in which no name comes twice; raises `ValueError` with the reason where one does."""
+    names = [each.name for each in settings]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"lists {', '.join(twice)} more than once; {reason}")
+    return settings
+
+
 def did_you_mean(given: str, allowed: list[str]) -> str:
     """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is near."""
     near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)

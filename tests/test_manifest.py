@@ -99,6 +99,12 @@ def test_windows_line_ends_and_blank_lines_do_not_matter(photos):
     assert [entry.id for entry in prepare(path).entries] == ["a.png", "c c.png"]
 
 
+def assert_named_in_line_3(path, content, message):
+    text = mistakes(path, content)
+    assert f"{path}:3: " in text
+    assert message in text
+
+
 def mistakes(path, content, **changes):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as caught:
@@ -127,9 +133,7 @@ def mistakes(path, content, **changes):
     ],
 )
 def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
-    text = mistakes(photos / "list.csv", f"path,label,split,weight,group\nc c.png,dog,,,one\n{line}\n")
-    assert f"{photos / 'list.csv'}:3: " in text
-    assert message in text
+    assert_named_in_line_3(photos / "list.csv", f"path,label,split,weight,group\nc c.png,dog,,,one\n{line}\n", message)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +156,7 @@ def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
     ],
 )
 def test_a_mistake_in_json_lines_is_named_with_its_line(photos, line, message):
-    text = mistakes(photos / "list.jsonl", f'{{"path": "c c.png", "label": "dog"}}\n\n{line}\n')
-    assert f"{photos / 'list.jsonl'}:3: " in text
-    assert message in text
+    assert_named_in_line_3(photos / "list.jsonl", f'{{"path": "c c.png", "label": "dog"}}\n\n{line}\n', message)
 
 
 @pytest.mark.parametrize(

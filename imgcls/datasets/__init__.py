@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from imgcls import parts
 from imgcls.images import Resize
 from imgcls.parts import PartOf, PartSettings, all_of
 
@@ -58,11 +59,7 @@ class DataSettings(PartSettings):
     @field_validator("audit")
     @classmethod
     def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
-        names = [settings.name for settings in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"lists {', '.join(twice)} more than once; give each check once")
-        return value
+        return parts.require_each_once(value, "give each check once")
 
     @model_validator(mode="after")
     def _is_cut_in_one_way(self) -> "DataSettings":
