@@ -3,16 +3,17 @@
 A process that is killed has lost one block at most: `write` goes on after the last whole one, and cuts off what lies behind it.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from imgcls import files, terminal
+from imgcls import files, looks, terminal
 from imgcls.datasets import BadImage, Source
-from imgcls.keeping import RECORD, Block, Keeper
+from imgcls.keeping import RECORD, Keeper
 
 if TYPE_CHECKING:
     import numpy
@@ -56,14 +57,11 @@ def write(source: Source, keeper: Keeper, folder: Path, images_file: Path) -> Co
         stream.seek(end)
         advance(min(len(done) * ENTRIES, count))
         for number, start in enumerate(range(len(done) * ENTRIES, count, ENTRIES), len(done)):
-            block = keeper.block(range(start, min(start + ENTRIES, count)))
-            columns = _columns(block, stream.tell())
-            stream.writelines(kept.data for kept in block.kept)
+            columns = _written(keeper, range(start, min(start + ENTRIES, count)), stream, advance)
             stream.flush()
             os.fsync(stream.fileno())
             _save(columns, folder / f"{number:06d}.npz")
             done.append(columns)
-            advance(len(block.places) + len(block.bad))
     return _joined(done)
 
 
@@ -75,15 +73,22 @@ def _whole_blocks(folder: Path) -> Iterator[Path]:
         number += 1
 
 
-def _columns(block: Block, start: int) -> Columns:
+def _written(keeper: Keeper, places: range, stream: IO[bytes], advance: Callable[[int], None]) -> Columns:
+    """Append what is kept of some entries to the file, each as it comes, so that memory does not grow with the size of images."""
     import numpy
 
-    records = numpy.zeros(len(block.kept), RECORD)
-    records["length"] = [memoryview(kept.data).nbytes for kept in block.kept]
-    records["start"] = start + numpy.cumsum(records["length"]) - records["length"]
-    for name in ("height", "width", "plain"):
-        records[name] = [getattr(kept, name) for kept in block.kept]
-    return Columns(numpy.array(block.places, numpy.int64), records, block.looks(), block.bad)
+    kept, bad, rows, seen, digests = [], [], [], [], []
+    for place, found in zip(places, keeper.kept(places), strict=True):
+        advance(1)
+        if isinstance(found, BadImage):
+            bad.append(found)
+            continue
+        rows.append((stream.tell(), memoryview(found.data).nbytes, found.height, found.width, found.plain))
+        stream.write(found.data)
+        digests.append(hashlib.blake2b(found.data, digest_size=16).digest())
+        kept.append(place)
+        seen.append(found.look)
+    return Columns(numpy.array(kept, numpy.int64), numpy.array(rows, RECORD), looks.table(seen, digests), bad)
 
 
 def _save(columns: Columns, path: Path) -> None:
@@ -104,8 +109,6 @@ def _load(path: Path) -> Columns:
 
 def _joined(parts: list[Columns]) -> Columns:
     import numpy
-
-    from imgcls import looks
 
     empty = Columns(numpy.empty(0, numpy.int64), numpy.empty(0, RECORD), numpy.empty(0, looks.COLUMNS), [])
     return Columns(

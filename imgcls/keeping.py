@@ -1,9 +1,9 @@
 """What a store keeps of each image of a source: pixels of one shape, or an encoded file, and how the image looks. Light zone."""
 
-import hashlib
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imgcls import images, looks, terminal, workers
@@ -18,6 +18,7 @@ RECORD = [("start", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4
 """Where an encoded image lies in its file, its size as it is seen, and whether it is a plain JPEG: grey or RGB, upright."""
 
 JPEG_QUALITY = 95
+_TOGETHER = 4 << 20  # bytes of pixels that are measured at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +32,11 @@ class Kept:
     look: Look
 
 
-@dataclass
-class Block:
-    """What is kept of some entries of a source, and their places; and the bad among them."""
-
-    places: list[int] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
-    bad: list[BadImage] = field(default_factory=list)
-
-    def looks(self) -> "numpy.ndarray":
-        """Return a row of `looks.COLUMNS` for each image."""
-        digests = [hashlib.blake2b(kept.data, digest_size=16).digest() for kept in self.kept]
-        return looks.table([kept.look for kept in self.kept], digests)
-
-
 class Keeper(Protocol):
     """Reads entries of a source, and keeps what the store is to hold of them."""
 
-    def block(self, places: Sequence[int]) -> Block:
-        """Return what is kept of the entries at some places, in their order."""
+    def kept(self, places: Sequence[int]) -> Iterator[Kept | BadImage]:
+        """Yield what is kept of each of the entries at some places, in their order; few of them are in memory at a time."""
 
 
 def keeper(source: Source, settings: DataSettings, shape: tuple[int, int, int] | None) -> Keeper:
@@ -65,23 +52,23 @@ class _Pixels:
     def __init__(self, source: Source):
         self._source = source
 
-    def block(self, places: Sequence[int]) -> Block:
-        """Return the pixels of some entries; another shape or type than promised is a bug of the dataset part."""
+    def kept(self, places: Sequence[int]) -> Iterator[Kept]:
+        """Yield the pixels of some entries; another shape or type than promised is a bug of the dataset part."""
         import numpy
 
         shape = self._source.shape
-        block = Block()
-        pixels = numpy.empty((len(places), *shape), numpy.uint8)
-        for place in places:
-            image = self._source.read(place)
-            if image.shape != shape or image.dtype != numpy.uint8:
-                name = self._source.entries[place].id
-                raise ValueError(f"{name}: a source of {shape} uint8 images gave {image.shape} {image.dtype}")
-            pixels[len(block.places)] = image
-            block.places.append(place)
-        for image, look in zip(pixels, looks.of_pixels(pixels), strict=True):
-            block.kept.append(Kept(image, shape[0], shape[1], False, look))
-        return block
+        together = max(1, _TOGETHER // math.prod(shape))
+        for start in range(0, len(places), together):
+            pixels = numpy.stack([self._read(place, shape) for place in places[start : start + together]])
+            for image, look in zip(pixels, looks.of_pixels(pixels), strict=True):
+                yield Kept(image, shape[0], shape[1], False, look)
+
+    def _read(self, place: int, shape: tuple[int, int, int]) -> "numpy.ndarray":
+        image = self._source.read(place)
+        if image.shape != shape or image.dtype != "uint8":
+            name = self._source.entries[place].id
+            raise ValueError(f"{name}: a source of {shape} uint8 images gave {image.shape} {image.dtype}")
+        return image
 
 
 class _Files:
@@ -92,16 +79,9 @@ class _Files:
         self._settings = settings
         self._keep = self._as_pixels(shape) if shape else self._encoded
 
-    def block(self, places: Sequence[int]) -> Block:
-        """Return what is kept of some entries, read and decoded on all cores."""
-        block = Block()
-        for place, found in zip(places, workers.in_order(self._try, places), strict=True):
-            if isinstance(found, Kept):
-                block.places.append(place)
-                block.kept.append(found)
-            else:
-                block.bad.append(found)
-        return block
+    def kept(self, places: Sequence[int]) -> Iterator[Kept | BadImage]:
+        """Yield what is kept of some entries, read and decoded on all cores."""
+        return workers.in_order(self._try, places)
 
     def _try(self, place: int) -> Kept | BadImage:
         try:
