@@ -2,11 +2,12 @@
 
 import numpy
 import pytest
-from experiments import as_they_are, experiment
+from experiments import as_they_are, experiment, source_of, stored
 
-from imgcls import sampling
+from imgcls import sampling, splitting
+from imgcls.datasets import Entry
 from imgcls.errors import UserError
-from imgcls.pipeline import Examples, Shuffled
+from imgcls.pipeline import Examples, Shuffled, examples
 
 LABELS = numpy.repeat(numpy.arange(4, dtype=numpy.int32), [100, 60, 30, 10])
 
@@ -40,6 +41,17 @@ def test_resampling_by_weight_follows_the_weights_of_the_split(tmp_path):
     drawn = sampling.order(settings, numpy.zeros(6, numpy.int32), indices, weights)
     counts = sum(numpy.bincount(drawn(epoch), minlength=5) for epoch in range(1000)) / 1000
     numpy.testing.assert_allclose(counts, [0, 0.5, 1, 1.5, 2], atol=0.08)
+
+
+def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
+    entries = [Entry(str(place), place % 2, "train" if place < 6 else "test", weight=float(place)) for place in range(8)]
+    store = stored(tmp_path / "data", source_of(numpy.zeros((8, 2, 2, 1), numpy.uint8), entries, ["a", "b"]))
+    settings = experiment(tmp_path, "train.resample={by: weight}", "train.batch_size=5", "data.validation=0")
+    split = splitting.split(store, settings.data, 0)
+    plan = Shuffled(examples(store, split, "train"), settings)
+    drawn = [position for epoch in range(300) for position in plan.positions(2 * epoch)[0]]
+    counts = numpy.bincount(drawn, minlength=6) / len(drawn)
+    numpy.testing.assert_allclose(counts, numpy.arange(6) / 15, atol=0.03)
 
 
 def test_a_data_set_without_weights_cannot_be_drawn_by_them(tmp_path):

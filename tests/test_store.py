@@ -3,14 +3,17 @@
 import dataclasses
 import errno
 import multiprocessing
+import os
 import shutil
+import signal
+import tracemalloc
 
 import numpy
 import pytest
 from experiments import source_of, stored_pixels
 
 from imgcls import blocks, files, finding, store, store_writer
-from imgcls.datasets import BadImage, DataSettings, Entry
+from imgcls.datasets import BadImage, DataSettings, Entry, Source
 from imgcls.errors import DataError, UserError
 from imgcls.images import Geometry
 from imgcls.split_file import Split
@@ -269,3 +272,81 @@ def test_processes_that_prepare_at_once_end_with_one_store(tmp_path):
     assert len({name for name, _ in found}) == 1
     assert sorted(reused for _, reused in found) == [False, True, True, True]
     assert names(tmp_path) == [".lock", found[0][0]]
+
+
+def _die_while_reading(parent, place, content):
+    def read(number):
+        if number == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return content.read(number)
+
+    save(parent, dataclasses.replace(content, read=read))
+
+
+def _read_slowly(parent, content, reading, go_on):
+    def read(number):
+        reading.set()
+        go_on.wait(30)
+        return content.read(number)
+
+    save(parent, dataclasses.replace(content, read=read))
+
+
+def killed(parent, place, content):
+    process = multiprocessing.get_context("fork").Process(target=_die_while_reading, args=(parent, place, content))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_killed_preparation_goes_on_after_its_last_whole_block(tmp_path, small_blocks):
+    killed(tmp_path, 5, source())
+    read = []
+    opened, reused = save(tmp_path, dataclasses.replace(source(), read=lambda number: read.append(number) or IMAGES[number]))
+    assert read == [4, 5, 6]
+    assert not reused
+    opened.verify(whole=True)
+    numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
+
+
+def test_what_a_killed_process_left_of_another_state_is_removed_and_a_living_ones_is_spared(tmp_path, small_blocks):
+    context = multiprocessing.get_context("fork")
+    reading, go_on = context.Event(), context.Event()
+    killed(tmp_path, 5, source(labels=(1, 0, 0, 1, 1, 1, 1)))
+    (dead,) = tmp_path.glob(".draft-*")
+    living = context.Process(target=_read_slowly, args=(tmp_path, source(labels=(1, 1, 0, 0, 0, 0, 1)), reading, go_on))
+    living.start()
+    assert reading.wait(30)
+    assert not dead.exists()
+    (alive,) = tmp_path.glob(".draft-*")
+    save(tmp_path)
+    assert alive.exists()
+    go_on.set()
+    living.join()
+    assert living.exitcode == 0
+    assert not list(tmp_path.glob(".draft-*"))
+    assert len(list(tmp_path.glob("toy-*"))) == 2
+
+
+def test_pixels_stay_in_their_file_and_what_is_read_is_a_copy(tmp_path):
+    opened, _ = save(tmp_path)
+    reader = opened.reader(Geometry(opened.shape, "stretch"))
+    reader.read(numpy.array([0]))[:] = 0
+    numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
+    opened.verify(whole=True)
+    with (opened.folder / "images.u8").open("r+b") as stream:
+        stream.write(b"\7" * IMAGES[0].size)
+    assert (reader.read(numpy.array([0])) == 7).all()
+
+
+@pytest.mark.parametrize("side", [8, 512])
+def test_memory_while_writing_does_not_grow_with_the_images(tmp_path, side):
+    shape = (side, side, 3)
+    content = Source(
+        ["a", "b"], [Entry(str(i), i % 2) for i in range(300)], lambda i: numpy.full(shape, i % 256, numpy.uint8), "1", shape=shape
+    )
+    tracemalloc.start()
+    save(tmp_path, content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 << 20  # 300 images of 512x512 have 225 MiB
