@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import tracemalloc
@@ -12,7 +13,7 @@ import numpy
 import pytest
 from experiments import source_of, stored_pixels
 
-from imgcls import blocks, files, finding, store, store_writer
+from imgcls import blocks, files, finding, store, store_writer, terminal
 from imgcls.datasets import BadImage, DataSettings, Entry, Source
 from imgcls.errors import DataError, UserError
 from imgcls.images import Geometry
@@ -350,3 +351,13 @@ def test_memory_while_writing_does_not_grow_with_the_images(tmp_path, side):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32 << 20  # 300 images of 512x512 have 225 MiB
+
+
+def test_preparing_shows_a_bar_with_counts_on_a_terminal_and_nothing_in_a_log(tmp_path, capsys, monkeypatch):
+    save(tmp_path / "log")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    save(tmp_path / "terminal")
+    assert re.search(r"preparing.*7/7", capsys.readouterr().err)
