@@ -1,12 +1,11 @@
 """What a store keeps of each image of a source: pixels of one shape, or an encoded file, and how the image looks. Light zone."""
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from imgcls import images, looks, terminal, workers
+from imgcls import images, jpeg, looks, terminal, workers
 from imgcls.datasets import BadImage, DataSettings, ImageSettings, Source
 from imgcls.images import Geometry, ImageError
 from imgcls.looks import Look
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 RECORD = [("start", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("plain", "?")]
 """Where an encoded image lies in its file, its size as it is seen, and whether it is a plain JPEG: grey or RGB, upright."""
 
-JPEG_QUALITY = 95
 _TOGETHER = 4 << 20  # bytes of pixels that are measured at a time
 
 
@@ -100,15 +98,16 @@ class _Files:
         return keep
 
     def _encoded(self, data: bytes) -> Kept:
-        short_side = self._settings.short_side
+        short_side, markers = self._settings.short_side, self._settings.restart_markers
         with images.opened(data, self._settings.max_megapixels) as file:
             plain = images.is_plain(file)
             look, image = looks.of_image(file, 1 if images.is_grey(file) else 3)
-            if short_side is None or min(image.size) <= short_side:
-                return Kept(data, image.height, image.width, plain, look)
-            image, stream = images.shrunk(image, short_side), io.BytesIO()
-            image.save(stream, "JPEG", quality=JPEG_QUALITY)
-            return Kept(stream.getvalue(), image.height, image.width, True, look)
+            if short_side and min(image.size) > short_side:
+                image, plain = images.shrunk(image, short_side), True
+                data = jpeg.encoded(image, markers)
+            elif markers and plain:
+                data = jpeg.encoded(image, markers, like=file)
+            return Kept(data, image.height, image.width, plain, look)
 
 
 def stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:

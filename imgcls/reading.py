@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from imgcls import images
+from imgcls import buffers, images, jpeg
 from imgcls.images import Geometry
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ALIASING = 1.5
 """From which reduction on a window is smoothed before it is sampled: below, that changes less than 2.4 of 255 grey levels, in the mean."""
+
+
+_scratch = buffers.Scratch()
 
 
 class Reader(Protocol):
@@ -57,6 +60,7 @@ class Pixels:
     def __init__(self, stored: "numpy.ndarray", geometry: Geometry):
         self._stored = stored
         self.geometry = geometry
+        self._batches = buffers.Batches()
         self.larger = stored.shape[1:] != geometry.shape
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
@@ -73,7 +77,7 @@ class Pixels:
 
     def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width."""
-        result = _room(self.geometry, len(indices))
+        result = self._batches.array((len(indices), *self.geometry.shape))
         for index, window, target in zip(indices.tolist(), windows.tolist(), result, strict=True):
             _write_window(self._stored[index], window, target)
         return result
@@ -94,6 +98,7 @@ class Encoded:
         weakref.finalize(self, os.close, self._file)
         self._records = records
         self.geometry = geometry
+        self._batches = buffers.Batches()
 
     def file(self, index: int) -> bytes:
         """Return the bytes of an image's file."""
@@ -113,24 +118,19 @@ class Encoded:
 
     def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width."""
-        result = _room(self.geometry, len(indices))
-        for index, window, target in zip(indices.tolist(), windows.tolist(), result, strict=True):
-            self._cut(index, window, target)
+        result = self._batches.array((len(indices), *self.geometry.shape))
+        files = [self.file(index) for index in indices.tolist()]
+        sizes, plain = self.sizes(indices), self._records["plain"][indices]
+        cut = jpeg.cut(files, sizes, windows)
+        each = zip(files, cut, sizes.tolist(), plain.tolist(), windows.tolist(), result, strict=True)
+        for data, (smaller, part), size, is_plain, window, target in each:
+            pixels = _decoded_fast(smaller, part[2:], window, self.geometry) if is_plain else None
+            if pixels is None:
+                pixels, part = _decoded(data, self.geometry.shape[2]), (0, 0, *size)
+            down, right = pixels.shape[0] / part[2], pixels.shape[1] / part[3]
+            top, left, height, width = window[0] - part[0], window[1] - part[1], *window[2:]
+            _write_window(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], target)
         return result
-
-    def _cut(self, index: int, window: list[int], target: "numpy.ndarray") -> None:
-        import numpy
-
-        whole = (int(self._records["height"][index]), int(self._records["width"][index]))
-        pixels = None
-        if self._records["plain"][index] and self.geometry.shape[2] != 4:
-            pixels = _decoded_fast(self.file(index), whole, window, self.geometry)
-        if pixels is None:
-            with images.opened(self.file(index), math.inf) as file:
-                pixels = numpy.atleast_3d(numpy.asarray(images.decoded(file, self.geometry.shape[2])))
-        down, right = pixels.shape[0] / whole[0], pixels.shape[1] / whole[1]
-        top, left, height, width = window
-        _write_window(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], target)
 
 
 def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
@@ -146,18 +146,35 @@ def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
         cv2.flip(images[place], 1, dst=images[place])
 
 
-def _decoded_fast(data: bytes, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray | None":
+def _decoded(data: bytes, channels: int) -> "numpy.ndarray":
+    """Return an image of any format as it is stored, uint8 (height, width, channels)."""
+    import numpy
+
+    with images.opened(data, math.inf) as file:
+        return numpy.atleast_3d(numpy.asarray(images.decoded(file, channels)))
+
+
+def _decoded_fast(data: bytes | memoryview, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray | None":
     """Decode a plain JPEG at its size, a half or a quarter, whichever is the smallest that leaves the window enough pixels.
 
-    None where the library refuses what Pillow decoded when the store was built, such as a damaged version number: a run must not die of it.
+    Args:
+        whole: height and width of the file.
+        window: of which height and width count.
+
+    Returns:
+        uint8 (height, width, channels), valid until the next call. None for four channels, and where the library refuses what Pillow
+        decoded when the store was built, such as a damaged version number: a run must not die of it.
     """
     import simplejpeg
 
+    if geometry.shape[2] == 4:
+        return None
     least = [math.ceil(side * wanted / given) for side, wanted, given in zip(whole, geometry.shape[:2], window[2:], strict=True)]
     with contextlib.suppress(ValueError):
         return simplejpeg.decode_jpeg(
             data,
             "GRAY" if geometry.shape[2] == 1 else "RGB",
+            buffer=_scratch.array("decoded", (*whole, geometry.shape[2])),
             fastdct=True,
             fastupsample=True,
             min_height=min(least[0], whole[0]),
@@ -184,10 +201,12 @@ def _write_window(pixels: "numpy.ndarray", window: list[int], target: "numpy.nda
     target_height, target_width = target.shape[:2]
     size = (cut.shape[1] // max(1, cut.shape[1] // target_width), cut.shape[0] // max(1, cut.shape[0] // target_height))
     if size != cut.shape[1::-1]:
-        cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+        room = _scratch.array("averaged", (size[1], size[0], cut.shape[2]))
+        cut = cv2.resize(cut, size, dst=room, interpolation=cv2.INTER_AREA)
     down, right = cut.shape[0] / target_height, cut.shape[1] / target_width
     if max(down, right) > ALIASING:
-        cut = cv2.sepFilter2D(cut, -1, _smoothing(right), _smoothing(down), borderType=cv2.BORDER_REPLICATE)
+        room = _scratch.array("smoothed", cut.shape)
+        cut = cv2.sepFilter2D(cut, -1, _smoothing(right), _smoothing(down), dst=room, borderType=cv2.BORDER_REPLICATE)
     cv2.resize(cut, (target_width, target_height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
@@ -199,16 +218,9 @@ def _smoothing(reduction: float) -> "numpy.ndarray":
     return numpy.float32([side, 1 - 2 * side, side])
 
 
-def _room(geometry: Geometry, count: int) -> "numpy.ndarray":
-    """Return an array for so many images, uint8 (count, height, width, channels)."""
-    import numpy
-
-    return numpy.empty((count, *geometry.shape), numpy.uint8)
-
-
 def _stack(geometry: Geometry, found: Iterable["numpy.ndarray"]) -> "numpy.ndarray":
     """Return images as one array, uint8 (n, height, width, channels)."""
     import numpy
 
     arrays = list(found)
-    return numpy.stack(arrays) if arrays else _room(geometry, 0)
+    return numpy.stack(arrays) if arrays else numpy.empty((0, *geometry.shape), numpy.uint8)
