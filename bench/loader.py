@@ -37,6 +37,7 @@ def ratios() -> list[tuple[str, float, str]]:
         _photos(folder / "photos")
         ways = {
             "encoded": _feed(folder, "store_as: encoded"),
+            "restart markers": _feed(folder, "store_as: encoded, restart_markers: true"),
             "raw 256": _feed(folder, "stored_size: [256, 256]"),
             "decode": _decoding(folder / "photos", lambda image: tf.shape(image)),
             "decode and resize": _decoding(folder / "photos", lambda image: tf.image.resize(image, [224, 224])),
@@ -52,9 +53,15 @@ def ratios() -> list[tuple[str, float, str]]:
 
     raw = statistics.median(speeds["raw 256"]) / CORES / 1000
     return [
-        ("JPEG 500x375, random resized crop 224, flip / bare decode_and_crop_jpeg", ratio("encoded", "decode"), ">= 0.90"),
-        ("the same / decode_and_crop_jpeg and tf.image.resize", ratio("encoded", "decode and resize"), ""),
-        ("the same / Keras's image_dataset_from_directory", ratio("encoded", "keras"), ">= 1.40"),
+        *(
+            (f"JPEG 500x375, {stored}, random resized crop 224, flip / {name}", ratio(way, other), target)
+            for way, stored in (("restart markers", "stored with restart markers"), ("encoded", "as it comes"))
+            for other, name, target in (
+                ("decode", "bare decode_and_crop_jpeg", ">= 0.90"),
+                ("decode and resize", "decode_and_crop_jpeg and tf.image.resize", ""),
+                ("keras", "Keras's image_dataset_from_directory", ">= 1.40"),
+            )
+        ),
         ("raw 256, random resized crop 224, flip: 1,000 images/s a core", raw, ">= 2.00"),
         ("28x28 from memory / what the cnn trains, images/s", ratio("memory", "cnn"), ">= 100"),
     ]

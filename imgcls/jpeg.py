@@ -80,18 +80,23 @@ def _indexed(data: bytes, size: tuple[int, int], interval: int) -> bytes:
     return b"".join((head, lengths, data[2:]))
 
 
+def has_index(data: bytes) -> bool:
+    """Tell whether a file holds what looks like the index of `encoded`, which `cut` trusts."""
+    return data[6:13] == _NAME
+
+
 def cut(files: "list[bytes]", sizes: "numpy.ndarray", windows: "numpy.ndarray") -> "list[tuple[bytes | memoryview, Part]]":
     """Return for each file a smaller one that still holds a window, and which part of the image that is; or itself, if it cannot be cut.
 
     Args:
-        files: most of them JPEG files.
+        files: JPEG files that lie upright; anything else is not cut.
         sizes: int32 (n, 2), height and width of the images.
         windows: int32 (n, 4): top, left, height and width, within the image.
     """
-    indexed = [i for i, data in enumerate(files) if data[6:13] == _NAME]
+    indexed = [i for i, data in enumerate(files) if has_index(data)]
     found = iter(_cut_intervals([files[i] for i in indexed], sizes[indexed], windows[indexed]) if indexed else ())
     each = zip(files, map(tuple, sizes.tolist()), windows.tolist(), strict=True)
-    return [next(found) if data[6:13] == _NAME else _cut_below(data, size, window) for data, size, window in each]
+    return [next(found) if has_index(data) else _cut_below(data, size, window) for data, size, window in each]
 
 
 def _cut_below(data: bytes, size: tuple[int, int], window: list[int]) -> tuple[bytes, Part]:

@@ -105,7 +105,7 @@ class _Files:
             if short_side and min(image.size) > short_side:
                 image, plain = images.shrunk(image, short_side), True
                 data = jpeg.encoded(image, markers)
-            elif markers and plain:
+            elif plain and (markers or jpeg.has_index(data)):  # an index that came with a file need not be right
                 data = jpeg.encoded(image, markers, like=file)
             return Kept(data, image.height, image.width, plain, look)
 

@@ -121,7 +121,7 @@ class Encoded:
         result = self._batches.array((len(indices), *self.geometry.shape))
         files = [self.file(index) for index in indices.tolist()]
         sizes, plain = self.sizes(indices), self._records["plain"][indices]
-        cut = jpeg.cut(files, sizes, windows)
+        cut = jpeg.cut([data if is_plain else b"" for data, is_plain in zip(files, plain, strict=True)], sizes, windows)
         each = zip(files, cut, sizes.tolist(), plain.tolist(), windows.tolist(), result, strict=True)
         for data, (smaller, part), size, is_plain, window, target in each:
             pixels = _decoded_fast(smaller, part[2:], window, self.geometry) if is_plain else None

@@ -8,7 +8,7 @@ from experiments import as_they_are
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import preparing
+from imgcls import jpeg, preparing
 from imgcls.datasets import folder
 from imgcls.errors import DataError
 from imgcls.images import Geometry
@@ -105,6 +105,58 @@ def test_a_short_side_shrinks_what_is_longer_and_keeps_the_rest_as_it_is(photos)
     difference = numpy.asarray(shrunk.convert("L")).astype(int) - numpy.asarray(expected.convert("L"))  # JPEG halves the colours
     assert numpy.abs(difference).mean() < 2
     assert Image.open(io.BytesIO(reader.file(3))).mode == "L"
+
+
+def test_restart_markers_are_written_into_plain_jpegs_alone(photos):
+    store = store_of(photos, store_as="encoded", restart_markers=True)
+    reader = store.reader(Geometry((24, 32, 3), "pad"))
+    assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, False, True]
+    for place, name in ((1, "a/2.png"), (2, "b/3.jpg")):
+        assert reader.file(place) == (photos / name).read_bytes()
+    assert reader.sizes(numpy.arange(4)).tolist() == [[427, 640], [40, 60], [640, 427], [427, 640]]
+    as_it_was, anew = (
+        numpy.asarray(Image.open(io.BytesIO(data))).astype(int) for data in ((photos / "a/1.jpg").read_bytes(), reader.file(0))
+    )
+    assert numpy.abs(anew - as_it_was).mean() < 0.4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_windows_of_files_with_restart_markers_are_pillows(photos, channels):
+    reader = store_of(photos, store_as="encoded", restart_markers=True).reader(Geometry((24, 32, channels), "pad"))
+    windows = numpy.int32([[40, 90, 170, 200], [5, 10, 20, 30], [7, 8, 30, 41], [17, 33, 100, 50]])
+    seen = reader.cut(numpy.arange(4), windows).astype(int)
+    for place, name in ((0, "a/1.jpg"), (3, "b/4.jpg")):
+        expected = pillows_window((photos / name).read_bytes(), windows[place], (24, 32, channels))
+        assert numpy.abs(seen[place] - expected).mean() < 3
+
+
+def test_an_index_that_comes_with_a_file_is_not_trusted(tmp_path):
+    forged = bytearray(jpeg.encoded(Image.fromarray(PHOTO), True))
+    forged[28:60] = bytes(32)
+    for name, data in (("a/1.jpg", bytes(forged)), ("b/2.jpg", saved(PHOTO))):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(data)
+    reader = store_of(tmp_path / "photos", store_as="encoded").reader(Geometry((24, 32, 3), "pad"))
+    ((smaller, part),) = jpeg.cut([reader.file(0)], numpy.int32([[427, 640]]), numpy.int32([[100, 200, 30, 40]]))
+    pixels = numpy.asarray(Image.open(io.BytesIO(smaller))).astype(int)
+    assert numpy.abs(pixels - PHOTO[part[0] : part[0] + part[2], part[1] : part[1] + part[3]]).mean() < 5
+
+
+def test_a_store_without_restart_markers_is_the_one_that_was_made_before_they_could_be_asked_for(photos):
+    settings = {"name": "folder", "path": str(photos), "store_as": "encoded"}
+    assert "restart_markers" not in folder.Settings(**settings).stored()
+    assert folder.Settings(**settings, restart_markers=True).stored()["restart_markers"] is True
+
+
+def test_a_short_side_and_restart_markers_go_together(photos):
+    reader = store_of(photos, store_as="encoded", short_side=100, restart_markers=True).reader(Geometry((24, 32, 3), "pad"))
+    assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, True, True]
+    assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
+
+
+def test_restart_markers_are_refused_for_pixels():
+    with pytest.raises(ValueError, match="restart_markers are for store_as: encoded"):
+        folder.Settings(name="folder", path="photos", restart_markers=True)
 
 
 def test_stored_pixels_that_are_larger_are_brought_to_the_size_by_pillows_filter(photos):

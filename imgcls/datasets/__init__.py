@@ -112,8 +112,8 @@ class ImageSettings(DataSettings):
     short_side: Side | None = None
     """Encoded images whose short side is longer are shrunk to it, as JPEG of quality 95; the files as they are unless given."""
     restart_markers: bool = False
-    """Encode plain JPEGs anew, with restart markers: random windows are read in four fifths of the time, and a pixel differs by 0.3 of 255
-    levels, in the mean."""
+    """Encode plain JPEGs anew, with restart markers, by which random windows are cut out of them before they are decoded: that saves a
+    sixth of the time, and changes a pixel by 0.2 to 0.4 of 255 levels in the mean."""
     on_bad_image: Literal["fail", "skip"] = "fail"
     """fail: check all images, then stop and list the bad ones; skip: leave them out and list them."""
     max_megapixels: Annotated[float, Field(gt=0)] = 100.0

@@ -1,0 +1,167 @@
+"""Windows that are cut out of JPEG files before they are decoded; a decoder of the whole file is the oracle."""
+
+import io
+
+import numpy
+import pytest
+import simplejpeg
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from imgcls import jpeg
+
+PHOTO = load_sample_images().images[0]
+KINDS = {
+    "4:2:0": {"subsampling": 2},
+    "4:2:2": {"subsampling": 1},
+    "4:4:4": {"subsampling": 0},
+    "grey": {"grey": True},
+    "progressive": {"progressive": True},
+    "its own restart markers": {"restart_marker_blocks": 3},
+}
+SIZES = [(1, 1), (8, 8), (17, 16), (16, 31), (33, 47), (100, 129), (375, 500)]
+
+
+def photo(height, width, kind="4:2:0"):
+    options = {"quality": 75, **KINDS[kind]}
+    image = Image.fromarray(PHOTO[:height, :width])
+    return saved(image.convert("L") if options.pop("grey", False) else image, **options)
+
+
+def saved(image, **options):
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def opened(data):
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def indexed(data):
+    """Return a file's image with restart markers and their index."""
+    return jpeg.encoded(opened(data), True, like=opened(data))
+
+
+def decoded(data, strict=True):
+    """Return an image's pixels as training decodes it."""
+    colours = "GRAY" if opened(data).mode == "L" else "RGB"
+    return simplejpeg.decode_jpeg(data, colours, fastdct=True, fastupsample=True, strict=strict)
+
+
+def random_windows(height, width, count, seed=0):
+    generator = numpy.random.default_rng(seed)
+    tops, lefts = generator.integers(0, height, count), generator.integers(0, width, count)
+    heights = [generator.integers(1, height - top + 1) for top in tops]
+    widths = [generator.integers(1, width - left + 1) for left in lefts]
+    return numpy.stack([tops, lefts, heights, widths], axis=1).astype(numpy.int32)
+
+
+def cut(data, *windows):
+    size = opened(data).size[::-1]
+    return jpeg.cut([data] * len(windows), numpy.tile(numpy.int32(size), (len(windows), 1)), numpy.int32(windows))
+
+
+def assert_the_window_is_the_same(data, smaller, part, window, strict=True):
+    pixels = decoded(smaller, strict)
+    assert pixels.shape[:2] == part[2:]
+    top, left, height, width = window
+    own_top, own_left = top - part[0], left - part[1]
+    numpy.testing.assert_array_equal(
+        pixels[own_top : own_top + height, own_left : own_left + width], decoded(data)[top : top + height, left : left + width]
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_of_a_file_that_ends_below_it_is_the_same_bits_as_of_the_whole_file(kind, size):
+    data, windows = photo(*size, kind), random_windows(*size, 8)
+    for window, (smaller, part) in zip(windows, cut(data, *windows), strict=True):
+        assert part[:2] == (0, 0)
+        assert part[3] == size[1]
+        assert window[0] + window[2] <= part[2] < window[0] + window[2] + 16
+        assert_the_window_is_the_same(data, smaller, part, window, strict=False)  # what follows is left where it is
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_of_a_file_with_an_index_is_the_same_bits_and_its_file_is_flawless(kind, size):
+    data, windows = indexed(photo(*size, kind)), random_windows(*size, 8)
+    assert jpeg.has_index(data)
+    for window, (smaller, part) in zip(windows, cut(data, *windows), strict=True):
+        assert part[0] <= window[0] < part[0] + 16
+        assert part[1] <= window[1] < part[1] + 32
+        assert_the_window_is_the_same(data, smaller, part, window)
+
+
+def test_files_of_many_sizes_are_cut_together_and_keep_their_places():
+    files = [indexed(photo(100, 129)), photo(33, 47), indexed(photo(33, 47, "grey")), b"no JPEG", indexed(photo(375, 500, "4:4:4"))]
+    sizes = numpy.int32([[100, 129], [33, 47], [33, 47], [5, 7], [375, 500]])
+    windows = numpy.int32([[50, 40, 20, 30], [3, 4, 5, 6], [20, 30, 13, 17], [0, 0, 2, 3], [200, 100, 60, 222]])
+    results = jpeg.cut(files, sizes, windows)
+    assert results[3] == (b"no JPEG", (0, 0, 5, 7))
+    for i in (0, 1, 2, 4):
+        assert_the_window_is_the_same(files[i], *results[i], windows[i], strict=False)
+
+
+def test_a_small_window_is_a_small_file():
+    data = indexed(photo(375, 500))
+    ((smaller, part),) = cut(data, [200, 300, 40, 50])
+    assert part == (192, 288, 48, 64)
+    assert len(smaller) < len(data) / 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_with_an_index_shows_what_pillow_would_encode_without_one(kind):
+    image = opened(photo(100, 129, kind))
+    plain = saved(image, qtables=image.quantization, subsampling=KINDS[kind].get("subsampling", 2))
+    numpy.testing.assert_array_equal(numpy.asarray(opened(indexed(photo(100, 129, kind)))), numpy.asarray(opened(plain)))
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90])
+def test_encoding_anew_with_a_files_own_tables_loses_next_to_nothing(quality):
+    data = saved(Image.fromarray(PHOTO), quality=quality)
+    change = numpy.asarray(opened(indexed(data))).astype(int) - numpy.asarray(opened(data))
+    assert numpy.abs(change).mean() < 0.4
+    assert len(indexed(data)) < 1.12 * len(data)
+
+
+def test_an_image_with_too_many_intervals_for_an_index_is_cut_below_its_windows():
+    data = jpeg.encoded(Image.new("L", (4000, 1100)), True)
+    assert not jpeg.has_index(data)
+    ((smaller, part),) = cut(data, [50, 60, 30, 40])
+    assert part == (0, 0, 80, 4000)
+    assert decoded(smaller, strict=False).shape == (80, 4000, 1)
+
+
+def test_the_header_of_a_thumbnail_in_the_file_is_not_taken_for_the_images_own():
+    data, thumbnail = photo(100, 129), photo(33, 47)
+    data = data[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + data[2:]
+    ((smaller, part),) = cut(data, [10, 20, 30, 40])
+    assert part == (0, 0, 48, 129)
+    assert_the_window_is_the_same(data, smaller, part, [10, 20, 30, 40], strict=False)
+
+
+def test_bytes_that_fill_up_between_segments_are_read_over():
+    data = photo(33, 47)
+    filled = data[:2] + b"\xff\xff" + data[2:]
+    ((_, part),) = cut(filled, [0, 0, 5, 5])
+    assert part == (0, 0, 16, 47)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a byte changed"])
+def test_a_damaged_header_is_left_to_the_decoder(damage):
+    data, generator = photo(33, 47), numpy.random.default_rng(0)
+    for place in range(1, 700):
+        rest = b"" if damage == "truncated" else bytes([generator.integers(256)]) + data[place + 1 :]
+        given = data[:place] + rest
+        ((smaller, part),) = jpeg.cut([given], numpy.int32([[33, 47]]), numpy.int32([[3, 4, 5, 6]]))
+        assert part in ((0, 0, 33, 47), *((0, 0, height, 47) for height in range(8, 33)))
+        assert len(smaller) == len(given)
+
+
+def test_a_file_of_another_size_than_the_store_says_is_not_cut():
+    data = photo(33, 47)
+    assert jpeg.cut([data], numpy.int32([[47, 33]]), numpy.int32([[3, 4, 5, 6]])) == [(data, (0, 0, 47, 33))]
