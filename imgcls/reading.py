@@ -119,8 +119,7 @@ class Encoded:
     def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width."""
         result = self._batches.array((len(indices), *self.geometry.shape))
-        files = [self.file(index) for index in indices.tolist()]
-        sizes, plain = self.sizes(indices), self._records["plain"][indices]
+        files, sizes, plain = self._files(indices), self.sizes(indices), self._records["plain"][indices]
         cut = jpeg.cut([data if is_plain else b"" for data, is_plain in zip(files, plain, strict=True)], sizes, windows)
         each = zip(files, cut, sizes.tolist(), plain.tolist(), windows.tolist(), result, strict=True)
         for data, (smaller, part), size, is_plain, window, target in each:
@@ -131,6 +130,17 @@ class Encoded:
             top, left, height, width = window[0] - part[0], window[1] - part[1], *window[2:]
             _write_window(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], target)
         return result
+
+    def _files(self, indices: "numpy.ndarray") -> list[memoryview]:
+        """Return the bytes of some images' files, valid until the thread's next call."""
+        records = self._records[indices]
+        starts, lengths = records["start"].tolist(), records["length"].tolist()
+        room, files = memoryview(_scratch.array("files", (sum(lengths),))), []
+        for start, length in zip(starts, lengths, strict=True):
+            files.append(room[:length])
+            os.preadv(self._file, files[-1:], start)
+            room = room[length:]
+        return files
 
 
 def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
@@ -146,11 +156,11 @@ def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
         cv2.flip(images[place], 1, dst=images[place])
 
 
-def _decoded(data: bytes, channels: int) -> "numpy.ndarray":
+def _decoded(data: memoryview, channels: int) -> "numpy.ndarray":
     """Return an image of any format as it is stored, uint8 (height, width, channels)."""
     import numpy
 
-    with images.opened(data, math.inf) as file:
+    with images.opened(bytes(data), math.inf) as file:
         return numpy.atleast_3d(numpy.asarray(images.decoded(file, channels)))
 
 
