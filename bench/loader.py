@@ -107,7 +107,7 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     """Return the training plan of an experiment, whose data is prepared."""
     from imgcls.experiment_file import read_experiment
     from imgcls.finding import find_store
-    from imgcls.pipeline import Shuffled, examples
+    from imgcls.pipeline import Shuffled, training_examples
     from imgcls.preparing import prepare
 
     path = folder / "experiment.yaml"
@@ -115,7 +115,7 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     experiment = read_experiment(path)
     prepare(experiment)
     store, split = find_store(experiment)
-    return Shuffled(examples(store, split, "train"), experiment)
+    return Shuffled(training_examples(store, split, None)[0], experiment)
 
 
 def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:

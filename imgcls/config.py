@@ -78,7 +78,7 @@ class Resample(Section):
     often, 0.5 by the roots of their numbers."""
 
 
-CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "checkpoint", "time_limit"}
+CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "reading_processes", "checkpoint", "time_limit"}
 """Settings of `train` that a continued run may change: they decide on speed, memory and safety alone."""
 
 
@@ -114,6 +114,8 @@ class Train(Section):
     """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may hold: splits that fit are copied to it once, larger ones are streamed from the store."""
+    reading_processes: Annotated[int, Field(ge=1)] | None = None
+    """Processes that decode images, or cut windows out of stored pixels, while the network trains; one for each core unless given."""
     choose: Literal["best", "last"] = "best"
     """Which epoch's weights become model.keras."""
     monitor: Monitor = "val_accuracy"

@@ -107,7 +107,8 @@ class Streamed:
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         elements = tf.data.Dataset.counter()
-        dataset = elements.map(tf.autograph.experimental.do_not_convert(batch), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        at_once = self._plan.examples.images.parallel
+        dataset = elements.map(tf.autograph.experimental.do_not_convert(batch), num_parallel_calls=at_once, deterministic=True)
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     def _read(self, step: numpy.int64, first_row: numpy.int64) -> tuple[numpy.ndarray, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy
 
-from imgcls import sampling
+from imgcls import parallel_reading, sampling
 from imgcls.augment import augment, check, mixes
 from imgcls.backend import tf
 from imgcls.config import Experiment
@@ -59,9 +59,19 @@ class Examples:
         return self.images.read(index), self.labels[index]
 
 
-def examples(store: Store, split: Split, name: SplitName) -> Examples:
-    """Return the examples of a store's split, as the model sees them."""
-    return Examples(store.reader(split.geometry), store.labels, split.indices(name), store.weights)
+def examples(store: Store, split: Split, name: SplitName, images: Reader | None = None) -> Examples:
+    """Return the examples of a store's split, as the model sees them.
+
+    Args:
+        images: reads the store's images; in this process unless given.
+    """
+    return Examples(images or store.reader(split.geometry), store.labels, split.indices(name), store.weights)
+
+
+def training_examples(store: Store, split: Split, processes: int | None) -> tuple[Examples, Examples]:
+    """Return the examples of the training split and of the validation split, which so many processes read where that takes work."""
+    images = parallel_reading.reader(store, split.geometry, processes)
+    return examples(store, split, "train", images), examples(store, split, "validation", images)
 
 
 class InOrder:

@@ -101,3 +101,13 @@ def left_to_the_system(seconds: int) -> Iterator[None]:
         signal.alarm(0)
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def kept_to_itself() -> Iterator[None]:
+    """Keep stopping signals for ever from a process that is started in the block: a terminal or a queue sends them to a whole job."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -29,11 +29,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgcls import files, split_file
+from imgcls import files, reading, split_file
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError, UserError
 from imgcls.images import Geometry
-from imgcls.reading import Encoded, Pixels, Reader
+from imgcls.reading import Encoded, Pixels, Reader, Room
 from imgcls.split_file import Split
 
 if TYPE_CHECKING:
@@ -94,14 +94,14 @@ class Store:
         """Height, width and channels of every stored image; None for encoded ones."""
         return tuple(self.manifest["shape"]) if self.manifest["shape"] else None
 
-    def reader(self, geometry: Geometry) -> Reader:
-        """Return what reads the images at a geometry; they stay memory-mapped."""
+    def reader(self, geometry: Geometry, room: Room = reading.new) -> Reader:
+        """Return what reads the images at a geometry, into arrays that `room` makes; they stay memory-mapped."""
         import numpy
 
         if self.shape is None:
-            return Encoded(self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry)
+            return Encoded(self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry, room)
         stored = numpy.memmap(self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape))
-        return Pixels(numpy.asarray(stored), geometry)  # an array of the mapped file: a memmap object for every batch costs time
+        return Pixels(numpy.asarray(stored), geometry, room)  # an array of the mapped file: a memmap object for every batch costs time
 
     @cached_property
     def looks(self) -> "numpy.ndarray":

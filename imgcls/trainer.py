@@ -17,7 +17,7 @@ from imgcls.divergence import Guard
 from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
 from imgcls.feeds import Resident, Streamed
 from imgcls.meeting import meet
-from imgcls.pipeline import InOrder, Shuffled, examples
+from imgcls.pipeline import InOrder, Shuffled, training_examples
 from imgcls.recording import Recorder
 from imgcls.run import Run
 from imgcls.signals import StopRequest
@@ -38,7 +38,7 @@ class Trainer:
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
-        self._examples, self._validation = (examples(store, split, name) for name in ("train", "validation"))
+        self._examples, self._validation = training_examples(store, split, self._settings.reading_processes)
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()

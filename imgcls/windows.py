@@ -2,7 +2,7 @@
 
 import numpy
 
-from imgcls import parts, reading
+from imgcls import parts, resizing
 from imgcls.augment import StatelessDraws, keys
 from imgcls.backend import tf
 from imgcls.config import Experiment
@@ -35,18 +35,22 @@ class Windows:
         sizes = self._reader.sizes(indices)
         with tf.device("CPU:0"):
             drawn = self._compiled(tf.constant(step, tf.int64), tf.constant(first_row, tf.int64), tf.constant(sizes))
-        windows, *mirrored = (each.numpy() for each in drawn)
-        images = self._reader.cut(indices, windows) if step < self._ends[0] else self._reader.read(indices)
-        if mirrored and step < self._ends[1]:
-            reading.mirror(images, mirrored[0])
+        windows, mirrored = (each.numpy() for each in drawn)
+        if step < self._ends[0]:
+            return self._reader.cut(indices, windows, mirrored)
+        images = self._reader.read(indices)
+        resizing.mirror(images, mirrored)
         return images
 
-    def _draw(self, step: tf.Tensor, first_row: tf.Tensor, sizes: tf.Tensor) -> list[tf.Tensor]:
-        """Return windows int32 (rows, 4), and where a part mirrors, which rows it does: bool (rows,)."""
+    def _draw(self, step: tf.Tensor, first_row: tf.Tensor, sizes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return windows, int32 (rows, 4), and which rows are mirrored, bool (rows,)."""
         draws = [StatelessDraws(key, step, first_row, sizes.shape[0], self._batch_size) for _, key in self._parts]
         (first, _), *second = self._parts
         windows = parts.of("augmentations", first).windows(first, draws[0], sizes[:, 0], sizes[:, 1])
-        return [windows, *[parts.of("augmentations", settings).mirrored(settings, draws[1]) for settings, _ in second]]
+        mirrored = tf.zeros(sizes.shape[0], tf.bool)
+        for settings, _ in second:
+            mirrored = parts.of("augmentations", settings).mirrored(settings, draws[1]) & (step < self._ends[1])
+        return windows, mirrored
 
 
 def windows(experiment: Experiment, reader: Reader, steps_per_epoch: int) -> Windows | None:

@@ -1,6 +1,7 @@
 """Memory that is used again: only once nobody uses it any more."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 
@@ -13,33 +14,61 @@ def address(array):
 
 def test_a_batch_is_made_of_the_memory_of_one_that_is_gone():
     batches = buffers.Batches()
-    first = batches.array((3, 4, 5, 1))
-    place = address(first)
+    first, place = batches.lend((3, 4, 5, 1))
+    where = address(first)
     del first
-    assert address(batches.array((3, 4, 5, 1))) == place
+    second, again = batches.lend((5, 4, 3, 1))
+    assert (address(second), again) == (where, place)
 
 
 def test_memory_to_which_a_view_refers_is_not_used_again():
     batches = buffers.Batches()
-    first = batches.array((3, 4, 5, 1))
+    first, _ = batches.lend((3, 4, 5, 1))
     first[:] = 7
     row = first[1:2, ::2].T
     del first
-    batches.array((3, 4, 5, 1))[:] = 9
+    batches.lend((3, 4, 5, 1))[0][:] = 9
     assert (row == 7).all()
 
 
-def test_a_batch_of_another_size_gets_memory_of_its_own():
+def test_batches_outlive_what_lent_them():
+    array, _ = buffers.Batches().lend((3, 4, 5, 1))
+    array[:] = 7
+    assert (array == 7).all()
+
+
+def test_a_larger_batch_gets_memory_of_its_own():
     batches = buffers.Batches()
-    batches.array((3, 4, 5, 1))
-    larger = batches.array((300, 4, 5, 1))
+    batches.lend((3, 4, 5, 1))
+    larger, _ = batches.lend((3000, 4, 5, 1))
     larger[:] = 7
-    batches.array((3, 4, 5, 1))[:] = 9
+    batches.lend((3, 4, 5, 1))[0][:] = 9
     assert (larger == 7).all()
 
 
 def test_tensorflow_takes_a_batch_without_a_copy():
-    assert address(buffers.Batches().array((3, 7, 5, 1))) % 64 == 0
+    assert address(buffers.Batches().lend((3, 7, 5, 1))[0]) % 64 == 0
+
+
+def test_threads_that_ask_at_once_get_memory_of_their_own():
+    batches = buffers.Batches()
+    with ThreadPoolExecutor(8) as threads:
+        lent = list(threads.map(lambda _: batches.lend((100, 100)), range(200)))
+    assert len({place.offset for _, place in lent}) == len(lent)
+    for number, (array, _) in enumerate(lent):
+        array[:] = number
+    assert all((array == number).all() for number, (array, _) in enumerate(lent))
+
+
+def test_what_a_borrower_writes_from_a_byte_on_is_in_the_batch():
+    batches = buffers.Batches()
+    batches.lend((9, 9))
+    array, place = batches.lend((4, 2, 2, 1))
+    array[:] = 1
+    borrowed = buffers.Borrowed(batches.file)
+    borrowed.take(place, 8)
+    borrowed.array((1, 2, 2, 1))[:] = 5
+    assert array[:, 0, 0, 0].tolist() == [1, 1, 5, 1]
 
 
 def test_scratch_is_the_same_memory_in_one_thread_and_another_in_the_next():

@@ -126,7 +126,7 @@ def test_windows_of_files_with_restart_markers_are_what_they_are_without(photos,
     seen, expected = (
         store_of(photos, store_as="encoded", restart_markers=markers)
         .reader(Geometry((24, 32, channels), "pad"))
-        .cut(numpy.arange(4), windows)
+        .cut(numpy.arange(4), windows, numpy.zeros(4, bool))
         .astype(int)
         for markers in (True, False)
     )
@@ -196,7 +196,7 @@ WINDOWS = {
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(encoded, window, channels):
     data, shape = saved(PHOTO, quality=95), (48, 64, channels)
-    cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]))[0]
+    cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]), numpy.array([False]))[0]
     difference = numpy.abs(cut.astype(int) - pillows_window(data, window, shape))
     assert difference.mean() < (3 if window[2] < 300 else 5)  # an eighth of a JPEG is a mean over 8x8, Pillow's filter is wider
 
@@ -204,13 +204,13 @@ def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(encoded, window, cha
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 def test_a_window_of_any_other_image_is_near_pillows_antialiased_one(encoded, window):
     data, shape = saved(PHOTO, "PNG"), (48, 64, 3)
-    cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]))[0]
+    cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]), numpy.array([False]))[0]
     assert numpy.abs(cut.astype(int) - pillows_window(data, window, shape)).mean() < 3
 
 
 def test_a_window_of_stored_pixels_is_pillows_bilinear_one_where_it_is_enlarged():
     reader = Pixels(PHOTO[None], Geometry((48, 64, 3), "crop"))
-    cut = reader.cut(numpy.array([0]), numpy.array([[10, 20, 30, 40]]))[0]
+    cut = reader.cut(numpy.array([0]), numpy.array([[10, 20, 30, 40]]), numpy.array([False]))[0]
     expected = Image.fromarray(PHOTO[10:40, 20:60]).resize((64, 48), Image.Resampling.BILINEAR)
     assert numpy.abs(cut.astype(int) - numpy.asarray(expected)).max() <= 1
 
@@ -219,14 +219,22 @@ def test_a_window_of_stored_pixels_is_pillows_bilinear_one_where_it_is_enlarged(
 def test_windows_at_the_edges_and_of_one_pixel_are_cut(encoded, extension):
     reader = encoded(saved(PHOTO, extension))
     windows = numpy.array([[0, 0, 1, 1], [426, 639, 1, 1], [0, 639, 427, 1], [426, 0, 1, 640]])
-    assert reader.cut(numpy.zeros(4, numpy.int64), windows).shape == (4, 24, 32, 3)
+    assert reader.cut(numpy.zeros(4, numpy.int64), windows, numpy.zeros(4, bool)).shape == (4, 24, 32, 3)
+
+
+@pytest.mark.parametrize("extension", ["JPEG", "pixels"])
+def test_windows_that_are_to_be_mirrored_are_and_no_other(encoded, extension):
+    reader = Pixels(PHOTO[None], GEOMETRY) if extension == "pixels" else encoded(saved(PHOTO))
+    windows, none = numpy.array([[0, 0, 100, 200], [50, 60, 70, 80]]), numpy.zeros(2, numpy.int64)
+    plain, mirrored = (reader.cut(none, windows, numpy.array(chosen)) for chosen in ([False, False], [False, True]))
+    numpy.testing.assert_array_equal(mirrored, [plain[0], plain[1][:, ::-1]])
 
 
 def test_no_image_gives_an_empty_batch(encoded):
     reader = encoded(saved(PHOTO))
     none = numpy.array([], numpy.int64)
     assert reader.read(none).shape == (0, 24, 32, 3)
-    assert reader.cut(none, numpy.empty((0, 4), numpy.int32)).shape == (0, 24, 32, 3)
+    assert reader.cut(none, numpy.empty((0, 4), numpy.int32), numpy.empty(0, bool)).shape == (0, 24, 32, 3)
 
 
 def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encoded):
@@ -234,8 +242,8 @@ def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encode
     data = saved(PHOTO)
     end = data.rindex(b"\xff\xd9")
     strange = data[:end] + b"\x00\x00" + data[end:]
-    cut = encoded(strange).cut(numpy.array([0]), numpy.array([[0, 0, 427, 640]]))
-    numpy.testing.assert_array_equal(cut, encoded(data).cut(numpy.array([0]), numpy.array([[0, 0, 427, 640]])))
+    whole = numpy.array([0]), numpy.array([[0, 0, 427, 640]]), numpy.array([False])
+    numpy.testing.assert_array_equal(encoded(strange).cut(*whole), encoded(data).cut(*whole))
 
 
 def test_a_store_is_verified_byte_for_byte_on_demand(photos, monkeypatch):

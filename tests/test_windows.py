@@ -17,7 +17,7 @@ from imgcls.cluster import ALONE
 from imgcls.errors import Interrupted
 from imgcls.feeds import Streamed
 from imgcls.finding import find_store
-from imgcls.pipeline import Shuffled, examples
+from imgcls.pipeline import Shuffled, examples, training_examples
 from imgcls.preparing import prepare
 from imgcls.run import Run
 from imgcls.strategies import mirrored
@@ -52,7 +52,7 @@ def cropped(request, folder):
     wanted = settings(folder, request.param)
     prepare(wanted)
     store, split = find_store(wanted)
-    return wanted, Shuffled(examples(store, split, "train"), wanted), store, split
+    return wanted, Shuffled(training_examples(store, split, 2)[0], wanted), store, split
 
 
 def collected(plan, steps, replicas=1, start=0):
@@ -71,7 +71,7 @@ def test_what_is_read_is_what_the_augmentations_draw_for_the_stored_image(croppe
     (crop, crop_key), (flip_settings, flip_key) = keys(wanted)
     draws = [StatelessDraws(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH) for key in (crop_key, flip_key)]
     windows = random_resized_crop.windows(crop, draws[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
-    cut = tf.constant(reader.cut(indices, windows))
+    cut = tf.constant(reader.cut(indices, windows, numpy.zeros(6, bool)))
     images, labels, _ = plan.read(step, rows)
     numpy.testing.assert_array_equal(images, flip.compute(flip_settings, cut, draws[1]))
     assert (images != cut.numpy()).any()

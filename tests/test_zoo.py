@@ -122,9 +122,9 @@ def stored(root, folder_of_store, **changes):
 
 
 def whole_windows(reader, indices):
-    """Return the windows that are the whole images, as training may cut them."""
+    """Return the windows that are the whole images, as training may cut them, and that none is mirrored."""
     sizes = reader.sizes(indices)
-    return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1)
+    return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1), numpy.zeros(len(indices), bool)
 
 
 @pytest.mark.parametrize("store_as", ["pixels", "encoded"])
@@ -139,7 +139,7 @@ def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(z
     names = [name.partition("/")[2] for name in store.ids(indices)]
     assert sorted(names) == sorted(colours)
     reader = store.reader(GEOMETRY)
-    for images in (reader.read(indices), reader.cut(indices, whole_windows(reader, indices))):
+    for images in (reader.read(indices), reader.cut(indices, *whole_windows(reader, indices))):
         difference = numpy.abs(images.astype(int) - numpy.array([colours[name] for name in names])[:, None, None]).max(axis=(1, 2, 3))
         assert {name: difference[place] for place, name in enumerate(names) if difference[place] > 2} == {}
 
@@ -158,7 +158,7 @@ def test_what_is_stored_of_damaged_images_can_be_read_in_training(tmp_path, kind
     store = stored(tmp_path / "images", tmp_path / "stores", store_as="encoded", max_megapixels=1.0)
     indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
     assert 80 <= store.count == 160 - len(store.manifest["bad_images"])
-    assert reader.read(indices).shape == reader.cut(indices, whole_windows(reader, indices)).shape == (store.count, *GEOMETRY.shape)
+    assert reader.read(indices).shape == reader.cut(indices, *whole_windows(reader, indices)).shape == (store.count, *GEOMETRY.shape)
 
 
 def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_prepare(zoo, tmp_path, monkeypatch):

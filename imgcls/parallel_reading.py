@@ -1,0 +1,134 @@
+"""Reading images in several processes at once. Light zone.
+
+Threads would have to share Python's lock: two of them read 1.2 times as many images as one. Processes have a lock each, and write into
+memory that they share with this one, so that nothing is copied.
+"""
+
+import contextlib
+import queue
+import socket
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from imgcls import buffers, environment, signals, terminal
+from imgcls.images import Geometry
+from imgcls.reading import Reader
+from imgcls.store import Store
+
+if TYPE_CHECKING:
+    import numpy
+
+PIECE = 256
+"""Images that one process reads where more are asked for at once."""
+
+TRIES = 3
+"""How often a batch is asked for whose process ends: the system may kill one where memory is short."""
+
+
+class Processes:
+    """A `Reader` whose images are read by processes; every thread that asks for some gets one of them, or waits for it.
+
+    Args:
+        count: of the processes; one for each core unless given.
+    """
+
+    def __init__(self, store: Store, geometry: Geometry, count: int | None = None):
+        local = store.reader(geometry)
+        self.geometry = geometry
+        self.larger = local.larger
+        self.sizes = local.sizes
+        self.parallel = count or environment.cores()
+        self._store = store
+        self._batches = buffers.Batches()
+        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        for _ in range(self.parallel):
+            self._idle.put(self._new())
+
+    def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
+        """Return whole images at the geometry, uint8 (n, height, width, channels)."""
+        return self._written("read", indices)
+
+    def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
+        """Return a window of each image, resized to the geometry's height and width, some of them mirrored."""
+        return self._written("cut", indices, windows, mirrored)
+
+    def _written(self, method: str, *arguments: "numpy.ndarray") -> "numpy.ndarray":
+        count = len(arguments[0])
+        result, place = self._batches.lend((count, *self.geometry.shape))
+
+        def write(start: int) -> None:
+            piece = [each[start : start + PIECE] for each in arguments]
+            self._ask(place, start * result.strides[0], method, piece)
+
+        starts = range(0, count, PIECE)
+        if len(starts) <= 1:
+            write(0)
+        else:
+            with ThreadPoolExecutor(self.parallel) as threads:
+                list(threads.map(write, starts))
+        return result
+
+    def _ask(self, *request: Any) -> None:
+        for left in reversed(range(TRIES)):
+            with self._borrowed() as process:
+                exit_status = process.ask(request)
+            if exit_status is None:
+                return
+            if left:
+                terminal.note(f"a process that reads images ended with status {exit_status}; another one takes its place")
+        raise RuntimeError(f"{TRIES} processes that were to read images ended, the last one with status {exit_status}")
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> "Iterator[_Process]":
+        process = self._idle.get()
+        try:
+            yield process
+        finally:
+            self._idle.put(process if process.lives else self._new())
+
+    def _new(self) -> "_Process":
+        return _Process(self._store, self.geometry, self._batches.file)
+
+
+class _Process:
+    """A process that reads images, from this one's side.
+
+    Attributes:
+        lives: whether it can be asked again.
+    """
+
+    def __init__(self, store: Store, geometry: Geometry, memory: int):
+        own, other = socket.socketpair()
+        command = [sys.executable, "-m", "imgcls.reading_process", str(other.fileno()), str(memory)]
+        with other, signals.kept_to_itself():
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), memory))
+        self._connection = Connection(own.detach())
+        self._connection.send((store.folder, geometry))
+        self.lives = True
+        weakref.finalize(self, _end, self._connection, self._process)
+
+    def ask(self, request: tuple[Any, ...]) -> int | None:
+        """Let it do what a request says; return its exit status if it ended instead."""
+        try:
+            self._connection.send(request)
+            self._connection.recv()
+        except (EOFError, ConnectionError):
+            self.lives = False
+            return self._process.wait()
+        return None
+
+
+def _end(connection: Connection, process: subprocess.Popen) -> None:
+    connection.close()
+    process.wait()
+
+
+def reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
+    """Return what reads a store's images for training: in processes, where that is more than copying pixels."""
+    local = store.reader(geometry)
+    return Processes(store, geometry, processes) if local.larger else local

@@ -1,0 +1,145 @@
+"""Reading in several processes: the same pixels as in one, whatever becomes of the processes."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import pytest
+from experiments import experiment
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from imgcls import parallel_reading, preparing
+from imgcls.datasets import digits
+from imgcls.images import Geometry
+from imgcls.parallel_reading import PIECE, Processes
+from imgcls.reading import Pixels
+
+GEOMETRY = Geometry((24, 32, 3), "crop")
+STORES = {"encoded": {"store_as": "encoded"}, "larger pixels": {"stored_size": [40, 40], "size": [24, 32]}}
+
+
+@pytest.fixture(scope="module", params=STORES.values(), ids=STORES)
+def store(request, tmp_path_factory):
+    """20 photos, JPEG and PNG in turn."""
+    folder = tmp_path_factory.mktemp("parallel")
+    for number in range(20):
+        photo = load_sample_images().images[number % 2]
+        path = folder / "photos" / ("china", "flower")[number % 2] / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[7 * number : 7 * number + 90, 9 * number : 9 * number + 60]).save(path)
+    data = {"name": "folder", "path": str(folder / "photos"), "store": str(folder / "data"), **request.param}
+    return preparing.stored(experiment(folder, f"data={data}").data)[0]
+
+
+def children(parent):
+    """Return the reading processes of a process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # a process that has just ended
+            if f"PPid:\t{parent}\n" in (folder / "status").read_text() and b"imgcls.reading_process" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def wait_for_children(count, parent):
+    """Return them once there are so many: a new process has no command line for a moment."""
+    deadline = time.monotonic() + 30
+    while len(found := children(parent)) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+    return found
+
+
+def request(count, generator=None):
+    generator = generator or numpy.random.default_rng(0)
+    tops, lefts = generator.integers(0, 20, count), generator.integers(0, 20, count)
+    windows = numpy.stack([tops, lefts, generator.integers(1, 20, count), generator.integers(1, 20, count)], axis=1).astype(numpy.int32)
+    return generator.integers(0, 20, count), windows, generator.random(count) < 0.5
+
+
+def assert_reads_alike(processes, store, count=16):
+    local, (indices, windows, mirrored) = store.reader(GEOMETRY), request(count)
+    numpy.testing.assert_array_equal(processes.read(indices), local.read(indices))
+    numpy.testing.assert_array_equal(processes.cut(indices, windows, mirrored), local.cut(indices, windows, mirrored))
+
+
+@pytest.mark.parametrize("count", [0, 1, 16, 2 * PIECE + 3])
+def test_processes_read_what_one_reads(store, count):
+    assert_reads_alike(Processes(store, GEOMETRY, 2), store, count)
+
+
+def test_a_batch_stays_as_it_is_while_others_are_read(store):
+    processes, local = Processes(store, GEOMETRY, 1), store.reader(GEOMETRY)
+    batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
+    for indices, images in [(indices, processes.read(indices)) for indices in batches]:
+        numpy.testing.assert_array_equal(images, local.read(indices))
+
+
+def test_sizes_are_known_without_a_process(store):
+    indices = numpy.arange(20)
+    numpy.testing.assert_array_equal(Processes(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices))
+
+
+def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store):
+    processes = Processes(store, GEOMETRY, 3)
+    assert processes.parallel == 3
+    wait_for_children(3, os.getpid())
+    del processes
+    assert children(os.getpid()) == []
+
+
+def test_a_process_that_is_killed_is_replaced_with_a_note(store, capsys):
+    processes = Processes(store, GEOMETRY, 1)
+    (killed,) = wait_for_children(1, os.getpid())
+    os.kill(killed, signal.SIGKILL)
+    assert_reads_alike(processes, store)
+    assert "note: a process that reads images ended with status -9; another one takes its place" in capsys.readouterr().err
+    (other,) = wait_for_children(1, os.getpid())
+    assert other != killed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, number):
+    processes = Processes(store, GEOMETRY, 1)
+    (child,) = wait_for_children(1, os.getpid())
+    os.kill(child, number)
+    assert_reads_alike(processes, store)
+    assert children(os.getpid()) == [child]
+
+
+def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
+    processes = Processes(store, GEOMETRY, 1)
+    with pytest.raises(RuntimeError, match="3 processes that were to read images ended, the last one with status 1"):
+        processes.read(numpy.array([10**6]))
+    assert "IndexError" in capfd.readouterr().err
+
+
+def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
+    code = (
+        "import sys, time; from pathlib import Path; from imgcls.images import Geometry; from imgcls.store import open_store\n"
+        "from imgcls.parallel_reading import Processes\n"
+        f"processes = Processes(open_store(Path({str(store.folder)!r})), Geometry((24, 32, 3), 'crop'), 2); print('ready', flush=True); "
+        "time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout.readline() == "ready\n"
+            orphans = wait_for_children(2, parent.pid)
+        finally:
+            parent.kill()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{orphan}").exists() for orphan in orphans):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_pixels_of_the_models_size_are_read_in_this_process_and_all_else_in_others(store):
+    assert isinstance(parallel_reading.reader(store, GEOMETRY, 1), Processes)
+    pixels = preparing.stored(digits.Settings(name="digits", store=str(store.folder.parent)))[0]
+    assert isinstance(parallel_reading.reader(pixels, Geometry(pixels.shape, "stretch"), 1), Pixels)
