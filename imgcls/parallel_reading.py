@@ -33,6 +33,8 @@ TRIES = 3
 class Processes:
     """A `Reader` whose images are read by processes; every thread that asks for some gets one of them, or waits for it.
 
+    A process starts when it is needed, and ends with this object, with `close`, or with this process, however that ends.
+
     Args:
         count: of the processes; one for each core unless given.
     """
@@ -45,9 +47,10 @@ class Processes:
         self.parallel = count or environment.cores()
         self._store = store
         self._batches = buffers.Batches()
-        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        self._closed = False
+        self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
         for _ in range(self.parallel):
-            self._idle.put(self._new())
+            self._idle.put(None)
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the geometry, uint8 (n, height, width, channels)."""
@@ -87,12 +90,21 @@ class Processes:
     def _borrowed(self) -> "Iterator[_Process]":
         process = self._idle.get()
         try:
+            if self._closed:
+                raise RuntimeError("images were asked for after their reader was closed")
+            process = process or _Process(self._store, self.geometry, self._batches.file)
             yield process
         finally:
-            self._idle.put(process if process.lives else self._new())
+            self._idle.put(process if process and process.lives else None)
 
-    def _new(self) -> "_Process":
-        return _Process(self._store, self.geometry, self._batches.file)
+    def close(self) -> None:
+        """End the processes, each once it has read what it was asked for; who asks for more gets an error."""
+        self._closed = True
+        ended = [self._idle.get() for _ in range(self.parallel)]
+        for process in filter(None, ended):
+            process.end()
+        for _ in ended:
+            self._idle.put(None)
 
 
 class _Process:
@@ -100,6 +112,7 @@ class _Process:
 
     Attributes:
         lives: whether it can be asked again.
+        end: a function that ends it, once it has done what it was asked to.
     """
 
     def __init__(self, store: Store, geometry: Geometry, memory: int):
@@ -110,7 +123,7 @@ class _Process:
         self._connection = Connection(own.detach())
         self._connection.send((store.folder, geometry))
         self.lives = True
-        weakref.finalize(self, _end, self._connection, self._process)
+        self.end = weakref.finalize(self, _end, self._connection, self._process)
 
     def ask(self, request: tuple[Any, ...]) -> int | None:
         """Let it do what a request says; return its exit status if it ended instead."""

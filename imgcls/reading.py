@@ -59,6 +59,9 @@ class Reader(Protocol):
             mirrored: bool (n,): which windows are turned left to right.
         """
 
+    def close(self) -> None:
+        """Free what the reader holds of the system; it must not be asked any more."""
+
 
 class Pixels:
     """Reads images that are stored as pixels of one shape.
@@ -95,6 +98,9 @@ class Pixels:
         mirror(result, mirrored)
         return result
 
+    def close(self) -> None:
+        """Do nothing: a mapping goes with its array."""
+
 
 class Encoded:
     """Reads images that are stored as files one behind the other.
@@ -108,7 +114,7 @@ class Encoded:
 
     def __init__(self, path: Path, records: "numpy.ndarray", geometry: Geometry, room: Room = new):
         self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
+        self._closing = weakref.finalize(self, os.close, self._file)
         self._records = records
         self._room = room
         self.geometry = geometry
@@ -146,6 +152,10 @@ class Encoded:
             write_window(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], target)
         mirror(result, mirrored)
         return result
+
+    def close(self) -> None:
+        """Close the file."""
+        self._closing()
 
     def _files(self, indices: "numpy.ndarray") -> list[memoryview]:
         """Return the bytes of some images' files, valid until the thread's next call."""

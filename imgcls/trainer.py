@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy
 
-from imgcls import building, environment, history, loop, memory, parts, terminal
-from imgcls.agreement import Agreement, lost_worker
+from imgcls import building, history, loop, memory, parts, terminal
+from imgcls.agreement import Agreement
 from imgcls.backend import tf
 from imgcls.checkpoint import Checkpoints, Counters, SavePlan
 from imgcls.cluster import ALONE, Cluster
 from imgcls.config import Experiment
 from imgcls.divergence import Guard
-from imgcls.errors import DivergenceError, EpochLimit, Interrupted, OutOfMemoryError
+from imgcls.errors import DivergenceError, EpochLimit, Interrupted
 from imgcls.feeds import Resident, Streamed
-from imgcls.meeting import meet
 from imgcls.pipeline import InOrder, Shuffled, training_examples
 from imgcls.recording import Recorder
 from imgcls.run import Run
@@ -86,6 +85,10 @@ class Trainer:
             self._recorder.write_model(self.model, self._counters.epochs)
         self._agreement.wait()  # no process leaves before the model is written
 
+    def close(self) -> None:
+        """End the processes that read images: TensorFlow would keep them, with the graph that asks them, as long as this process lives."""
+        self._examples.images.close()
+
     def _begin(self) -> None:
         """Take up the last state; at the start, save one to which training can go back."""
         restored = self._recorder.restore(self._rows)
@@ -117,8 +120,8 @@ class Trainer:
                 yield counters.epochs[-1]
 
     def _is_finished(self) -> bool:
-        epochs = self._counters.epochs
-        return len(epochs) >= self._settings.epochs or history.should_stop(epochs, self._settings.early_stopping)
+        done, settings = self._counters.epochs, self._settings
+        return len(done) >= settings.epochs or history.should_stop(done, settings.early_stopping)
 
     def _feed(self, plan: InOrder, start: int) -> loop.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
@@ -230,21 +233,3 @@ class Trainer:
         self._recorder.save(self._counters)
         self._counters.add("saving", start)
         self._save_plan.saved()
-
-
-def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster = ALONE) -> None:
-    """Train a run to its end, as `Trainer.run_to_end` does.
-
-    Raises:
-        OutOfMemoryError: the model, or a step on one image, does not fit the device.
-        WorkerLostError: another process of the cluster ended, or does not answer.
-    """
-    plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
-    same = {"experiment": plan, "data": (store.fingerprint, split.sha256), "workers": cluster.addresses, "versions": environment.versions()}
-    meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
-    try:
-        Trainer(run, experiment, store, split, cluster).run_to_end(stop)
-    except tf.errors.ResourceExhaustedError as error:
-        raise OutOfMemoryError(f"out of memory while the model was made ({memory.reason(error)}); use a smaller model") from None
-    except tf.errors.OpError as error:
-        raise lost_worker(error, run.folder, len(cluster.addresses)) from None

@@ -38,7 +38,7 @@ def train(
     Raises:
         UserError: `folder` holds another experiment's run, or is in use.
         DataError: there is no store, or the one on which the run began is not there as it was.
-        DivergenceError, OutOfMemoryError, Interrupted: as the trainer says.
+        DivergenceError, OutOfMemoryError, Interrupted: as `train_process.train` says.
     """
     started = time.monotonic()
     if not cluster.leads:
@@ -58,9 +58,9 @@ def train(
             run.remove_leftovers()
         stop = stack.enter_context(stop_request(experiment.train.time_limit, started, epochs))
         stack.enter_context(_recorded(run))
-        from imgcls import trainer
+        from imgcls import train_process
 
-        trainer.train(run, experiment, store, split, stop, cluster)
+        train_process.train(run, experiment, store, split, stop, cluster)
     return summary(run)
 
 
@@ -75,9 +75,9 @@ def _follow(
         store, split = _opened(experiment, run, data)
     _require_validation(experiment, split)
     with terminal.quiet(), stop_request(experiment.train.time_limit, started, epochs) as stop:
-        from imgcls import trainer
+        from imgcls import train_process
 
-        trainer.train(run or Run(folder), experiment, store, split, stop, cluster)
+        train_process.train(run or Run(folder), experiment, store, split, stop, cluster)
 
 
 def summary(run: Run) -> dict[str, Any]:

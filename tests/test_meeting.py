@@ -72,11 +72,11 @@ def test_all_learn_that_plans_differ_and_in_what():
 
 def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
     """The same store under the same name can be split otherwise where another state of the data was prepared before."""
-    from imgcls import trainer
+    from imgcls import train_process
 
     store, split = find_store(digits())
     addresses = free_addresses(2)
-    begin = partial(trainer.train, Run(Path("run")), digits(), store)
+    begin = partial(train_process.train, Run(Path("run")), digits(), store)
     calls = [
         partial(begin, each, StopRequest(), Cluster(addresses, rank))
         for rank, each in enumerate([split, replace(split, train=split.train[1:])])

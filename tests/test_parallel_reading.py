@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy
@@ -14,7 +16,7 @@ from experiments import experiment
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import parallel_reading, preparing
+from imgcls import parallel_reading, preparing, training
 from imgcls.datasets import digits
 from imgcls.images import Geometry
 from imgcls.parallel_reading import PIECE, Processes
@@ -47,13 +49,19 @@ def children(parent):
     return found
 
 
-def wait_for_children(count, parent):
-    """Return them once there are so many: a new process has no command line for a moment."""
+def wait_for(count, parent, others=frozenset()):
+    """Return the reading processes of a process besides some others once they are so many: a new one has no command line for a moment."""
     deadline = time.monotonic() + 30
-    while len(found := children(parent)) != count:
+    while len(found := set(children(parent)) - others) != count:
         assert time.monotonic() < deadline, found
         time.sleep(0.01)
-    return found
+    return sorted(found)
+
+
+@pytest.fixture
+def mine():
+    """Return what waits for so many new ones of this process: those of an earlier test may be there still."""
+    return partial(wait_for, parent=os.getpid(), others=frozenset(children(os.getpid())))
 
 
 def request(count, generator=None):
@@ -86,31 +94,52 @@ def test_sizes_are_known_without_a_process(store):
     numpy.testing.assert_array_equal(Processes(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices))
 
 
-def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store):
+def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store, mine):
     processes = Processes(store, GEOMETRY, 3)
-    assert processes.parallel == 3
-    wait_for_children(3, os.getpid())
+    assert mine(0) == []
+    with ThreadPoolExecutor(9) as threads:
+        list(threads.map(processes.read, [numpy.arange(20)] * 90))
+    mine(3)
     del processes
-    assert children(os.getpid()) == []
+    assert mine(0) == []
 
 
-def test_a_process_that_is_killed_is_replaced_with_a_note(store, capsys):
+def test_a_closed_reader_has_no_process_and_refuses_to_read(store, mine):
+    processes = Processes(store, GEOMETRY, 2)
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(processes.read, numpy.arange(20)) for _ in range(40)]
+        asked[0].result()
+        processes.close()
+        assert mine(0) == []
+        local = store.reader(GEOMETRY).read(numpy.arange(20))
+        for each in asked:
+            if each.exception() is None:
+                numpy.testing.assert_array_equal(each.result(), local)
+            else:
+                assert str(each.exception()) == "images were asked for after their reader was closed"
+    with pytest.raises(RuntimeError, match="after their reader was closed"):
+        processes.read(numpy.arange(20))
+
+
+def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
     processes = Processes(store, GEOMETRY, 1)
-    (killed,) = wait_for_children(1, os.getpid())
+    assert_reads_alike(processes, store)
+    (killed,) = mine(1)
     os.kill(killed, signal.SIGKILL)
     assert_reads_alike(processes, store)
     assert "note: a process that reads images ended with status -9; another one takes its place" in capsys.readouterr().err
-    (other,) = wait_for_children(1, os.getpid())
+    (other,) = mine(1)
     assert other != killed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, number):
+def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, number):
     processes = Processes(store, GEOMETRY, 1)
-    (child,) = wait_for_children(1, os.getpid())
+    assert_reads_alike(processes, store)
+    (child,) = mine(1)
     os.kill(child, number)
     assert_reads_alike(processes, store)
-    assert children(os.getpid()) == [child]
+    assert mine(1) == [child]
 
 
 def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
@@ -122,21 +151,30 @@ def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
 
 def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
     code = (
-        "import sys, time; from pathlib import Path; from imgcls.images import Geometry; from imgcls.store import open_store\n"
+        "import time; from pathlib import Path; from imgcls.images import Geometry; from imgcls.store import open_store\n"
         "from imgcls.parallel_reading import Processes\n"
-        f"processes = Processes(open_store(Path({str(store.folder)!r})), Geometry((24, 32, 3), 'crop'), 2); print('ready', flush=True); "
-        "time.sleep(600)"
+        f"processes = Processes(open_store(Path({str(store.folder)!r})), Geometry((24, 32, 3), 'crop'), 2)\n"
+        "import numpy; processes.read(numpy.zeros(600, 'int64')); time.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
         try:
-            assert parent.stdout.readline() == "ready\n"
-            orphans = wait_for_children(2, parent.pid)
+            orphans = wait_for(2, parent.pid)
         finally:
             parent.kill()
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{orphan}").exists() for orphan in orphans):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
+    data = (
+        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store: {tmp_path / 'data'}, size: [8, 8], store_as: encoded}}"
+    )
+    wanted = experiment(tmp_path, data, "augment=[{name: random_resized_crop}]", "train.epochs=1")
+    preparing.prepare(wanted)
+    training.train(wanted, tmp_path / "run")
+    assert mine(0) == []
 
 
 def test_pixels_of_the_models_size_are_read_in_this_process_and_all_else_in_others(store):
