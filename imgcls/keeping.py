@@ -106,7 +106,7 @@ class _Files:
                 image, plain = images.shrunk(image, short_side), True
                 data = jpeg.encoded(image, markers)
             elif plain and (markers or jpeg.has_index(data)):  # an index that came with a file need not be right
-                data = jpeg.encoded(image, markers, like=file)
+                data = jpeg.encoded(jpeg.as_coded(data, image), markers, like=file)
             return Kept(data, image.height, image.width, plain, look)
 
 
