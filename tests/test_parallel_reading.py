@@ -1,6 +1,5 @@
 """Reading in several processes: the same pixels as in one, whatever becomes of the processes."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import experiment
+from experiments import experiment, reading_processes
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -39,20 +38,10 @@ def store(request, tmp_path_factory):
     return preparing.stored(experiment(folder, f"data={data}").data)[0]
 
 
-def children(parent):
-    """Return the reading processes of a process."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # a process that has just ended
-            if f"PPid:\t{parent}\n" in (folder / "status").read_text() and b"imgcls.reading_process" in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-    return found
-
-
 def wait_for(count, parent, others=frozenset()):
     """Return the reading processes of a process besides some others once they are so many: a new one has no command line for a moment."""
     deadline = time.monotonic() + 30
-    while len(found := set(children(parent)) - others) != count:
+    while len(found := set(reading_processes(parent)) - others) != count:
         assert time.monotonic() < deadline, found
         time.sleep(0.01)
     return sorted(found)
@@ -61,7 +50,7 @@ def wait_for(count, parent, others=frozenset()):
 @pytest.fixture
 def mine():
     """Return what waits for so many new ones of this process: those of an earlier test may be there still."""
-    return partial(wait_for, parent=os.getpid(), others=frozenset(children(os.getpid())))
+    return partial(wait_for, parent=os.getpid(), others=frozenset(reading_processes(os.getpid())))
 
 
 def request(count, generator=None):
