@@ -36,6 +36,6 @@ def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor
     most = [settings.degrees, settings.shear, settings.translate * width, settings.translate * height]
     low = tf.constant([-each for each in most] + settings.scale[:1])
     high = tf.constant(most + settings.scale[1:])
-    # All in one draw: five would take as long as a small image's warp.
+    # All in one draw: each more is ten steps of the graph, which count where images are small.
     degrees, shear, right, down, scale = tf.unstack(low + draws.uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
     return _warps.warped(images, _warps.inverse_matrix(degrees, shear, scale, right, down), settings.interpolation, settings.fill)
