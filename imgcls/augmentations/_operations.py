@@ -42,25 +42,23 @@ class Space:
 
     def shear_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shear along x."""
-        return self._warped(images, _warps.shear_x(levels * self.shear))
+        return _warps.sheared_x(images, levels * self.shear, self.interpolation)
 
     def shear_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shear along y."""
-        return self._warped(images, _warps.shear_y(levels * self.shear))
+        return _warps.sheared_y(images, levels * self.shear, self.interpolation)
 
     def translate_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shift to the right, by whole pixels."""
-        pixels = tf.cast(levels * self.right, tf.int32)
-        return _warps.shifted(images, pixels, tf.zeros_like(pixels))
+        return _warps.shifted_right(images, tf.cast(levels * self.right, tf.int32))
 
     def translate_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shift down, by whole pixels."""
-        pixels = tf.cast(levels * self.down, tf.int32)
-        return _warps.shifted(images, tf.zeros_like(pixels), pixels)
+        return _warps.shifted_down(images, tf.cast(levels * self.down, tf.int32))
 
     def rotate(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Turn clockwise."""
-        return self._warped(images, _warps.rotation(levels * self.degrees))
+        return _warps.warped(images, _warps.rotation(levels * self.degrees), self.interpolation, "black")
 
     def brightness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Brighten, or darken."""
@@ -94,9 +92,6 @@ class Space:
     def equalize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Flatten the histogram."""
         return _tones.equalize(images)
-
-    def _warped(self, images: tf.Tensor, inverse: tf.Tensor) -> tf.Tensor:
-        return _warps.warped(images, inverse, self.interpolation, "black")
 
 
 def each_by_its_own(

@@ -60,8 +60,8 @@ def hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
 
 def solarize(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Invert the grey levels from a threshold on: `ImageOps.solarize`; int32 thresholds in 0..256."""
-    bright = tf.cast(images >= _an_image(tf.cast(tf.minimum(thresholds, 255), tf.uint8)), tf.uint8)
-    return tf.bitwise.bitwise_xor(images, bright * _an_image(tf.cast(tf.where(thresholds < 256, 255, 0), tf.uint8)))
+    bright = tf.cast(images, tf.int32) >= _an_image(thresholds)
+    return tf.bitwise.bitwise_xor(images, 255 * tf.cast(bright, tf.uint8))
 
 
 def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
@@ -72,23 +72,21 @@ def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 def autocontrast(images: tf.Tensor) -> tf.Tensor:
     """Stretch each channel to 0..255: `ImageOps.autocontrast`; a channel of one level stays as it is."""
-    lowest, highest = (tf.cast(f(images, axis=[1, 2]), tf.float64)[:, :, None] for f in (tf.reduce_min, tf.reduce_max))
+    lowest, highest = (tf.cast(f(images, axis=[1, 2], keepdims=True), tf.float64) for f in (tf.reduce_min, tf.reduce_max))
+    stretches = highest > lowest
     # Pillow's very formula, in double: another order of the operations moves some levels by one.
-    scale = 255.0 / (highest - lowest)
-    levels = tf.range(256, dtype=tf.float64)
-    stretched = tf.clip_by_value(levels * scale - lowest * scale, 0, 255)
-    return _looked_up(images, tf.cast(tf.where(highest > lowest, stretched, levels), tf.int32))
+    scale = tf.where(stretches, 255.0 / (highest - lowest), 1)
+    return tf.cast(tf.cast(images, tf.float64) * scale - tf.where(stretches, lowest * scale, 0), tf.uint8)
 
 
 def equalize(images: tf.Tensor) -> tf.Tensor:
     """Flatten each channel's histogram: `ImageOps.equalize`."""
-    counts = _histograms(images)
-    levels = tf.range(256)
-    last = tf.reduce_max(tf.where(counts > 0, levels, 0), axis=-1)
-    step = (tf.reduce_sum(counts, axis=-1) - tf.gather(counts, last, axis=2, batch_dims=2)) // 255
-    below = tf.cumsum(counts, axis=-1, exclusive=True)
-    flat = tf.minimum((below + (step // 2)[..., None]) // tf.maximum(step, 1)[..., None], 255)
-    return _looked_up(images, tf.where((step > 0)[..., None], flat, levels))
+    below = tf.cumsum(_histograms(images), axis=-1, exclusive=True)
+    pixels = images.shape[1] * images.shape[2]
+    # All but those of the highest level that occurs: below it, and nowhere above, some pixels are missing.
+    step = tf.reduce_max(tf.where(below < pixels, below, 0), axis=-1, keepdims=True) // 255
+    flat = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
+    return _looked_up(images, tf.where(step > 0, flat, tf.range(256)))
 
 
 def _histograms(images: tf.Tensor) -> tf.Tensor:
@@ -99,10 +97,9 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
     """
     batch, channels = tf.shape(images)[0], images.shape[-1]
     planes = tf.reshape(tf.transpose(images, [0, 3, 1, 2]), [batch, channels, images.shape[1] * images.shape[2]])
-    marks = tf.constant(numpy.arange(16, dtype=numpy.uint8))
-    upper = tf.cast(tf.equal(tf.bitwise.right_shift(planes, tf.constant(4, tf.uint8))[..., None, :], marks[:, None]), tf.float32)
-    lower = tf.cast(tf.equal(tf.bitwise.bitwise_and(planes, tf.constant(15, tf.uint8))[..., None, :], marks[:, None]), tf.float32)
-    return tf.cast(tf.reshape(tf.matmul(upper, lower, transpose_b=True), [batch, channels, 256]), tf.int32)
+    upper = tf.one_hot(tf.bitwise.right_shift(planes, tf.constant(4, tf.uint8)), 16, axis=2)
+    lower = tf.one_hot(tf.bitwise.bitwise_and(planes, tf.constant(15, tf.uint8)), 16)
+    return tf.cast(tf.reshape(tf.matmul(upper, lower), [batch, channels, 256]), tf.int32)
 
 
 def _looked_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:

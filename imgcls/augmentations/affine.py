@@ -30,17 +30,12 @@ class Settings(AugmentationSettings):
 def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
     """Warp each image about its centre: shear, scale, turn, shift."""
     from imgcls.augmentations import _warps
+    from imgcls.backend import tf
 
     height, width = images.shape[1:3]
-
-    def either_way(most: float) -> "tf.Tensor":
-        return draws.uniform(-most, most)
-
-    inverse = _warps.inverse_matrix(
-        degrees=either_way(settings.degrees),
-        shear=either_way(settings.shear),
-        scale=draws.uniform(*settings.scale),
-        right=either_way(settings.translate * width),
-        down=either_way(settings.translate * height),
-    )
-    return _warps.warped(images, inverse, settings.interpolation, settings.fill)
+    most = [settings.degrees, settings.shear, settings.translate * width, settings.translate * height]
+    low = tf.constant([-each for each in most] + settings.scale[:1])
+    high = tf.constant(most + settings.scale[1:])
+    # All in one draw: each more is ten steps of the graph, which count where images are small.
+    degrees, shear, right, down, scale = tf.unstack(low + draws.uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
+    return _warps.warped(images, _warps.inverse_matrix(degrees, shear, scale, right, down), settings.interpolation, settings.fill)
