@@ -97,17 +97,23 @@ class Space:
 def each_by_its_own(
     operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]], choices: tf.Tensor, images: tf.Tensor, levels: tf.Tensor
 ) -> tf.Tensor:
-    """Apply to each image the operation that was chosen for it, and no other: the batch is sorted by operation, and cut.
+    """Apply to each image the operations that were chosen for it, one after the other, and no others.
+
+    Each time the batch is sorted by operation, and cut into groups. It stays so until all is done, which saves sorting it back each time.
 
     Args:
-        choices: int32 (batch,), places in `operations`.
+        choices: int32 (batch, places), places in `operations`.
+        levels: float32 (batch, places).
     """
-    order = tf.argsort(choices)
-    counts = tf.reduce_sum(tf.one_hot(choices, len(operations), dtype=tf.int32), axis=0)
-    groups = tf.split(tf.gather(images, order), counts, num=len(operations))
-    strengths = tf.split(tf.gather(levels, order), counts, num=len(operations))
-    done = []
-    for operation, group, strength in zip(operations, groups, strengths, strict=True):
-        group = tf.ensure_shape(group, [None, *images.shape[1:]])
-        done.append(operation(group, strength))
-    return tf.ensure_shape(tf.gather(tf.concat(done, axis=0), tf.argsort(order)), images.shape)
+    rows, shape = tf.range(images.shape[0]), images.shape
+    for place in range(choices.shape[1]):
+        chosen = tf.gather(choices[:, place], rows)
+        order = tf.argsort(chosen)
+        rows = tf.gather(rows, order)
+        counts = tf.reduce_sum(tf.one_hot(chosen, len(operations), dtype=tf.int32), axis=0)
+        groups = tf.split(tf.gather(images, order), counts, num=len(operations))
+        strengths = tf.split(tf.gather(levels[:, place], rows), counts, num=len(operations))
+        whole = [tf.ensure_shape(group, [None, *shape[1:]]) for group in groups]
+        done = [operation(group, strength) for operation, group, strength in zip(operations, whole, strengths, strict=True)]
+        images = tf.concat(done, axis=0)
+    return tf.ensure_shape(tf.gather(images, tf.argsort(rows)), shape)

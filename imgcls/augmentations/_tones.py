@@ -81,33 +81,18 @@ def autocontrast(images: tf.Tensor) -> tf.Tensor:
 
 def equalize(images: tf.Tensor) -> tf.Tensor:
     """Flatten each channel's histogram: `ImageOps.equalize`."""
-    below = tf.cumsum(_histograms(images), axis=-1, exclusive=True)
-    pixels = images.shape[1] * images.shape[2]
-    # All but those of the highest level that occurs: below it, and nowhere above, some pixels are missing.
-    step = tf.reduce_max(tf.where(below < pixels, below, 0), axis=-1, keepdims=True) // 255
-    flat = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
-    return _looked_up(images, tf.where(step > 0, flat, tf.range(256)))
-
-
-def _histograms(images: tf.Tensor) -> tf.Tensor:
-    """Return how often each level occurs: int32 (batch, channels, 256).
-
-    A product of matrices that mark each pixel's upper and lower four bits. It is exact, since it adds up ones, and deterministic:
-    TensorFlow's counting kernels refuse to be so on a GPU.
-    """
-    batch, channels = tf.shape(images)[0], images.shape[-1]
-    planes = tf.reshape(tf.transpose(images, [0, 3, 1, 2]), [batch, channels, images.shape[1] * images.shape[2]])
-    upper = tf.one_hot(tf.bitwise.right_shift(planes, tf.constant(4, tf.uint8)), 16, axis=2)
-    lower = tf.one_hot(tf.bitwise.bitwise_and(planes, tf.constant(15, tf.uint8)), 16)
-    return tf.cast(tf.reshape(tf.matmul(upper, lower), [batch, channels, 256]), tf.int32)
-
-
-def _looked_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
-    """Replace each level by what the table of its image and channel says: int32 (batch, channels or 1, 256)."""
-    channels = tables.shape[1]
-    starts = 256 * (channels * tf.range(tf.shape(images)[0])[:, None] + tf.range(channels))
+    batch, height, width, channels = tf.shape(images)[0], *images.shape[1:]
+    # One level of one channel of one image is one place in all tables.
+    starts = 256 * (channels * tf.range(batch)[:, None] + tf.range(channels))
     places = tf.cast(images, tf.int32) + starts[:, None, None, :]
-    return tf.gather(tf.reshape(tf.cast(tables, tf.uint8), [-1]), places)
+    # Counting kernels refuse to be deterministic on a GPU; a sum of integers is so in any order, which this kernel knows.
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(places), places, 256 * channels * batch)
+    below = tf.cumsum(tf.reshape(counts, [-1, 256]), axis=1, exclusive=True)
+    # All pixels but those of the highest level that occurs: below it, and nowhere above, some are missing.
+    step = tf.reduce_max(tf.where(below < height * width, below, 0), axis=1, keepdims=True) // 255
+    flat = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
+    tables = tf.cast(tf.where(step > 0, flat, tf.range(256)), tf.uint8)
+    return tf.gather(tf.reshape(tables, [-1]), places)
 
 
 def _grey(pixels: tf.Tensor) -> tf.Tensor:

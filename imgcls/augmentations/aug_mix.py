@@ -62,9 +62,7 @@ def _mixed(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weigh
     _, count, depth = choices.shape
     # Not tf.repeat of the images, which takes sixteen times as long where they are large.
     chains = tf.gather(images, tf.repeat(tf.range(batch), count))
-    for place in range(depth):
-        chosen, strengths = tf.reshape(choices[:, :, place], [-1]), tf.reshape(levels[:, :, place], [-1])
-        chains = each_by_its_own(functions, chosen, chains, strengths)
+    chains = each_by_its_own(functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth]))
     pixels = tf.cast(tf.reshape(chains, [batch, count, height * width * channels]), tf.float32)
     own = tf.cast(images, tf.float32) * (1 - tf.reduce_sum(weights, axis=1))[:, None, None, None]
     return rounded(own + tf.reshape(tf.matmul(weights[:, None, :], pixels), images.shape))

@@ -23,7 +23,7 @@ def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor
     from imgcls.backend import tf
 
     drawn = tf.cast(draws.uniform(0.0, 1.0) < settings.probability, tf.int32)
-    return each_by_its_own([lambda images, _: images, _blurred], drawn, images, draws.uniform(*settings.sigma))
+    return each_by_its_own([lambda images, _: images, _blurred], drawn[:, None], images, draws.uniform(*settings.sigma)[:, None])
 
 
 def _blurred(images: "tf.Tensor", sigma: "tf.Tensor") -> "tf.Tensor":

@@ -26,7 +26,6 @@ def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor
 
     right, down = (150 / 331 * side for side in (images.shape[2], images.shape[1]))
     space = Space(0.3, right, down, degrees=30.0, enhance=0.9, bits=(8, 4), interpolation="nearest")
-    for _ in range(settings.operations):
-        levels = settings.magnitude / 30 * tf.cast(2 * draws.integers(0, 2) - 1, tf.float32)
-        images = each_by_its_own([getattr(space, name) for name in ALL], draws.integers(0, len(ALL)), images, levels)
-    return images
+    signs, choices = zip(*[(2 * draws.integers(0, 2) - 1, draws.integers(0, len(ALL))) for _ in range(settings.operations)], strict=True)
+    levels = settings.magnitude / 30 * tf.cast(tf.stack(signs, axis=1), tf.float32)
+    return each_by_its_own([getattr(space, name) for name in ALL], tf.stack(choices, axis=1), images, levels)

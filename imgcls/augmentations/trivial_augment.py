@@ -22,4 +22,4 @@ def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor
 
     space = Space(0.99, SHIFT, SHIFT, degrees=135.0, enhance=0.99, bits=(8, 6), interpolation="nearest")
     levels = tf.cast(draws.integers(0, 31) * (2 * draws.integers(0, 2) - 1), tf.float32) / 30
-    return each_by_its_own([getattr(space, name) for name in ALL], draws.integers(0, len(ALL)), images, levels)
+    return each_by_its_own([getattr(space, name) for name in ALL], draws.integers(0, len(ALL))[:, None], images, levels[:, None])
