@@ -22,9 +22,7 @@ class Settings(AugmentationSettings):
 def mix(settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", draws: Draws) -> tuple["tf.Tensor", "tf.Tensor"]:
     """Mix each image with its partner, by a share of its own, where the paper draws one for all."""
     from imgcls.augmentations import _mixing
-    from imgcls.augmentations._bytes import rounded
     from imgcls.backend import tf
 
     kept = tf.cast(_mixing.shares(settings.alpha, settings.probability, draws), tf.float32) / 256
-    # A 256th of a byte is exact in float32, and so is a sum of two: the same bytes on every device.
-    return rounded(_mixing.mixed(tf.cast(images, tf.float32), kept)), _mixing.mixed(targets, kept)
+    return _mixing.mixed_images(images, kept), _mixing.mixed(targets, kept)
