@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from bench import epoch, loader, start, workers
+from bench import augmentations, epoch, loader, start, workers
 
 
 def main() -> None:
     """Run the benchmarks; the first argument may be a folder with Fashion-MNIST's files, instead of noise in the same layout."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    rows = [*start.ratios(), *epoch.ratios(folder), *workers.ratios(), *loader.ratios()]
+    rows = [*start.ratios(), *epoch.ratios(folder), *workers.ratios(), *loader.ratios(), *augmentations.ratios()]
     print(f"{'ratio':<72}  {'measured':>8}  target")
     for name, measured, target in rows:
         print(f"{name:<72}  {measured:>8.2f}  {target}")
