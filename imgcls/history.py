@@ -15,7 +15,7 @@ TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 FOREGROUND = ("steps", "validation", "saving")
 """The stages that follow one another; steps include what the device waits for data."""
 BACKGROUND = ("reading", "augmentation")
-"""The stages of the loader, where splits are streamed: they run beside the others, in several threads."""
+"""The stages of the loader, where splits are streamed: they run beside the others, in several processes or threads."""
 STAGES = (*FOREGROUND, *BACKGROUND)
 
 LOADER_LIMITS = 0.1
