@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls import buffers, environment, signals, terminal
@@ -45,7 +46,7 @@ class Processes:
         self.larger = local.larger
         self.sizes = local.sizes
         self.parallel = count or environment.cores()
-        self._store = store
+        self._folder = store.folder.absolute()  # wherever this process may be when another one starts
         self._batches = buffers.Batches()
         self._closed = False
         self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
@@ -92,7 +93,7 @@ class Processes:
         try:
             if self._closed:
                 raise RuntimeError("images were asked for after their reader was closed")
-            process = process or _Process(self._store, self.geometry, self._batches.file)
+            process = process or _Process(self._folder, self.geometry, self._batches.file)
             yield process
         finally:
             self._idle.put(process if process and process.lives else None)
@@ -115,13 +116,13 @@ class _Process:
         end: a function that ends it, once it has done what it was asked to.
     """
 
-    def __init__(self, store: Store, geometry: Geometry, memory: int):
+    def __init__(self, folder: Path, geometry: Geometry, memory: int):
         own, other = socket.socketpair()
         command = [sys.executable, "-m", "imgcls.reading_process", str(other.fileno()), str(memory)]
         with other, signals.kept_to_itself():
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), memory))
         self._connection = Connection(own.detach())
-        self._connection.send((store.folder, geometry))
+        self._connection.send((folder, geometry))
         self.lives = True
         self.end = weakref.finalize(self, _end, self._connection, self._process)
 

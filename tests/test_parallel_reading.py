@@ -20,6 +20,7 @@ from imgcls.datasets import digits
 from imgcls.images import Geometry
 from imgcls.parallel_reading import PIECE, Processes
 from imgcls.reading import Pixels
+from imgcls.store import open_store
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
 STORES = {"encoded": {"store_as": "encoded"}, "larger pixels": {"stored_size": [40, 40], "size": [24, 32]}}
@@ -76,6 +77,13 @@ def test_a_batch_stays_as_it_is_while_others_are_read(store):
     batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
     for indices, images in [(indices, processes.read(indices)) for indices in batches]:
         numpy.testing.assert_array_equal(images, local.read(indices))
+
+
+def test_a_store_is_found_from_another_folder(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(store.folder.parent)
+    processes = Processes(open_store(Path(store.folder.name)), GEOMETRY, 1)
+    monkeypatch.chdir(tmp_path)
+    numpy.testing.assert_array_equal(processes.read(numpy.arange(20)), store.reader(GEOMETRY).read(numpy.arange(20)))
 
 
 def test_sizes_are_known_without_a_process(store):
