@@ -164,7 +164,8 @@ class Encoded:
         room, files = memoryview(_scratch.array("files", (sum(lengths),))), []
         for start, length in zip(starts, lengths, strict=True):
             files.append(room[:length])
-            os.preadv(self._file, files[-1:], start)
+            if os.preadv(self._file, files[-1:], start) != length:
+                raise OSError(f"the file of encoded images ends before byte {start + length:,}")  # else an older image's bytes would show
             room = room[length:]
         return files
 

@@ -16,7 +16,7 @@ _scratch = buffers.Scratch()
 def write_window(pixels: "numpy.ndarray", window: list[int], target: "numpy.ndarray") -> None:
     """Resize a window of an image, bilinearly and antialiased, to the height and width of an array, and write it there.
 
-    An array of its own for every window would take a third of the time, and Python's lock once more: two threads would gain little.
+    An array of its own for every window would take a third of the time.
 
     What shrinks by two and more is averaged over whole pixels first. What then still shrinks much is smoothed, with the variance that
     Pillow's antialiased filter would add: (r * r - 1) / 6 along an axis that shrinks by r. The result is within 3 grey levels of

@@ -230,6 +230,15 @@ def test_windows_that_are_to_be_mirrored_are_and_no_other(encoded, extension):
     numpy.testing.assert_array_equal(mirrored, [plain[0], plain[1][:, ::-1]])
 
 
+def test_a_file_that_was_cut_off_while_it_was_open_is_an_error_and_shows_no_other_image(encoded, tmp_path):
+    reader, data = encoded(saved(PHOTO), saved(PHOTO[:90])), (tmp_path / "images.bin").read_bytes()
+    whole = numpy.array([0, 1]), numpy.array([[0, 0, 90, 640]] * 2), numpy.array([False, False])
+    reader.cut(*whole)
+    (tmp_path / "images.bin").write_bytes(data[:-10])
+    with pytest.raises(OSError, match=f"ends before byte {len(data):,}"):
+        reader.cut(*whole)
+
+
 def test_no_image_gives_an_empty_batch(encoded):
     reader = encoded(saved(PHOTO))
     none = numpy.array([], numpy.int64)

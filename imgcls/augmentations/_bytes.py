@@ -1,6 +1,16 @@
 """Operations on the bytes of images that TensorFlow does slowly: choosing by a mask, and rounding. Heavy zone."""
 
+import math
+
 from imgcls.backend import tf
+
+CACHED = 2**20
+"""Numbers that are worked on at once: 4 MB of float32."""
+
+
+def in_cache(images: tf.Tensor) -> int:
+    """Return how many images, as float32, stay in the cache between the steps of a computation; 0 where not even one does."""
+    return CACHED // math.prod(images.shape[1:])
 
 
 def rounded(values: tf.Tensor) -> tf.Tensor:

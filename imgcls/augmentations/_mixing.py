@@ -1,15 +1,10 @@
 """What parts that mix two images share: who is mixed with whom, and how much. Heavy zone."""
 
-import math
-
 import numpy
 
 from imgcls.augmentations import Draws
-from imgcls.augmentations._bytes import rounded
+from imgcls.augmentations._bytes import in_cache, rounded
 from imgcls.backend import tf
-
-PIECE = 2**20
-"""Numbers that are mixed at once: 4 MB of float32."""
 
 
 def of_partners(values: tf.Tensor) -> tf.Tensor:
@@ -38,7 +33,7 @@ def mixed_images(images: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
 
     A 256th of a byte is exact in float32, and so is a sum of two: the same bytes on every device.
     """
-    rows = 2 * max(1, PIECE // math.prod(images.shape[1:]) // 2)
+    rows = 2 * max(1, in_cache(images) // 2)
     pieces = [slice(first, first + rows) for first in range(0, images.shape[0], rows)]
     return tf.concat([rounded(mixed(tf.cast(images[piece], tf.float32), kept[piece])) for piece in pieces], axis=0)
 

@@ -2,12 +2,11 @@
 
 import math
 
+from imgcls.augmentations._bytes import in_cache
 from imgcls.backend import tf
 
 FILLS = {"black": "CONSTANT", "reflect": "REFLECT", "edge": "NEAREST"}
 """What shows where a warp reads outside the image, with TensorFlow's names."""
-PIECE = 2**20
-"""Numbers that are warped at once: 4 MB of float32."""
 
 
 def shifted_right(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
@@ -86,7 +85,7 @@ def _pieces(images: tf.Tensor, transforms: tf.Tensor) -> list[tuple[tf.Tensor, t
     count = images.shape[0]
     if count is None:
         return [(images, transforms)]
-    rows = max(1, min(PIECE // math.prod(images.shape[1:]), count // 4))
+    rows = max(1, min(in_cache(images), count // 4))
     return [(images[first : first + rows], transforms[first : first + rows]) for first in range(0, max(1, count), rows)]
 
 
