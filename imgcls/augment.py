@@ -106,12 +106,14 @@ def check(experiment: Experiment, channels: int, rows: int) -> None:
 def keys(experiment: Experiment) -> Iterator[tuple[AugmentationSettings, str]]:
     """Yield the experiment's augmentations, each with the key of its draws.
 
-    It is made of the seed, the name, and how often that name came before, so that adding another augmentation changes no draw.
+    It is made of the seed, the part's `RANDOM_KEY`, and how often that part came before, so that neither adding another augmentation nor
+    renaming one changes a draw.
     """
     seen: Counter[str] = Counter()
     for settings in experiment.augment:
-        yield settings, f"{sub_seed(experiment.seed, 'augment')}/{settings.name}/{seen[settings.name]}"
-        seen[settings.name] += 1
+        key = parts.of("augmentations", settings).RANDOM_KEY
+        yield settings, f"{sub_seed(experiment.seed, 'augment')}/{key}/{seen[key]}"
+        seen[key] += 1
 
 
 def augment(

@@ -119,3 +119,19 @@ def test_pairs_must_not_be_torn_by_devices(tmp_path):
     check(settings, 1, 10)
     with pytest.raises(UserError, match="mixup and cutmix pair the images on a device, but each gets 5"):
         check(settings, 1, 5)
+
+
+def test_every_augmentation_has_a_random_key_of_its_own():
+    keys = [parts.load("augmentations", name).RANDOM_KEY for name in parts.names("augmentations")]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_draws_of_an_augmentation_follow_its_random_key_and_not_its_name(tmp_path, images, monkeypatch):
+    settings = experiment(tmp_path, "augment=[{name: noise}]")
+    before = augmented(settings, images, 0)
+    part = parts.load("augmentations", "noise")
+    renamed = settings.model_copy(update={"augment": [part.Settings(name="noise_under_another_name")]})
+    monkeypatch.setattr("imgcls.parts.of", lambda kind, settings: part)
+    numpy.testing.assert_array_equal(augmented(renamed, images, 0), before)
+    monkeypatch.setattr(part, "RANDOM_KEY", "another")
+    assert (augmented(renamed, images, 0) != before).any()

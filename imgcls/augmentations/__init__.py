@@ -2,7 +2,8 @@
 
 `images` is a uint8 tensor (batch, height, width, channels), and so is the result. A part that mixes images has
 `mix(settings, images, targets, draws) -> (images, targets)` instead, with targets float32 (batch, classes). All chance comes from
-`draws`: a pure function of (seed, step, row in the global batch), so that any number of devices makes the same images. Light zone:
+`draws`: a pure function of (seed, step, row in the global batch), so that any number of devices makes the same images. A part's constant
+`RANDOM_KEY` tells its draws from those of the others; it stays when the part gets another name, so that old numbers come again. Light zone:
 tensorflow is imported inside the function.
 
 Modules whose name begins with an underscore hold what parts share. They choose operations that are fast on a CPU too, and that have

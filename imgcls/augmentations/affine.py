@@ -9,6 +9,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, PositiveRange, Sha
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "affine"
+
 
 class Settings(AugmentationSettings):
     """The warp's settings. It draws each quantity uniformly."""

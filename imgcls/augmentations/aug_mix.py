@@ -14,6 +14,8 @@ OPERATIONS = (
 )  # fmt: skip
 """Those of the paper, which leaves out what ImageNet-C tests; the identity ends a chain."""
 
+RANDOM_KEY = "aug_mix"
+
 
 class Settings(AugmentationSettings):
     """AugMix's settings."""

@@ -7,6 +7,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, PositiveRange, Sha
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "blur"
+
 
 class Settings(AugmentationSettings):
     """The blur's settings."""

@@ -9,6 +9,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, Share
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "colour"
+
 
 class Settings(AugmentationSettings):
     """The change's settings; 0 leaves a quantity alone. The factors are Pillow's: 1 changes nothing, 0 takes all of it away."""

@@ -9,6 +9,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, Share
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "cutmix"
+
 
 class Settings(AugmentationSettings):
     """CutMix's settings."""

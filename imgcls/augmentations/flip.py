@@ -7,6 +7,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, Share
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "flip"
+
 
 class Settings(AugmentationSettings):
     """The flip's settings."""

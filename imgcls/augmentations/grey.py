@@ -7,6 +7,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, Share
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "grey"
+
 
 class Settings(AugmentationSettings):
     """The settings of the loss of colours."""

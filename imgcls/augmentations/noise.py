@@ -7,6 +7,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, Range
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "noise"
+
 
 class Settings(AugmentationSettings):
     """The noise's settings."""

@@ -9,6 +9,8 @@ from imgcls.augmentations import AugmentationSettings, Draws
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "rand_augment"
+
 
 class Settings(AugmentationSettings):
     """RandAugment's settings."""

@@ -7,6 +7,8 @@ from imgcls.augmentations import AugmentationSettings, Draws, PositiveRange
 if TYPE_CHECKING:
     import tensorflow as tf
 
+RANDOM_KEY = "random_resized_crop"
+
 
 class Settings(AugmentationSettings):
     """The crop's settings."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 SHIFT = 32.0
 """Pixels, of images of any size, as in the paper."""
 
+RANDOM_KEY = "trivial_augment"
+
 
 class Settings(AugmentationSettings):
     """TrivialAugment has no settings of its own: that is its point."""
