@@ -85,8 +85,8 @@ def _traced(keras_layers: list[Any], mixes: bool, draws: int) -> list[Callable[.
 
 
 def _ours(part: Any, settings: Any) -> Callable[..., Any]:
-    from imgcls.augment import StatelessDraws
     from imgcls.backend import tf
+    from imgcls.input.augment import StatelessDraws
 
     def run(images: Any, targets: Any, step: Any) -> Any:
         draws = StatelessDraws("bench", step, tf.constant(0, tf.int64), BATCH, BATCH)

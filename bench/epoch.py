@@ -39,11 +39,11 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     held_out = {"validation_images": reader.read(split.validation), "validation_labels": store.labels[split.validation]}
     numpy.savez(arrays, images=images, labels=labels, **held_out)
     workers = {"plain": _worker(arrays, {}), "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"})}
-    from imgcls import building
-    from imgcls.signals import StopRequest
+    from imgcls.io.signals import StopRequest
+    from imgcls.training import build
 
     epochs = trainer.epochs(StopRequest())
-    bare = _bare_epoch(building.build_model(experiment, store, split), images[:128], labels[:128], steps=-(-len(images) // 128))
+    bare = _bare_epoch(build.build_model(experiment, store, split), images[:128], labels[:128], steps=-(-len(images) // 128))
     ways = {"imgcls": lambda: next(epochs), "bare": bare, **{name: _request(worker) for name, worker in workers.items()}}
     next(epochs)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -60,10 +60,10 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
 def _trainer(folder: Path, temporary: Path) -> tuple:
     """Return a trainer with its experiment, store and split."""
     from imgcls.experiment_file import read_experiment
-    from imgcls.finding import find_store
-    from imgcls.preparing import prepare
     from imgcls.run import create_run
-    from imgcls.trainer import Trainer
+    from imgcls.store.lookup import find_store
+    from imgcls.training.trainer import Trainer
+    from imgcls.verbs.prepare import prepare
 
     overrides = [f"data.path={folder}", f"data.store={temporary / 'data'}", f"train.epochs={ROUNDS + 1}"]
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)

@@ -106,9 +106,9 @@ def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[flo
 def _plan(experiment_text: str, folder: Path) -> Any:
     """Return the training plan of an experiment, whose data is prepared."""
     from imgcls.experiment_file import read_experiment
-    from imgcls.finding import find_store
-    from imgcls.pipeline import Shuffled, training_examples
-    from imgcls.preparing import prepare
+    from imgcls.input.batches import Shuffled, training_examples
+    from imgcls.store.lookup import find_store
+    from imgcls.verbs.prepare import prepare
 
     path = folder / "experiment.yaml"
     path.write_text(experiment_text)
@@ -120,9 +120,9 @@ def _plan(experiment_text: str, folder: Path) -> Any:
 
 def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
     """Return what takes batches from imgcls's stream, as training does."""
-    from imgcls import history
     from imgcls.backend import tf
-    from imgcls.feeds import Streamed
+    from imgcls.input.iterators import Streamed
+    from imgcls.training import history
 
     plan = _plan(CROPPED.format(folder=folder, store=store, batch=BATCH), folder)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
@@ -138,9 +138,9 @@ def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator
     """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing but `then` with each."""
     import numpy
 
-    from imgcls.augment import StatelessDraws
     from imgcls.augmentations import random_resized_crop
     from imgcls.backend import tf
+    from imgcls.input.augment import StatelessDraws
 
     files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
     count = 1000
@@ -171,10 +171,10 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
 
     from imgcls.backend import tf
     from imgcls.experiment_file import read_experiment
-    from imgcls.feeds import Resident
-    from imgcls.images import Geometry
-    from imgcls.pipeline import Examples, Shuffled
-    from imgcls.reading import Pixels
+    from imgcls.image.decode import Geometry
+    from imgcls.input.batches import Examples, Shuffled
+    from imgcls.input.iterators import Resident
+    from imgcls.store.reader import Pixels
 
     path = folder / "memory.yaml"
     path.write_text("{name: memory, data: {name: digits}, model: {name: cnn}, train: {batch_size: 128}}")
@@ -204,11 +204,11 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
 def _training(folder: Path) -> Callable[[], Iterator[int]]:
     """Return what trains an epoch of configs/fashion_cnn.yaml on 28x28 images from memory."""
     from imgcls.experiment_file import read_experiment
-    from imgcls.finding import find_store
-    from imgcls.preparing import prepare
+    from imgcls.io.signals import StopRequest
     from imgcls.run import create_run
-    from imgcls.signals import StopRequest
-    from imgcls.trainer import Trainer
+    from imgcls.store.lookup import find_store
+    from imgcls.training.trainer import Trainer
+    from imgcls.verbs.prepare import prepare
 
     path = noise(folder, TRAINED)
     overrides = [

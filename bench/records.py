@@ -22,8 +22,8 @@ def build(count: int, folder: Path) -> str:
     import numpy
     from PIL import Image
 
-    from imgcls import store_writer
     from imgcls.datasets import Entry, ImageSettings, Source
+    from imgcls.store import writer
 
     generator = numpy.random.default_rng(0)
     files = []
@@ -34,7 +34,7 @@ def build(count: int, folder: Path) -> str:
     entries = [Entry(f"class/{place:07d}.jpg", place % KINDS) for place in range(count)]
     source = Source([f"class {i}" for i in range(KINDS)], entries, lambda place: files[place % KINDS], version="1")
     began = time.perf_counter()
-    store, _ = store_writer.stored(source, ImageSettings(name="small", store=str(folder), store_as="encoded"))
+    store, _ = writer.stored(source, ImageSettings(name="small", store=str(folder), store_as="encoded"))
     return f"written in {(time.perf_counter() - began) / count * 1e6:.0f} us a record, {store.manifest['sizes']['images.bin'] / 1e6:.0f} MB"
 
 
@@ -42,8 +42,8 @@ def read(count: int, folder: Path) -> str:
     """Open a store as training does, and read files at random; return what it took."""
     import numpy
 
-    from imgcls.images import Geometry
-    from imgcls.store import open_store
+    from imgcls.image.decode import Geometry
+    from imgcls.store.store import open_store
 
     began = time.perf_counter()
     (path,) = folder.glob("small-*")

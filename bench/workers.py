@@ -16,11 +16,11 @@ import numpy
 
 from bench.epoch import noise
 from imgcls.experiment_file import read_experiment
-from imgcls.images import Geometry
-from imgcls.pipeline import Examples, Shuffled
-from imgcls.preparing import prepare
-from imgcls.probing import probe
-from imgcls.reading import Pixels
+from imgcls.image.decode import Geometry
+from imgcls.input.batches import Examples, Shuffled
+from imgcls.store.reader import Pixels
+from imgcls.training.probe import probe
+from imgcls.verbs.prepare import prepare
 
 ROUNDS = 5
 IMAGES = 12_800

@@ -19,7 +19,7 @@ def audit(target: Target, runs: Runs = None, set_: options.Set = [], json: optio
 
     Example: imgcls audit runs/digits/1
     """
-    from imgcls import auditing
+    from imgcls.verbs import audit
 
-    report = auditing.audit(target, runs or [], set_)
-    output.print_json(report) if json else print(auditing.text(report))
+    report = audit.audit(target, runs or [], set_)
+    output.print_json(report) if json else print(audit.text(report))

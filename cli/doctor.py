@@ -14,8 +14,8 @@ def doctor(precision: Precision = "float32", json: options.Json = False) -> None
 
     Example: imgcls doctor --precision mixed_float16
     """
-    from imgcls import diagnosing
+    from imgcls.verbs import diagnose
 
-    found = diagnosing.diagnose(precision)
-    output.print_json(found) if json else print(diagnosing.text(found))
-    diagnosing.require_healthy(found)
+    found = diagnose.diagnose(precision)
+    output.print_json(found) if json else print(diagnose.text(found))
+    diagnose.require_healthy(found)

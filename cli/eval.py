@@ -24,11 +24,13 @@ def evaluate(
 
     Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
     """
-    from imgcls import evaluation, gates, metrics
+    from imgcls import metrics
+    from imgcls.evaluation import gates
     from imgcls.run import find_run
+    from imgcls.verbs import evaluate
 
     run, experiment = find_run(target, set_)
     floors = gates.parse(fail_under, metrics.directions(experiment.evaluate.metrics))
-    summary = evaluation.evaluate(run, experiment, split)
-    output.print_json(summary) if json else print(evaluation.text(run, split), end="")
+    summary = evaluate.evaluate(run, experiment, split)
+    output.print_json(summary) if json else print(evaluate.text(run, split), end="")
     gates.check(floors, summary["metrics"])

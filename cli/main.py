@@ -24,10 +24,12 @@ from imgcls.cli.reproduce import reproduce
 from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
+from imgcls.cli.verify import verify
 from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 
 COMMANDS = {
     "prepare": prepare,
+    "verify": verify,
     "audit": audit,
     "train": train,
     "eval": evaluate,

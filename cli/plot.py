@@ -16,8 +16,8 @@ def plot(target: options.Target, figures: Figures = None, set_: options.Set = []
 
     Example: imgcls plot configs/digits.yaml confusion_matrix roc
     """
-    from imgcls.plotting import plot as draw
     from imgcls.run import find_run
+    from imgcls.verbs.plot import plot as draw
 
     paths = [str(path) for path in draw(*find_run(target, set_), figures)]
     output.print_json(paths) if json else print("\n".join(paths))

@@ -30,13 +30,13 @@ def reproduce(
 
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """
-    from imgcls import reproducing
-    from imgcls.cluster import find_cluster
+    from imgcls.distributed.cluster import find_cluster
     from imgcls.run import find_run, open_run
+    from imgcls.verbs import reproduce
 
-    tolerances = reproducing.parse_tolerances(tolerance)
+    tolerances = reproduce.parse_tolerances(tolerance)
     found, experiment = find_run(open_run(target).folder, set_)
     cluster = find_cluster(experiment, run, workers, rank)
-    summary = reproducing.reproduce(found, experiment, run, epochs, tolerances, cluster)
+    summary = reproduce.reproduce(found, experiment, run, epochs, tolerances, cluster)
     output.print_result(summary, as_json=json)
-    reproducing.require_same(summary)
+    reproduce.require_same(summary)

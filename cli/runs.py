@@ -8,7 +8,7 @@ def runs(json: options.Json = False) -> None:
 
     Example: imgcls runs
     """
-    from imgcls.listing import list_runs
+    from imgcls.verbs.runs import list_runs
 
     rows = list_runs()
     output.print_json(rows) if json else output.print_rows(rows)

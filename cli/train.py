@@ -24,9 +24,9 @@ def train(
 
     Example: imgcls train configs/digits.yaml --run runs/first
     """
-    from imgcls.cluster import find_cluster
+    from imgcls.distributed.cluster import find_cluster
     from imgcls.experiment_file import read_experiment
-    from imgcls.training import train as train_experiment
+    from imgcls.verbs.train import train as train_experiment
 
     found = read_experiment(experiment, set_)
     output.print_result(train_experiment(found, run, cluster=find_cluster(found, run, workers, rank)), as_json=json)

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from imgcls import parts, yaml_file
+from imgcls import parts
 from imgcls.augmentations import AugmentationSettings
 from imgcls.datasets import DataSettings
+from imgcls.io import yaml_file
 from imgcls.parts import PartOf, PartSettings, Section
 
 Monitor = Literal["val_loss", "val_accuracy"]

@@ -6,10 +6,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from imgcls import parts, yaml_file
+from imgcls import parts
 from imgcls.config import Experiment
+from imgcls.io import yaml_file
+from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 from imgcls.parts import PartOf, Section
-from imgcls.yaml_file import Document, Location, Mark, ProblemsError
 
 
 def read_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:

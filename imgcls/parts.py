@@ -6,6 +6,7 @@ function; the folder's `__init__.py` states that function's contract. There is n
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,9 @@ from pydantic_core import PydanticCustomError, core_schema
 from imgcls.errors import UserError
 
 PACKAGE = Path(__file__).parent
+
+KINDS = ("augmentations", "checks", "datasets", "figures", "metrics", "models", "optimizers", "schedules", "strategies")
+"""The kinds of parts, each a folder of this package."""
 
 
 class Section(BaseModel):
@@ -31,11 +35,6 @@ class PartSettings(Section):
     """The settings of a part; `name` is the part's file name."""
 
     name: str
-
-
-def kinds() -> list[str]:
-    """Return the kinds of parts, which are the sub-folders of the package: datasets, models, ..."""
-    return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
 @lru_cache
@@ -83,9 +82,9 @@ def require_each_once(settings: list[PartSettings], reason: str) -> list[PartSet
     return settings
 
 
-def did_you_mean(given: str, allowed: list[str]) -> str:
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is near."""
-    near = difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
@@ -95,9 +94,9 @@ def describe(kind: str | None) -> dict[str, str]:
     Raises:
         UserError: there is no such kind.
     """
-    if kind is not None and kind not in kinds():
-        raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(kinds())}{did_you_mean(kind, kinds())}")
-    wanted = kinds() if kind is None else [kind]
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    wanted = KINDS if kind is None else [kind]
     return {f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0] for each in wanted for name in names(each)}
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imgcls import files
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import read_experiment
+from imgcls.io import files
 
 RUNS = Path("runs")
 

@@ -7,7 +7,7 @@ import pytest
 from experiments import experiment
 
 from imgcls.config import Experiment
-from imgcls.preparing import prepare
+from imgcls.verbs.prepare import prepare
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import yaml
 
-from imgcls import history, store_writer
 from imgcls.config import Experiment
 from imgcls.datasets import DataSettings, Entry, Source
 from imgcls.experiment_file import read_experiment
-from imgcls.images import Geometry
-from imgcls.reading import Pixels
+from imgcls.image.decode import Geometry
 from imgcls.run import Run
-from imgcls.store import Store
+from imgcls.store import writer
+from imgcls.store.reader import Pixels
+from imgcls.store.store import Store
+from imgcls.training import history
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -83,7 +84,7 @@ def source_of(images: Any, entries: list[Entry], classes: list[str], **fields: A
 
 def stored(folder: Path, source: Source, name: str = "toy") -> Store:
     """Return the store of a source of pixels."""
-    return store_writer.stored(source, DataSettings(name=name, store=str(folder)))[0]
+    return writer.stored(source, DataSettings(name=name, store=str(folder)))[0]
 
 
 def as_they_are(images: Any) -> Pixels:
@@ -134,6 +135,6 @@ def reading_processes(parent):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # a process that has just ended
-            if f"PPid:\t{parent}\n" in (folder / "status").read_text() and b"imgcls.reading_process" in (folder / "cmdline").read_bytes():
+            if f"PPid:\t{parent}\n" in (folder / "status").read_text() and b"imgcls.store.reader_pool" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
     return found

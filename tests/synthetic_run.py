@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy
 from experiments import source_of, stored
 
-from imgcls import files, predictions, splitting
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, Entry
-from imgcls.predictions import Predictions
+from imgcls.evaluation import predictions
+from imgcls.evaluation.predictions import Predictions
+from imgcls.io import files
 from imgcls.run import Run
+from imgcls.split import assign
 
 NASTY = ['<b>&"', "$x_1$ costs $5", "_hidden", "n02123045 tabby, tabby cat, or just a very long name", "new\nline", "日本語", "\udcff"]
 CHANNELS = 3
@@ -81,6 +83,6 @@ def _make_store(experiment: Experiment, parent: Path, classes: int, per_class: i
     images = numpy.stack([generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes for _, label, _ in places])
     entries = [Entry(f"{split}/{label}/{i}", label, split) for split, label, i in places]
     store = stored(parent, source_of(images.astype(numpy.uint8), entries, class_names(classes)), "digits")
-    split = splitting.split(store, experiment.data, experiment.seed)
+    split = assign.split(store, experiment.data, experiment.seed)
     store.save_split(split)
     return store.describe(split)

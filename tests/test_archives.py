@@ -6,9 +6,9 @@ import tarfile
 import numpy
 import pytest
 
-from imgcls import archives
 from imgcls.errors import DataError
-from imgcls.images import ImageError
+from imgcls.image.decode import ImageError
+from imgcls.io import archives
 
 CONTENT = {"a.JPEG": b"first", "sub/b.JPEG": b"x" * 1000, "naïve \n\udcff.JPEG": b"odd name", "empty.JPEG": b""}
 

@@ -7,9 +7,9 @@ import pytest
 from experiments import stored_pixels
 from pydantic import ValidationError
 
-from imgcls import preparing
 from imgcls.datasets import arrays
 from imgcls.errors import DataError
+from imgcls.verbs import prepare
 
 RANDOM = numpy.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (6, 5, 4, 3), numpy.uint8)
@@ -37,7 +37,7 @@ def settings(path, **changes):
 
 
 def store(path, **changes):
-    return preparing.stored(settings(path, **changes))[0]
+    return prepare.stored(settings(path, **changes))[0]
 
 
 def problem(path, **changes):

@@ -8,12 +8,16 @@ import pytest
 from experiments import command, experiment, source_of, stored
 from PIL import Image
 
-from imgcls import audit, finding, parts, preparing, splitting
+from imgcls import parts
+from imgcls.audit import runner
 from imgcls.datasets import DataSettings, Entry
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
-from imgcls.store import open_store
-from imgcls.yaml_file import ProblemsError
+from imgcls.io.yaml_file import ProblemsError
+from imgcls.split import assign
+from imgcls.store import lookup
+from imgcls.store.store import open_store
+from imgcls.verbs import prepare
 
 NAMES = [f"{split}/{number}" for split, count in (("train", 12), ("validation", 3), ("test", 4)) for number in range(count)]
 CLASSES = ["cat", "dog"]
@@ -29,7 +33,7 @@ def toy(folder, images, labels=None):
     labels = labels or [i % 2 for i in range(len(NAMES))]
     entries = [Entry(name, label, name.partition("/")[0]) for name, label in zip(NAMES, labels, strict=True)]
     store = stored(folder, source_of(images, entries, CLASSES))
-    return store, splitting.split(store, DataSettings(name="toy"), 0)
+    return store, assign.split(store, DataSettings(name="toy"), 0)
 
 
 def copied(*pairs):
@@ -44,17 +48,17 @@ def run(store, split, *policies):
     """Run checks given as `name=policy`; return the verdict, the names that the split then holds, and the split."""
     chosen = [text.split("=") for text in policies]
     checks = [parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen]
-    verdict, left = audit.audited(store, split, checks)
+    verdict, left = runner.audited(store, split, checks)
     return verdict, {name for part in ("train", "validation", "test") for name in store.ids(left.indices(part))}, left
 
 
 def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path):
     store, split = toy(tmp_path, noise())
-    verdict, left = audit.audited(store, split, [check for check in parts.all_of("checks") if check.name != "small_classes"])
+    verdict, left = runner.audited(store, split, [check for check in parts.all_of("checks") if check.name != "small_classes"])
     assert verdict["passed"]
     assert verdict["findings"] == []
     assert left is split
-    assert "not checked, since data.audit does not list them: small_classes" in audit.table(verdict)
+    assert "not checked, since data.audit does not list them: small_classes" in runner.table(verdict)
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.names("checks")
 
 
@@ -184,15 +188,15 @@ def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(pho
 def test_policies_share_one_store_whose_manifest_keeps_the_verdict_of_each_split(photos):
     noting = read_experiment(photos / "photos.yaml", [])
     dropping = read_experiment(photos / "photos.yaml", ["data.audit=[{name: exact_duplicates, policy: drop}]"])
-    first, second, again, dropped_again = (preparing.prepare(wanted) for wanted in (noting, dropping, noting, dropping))
+    first, second, again, dropped_again = (prepare.prepare(wanted) for wanted in (noting, dropping, noting, dropping))
     assert first["folder"] == second["folder"]
     assert again["reused"]
     assert again["audit"] == first["audit"]
     assert (dropped_again["audit"], dropped_again["split_sha256"]) == (second["audit"], second["split_sha256"])
     assert second["sizes"]["train"] == first["sizes"]["train"] - 2
     assert second["sizes"]["test"] == first["sizes"]["test"]
-    store, split = finding.find_store(dropping)
-    assert split.key != finding.find_store(noting)[1].key
+    store, split = lookup.find_store(dropping)
+    assert split.key != lookup.find_store(noting)[1].key
     assert sorted(store.manifest["audits"].values(), key=str) == sorted([first["audit"], second["audit"]], key=str)
     open_store(store.folder).verify(whole=True)
 

@@ -9,17 +9,20 @@ import pytest
 from experiments import command
 from synthetic_run import MODEL, make_run
 
-from imgcls import audit as audits
-from imgcls import auditing, finding, parts, predictions
+from imgcls import parts
+from imgcls.audit import runner as audits
 from imgcls.errors import DataError, UserError
-from imgcls.predictions import Predictions
+from imgcls.evaluation import predictions
+from imgcls.evaluation.predictions import Predictions
+from imgcls.store import lookup
+from imgcls.verbs import audit
 
 PER_CLASS = 40
 
 
 def predict(run, wrong=(), split="test", sure=0.9):
     """Save predictions of a split that are sure of each label, except for places in `wrong`, where they are sure of the next class."""
-    store, cut = finding.open_run_store(run.data, run.experiment.data.store)
+    store, cut = lookup.open_run_store(run.data, run.experiment.data.store)
     indices = cut.indices(split)
     labels = store.labels[indices]
     believed = labels.copy()
@@ -35,7 +38,7 @@ def predict(run, wrong=(), split="test", sure=0.9):
 def run(workspace):
     """A finished run with an audited store, and sure predictions of its test split."""
     made = make_run(workspace / "1", per_class=PER_CLASS)
-    store, split = finding.open_run_store(made.data, made.experiment.data.store)
+    store, split = lookup.open_run_store(made.data, made.experiment.data.store)
     verdict, _ = audits.audited(store, split, parts.all_of("checks"))
     audits.save(verdict, store, split.key)
     predict(made)
@@ -48,21 +51,21 @@ def names_of(report):
 
 def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
     saved = predict(run, wrong=[5, 50])
-    report = auditing.audit(run.folder, [], [])
+    report = audit.audit(run.folder, [], [])
     assert names_of(report) == [saved.ids[5], saved.ids[50]]
     first = report["label_errors"]["errors"][0]
     assert (first["label"], first["suggested"]) == (saved.classes[saved.labels[5]], saved.classes[saved.labels[5] + 1])
     assert first["probability_of_suggested"] == pytest.approx(0.9)
     assert first["margin"] == pytest.approx(0.05 - 0.9)
     assert report["label_errors"]["judged"] == run.data["sizes"]["test"]
-    assert f"2 labels suspected among {len(saved.ids)} of" in auditing.text(report)
-    shown = [line.split()[:2] for line in auditing.text(report).splitlines()]
+    assert f"2 labels suspected among {len(saved.ids)} of" in audit.text(report)
+    shown = [line.split()[:2] for line in audit.text(report).splitlines()]
     assert [saved.ids[5], first["label"]] in shown
 
 
 def test_images_of_training_are_not_judged_and_those_of_validation_are(run):
     predict(run, split="validation")
-    report = auditing.audit(run.folder, [], [])
+    report = audit.audit(run.folder, [], [])
     assert report["label_errors"]["judged"] == run.data["sizes"]["test"] + run.data["sizes"]["validation"]
     assert report["label_errors"]["images"] == sum(run.data["sizes"].values())
 
@@ -72,14 +75,14 @@ def test_several_runs_are_taken_by_their_mean(run, workspace):
     other = type(run)(workspace / "2")
     predict(run, wrong=[5], sure=0.8)
     predict(other, sure=0.9)
-    report = auditing.audit(run.folder, [other.folder], [])
-    assert names_of(auditing.audit(run.folder, [], [])) != []
+    report = audit.audit(run.folder, [other.folder], [])
+    assert names_of(audit.audit(run.folder, [], [])) != []
     assert names_of(report) == []
     saved = predict(other, wrong=[5], sure=0.9)
-    (error,) = auditing.audit(run.folder, [other.folder, run.folder], [])["label_errors"]["errors"]
+    (error,) = audit.audit(run.folder, [other.folder, run.folder], [])["label_errors"]["errors"]
     assert error["id"] == saved.ids[5]
     assert error["probability_of_suggested"] == pytest.approx(0.85)
-    assert "by 2 runs" in auditing.text(auditing.audit(run.folder, [other.folder, run.folder], []))
+    assert "by 2 runs" in audit.text(audit.audit(run.folder, [other.folder, run.folder], []))
 
 
 def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
@@ -87,10 +90,10 @@ def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
     for number in (1, 2):
         data = {"name": "digits", "store": str(workspace / "data"), "validation": 0, "fold": f"{number}/2"}
         folds.append(make_run(workspace / str(number), per_class=PER_CLASS, data=data))
-        store, split = finding.open_run_store(folds[-1].data, str(workspace / "data"))
+        store, split = lookup.open_run_store(folds[-1].data, str(workspace / "data"))
         audits.save(audits.audited(store, split, [])[0], store, split.key)
     saved = [predict(fold, wrong=[number]) for number, fold in enumerate(folds)]
-    report = auditing.audit(folds[0].folder, [folds[1].folder], [])
+    report = audit.audit(folds[0].folder, [folds[1].folder], [])
     assert report["label_errors"]["judged"] == int((split.folds > 0).sum())
     assert sorted(names_of(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
 
@@ -106,15 +109,15 @@ def test_the_command_shows_the_verdict_and_no_suspicion_where_there_is_none(run)
 
 
 def test_without_a_run_there_are_no_label_errors(run):
-    report = auditing.audit(run.config_file, [], [])
+    report = audit.audit(run.config_file, [], [])
     assert report["label_errors"] is None
-    assert "label errors" not in auditing.text(report)
+    assert "label errors" not in audit.text(report)
 
 
 def test_a_run_without_predictions_of_held_out_images_is_told_what_to_run(run):
     run.predictions_file("test").unlink()
     with pytest.raises(DataError, match=r"no predictions of images that it did not train on; run `imgcls eval .* --split validation` or"):
-        auditing.audit(run.folder, [], [])
+        audit.audit(run.folder, [], [])
 
 
 def test_predictions_of_other_images_or_models_are_refused(run):
@@ -126,30 +129,30 @@ def test_predictions_of_other_images_or_models_are_refused(run):
     for other in changed:
         predictions.save(other, run.predictions_file("test"))
         with pytest.raises(DataError, match=r"is not of this run's data and model; run `imgcls eval .* --split test` again"):
-            auditing.audit(run.folder, [], [])
+            audit.audit(run.folder, [], [])
 
 
 def test_damaged_predictions_are_named(run):
     run.predictions_file("test").write_bytes(b"PK damaged")
     with pytest.raises(DataError, match=r"predictions\.npz is damaged .*; run `imgcls eval"):
-        auditing.audit(run.folder, [], [])
+        audit.audit(run.folder, [], [])
 
 
 def test_a_run_of_other_data_is_refused(run, workspace):
     (workspace / "other").mkdir()
     other = make_run(workspace / "other" / "1", per_class=PER_CLASS + 1)
     with pytest.raises(DataError, match="was trained on other data"):
-        auditing.audit(run.folder, [other.folder], [])
+        audit.audit(run.folder, [other.folder], [])
 
 
 def test_what_is_no_run_folder_is_refused(run):
     with pytest.raises(UserError, match=r"nowhere is not a run folder; give the folders of finished runs"):
-        auditing.audit(run.folder, [run.folder.parent / "nowhere"], [])
+        audit.audit(run.folder, [run.folder.parent / "nowhere"], [])
 
 
 def test_a_split_without_an_audit_is_told_what_to_run(workspace):
     made = make_run(workspace / "1")
     with pytest.raises(DataError, match="holds no audit of this split; run `imgcls prepare` again"):
-        auditing.audit(made.folder, [], [])
+        audit.audit(made.folder, [], [])
     with pytest.raises(DataError, match=r"no data under .* was audited for these settings and seed 0; run `imgcls prepare` first"):
-        auditing.audit(made.config_file, [], [])
+        audit.audit(made.config_file, [], [])

@@ -10,10 +10,10 @@ from scipy import stats
 from sklearn.datasets import load_sample_images
 
 from imgcls import parts
-from imgcls.augment import StatelessDraws
 from imgcls.augmentations import _mixing, _operations, _tones
 from imgcls.augmentations._boxes import boxes
 from imgcls.backend import tf
+from imgcls.input.augment import StatelessDraws
 
 PHOTO = load_sample_images().images[0]
 CROPS = numpy.stack([PHOTO[i : i + 40, 2 * i : 2 * i + 48] for i in range(0, 200, 40)])

@@ -5,9 +5,9 @@ import pytest
 from experiments import experiment
 
 from imgcls import parts
-from imgcls.augment import augment, augmented, check
 from imgcls.backend import tf
 from imgcls.errors import UserError
+from imgcls.input.augment import augment, augmented, check
 
 
 class FixedDraws:
@@ -56,7 +56,7 @@ def test_crop_is_a_window_of_the_padded_image(images, fill, mode):
 
 
 def test_draws_are_uniform_and_independent(tmp_path):
-    from imgcls.augment import StatelessDraws
+    from imgcls.input.augment import StatelessDraws
 
     draws = [StatelessDraws("key", tf.constant(step, tf.int64), tf.constant(0, tf.int64), 4096, 4096) for step in (0, 1)]
     first, second, other_step = draws[0].uniform(0.0, 1.0), draws[0].uniform(0.0, 1.0), draws[1].uniform(0.0, 1.0)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 
-from imgcls import buffers
+from imgcls.image import buffers
 
 
 def address(array):

@@ -10,21 +10,22 @@ from experiments import (
     assert_same_result,
 )
 
-from imgcls import checkpoint, training
 from imgcls.config import Checkpoint
 from imgcls.errors import DataError, UserError
 from imgcls.run import Run
+from imgcls.training import checkpoint
+from imgcls.verbs import train
 
 
 def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one_and_stays(digits):
-    training.train(digits(), Path("run"))
+    train.train(digits(), Path("run"))
     run = Run(Path("run"))
     newest = run.state_files()[0]
     newest.unlink()
     newest.mkdir()  # what even root cannot read
     run.write_status("running", step=0)
     with pytest.raises(UserError, match=r"cannot read .*state-12\.npz"):
-        training.train(digits(), Path("run"))
+        train.train(digits(), Path("run"))
     assert newest.exists()
     assert len(run.state_files()) == 2
 
@@ -49,13 +50,13 @@ def emptied(path):
 @pytest.mark.parametrize("damage", [torn, corrupt, emptied])
 def test_of_two_checkpoints_a_damaged_newest_one_is_named_and_the_one_before_continues_to_the_same_bits(digits, capsys, damage):
     settings = digits(*RICH, "train.epochs=3", "train.optimizer={name: sgd, learning_rate: 0.3}")
-    training.train(settings, Path("whole"))
-    training.train(settings, Path("run"))
+    train.train(settings, Path("whole"))
+    train.train(settings, Path("run"))
     run = Run(Path("run"))
     newest, before = run.state_files()
     damage(newest)
     run.write_status("running", step=0)
-    training.train(settings, Path("run"))
+    train.train(settings, Path("run"))
     notes = capsys.readouterr().err
     assert f"{newest} is damaged" in notes
     assert f"continuing from {before}, at step 12" in notes
@@ -63,13 +64,13 @@ def test_of_two_checkpoints_a_damaged_newest_one_is_named_and_the_one_before_con
 
 
 def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits):
-    training.train(digits(), Path("run"))
+    train.train(digits(), Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
     for path in run.state_files():
         torn(path)
     with pytest.raises(DataError, match=r"state-6\.npz is damaged \(.*\); delete the folder run/checkpoint"):
-        training.train(digits(), Path("run"))
+        train.train(digits(), Path("run"))
     assert len(run.state_files()) == 2
     assert (run.status["status"], run.status["exit_status"]) == ("failed", 3)
 
@@ -133,8 +134,8 @@ def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch)
 
 
 def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
-    training.train(digits("train.epochs=1"), Path("slow"))
-    training.train(digits("train.epochs=1", "train.checkpoint.minutes=1.0e-9"), Path("often"))
+    train.train(digits("train.epochs=1"), Path("slow"))
+    train.train(digits("train.epochs=1", "train.checkpoint.minutes=1.0e-9"), Path("often"))
     assert [[path.name for path in Run(Path(name)).state_files()] for name in ("slow", "often")] == [
         ["state-6.npz", "state-0.npz"],
         ["state-6.npz", "state-4.npz"],
@@ -142,28 +143,28 @@ def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
 
 
 def test_files_of_others_in_the_checkpoint_folder_are_left_alone(digits):
-    training.train(digits("train.epochs=1"), Path("run"))
+    train.train(digits("train.epochs=1"), Path("run"))
     run = Run(Path("run"))
     (run.checkpoint_folder / "state-copy.npz").write_text("mine")
     run.write_status("running", step=0)
-    training.train(digits("train.epochs=1"), Path("run"))
+    train.train(digits("train.epochs=1"), Path("run"))
     assert (run.checkpoint_folder / "state-copy.npz").read_text() == "mine"
 
 
 @pytest.mark.parametrize("nonsense", ["1000000", "2.5", "-3", "null", "true", "3"])
 def test_nonsense_about_micro_batches_is_named_before_it_is_saved(digits, nonsense):
-    training.train(digits("train.epochs=1"), Path("run"))
+    train.train(digits("train.epochs=1"), Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
     run.parts_file.write_text(nonsense)
     with pytest.raises(DataError, match=r"parts\.json holds .*, which does not divide 256 images; delete it"):
-        training.train(digits("train.epochs=1"), Path("run"))
+        train.train(digits("train.epochs=1"), Path("run"))
     run.parts_file.unlink()
-    assert training.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
+    assert train.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
 
 
 def test_a_run_without_its_status_is_refused(digits):
-    training.train(digits("train.epochs=1"), Path("run"))
+    train.train(digits("train.epochs=1"), Path("run"))
     Run(Path("run")).status_file.unlink()
     with pytest.raises(DataError, match=r"cannot read run/status\.json: No such file"):
-        training.train(digits("train.epochs=1"), Path("run"))
+        train.train(digits("train.epochs=1"), Path("run"))

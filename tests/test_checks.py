@@ -6,9 +6,11 @@ from experiments import source_of, stored
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import parts, preparing, splitting
+from imgcls import parts
 from imgcls.checks import Audited, colour_drift
 from imgcls.datasets import DataSettings, Entry, folder
+from imgcls.split import assign
+from imgcls.verbs import prepare
 
 CLASSES = ["cat", "dog", "eel"]
 
@@ -23,7 +25,7 @@ def of_pixels(path, images, labels, splits):
     """Store images of one shape, and return what checks look at."""
     entries = [Entry(f"{split}/{i}", label, split) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
     store = stored(path, source_of(images, entries, CLASSES[: max(labels) + 1]))
-    return Audited(store, splitting.split(store, DataSettings(name="toy", validation=0), 0))
+    return Audited(store, assign.split(store, DataSettings(name="toy", validation=0), 0))
 
 
 def of_counts(path, train, test):
@@ -47,8 +49,8 @@ def photos(tmp_path):
 
     def audited():
         data = folder.Settings(name="folder", path=str(root), store=str(tmp_path / "data"), on_bad_image="skip", validation=0)
-        store, _ = preparing.stored(data)
-        return Audited(store, splitting.split(store, data, 0))
+        store, _ = prepare.stored(data)
+        return Audited(store, assign.split(store, data, 0))
 
     put.audited = audited
     for split in ("train", "test"):

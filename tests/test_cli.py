@@ -16,7 +16,7 @@ from PIL import Image
 
 from imgcls import __version__
 from imgcls.cli.main import COMMANDS
-from imgcls.files import read_json
+from imgcls.io.files import read_json
 from imgcls.parts import names
 
 
@@ -200,7 +200,7 @@ def test_an_interruption_by_the_keyboard_has_the_status_of_an_interruption(works
     def interrupted(experiment, splits):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imgcls.preparing.prepare", interrupted)
+    monkeypatch.setattr("imgcls.verbs.prepare.prepare", interrupted)
     exit_status, _, stderr = command("prepare", write_experiment(workspace, TINY))
     assert exit_status == 75
     assert "run the same command again" in stderr
@@ -210,7 +210,7 @@ def test_a_bug_shows_its_traceback_and_says_that_it_is_one(workspace, monkeypatc
     def broken(experiment, splits):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("imgcls.preparing.prepare", broken)
+    monkeypatch.setattr("imgcls.verbs.prepare.prepare", broken)
     exit_status, _, stderr = command("prepare", write_experiment(workspace, TINY))
     assert exit_status == 1
     assert "RuntimeError: a bug" in stderr

@@ -5,7 +5,7 @@ import json
 import pytest
 from experiments import experiment
 
-from imgcls.cluster import ALONE, Cluster, described, expand_counts, expand_hosts, find_cluster
+from imgcls.distributed.cluster import ALONE, Cluster, described, expand_counts, expand_hosts, find_cluster
 from imgcls.errors import UserError
 
 SPREAD = "train.strategy={name: multi_worker}"

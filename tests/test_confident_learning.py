@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from imgcls import confident_learning
+from imgcls.audit import confident_learning
 
 
 def draw(seed, images, classes, flipped, sharpness):

@@ -3,8 +3,8 @@
 import pytest
 from experiments import command, json_of
 
-from imgcls import diagnosing
 from imgcls.errors import GateError
+from imgcls.verbs import diagnose
 
 FOUND = {
     "versions": {"keras": "3"},
@@ -28,18 +28,18 @@ def test_on_a_sound_machine_one_and_two_devices_agree_to_rounding(workspace):
 
 
 def test_people_read_the_verdict_and_the_cost():
-    text = diagnosing.text(FOUND)
+    text = diagnose.text(FOUND)
     assert "float64    1.0e-15, as it should be: at most 1e-12 is allowed" in text
     assert "a training step takes 1.25 times the time that it takes without (float32)" in text
-    diagnosing.require_healthy(FOUND)
+    diagnose.require_healthy(FOUND)
 
 
 @pytest.mark.parametrize("difference", [1e-11, float("nan")])
 def test_devices_that_do_not_agree_fail_the_gate(difference):
     broken = {**FOUND, "float64_difference": difference}
-    assert "TOO MUCH" in diagnosing.text(broken)
+    assert "TOO MUCH" in diagnose.text(broken)
     with pytest.raises(GateError, match="do not train on several devices of this machine"):
-        diagnosing.require_healthy(broken)
+        diagnose.require_healthy(broken)
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(workspace):
@@ -50,7 +50,7 @@ def test_an_unknown_precision_is_refused_with_the_known_ones(workspace):
 
 def test_a_training_process_that_fails_is_reported_with_its_last_words(workspace):
     from imgcls.errors import UserError
-    from imgcls.probing import probe
+    from imgcls.training.probe import probe
 
     with (
         probe(workspace / "nothing.yaml", workspace / "run") as tell,

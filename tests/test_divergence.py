@@ -7,18 +7,18 @@ import numpy
 import pytest
 from experiments import SGD, as_they_are
 
-from imgcls import training
 from imgcls.errors import DivergenceError
 from imgcls.run import Run
+from imgcls.verbs import train
 
 
 def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_last_good_state(digits):
-    from imgcls.finding import find_store
-    from imgcls.pipeline import Examples, Shuffled
+    from imgcls.input.batches import Examples, Shuffled
+    from imgcls.store.lookup import find_store
 
     settings = digits(f"train.optimizer={SGD % 1e20}", "train.epochs=3", "train.steps_per_call=4")
     with pytest.raises(DivergenceError, match=r"is no finite number in epoch 1, at step 2, at a learning rate of 1e\+20, on the images "):
-        training.train(settings, Path("run"))
+        train.train(settings, Path("run"))
     status = Run(Path("run")).status
     assert (status["status"], status["exit_status"]) == ("failed", 4)
     store, split = find_store(settings)
@@ -30,21 +30,21 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
 def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(digits):
     import numpy as np
 
-    from imgcls import loop
-    from imgcls.divergence import Guard
+    from imgcls.training import steps
+    from imgcls.training.divergence import Guard
 
-    sums = loop.no_sums()
+    sums = steps.no_sums()
     Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
-    sums[loop.BROKEN_GRADIENTS], sums[loop.GOOD_STEPS] = 1, np.float64(3)
+    sums[steps.BROKEN_GRADIENTS], sums[steps.GOOD_STEPS] = 1, np.float64(3)
     with pytest.raises(DivergenceError, match=r"a gradient is no finite number in epoch 2, at step 10, .* 0\.5, on the images a, b;"):
         Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
 
 
 def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them():
-    from imgcls import loop
     from imgcls.backend import keras, tf
-    from imgcls.feeds import Resident
-    from imgcls.pipeline import Examples, InOrder
+    from imgcls.input.batches import Examples, InOrder
+    from imgcls.input.iterators import Resident
+    from imgcls.training import steps
 
     images = keras.Input((2, 2, 1), dtype="uint8")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
@@ -56,20 +56,20 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
     pixels = numpy.full((3, 2, 2, 1), 9, numpy.uint8)
     pixels[2] = 0
     feed = Resident(InOrder(Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy)
-    sums = loop.Steps(strategy, model, optimizer).train(feed, 0, 3, loop.no_sums())
-    assert numpy.isfinite(sums[loop.LOSS])
-    assert sums[loop.BROKEN_GRADIENTS] > 0
-    assert sums[loop.GOOD_STEPS] == 2
+    sums = steps.Steps(strategy, model, optimizer).train(feed, 0, 3, steps.no_sums())
+    assert numpy.isfinite(sums[steps.LOSS])
+    assert sums[steps.BROKEN_GRADIENTS] > 0
+    assert sums[steps.GOOD_STEPS] == 2
 
 
 def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_loss_scale():
     """Bright images lie on the second replica: there the scaled gradient overflows, on the first one, which sees black, it does not."""
-    from imgcls import loop
     from imgcls.backend import keras
-    from imgcls.cluster import ALONE
-    from imgcls.feeds import Resident
-    from imgcls.pipeline import Examples, InOrder
+    from imgcls.distributed.cluster import ALONE
+    from imgcls.input.batches import Examples, InOrder
+    from imgcls.input.iterators import Resident
     from imgcls.strategies import mirrored
+    from imgcls.training import steps
 
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=2), ALONE)
     with strategy.scope():
@@ -81,12 +81,12 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     pixels = numpy.zeros((2, 2, 2, 1), numpy.uint8)
     pixels[1] = 255
     feed = Resident(InOrder(Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy)
-    steps = loop.Steps(strategy, model, optimizer)
+    compiled = steps.Steps(strategy, model, optimizer)
 
-    steps.train(feed, 0, 1, loop.no_sums())
+    compiled.train(feed, 0, 1, steps.no_sums())
     assert not any(weight.any() for weight in model.get_weights())
     assert float(optimizer.dynamic_scale.value.numpy()) == 2.0**126
-    steps.train(feed, 1, 20, loop.no_sums())
+    compiled.train(feed, 1, 20, steps.no_sums())
     assert all(numpy.isfinite(weight).all() for weight in model.get_weights())
     assert model.get_weights()[0].any()
     assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122
@@ -101,9 +101,9 @@ def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_le
             super().__init__(optimizer, initial_scale=2.0**30)
 
     shared = ("train.precision=mixed_float16", "model.dropout=0", "train.epochs=4")
-    training.train(digits(*shared, f"train.optimizer={SGD % 1e-30}"), Path("untrained"))
+    train.train(digits(*shared, f"train.optimizer={SGD % 1e-30}"), Path("untrained"))
     monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", HighScale)
-    training.train(digits(*shared, "train.schedule={name: cosine}"), Path("run"))
+    train.train(digits(*shared, "train.schedule={name: cosine}"), Path("run"))
 
     log, untrained = Run(Path("run")).log, Run(Path("untrained")).log[0]
     with numpy.load(Run(Path("run")).state_files()[0]) as state:
@@ -120,8 +120,8 @@ def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_le
 
 def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(digits, capsys):
     retry = "train.on_divergence={retries: 1, learning_rate_factor: 1.0e-21}"
-    training.train(digits(f"train.optimizer={SGD % 1e20}", retry), Path("retried"))
-    training.train(digits(f"train.optimizer={SGD % 0.1}"), Path("plain"))
+    train.train(digits(f"train.optimizer={SGD % 1e20}", retry), Path("retried"))
+    train.train(digits(f"train.optimizer={SGD % 0.1}"), Path("plain"))
     retried, plain = Run(Path("retried")), Run(Path("plain"))
     assert "going back to step 0 with 1e-21 times the learning rate (retry 1 of 1)" in capsys.readouterr().err
     assert [(entry["step"], entry["learning_rate_factor"]) for entry in retried.status["retries"]] == [(2, pytest.approx(1e-21))]
@@ -133,7 +133,7 @@ def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remem
     settings = digits(f"train.optimizer={SGD % 1e20}", "train.on_divergence={retries: 2, learning_rate_factor: 0.5}")
     for _ in range(2):
         with pytest.raises(DivergenceError, match=r"at a learning rate of 2\.5e\+19"):
-            training.train(settings, Path("run"))
+            train.train(settings, Path("run"))
         status = Run(Path("run")).status
         assert (status["status"], status["exit_status"], len(status["retries"])) == ("failed", 4, 2)
 
@@ -141,6 +141,6 @@ def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remem
 def test_weights_that_the_last_step_broke_are_not_saved(digits):
     settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.choose=last")
     with pytest.raises(DivergenceError, match=r"(is no longer finite|loss became)"):
-        training.train(settings, Path("run"))
+        train.train(settings, Path("run"))
     assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]
     assert Run(Path("run")).log == []

@@ -17,9 +17,9 @@ import time
 import numpy
 import pytest
 
-from imgcls import downloads, terminal
-from imgcls.downloads import Patience, RemoteFile
 from imgcls.errors import DataError, UserError
+from imgcls.io import downloads, terminal
+from imgcls.io.downloads import Patience, RemoteFile
 
 CONTENT = numpy.random.default_rng(0).integers(0, 256, 300_000, dtype=numpy.uint8).tobytes()
 PACKED = gzip.compress(CONTENT, mtime=0)
@@ -203,7 +203,7 @@ def test_what_broke_off_is_taken_up_by_the_next_command(tmp_path, digest_of):
 
 def test_a_killed_process_leaves_what_had_arrived(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from imgcls.downloads import *; "
+        "import sys; from pathlib import Path; from imgcls.io.downloads import *; "
         "fetch(RemoteFile('data.gz', '0' * 64, (sys.argv[1],), 1000000), Path(sys.argv[2]))"
     )
     with serving("stall", "good") as (server, url):

@@ -10,12 +10,15 @@ from experiments import command, json_of
 from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, f1_score
 
-from imgcls import evaluation, files, finding, predictions
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, UserError
-from imgcls.predictions import Predictions
-from imgcls.preparing import prepare
+from imgcls.evaluation import predictions
+from imgcls.evaluation.predictions import Predictions
+from imgcls.io import files
 from imgcls.run import Run
+from imgcls.store import lookup
+from imgcls.verbs import evaluate
+from imgcls.verbs.prepare import prepare
 
 CLASSES = ["cat", "dog", "\x1b[31mred\n", "an animal with a name that is far too long for a table", "absent", "日本"]
 EXPERIMENT = {"name": "animals", "data": {"name": "digits"}, "model": {"name": "cnn"}, "evaluate": {"resamples": 100}}
@@ -47,7 +50,7 @@ def run(tmp_path) -> Run:
 
 
 def test_the_summary_is_what_metrics_json_holds(run):
-    summary = evaluation.evaluate(run, make_experiment(), "test")
+    summary = evaluate.evaluate(run, make_experiment(), "test")
     assert json.loads(run.metrics_file("test").read_text()) == summary
     assert list(summary) == [
         "split", "examples", "classes", "classes_absent", "model",
@@ -56,7 +59,7 @@ def test_the_summary_is_what_metrics_json_holds(run):
 
 
 def test_the_numbers_are_those_of_the_saved_predictions(run):
-    summary = evaluation.evaluate(run, make_experiment(), "test")
+    summary = evaluate.evaluate(run, make_experiment(), "test")
     saved = predictions.load(run.predictions_file("test"))
     assert summary["metrics"]["accuracy"] == accuracy_score(saved.labels, saved.predicted)
     assert summary["metrics"]["macro_f1"] == pytest.approx(f1_score(saved.labels, saved.predicted, labels=[0, 1, 2, 3, 5], average="macro"))
@@ -67,21 +70,21 @@ def test_the_numbers_are_those_of_the_saved_predictions(run):
 
 
 def test_the_same_evaluation_twice_writes_the_same_bytes(run):
-    evaluation.evaluate(run, make_experiment(), "test")
+    evaluate.evaluate(run, make_experiment(), "test")
     first = run.metrics_file("test").read_bytes(), run.report_file("test").read_bytes()
-    evaluation.evaluate(run, make_experiment(), "test")
+    evaluate.evaluate(run, make_experiment(), "test")
     assert (run.metrics_file("test").read_bytes(), run.report_file("test").read_bytes()) == first
 
 
 def test_intervals_surround_the_numbers_of_the_named_parts_alone(run):
-    summary = evaluation.evaluate(run, make_experiment(intervals=["accuracy", "log_loss"]), "test")
+    summary = evaluate.evaluate(run, make_experiment(intervals=["accuracy", "log_loss"]), "test")
     assert list(summary["intervals"]) == ["accuracy", "log_loss"]
     for name, (low, high) in summary["intervals"].items():
         assert low < summary["metrics"][name] < high
 
 
 def test_only_the_metrics_of_the_experiment_are_computed(run):
-    summary = evaluation.evaluate(run, make_experiment(metrics=[{"name": "brier"}, {"name": "top_k", "k": 2}]), "test")
+    summary = evaluate.evaluate(run, make_experiment(metrics=[{"name": "brier"}, {"name": "top_k", "k": 2}]), "test")
     assert list(summary["metrics"]) == ["brier", "top_2_accuracy"]
     assert list(summary["intervals"]) == ["brier"]
     assert summary["per_class"] == summary["tables"] == summary["matrices"] == {}
@@ -89,8 +92,8 @@ def test_only_the_metrics_of_the_experiment_are_computed(run):
 
 def test_saved_predictions_are_judged_without_tensorflow_and_without_the_store(run):
     program = (
-        "import sys; from pathlib import Path; from imgcls import evaluation; from imgcls.run import Run\n"
-        "run = Run(Path(sys.argv[1])); evaluation.evaluate(run, run.experiment, 'test')\n"
+        "import sys; from pathlib import Path; from imgcls.verbs import evaluate; from imgcls.run import Run\n"
+        "run = Run(Path(sys.argv[1])); evaluate.evaluate(run, run.experiment, 'test')\n"
         "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program, run.folder], capture_output=True, text=True, check=True, cwd=run.folder)
@@ -101,7 +104,7 @@ def test_saved_predictions_are_judged_without_tensorflow_and_without_the_store(r
 def test_predictions_of_another_model_are_not_used(run):
     files.write_text(run.model_file, "another model")
     with pytest.raises(DataError, match="prepare"):
-        evaluation.evaluate(run, make_experiment(), "test")
+        evaluate.evaluate(run, make_experiment(), "test")
     assert not run.metrics_file("test").exists()
 
 
@@ -109,25 +112,25 @@ def test_damaged_predictions_are_not_used_and_are_named(run, capsys):
     whole = run.predictions_file("test").read_bytes()
     run.predictions_file("test").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="prepare"):
-        evaluation.evaluate(run, make_experiment(), "test")
+        evaluate.evaluate(run, make_experiment(), "test")
     assert "predictions.npz is damaged" in capsys.readouterr().err
 
 
 def test_an_empty_split_is_refused_with_those_that_hold_images(run):
     with pytest.raises(UserError, match=r"validation split .* holds no image; choose one that does: train, test"):
-        evaluation.evaluate(run, make_experiment(), "validation")
+        evaluate.evaluate(run, make_experiment(), "validation")
 
 
 def test_an_unknown_split_is_refused(run):
     with pytest.raises(UserError, match=r"no split 'tests'; allowed: train, validation, test \(did you mean 'test'\?\)"):
-        evaluation.evaluate(run, make_experiment(), "tests")
+        evaluate.evaluate(run, make_experiment(), "tests")
 
 
 def test_a_failed_gate_exits_with_6_and_leaves_report_and_files_behind(run):
     exit_status, stdout, stderr = command("eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1")
     assert exit_status == 6
     assert "1 of 2 gates failed: accuracy is 0." in stderr
-    assert stdout == evaluation.text(run, "test")
+    assert stdout == evaluate.text(run, "test")
     assert json.loads(run.metrics_file("test").read_text())["metrics"]["accuracy"] < 0.99
 
 
@@ -143,8 +146,8 @@ def test_a_wrong_gate_is_refused_before_any_work(run):
 
 
 def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
-    summary = evaluation.evaluate(run, make_experiment(), "test")
-    report = evaluation.text(run, "test")
+    summary = evaluate.evaluate(run, make_experiment(), "test")
+    report = evaluate.text(run, "test")
     lines = report.splitlines()
     assert set(summary["metrics"]) <= {line.split()[0] for line in lines if line}
     assert "absent from this split: absent" in report
@@ -160,8 +163,8 @@ def test_a_report_of_100_classes_has_a_line_for_each(run):
     made = Predictions(numpy.eye(100, dtype=numpy.float32), labels, list(map(str, labels)), classes, files.sha256(run.model_file))
     predictions.save(made, run.predictions_file("test"))
     files.write_json(run.data_file, {"classes": classes, "sizes": {"train": 100, "validation": 0, "test": 100}})
-    evaluation.evaluate(run, make_experiment(), "test")
-    assert sum(line.startswith("class ") and "1.0000" in line for line in evaluation.text(run, "test").splitlines()) == 100
+    evaluate.evaluate(run, make_experiment(), "test")
+    assert sum(line.startswith("class ") and "1.0000" in line for line in evaluate.text(run, "test").splitlines()) == 100
 
 
 @pytest.fixture
@@ -182,14 +185,14 @@ def trained(tmp_path) -> Run:
 
 
 def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained):
-    summary = evaluation.evaluate(trained, trained.experiment, "test")
+    summary = evaluate.evaluate(trained, trained.experiment, "test")
     saved = predictions.load(trained.predictions_file("test"))
-    held, cut = finding.open_run_store(trained.data, trained.experiment.data.store)
+    held, cut = lookup.open_run_store(trained.data, trained.experiment.data.store)
     assert saved.labels.tolist() == held.labels[cut.test].tolist()
     assert saved.ids == held.ids(cut.test)
     assert saved.probabilities.sum(axis=1) == pytest.approx(numpy.ones(len(cut.test)), abs=1e-5)
     held.folder.rename(held.folder.with_name("gone"))
-    assert evaluation.evaluate(trained, trained.experiment, "test") == summary
+    assert evaluate.evaluate(trained, trained.experiment, "test") == summary
 
 
 def test_a_model_that_gives_nan_is_refused_and_nothing_is_saved(trained):
@@ -199,5 +202,5 @@ def test_a_model_that_gives_nan_is_refused_and_nothing_is_saved(trained):
     model.set_weights([numpy.full_like(weight, numpy.nan) for weight in model.get_weights()])
     model.save(trained.model_file)
     with pytest.raises(DivergenceError, match=r"not finite for \d+ of \d+ images"):
-        evaluation.evaluate(trained, trained.experiment, "validation")
+        evaluate.evaluate(trained, trained.experiment, "validation")
     assert not trained.predictions_file("validation").exists()

@@ -8,7 +8,7 @@ from experiments import TINY, experiment, write_experiment
 
 from imgcls.errors import UserError
 from imgcls.experiment_file import json_schema, read_experiment
-from imgcls.yaml_file import ProblemsError
+from imgcls.io.yaml_file import ProblemsError
 
 
 def problems_of(path, *overrides):

@@ -14,8 +14,10 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
 from synthetic_run import class_names, make_log, make_predictions, make_run, write_log
 
-from imgcls import files, parts, predictions, style
-from imgcls.figures import NotDrawableError, Subject, _mosaic
+from imgcls import parts
+from imgcls.evaluation import predictions
+from imgcls.figures import NotDrawableError, Subject, _mosaic, _style
+from imgcls.io import files
 from imgcls.run import Run
 
 FLIP = [{"name": "flip"}]
@@ -36,9 +38,9 @@ def draw(run: Run, name: str, **settings: object) -> Figure:
     module = parts.load("figures", name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with style.applied():
+        with _style.applied():
             figure = module.draw(module.Settings(name=name, **settings), Subject(run, run.experiment))
-            figure.savefig(io.BytesIO(), dpi=style.DOTS_PER_INCH)
+            figure.savefig(io.BytesIO(), dpi=_style.DOTS_PER_INCH)
     return figure
 
 
@@ -58,7 +60,7 @@ def overlaps(axes: Axes) -> list[tuple[str, str]]:
     found = []
     for axis in (axes.xaxis, axes.yaxis):
         shown = [label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
-        with style.applied():  # silent about characters that no font has
+        with _style.applied():  # silent about characters that no font has
             boxes = [label.get_window_extent() for label in shown]
         pairs = zip(zip(shown, boxes, strict=True), list(zip(shown, boxes, strict=True))[1:], strict=False)
         found += [(one.get_text(), two.get_text()) for (one, first), (two, second) in pairs if first.overlaps(second)]
@@ -72,8 +74,8 @@ def overlaps(axes: Axes) -> list[tuple[str, str]]:
 def test_tick_labels_do_not_overlap_and_the_picture_has_a_sensible_size(run: Run, name: str, tmp_path: Path):
     figure = drawn(run, name)
     assert [overlaps(axes) for axes in figure.axes] == [[] for _ in figure.axes]
-    with style.applied():
-        style.save(figure, tmp_path / "figure.png")
+    with _style.applied():
+        _style.save(figure, tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as picture:
         assert 500 <= picture.width <= 2000
         assert 150 <= picture.height <= 2500
@@ -152,7 +154,7 @@ def test_of_too_many_classes_those_with_the_fewest_images_are_shown(tmp_path: Pa
     figure = draw(make_run(tmp_path / "run", classes=9), "class_distribution", rows=3)
     names = class_names(9)
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert shown == [style.short(names[0]), style.short(names[3]), style.short(names[6])]
+    assert shown == [_style.short(names[0]), _style.short(names[3]), _style.short(names[6])]
     assert "3 of 9 classes" in figure.get_suptitle()
 
 
@@ -174,7 +176,7 @@ def test_the_sample_grid_shows_training_images_of_each_class(run: Run, classes: 
         members = train[labels[train] == label]
         rows.append(subject.images.read(members[numpy.linspace(0, len(members) - 1, 4).round().astype(int)]))
     assert numpy.array_equal(figure.axes[0].images[0].get_array(), _mosaic.mosaic(rows, 4))
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [style.short(name) for name in class_names(shown)]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [_style.short(name) for name in class_names(shown)]
     assert ("first 5 of 100 classes" in figure.axes[0].get_title(loc="left")) == (classes == 100)
 
 
@@ -265,7 +267,7 @@ def test_the_areas_beside_the_curves_equal_scikit_learns(run: Run, classes: int,
     truth = made.labels[:, None] == numpy.arange(classes)
     expected = oracle(truth, made.probabilities, average=None)
     worst = sorted(numpy.argsort(expected, kind="stable")[:10].tolist())
-    expected_names = {style.short(class_names(classes)[label]): expected[label] for label in worst}
+    expected_names = {_style.short(class_names(classes)[label]): expected[label] for label in worst}
     assert stated == pytest.approx(
         {
             **expected_names,

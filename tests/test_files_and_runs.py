@@ -8,11 +8,13 @@ import threading
 import pytest
 from experiments import experiment
 
-from imgcls import environment, files, history, seeds
+from imgcls import environment, seeds
 from imgcls.config import EarlyStopping
 from imgcls.errors import DataError, UserError
-from imgcls.listing import list_runs
+from imgcls.io import files
 from imgcls.run import Run, create_run, find_run, open_run, runs_of
+from imgcls.training import history
+from imgcls.verbs.runs import list_runs
 
 
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):

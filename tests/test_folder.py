@@ -10,9 +10,11 @@ from experiments import stored_pixels
 from PIL import Image
 from pydantic import ValidationError
 
-from imgcls import images, preparing, store_writer
 from imgcls.datasets import SPLITS, folder
 from imgcls.errors import DataError, UserError
+from imgcls.image import decode
+from imgcls.store import writer
+from imgcls.verbs import prepare as prepare_verb
 
 
 def put(path, shade=100, size=(6, 5)):
@@ -26,7 +28,7 @@ def prepare(root, **settings):
 
 def stored(root, **settings):
     data = folder.Settings(name="folder", path=str(root), store=str(root.parent / "stores"), **{"size": [4, 4], **settings})
-    return preparing.stored(data)[0]
+    return prepare_verb.stored(data)[0]
 
 
 def read(root, **settings):
@@ -223,14 +225,14 @@ def test_a_file_that_vanishes_after_the_listing_is_named(photos):
     data = folder.Settings(name="folder", path=str(photos), store=str(photos.parent / "stores"), channels=1)
     source = folder.prepare(data)
     shutil.rmtree(photos / "dog")
-    store, _ = store_writer.stored(source, data)
+    store, _ = writer.stored(source, data)
     bad = [(image["id"], image["problem"]) for image in store.manifest["bad_images"]]
     assert bad == [(f"dog/{name}", "cannot be read: No such file or directory") for name in ("1.bmp", "2.gif")]
 
 
 def test_every_extension_is_read(tmp_path):
-    for number, extension in enumerate(images.EXTENSIONS):
+    for number, extension in enumerate(decode.EXTENSIONS):
         put(tmp_path / f"{number % 2}" / f"{number}{extension}")
     records = read(tmp_path, size=[5, 6])
-    assert len(records) == len(images.EXTENSIONS)
+    assert len(records) == len(decode.EXTENSIONS)
     assert all(numpy.abs(record.image.astype(int) - 100).max() <= 1 for record in records)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from imgcls import gates
 from imgcls.errors import GateError, UserError
+from imgcls.evaluation import gates
 
 DIRECTIONS = {"accuracy": "higher", "macro_f1": "higher", "log_loss": "lower"}
 

@@ -3,8 +3,8 @@
 import numpy
 import pytest
 
-from imgcls import history
 from imgcls.config import EarlyStopping, Plateau
+from imgcls.training import history
 
 
 def epochs_of(values):

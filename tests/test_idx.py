@@ -7,9 +7,9 @@ import numpy
 import pytest
 from experiments import experiment
 
-from imgcls import finding, idx
-from imgcls.datasets import fashion_mnist, mnist
+from imgcls.datasets import _idx, fashion_mnist, mnist
 from imgcls.errors import DataError
+from imgcls.store import lookup
 
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (30, 5, 4), dtype=numpy.uint8)
 LABELS = numpy.arange(30, dtype=numpy.uint8) % 10
@@ -45,7 +45,7 @@ def test_plain_and_gzipped_files_give_their_images_in_order(tmp_path, capsys):
 @pytest.mark.parametrize("part", [mnist, fashion_mnist])
 def test_each_set_names_ten_classes_and_a_hash_for_each_file(part):
     assert len(set(part.ARCHIVE.classes)) == 10
-    assert sorted(part.ARCHIVE.sha256) == sorted(name for pair in idx.FILES.values() for name in pair)
+    assert sorted(part.ARCHIVE.sha256) == sorted(name for pair in _idx.FILES.values() for name in pair)
     assert all(len(digest) == 64 for digest in part.ARCHIVE.sha256.values())
 
 
@@ -99,5 +99,5 @@ def test_parts_of_different_image_size_are_refused(tmp_path):
 def test_offline_changes_neither_the_store_nor_the_split_nor_the_training(tmp_path):
     online, offline = (experiment(tmp_path, f"data={{name: mnist, offline: {value}}}") for value in ("false", "true"))
     assert online.data.stored() == offline.data.stored()
-    assert finding.split_key(online.data, 0) == finding.split_key(offline.data, 0)
+    assert lookup.split_key(online.data, 0) == lookup.split_key(offline.data, 0)
     assert online.identity() == offline.identity()

@@ -9,9 +9,10 @@ from PIL import Image
 from scipy.io import savemat
 from test_archives import tar_bytes
 
-from imgcls import ilsvrc, preparing, store_writer
-from imgcls.datasets import imagenet
+from imgcls.datasets import _ilsvrc, imagenet
 from imgcls.errors import DataError
+from imgcls.store import writer
+from imgcls.verbs import prepare as prepare_verb
 
 SYNSETS = [  # ILSVRC2012_ID, WordNet id, words: in the kit's own order, which is not the sorted one
     (1, "n02119789", "kit fox, Vulpes macrotis"),
@@ -57,9 +58,9 @@ def put(path, data):
 def packed(folder):
     """Write the three official archives."""
     inner = {wnid: tar_bytes({name.split("/")[1]: data for name, data in TRAIN.items() if name.startswith(wnid)}) for wnid in WNIDS}
-    put(folder / ilsvrc.TRAIN, tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())}))
-    put(folder / ilsvrc.VALIDATION, tar_bytes(VALIDATION))
-    put(folder / ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
+    put(folder / _ilsvrc.TRAIN, tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())}))
+    put(folder / _ilsvrc.VALIDATION, tar_bytes(VALIDATION))
+    put(folder / _ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
     return folder
 
 
@@ -69,7 +70,7 @@ def flat(folder):
         put(folder / "train" / name, data)
     for name, data in VALIDATION.items():
         put(folder / "val" / name, data)
-    put(folder / ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
+    put(folder / _ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
     return folder
 
 
@@ -106,7 +107,7 @@ def test_every_layout_gives_the_same_store_with_the_official_validation_as_test(
     for layout in (packed, flat, unpacked):
         folder = layout(tmp_path / layout.__name__)
         settings = {"store": str(tmp_path / f"store of {layout.__name__}"), "store_as": "encoded"}
-        store, _ = preparing.stored(imagenet.Settings(name="imagenet", path=str(folder), **settings))
+        store, _ = prepare_verb.stored(imagenet.Settings(name="imagenet", path=str(folder), **settings))
         assert store.manifest["class_counts"] == {"train": [3] * 4, "validation": [0] * 4, "test": [2, 1, 2, 1]}
         fingerprints.add(store.fingerprint)
     assert len(fingerprints) == 1
@@ -154,18 +155,18 @@ def with_file(name, data):
 LINK = tarfile.TarInfo("n01440764.tar")
 LINK.type, LINK.linkname = tarfile.SYMTYPE, "/etc"
 WRONG = [
-    (packed, without(ilsvrc.VALIDATION, ilsvrc.KIT), f"lacks {ilsvrc.VALIDATION}, {ilsvrc.KIT}; get it from https://image-net.org"),
-    (packed, without(ilsvrc.TRAIN), "holds neither ILSVRC2012_img_train.tar"),
-    (packed, with_file(ilsvrc.TRAIN, tar_bytes({"readme": b"x"})), "is not the official archive: it holds readme"),
-    (packed, with_file(ilsvrc.TRAIN, tar_bytes({"n01440764.tar": b"x" * 600})), "n01440764.tar is"),
-    (packed, with_file(ilsvrc.TRAIN, tar_bytes({}, members=[LINK])), "n01440764.tar is no regular file"),
-    (packed, with_file(ilsvrc.VALIDATION, tar_bytes({"ILSVRC2012_val_00000007.JPEG": b"x"})), "val_00000007.JPEG is not one of the"),
-    (packed, with_file(ilsvrc.VALIDATION, tar_bytes({"cat.JPEG": b"x"})), "cat.JPEG is not one of the validation images"),
-    (packed, with_file(ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]), "img_val.tar is no tar archive, or damaged or truncated"),
-    (packed, with_file(ilsvrc.KIT, tar_bytes({"readme": b"x"}, "w:gz")), "lacks ILSVRC2012_devkit_t12/data/meta.mat"),
-    (packed, with_file(ilsvrc.KIT, tar_bytes(KIT | {next(iter(KIT)): KIT[next(iter(KIT))][:300]}, "w:gz")), "is damaged, or not the dev"),
-    (packed, with_file(ilsvrc.KIT, tar_bytes(KIT | {list(KIT)[1]: b"1\n9\n"}, "w:gz")), "is damaged, or not the development kit"),
-    (flat, without(ilsvrc.KIT), "must say which image is what"),
+    (packed, without(_ilsvrc.VALIDATION, _ilsvrc.KIT), f"lacks {_ilsvrc.VALIDATION}, {_ilsvrc.KIT}; get it from https://image-net.org"),
+    (packed, without(_ilsvrc.TRAIN), "holds neither ILSVRC2012_img_train.tar"),
+    (packed, with_file(_ilsvrc.TRAIN, tar_bytes({"readme": b"x"})), "is not the official archive: it holds readme"),
+    (packed, with_file(_ilsvrc.TRAIN, tar_bytes({"n01440764.tar": b"x" * 600})), "n01440764.tar is"),
+    (packed, with_file(_ilsvrc.TRAIN, tar_bytes({}, members=[LINK])), "n01440764.tar is no regular file"),
+    (packed, with_file(_ilsvrc.VALIDATION, tar_bytes({"ILSVRC2012_val_00000007.JPEG": b"x"})), "val_00000007.JPEG is not one of the"),
+    (packed, with_file(_ilsvrc.VALIDATION, tar_bytes({"cat.JPEG": b"x"})), "cat.JPEG is not one of the validation images"),
+    (packed, with_file(_ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]), "img_val.tar is no tar archive, or damaged or truncated"),
+    (packed, with_file(_ilsvrc.KIT, tar_bytes({"readme": b"x"}, "w:gz")), "lacks ILSVRC2012_devkit_t12/data/meta.mat"),
+    (packed, with_file(_ilsvrc.KIT, tar_bytes(KIT | {next(iter(KIT)): KIT[next(iter(KIT))][:300]}, "w:gz")), "is damaged, or not the dev"),
+    (packed, with_file(_ilsvrc.KIT, tar_bytes(KIT | {list(KIT)[1]: b"1\n9\n"}, "w:gz")), "is damaged, or not the development kit"),
+    (flat, without(_ilsvrc.KIT), "must say which image is what"),
     (unpacked, with_file("val/ILSVRC2012_val_00000001.JPEG", b"x"), "holds 1 images twice, the first is val/ILSVRC2012_val_00000001"),
 ]
 
@@ -190,7 +191,7 @@ def test_an_archive_that_vanishes_in_between_gives_bad_images_with_their_names(t
     folder = packed(tmp_path / "imagenet")
     settings = imagenet.Settings(name="imagenet", path=str(folder), store=str(tmp_path / "stores"), on_bad_image="skip", channels=3)
     source = imagenet.prepare(settings)
-    (folder / ilsvrc.VALIDATION).unlink()
-    store, _ = store_writer.stored(source, settings)
+    (folder / _ilsvrc.VALIDATION).unlink()
+    store, _ = writer.stored(source, settings)
     assert [image["id"] for image in store.manifest["bad_images"]] == [f"val/{name}" for name in VALIDATION]
     assert {image["problem"] for image in store.manifest["bad_images"]} == {"cannot be read: No such file or directory"}

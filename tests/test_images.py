@@ -9,8 +9,8 @@ import numpy
 import pytest
 from PIL import Image, ImageOps
 
-from imgcls import images
-from imgcls.images import Geometry
+from imgcls.image import decode
+from imgcls.image.decode import Geometry
 
 SHADES = numpy.arange(48, dtype=numpy.uint8).reshape(6, 8) * 5
 COLOURS = numpy.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=numpy.uint8)
@@ -18,12 +18,12 @@ ALPHA = numpy.linspace(0, 255, 48).astype(numpy.uint8).reshape(6, 8)
 
 
 def read(path, channels=3, resize="stretch", size=(6, 8), max_megapixels=100.0):
-    return images.read_image(images.read_file(path), Geometry((*size, channels), resize), max_megapixels)
+    return decode.read_image(decode.read_file(path), Geometry((*size, channels), resize), max_megapixels)
 
 
 def is_grey(path, max_megapixels=100.0):
-    with images.opened(path.read_bytes(), max_megapixels) as file:
-        return images.is_grey(file)
+    with decode.opened(path.read_bytes(), max_megapixels) as file:
+        return decode.is_grey(file)
 
 
 def on_white(colours, alpha):
@@ -160,8 +160,8 @@ def test_sixteen_bit_grey_with_a_transparent_value_becomes_white_there(tmp_path)
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pixels_without_a_known_range_are_refused(mode):
-    with pytest.raises(images.ImageError, match="no known range"):
-        images.flattened(Image.new(mode, (2, 2)), 1)
+    with pytest.raises(decode.ImageError, match="no known range"):
+        decode.flattened(Image.new(mode, (2, 2)), 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -219,7 +219,7 @@ def test_a_large_jpeg_read_at_a_fraction_looks_like_the_whole(tmp_path, resize, 
     smooth = Image.fromarray(COLOURS).resize((800, 480), Image.Resampling.BICUBIC)
     smooth.save(path, exif=exif, quality=95)
     whole = ImageOps.exif_transpose(Image.open(path))
-    expected = images.resized(whole, (32, 48), resize)
+    expected = decode.resized(whole, (32, 48), resize)
     difference = numpy.abs(read(path, resize=resize, size=(48, 32)).astype(int) - numpy.asarray(expected))
     assert difference.mean() < 2
 
@@ -231,7 +231,7 @@ def test_a_wrong_extension_does_not_matter(tmp_path):
 
 
 def problem(path, **settings):
-    with pytest.raises(images.ImageError) as caught:
+    with pytest.raises(decode.ImageError) as caught:
         read(path, **settings)
     return str(caught.value)
 
@@ -264,7 +264,7 @@ def test_random_damage_gives_an_image_or_an_image_error(tmp_path, extension):
         path.write_bytes(bytes(data))
         try:
             assert read(path).shape == (6, 8, 3)
-        except images.ImageError:
+        except decode.ImageError:
             continue
 
 

@@ -21,10 +21,10 @@ from experiments import (
     write_experiment,
 )
 
-from imgcls import training
 from imgcls.errors import Interrupted, UserError
+from imgcls.io.signals import StopRequest
 from imgcls.run import Run
-from imgcls.signals import StopRequest
+from imgcls.verbs import train
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def train_with_interruptions(settings, folder):
         if count < 4:
             interrupt_once(folder, done)
         try:
-            training.train(settings, folder)
+            train.train(settings, folder)
             return count
         except Interrupted:
             status = Run(folder).status
@@ -90,7 +90,7 @@ def train_with_interruptions(settings, folder):
 )
 def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digits, overrides):
     settings = digits("train.epochs=3", *overrides)
-    whole = Run(Path(training.train(settings, Path("whole"))["run"]))
+    whole = Run(Path(train.train(settings, Path("whole"))["run"]))
     interruptions = train_with_interruptions(settings, Path("parts"))
     assert interruptions >= 2
     assert_same_result(whole, Run(Path("parts")))
@@ -98,24 +98,24 @@ def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digit
 
 def test_a_run_killed_at_its_birth_can_be_started_again(digits):
     Run(Path("run")).write_status("created")
-    assert training.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
+    assert train.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
 
 
 def test_a_second_process_on_the_same_run_is_refused(digits):
     settings = digits()
-    training.train(settings, Path("run"))
+    train.train(settings, Path("run"))
     Run(Path("run")).write_status("running", step=0)
     with Run(Path("run")).locked(), pytest.raises(UserError, match="another process trains in run"):
-        training.train(settings, Path("run"))
+        train.train(settings, Path("run"))
 
 
 def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_to_the_same_bits(digits):
-    training.train(digits(*RICH), Path("whole"))
+    train.train(digits(*RICH), Path("whole"))
     with pytest.raises(Interrupted, match=r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with: imgcls train"):
-        training.train(digits(*RICH, "train.time_limit=1.0e-6"), Path("parts"))
+        train.train(digits(*RICH, "train.time_limit=1.0e-6"), Path("parts"))
     status = Run(Path("parts")).status
     assert (status["status"], status["exit_status"], status["step"]) == ("interrupted", 75, 2)
-    training.train(digits(*RICH), Path("parts"))
+    train.train(digits(*RICH), Path("parts"))
     assert_same_result(Run(Path("whole")), Run(Path("parts")))
 
 
@@ -132,12 +132,12 @@ def test_the_time_limit_leaves_twice_the_time_of_what_comes_before_the_next_look
 
 def test_what_a_killed_process_left_is_removed(digits):
     settings = digits("train.epochs=1")
-    training.train(settings, Path("run"))
+    train.train(settings, Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
     (run.checkpoint_folder / ".state-1.npz.1234.tmp").write_text("half")
     (run.folder / ".model-abc").mkdir()
-    training.train(settings, Path("run"))
+    train.train(settings, Path("run"))
     assert not [path for path in run.folder.rglob(".*") if path.name != ".lock"]
 
 
@@ -211,19 +211,19 @@ def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, p
 
 def test_a_signal_during_the_very_last_step_loses_nothing(digits):
     settings = digits("train.steps_per_call=6", "train.epochs=1")
-    whole = Run(Path(training.train(settings, Path("whole"))["run"]))
+    whole = Run(Path(train.train(settings, Path("whole"))["run"]))
     done = threading.Event()
     interrupt_once(Path("parts"), done)
     with pytest.raises(Interrupted):
-        training.train(settings, Path("parts"))
+        train.train(settings, Path("parts"))
     done.set()
     assert Run(Path("parts")).status["step"] == 6
-    training.train(settings, Path("parts"))
+    train.train(settings, Path("parts"))
     assert_same_result(whole, Run(Path("parts")))
 
 
 def test_in_a_call_that_holds_pythons_lock_the_system_ends_the_process_when_the_time_is_over():
-    code = "import ctypes\nfrom imgcls import signals\nwith signals.left_to_the_system(1):\n    ctypes.PyDLL(None).sleep(30)\n"
+    code = "import ctypes\nfrom imgcls.io import signals\nwith signals.left_to_the_system(1):\n    ctypes.PyDLL(None).sleep(30)\n"
     began = time.monotonic()
     result = subprocess.run([sys.executable, "-c", code], check=False)
     assert result.returncode == -signal.SIGALRM

@@ -6,8 +6,8 @@ import numpy
 import pytest
 
 from imgcls import parts
-from imgcls.intervals import Resample, bootstrap
-from imgcls.predictions import Predictions
+from imgcls.evaluation.bootstrap import Resample, bootstrap
+from imgcls.evaluation.predictions import Predictions
 
 EVERY_METRIC = [parts.default("metrics", name) for name in parts.names("metrics")]
 ACCURACY = [parts.default("metrics", "accuracy")]

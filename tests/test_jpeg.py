@@ -8,7 +8,7 @@ import simplejpeg
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import jpeg
+from imgcls.image import jpeg
 
 PHOTO = load_sample_images().images[0]
 KINDS = {

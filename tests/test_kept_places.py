@@ -6,9 +6,10 @@ import numpy
 import pytest
 from experiments import source_of, stored
 
-from imgcls import finding, splitting, stratifying
 from imgcls.datasets import SPLITS, DataSettings, Entry
 from imgcls.errors import DataError
+from imgcls.split import assign, stratified
+from imgcls.store import lookup
 
 
 def prepared(folder, entries, seed=0, **settings):
@@ -16,7 +17,7 @@ def prepared(folder, entries, seed=0, **settings):
     entries = sorted(entries, key=lambda entry: entry.id)
     images = numpy.zeros((len(entries), 1, 1, 1), numpy.uint8)
     store = stored(folder, source_of(images, entries, ["a", "b", "c"], version=repr(entries)))
-    split, kept = splitting.settled(store, DataSettings(name="toy", store=str(folder), **settings), seed)
+    split, kept = assign.settled(store, DataSettings(name="toy", store=str(folder), **settings), seed)
     store.save_split(split)
     return store, split, kept
 
@@ -56,7 +57,7 @@ def test_new_images_bring_every_class_to_the_share_that_was_asked_for(tmp_path):
     entries = draw(random, 200)
     prepared(tmp_path, entries, test=0.2, validation=0)
     store, split, _ = prepared(tmp_path, [*entries, *draw(random, 400)], test=0.2, validation=0)
-    wanted = stratifying.allocate(numpy.bincount(store.labels).tolist(), 0.2, 1)
+    wanted = stratified.allocate(numpy.bincount(store.labels).tolist(), 0.2, 1)
     assert numpy.bincount(store.labels[split.test]).tolist() == wanted
 
 
@@ -183,12 +184,12 @@ def test_a_run_refuses_a_split_that_was_cut_elsewhere_without_its_past(tmp_path)
     prepared(tmp_path / "here", entries)
     store, split, _ = prepared(tmp_path / "here", [*entries, *more])
     data = store.describe(split)
-    finding.open_run_store(data, str(tmp_path / "here"))
+    lookup.open_run_store(data, str(tmp_path / "here"))
     elsewhere, other, _ = prepared(tmp_path / "there", [*entries, *more])
     assert (elsewhere.fingerprint, other.key) == (store.fingerprint, split.key)
     with pytest.raises(
         DataError, match=r"puts other images in the splits than the run used.*copy this file from where the run was trained"
     ):
-        finding.open_run_store(data, str(tmp_path / "there"))
+        lookup.open_run_store(data, str(tmp_path / "there"))
     elsewhere.split_file(other.key).write_bytes(store.split_file(split.key).read_bytes())
-    finding.open_run_store(data, str(tmp_path / "there"))
+    lookup.open_run_store(data, str(tmp_path / "there"))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from experiments import free_addresses
 
-from imgcls.cluster import ALONE, Cluster
+from imgcls.distributed.cluster import ALONE, Cluster
+from imgcls.distributed.rendezvous import explained, meet
 from imgcls.errors import DataError, Interrupted, UserError, WorkerLostError
-from imgcls.finding import find_store
-from imgcls.meeting import explained, meet
+from imgcls.io.signals import StopRequest
 from imgcls.run import Run
-from imgcls.signals import StopRequest
+from imgcls.store.lookup import find_store
 
 PLANS = {"experiment": "e", "data": "d"}
 
@@ -72,11 +72,11 @@ def test_all_learn_that_plans_differ_and_in_what():
 
 def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
     """The same store under the same name can be split otherwise where another state of the data was prepared before."""
-    from imgcls import train_process
+    from imgcls.training import worker
 
     store, split = find_store(digits())
     addresses = free_addresses(2)
-    begin = partial(train_process.train, Run(Path("run")), digits(), store)
+    begin = partial(worker.train, Run(Path("run")), digits(), store)
     calls = [
         partial(begin, each, StopRequest(), Cluster(addresses, rank))
         for rank, each in enumerate([split, replace(split, train=split.train[1:])])

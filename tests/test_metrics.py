@@ -9,8 +9,8 @@ from sklearn import metrics as sklearn_metrics
 
 from imgcls import parts
 from imgcls.errors import UserError
+from imgcls.evaluation.predictions import Predictions
 from imgcls.metrics import directions
-from imgcls.predictions import Predictions
 
 
 def make(labels, probabilities) -> Predictions:

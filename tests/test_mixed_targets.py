@@ -4,10 +4,10 @@ import numpy
 import pytest
 from experiments import as_they_are, experiment
 
-from imgcls import loop
 from imgcls.backend import keras, tf
-from imgcls.feeds import Resident
-from imgcls.pipeline import Examples, Shuffled
+from imgcls.input.batches import Examples, Shuffled
+from imgcls.input.iterators import Resident
+from imgcls.training import steps
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -32,8 +32,8 @@ def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_tar
     stepped = [value - slope for value, slope in zip(model.get_weights(), tape.gradient(expected, model.trainable_variables), strict=True)]
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    sums = loop.Steps(strategy, model, optimizer, parts).train(Resident(plan, strategy), 0, 1, loop.no_sums())
-    assert sums[loop.LOSS] / sums[loop.COUNT] == pytest.approx(float(expected), rel=1e-5)
-    assert sums[loop.CORRECT] == (outputs.numpy().argmax(axis=1) == targets.numpy().argmax(axis=1)).sum()
+    sums = steps.Steps(strategy, model, optimizer, parts).train(Resident(plan, strategy), 0, 1, steps.no_sums())
+    assert sums[steps.LOSS] / sums[steps.COUNT] == pytest.approx(float(expected), rel=1e-5)
+    assert sums[steps.CORRECT] == (outputs.numpy().argmax(axis=1) == targets.numpy().argmax(axis=1)).sum()
     for value, wanted in zip(model.get_weights(), stepped, strict=True):
         numpy.testing.assert_allclose(value, wanted, atol=1e-5)

@@ -7,7 +7,7 @@ from imgcls import parts
 from imgcls.backend import keras
 from imgcls.errors import UserError
 from imgcls.models import Problem
-from imgcls.saving import serving_model
+from imgcls.training.model_file import serving_model
 
 PROBLEM = Problem(classes=10, mean=[70.0], deviation=[90.0], dropout_seed=1)
 CNN = parts.load("models", "cnn")

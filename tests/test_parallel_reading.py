@@ -15,12 +15,13 @@ from experiments import experiment, reading_processes
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import parallel_reading, preparing, training
 from imgcls.datasets import digits
-from imgcls.images import Geometry
-from imgcls.parallel_reading import PIECE, Processes
-from imgcls.reading import Pixels
-from imgcls.store import open_store
+from imgcls.image.decode import Geometry
+from imgcls.store import reader_pool
+from imgcls.store.reader import Pixels
+from imgcls.store.reader_pool import PIECE, Processes
+from imgcls.store.store import open_store
+from imgcls.verbs import prepare, train
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
 STORES = {"encoded": {"store_as": "encoded"}, "larger pixels": {"stored_size": [40, 40], "size": [24, 32]}}
@@ -36,7 +37,7 @@ def store(request, tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo[7 * number : 7 * number + 90, 9 * number : 9 * number + 60]).save(path)
     data = {"name": "folder", "path": str(folder / "photos"), "store": str(folder / "data"), **request.param}
-    return preparing.stored(experiment(folder, f"data={data}").data)[0]
+    return prepare.stored(experiment(folder, f"data={data}").data)[0]
 
 
 def wait_for(count, parent, others=frozenset()):
@@ -148,8 +149,8 @@ def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
 
 def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
     code = (
-        "import time; from pathlib import Path; from imgcls.images import Geometry; from imgcls.store import open_store\n"
-        "from imgcls.parallel_reading import Processes\n"
+        "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from imgcls.store.store import open_store\n"
+        "from imgcls.store.reader_pool import Processes\n"
         f"processes = Processes(open_store(Path({str(store.folder)!r})), Geometry((24, 32, 3), 'crop'), 2)\n"
         "import numpy; processes.read(numpy.zeros(600, 'int64')); time.sleep(600)"
     )
@@ -169,12 +170,12 @@ def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
         f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store: {tmp_path / 'data'}, size: [8, 8], store_as: encoded}}"
     )
     wanted = experiment(tmp_path, data, "augment=[{name: random_resized_crop}]", "train.epochs=1")
-    preparing.prepare(wanted)
-    training.train(wanted, tmp_path / "run")
+    prepare.prepare(wanted)
+    train.train(wanted, tmp_path / "run")
     assert mine(0) == []
 
 
 def test_pixels_of_the_models_size_are_read_in_this_process_and_all_else_in_others(store):
-    assert isinstance(parallel_reading.reader(store, GEOMETRY, 1), Processes)
-    pixels = preparing.stored(digits.Settings(name="digits", store=str(store.folder.parent)))[0]
-    assert isinstance(parallel_reading.reader(pixels, Geometry(pixels.shape, "stretch"), 1), Pixels)
+    assert isinstance(reader_pool.reader(store, GEOMETRY, 1), Processes)
+    pixels = prepare.stored(digits.Settings(name="digits", store=str(store.folder.parent)))[0]
+    assert isinstance(reader_pool.reader(pixels, Geometry(pixels.shape, "stretch"), 1), Pixels)

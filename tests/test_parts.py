@@ -23,13 +23,14 @@ FUNCTIONS = {
     "schedules": ("build",),
     "strategies": ("build",),
 }
-ALL = [(kind, name) for kind in parts.kinds() for name in parts.names(kind)]
+ALL = [(kind, name) for kind in parts.KINDS for name in parts.names(kind)]
 SWITCHES = {"batch_norm": (False, True), "pooling": (1, 2)}
 """Settings that switch off and on what a model part's `uses` tells."""
 
 
-def test_the_kinds_are_the_folders():
-    assert parts.kinds() == sorted(FUNCTIONS)
+def test_every_kind_is_a_folder_of_parts_and_has_its_function():
+    assert set(parts.KINDS) == set(FUNCTIONS)
+    assert all(parts.names(kind) for kind in parts.KINDS)
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)

@@ -4,13 +4,13 @@ import numpy
 import pytest
 from experiments import as_they_are, experiment
 
-from imgcls import history
 from imgcls.backend import tf
-from imgcls.cluster import ALONE
-from imgcls.feeds import Resident, Streamed
-from imgcls.pipeline import Examples, InOrder, Shuffled, batch_positions
-from imgcls.sampling import epoch_order
+from imgcls.distributed.cluster import ALONE
+from imgcls.input.batches import Examples, InOrder, Shuffled, batch_positions
+from imgcls.input.iterators import Resident, Streamed
+from imgcls.input.sampler import epoch_order
 from imgcls.seeds import sub_seed
+from imgcls.training import history
 
 COUNT, BATCH = 22, 8
 AUGMENTED = "augment=[{name: crop, padding: 1}, {name: flip}]"
@@ -124,7 +124,7 @@ def test_positions_past_the_end_wrap_to_the_start(count, batch_size, step, posit
 
 
 def test_adding_an_augmentation_does_not_change_the_draws_of_another(tmp_path, examples):
-    from imgcls.augment import augmented
+    from imgcls.input.augment import augmented
 
     images = numpy.random.default_rng(0).integers(0, 255, (BATCH, 6, 6, 1), numpy.uint8)
     flip_only = experiment(tmp_path, f"train.batch_size={BATCH}", "augment=[{name: flip}]")

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from synthetic_run import NASTY, make_run
 
-from imgcls import evaluation, parts
+from imgcls import parts
 from imgcls.errors import DataError, UserError
 from imgcls.figures import NotDrawableError
-from imgcls.plotting import plot
 from imgcls.run import Run
+from imgcls.verbs import evaluate
+from imgcls.verbs.plot import plot
 
 LIGHT = ["learning_curves", "roc"]
 
@@ -131,7 +132,7 @@ def test_a_character_without_glyph_is_one_note_and_no_warning(
 
 @pytest.fixture
 def page(run: Run) -> Page:
-    evaluation.evaluate(run, run.experiment, "test")
+    evaluate.evaluate(run, run.experiment, "test")
     plot(run, run.experiment, None)
     return Page(run.report_page)
 
@@ -162,7 +163,7 @@ def test_class_names_are_text_and_never_markup(page: Page):
 
 
 def test_the_page_gives_the_metrics_with_their_intervals_and_each_class(run: Run, page: Page):
-    summary = evaluation.evaluate(run, run.experiment, "test")
+    summary = evaluate.evaluate(run, run.experiment, "test")
     low, high = summary["intervals"]["accuracy"]
     for text in (f"{summary['metrics']['accuracy']:.4f}", f"[{low:.4f}, {high:.4f}]", f"{summary['per_class']['f1'][2]:.4f}"):
         assert text in page.text

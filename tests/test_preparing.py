@@ -9,9 +9,10 @@ from experiments import stored_pixels
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from imgcls import finding, preparing
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
+from imgcls.store import lookup
+from imgcls.verbs import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +37,8 @@ def paint(root, counts, suffix=".png"):
 
 def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
     digits = experiment(tmp_path)
-    report = preparing.prepare(digits)
-    found, split = finding.find_store(digits)
+    report = prepare.prepare(digits)
+    found, split = lookup.find_store(digits)
     numpy.testing.assert_array_equal(stored_pixels(found)[..., 0], numpy.round(load_digits().images * 255 / 16))
     numpy.testing.assert_array_equal(found.labels, load_digits().target)
     assert found.ids(numpy.array([0, 1796])) == ["digits/0000", "digits/1796"]
@@ -47,12 +48,12 @@ def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
 
 def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
     digits = experiment(tmp_path)
-    report = json.loads(json.dumps(preparing.prepare(digits), allow_nan=False))
-    found, split = finding.find_store(digits)
+    report = json.loads(json.dumps(prepare.prepare(digits), allow_nan=False))
+    found, split = lookup.find_store(digits)
     audit = found.manifest["audits"][split.key]
     of_the_store = {"folder": str(found.folder), "reused": False, "bad_images": [], "places": {"kept": 0, "new": 1797}, "audit": audit}
     assert report == found.describe(split) | of_the_store
-    assert preparing.prepare(digits)["reused"]
+    assert prepare.prepare(digits)["reused"]
 
 
 def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
@@ -60,72 +61,70 @@ def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
         experiment(tmp_path, "{name: digits}", *override)
         for override in ([], ["seed=1"], ["data.validation=0.3"], ["data.limit=50"], ["data.fold=2/5"])
     ]
-    reports = [preparing.prepare(variant) for variant in variants]
+    reports = [prepare.prepare(variant) for variant in variants]
     assert len({report["folder"] for report in reports}) == 1
     assert len({report["split"] for report in reports}) == 5
     for variant, report in zip(variants, reports, strict=True):
-        assert finding.find_store(variant)[1].key == report["split"]
+        assert lookup.find_store(variant)[1].key == report["split"]
 
 
 def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the_store_is_made_anew(tmp_path, capsys):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4]}")
-    assert preparing.prepare(photos)["places"] == {"kept": 0, "new": 24}
+    assert prepare.prepare(photos)["places"] == {"kept": 0, "new": 24}
     Image.new("RGB", (9, 8)).save(tmp_path / "photos/cat/00.png")
-    report = preparing.prepare(photos)
+    report = prepare.prepare(photos)
     assert report["places"] == {"kept": 24, "new": 1}
     assert "24 of 25 images keep the places that they have in data/folder-" in capsys.readouterr().err
     (tmp_path / report["folder"] / "labels.npy").unlink()
-    again = preparing.prepare(photos)
+    again = prepare.prepare(photos)
     assert (again["split_sha256"], again["places"]) == (report["split_sha256"], {"kept": 25, "new": 0})
 
 
 def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
     digits = experiment(tmp_path)
-    report = preparing.prepare(digits, tmp_path / "splits.csv")
-    preparing.verify(digits, tmp_path / "verified.csv")
-    assert (tmp_path / "verified.csv").read_bytes() == (tmp_path / "splits.csv").read_bytes()
+    report = prepare.prepare(digits, tmp_path / "splits.csv")
     fixed = experiment(tmp_path, "{name: digits, splits: splits.csv}", "seed=5")
-    again = preparing.prepare(fixed)
+    again = prepare.prepare(fixed)
     assert again["split_sha256"] == report["split_sha256"]
     (tmp_path / "splits.csv").unlink()
     with pytest.raises(DataError, match=r"cannot read data\.splits: splits\.csv: No such file or directory"):
-        finding.find_store(fixed)
+        lookup.find_store(fixed)
 
 
 def test_what_was_not_prepared_is_not_found(tmp_path):
-    preparing.prepare(experiment(tmp_path))
+    prepare.prepare(experiment(tmp_path))
     for override in ("seed=1", "data.test=0.3", "data.store=elsewhere"):
         with pytest.raises(DataError, match="run `imgcls prepare` first"):
-            finding.find_store(experiment(tmp_path, "{name: digits}", override))
+            lookup.find_store(experiment(tmp_path, "{name: digits}", override))
 
 
 def test_a_run_finds_the_store_it_used(tmp_path):
-    report = preparing.prepare(experiment(tmp_path))
-    found, split = finding.open_run_store(report, "data")
+    report = prepare.prepare(experiment(tmp_path))
+    found, split = lookup.open_run_store(report, "data")
     assert (found.fingerprint, split.key) == (report["fingerprint"], report["split"])
 
 
 def test_the_data_prepared_last_is_found_also_when_an_older_state_comes_back(tmp_path):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4]}")
-    first = preparing.prepare(photos)["fingerprint"]
+    first = prepare.prepare(photos)["fingerprint"]
     (tmp_path / "photos/cat/0.png").rename(tmp_path / "kept.png")
-    second = preparing.prepare(photos)["fingerprint"]
-    assert finding.find_store(photos)[0].fingerprint == second != first
+    second = prepare.prepare(photos)["fingerprint"]
+    assert lookup.find_store(photos)[0].fingerprint == second != first
     (tmp_path / "kept.png").rename(tmp_path / "photos/cat/0.png")
-    assert preparing.prepare(photos)["fingerprint"] == first
-    assert finding.find_store(photos)[0].fingerprint == first
+    assert prepare.prepare(photos)["fingerprint"] == first
+    assert lookup.find_store(photos)[0].fingerprint == first
 
 
 def test_a_store_damaged_since_is_told_and_prepared_anew(tmp_path):
     digits = experiment(tmp_path)
-    folder = tmp_path / preparing.prepare(digits)["folder"]
+    folder = tmp_path / prepare.prepare(digits)["folder"]
     (folder / "labels.npy").unlink()
     with pytest.raises(DataError, match="run `imgcls prepare` again"):
-        finding.find_store(digits)
-    preparing.prepare(digits)
-    assert finding.find_store(digits)[0].folder.resolve() == folder
+        lookup.find_store(digits)
+    prepare.prepare(digits)
+    assert lookup.find_store(digits)[0].folder.resolve() == folder
 
 
 def test_skipped_images_are_in_report_and_manifest(tmp_path):
@@ -133,8 +132,8 @@ def test_skipped_images_are_in_report_and_manifest(tmp_path):
     (tmp_path / "photos/cat/0.png").write_bytes(b"")
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4], on_bad_image: skip}")
     bad = [{"id": "cat/0.png", "problem": "empty file (0 bytes)"}]
-    assert preparing.prepare(photos)["bad_images"] == bad
-    assert finding.find_store(photos)[0].manifest["bad_images"] == bad
+    assert prepare.prepare(photos)["bad_images"] == bad
+    assert lookup.find_store(photos)[0].manifest["bad_images"] == bad
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -142,20 +141,20 @@ def test_a_class_with_no_or_one_image_is_named_and_nothing_can_be_trained(tmp_pa
     paint(tmp_path / "photos", {"cat": 12, "dog": number})
     photos = experiment(tmp_path, "{name: folder, path: photos}")
     with pytest.raises(DataError, match=f"dog: {number}") as caught:
-        preparing.prepare(photos)
+        prepare.prepare(photos)
     assert caught.value.exit_status == 3
     with pytest.raises(DataError, match="run `imgcls prepare` first"):
-        finding.find_store(photos)
+        lookup.find_store(photos)
 
 
 def test_small_classes_are_noted(tmp_path):
     paint(tmp_path / "photos", {"cat": 40, "dog": 5})
-    report = preparing.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
-    assert "1 class with fewer than 10 training images: dog 3" in preparing.text(report)
+    report = prepare.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
+    assert "1 class with fewer than 10 training images: dog 3" in prepare.text(report)
 
 
 def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):
-    lines = [line.split() for line in preparing.table(preparing.prepare(experiment(tmp_path))).splitlines()]
+    lines = [line.split() for line in prepare.table(prepare.prepare(experiment(tmp_path))).splitlines()]
     assert lines[0][:6] == ["digits:", "1,797", "images,", "8x8x1,", "in", "data/digits-aa542ec152e9"]
     assert ["3", "131", "15", "37", "183"] in lines
     assert lines[-1] == ["total", "1,294", "144", "359", "1,797"]
@@ -165,7 +164,7 @@ def test_the_class_table_lines_up_with_a_hundred_classes():
     classes = [f"class {number}" for number in range(100)]
     counts = {"train": list(range(0, 100_000, 1000)), "validation": [5] * 100, "test": [50] * 100}
     report = {"dataset": "toy", "folder": "data/toy", "classes": classes, "shape": [8, 8, 1], "class_counts": counts}
-    lines = preparing.table(report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}).splitlines()
+    lines = prepare.table(report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}).splitlines()
     assert len(lines) == 2 + 1 + 100 + 1
     assert len({len(line) for line in lines[2:]}) == 1
     assert lines[-2].split() == ["class", "99", "99,000", "5", "50", "99,055"]
@@ -175,9 +174,9 @@ def test_preparing_imports_no_tensorflow(tmp_path):
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from imgcls import preparing; from imgcls.experiment_file import read_experiment; "
+        "import sys; from pathlib import Path; from imgcls.verbs import prepare; from imgcls.experiment_file import read_experiment; "
         "light = [name for name in ('numpy', 'sklearn', 'PIL', 'tensorflow', 'keras', 'matplotlib') if name in sys.modules]; "
-        "preparing.prepare(read_experiment(Path('experiment.yaml'))); "
+        "prepare.prepare(read_experiment(Path('experiment.yaml'))); "
         "print(light, [name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"
     )
     experiment(tmp_path)

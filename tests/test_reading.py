@@ -8,11 +8,12 @@ from experiments import as_they_are
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import jpeg, preparing
 from imgcls.datasets import folder
 from imgcls.errors import DataError
-from imgcls.images import Geometry
-from imgcls.reading import Encoded, Pixels
+from imgcls.image import jpeg
+from imgcls.image.decode import Geometry
+from imgcls.store.reader import Encoded, Pixels
+from imgcls.verbs import prepare
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
 PHOTO = load_sample_images().images[0]
@@ -50,7 +51,7 @@ def pillows_window(data, window, shape):
 
 def store_of(photos, **settings):
     data = folder.Settings(name="folder", path=str(photos), store=str(photos.parent / "data"), **settings)
-    return preparing.stored(data)[0]
+    return prepare.stored(data)[0]
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encode
 
 
 def test_a_store_is_verified_byte_for_byte_on_demand(photos, monkeypatch):
-    monkeypatch.setattr("imgcls.store._ALWAYS_READ", 10_000)
+    monkeypatch.setattr("imgcls.store.store._ALWAYS_READ", 10_000)
     store = store_of(photos, store_as="encoded")
     path = store.folder / "images.bin"
     content = bytearray(path.read_bytes())

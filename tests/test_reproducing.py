@@ -8,10 +8,10 @@ import numpy
 import pytest
 from experiments import assert_same_result, command, experiment, json_of
 
-from imgcls import training
 from imgcls.errors import EpochLimit
-from imgcls.preparing import prepare
 from imgcls.run import Run
+from imgcls.verbs import train
+from imgcls.verbs.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
     settings = experiment(folder, f"data.store={folder / 'data'}", "augment=[{name: crop, padding: 1}]", "model.batch_norm=true")
     prepare(settings)
-    training.train(settings, folder / "run")
+    train.train(settings, folder / "run")
     exit_status, _, stderr = command("eval", folder / "run", "--set", "evaluate.resamples=100")
     assert exit_status == 0, stderr
     return folder
@@ -116,17 +116,17 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
 
     settings = experiment(workspace, "data={name: arrays, path: toy.npz}")
     data(60)
-    training.train(settings, Path("whole"))
+    train.train(settings, Path("whole"))
     with pytest.raises(EpochLimit):
-        training.train(settings, Path("run"), epochs=1)
+        train.train(settings, Path("run"), epochs=1)
     assert data(90)["places"] == {"kept": 60, "new": 30}
     capsys.readouterr()
-    training.train(settings, Path("run"))
+    train.train(settings, Path("run"))
     assert "run goes on with the data and the split on which it began" in capsys.readouterr().err
     assert_same_result(Run(Path("run")), Run(Path("whole")))
     assert command("eval", "run")[0] == 0
     assert json_of("reproduce", "run")["difference"] is None
-    training.train(settings, Path("new"))
+    train.train(settings, Path("new"))
     assert Run(Path("new")).data["sizes"]["train"] > Run(Path("run")).data["sizes"]["train"]
 
 

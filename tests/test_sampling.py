@@ -4,16 +4,17 @@ import numpy
 import pytest
 from experiments import as_they_are, experiment, source_of, stored
 
-from imgcls import sampling, splitting
 from imgcls.datasets import Entry
 from imgcls.errors import UserError
-from imgcls.pipeline import Examples, Shuffled, examples
+from imgcls.input import sampler
+from imgcls.input.batches import Examples, Shuffled, examples
+from imgcls.split import assign
 
 LABELS = numpy.repeat(numpy.arange(4, dtype=numpy.int32), [100, 60, 30, 10])
 
 
 def order(tmp_path, *overrides, labels=LABELS, weights=None):
-    return sampling.order(experiment(tmp_path, *overrides), labels, numpy.arange(len(labels)), weights)
+    return sampler.order(experiment(tmp_path, *overrides), labels, numpy.arange(len(labels)), weights)
 
 
 def test_resampling_by_class_shows_every_class_equally_often_and_each_image_floor_or_ceil_of_its_times(tmp_path):
@@ -38,7 +39,7 @@ def test_resampling_by_weight_follows_the_weights_of_the_split(tmp_path):
     weights = numpy.float32([0, 1, 2, 3, 4, 100])
     indices = numpy.array([0, 1, 2, 3, 4])
     settings = experiment(tmp_path, "train.resample={by: weight}")
-    drawn = sampling.order(settings, numpy.zeros(6, numpy.int32), indices, weights)
+    drawn = sampler.order(settings, numpy.zeros(6, numpy.int32), indices, weights)
     counts = sum(numpy.bincount(drawn(epoch), minlength=5) for epoch in range(1000)) / 1000
     numpy.testing.assert_allclose(counts, [0, 0.5, 1, 1.5, 2], atol=0.08)
 
@@ -47,7 +48,7 @@ def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
     entries = [Entry(str(place), place % 2, "train" if place < 6 else "test", weight=float(place)) for place in range(8)]
     store = stored(tmp_path / "data", source_of(numpy.zeros((8, 2, 2, 1), numpy.uint8), entries, ["a", "b"]))
     settings = experiment(tmp_path, "train.resample={by: weight}", "train.batch_size=5", "data.validation=0")
-    split = splitting.split(store, settings.data, 0)
+    split = assign.split(store, settings.data, 0)
     plan = Shuffled(examples(store, split, "train"), settings)
     drawn = [position for epoch in range(300) for position in plan.positions(2 * epoch)[0]]
     counts = numpy.bincount(drawn, minlength=6) / len(drawn)

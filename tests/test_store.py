@@ -13,11 +13,12 @@ import numpy
 import pytest
 from experiments import source_of, stored_pixels
 
-from imgcls import blocks, files, finding, store, store_writer, terminal
 from imgcls.datasets import BadImage, DataSettings, Entry, Source
 from imgcls.errors import DataError, UserError
-from imgcls.images import Geometry
-from imgcls.split_file import Split
+from imgcls.image.decode import Geometry
+from imgcls.io import files, terminal
+from imgcls.store import lookup, shards, store, writer
+from imgcls.store.split_file import Split
 
 IMAGES = (numpy.arange(7 * 4 * 3 * 2) * 7 % 256).astype(numpy.uint8).reshape(7, 4, 3, 2)
 IDS = ["a/0.png", "a/ü.png", "a/\udcff.png", "b/3.png", "b/4.png", "b/longer name.png", "b/6"]
@@ -30,7 +31,7 @@ def source(images=IMAGES, classes=("a", "b"), labels=(0, 0, 0, 1, 1, 1, 1), ids=
 
 
 def save(parent, content=None):
-    return store_writer.stored(content or source(), DataSettings(name="toy", store=str(parent)))
+    return writer.stored(content or source(), DataSettings(name="toy", store=str(parent)))
 
 
 def split(key="k" * 16):
@@ -171,12 +172,12 @@ def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
     opened.save_split(split())
     data = opened.describe(split())
     shutil.move(tmp_path / "here", tmp_path / "there")
-    found, found_split = finding.open_run_store(data, str(tmp_path / "there"))
+    found, found_split = lookup.open_run_store(data, str(tmp_path / "there"))
     assert (found.fingerprint, found_split.key) == (opened.fingerprint, "k" * 16)
     with pytest.raises(DataError, match=r"does not exist; run `imgcls prepare` on the run's config.yaml"):
-        finding.open_run_store(data, str(tmp_path / "here"))
+        lookup.open_run_store(data, str(tmp_path / "here"))
     with pytest.raises(DataError, match="but the run used"):
-        finding.open_run_store(data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there"))
+        lookup.open_run_store(data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there"))
 
 
 def test_a_source_without_a_usable_image_is_refused(tmp_path):
@@ -210,7 +211,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(blocks, "ENTRIES", 2)
+    monkeypatch.setattr(shards, "ENTRIES", 2)
 
 
 @pytest.mark.parametrize("place", range(7))

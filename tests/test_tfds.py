@@ -10,9 +10,9 @@ import pytest
 from experiments import stored_pixels
 from PIL import Image
 
-from imgcls import preparing
 from imgcls.datasets import tfds
 from imgcls.errors import DataError, UserError
+from imgcls.verbs import prepare
 
 NAMES = ["bean", "apple", "corn"]
 
@@ -95,7 +95,7 @@ def library(monkeypatch):
 
 def store(folder, **changes):
     given = {"name": "tfds", "dataset": "beans", "path": str(folder / "sets"), "store": str(folder / "stores"), "size": [4, 4]}
-    return preparing.stored(tfds.Settings(**given | changes))[0]
+    return prepare.stored(tfds.Settings(**given | changes))[0]
 
 
 @pytest.mark.parametrize("store_as", ["pixels", "encoded"])

@@ -9,18 +9,19 @@ from experiments import assert_same_result, experiment, reading_processes
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls import history, training
-from imgcls.augment import StatelessDraws, keys
 from imgcls.augmentations import flip, random_resized_crop
 from imgcls.backend import tf
-from imgcls.cluster import ALONE
+from imgcls.distributed.cluster import ALONE
 from imgcls.errors import Interrupted
-from imgcls.feeds import Streamed
-from imgcls.finding import find_store
-from imgcls.pipeline import Shuffled, examples, training_examples
-from imgcls.preparing import prepare
+from imgcls.input.augment import StatelessDraws, keys
+from imgcls.input.batches import Shuffled, examples, training_examples
+from imgcls.input.iterators import Streamed
 from imgcls.run import Run
+from imgcls.store.lookup import find_store
 from imgcls.strategies import mirrored
+from imgcls.training import history
+from imgcls.verbs import train
+from imgcls.verbs.prepare import prepare
 
 BATCH = 8
 STORES = {"encoded": "store_as: encoded", "larger pixels": "stored_size: [40, 40]"}
@@ -117,11 +118,11 @@ def test_a_store_of_the_models_size_leaves_the_windows_to_the_device(folder):
 def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
     wanted = settings(folder, store, "train.epochs=2", "train.steps_per_call=1")
     prepare(wanted)
-    training.train(wanted, tmp_path / "whole")
+    train.train(wanted, tmp_path / "whole")
     limited = settings(folder, store, "train.epochs=2", "train.steps_per_call=1", "train.time_limit=1.0e-6")
     with pytest.raises(Interrupted, match="at step 1"):
-        training.train(limited, tmp_path / "parts")
-    training.train(wanted, tmp_path / "parts")
+        train.train(limited, tmp_path / "parts")
+    train.train(wanted, tmp_path / "parts")
     assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from imgcls.errors import UserError
-from imgcls.yaml_file import Mark, ProblemsError, parse, read
+from imgcls.io.yaml_file import Mark, ProblemsError, parse, read
 
 
 @pytest.mark.parametrize(

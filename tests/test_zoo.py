@@ -11,10 +11,11 @@ import pytest
 from experiments import TINY, command, json_of, write_experiment
 from PIL import Image
 
-from imgcls import predictions, preparing
 from imgcls.datasets import SPLITS, folder
-from imgcls.images import Geometry
+from imgcls.evaluation import predictions
+from imgcls.image.decode import Geometry
 from imgcls.run import Run
+from imgcls.verbs import prepare
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 GEOMETRY = Geometry((8, 8, 3), "stretch")
@@ -118,7 +119,7 @@ LINKS = {
 
 def stored(root, folder_of_store, **changes):
     given = {"size": [8, 8], "resize": "stretch", "channels": 3, "on_bad_image": "skip"} | changes
-    return preparing.stored(folder.Settings(name="folder", path=str(root), store=str(folder_of_store), **given))[0]
+    return prepare.stored(folder.Settings(name="folder", path=str(root), store=str(folder_of_store), **given))[0]
 
 
 def whole_windows(reader, indices):

@@ -1,8 +1,8 @@
 """Checks of the data: each file holds `Settings` (a `CheckSettings`) and `find(settings, audited) -> list[Finding]`. Light zone.
 
-Checks look at the store's measures of its images (imgcls/looks.py), at labels and at the cut into splits, never at pixels. They run one
-after the other in the order of `data.audit`, each on the images that those before it left; imgcls/audit.py does what their policies say.
-Files whose name begins with an underscore are shared code, not checks. numpy is imported inside functions.
+Checks look at the store's measures of its images (imgcls/image/image_statistics.py), at labels and at the cut into splits, never at pixels.
+They run one after the other in the order of `data.audit`, each on the images that those before it left; imgcls/audit/runner.py does what
+their policies say. Files whose name begins with an underscore are shared code, not checks. numpy is imported inside functions.
 """
 
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from imgcls.parts import PartSettings
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.likeness import Likeness
-    from imgcls.split_file import Split
-    from imgcls.store import Store
+    from imgcls.checks._similarity import Likeness
+    from imgcls.store.split_file import Split
+    from imgcls.store.store import Store
 
 EXAMPLES = 20
 """The most ids that a finding shows."""
@@ -96,7 +96,7 @@ class Audited:
 
     def alike(self, likeness: "Likeness") -> "tuple[numpy.ndarray, numpy.ndarray]":
         """Return `likeness.groups` of the images of `indices`, computed once for all checks that ask for the same likeness."""
-        from imgcls import likeness as finder
+        from imgcls.checks import _similarity as finder
 
         if likeness not in self._groups:
             looks = self.looks

@@ -7,7 +7,7 @@ from pydantic import Field
 from imgcls.checks import DroppingSettings
 
 if TYPE_CHECKING:
-    from imgcls.likeness import Likeness
+    from imgcls.checks._similarity import Likeness
 
 
 class LikenessSettings(DroppingSettings):
@@ -23,6 +23,6 @@ class LikenessSettings(DroppingSettings):
     @property
     def likeness(self) -> "Likeness":
         """The three as one value."""
-        from imgcls.likeness import Likeness
+        from imgcls.checks._similarity import Likeness
 
         return Likeness(self.distance, self.difference, self.brightness)

@@ -15,7 +15,7 @@ def find(settings: Settings, audited: Audited) -> list[Finding]:
     """Return copies within splits, and across splits."""
     import numpy
 
-    from imgcls.likeness import equal_rows
+    from imgcls.checks._similarity import equal_rows
 
     words = numpy.ascontiguousarray(audited.looks["digest"]).view("<u8").reshape(-1, 2)
     group, _ = equal_rows([audited.labels, *words.T])

@@ -1,8 +1,8 @@
 """Near duplicates: nearly the same picture with the same label, within a split and across splits (Barz and Denzler, 2020, "ciFAIR").
 
-Compared are perceptual hashes (imgcls/looks.py), confirmed by thumbnails, and joined to groups (imgcls/likeness.py): copies saved at
-another quality, size or brightness. Prints and lettering finer than an eighth of the picture are not seen. Groups of exact duplicates
-alone are left to that check; images of different labels are left to label_conflicts.
+Compared are perceptual hashes (imgcls/image/image_statistics.py), confirmed by thumbnails, and joined to groups
+(imgcls/checks/_similarity.py): copies saved at another quality, size or brightness. Prints and lettering finer than an eighth of the
+picture are not seen. Groups of exact duplicates alone are left to that check; images of different labels are left to label_conflicts.
 """
 
 from imgcls.checks import Audited, Finding, _copies
@@ -17,7 +17,7 @@ def find(settings: Settings, audited: Audited) -> list[Finding]:
     """Return near copies within splits, and across splits."""
     import numpy
 
-    from imgcls.likeness import equal_rows
+    from imgcls.checks._similarity import equal_rows
 
     group, _ = audited.alike(settings.likeness)
     words = numpy.ascontiguousarray(audited.looks["digest"]).view("<u8").reshape(-1, 2)

@@ -1,8 +1,8 @@
 """Data sets: each file holds `Settings` (a `DataSettings`) and `prepare(settings) -> Source`. Light zone.
 
 A `Source` names the classes and one `Entry` an image, and reads the image of any entry: as pixels, where all have one shape, or as the
-bytes of an image file, whose settings are `ImageSettings`. `imgcls/store_writer.py` reads entries in parallel and stores them;
-`imgcls/splitting.py` splits the store.
+bytes of an image file, whose settings are `ImageSettings`. `imgcls/store/writer.py` reads entries in parallel and stores them;
+`imgcls/split/assign.py` splits the store.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts
-from imgcls.images import Resize
+from imgcls.image.decode import Resize
 from imgcls.parts import PartOf, PartSettings, all_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _numbers(fold: str) -> tuple[int, int]:
 
 
 class ImageSettings(DataSettings):
-    """What a data set of image files can be told. imgcls/images.py says how a file becomes pixels."""
+    """What a data set of image files can be told. imgcls/image/decode.py says how a file becomes pixels."""
 
     size: list[Side] = Field([64, 64], min_length=2, max_length=2)
     """Height and width that the model sees: every image is brought to it."""

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pydantic
 
-from imgcls import array_files
-from imgcls.array_files import ArrayFiles
-from imgcls.datasets import DataSettings, Entry, Source, SplitName
+from imgcls.datasets import DataSettings, Entry, Source, SplitName, _array_files
+from imgcls.datasets._array_files import ArrayFiles
 from imgcls.errors import DataError
 
 Names = str | dict[SplitName, str]
@@ -64,18 +63,18 @@ def prepare(settings: Settings) -> Source:
         DataError: the file is missing or damaged, or an array is missing, of another shape or type, or holds what it must not.
     """
     files = ArrayFiles(Path(settings.path).expanduser())
-    images = {name: array_files.images_of(files.load(name), name, bool(settings.range)) for name in _by_split(settings.images).values()}
-    shape = array_files.one_shape(images)
+    images = {name: _array_files.images_of(files.load(name), name, bool(settings.range)) for name in _by_split(settings.images).values()}
+    shape = _array_files.one_shape(images)
     names = settings.classes
     if isinstance(names, str):
-        names = array_files.texts(files.load(names), names)
-    classes, labels = array_files.labels_of({name: files.load(name) for name in _by_split(settings.labels).values()}, names)
+        names = _array_files.texts(files.load(names), names)
+    classes, labels = _array_files.labels_of({name: files.load(name) for name in _by_split(settings.labels).values()}, names)
     entries = [
         entry
         for split, numbers in zip(_by_split(settings.images), labels, strict=True)
         for entry in _entries(files, settings, split, numbers)
     ]
-    return Source(classes, entries, array_files.reader(images, settings.range), files.version, shape=shape)
+    return Source(classes, entries, _array_files.reader(images, settings.range), files.version, shape=shape)
 
 
 def _by_split(names: Names) -> dict[SplitName, str]:
@@ -88,9 +87,9 @@ def _entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: li
     count = len(files.load(name))
     columns = {"labels": labels, "splits": [split] * count, "groups": [None] * count, "weights": [1.0] * count}
     more = {
-        "splits": (settings.own_splits, array_files.splits_of),
-        "groups": (settings.groups, array_files.texts),
-        "weights": (settings.weights, array_files.weights_of),
+        "splits": (settings.own_splits, _array_files.splits_of),
+        "groups": (settings.groups, _array_files.texts),
+        "weights": (settings.weights, _array_files.weights_of),
     }
     for column, (names, values_of) in more.items():
         if names is not None:

@@ -1,11 +1,10 @@
 """CIFAR-10: 60,000 photos of 32x32 in ten classes (Krizhevsky, 2009, "Learning multiple layers of features from tiny images").
 It has a test split of its own. The SHA-256 of its archive is the one that TensorFlow Datasets publishes."""
 
-from imgcls import cifar
-from imgcls.datasets import Source
-from imgcls.downloads import RemoteFile
+from imgcls.datasets import Source, _cifar
+from imgcls.io.downloads import RemoteFile
 
-ARCHIVE = cifar.Archive(
+ARCHIVE = _cifar.Archive(
     title="CIFAR-10",
     remote=RemoteFile(
         name="cifar-10-binary.tar.gz",
@@ -22,10 +21,10 @@ ARCHIVE = cifar.Archive(
 )
 
 
-class Settings(cifar.CifarSettings):
+class Settings(_cifar.CifarSettings):
     """The settings of CIFAR-10."""
 
 
 def prepare(settings: Settings) -> Source:
     """Return the images of both splits."""
-    return cifar.prepare(settings, ARCHIVE)
+    return _cifar.prepare(settings, ARCHIVE)

@@ -3,9 +3,8 @@ tiny images"). It has a test split of its own. The SHA-256 of its archive is the
 
 from typing import Literal
 
-from imgcls import cifar
-from imgcls.datasets import Source
-from imgcls.downloads import RemoteFile
+from imgcls.datasets import Source, _cifar
+from imgcls.io.downloads import RemoteFile
 
 REMOTE = RemoteFile(
     name="cifar-100-binary.tar.gz",
@@ -17,16 +16,16 @@ CLASSES = {"coarse": 20, "fine": 100}
 """In the order of a record's two label bytes."""
 
 
-class Settings(cifar.CifarSettings):
+class Settings(_cifar.CifarSettings):
     """The settings of CIFAR-100."""
 
     labels: Literal["fine", "coarse"] = "fine"
     """fine: 100 classes; coarse: their 20 superclasses."""
 
 
-def archive(labels: Literal["fine", "coarse"]) -> cifar.Archive:
+def archive(labels: Literal["fine", "coarse"]) -> _cifar.Archive:
     """Return what is published, as it is read for one of its two sets of classes."""
-    return cifar.Archive(
+    return _cifar.Archive(
         title="CIFAR-100",
         remote=REMOTE,
         folder="cifar-100-binary",
@@ -40,4 +39,4 @@ def archive(labels: Literal["fine", "coarse"]) -> cifar.Archive:
 
 def prepare(settings: Settings) -> Source:
     """Return the images of both splits."""
-    return cifar.prepare(settings, archive(settings.labels))
+    return _cifar.prepare(settings, archive(settings.labels))

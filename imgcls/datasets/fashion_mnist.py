@@ -1,10 +1,9 @@
 """Fashion-MNIST: 70,000 articles of clothing, 28x28 grey (Xiao, Rasul and Vollgraf, 2017, https://arxiv.org/abs/1708.07747).
 It has a test split of its own."""
 
-from imgcls import idx
-from imgcls.datasets import Source
+from imgcls.datasets import Source, _idx
 
-ARCHIVE = idx.Archive(
+ARCHIVE = _idx.Archive(
     title="Fashion-MNIST",
     mirrors=(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
@@ -21,10 +20,10 @@ ARCHIVE = idx.Archive(
 )
 
 
-class Settings(idx.IdxSettings):
+class Settings(_idx.IdxSettings):
     """Fashion-MNIST's settings."""
 
 
 def prepare(settings: Settings) -> Source:
     """Return the images of both splits."""
-    return idx.prepare(settings, ARCHIVE)
+    return _idx.prepare(settings, ARCHIVE)

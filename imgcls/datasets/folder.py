@@ -1,17 +1,18 @@
 """A folder of images, one sub-folder a class: the layout of ImageNet (Russakovsky et al., 2015, https://arxiv.org/abs/1409.0575).
 
-Sub-folders `train`, `validation` and `test` are kept as they are. imgcls/images.py says how a file becomes pixels.
+Sub-folders `train`, `validation` and `test` are kept as they are. imgcls/image/decode.py says how a file becomes pixels.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls import image_files, images, terminal
-from imgcls.datasets import Entry, ImageSettings, Source
+from imgcls.datasets import Entry, ImageSettings, Source, _image_files
 from imgcls.errors import UserError
+from imgcls.image import decode
+from imgcls.io import terminal
 
 if TYPE_CHECKING:
-    from imgcls.image_files import Listing
+    from imgcls.datasets._image_files import Listing
 
 
 class Settings(ImageSettings):
@@ -31,11 +32,11 @@ def prepare(settings: Settings) -> Source:
     root = Path(settings.path).expanduser()
     if Path(settings.store).resolve().is_relative_to(root.resolve()):
         raise UserError(f"data.store: {settings.store} lies in data.path ({root}), where it would count as a class; choose another folder")
-    listing = image_files.list_images(root)
+    listing = _image_files.list_images(root)
     _note_oddities(root, listing)
     entries = [Entry(file.id, file.label, file.split) for file in listing.files]
     paths = [root / file.id for file in listing.files]
-    return Source(listing.classes, entries, lambda place: images.read_file(paths[place]), image_files.version(paths), bad=listing.bad)
+    return Source(listing.classes, entries, lambda place: decode.read_file(paths[place]), _image_files.version(paths), bad=listing.bad)
 
 
 def _note_oddities(root: Path, listing: "Listing") -> None:
@@ -43,4 +44,4 @@ def _note_oddities(root: Path, listing: "Listing") -> None:
         terminal.note(f"class '{name}' has no folder in {', '.join(splits)}; the labels of the other classes stay as they are")
     if listing.ignored:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(listing.ignored.items()))
-        terminal.note(f"{root}: ignored {listing.ignored.total()} files that do not end in {', '.join(images.EXTENSIONS)}: {kinds}")
+        terminal.note(f"{root}: ignored {listing.ignored.total()} files that do not end in {', '.join(decode.EXTENSIONS)}: {kinds}")

@@ -8,10 +8,10 @@ validation is cut from the training images. Classes are the WordNet ids in order
 import itertools
 from pathlib import Path
 
-from imgcls import ilsvrc, image_files, terminal
-from imgcls.datasets import Entry, ImageSettings, Source
+from imgcls.datasets import Entry, ImageSettings, Source, _ilsvrc, _image_files
+from imgcls.datasets._ilsvrc import Place
 from imgcls.errors import DataError
-from imgcls.ilsvrc import Place
+from imgcls.io import terminal
 
 _COUNTS = {"classes": 1_000, "training images": 1_281_167, "validation images": 50_000}
 
@@ -31,13 +31,13 @@ def prepare(settings: Settings) -> Source:
         DataError: an archive or folder is missing or damaged.
     """
     folder = Path(settings.path).expanduser()
-    kit = ilsvrc.kit(folder)
+    kit = _ilsvrc.kit(folder)
     train, validation = _places(folder, kit, Path(settings.store) / "downloads" / settings.name)
     wnids = sorted({place.wnid for place in train})
     known = [place for place in validation if place.wnid in set(wnids)]
     if len(known) < len(validation):
         terminal.note(f"left out {len(validation) - len(known):,} validation images, of classes without a training image")
-    classes = ilsvrc.class_names(wnids, kit.words if kit else {})
+    classes = _ilsvrc.class_names(wnids, kit.words if kit else {})
     _note_differences({"classes": len(classes), "training images": len(train), "validation images": len(known)}, kit is not None)
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     places = sorted([*train, *known], key=lambda place: place.id.encode("utf-8", "surrogateescape"))
@@ -46,22 +46,22 @@ def prepare(settings: Settings) -> Source:
     return Source(classes, entries, lambda number: places[number].read(), _version(places))
 
 
-def _places(folder: Path, kit: ilsvrc.Kit | None, cache: Path) -> tuple[list[Place], list[Place]]:
+def _places(folder: Path, kit: _ilsvrc.Kit | None, cache: Path) -> tuple[list[Place], list[Place]]:
     """Return the images of the official training and validation set."""
-    if (folder / ilsvrc.TRAIN).is_file():
-        missing = [name for name in (ilsvrc.VALIDATION, ilsvrc.KIT) if not (folder / name).is_file()]
+    if (folder / _ilsvrc.TRAIN).is_file():
+        missing = [name for name in (_ilsvrc.VALIDATION, _ilsvrc.KIT) if not (folder / name).is_file()]
         if missing or kit is None:
-            raise DataError(f"data.path: {folder} holds {ilsvrc.TRAIN}, but lacks {', '.join(missing)}; get it from {ilsvrc.WHERE}")
-        return ilsvrc.packed_train(folder, cache), ilsvrc.packed_validation(folder, cache, kit)
+            raise DataError(f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {', '.join(missing)}; get it from {_ilsvrc.WHERE}")
+        return _ilsvrc.packed_train(folder, cache), _ilsvrc.packed_validation(folder, cache, kit)
     if not (folder / "train").is_dir() or not (folder / "val").is_dir():
         raise DataError(
-            f"data.path: {folder} holds neither {ilsvrc.TRAIN}, {ilsvrc.VALIDATION} and {ilsvrc.KIT} nor the folders train/ and val/; "
-            f"ImageNet cannot be downloaded without an account: get the archives from {ilsvrc.WHERE}"
+            f"data.path: {folder} holds neither {_ilsvrc.TRAIN}, {_ilsvrc.VALIDATION} and {_ilsvrc.KIT} nor the folders train/ and val/; "
+            f"ImageNet cannot be downloaded without an account: get the archives from {_ilsvrc.WHERE}"
         )
-    train = ilsvrc.unpacked_train(folder)
+    train = _ilsvrc.unpacked_train(folder)
     if not train:
         raise DataError(f"{folder / 'train'} holds no images in folders named by WordNet ids, such as train/n01440764/*.JPEG")
-    return train, ilsvrc.unpacked_validation(folder, kit)
+    return train, _ilsvrc.unpacked_validation(folder, kit)
 
 
 def _refuse_oddities(folder: Path, wnids: list[str], ids: list[str]) -> None:
@@ -76,9 +76,9 @@ def _note_differences(found: dict[str, int], has_words: bool) -> None:
     if found != _COUNTS:
         terminal.note(f"this is not the whole of ILSVRC2012: {', '.join(f'{count:,} {name}' for name, count in found.items())}")
     if not has_words:
-        terminal.note(f"the classes are called by their WordNet ids, since there is no {ilsvrc.KIT} with their words")
+        terminal.note(f"the classes are called by their WordNet ids, since there is no {_ilsvrc.KIT} with their words")
 
 
 def _version(places: list[Place]) -> str:
     """Return a digest of the archives' or the files' states."""
-    return image_files.version(list({place.path: None for place in places}))
+    return _image_files.version(list({place.path: None for place in places}))

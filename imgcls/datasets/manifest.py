@@ -1,15 +1,15 @@
 """A list of images, as CSV (.csv, .tsv) or JSON lines (.jsonl): path and label, and optionally split, weight and group.
 
-Paths are relative to the list's folder, or absolute. imgcls/images.py says how a file becomes pixels.
+Paths are relative to the list's folder, or absolute. imgcls/image/decode.py says how a file becomes pixels.
 """
 
 import hashlib
 from pathlib import Path
 
-from imgcls import image_files, images, manifest_file
-from imgcls.datasets import Entry, ImageSettings, Source
+from imgcls.datasets import Entry, ImageSettings, Source, _image_files, _manifest
+from imgcls.datasets._manifest import Mistakes
 from imgcls.errors import DataError
-from imgcls.manifest_file import Mistakes
+from imgcls.image import decode
 
 
 class Settings(ImageSettings):
@@ -28,9 +28,9 @@ def prepare(settings: Settings) -> Source:
     """
     path = Path(settings.path).expanduser()
     mistakes = Mistakes(path)
-    rows = manifest_file.read(path, mistakes)
+    rows = _manifest.read(path, mistakes)
     if settings.on_bad_image == "fail":
-        manifest_file.note_missing(rows, mistakes)
+        _manifest.note_missing(rows, mistakes)
     mistakes.refuse()
     rows.sort(key=lambda row: row.path.encode("utf-8", "surrogateescape"))
     classes = sorted({row.label for row in rows}, key=str.encode)
@@ -40,4 +40,4 @@ def prepare(settings: Settings) -> Source:
     entries = [Entry(row.path, labels[row.label], row.split, row.group, row.weight) for row in rows]
     paths = [path.parent / row.path for row in rows]
     listed = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Source(classes, entries, lambda place: images.read_file(paths[place]), f"{listed} {image_files.version(paths)}")
+    return Source(classes, entries, lambda place: decode.read_file(paths[place]), f"{listed} {_image_files.version(paths)}")

@@ -1,10 +1,9 @@
 """MNIST: 70,000 handwritten digits, 28x28 grey (LeCun, Bottou, Bengio and Haffner, 1998, "Gradient-based learning applied to document
 recognition", http://yann.lecun.com/exdb/mnist/). It has a test split of its own."""
 
-from imgcls import idx
-from imgcls.datasets import Source
+from imgcls.datasets import Source, _idx
 
-ARCHIVE = idx.Archive(
+ARCHIVE = _idx.Archive(
     title="MNIST",
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     sha256={
@@ -17,10 +16,10 @@ ARCHIVE = idx.Archive(
 )
 
 
-class Settings(idx.IdxSettings):
+class Settings(_idx.IdxSettings):
     """MNIST's settings."""
 
 
 def prepare(settings: Settings) -> Source:
     """Return the images of both splits."""
-    return idx.prepare(settings, ARCHIVE)
+    return _idx.prepare(settings, ARCHIVE)

@@ -1,6 +1,7 @@
 """A data set of TensorFlow Datasets (https://www.tensorflow.org/datasets), in its format array_record; needs the extra imgcls[tfds].
 
-Images stay the files that they are there: they are read, but not decoded, by the library. imgcls/images.py says how a file becomes pixels.
+Images stay the files that they are there: they are read, but not decoded, by the library. imgcls/image/decode.py says how a file becomes
+pixels.
 """
 
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from pydantic import Field
 
-from imgcls import image_files, images, terminal
-from imgcls.datasets import SPLITS, Entry, ImageSettings, Source, SplitName
+from imgcls.datasets import SPLITS, Entry, ImageSettings, Source, SplitName, _image_files
 from imgcls.errors import DataError, UserError
+from imgcls.image import decode
+from imgcls.io import terminal
 
 
 class Settings(ImageSettings):
@@ -58,11 +60,11 @@ def prepare(settings: Settings) -> Source:
     def read(number: int) -> bytes:
         source, place = records[number]
         data = source[place][settings.image]
-        images.refuse_size(len(data))
+        decode.refuse_size(len(data))
         return data
 
     files = sorted(path for path in Path(builder.data_dir).iterdir() if path.is_file())
-    return Source(classes, entries, read, f"{builder.info.full_name} {image_files.version(files)}")
+    return Source(classes, entries, read, f"{builder.info.full_name} {_image_files.version(files)}")
 
 
 def _library() -> ModuleType:

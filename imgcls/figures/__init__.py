@@ -1,25 +1,27 @@
 """Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`. Light zone.
 
 The first line of a part's docstring says what the picture shows; the report page prints it below the picture. `draw` runs inside
-`imgcls.style.applied()` and raises `NotDrawableError` where the run lacks what it needs. Files whose name begins with an underscore
-are shared code, not figures. matplotlib and numpy are imported inside functions.
+`imgcls.figures._style.applied()` and raises `NotDrawableError` where the run lacks what it needs. Files whose name begins with an
+underscore are shared code, not figures. matplotlib and numpy are imported inside functions.
 """
 
 import zipfile
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from imgcls import files, parts, predictions
+from imgcls import parts
 from imgcls.errors import UserError
+from imgcls.evaluation import predictions
+from imgcls.io import files
 
 if TYPE_CHECKING:
     from imgcls.config import Experiment
+    from imgcls.evaluation.predictions import Predictions
     from imgcls.metrics import Result
-    from imgcls.predictions import Predictions
-    from imgcls.reading import Reader
     from imgcls.run import Run
-    from imgcls.split_file import Split
-    from imgcls.store import Store
+    from imgcls.store.reader import Reader
+    from imgcls.store.split_file import Split
+    from imgcls.store.store import Store
 
 
 class NotDrawableError(UserError):
@@ -64,7 +66,7 @@ class Subject:
 
     @cached_property
     def _opened(self) -> "tuple[Store, Split]":
-        from imgcls.finding import open_run_store
+        from imgcls.store.lookup import open_run_store
 
         return open_run_store(self.data, self.experiment.data.store)
 

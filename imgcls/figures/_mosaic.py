@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls import style
+from imgcls.figures import _style
 
 if TYPE_CHECKING:
     import numpy
@@ -24,13 +24,13 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
         title: stands above; says so when only one of several channels can be shown.
     """
     height, width, channels = rows[0].shape[1:]
-    figure = style.new_figure(style.WIDTH, 0)
+    figure = _style.new_figure(_style.WIDTH, 0)
     axes = figure.subplots()
     cell_height = CELL_INCHES * height / width
     figure.set_size_inches(columns * CELL_INCHES + 2.2, len(rows) * cell_height + 0.6)
     axes.imshow(mosaic(rows, columns), extent=(-0.5, columns - 0.5, len(rows) - 0.5, -0.5), aspect=height / width)
     axes.set_xticks([])
-    style.label_rows(axes, names)
+    _style.label_rows(axes, names)
     axes.spines[:].set_visible(False)
     axes.set_title(title if channels in (1, 3) else f"{title}; channel 1 of {channels}")
     return figure
@@ -43,7 +43,7 @@ def mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
     height, width = rows[0].shape[1:3]
     margin = max(1, round(MARGIN * height))
     cell_height, cell_width = height + 2 * margin, width + 2 * margin
-    paper = int(style.PAPER[1:3], 16)
+    paper = int(_style.PAPER[1:3], 16)
     canvas = numpy.full((len(rows) * cell_height, columns * cell_width, 3), paper, numpy.uint8)
     for i, images in enumerate(rows):
         for j, image in enumerate(images):

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgcls import style
-from imgcls.figures import NotDrawableError, Subject
+from imgcls.figures import NotDrawableError, Subject, _style
 
 if TYPE_CHECKING:
     import numpy
@@ -58,17 +57,17 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     if not areas:
         raise NotDrawableError(f"the {subject.evaluated_split} split has images of one class alone; a class against the rest needs a rest")
     curves = {label: kind.make_curve(predictions.labels == label, predictions.probabilities[:, label]) for label in areas}
-    figure = style.new_figure(style.WIDTH, 5.2)
+    figure = _style.new_figure(_style.WIDTH, 5.2)
     axes = figure.subplots()
     grid = numpy.linspace(0, 1, 501)
     heights = numpy.stack([_height_at(grid, curve, kind.draw_style) for curve in curves.values()])
     if len(curves) > NAMED:
         low, high = numpy.quantile(heights, [0.1, 0.9], axis=0)
-        axes.fill_between(grid, low, high, color=style.PAPER, label="middle 80 % of the classes")
+        axes.fill_between(grid, low, high, color=_style.PAPER, label="middle 80 % of the classes")
     for place, label in enumerate(sorted(sorted(areas, key=lambda label: areas[label])[:NAMED])):
-        name = f"{kind.symbol} {areas[label]:.4f}  {style.short(predictions.classes[label])}"
+        name = f"{kind.symbol} {areas[label]:.4f}  {_style.short(predictions.classes[label])}"
         axes.plot(curves[label].x, curves[label].y, drawstyle=kind.draw_style, label=name, **_look(place))
-    bold = {"color": style.INK, "linewidth": 2.2}
+    bold = {"color": _style.INK, "linewidth": 2.2}
     macro, micro = result.scalars[f"macro_{kind.area}"], result.scalars[f"micro_{kind.area}"]
     axes.plot(grid, heights.mean(axis=0), label=f"{kind.symbol} {macro:.4f}  macro average", **bold)
     truth = predictions.labels[:, None] == numpy.arange(len(predictions.classes))
@@ -92,7 +91,7 @@ def _height_at(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy.n
 
 
 def _look(place: int) -> dict[str, str | float]:
-    return {"color": style.COLOURS[place], "linestyle": style.LINE_STYLES[place % len(style.LINE_STYLES)], "linewidth": 1.2}
+    return {"color": _style.COLOURS[place], "linestyle": _style.LINE_STYLES[place % len(_style.LINE_STYLES)], "linewidth": 1.2}
 
 
 def _explain(axes: "Axes", drawn: int, classes: int) -> None:

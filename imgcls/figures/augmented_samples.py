@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls import style
-from imgcls.figures import NotDrawableError, Subject, _mosaic
+from imgcls.figures import NotDrawableError, Subject, _mosaic, _style
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
 
     if not subject.experiment.augment:
         raise NotDrawableError("the experiment has no `augment:` list, so there are no augmented samples to draw")
-    from imgcls.augment import augmented
+    from imgcls.input.augment import augmented
 
     store, train = subject.store, subject.split.train
     labels = numpy.asarray(store.labels)[train]
@@ -38,7 +37,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     rows = list(numpy.stack(columns, axis=1))
     figure = _mosaic.draw(rows, [store.classes[i] for i in chosen], columns=len(columns), title="Original and augmented training images")
     axes = figure.axes[0]
-    axes.axvline(0.5, color=style.INK, linewidth=1.5)
+    axes.axvline(0.5, color=_style.INK, linewidth=1.5)
     axes.set_xticks([0, settings.draws / 2 + 0.5], ["original", f"{settings.draws} draws"])
     axes.tick_params(axis="x", length=0)
     return figure

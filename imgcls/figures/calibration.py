@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls import style
-from imgcls.figures import Subject
+from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -20,16 +19,16 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     bins = result.tables["calibration"]
     filled = [row for row in bins if row["count"]]
     width = 1 / len(bins)
-    figure = style.new_figure(5.5, 6.0)
+    figure = _style.new_figure(5.5, 6.0)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     upper.bar([row["above"] + width / 2 for row in filled], [row["accuracy"] for row in filled], width * 0.92, label="accuracy in the bin")
-    upper.plot([0, 1], [0, 1], color=style.INK, linestyle="--", linewidth=1, label="perfect calibration")
+    upper.plot([0, 1], [0, 1], color=_style.INK, linestyle="--", linewidth=1, label="perfect calibration")
     points = [row["confidence"] for row in filled], [row["accuracy"] for row in filled]
-    upper.scatter(*points, s=14, color=style.COLOURS[1], zorder=3, label="mean confidence and accuracy")
+    upper.scatter(*points, s=14, color=_style.COLOURS[1], zorder=3, label="mean confidence and accuracy")
     upper.set(ylim=(0, 1.02), ylabel="accuracy")
     error = result.scalars["expected_calibration_error"]
     upper.set_title(f"Reliability ({subject.evaluated})\nexpected calibration error {error:.4f}")
-    lower.bar([row["above"] + width / 2 for row in bins], [row["count"] for row in bins], width * 0.92, color=style.FAINT)
+    lower.bar([row["above"] + width / 2 for row in bins], [row["count"] for row in bins], width * 0.92, color=_style.FAINT)
     lower.set(xlim=(0, 1), xlabel="confidence: the probability of the predicted class", ylabel="images")
     lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.locator_params(axis="y", nbins=4, integer=True)

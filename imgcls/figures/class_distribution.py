@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls import style
 from imgcls.datasets import SPLITS
-from imgcls.figures import Subject
+from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -27,10 +26,10 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     classes, counts = subject.classes, subject.data["class_counts"]
     shown = numpy.sort(numpy.argsort(counts["train"], kind="stable")[: settings.rows])
     names = [classes[i] for i in shown]
-    figure = style.new_figure(style.WIDTH, style.rows_height(len(shown)) + 1.0)
+    figure = _style.new_figure(_style.WIDTH, _style.rows_height(len(shown)) + 1.0)
     panels = figure.subplots(1, len(SPLITS), sharey=True)
     for axes, split in zip(panels, SPLITS, strict=True):
-        bars = axes.barh(range(len(shown)), [counts[split][i] for i in shown], color=style.SPLIT_COLOURS[split])
+        bars = axes.barh(range(len(shown)), [counts[split][i] for i in shown], color=_style.SPLIT_COLOURS[split])
         axes.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7)
         axes.set_title(f"{split}: {sum(counts[split]):,} images", fontsize=9)
         # Room for the number beside the longest bar; an empty split still gets an axis.
@@ -38,7 +37,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         axes.locator_params(axis="x", nbins=4, integer=True)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
-    style.label_rows(panels[0], names)
+    _style.label_rows(panels[0], names)
     if len(shown) < len(classes):
         figure.suptitle(f"the {len(shown)} of {len(classes)} classes with the fewest training images", fontsize=9)
     return figure

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls import style
-from imgcls.figures import Subject
+from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -36,11 +35,11 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     support = counts.sum(axis=1, keepdims=True)
     shares = numpy.ma.masked_invalid(numpy.divide(counts, support, out=numpy.full(counts.shape, numpy.nan), where=support > 0))
     side = min(16.0, 3.5 + len(classes) * min(0.6, max(0.1, 5.0 / len(classes))))
-    figure = style.new_figure(side, side)
+    figure = _style.new_figure(side, side)
     axes = figure.subplots()
     # A square root makes a confusion of a few percent visible beside a diagonal near 1.
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
-    axes.set_facecolor(style.PAPER)
+    axes.set_facecolor(_style.PAPER)
     _label(axes, classes)
     axes.set_title(f"Confusion matrix ({subject.evaluated})")
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.01, ticks=[0, 0.05, 0.2, 0.5, 1], format="{x:g}")
@@ -55,7 +54,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
 def _label(axes: "Axes", classes: list[str]) -> None:
     every = -(-len(classes) // LABELLED_UP_TO)
     ticks = range(0, len(classes), every)
-    names = [style.short(classes[i], length=24) for i in ticks]
+    names = [_style.short(classes[i], length=24) for i in ticks]
     size = 8 if len(classes) <= 40 else 6
     axes.set_yticks(ticks, names, fontsize=size)
     fits_level = len(classes) <= 20 and max(map(len, names)) <= 3
@@ -69,11 +68,11 @@ def _label(axes: "Axes", classes: list[str]) -> None:
 def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray") -> None:
     size = 9 if len(counts) <= 12 else 7
     for row, column in zip(*counts.nonzero(), strict=True):
-        colour = "white" if shares[row, column] > 0.4 else style.INK
+        colour = "white" if shares[row, column] > 0.4 else _style.INK
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size, color=colour)
 
 
 def _most_confused(result: "Result") -> str:
     pairs = result.tables["most_confused"]
-    lines = [f"{pair['count']} ({pair['share']:.0%}): {style.short(pair['true'])} → {style.short(pair['predicted'])}" for pair in pairs]
+    lines = [f"{pair['count']} ({pair['share']:.0%}): {_style.short(pair['true'])} → {_style.short(pair['predicted'])}" for pair in pairs]
     return "\n".join(["Most confused: images (share of the true class): true → predicted", *lines])

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from imgcls import history, style
-from imgcls.figures import Subject
+from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
+from imgcls.training import history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,14 +25,14 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     log = subject.log
-    figure = style.new_figure(style.WIDTH, 7.5)
+    figure = _style.new_figure(_style.WIDTH, 7.5)
     loss, accuracy, learning_rate = figure.subplots(3, sharex=True, height_ratios=[3, 3, 1.5])
     _lines(loss, log, {"train": "loss", "validation": "val_loss"})
     _lines(accuracy, log, {"train": "accuracy", "validation": "val_accuracy"})
     _lines(learning_rate, log, {"train": "learning_rate"})
     chosen, reason = _chosen_epoch(log, subject.experiment.train)
     for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (learning_rate, "Learning rate")):
-        axes.axvline(chosen, color=style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}")
+        axes.axvline(chosen, color=_style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}")
         axes.set_title(title)
         axes.grid(axis="y")
     loss.legend()
@@ -53,7 +53,7 @@ def _lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -> Non
         if points:
             epochs, values = zip(*points, strict=True)
             line_style = "--" if split == "validation" else "-"
-            axes.plot(epochs, values, line_style, color=style.SPLIT_COLOURS[split], marker=marker, markersize=3.5, label=split)
+            axes.plot(epochs, values, line_style, color=_style.SPLIT_COLOURS[split], marker=marker, markersize=3.5, label=split)
 
 
 def _chosen_epoch(log: list[dict[str, Any]], train: "Train") -> tuple[int, str]:

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls import style
-from imgcls.figures import Subject
+from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
 
 class Settings(PartSettings):
@@ -30,7 +29,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     predictions = subject.predictions
     groups = of_true_class(predictions)
     shown = sorted(sorted(groups, key=lambda label: numpy.median(groups[label]))[: settings.rows])
-    figure = style.new_figure(style.WIDTH, style.rows_height(len(shown)) + 1.2)
+    figure = _style.new_figure(_style.WIDTH, _style.rows_height(len(shown)) + 1.2)
     axes = figure.subplots()
     axes.boxplot(
         [groups[label] for label in shown],
@@ -41,15 +40,15 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         showfliers=False,
         manage_ticks=False,
         patch_artist=True,
-        boxprops={"facecolor": style.COLOURS[0], "edgecolor": style.INK, "linewidth": 0.6, "alpha": 0.6},
-        medianprops={"color": style.INK, "linewidth": 2, "solid_capstyle": "butt"},
+        boxprops={"facecolor": _style.COLOURS[0], "edgecolor": _style.INK, "linewidth": 0.6, "alpha": 0.6},
+        medianprops={"color": _style.INK, "linewidth": 2, "solid_capstyle": "butt"},
         whiskerprops={"linewidth": 0.8},
         capprops={"linewidth": 0.8},
     )
     _draw_wrong(axes, predictions, shown)
-    style.label_rows(axes, [predictions.classes[label] for label in shown])
+    _style.label_rows(axes, [predictions.classes[label] for label in shown])
     for row, label in enumerate(shown):
-        axes.text(1.02, row, f"n={len(groups[label]):,}", va="center", fontsize=7, color=style.FAINT)
+        axes.text(1.02, row, f"n={len(groups[label]):,}", va="center", fontsize=7, color=_style.FAINT)
     axes.set_xlim(-0.01, 1.01)
     axes.set_xlabel("probability of the true class")
     axes.grid(axis="x")
@@ -73,4 +72,4 @@ def _draw_wrong(axes: "Axes", predictions: "Predictions", shown: list[int]) -> N
     dots = [(predictions.probabilities[i, label], rows[label]) for i in wrong if (label := int(predictions.labels[i])) in rows]
     x, y = zip(*dots, strict=True) if dots else ((), ())
     label = f"predicted as another class ({len(dots):,} images)"
-    axes.scatter(x, y, s=9, color=style.COLOURS[1], alpha=0.7, linewidths=0, zorder=3, label=label)
+    axes.scatter(x, y, s=9, color=_style.COLOURS[1], alpha=0.7, linewidths=0, zorder=3, label=label)

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls import style
-from imgcls.figures import Subject, _one_vs_rest
+from imgcls.figures import Subject, _one_vs_rest, _style
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     axes = figure.axes[0]
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     _enlarge_corner(axes)
-    axes.plot([0, 1], [0, 1], color=style.FAINT, linewidth=0.8, zorder=0)
+    axes.plot([0, 1], [0, 1], color=_style.FAINT, linewidth=0.8, zorder=0)
     return figure
 
 

@@ -8,7 +8,7 @@ from imgcls.metrics import Result, macro, number, numbers
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
     Measure = Callable[[numpy.ndarray, numpy.ndarray], float]
 

@@ -13,7 +13,7 @@ from imgcls.metrics._ranking import one_vs_rest
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
 
 class Settings(MetricSettings):

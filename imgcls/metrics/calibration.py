@@ -14,7 +14,7 @@ from imgcls.metrics.accuracy import is_right
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
 
 class Settings(MetricSettings):

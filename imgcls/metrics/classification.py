@@ -14,7 +14,7 @@ from imgcls.metrics import Direction, MetricSettings, Number, Result, macro, num
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
 AVERAGES = ("macro_precision", "macro_recall", "macro_f1", "macro_specificity", "weighted_precision", "weighted_recall", "weighted_f1")
 

@@ -9,7 +9,7 @@ from imgcls.metrics import MetricSettings, Result
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
 
 class Settings(MetricSettings):

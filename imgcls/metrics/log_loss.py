@@ -11,7 +11,7 @@ from imgcls.metrics import Direction, MetricSettings, Result
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.predictions import Predictions
+    from imgcls.evaluation.predictions import Predictions
 
 EPSILON = 2.0**-23
 

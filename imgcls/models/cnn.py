@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imgcls import terminal
 from imgcls.errors import UserError
+from imgcls.io import terminal
 from imgcls.models import ModelSettings, Problem
 
 if TYPE_CHECKING:
@@ -74,18 +74,18 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     """
     import keras
 
-    from imgcls import layers
+    from imgcls.models import _layers
 
-    features = layers.standardize(images, problem)
+    features = _layers.standardize(images, problem)
     _check_pooling(settings, images.shape[1:3])
-    layers.note_large_stem("cnn", images.shape[1:3], settings.kernel_sizes[0], settings.pooling)
+    _layers.note_large_stem("cnn", images.shape[1:3], settings.kernel_sizes[0], settings.pooling)
     for block in range(len(settings.filters)):
         features = _block(settings, features, block)
     features = keras.layers.Flatten(name="flatten")(features)
     flat = features.shape[-1]
     features = _dense_layers(settings, features)
     features = keras.layers.Dropout(settings.dropout, seed=problem.dropout_seed, name="dropout")(features)
-    logits = layers.logits(features, problem)
+    logits = _layers.logits(features, problem)
     _note_dominant_head(keras.Model(images, logits), flat)
     return logits
 
@@ -93,13 +93,13 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
 def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "keras.KerasTensor":
     import keras
 
-    from imgcls import layers
+    from imgcls.models import _layers
 
     number = block + 1
     # The maximum commutes with a function that never falls: the same numbers, from a quarter of the pixels.
     pools_first = settings.pooling > 1 and settings.activation in NEVER_FALLING
     late_bias = pools_first and not settings.batch_norm
-    convolution = (layers.ConvolutionBeforePooling if late_bias else keras.layers.Conv2D)(
+    convolution = (_layers.ConvolutionBeforePooling if late_bias else keras.layers.Conv2D)(
         settings.filters[block],
         settings.kernel_sizes[block % len(settings.kernel_sizes)],
         padding="same",
@@ -110,13 +110,13 @@ def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "ke
     )
     features = convolution(features)
     if settings.batch_norm:
-        features = layers.batch_norm(f"batch_norm_{number}")(features)
+        features = _layers.batch_norm(f"batch_norm_{number}")(features)
     activation = keras.layers.Activation(settings.activation, name=f"activation_{number}")
     if settings.pooling == 1:
         return activation(features)
     pooling_settings = {"pool_size": settings.pooling, "name": f"pooling_{number}"}
     if late_bias:
-        return activation(layers.PoolingWithBias(convolution, **pooling_settings)(features))
+        return activation(_layers.PoolingWithBias(convolution, **pooling_settings)(features))
     pooling = keras.layers.MaxPooling2D(**pooling_settings)
     return activation(pooling(features)) if pools_first else pooling(activation(features))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from imgcls.cluster import Cluster
+from imgcls.distributed.cluster import Cluster
 from imgcls.errors import UserError
 from imgcls.strategies import StrategySettings
 

@@ -5,8 +5,8 @@ A process uses every GPU that it sees (CUDA_VISIBLE_DEVICES), or else its CPU.
 
 from typing import TYPE_CHECKING, ClassVar
 
-from imgcls import signals
-from imgcls.cluster import Cluster
+from imgcls.distributed.cluster import Cluster
+from imgcls.io import signals
 from imgcls.strategies import StrategySettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Settings(StrategySettings):
 
 
 def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
-    """Return the strategy, once all processes are connected; they must have met before (imgcls/meeting.py)."""
+    """Return the strategy, once all processes are connected; they must have met before (imgcls/distributed/rendezvous.py)."""
     from imgcls.backend import tf
 
     _watch_heartbeats(len(cluster.addresses))

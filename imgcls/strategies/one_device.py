@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.cluster import Cluster
+from imgcls.distributed.cluster import Cluster
 from imgcls.strategies import StrategySettings
 
 if TYPE_CHECKING:

@@ -1,0 +1,15 @@
+"""imgcls verify."""
+
+from imgcls.cli import options, output
+
+
+def verify(experiment: options.Experiment, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+    """Read every byte of an experiment's prepared data again, and compare it with what was prepared.
+
+    Example: imgcls verify configs/digits.yaml
+    """
+    from imgcls.experiment_file import read_experiment
+    from imgcls.verbs import verify as verb
+
+    report = verb.verify(read_experiment(experiment, set_))
+    output.print_json(report) if json else print(verb.text(report))

@@ -1,0 +1,1 @@
+"""Auditing data: running the checks, and labels that models contradict. Light zone."""

@@ -1,0 +1,156 @@
+"""CIFAR-10 and CIFAR-100 in their binary version: records of labels and 32x32 pixels, in an archive or a folder. Light zone.
+
+Format: one byte for each label, then 1,024 bytes of red, 1,024 of green and 1,024 of blue, row by row
+(https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version").
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imgcls.datasets import DataSettings, Entry, Source, SplitName
+from imgcls.errors import DataError
+from imgcls.io import archives, downloads, terminal
+from imgcls.io.downloads import RemoteFile
+
+if TYPE_CHECKING:
+    import numpy
+
+PIXELS = 32 * 32 * 3
+_COUNTS: dict[SplitName, int] = {"train": 50_000, "test": 10_000}
+_MOST = 1 << 28
+"""Bytes of a member, at most: the largest has 154 MB."""
+
+
+class CifarSettings(DataSettings):
+    """What a CIFAR data set can be told."""
+
+    path: str | None = None
+    """The folder that holds the binary archive (.tar.gz) as it is published, or the folder unpacked from it; unless given, the archive is
+    downloaded into the store's folder."""
+    offline: bool = False
+    """Never download: a missing archive is an error that says where to put it."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published set.
+
+    Attributes:
+        remote: the archive.
+        folder: the folder in it.
+        files: the record files of each split, in order.
+        names: the file of class names.
+        labels: label bytes of a record.
+        label: which of them counts.
+        classes: the number of classes.
+    """
+
+    title: str
+    remote: RemoteFile
+    folder: str
+    files: dict[SplitName, tuple[str, ...]]
+    names: str
+    labels: int
+    label: int
+    classes: int
+
+
+def prepare(settings: CifarSettings, archive: Archive) -> Source:
+    """Read the training and the test part of a set.
+
+    Raises:
+        DataError: a file is missing, damaged, or not of this format; or it cannot be downloaded.
+    """
+    content = _content(settings, archive)
+    classes = _class_names(content[archive.names], archive)
+    records = {split: _records(names, content, archive) for split, names in archive.files.items()}
+    entries = [
+        Entry(f"{split}/{index:05d}", label, split)
+        for split, array in records.items()
+        for index, label in enumerate(array[:, archive.label].tolist())
+    ]
+    counts = {split: len(array) for split, array in records.items()}
+    if counts != _COUNTS:
+        found = " and ".join(f"{count:,} {split}" for split, count in counts.items())
+        terminal.note(f"{found} images are not the whole of {archive.title}, which has 50,000 and 10,000; using them all the same")
+    digest = hashlib.sha256()
+    for name in sorted(content):
+        digest.update(content[name])
+    return Source(classes, entries, _reader(list(records.values()), archive.labels), digest.hexdigest(), shape=(32, 32, 3))
+
+
+def _content(settings: CifarSettings, archive: Archive) -> dict[str, bytes]:
+    """Return the needed files of a set by their names."""
+    names = [archive.names, *(name for names in archive.files.values() for name in names)]
+    if settings.path is None:
+        packed = downloads.fetch(archive.remote, Path(settings.store) / "downloads" / settings.name, settings.offline)
+        return _unpacked(packed, names, archive)
+    folder = Path(settings.path).expanduser()
+    packed = folder / archive.remote.name
+    if packed.is_file():
+        if not downloads.is_published(packed, archive.remote):
+            terminal.note(f"{packed} is not the published archive of {archive.title}, by its SHA-256; using it all the same")
+        return _unpacked(packed, names, archive)
+    for extracted in (folder / archive.folder, folder):
+        if (extracted / archive.names).is_file():
+            return {name: _file(extracted / name) for name in names}
+    raise DataError(
+        f"data.path: {folder} holds neither {archive.remote.name} nor {archive.folder}/{archive.names}; get the binary version from "
+        f"{archive.remote.mirrors[0]}{archive.remote.name}, or leave data.path out to download it"
+    )
+
+
+def _unpacked(packed: Path, names: list[str], archive: Archive) -> dict[str, bytes]:
+    found = archives.unpacked(packed, {f"{archive.folder}/{name}": _MOST for name in names})
+    return {name: found[f"{archive.folder}/{name}"] for name in names}
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; unpack the archive again") from None
+
+
+def _class_names(content: bytes, archive: Archive) -> list[str]:
+    try:
+        names = content.decode().split()
+    except UnicodeDecodeError:
+        names = []
+    if len(names) != archive.classes or len(set(names)) != len(names):
+        raise DataError(f"{archive.names} of {archive.title} holds {len(names)} names, not {archive.classes}; get the archive again")
+    return names
+
+
+def _records(names: tuple[str, ...], content: dict[str, bytes], archive: Archive) -> "numpy.ndarray":
+    """Return the records of a split, uint8 (n, labels and pixels)."""
+    import numpy
+
+    length = archive.labels + PIXELS
+    arrays = []
+    for name in names:
+        data = content[name]
+        if not data or len(data) % length:
+            raise DataError(
+                f"{name} of {archive.title} has {len(data):,} bytes, which are not records of {length:,}: it is truncated, or not of the "
+                f"binary version; get the archive again"
+            )
+        arrays.append(numpy.frombuffer(data, numpy.uint8).reshape(-1, length))
+        if (largest := arrays[-1][:, archive.label].max()) >= archive.classes:
+            raise DataError(f"{name} of {archive.title} holds the label {largest}; right are 0 to {archive.classes - 1}")
+    return numpy.concatenate(arrays)
+
+
+def _reader(splits: "list[numpy.ndarray]", labels: int) -> "Callable[[int], numpy.ndarray]":
+    """Return what reads the image at a place, one split behind the other."""
+    import numpy
+
+    records = numpy.concatenate(splits)
+
+    def read(place: int) -> "numpy.ndarray":
+        return numpy.ascontiguousarray(records[place, labels:].reshape(3, 32, 32).transpose(1, 2, 0))
+
+    return read

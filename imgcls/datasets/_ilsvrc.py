@@ -1,0 +1,170 @@
+"""ImageNet's ILSVRC2012 as it is published, or unpacked: its development kit, and where its images lie. Light zone.
+
+The archives are ILSVRC2012_img_train.tar, which holds an archive for each synset, ILSVRC2012_img_val.tar and
+ILSVRC2012_devkit_t12.tar.gz, whose readme.txt says how the others are to be read. Class numbers follow the sorted WordNet ids, as is
+usual in the field (torchvision's `ImageNet` does so), not the kit's own ILSVRC2012_ID.
+"""
+
+import io
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from imgcls.datasets import _image_files
+from imgcls.errors import DataError
+from imgcls.image import decode
+from imgcls.io import archives
+from imgcls.io.archives import Index
+
+TRAIN, VALIDATION, KIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
+WHERE = "https://image-net.org/download-images.php (free for research, with an account)"
+
+_META, _TRUTH = "ILSVRC2012_devkit_t12/data/meta.mat", "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+_MOST = 1 << 24
+_WNID = re.compile(r"n\d{8}")
+_NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What the development kit says.
+
+    Attributes:
+        words: the synonyms of each synset, by its WordNet id.
+        truth: the WordNet id of each validation image, in the order of their numbers.
+    """
+
+    words: dict[str, str]
+    truth: list[str]
+
+
+class Place(NamedTuple):
+    """Where an image lies: in a file of its own, or from `start` on in an archive; `wnid` is its class."""
+
+    id: str
+    wnid: str
+    path: Path
+    start: int | None = None
+    size: int = 0
+
+    def read(self) -> bytes:
+        """Return the image file's bytes.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return decode.read_file(self.path) if self.start is None else archives.read(self.path, self.start, self.size)
+
+
+def kit(folder: Path) -> Kit | None:
+    """Return what the development kit in a folder says, packed or unpacked; None where there is none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    packed = folder / KIT
+    if packed.is_file():
+        content = archives.unpacked(packed, {_META: _MOST, _TRUTH: _MOST})
+        return _kit(content[_META], content[_TRUTH], packed)
+    if (folder / _META).is_file():
+        try:
+            return _kit((folder / _META).read_bytes(), (folder / _TRUTH).read_bytes(), folder / _META)
+        except OSError as error:
+            raise DataError(f"cannot read {error.filename}: {error.strerror}; unpack {KIT} again") from None
+    return None
+
+
+def _kit(meta: bytes, truth: bytes, origin: Path) -> Kit:
+    from scipy.io import loadmat
+
+    try:
+        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        leaves = synsets[synsets["num_children"] == 0]
+        wnids = dict(zip(map(int, leaves["ILSVRC2012_ID"]), map(str, leaves["WNID"]), strict=True))
+        words = dict(zip(wnids.values(), map(str, leaves["words"]), strict=True))
+        return Kit(words, [wnids[int(number)] for number in truth.split()])
+    except Exception as error:  # on a damaged file SciPy raises errors of many types
+        raise DataError(f"{origin} is damaged, or not the development kit of ILSVRC2012 ({error}); get it again") from error
+
+
+def class_names(wnids: list[str], words: dict[str, str]) -> list[str]:
+    """Return the first synonym of each synset; the WordNet id follows where another one has the same, as with the two cranes."""
+    first = [words[wnid].split(", ")[0] if wnid in words else wnid for wnid in wnids]
+    counts = Counter(first)
+    return [name if counts[name] == 1 else f"{name} {wnid}" for name, wnid in zip(first, wnids, strict=True)]
+
+
+def packed_train(folder: Path, cache: Path) -> list[Place]:
+    """Return the images of the training archive.
+
+    Raises:
+        DataError: it is missing, damaged, or not this archive.
+    """
+    places = _places(folder / TRAIN, "train", archives.index(folder / TRAIN, cache))
+    strangers = sorted({place.id.split("/")[1] for place in places if not _WNID.fullmatch(place.wnid)})
+    if strangers:
+        raise DataError(f"{folder / TRAIN} is not the official archive: it holds {', '.join(strangers[:3])}, not archives of synsets")
+    return places
+
+
+def packed_validation(folder: Path, cache: Path, kit: Kit) -> list[Place]:
+    """Return the images of the validation archive.
+
+    Raises:
+        DataError: it is missing, damaged, or not this archive.
+    """
+    places = _places(folder / VALIDATION, "val", archives.index(folder / VALIDATION, cache))
+    return [place._replace(wnid=_true_class(place, kit)) for place in places]
+
+
+def _places(archive: Path, prefix: str, index: Index) -> list[Place]:
+    names = [os.fsdecode(name) for name in index.names.tolist()]
+    rows = zip(names, index.starts.tolist(), index.sizes.tolist(), strict=True)
+    return [Place(f"{prefix}/{name}", name.rpartition("/")[0], archive, start, size) for name, start, size in rows]
+
+
+def unpacked_train(folder: Path) -> list[Place]:
+    """Return the images of train/<WordNet id>/."""
+    return [Place(f"train/{path.parent.name}/{path.name}", path.parent.name, path) for path in _images_below(folder / "train")]
+
+
+def unpacked_validation(folder: Path, kit: Kit | None) -> list[Place]:
+    """Return the images of val/<WordNet id>/, or of val/ with the development kit; the ids are the same in both.
+
+    Raises:
+        DataError: val/ is flat and there is no kit, or holds other images than the kit names.
+    """
+    flat = [Place(f"val/{path.name}", "", path) for path in _files(folder / "val")]
+    if flat and kit is None:
+        raise DataError(
+            f"{folder / 'val'} has images outside of folders of synsets, so that {folder / KIT} must say which image is what; get it from "
+            f"{WHERE}"
+        )
+    sorted_in = [Place(f"val/{path.name}", path.parent.name, path) for path in _images_below(folder / "val")]
+    return [*(place._replace(wnid=_true_class(place, kit)) for place in flat if kit), *sorted_in]
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Return the images in the sub-folders of a folder that WordNet ids name."""
+    return [path for name, child in _image_files.folders_in(folder).items() if _WNID.fullmatch(name) for path in _files(child)]
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.lower().endswith(decode.EXTENSIONS) and not entry.is_dir()]
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror}") from None
+
+
+def _true_class(place: Place, kit: Kit) -> str:
+    numbered = _NUMBERED.fullmatch(place.id.removeprefix("val/"))
+    if not numbered or not 1 <= int(numbered[1]) <= len(kit.truth):
+        raise DataError(
+            f"{place.path}: {place.id.removeprefix('val/')} is not one of the validation images, ILSVRC2012_val_00000001.JPEG to "
+            f"ILSVRC2012_val_{len(kit.truth):08d}.JPEG; remove it, or get the official archive"
+        )
+    return kit.truth[int(numbered[1]) - 1]

@@ -1,0 +1,1 @@
+"""Files, terminal, signals, threads, downloads, archives: everything outside the process. Light zone."""

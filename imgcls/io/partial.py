@@ -1,0 +1,84 @@
+"""What has arrived of a file that is being downloaded: kept beside its place until it is whole. Light zone."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from imgcls.errors import DataError
+from imgcls.io import files
+
+
+class Partial:
+    """The bytes that have arrived of the file `NAME`, in `.NAME.part`, and where they are from, in `.NAME.part.json`."""
+
+    def __init__(self, whole: Path):
+        self.path = whole.with_name(f".{whole.name}.part")
+        self._whole = whole
+        self._origin_file = whole.with_name(f".{whole.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        """The number of bytes that are here."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def request_headers(self, url: str, same_everywhere: bool) -> dict[str, str]:
+        """Return what asks for the rest of the file alone; nothing, where what is here may be of another one.
+
+        Args:
+            same_everywhere: whether all addresses are known to hold the same bytes.
+        """
+        origin = self._origin()
+        if not self.size or not (same_everywhere or origin.get("url") == url):
+            return {}
+        headers = {"Range": f"bytes={self.size}-"}
+        if origin.get("url") == url and origin.get("validator"):
+            headers["If-Range"] = origin["validator"]  # a file that has changed since comes as a whole
+        return headers
+
+    def begin(self, url: str, headers: Message) -> None:
+        """Forget what is here: the whole file is about to come from an address."""
+        etag = headers["ETag"]
+        strong = etag if etag and not etag.startswith("W/") else None  # a weak one does not promise the same bytes
+        with files.explained(self.path):
+            self.path.open("wb").close()
+        files.write_json(self._origin_file, {"url": url, "validator": strong or headers["Last-Modified"]})
+
+    @contextlib.contextmanager
+    def appending(self) -> Iterator[Callable[[bytes], None]]:
+        """Yield what appends bytes.
+
+        Raises:
+            UserError: the disk is full, or the file cannot be written.
+        """
+        with self.path.open("ab", buffering=0) as stream:  # no buffer, which would fail anew when it is closed
+
+            def append(piece: bytes) -> None:
+                with files.explained(self.path):
+                    rest = memoryview(piece)
+                    while rest:
+                        rest = rest[stream.write(rest) :]
+
+            yield append
+
+    def remove(self) -> None:
+        """Throw away what is here."""
+        self.path.unlink(missing_ok=True)
+        self._origin_file.unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Give the file its name."""
+        with self.path.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(self.path, self._whole)
+        self._origin_file.unlink(missing_ok=True)
+        files.sync_folder(self._whole.parent)
+
+    def _origin(self) -> dict[str, Any]:
+        try:
+            origin = files.read_json(self._origin_file)
+        except (DataError, UnicodeDecodeError):
+            return {}
+        return origin if isinstance(origin, dict) else {}

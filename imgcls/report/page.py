@@ -1,0 +1,149 @@
+"""report.html: one self-contained page of a run, with its metrics, figures, log and configuration. Light zone.
+
+No script, no link to elsewhere: it opens from a mail attachment, on a phone, and in ten years. Everything that comes from a run is escaped.
+"""
+
+import base64
+from html import escape
+from typing import Any
+
+from imgcls import parts
+from imgcls.datasets import SPLITS
+from imgcls.figures import Subject, _style
+from imgcls.io import files
+
+Rows = list[dict[str, Any]]
+
+STYLE_SHEET = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 64rem; margin: 0 auto; padding: 1rem; }
+h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+p, dd, figcaption { overflow-wrap: anywhere; }
+figure { margin: 1.5rem 0; break-inside: avoid; }
+figure img { max-width: 100%; min-width: 34rem; height: auto; }
+figcaption { color: #555; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #eee; }
+th { color: #555; font-weight: 600; }
+td.number, th.number { text-align: right; white-space: nowrap; }
+pre { font-size: .8125rem; overflow-x: auto; background: #f5f5f5; padding: .75rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
+dt { color: #555; }
+dd { margin: 0; }
+summary { cursor: pointer; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  .scroll, pre { overflow: visible; white-space: pre-wrap; }
+  figure img { min-width: 0; max-height: 23cm; }
+}
+"""
+
+
+def write(subject: Subject) -> None:
+    """Write a run's report page from the files that its folder holds now.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    name, configuration = subject.experiment.name, subject.run.config_file.read_text(encoding="utf-8")
+    sections = [
+        f"<h1>{_text(name)}</h1>",
+        _overview(subject),
+        *[_evaluation(subject, split) for split in SPLITS if subject.run.metrics_file(split).is_file()],
+        _figures(subject),
+        _folded(f"Log: {len(subject.run.log)} epochs", _table(subject.run.log)),
+        _folded("Configuration, with every default", f"<pre>{_text(configuration)}</pre>"),
+    ]
+    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{_text(name)}</title>'
+    body = "\n".join(sections)
+    page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+    files.write_text(subject.run.report_page, page)
+
+
+def _overview(subject: Subject) -> str:
+    """Say what was trained, how far, and on what."""
+    run = subject.run
+    facts = {"run": str(run.folder), **{_words(key): str(value) for key, value in run.status.items() if value != ""}}
+    if run.data_file.is_file():
+        data = subject.data
+        sizes = ", ".join(f"{data['sizes'][split]:,} {split}" for split in SPLITS)
+        facts["data"] = f"{data['dataset']}, {len(data['classes'])} classes, {' by '.join(map(str, data['shape']))}; images: {sizes}"
+        facts["fingerprint"] = data["fingerprint"]
+    return "<dl>" + "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts.items()) + "</dl>"
+
+
+def _evaluation(subject: Subject, split: str) -> str:
+    """Return a split's numbers and tables, whatever metrics were computed."""
+    summary = files.read_json(subject.run.metrics_file(split))
+    absent = summary["classes_absent"]
+    lines = [
+        f"<h2>Metrics, {split} split</h2>",
+        f"<p>{summary['examples']:,} images; [low, high] is a {summary['confidence']:.0%} bootstrap interval over the images, "
+        f"{summary['resamples']:,} resamples.</p>",
+    ]
+    if absent:
+        lines.append(f"<p>Classes without an image in this split: {_text(', '.join(absent))}</p>")
+    lines.append(_table(_metric_rows(summary)))
+    if summary["per_class"]:
+        columns = {"class": summary["classes"], **summary["per_class"]}
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        lines.append(_folded("Each class", _table(rows)))
+    lines += [_folded(_words(name), _table(rows)) for name, rows in summary["tables"].items() if rows]
+    return "\n".join(lines)
+
+
+def _metric_rows(summary: dict[str, Any]) -> Rows:
+    rows = []
+    for name, value in summary["metrics"].items():
+        ends = summary["intervals"].get(name)
+        rows.append({"metric": _words(name), "value": value, "interval": f"[{_cell(ends[0])}, {_cell(ends[1])}]" if ends else ""})
+    return rows
+
+
+def _figures(subject: Subject) -> str:
+    """Return every picture that the run has, those that the experiment lists first."""
+    names = dict.fromkeys([*[settings.name for settings in subject.experiment.figures], *parts.names("figures")])
+    return "<h2>Figures</h2>\n" + "\n".join(_figure(subject, name) for name in names if subject.run.figure_file(name).is_file())
+
+
+def _figure(subject: Subject, name: str) -> str:
+    picture = base64.b64encode(subject.run.figure_file(name).read_bytes()).decode()
+    caption = _text(parts.load("figures", name).__doc__.splitlines()[0])
+    image = f'<div class="scroll"><img alt="{caption}" src="data:image/png;base64,{picture}"></div>'
+    return f'<figure id="{name}">\n{image}\n<figcaption>{caption}</figcaption>\n</figure>'
+
+
+def _folded(title: str, content: str) -> str:
+    return f"<details>\n<summary>{_text(title)}</summary>\n{content}\n</details>"
+
+
+def _table(rows: Rows) -> str:
+    """Return rows of the same keys as a table that scrolls sideways on a narrow screen; numbers stand to the right."""
+    if not rows:
+        return "<p>none</p>"
+    sides = {key: "" if any(isinstance(row[key], str) for row in rows) else ' class="number"' for key in rows[0]}
+    heads = "".join(f"<th{side}>{_text(_words(key))}</th>" for key, side in sides.items())
+    lines = ["".join(f"<td{sides[key]}>{_text(_cell(value))}</td>" for key, value in row.items()) for row in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "undefined"
+    if not isinstance(value, float):
+        return str(value)
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.4g}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(value: str) -> str:
+    """Escape a text for HTML, in an attribute too; what UTF-8 cannot hold becomes a question mark."""
+    return escape(_style.encodable(value), quote=True)

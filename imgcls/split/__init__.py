@@ -1,0 +1,1 @@
+"""Deciding which image belongs to which split. Light zone."""

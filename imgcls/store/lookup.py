@@ -1,0 +1,124 @@
+"""Finding the store that an experiment or a run needs. Light zone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imgcls import seeds
+from imgcls.config import Experiment
+from imgcls.datasets import DataSettings
+from imgcls.errors import DataError
+from imgcls.io import terminal
+from imgcls.split import split_csv
+from imgcls.store.split_file import Split
+from imgcls.store.store import Store, hash_of, open_store, store_folder
+
+
+def split_key(data: DataSettings, seed: int) -> str:
+    """Return the name of the split that these data settings and this seed give: 16 hexadecimal digits.
+
+    The first 8 are `places_key`; the others stand for all settings. One that is off does not count, so that a later version's new settings
+    change no name. Of a file of splits, the content counts.
+
+    Raises:
+        DataError: the file of splits cannot be read.
+    """
+    settings = {name: value for name, value in data.identity().items() if value is not None}
+    return places_key(data, seed) + _key(data, settings, seed)
+
+
+def places_key(data: DataSettings, seed: int) -> str:
+    """Return what the names of all splits begin with that put an image on the same side: 8 hexadecimal digits.
+
+    Raises:
+        DataError: the file of splits cannot be read.
+    """
+    return _key(data, data.placing(), seed)
+
+
+def _key(data: DataSettings, settings: dict[str, Any], seed: int) -> str:
+    fixed = {"splits": split_csv.digest(Path(data.splits))} if data.splits else {}
+    return hash_of({"data": settings | fixed, "seed": seeds.sub_seed(seed, "split")})[:8]
+
+
+def stores_with(parent: Path, key: str) -> list[Store]:
+    """Return the stores in a folder that have a split whose name begins with `key`, the one prepared last first.
+
+    Raises:
+        DataError: one of them is damaged.
+    """
+    folders = {path.parent.parent for path in parent.glob(f"[!.]*/splits/{key}*.npz")}
+    return sorted(map(open_store, sorted(folders)), key=lambda store: store.manifest["prepared"], reverse=True)
+
+
+def store_of_source(parent: Path, source: str) -> Store | None:
+    """Return the store that was made of a source, by the source's key, or None where there is none, or a damaged one."""
+    for store in _stores(parent):
+        if store.manifest["source"] == source:
+            try:
+                store.verify()
+                return store
+            except DataError as error:
+                terminal.note(f"not used: {error}")
+    return None
+
+
+def find_store(experiment: Experiment) -> tuple[Store, Split]:
+    """Return the newest store that was prepared for an experiment's data settings and seed, verified, with its split.
+
+    Raises:
+        DataError: nothing is prepared, or it was changed or damaged since.
+    """
+    parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
+    stores = stores_with(parent, key)
+    if not stores:
+        wanted = f"these data settings ({experiment.data.name}) and seed {experiment.seed}"
+        raise DataError(f"no data is prepared under {parent} for {wanted}; run `imgcls prepare` first")
+    stores[0].verify()
+    return stores[0], stores[0].split(key)
+
+
+def find_audited(experiment: Experiment) -> Store:
+    """Return the newest store that was audited for an experiment's data settings and seed, also where the audit failed.
+
+    Raises:
+        DataError: there is none.
+    """
+    parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
+    stores = [store for store in _stores(parent) if key in store.manifest["audits"]]
+    if not stores:
+        raise DataError(f"no data under {parent} was audited for these settings and seed {experiment.seed}; run `imgcls prepare` first")
+    return max(stores, key=lambda store: store.manifest["prepared"])
+
+
+def _stores(parent: Path) -> Iterator[Store]:
+    """Yield the stores of a folder that can be opened."""
+    for path in sorted(parent.glob("[!.]*/manifest.json")):
+        try:
+            yield open_store(path.parent)
+        except DataError as error:
+            terminal.note(f"not used: {error}")
+
+
+def open_run_store(data: dict[str, Any], parent: str) -> tuple[Store, Split]:
+    """Return the very store and split that a run used, verified; `data` is the content of the run's data.json.
+
+    Raises:
+        DataError: it is not under `parent`, or was changed or damaged since.
+    """
+    folder = store_folder(Path(parent), data["dataset"], data["fingerprint"])
+    if not folder.is_dir():
+        raise DataError(
+            f"the run's data, {folder}, does not exist; run `imgcls prepare` on the run's config.yaml, or copy the folder there"
+        )
+    store = open_store(folder)
+    if store.fingerprint != data["fingerprint"]:
+        raise DataError(f"{folder} has the fingerprint {store.fingerprint}, but the run used {data['fingerprint']}; prepare the data again")
+    store.verify()
+    split = store.split(data["split"])
+    if split.sha256 != data["split_sha256"]:
+        raise DataError(
+            f"{store.split_file(split.key)} puts other images in the splits than the run used: the same data was split here without what "
+            "was prepared before it there; copy this file from where the run was trained"
+        )
+    return store, split

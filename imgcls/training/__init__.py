@@ -1,0 +1,1 @@
+"""Training one run: steps, checkpoints, log, model. Light zone."""

@@ -1,0 +1,37 @@
+"""One process's part in training a run: it meets the others, trains, and explains what ended it. Heavy zone."""
+
+from imgcls import environment
+from imgcls.backend import tf
+from imgcls.config import Experiment
+from imgcls.distributed.cluster import ALONE, Cluster
+from imgcls.distributed.collectives import lost_worker
+from imgcls.distributed.rendezvous import meet
+from imgcls.errors import OutOfMemoryError
+from imgcls.io.signals import StopRequest
+from imgcls.run import Run
+from imgcls.store.split_file import Split
+from imgcls.store.store import Store
+from imgcls.training import micro_batches
+from imgcls.training.trainer import Trainer
+
+
+def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster = ALONE) -> None:
+    """Train a run to its end, as `Trainer.run_to_end` does.
+
+    Raises:
+        OutOfMemoryError: the model, or a step on one image, does not fit the device.
+        WorkerLostError: another process of the cluster ended, or does not answer.
+    """
+    plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
+    same = {"experiment": plan, "data": (store.fingerprint, split.sha256), "workers": cluster.addresses, "versions": environment.versions()}
+    meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
+    try:
+        trainer = Trainer(run, experiment, store, split, cluster)
+        try:
+            trainer.run_to_end(stop)
+        finally:
+            trainer.close()
+    except tf.errors.ResourceExhaustedError as error:
+        raise OutOfMemoryError(f"out of memory while the model was made ({micro_batches.reason(error)}); use a smaller model") from None
+    except tf.errors.OpError as error:
+        raise lost_worker(error, run.folder, len(cluster.addresses)) from None

@@ -1,0 +1,71 @@
+"""The verb `plot`: draw a run's figures and its report page from what the run folder holds. Light zone."""
+
+from pathlib import Path
+
+from imgcls import parts
+from imgcls.config import Experiment
+from imgcls.errors import DataError, UserError
+from imgcls.figures import NotDrawableError, Subject, _style
+from imgcls.io.terminal import note, track
+from imgcls.parts import PartSettings
+from imgcls.report import page
+from imgcls.run import Run
+
+
+def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path]:
+    """Draw figures as PNG files, then report.html with every figure that the run has.
+
+    Args:
+        run: a run folder; what is missing in it (an evaluation, say) costs only the figures that show it.
+        experiment: the run's, whose figures, metrics and place of the stores may have been changed since.
+        names: the figures to draw; without them those of the experiment, leaving out with a note what cannot be drawn.
+
+    Returns:
+        The files written, the page last.
+
+    Raises:
+        UserError: a name is unknown, a named figure cannot be drawn, or the folder cannot be written.
+        DataError: a named figure shows images, and their store is missing or changed.
+    """
+    subject = Subject(run, experiment)
+    if names:
+        written = [_draw(settings, subject) for settings in _named(names, subject)]
+    else:
+        settings_of_all = experiment.figures
+        drawn = [_draw_if_possible(settings, subject) for settings in track(settings_of_all, len(settings_of_all), "figures")]
+        written = [path for path in drawn if path]
+    _note_boxes(subject)
+    page.write(subject)
+    return [*written, run.report_page]
+
+
+def _named(names: list[str], subject: Subject) -> list[PartSettings]:
+    """Return the settings of the named figures: the experiment's own, or the defaults of one that it does not list."""
+    known = parts.names("figures")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        lines = [f"unknown figure '{name}'; allowed: {', '.join(known)}{parts.did_you_mean(name, known)}" for name in unknown]
+        raise UserError("\n".join(lines))
+    own = {settings.name: settings for settings in subject.experiment.figures}
+    return [own[name] if name in own else parts.default("figures", name) for name in dict.fromkeys(names)]
+
+
+def _draw(settings: PartSettings, subject: Subject) -> Path:
+    path = subject.run.figure_file(settings.name)
+    with _style.applied():
+        _style.save(parts.of("figures", settings).draw(settings, subject), path)
+    return path
+
+
+def _draw_if_possible(settings: PartSettings, subject: Subject) -> Path | None:
+    try:
+        return _draw(settings, subject)
+    except (NotDrawableError, DataError) as error:
+        note(f"no {settings.name}: {error}")
+        return None
+
+
+def _note_boxes(subject: Subject) -> None:
+    """Say which characters of the class names became boxes, and what helps."""
+    if subject.run.data_file.is_file() and (missing := _style.characters_without_glyph(subject.classes)):
+        note(f"no installed font has the characters {missing[:20]} of the class names; install one, such as Noto Sans CJK, and plot again")

@@ -1,0 +1,87 @@
+"""`prepare`: read a data set, store it, split it, audit it. Light zone."""
+
+from pathlib import Path
+from typing import Any
+
+from imgcls import parts
+from imgcls.audit import runner
+from imgcls.config import Experiment
+from imgcls.datasets import SPLITS, DataSettings, ImageSettings
+from imgcls.errors import DataError
+from imgcls.io import terminal
+from imgcls.split import assign, split_csv
+from imgcls.store import writer
+from imgcls.store.store import Store
+
+_SHOWN = 20
+
+
+def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
+    """Prepare an experiment's data, or find that it is prepared already, and report what it holds as JSON values.
+
+    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`,
+    the verdict of the `audit`, and `places`: how many images were `kept` on the side that an earlier preparation gave them, and how many
+    are `new`.
+
+    Args:
+        splits: a file to write ids and splits in, as `data.splits` reads them.
+
+    Raises:
+        DataError: the data is missing, broken, or too small to be split, or a check whose policy is `fail` found something.
+        UserError: the store, or the file, cannot be written.
+    """
+    data = experiment.data
+    store, reused = stored(data)
+    cut, kept = assign.settled(store, data, experiment.seed)
+    verdict, split = runner.audited(store, cut, data.audit)
+    runner.save(verdict, store, split.key)
+    runner.require_passed(verdict)
+    store.save_split(split)
+    if splits:
+        split_csv.write(splits, store, split)
+    of_the_store = {"folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
+    return {**store.describe(split), **of_the_store, "places": {"kept": kept, "new": split.placed - kept}, "audit": verdict}
+
+
+def stored(data: DataSettings) -> tuple[Store, bool]:
+    """Return the store of a data set, and whether it was there already.
+
+    Raises:
+        DataError: the data is missing or broken.
+        UserError: the store cannot be written.
+    """
+    store, reused = writer.stored(parts.of("datasets", data).prepare(data), data)
+    _refuse_bad_images(store, data)
+    return store, reused
+
+
+def _refuse_bad_images(store: Store, data: DataSettings) -> None:
+    """Name the images that cannot be used; the store holds the others, whatever is done about these."""
+    bad = store.manifest["bad_images"]
+    if not bad:
+        return
+    lines = [f"  {terminal.printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]]
+    rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
+    named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
+    if isinstance(data, ImageSettings) and data.on_bad_image == "fail":
+        raise DataError(f"{named}\nrepair or remove them, or set data.on_bad_image: skip to leave them out")
+    terminal.note(f"left out: {named}")
+
+
+def text(report: dict[str, Any]) -> str:
+    """Return a report for people: the classes, then the audit."""
+    return f"{table(report)}\n\n{runner.table(report['audit'])}"
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return a report's class table as text: a line a class with its images in each split, and totals."""
+    height, width, channels = report["shape"]
+    counts = [report["class_counts"][split] for split in SPLITS]
+    rows = [[name, *numbers, sum(numbers)] for name, *numbers in zip(report["classes"], *counts, strict=True)]
+    sizes = [report["sizes"][split] for split in SPLITS]
+    rows.append(["total", *sizes, sum(sizes)])
+    cells = [["class", *SPLITS, "total"], *[[row[0], *[f"{number:,}" for number in row[1:]]] for row in rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]) for row in cells]
+    title = f"{report['dataset']}: {sum(sizes):,} images, {height}x{width}x{channels}, in {report['folder']}"
+    return "\n".join([title, "", *lines])

@@ -1,0 +1,206 @@
+"""The verb `train`. Light zone at the top: mistakes are found before TensorFlow is imported."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imgcls.config import Experiment
+from imgcls.distributed import rendezvous
+from imgcls.distributed.cluster import ALONE, Cluster
+from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
+from imgcls.io import files, terminal
+from imgcls.io.signals import stop_request
+from imgcls.run import Run, create_run, runs_of
+from imgcls.store.lookup import find_store, open_run_store, split_key, stores_with
+from imgcls.store.split_file import Split
+from imgcls.store.store import Store
+from imgcls.training import history
+
+
+def train(
+    experiment: Experiment,
+    folder: Path | None = None,
+    epochs: int | None = None,
+    cluster: Cluster = ALONE,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Train the experiment's model: start a run, continue one, or say that it is finished.
+
+    Args:
+        folder: the run folder. Without it, the experiment's newest run is continued if it is unfinished, else a new one is made.
+        epochs: after how many epochs to stop; all unless given.
+        cluster: the processes that train together, each of which calls this function.
+        data: the content of a run's data.json, whose store and split a new run is trained on; those prepared last unless given.
+
+    Returns:
+        The summary that the command prints: run, status, epochs, chosen epoch and its numbers; None where another process leads.
+
+    Raises:
+        UserError: `folder` holds another experiment's run, or is in use.
+        DataError: there is no store, or the one on which the run began is not there as it was.
+        DivergenceError, OutOfMemoryError, Interrupted: as `worker.train` says.
+    """
+    started = time.monotonic()
+    if not cluster.leads:
+        return _follow(experiment, folder, epochs, cluster, data, started)
+    with contextlib.ExitStack() as stack:
+        with rendezvous.explained(cluster):
+            run = _run_to_continue(experiment, folder)
+            if run and run.status["status"] == "finished" and run.model_file.exists():
+                terminal.note(f"{run.folder} is finished; there is nothing to train")
+                return summary(run)
+            store, split = _opened(experiment, run, data)
+            _require_validation(experiment, split)
+            run = run or create_run(experiment, folder)
+            stack.enter_context(run.locked())
+            _refuse_another_experiment(run, experiment)
+            _fix_data(run, store, split)
+            run.remove_leftovers()
+        stop = stack.enter_context(stop_request(experiment.train.time_limit, started, epochs))
+        stack.enter_context(_recorded(run))
+        from imgcls.training import worker
+
+        worker.train(run, experiment, store, split, stop, cluster)
+    return summary(run)
+
+
+def _follow(
+    experiment: Experiment, folder: Path, epochs: int | None, cluster: Cluster, data: dict[str, Any] | None, started: float
+) -> None:
+    """Train with the leading process, which alone writes and speaks."""
+    run = _run_to_continue(experiment, folder)
+    if run and run.status["status"] == "finished" and run.model_file.exists():
+        return
+    with terminal.quiet():
+        store, split = _opened(experiment, run, data)
+    _require_validation(experiment, split)
+    with terminal.quiet(), stop_request(experiment.train.time_limit, started, epochs) as stop:
+        from imgcls.training import worker
+
+        worker.train(run or Run(folder), experiment, store, split, stop, cluster)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return what a finished run came to."""
+    experiment, epochs = run.experiment, run.log
+    chosen = history.best_epoch(epochs, experiment.train.monitor) if experiment.train.choose == "best" else len(epochs)
+    row = epochs[chosen - 1]
+    return {
+        "run": str(run.folder),
+        "status": run.status["status"],
+        "epochs": len(epochs),
+        "chosen_epoch": chosen,
+        **{name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "seconds": sum(epoch["seconds"] for epoch in epochs),
+        "speed": history.limit(epochs),
+        "model": str(run.model_file),
+    }
+
+
+def _run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
+    """Return the run that this command continues, or None if a new one is to be made."""
+    if folder is None:
+        newest = runs_of(experiment.name)[-1:]
+        unfinished = [run for run in newest if run.status["status"] != "finished" and run.experiment.identity() == experiment.identity()]
+        if unfinished:
+            terminal.note(f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}")
+        return unfinished[0] if unfinished else None
+    run = Run(folder)
+    if run.config_file.exists() and not run.may_be_created():
+        _refuse_another_experiment(run, experiment)
+        return run
+    if folder.exists() and not run.may_be_created():
+        raise UserError(f"--run {folder} exists, but holds no run; choose a new or empty folder")
+    return None
+
+
+def _refuse_another_experiment(run: Run, experiment: Experiment) -> None:
+    there, here = _flat(run.experiment.identity()), _flat(experiment.identity())
+    missing = object()
+    keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
+    differences = [f"  {key}: {_given(there, key)} there, {_given(here, key)} here" for key in keys]
+    if differences:
+        raise UserError(
+            "\n".join([f"--run {run.folder} holds a run of another experiment; choose another folder. They differ in", *differences])
+        )
+
+
+def _given(flat: dict[str, Any], key: str) -> str:
+    return repr(flat[key]) if key in flat else "not given"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings and lists as one mapping with dotted keys."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        return {prefix.removesuffix("."): value}
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        flat.update(_flat(inner, f"{prefix}{key}."))
+    return flat
+
+
+def _opened(experiment: Experiment, run: Run | None, data: dict[str, Any] | None) -> tuple[Store, Split]:
+    """Return the store and the split on which a run began, also when others were prepared since; for a new run, those of `data`."""
+    if data or not run or not run.data_file.exists():
+        return open_run_store(data, experiment.data.store) if data else find_store(experiment)
+    store, split = open_run_store(run.data, experiment.data.store)
+    key = split_key(experiment.data, experiment.seed)
+    newest = next(iter(stores_with(Path(experiment.data.store), key)), store)
+    if (newest.fingerprint, key) != (store.fingerprint, split.key):
+        terminal.note(
+            f"{run.folder} goes on with the data and the split on which it began, in {store.folder}, though others were prepared since "
+            f"(the newest in {newest.folder}); to train on those, give a new folder with --run"
+        )
+    return store, split
+
+
+def _require_validation(experiment: Experiment, split: Split) -> None:
+    settings = experiment.train
+    if not len(split.validation) and (settings.choose == "best" or settings.early_stopping or settings.plateau):
+        raise UserError(
+            "the validation split is empty, but train.choose: best, train.early_stopping and train.plateau look at it; hold some images "
+            "out with data.validation, or set train.choose: last and remove train.early_stopping and train.plateau"
+        )
+
+
+def _fix_data(run: Run, store: Store, split: Split) -> None:
+    """Write which data the run is trained on; refuse to continue on other data."""
+    data = store.describe(split)
+    if not run.data_file.exists():
+        files.write_json(run.data_file, data)
+        return
+    for key in ("fingerprint", "split", "split_sha256"):
+        if run.data[key] != data[key]:
+            raise DataError(
+                f"the data changed since {run.folder} began: its {key} was {run.data[key][:12]}, now it is {data[key][:12]}; "
+                "bring the old data back, or start a new run with --run"
+            )
+
+
+@contextlib.contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    """Keep status.json true, whatever happens inside."""
+    run.write_status("running", **_progress(run))
+    try:
+        yield
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        exit_status = 75 if isinstance(error, KeyboardInterrupt) else error.exit_status if isinstance(error, UserError) else 1
+        details = {"divergence": error.details} if isinstance(error, DivergenceError) else {}
+        reason = {"exit_status": exit_status, "reason": str(error) or type(error).__name__}
+        try:
+            run.write_status(state, **{**_progress(run), **details, **reason})
+        except UserError as second:
+            error.add_note(str(second))
+        raise
+    run.write_status("finished", **_progress(run), exit_status=0, reason="")
+
+
+def _progress(run: Run) -> dict[str, Any]:
+    """Return what status.json says about how far the training came."""
+    status = run.status
+    start = {"step": 0, "retries": [], "micro_batches": 1}
+    return {name: status.get(name, value) for name, value in start.items()}
