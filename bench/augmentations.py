@@ -52,7 +52,7 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
 
 
 def table() -> list[tuple[str, str, float, float]]:
-    """Return part, images, and microseconds for an image, measured in turns: of the part, and of Keras, on average over its draws."""
+    """Return part, images, and microseconds for an image, measured in turns: of the part, and of Keras, on average over its random."""
     from imgcls.backend import tf
 
     rows = []
@@ -81,18 +81,18 @@ def _traced(keras_layers: list[Any], mixes: bool, draws: int) -> list[Callable[.
     from imgcls.backend import tf
 
     random.seed(0)
-    return [tf.function(_keras(keras_layers, mixes)) for _ in range(draws)]
+    return [tf.function(_keras(keras_layers, mixes)) for _ in range(random)]
 
 
 def _ours(part: Any, settings: Any) -> Callable[..., Any]:
     from imgcls.backend import tf
-    from imgcls.input.augment import StatelessDraws
+    from imgcls.input.augment import StatelessRandom
 
     def run(images: Any, targets: Any, step: Any) -> Any:
-        draws = StatelessDraws("bench", step, tf.constant(0, tf.int64), BATCH, BATCH)
+        random = StatelessRandom("bench", step, tf.constant(0, tf.int64), BATCH, BATCH)
         if hasattr(part, "mix"):
-            return part.mix(settings, images, targets, draws)
-        return part.compute(settings, images, draws)
+            return part.mix(settings, images, targets, random)
+        return part.compute(settings, images, random)
 
     return run
 

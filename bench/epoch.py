@@ -65,7 +65,7 @@ def _trainer(folder: Path, temporary: Path) -> tuple:
     from imgcls.training.trainer import Trainer
     from imgcls.verbs.prepare import prepare
 
-    overrides = [f"data.path={folder}", f"data.store={temporary / 'data'}", f"train.epochs={ROUNDS + 1}"]
+    overrides = [f"data.path={folder}", f"data.store_dir={temporary / 'data'}", f"train.epochs={ROUNDS + 1}"]
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
     prepare(experiment)
     store, split = find_store(experiment)

@@ -22,7 +22,7 @@ CORES = len(os.sched_getaffinity(0))
 CROPPED = """
 name: loader
 data: {{name: folder, path: {folder}/photos, store: {folder}/data, size: [224, 224], resize: crop, {store}}}
-augment: [{{name: random_resized_crop}}, {{name: flip}}]
+augment: [{{name: random_resized_crop}}, {{name: random_flip}}]
 model: {{name: cnn, filters: [8, 8, 8, 8]}}
 train: {{batch_size: {batch}, device_cache_mib: 0}}
 """
@@ -36,8 +36,8 @@ def ratios() -> list[tuple[str, float, str]]:
         folder = Path(name)
         _photos(folder / "photos")
         ways = {
-            "encoded": _feed(folder, "store_as: encoded"),
-            "restart markers": _feed(folder, "store_as: encoded, restart_markers: true"),
+            "encoded": _feed(folder, "storage: encoded"),
+            "restart markers": _feed(folder, "storage: encoded, restart_markers: true"),
             "raw 256": _feed(folder, "stored_size: [256, 256]"),
             "decode": _decoding(folder / "photos", lambda image: tf.shape(image)),
             "decode and resize": _decoding(folder / "photos", lambda image: tf.image.resize(image, [224, 224])),
@@ -106,7 +106,7 @@ def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[flo
 def _plan(experiment_text: str, folder: Path) -> Any:
     """Return the training plan of an experiment, whose data is prepared."""
     from imgcls.experiment_file import read_experiment
-    from imgcls.input.batches import Shuffled, training_examples
+    from imgcls.input.batches import ShuffledBatches, open_training_examples
     from imgcls.store.lookup import find_store
     from imgcls.verbs.prepare import prepare
 
@@ -115,20 +115,20 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     experiment = read_experiment(path)
     prepare(experiment)
     store, split = find_store(experiment)
-    return Shuffled(training_examples(store, split, None)[0], experiment)
+    return ShuffledBatches(open_training_examples(store, split, None)[0], experiment)
 
 
 def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
     """Return what takes batches from imgcls's stream, as training does."""
     from imgcls.backend import tf
-    from imgcls.input.iterators import Streamed
+    from imgcls.input.iterators import StreamingIterator
     from imgcls.training import history
 
     plan = _plan(CROPPED.format(folder=folder, store=store, batch=BATCH), folder)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
 
     def batches() -> Iterator[int]:
-        stream = Streamed(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
+        stream = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
         return (next(stream)[0].shape[0] for _ in itertools.count())
 
     return batches
@@ -140,13 +140,13 @@ def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator
 
     from imgcls.augmentations import random_resized_crop
     from imgcls.backend import tf
-    from imgcls.input.augment import StatelessDraws
+    from imgcls.input.augment import StatelessRandom
 
     files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
     count = 1000
-    draws = StatelessDraws("bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count)
+    draws = StatelessRandom("bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count)
     settings = random_resized_crop.Settings(name="random_resized_crop")
-    windows = random_resized_crop.windows(settings, draws, tf.fill([count], 375), tf.fill([count], 500))
+    windows = random_resized_crop.draw_crops(settings, draws, tf.fill([count], 375), tf.fill([count], 500))
     chosen = tf.constant([files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)])
 
     def decoded(data: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
@@ -172,17 +172,17 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
     from imgcls.backend import tf
     from imgcls.experiment_file import read_experiment
     from imgcls.image.decode import Geometry
-    from imgcls.input.batches import Examples, Shuffled
-    from imgcls.input.iterators import Resident
-    from imgcls.store.reader import Pixels
+    from imgcls.input.batches import Examples, ShuffledBatches
+    from imgcls.input.iterators import InMemoryIterator
+    from imgcls.store.reader import PixelReader
 
     path = folder / "memory.yaml"
     path.write_text("{name: memory, data: {name: digits}, model: {name: cnn}, train: {batch_size: 128}}")
     images = numpy.random.default_rng(0).integers(0, 256, (54_000, 28, 28, 1), numpy.uint8)
     labels, indices = numpy.zeros(len(images), numpy.int32), numpy.arange(len(images))
-    plan = Shuffled(Examples(Pixels(images, Geometry((28, 28, 1), "stretch")), labels, indices), read_experiment(path))
+    plan = ShuffledBatches(Examples(PixelReader(images, Geometry((28, 28, 1), "stretch")), labels, indices), read_experiment(path))
     strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps
-    feed = Resident(plan, strategy)
+    feed = InMemoryIterator(plan, strategy)
 
     @tf.function(input_signature=[feed.signature])
     def epoch(call: Any) -> tf.Tensor:
@@ -213,11 +213,11 @@ def _training(folder: Path) -> Callable[[], Iterator[int]]:
     path = noise(folder, TRAINED)
     overrides = [
         f"data.path={path}",
-        f"data.store={folder / 'data'}",
+        f"data.store_dir={folder / 'data'}",
         f"train.epochs={(ROUNDS + 1) * (WARMING + STEPS)}",
         "data.validation=0",
     ]
-    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), [*overrides, "train.choose=last"])
+    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), [*overrides, "train.select_weights=last"])
     prepare(experiment)
     epochs = Trainer(create_run(experiment, folder / "run"), experiment, *find_store(experiment)).epochs(StopRequest())
     return lambda: (TRAINED for _ in epochs)

@@ -34,7 +34,7 @@ def build(count: int, folder: Path) -> str:
     entries = [Entry(f"class/{place:07d}.jpg", place % KINDS) for place in range(count)]
     source = Source([f"class {i}" for i in range(KINDS)], entries, lambda place: files[place % KINDS], version="1")
     began = time.perf_counter()
-    store, _ = writer.stored(source, ImageSettings(name="small", store=str(folder), store_as="encoded"))
+    store, _ = writer.find_or_write(source, ImageSettings(name="small", store_dir=str(folder), storage="encoded"))
     return f"written in {(time.perf_counter() - began) / count * 1e6:.0f} us a record, {store.manifest['sizes']['images.bin'] / 1e6:.0f} MB"
 
 

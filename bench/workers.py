@@ -17,9 +17,9 @@ import numpy
 from bench.epoch import noise
 from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
-from imgcls.input.batches import Examples, Shuffled
-from imgcls.store.reader import Pixels
-from imgcls.training.probe import probe
+from imgcls.input.batches import Examples, ShuffledBatches
+from imgcls.store.reader import PixelReader
+from imgcls.training.probe import start_probe
 from imgcls.verbs.prepare import prepare
 
 ROUNDS = 5
@@ -31,7 +31,7 @@ def ratios() -> list[tuple[str, float, str]]:
     """Measure epochs of configs/fashion_cnn.yaml on noise in turns, and the seconds until the first batch of a far step is known."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        overrides = [f"data.path={noise(folder, IMAGES)}", f"data.store={folder / 'data'}", f"train.epochs={ROUNDS + 1}"]
+        overrides = [f"data.path={noise(folder, IMAGES)}", f"data.store_dir={folder / 'data'}", f"train.epochs={ROUNDS + 1}"]
         experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
         prepare(experiment)
         (folder / "one.yaml").write_text(experiment.to_yaml())
@@ -54,11 +54,11 @@ def _medians(folder: Path) -> tuple[float, float]:
         workers = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in (first, second))
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         with _on(cores):
-            alone = stack.enter_context(probe(folder / "one.yaml", folder / "one"))
+            alone = stack.enter_context(start_probe(folder / "one.yaml", folder / "one"))
         pair = []
         for rank, core in enumerate(cores):
             with _on([core]):
-                pair.append(stack.enter_context(probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)))
+                pair.append(stack.enter_context(start_probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)))
 
         def epoch(*tells: Callable[[str], Any]) -> float:
             logs = pool.map(lambda tell: tell("epoch"), tells)
@@ -85,9 +85,9 @@ def _on(cores: list[int]) -> Iterator[None]:
 def _seek() -> float:
     """Return the seconds from a new plan over 1,281,167 examples to the rows of a far step."""
     count = 1_281_167
-    nothing = Pixels(numpy.zeros((1, 1, 1, 1), numpy.uint8), Geometry((1, 1, 1), "stretch"))
+    nothing = PixelReader(numpy.zeros((1, 1, 1, 1), numpy.uint8), Geometry((1, 1, 1), "stretch"))
     examples = Examples(nothing, numpy.zeros(1, numpy.int32), numpy.arange(count))
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"))
     start = time.perf_counter()
-    Shuffled(examples, experiment).positions(STEP)
+    ShuffledBatches(examples, experiment).positions(STEP)
     return time.perf_counter() - start

@@ -22,4 +22,4 @@ def audit(target: Target, runs: Runs = None, set_: options.Set = [], json: optio
     from imgcls.verbs import audit
 
     report = audit.audit(target, runs or [], set_)
-    output.print_json(report) if json else print(audit.text(report))
+    output.print_json(report) if json else print(audit.format_report(report))

@@ -17,5 +17,5 @@ def doctor(precision: Precision = "float32", json: options.Json = False) -> None
     from imgcls.verbs import diagnose
 
     found = diagnose.diagnose(precision)
-    output.print_json(found) if json else print(diagnose.text(found))
+    output.print_json(found) if json else print(diagnose.format_report(found))
     diagnose.require_healthy(found)

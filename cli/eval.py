@@ -30,7 +30,7 @@ def evaluate(
     from imgcls.verbs import evaluate
 
     run, experiment = find_run(target, set_)
-    floors = gates.parse(fail_under, metrics.directions(experiment.evaluate.metrics))
+    floors = gates.parse_gates(fail_under, metrics.directions(experiment.evaluate.metrics))
     summary = evaluate.evaluate(run, experiment, split)
-    output.print_json(summary) if json else print(evaluate.text(run, split), end="")
-    gates.check(floors, summary["metrics"])
+    output.print_json(summary) if json else print(evaluate.read_report(run, split), end="")
+    gates.check_gates(floors, summary["metrics"])

@@ -53,13 +53,13 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
                 command(*arguments, **options)
                 sys.stdout.flush()
         except UserError as error:
-            _fail(str(error), error.exit_status)
+            _fail(str(error), error.exit_code)
         except MemoryError:
-            _fail("out of memory on the host; close other programs, or lower train.batch_size", OutOfMemoryError.exit_status)
+            _fail("out of memory on the host; close other programs, or lower train.batch_size", OutOfMemoryError.exit_code)
         except BrokenPipeError:
             _discard_stdout()  # whoever read it has seen enough
         except KeyboardInterrupt:
-            _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_status)
+            _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_code)
         except Exception:
             traceback.print_exc()
             _fail("this is a bug in imgcls; please report it with the lines above", 1)
@@ -84,10 +84,10 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _fail(message: str, exit_status: int) -> NoReturn:
+def _fail(message: str, exit_code: int) -> NoReturn:
     for line in message.splitlines():
         print(f"imgcls: {line}", file=sys.stderr)
-    raise typer.Exit(exit_status)
+    raise typer.Exit(exit_code)
 
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -120,4 +120,4 @@ def main() -> None:
             app()
     except UserError as error:  # from what typer itself prints, such as --help
         print(f"imgcls: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        sys.exit(error.exit_code)

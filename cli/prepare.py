@@ -9,7 +9,7 @@ from imgcls.cli import options, output
 
 Splits = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.csv", help="Write the id and split of every image, as data.splits reads them.", show_default=False),
+    typer.Option(metavar="FILE.csv", help="Write the id and split of every image, as data.splits_file reads them.", show_default=False),
 ]
 
 
@@ -27,4 +27,4 @@ def prepare(
     from imgcls.verbs import prepare as verb
 
     report = verb.prepare(read_experiment(experiment, set_), splits)
-    output.print_json(report) if json else print(verb.text(report))
+    output.print_json(report) if json else print(verb.format_report(report))

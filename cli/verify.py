@@ -12,4 +12,4 @@ def verify(experiment: options.Experiment, set_: options.Set = [], json: options
     from imgcls.verbs import verify as verb
 
     report = verb.verify(read_experiment(experiment, set_))
-    output.print_json(report) if json else print(verb.text(report))
+    output.print_json(report) if json else print(verb.format_report(report))

@@ -40,7 +40,7 @@ class Plateau(Section):
     """The least change that counts as an improvement."""
 
 
-class AverageWeights(Section):
+class Ema(Section):
     """Validate, choose and keep an exponential moving average of the weights (Polyak and Juditsky, 1992, with Keras's decay)."""
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
@@ -65,7 +65,7 @@ class OnDivergence(Section):
     """By what the learning rate of all later steps is multiplied each time."""
 
 
-class Resample(Section):
+class Sampling(Section):
     """Draw the images of an epoch by weights, some several times (differently augmented) and some not at all.
 
     An epoch has as many images as the split. Each image is drawn as often as its weight says, rounded up or down, and each class too
@@ -79,7 +79,7 @@ class Resample(Section):
     often, 0.5 by the roots of their numbers."""
 
 
-CHANGES_NO_NUMBER = {"steps_per_call", "device_cache_mib", "reading_processes", "checkpoint", "time_limit"}
+NEUTRAL_SETTINGS = {"steps_per_execution", "device_cache_mib", "data_workers", "checkpoint", "time_limit"}
 """Settings of `train` that a continued run may change: they decide on speed, memory and safety alone."""
 
 
@@ -90,34 +90,36 @@ class Train(Section):
     """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images in a global batch, over all devices together."""
-    micro_batch: Annotated[int, Field(ge=1)] | None = None
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Images that a device works on at once: a step adds up the gradients of as many parts as that takes. All of its share unless given;
     halved by itself when memory runs out. Batch norm then sees each part by itself."""
-    repeats: Annotated[int, Field(ge=1)] = 1
+    augmentation_repeats: Annotated[int, Field(ge=1)] = 1
     """How often a batch holds each of its images, differently augmented (Hoffer et al., 2020). An epoch keeps its length: it shows one
     image in so many, and so many epochs show all."""
-    resample: Resample | None = None
+    sampling: Sampling | None = None
     """Off unless given: every image comes once an epoch."""
-    optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(default_factory=lambda: parts.default("optimizers", "adamw"))
+    optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(default_factory=lambda: parts.default_settings("optimizers", "adamw"))
     """A file of imgcls/optimizers."""
-    schedule: Annotated[PartSettings, PartOf("schedules")] = Field(default_factory=lambda: parts.default("schedules", "constant"))
+    schedule: Annotated[PartSettings, PartOf("schedules")] = Field(default_factory=lambda: parts.default_settings("schedules", "constant"))
     """The learning rate over the steps: a file of imgcls/schedules."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"] = "float32"
     """Keras's dtype policy; the mixed ones are for GPUs. float64 is for comparing strategies."""
-    strategy: Annotated[PartSettings, PartOf("strategies")] = Field(default_factory=lambda: parts.default("strategies", "one_device"))
+    strategy: Annotated[PartSettings, PartOf("strategies")] = Field(
+        default_factory=lambda: parts.default_settings("strategies", "one_device")
+    )
     """The devices: a file of imgcls/strategies."""
     deterministic: bool = True
     """Use kernels that give the same bits each time. Without them, a continued or repeated run may differ; `imgcls doctor` measures the
     cost."""
     jit_compile: bool = False
     """Compile the forward and backward pass with XLA. It has no deterministic max pooling."""
-    steps_per_call: Annotated[int, Field(ge=1)] = 16
+    steps_per_execution: Annotated[int, Field(ge=1)] = 16
     """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may hold: splits that fit are copied to it once, larger ones are streamed from the store."""
-    reading_processes: Annotated[int, Field(ge=1)] | None = None
+    data_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that decode images, or cut windows out of stored pixels, while the network trains; one for each core unless given."""
-    choose: Literal["best", "last"] = "best"
+    select_weights: Literal["best", "last"] = "best"
     """Which epoch's weights become model.keras."""
     monitor: Monitor = "val_accuracy"
     """By what `best` is judged, on the validation split; the first of equals is kept."""
@@ -125,7 +127,7 @@ class Train(Section):
     """Off unless given."""
     plateau: Plateau | None = None
     """Off unless given. It multiplies what the schedule says."""
-    average_weights: AverageWeights | None = None
+    ema: Ema | None = None
     """Off unless given."""
     on_divergence: OnDivergence | None = None
     """Off unless given: training stops at once."""
@@ -136,9 +138,9 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _repeats_fill_a_batch(self) -> "Train":
-        if self.batch_size % self.repeats:
+        if self.batch_size % self.augmentation_repeats:
             raise ValueError(
-                f"repeats is {self.repeats}, batch_size is {self.batch_size}: a batch holds each of its images equally often; make "
+                f"repeats is {self.augmentation_repeats}, batch_size is {self.batch_size}: a batch holds each of its images equally often; make "
                 "batch_size a multiple of repeats"
             )
         return self
@@ -157,11 +159,11 @@ class Train(Section):
 class Evaluate(Section):
     """How a model is judged."""
 
-    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(default_factory=lambda: parts.all_of("metrics"))
+    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(default_factory=lambda: parts.default_settings_of_all("metrics"))
     """Files of imgcls/metrics; all of them unless given."""
     intervals: list[str] = ["accuracy", "classification", "log_loss", "brier"]
     """Metric parts whose numbers get a bootstrap confidence interval; ranking metrics cost more time."""
-    resamples: Annotated[int, Field(ge=100)] = 1000
+    bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples of the images (Efron and Tibshirani, 1993, percentile method)."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Coverage of the intervals."""
@@ -176,7 +178,7 @@ class Evaluate(Section):
     @field_validator("metrics")
     @classmethod
     def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
-        return parts.require_each_once(value, "its numbers would have the same names")
+        return parts.require_unique(value, "its numbers would have the same names")
 
 
 class Experiment(Section):
@@ -196,7 +198,7 @@ class Experiment(Section):
     """How the model is trained."""
     evaluate: Evaluate = Field(default_factory=Evaluate)
     """How it is judged."""
-    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: parts.all_of("figures"))
+    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: parts.default_settings_of_all("figures"))
     """Files of imgcls/figures; all of them unless given."""
 
     @model_validator(mode="after")
@@ -232,5 +234,5 @@ class Experiment(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return what makes two experiments the same training: everything that can change a weight or the length of the log."""
-        identity = self.model_dump(exclude={"evaluate": True, "figures": True, "train": CHANGES_NO_NUMBER})
+        identity = self.model_dump(exclude={"evaluate": True, "figures": True, "train": NEUTRAL_SETTINGS})
         return identity | {"data": self.data.identity()}

@@ -24,28 +24,28 @@ def describe(seed: int, devices: list[str], switches: dict[str, str]) -> dict[st
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "seed": seed,
-        "versions": versions(),
-        "git": _commit(Path(__file__).parent),
+        "versions": get_versions(),
+        "git": _read_commit(Path(__file__).parent),
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": cores(),
+        "processor": _read_processor(),
+        "cores": count_cores(),
         "devices": devices,
         "switches": switches,
     }
 
 
-def versions() -> dict[str, str]:
+def get_versions() -> dict[str, str]:
     """Return the version of Python and of every package whose version can change a number."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _commit(folder: Path) -> dict[str, Any] | None:
+def _read_commit(folder: Path) -> dict[str, Any] | None:
     """Return the commit of the imgcls sources and whether they differ from it; None where they are no git checkout."""
 
     def git(*words: str) -> str:
@@ -58,7 +58,7 @@ def _commit(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():

@@ -10,13 +10,13 @@ from typing import Any
 class UserError(Exception):
     """The command line or the experiment file is wrong, or a file cannot be written. Exit status 2."""
 
-    exit_status = 2
+    exit_code = 2
 
 
 class DataError(UserError):
     """Data is missing, broken or changed. Exit status 3."""
 
-    exit_status = 3
+    exit_code = 3
 
 
 class DivergenceError(UserError):
@@ -26,7 +26,7 @@ class DivergenceError(UserError):
         details: where it was: epoch, step, learning_rate, images, as far as they are known; a JSON object.
     """
 
-    exit_status = 4
+    exit_code = 4
 
     def __init__(self, message: str, details: dict[str, Any] | None = None):
         super().__init__(message)
@@ -36,19 +36,19 @@ class DivergenceError(UserError):
 class OutOfMemoryError(UserError):
     """The device or the host ran out of memory. Exit status 5."""
 
-    exit_status = 5
+    exit_code = 5
 
 
 class GateError(UserError):
     """A gate such as `--fail-under` did not hold. Exit status 6."""
 
-    exit_status = 6
+    exit_code = 6
 
 
 class Interrupted(UserError):
     """A signal stopped the work after its state was saved. Exit status 75 (EX_TEMPFAIL of sysexits.h)."""
 
-    exit_status = 75
+    exit_code = 75
 
 
 class WorkerLostError(Interrupted):

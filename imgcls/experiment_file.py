@@ -20,7 +20,7 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
         UserError: a file cannot be read.
         ProblemsError: the experiment is wrong; each line of the message reads `file:line:column: what is wrong ...`.
     """
-    document = _with_parents(path, ())
+    document = _read_with_parents(path, ())
     for override in overrides or []:
         _merge(document, _parse_override(override))
     try:
@@ -38,7 +38,7 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _with_parents(path: Path, children: tuple[Path, ...]) -> Document:
+def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     """Read a file merged over the file that its `extends:` names, which is sought beside it."""
     document = yaml_file.read(path)
     if not isinstance(document.value, dict):
@@ -56,7 +56,7 @@ def _with_parents(path: Path, children: tuple[Path, ...]) -> Document:
         raise ProblemsError([f"{mark}: {parent_path} extends itself by way of {path}; break the circle"])
     if not parent_path.is_file():
         raise ProblemsError([f"{mark}: extends names {parent_path}, which does not exist"])
-    merged = _with_parents(parent_path, (*children, path))
+    merged = _read_with_parents(parent_path, (*children, path))
     _merge(merged, document)
     return merged
 
@@ -66,20 +66,20 @@ def _merge(under: Document, over: Document) -> None:
 
     A mapping that names another part replaces the mapping below it, since the settings of one part mean nothing to another.
     """
-    under.value = _merged(under.value, over.value, ())
+    under.value = _merge_values(under.value, over.value, ())
     under.values.update(over.values)
     under.keys.update(over.keys)
 
 
-def _merged(under: Any, over: Any, location: Location) -> Any:
+def _merge_values(under: Any, over: Any, location: Location) -> Any:
     if isinstance(under, list) and isinstance(over, dict) and over and all(key in map(str, range(len(under))) for key in over):
-        return [_merged(item, over[str(i)], (*location, i)) if str(i) in over else item for i, item in enumerate(under)]
+        return [_merge_values(item, over[str(i)], (*location, i)) if str(i) in over else item for i, item in enumerate(under)]
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
     names_another_part = location and "name" in over and over["name"] != under.get("name")
     if names_another_part:
         return over
-    return {**under, **{key: _merged(under.get(key), value, (*location, key)) for key, value in over.items()}}
+    return {**under, **{key: _merge_values(under.get(key), value, (*location, key)) for key, value in over.items()}}
 
 
 def _parse_override(text: str) -> Document:
@@ -104,9 +104,9 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
     location: Location = problem["loc"]
     kind, name = problem["type"], ".".join(map(str, location))
     if kind == "extra_forbidden":
-        allowed = _allowed_keys(document.value, location[:-1])
+        allowed = _find_allowed_keys(document.value, location[:-1])
         place = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
-        guess = parts.did_you_mean(str(location[-1]), allowed)
+        guess = parts.suggest(str(location[-1]), allowed)
         return document.mark(location, of_key=True), f"unknown key '{location[-1]}'{place}; allowed: {', '.join(allowed)}{guess}"
     if kind == "missing":
         return document.mark(location), f"{name} is missing; add it"
@@ -114,23 +114,23 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
         return document.mark((*location, "name")), f"{name}: {problem['msg']}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    given = "" if kind == "value_error" else f"; got {_shown(problem['input'])}"
+    given = "" if kind == "value_error" else f"; got {_format_value(problem['input'])}"
     return document.mark(location), f"{name}: {message}{given}" if name else f"{message}{given}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _allowed_keys(value: Any, location: Location) -> list[str]:
+def _find_allowed_keys(value: Any, location: Location) -> list[str]:
     """Return the keys that the section at a location knows, following the parts that `value` names on the way."""
     section: type[Section] = Experiment
     kind = None
     for step in location:
         value = value[step]
         if isinstance(step, str):
-            inner = _inner_annotations(section.model_fields[step])
+            inner = _find_inner_annotations(section.model_fields[step])
             kind = next((item.kind for item in inner if isinstance(item, PartOf)), None)
             section = next((item for item in inner if isinstance(item, type) and issubclass(item, Section)), section)
         if kind and isinstance(value, dict):
@@ -138,7 +138,7 @@ def _allowed_keys(value: Any, location: Location) -> list[str]:
     return list(section.model_fields)
 
 
-def _inner_annotations(field: FieldInfo) -> list[Any]:
+def _find_inner_annotations(field: FieldInfo) -> list[Any]:
     """Return a field's annotation with all that stands inside it, such as `list[Annotated[PartSettings, PartOf(...)]]`."""
     found = [*field.metadata]
     waiting = [field.annotation]

@@ -38,7 +38,7 @@ class PartSettings(Section):
 
 
 @lru_cache
-def names(kind: str) -> list[str]:
+def list_names(kind: str) -> list[str]:
     """Return the names of the parts of a kind, read from its folder."""
     return sorted(path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
 
@@ -49,31 +49,31 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         PydanticCustomError: there is no part of this name (a `ValueError`, which a validation reports with its place).
     """
-    if name not in names(kind):
+    if name not in list_names(kind):
         raise PydanticCustomError(
             "unknown_part",
             "unknown name '{given}'; allowed: {allowed}{guess}",
-            {"given": name, "allowed": ", ".join(names(kind)), "guess": did_you_mean(name, names(kind))},
+            {"given": name, "allowed": ", ".join(list_names(kind)), "guess": suggest(name, list_names(kind))},
         )
     return importlib.import_module(f"imgcls.{kind}.{name}")
 
 
-def of(kind: str, settings: PartSettings) -> ModuleType:
+def load_for(kind: str, settings: PartSettings) -> ModuleType:
     """Return the module to which already validated settings belong."""
     return load(kind, settings.name)
 
 
-def default(kind: str, name: str) -> PartSettings:
+def default_settings(kind: str, name: str) -> PartSettings:
     """Return a part's settings with every default."""
     return load(kind, name).Settings(name=name)
 
 
-def all_of(kind: str) -> list[PartSettings]:
+def default_settings_of_all(kind: str) -> list[PartSettings]:
     """Return every part of a kind with its defaults; called for each experiment, so that a new file is found."""
-    return [default(kind, name) for name in names(kind)]
+    return [default_settings(kind, name) for name in list_names(kind)]
 
 
-def require_each_once(settings: list[PartSettings], reason: str) -> list[PartSettings]:
+def require_unique(settings: list[PartSettings], reason: str) -> list[PartSettings]:
     """Return a list of parts in which no name comes twice; raises `ValueError` with the reason where one does."""
     names = [each.name for each in settings]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -82,7 +82,7 @@ def require_each_once(settings: list[PartSettings], reason: str) -> list[PartSet
     return settings
 
 
-def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+def suggest(given: str, allowed: Iterable[str]) -> str:
     """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is near."""
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
     return f" (did you mean '{near[0]}'?)" if near else ""
@@ -95,9 +95,9 @@ def describe(kind: str | None) -> dict[str, str]:
         UserError: there is no such kind.
     """
     if kind is not None and kind not in KINDS:
-        raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+        raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{suggest(kind, KINDS)}")
     wanted = KINDS if kind is None else [kind]
-    return {f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0] for each in wanted for name in names(each)}
+    return {f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0] for each in wanted for name in list_names(each)}
 
 
 class PartOf:
@@ -117,7 +117,7 @@ class PartOf:
             raise PydanticCustomError(
                 "part_without_name",
                 "needs a mapping with a name, such as {example}; allowed names: {allowed}",
-                {"example": f"{{name: {names(self.kind)[0]}}}", "allowed": ", ".join(names(self.kind))},
+                {"example": f"{{name: {list_names(self.kind)[0]}}}", "allowed": ", ".join(list_names(self.kind))},
             )
         return load(self.kind, value["name"]).Settings.model_validate(value)
 
@@ -129,7 +129,7 @@ class PartOf:
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
         choices = []
-        for name in names(self.kind):
+        for name in list_names(self.kind):
             choice = handler.resolve_ref_schema(handler(load(self.kind, name).Settings.__pydantic_core_schema__))
             choice["properties"]["name"] = {"const": name}
             choices.append(choice)

@@ -72,18 +72,18 @@ class Run:
         """The step after which a training state was saved."""
         return int(state.stem.removeprefix("state-"))
 
-    def best_file(self, epoch: int) -> Path:
+    def best_weights_file(self, epoch: int) -> Path:
         """The weights after an epoch that was the best so far."""
         return self.checkpoint_folder / f"best-{epoch}.npz"
 
-    def best_files(self) -> list[Path]:
+    def best_weights_files(self) -> list[Path]:
         """The weights that are kept, of one or two epochs."""
         return list(self.checkpoint_folder.glob("best-*.npz"))
 
     @property
-    def parts_file(self) -> Path:
+    def accumulation_steps_file(self) -> Path:
         """Into how many micro-batches a worker that ran out of memory wants to divide from the next start on."""
-        return self.checkpoint_folder / "parts.json"
+        return self.checkpoint_folder / "accumulation_steps.json"
 
     def predictions_file(self, split: str) -> Path:
         """Probabilities, labels and ids of a split."""
@@ -135,7 +135,7 @@ class Run:
         """Replace status.json."""
         files.write_json(self.status_file, {"status": state, **details})
 
-    def may_be_created(self) -> bool:
+    def can_be_recreated(self) -> bool:
         """Tell whether the folder is empty, or holds no more than a run that ended before its first checkpoint left."""
         early = (self.status_file, self.config_file, self.data_file, self.environment_file)
         return self.folder.is_dir() and all(path in early or path.name.startswith(".") for path in self.folder.iterdir())
@@ -153,7 +153,7 @@ class Run:
         Raises:
             UserError: another process holds it.
         """
-        with files.explained(self.folder):
+        with files.explain_errors(self.folder):
             descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -181,18 +181,18 @@ def open_run(folder: Path) -> Run:
 
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
     """Create a run folder, `runs/<name>/<next number>` unless `folder` names one, with its config.yaml and status."""
-    with files.explained(folder or RUNS):
-        run = Run(folder or _next_folder(RUNS / experiment.name))
+    with files.explain_errors(folder or RUNS):
+        run = Run(folder or _make_next_folder(RUNS / experiment.name))
         run.folder.mkdir(parents=True, exist_ok=True)
     with run.locked():
-        if run.may_be_created():
+        if run.can_be_recreated():
             run.data_file.unlink(missing_ok=True)
             run.write_status("created")
             files.write_text(run.config_file, experiment.to_yaml())
     return run
 
 
-def _next_folder(parent: Path) -> Path:
+def _make_next_folder(parent: Path) -> Path:
     """Make the folder with the next free number; two processes never get the same one."""
     parent.mkdir(parents=True, exist_ok=True)
     number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0) + 1
@@ -204,7 +204,7 @@ def _next_folder(parent: Path) -> Path:
             number += 1
 
 
-def runs_of(name: str) -> list[Run]:
+def find_runs(name: str) -> list[Run]:
     """Return the numbered runs of an experiment, oldest first."""
     folders = [path for path in (RUNS / name).glob("*") if path.name.isdigit() and (path / "config.yaml").is_file()]
     return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
@@ -223,18 +223,18 @@ def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
     """
     if not target.is_dir():
         experiment = read_experiment(target, overrides)
-        return _newest_finished(experiment, target), experiment
+        return _find_newest_finished(experiment, target), experiment
     run = open_run(target)
     if run.status["status"] != "finished":
         raise DataError(f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file} --run {target}` first")
     experiment = read_experiment(run.config_file, overrides)
     if experiment.identity() != run.experiment.identity():
-        raise UserError(f"--set cannot change what {target} was trained with; set evaluate, figures or data.store, or train a new run")
+        raise UserError(f"--set cannot change what {target} was trained with; set evaluate, figures or data.store_dir, or train a new run")
     return run, experiment
 
 
-def _newest_finished(experiment: Experiment, target: Path) -> Run:
-    finished = [run for run in runs_of(experiment.name) if run.status["status"] == "finished"]
+def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
+    finished = [run for run in find_runs(experiment.name) if run.status["status"] == "finished"]
     matching = [run for run in finished if run.experiment.identity() == experiment.identity()]
     if not matching:
         others = f" (its {len(finished)} finished runs had other settings; name one's folder to use it)" if finished else ""
@@ -244,6 +244,6 @@ def _newest_finished(experiment: Experiment, target: Path) -> Run:
     return matching[-1]
 
 
-def all_runs() -> list[Run]:
+def find_all_runs() -> list[Run]:
     """Return every run below runs/, named or numbered."""
     return [Run(path.parent) for path in RUNS.rglob("config.yaml")]

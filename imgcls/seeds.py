@@ -5,7 +5,7 @@ import hashlib
 NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap")
 
 
-def sub_seed(seed: int, name: str) -> int:
+def derive_seed(seed: int, name: str) -> int:
     """Return the sub-seed of a name: 31 bits, so that it fits every library's seed argument.
 
     Raises:

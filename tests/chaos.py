@@ -24,7 +24,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "float32": {},
     "mixed_float16": {"precision": "mixed_float16"},
     "mirrored": {"strategy": {"name": "mirrored", "replicas": 2}},
-    "averaged weights": {"average_weights": {"decay": 0.9}},
+    "averaged weights": {"ema": {"decay": 0.9}},
     "early stopping": {"early_stopping": {"patience": 4}, "optimizer": SGD},
     "plateau": {"plateau": {"patience": 2, "factor": 0.5}, "optimizer": SGD},
 }
@@ -34,9 +34,9 @@ LONGEST = 0.8
 
 def experiment_of(kind: str, folder: Path, epochs: int) -> Path:
     """Write the experiment of a kind of training: augmentation, batch norm and dropout, and a checkpoint every five steps."""
-    content = {**TINY, "data": {"name": "digits", "store": str(folder / "data")}, "augment": [{"name": "crop", "padding": 1}]}
+    content = {**TINY, "data": {"name": "digits", "store_dir": str(folder / "data")}, "augment": [{"name": "random_crop", "padding": 1}]}
     content["model"] = {"name": "cnn", "filters": [8], "dense": [512], "batch_norm": True}
-    content["train"] = {"epochs": epochs, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}, **KINDS[kind]}
+    content["train"] = {"epochs": epochs, "batch_size": 64, "steps_per_execution": 3, "checkpoint": {"steps": 5}, **KINDS[kind]}
     return write_experiment(folder, content, f"{kind.replace(' ', '_')}.yaml")
 
 

@@ -38,11 +38,11 @@ def two_logical_devices():
 def prepared(tmp_path_factory) -> Path:
     """A folder with the digits' store."""
     folder = tmp_path_factory.mktemp("prepared")
-    prepare(experiment(folder, f"data.store={folder / 'data'}"))
+    prepare(experiment(folder, f"data.store_dir={folder / 'data'}"))
     return folder
 
 
 @pytest.fixture
 def digits(prepared, workspace) -> Callable[..., Experiment]:
     """Return the tiny experiment on prepared digits, with overrides; the current folder is empty."""
-    return lambda *overrides: experiment(workspace, f"data.store={prepared / 'data'}", *overrides)
+    return lambda *overrides: experiment(workspace, f"data.store_dir={prepared / 'data'}", *overrides)

@@ -16,7 +16,7 @@ from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
 from imgcls.run import Run
 from imgcls.store import writer
-from imgcls.store.reader import Pixels
+from imgcls.store.reader import PixelReader
 from imgcls.store.store import Store
 from imgcls.training import history
 
@@ -24,12 +24,12 @@ TINY: dict[str, Any] = {
     "name": "tiny",
     "data": {"name": "digits"},
     "model": {"name": "cnn", "filters": [4], "dense": [8]},
-    "train": {"epochs": 2, "batch_size": 256, "steps_per_call": 2},
+    "train": {"epochs": 2, "batch_size": 256, "steps_per_execution": 2},
 }
 """The smallest experiment that trains: 1,293 digits in 6 steps an epoch."""
 
 
-RICH = ("augment=[{name: crop, padding: 1}]", "model.batch_norm=true", "train.schedule={name: cosine, warmup: 0.2}")
+RICH = ("augment=[{name: random_crop, padding: 1}]", "model.batch_norm=true", "train.schedule={name: cosine, warmup: 0.2}")
 """Everything that has state or chance: augmentation, batch norm, dropout, a schedule."""
 SGD = "{name: sgd, learning_rate: %s}"
 FLOAT64 = ("train.precision=float64", "model.dropout=0", "model.l2=1.0e-4", f"train.optimizer={SGD % 0.1}")
@@ -60,9 +60,9 @@ def command(*arguments: object) -> tuple[int, str, str]:
 
 def json_of(*arguments: object) -> Any:
     """Run a command that must succeed with --json; return what it printed."""
-    exit_status, stdout, stderr = command(*arguments, "--json")
-    if exit_status:
-        raise RuntimeError(f"{arguments} exited with {exit_status}: {stderr}")
+    exit_code, stdout, stderr = command(*arguments, "--json")
+    if exit_code:
+        raise RuntimeError(f"{arguments} exited with {exit_code}: {stderr}")
     return json.loads(stdout)
 
 
@@ -84,12 +84,12 @@ def source_of(images: Any, entries: list[Entry], classes: list[str], **fields: A
 
 def stored(folder: Path, source: Source, name: str = "toy") -> Store:
     """Return the store of a source of pixels."""
-    return writer.stored(source, DataSettings(name=name, store=str(folder)))[0]
+    return writer.find_or_write(source, DataSettings(name=name, store_dir=str(folder)))[0]
 
 
-def as_they_are(images: Any) -> Pixels:
+def as_they_are(images: Any) -> PixelReader:
     """Return a reader of pixels that are in memory, uint8 (n, height, width, channels)."""
-    return Pixels(images, Geometry(images.shape[1:], "stretch"))
+    return PixelReader(images, Geometry(images.shape[1:], "stretch"))
 
 
 def stored_pixels(store: Store) -> Any:
@@ -130,7 +130,7 @@ def weights(run: Run) -> list[Any]:
     return keras.models.load_model(run.model_file, compile=False).get_weights()
 
 
-def reading_processes(parent):
+def data_workers(parent):
     """Return the reading processes of a process."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

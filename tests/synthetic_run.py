@@ -64,9 +64,9 @@ def write_log(run: Run, log: list[dict]) -> None:
 def make_run(folder: Path, classes: int = 3, per_class: int = 8, epochs: int = 5, channels: int = CHANNELS, **sections: object) -> Run:
     """Write a run folder, evaluated on its test split, and its store beside it; `sections` go into its config.yaml."""
     run, parent = Run(folder), folder.parent / "data"
-    experiment = {"name": "synthetic", "data": {"name": "digits", "store": str(parent)}, "model": {"name": "cnn"}, **sections}
+    experiment = {"name": "synthetic", "data": {"name": "digits", "store_dir": str(parent)}, "model": {"name": "cnn"}, **sections}
     files.write_text(run.config_file, json.dumps(experiment))
-    run.write_status("finished", step=10 * epochs, exit_status=0, reason="")
+    run.write_status("finished", step=10 * epochs, exit_code=0, reason="")
     write_log(run, make_log(epochs))
     files.write_json(run.data_file, _make_store(run.experiment, parent, classes, per_class, channels))
     run.model_file.write_bytes(MODEL)
@@ -83,6 +83,6 @@ def _make_store(experiment: Experiment, parent: Path, classes: int, per_class: i
     images = numpy.stack([generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes for _, label, _ in places])
     entries = [Entry(f"{split}/{label}/{i}", label, split) for split, label, i in places]
     store = stored(parent, source_of(images.astype(numpy.uint8), entries, class_names(classes)), "digits")
-    split = assign.split(store, experiment.data, experiment.seed)
+    split = assign.assign_splits(store, experiment.data, experiment.seed)
     store.save_split(split)
     return store.describe(split)

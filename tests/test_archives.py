@@ -39,7 +39,7 @@ def put(folder, data, name="photos.tar"):
 
 
 def contents(archive, folder):
-    found = archives.index(archive, folder)
+    found = archives.load_index(archive, folder)
     rows = zip(found.names.tolist(), found.starts.tolist(), found.sizes.tolist(), strict=True)
     return {name.decode("utf-8", "surrogateescape"): archive.read_bytes()[start : start + size] for name, start, size in rows}
 
@@ -59,18 +59,18 @@ def test_an_archive_in_an_archive_is_walked_through(tmp_path):
 
 def test_an_image_is_read_by_its_place(tmp_path):
     archive = put(tmp_path, tar_bytes(CONTENT))
-    found = archives.index(archive, tmp_path)
+    found = archives.load_index(archive, tmp_path)
     start, size = int(found.starts[0]), int(found.sizes[0])
-    assert archives.read(archive, start, size) == b"first"
+    assert archives.read_member(archive, start, size) == b"first"
     with pytest.raises(ImageError, match=r"empty file \(0 bytes\)"):
-        archives.read(archive, int(found.starts[3]), 0)
+        archives.read_member(archive, int(found.starts[3]), 0)
     with pytest.raises(ImageError, match="too large: a file of 1,074 MB"):
-        archives.read(archive, start, (1 << 30) + 1)
+        archives.read_member(archive, start, (1 << 30) + 1)
     with pytest.raises(ImageError, match="ends before it does"):
-        archives.read(archive, archive.stat().st_size, 10)
+        archives.read_member(archive, archive.stat().st_size, 10)
     archive.unlink()
     with pytest.raises(ImageError, match="No such file"):
-        archives.read(archive, start, size)
+        archives.read_member(archive, start, size)
 
 
 def test_the_walk_is_done_once_for_a_state_of_the_archive(tmp_path, capsys):
@@ -85,7 +85,7 @@ def test_the_walk_is_done_once_for_a_state_of_the_archive(tmp_path, capsys):
 
 def test_a_damaged_index_is_made_anew(tmp_path):
     archive = put(tmp_path, tar_bytes(CONTENT))
-    archives.index(archive, tmp_path)
+    archives.load_index(archive, tmp_path)
     kept = tmp_path / "photos.tar.index.npz"
     for damaged in (b"", b"PK\x03\x04", kept.read_bytes()[:-40], kept.read_bytes()[:200] + b"x" + kept.read_bytes()[201:]):
         kept.write_bytes(damaged)
@@ -96,7 +96,7 @@ def test_a_damaged_index_is_made_anew(tmp_path):
 def test_a_member_that_is_no_file_is_named(tmp_path, kind):
     archive = put(tmp_path, tar_bytes(CONTENT, members=[odd_member(kind)]))
     with pytest.raises(DataError, match=r"photos.tar: odd is no regular file"):
-        archives.index(archive, tmp_path)
+        archives.load_index(archive, tmp_path)
 
 
 def test_a_path_that_leads_out_of_the_archive_writes_nothing(tmp_path):
@@ -111,7 +111,7 @@ def test_wherever_an_archive_is_truncated_it_is_told(tmp_path):
     for length in [0, 1, 511, 513, 1000, *range(end - 3000, end, 300), 512 + 1024, end]:
         archive = put(tmp_path, data[:length], f"{length}.tar")
         with pytest.raises(DataError, match=f"{length}.tar is .*; get it again"):
-            archives.index(archive, tmp_path)
+            archives.load_index(archive, tmp_path)
 
 
 @pytest.mark.parametrize("place", ["outer", "inner"])
@@ -122,20 +122,20 @@ def test_a_damaged_header_in_the_middle_is_told(tmp_path, place):
     assert data[second : second + 1] in (b"n", b"2")
     data[second + 150] ^= 1
     with pytest.raises(DataError, match=r"is damaged at byte"):
-        archives.index(put(tmp_path, bytes(data)), tmp_path)
+        archives.load_index(put(tmp_path, bytes(data)), tmp_path)
 
 
 def test_an_inner_archive_that_runs_over_its_end_is_told(tmp_path):
     cut = tar_bytes({"1.JPEG": b"x" * 600})[:1536]
     with pytest.raises(DataError, match=r"n01.tar is (truncated|damaged)"):
-        archives.index(put(tmp_path, tar_bytes({"n01.tar": cut, "n02.tar": tar_bytes({"2.JPEG": b"y"})})), tmp_path)
+        archives.load_index(put(tmp_path, tar_bytes({"n01.tar": cut, "n02.tar": tar_bytes({"2.JPEG": b"y"})})), tmp_path)
 
 
 def test_what_is_no_archive_is_told(tmp_path):
     with pytest.raises(DataError, match="no tar archive"):
-        archives.index(put(tmp_path, b"<html>sign in</html>" * 100), tmp_path)
+        archives.load_index(put(tmp_path, b"<html>sign in</html>" * 100), tmp_path)
     with pytest.raises(DataError, match=r"cannot read .*No such file"):
-        archives.index(tmp_path / "nowhere.tar", tmp_path)
+        archives.load_index(tmp_path / "nowhere.tar", tmp_path)
 
 
 def test_random_damage_is_told_or_harmless(tmp_path):
@@ -146,7 +146,7 @@ def test_random_damage_is_told_or_harmless(tmp_path):
         damaged[random.integers(0, len(data), 6)] = random.integers(0, 256, 6)
         archive = put(tmp_path, damaged.tobytes())
         try:
-            found = archives.index(archive, tmp_path)
+            found = archives.load_index(archive, tmp_path)
         except DataError:
             continue
         assert (found.starts + found.sizes <= len(data)).all()
@@ -154,7 +154,7 @@ def test_random_damage_is_told_or_harmless(tmp_path):
 
 def test_wanted_members_of_a_compressed_archive_are_read(tmp_path):
     archive = put(tmp_path, tar_bytes({f"./{name}": data for name, data in CONTENT.items()}, "w:gz"), "photos.tar.gz")
-    assert archives.unpacked(archive, {"a.JPEG": 5, "sub/b.JPEG": 1000}) == {"a.JPEG": b"first", "sub/b.JPEG": b"x" * 1000}
+    assert archives.extract_members(archive, {"a.JPEG": 5, "sub/b.JPEG": 1000}) == {"a.JPEG": b"first", "sub/b.JPEG": b"x" * 1000}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_wanted_members_of_a_compressed_archive_are_read(tmp_path):
 def test_an_unwanted_member_of_a_compressed_archive_is_named(tmp_path, wanted, message):
     archive = put(tmp_path, tar_bytes(CONTENT, "w:gz", members=[odd_member(tarfile.SYMTYPE)]), "photos.tar.gz")
     with pytest.raises(DataError, match=message):
-        archives.unpacked(archive, wanted)
+        archives.extract_members(archive, wanted)
 
 
 def test_a_damaged_compressed_archive_is_told(tmp_path):
@@ -178,11 +178,11 @@ def test_a_damaged_compressed_archive_is_told(tmp_path):
     flipped[-5000] ^= 255
     for damaged in (b"", b"<html>", data[:100], data[: len(data) // 2], data[:-5000], bytes(flipped)):
         with pytest.raises(DataError, match=r"get it again|get the official archive"):
-            archives.unpacked(put(tmp_path, damaged, "photos.tar.gz"), {"a": 1 << 20, "b": 1 << 20, "c": 1})
+            archives.extract_members(put(tmp_path, damaged, "photos.tar.gz"), {"a": 1 << 20, "b": 1 << 20, "c": 1})
 
 
 def test_a_bomb_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_LARGEST_STREAM", 1 << 20)
     archive = put(tmp_path, tar_bytes({"bomb": bytes(1 << 21), "a": b"x"}, "w:gz"), "photos.tar.gz")
     with pytest.raises(DataError, match=r"unfolds to more than .* GiB"):
-        archives.unpacked(archive, {"a": 10})
+        archives.extract_members(archive, {"a": 10})

@@ -33,11 +33,11 @@ def write(folder, kind="npz", **content):
 
 
 def settings(path, **changes):
-    return arrays.Settings(name="arrays", path=str(path), store=str(path.parent / "stores"), **changes)
+    return arrays.Settings(name="arrays", path=str(path), store_dir=str(path.parent / "stores"), **changes)
 
 
 def store(path, **changes):
-    return prepare.stored(settings(path, **changes))[0]
+    return prepare.find_or_store(settings(path, **changes))[0]
 
 
 def problem(path, **changes):

@@ -33,7 +33,7 @@ def toy(folder, images, labels=None):
     labels = labels or [i % 2 for i in range(len(NAMES))]
     entries = [Entry(name, label, name.partition("/")[0]) for name, label in zip(NAMES, labels, strict=True)]
     store = stored(folder, source_of(images, entries, CLASSES))
-    return store, assign.split(store, DataSettings(name="toy"), 0)
+    return store, assign.assign_splits(store, DataSettings(name="toy"), 0)
 
 
 def copied(*pairs):
@@ -48,18 +48,20 @@ def run(store, split, *policies):
     """Run checks given as `name=policy`; return the verdict, the names that the split then holds, and the split."""
     chosen = [text.split("=") for text in policies]
     checks = [parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen]
-    verdict, left = runner.audited(store, split, checks)
+    verdict, left = runner.run_checks(store, split, checks)
     return verdict, {name for part in ("train", "validation", "test") for name in store.ids(left.indices(part))}, left
 
 
 def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path):
     store, split = toy(tmp_path, noise())
-    verdict, left = runner.audited(store, split, [check for check in parts.all_of("checks") if check.name != "small_classes"])
+    verdict, left = runner.run_checks(
+        store, split, [check for check in parts.default_settings_of_all("checks") if check.name != "small_classes"]
+    )
     assert verdict["passed"]
     assert verdict["findings"] == []
     assert left is split
-    assert "not checked, since data.audit does not list them: small_classes" in runner.table(verdict)
-    assert [check.name for check in experiment(tmp_path).data.audit] == parts.names("checks")
+    assert "not checked, since data.audit does not list them: small_classes" in runner.format_report(verdict)
+    assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
 
 
 def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_first_by_id(tmp_path):
@@ -73,7 +75,7 @@ def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_fi
     assert [(found["count"], found["dropped"]) for found in verdict["findings"]] == [(1, 1), (3, 3)]
     trained = images[[NAMES.index(name) for name in store.ids(left.train)]]
     assert left.mean == pytest.approx(trained.mean(), rel=1e-6)
-    assert left.deviation == pytest.approx(trained.std(), rel=1e-6)
+    assert left.std == pytest.approx(trained.std(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("policy", "dropped"), [("note", 0), ("fail", 0), ("drop", 1)])
@@ -109,7 +111,7 @@ def test_all_images_of_a_label_conflict_are_dropped(tmp_path):
 
 def test_a_split_that_was_written_without_images_is_audited_as_it_was_cut(tmp_path):
     store, split = toy(tmp_path, copied(("train/0", "train/2"), ("train/4", "test/0")), [0, 1] + [0] * 17)
-    split = replace(split, train=split.train[:11])  # as data.limit leaves out an image, which must not come back
+    split = replace(split, train=split.train[:11])  # as data.max_images leaves out an image, which must not come back
     first, _, left = run(store, split, "exact_duplicates=drop")
     assert left.dropped.tolist() == [2, 4]
     store.save_split(left)
@@ -153,8 +155,8 @@ def photos(workspace):
 
 
 def test_prepare_tells_what_it_found_and_what_to_do_next(photos):
-    exit_status, stdout, _ = command("prepare", "photos.yaml")
-    assert exit_status == 0
+    exit_code, stdout, _ = command("prepare", "photos.yaml")
+    assert exit_code == 0
     assert "exact_duplicates  note        2" in stdout
     assert "LEAKAGE: 2 held-out images with an exact copy in another split: 2 of test in train" in stdout
     assert "test/cat/0.png = train/cat/0.png" in stdout
@@ -165,21 +167,21 @@ def test_a_file_name_can_neither_move_the_cursor_nor_stop_the_table(photos):
     name = b"photos/train/cat/\xff\n\x1b[31m.png"
     with open(name, "wb") as stream:
         stream.write((photos / "photos/test/cat/0.png").read_bytes())
-    exit_status, stdout, _ = command("prepare", "photos.yaml")
-    assert exit_status == 0
+    exit_code, stdout, _ = command("prepare", "photos.yaml")
+    assert exit_code == 0
     assert r"test/cat/0.png = train/cat/0.png = train/cat/\udcff\n\x1b[31m.png" in stdout
 
 
 def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(photos):
     failing = "data.audit=[{name: exact_duplicates, policy: fail}, {name: label_conflicts, policy: fail}, {name: imbalance}]"
-    exit_status, stdout, stderr = command("prepare", "photos.yaml", "--set", failing)
-    assert (exit_status, stdout) == (3, "")
+    exit_code, stdout, stderr = command("prepare", "photos.yaml", "--set", failing)
+    assert (exit_code, stdout) == (3, "")
     assert "the audit of the data failed with 2 findings" in stderr
     assert "exact_duplicates: LEAKAGE: 2 held-out images" in stderr
     assert "label_conflicts: 2 images in 1 group" in stderr
-    exit_status, stdout, _ = command("audit", "photos.yaml", "--set", failing, "--json")
+    exit_code, stdout, _ = command("audit", "photos.yaml", "--set", failing, "--json")
     verdict = json.loads(stdout)["audit"]
-    assert exit_status == 0
+    assert exit_code == 0
     assert not verdict["passed"]
     assert verdict["checks"] == {"exact_duplicates": "fail", "label_conflicts": "fail", "imbalance": "note"}
     assert command("train", "photos.yaml", "--set", failing)[0] == 3

@@ -11,9 +11,9 @@ from sklearn.datasets import load_sample_images
 
 from imgcls import parts
 from imgcls.augmentations import _mixing, _operations, _tones
-from imgcls.augmentations._boxes import boxes
+from imgcls.augmentations._boxes import draw_boxes
 from imgcls.backend import tf
-from imgcls.input.augment import StatelessDraws
+from imgcls.input.augment import StatelessRandom
 
 PHOTO = load_sample_images().images[0]
 CROPS = numpy.stack([PHOTO[i : i + 40, 2 * i : 2 * i + 48] for i in range(0, 200, 40)])
@@ -22,7 +22,7 @@ IMAGES = {"photos": CROPS, "noise": NOISE, "grey": CROPS[..., :1], "one level": 
 
 
 def draws(batch, step=0, key="test"):
-    return StatelessDraws(key, tf.constant(step, tf.int64), tf.constant(0, tf.int64), batch, batch)
+    return StatelessRandom(key, tf.constant(step, tf.int64), tf.constant(0, tf.int64), batch, batch)
 
 
 def settings_of(name, **settings):
@@ -53,10 +53,10 @@ FACTORS = [0.0, 0.3, 1.0, 1.4, 1.9]
 @pytest.mark.parametrize(
     ("operation", "enhancer"),
     [
-        (_tones.brightness, ImageEnhance.Brightness),
-        (_tones.contrast, ImageEnhance.Contrast),
-        (_tones.saturation, ImageEnhance.Color),
-        (_tones.sharpness, ImageEnhance.Sharpness),
+        (_tones.adjust_brightness, ImageEnhance.Brightness),
+        (_tones.adjust_contrast, ImageEnhance.Contrast),
+        (_tones.adjust_saturation, ImageEnhance.Color),
+        (_tones.adjust_sharpness, ImageEnhance.Sharpness),
     ],
     ids=["brightness", "contrast", "saturation", "sharpness"],
 )
@@ -97,7 +97,7 @@ def test_autocontrast_is_pillows_to_the_bit_on_any_range_of_levels():
 @pytest.mark.parametrize("images", [CROPS, NOISE], ids=["photos", "noise"])
 def test_grey_is_pillows_to_the_bit(images):
     numpy.testing.assert_array_equal(
-        _tones.grey(tf.constant(images)).numpy(), pillow(images, lambda image, _: image.convert("L").convert("RGB"))
+        _tones.to_grayscale(tf.constant(images)).numpy(), pillow(images, lambda image, _: image.convert("L").convert("RGB"))
     )
 
 
@@ -108,7 +108,7 @@ def test_hue_turns_the_colour_circle_as_colorsys_does():
     for place in numpy.ndindex(pixels.shape[:3]):
         h, s, v = colorsys.rgb_to_hsv(*pixels[place] / 255)
         expected[place] = numpy.multiply(colorsys.hsv_to_rgb((h + turns[place[0]]) % 1, s, v), 255)
-    assert numpy.abs(_tones.hue(tf.constant(pixels), tf.constant(turns)).numpy() - expected).max() <= 0.51
+    assert numpy.abs(_tones.adjust_hue(tf.constant(pixels), tf.constant(turns)).numpy() - expected).max() <= 0.51
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.5])
@@ -142,7 +142,9 @@ def test_noise_is_normal_of_the_deviation_that_is_drawn():
 )
 def test_boxes_lie_inside_and_have_the_areas_and_shapes_asked_for(name, scale, ratio):
     count, height, width = 20_000, 300, 500
-    drawn, fits = (each.numpy() for each in boxes(scale, ratio, draws(count, key=name), tf.fill([count], height), tf.fill([count], width)))
+    drawn, fits = (
+        each.numpy() for each in draw_boxes(scale, ratio, draws(count, key=name), tf.fill([count], height), tf.fill([count], width))
+    )
     top, left, high, wide = drawn[fits].T
     assert fits.mean() > 0.99
     assert (top >= 0).all() and (left >= 0).all() and (top + high <= height).all() and (left + wide <= width).all()  # noqa: PT018
@@ -174,7 +176,7 @@ def test_random_resized_crop_is_pillows_enlargement_of_its_windows():
 
 def test_erasing_covers_one_box_and_leaves_the_rest():
     images = numpy.full((200, 30, 40, 1), 128, numpy.uint8)
-    erased = applied("erasing", images, probability=0.5, fill="black")
+    erased = applied("erasing", images, probability=0.5, fill="constant")
     covered = (erased == 0)[..., 0]
     assert set(numpy.unique(erased)) == {0, 128}
     for mask in covered[covered.any(axis=(1, 2))]:
@@ -188,10 +190,10 @@ def test_erasing_covers_one_box_and_leaves_the_rest():
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_mixing_shares_are_beta_distributed(alpha):
-    kept = _mixing.shares(alpha, 1.0, draws(20_000)).numpy() / 256
+    kept = _mixing.draw_kept_fractions(alpha, 1.0, draws(20_000)).numpy() / 256
     assert stats.kstest(kept, stats.beta(alpha, alpha).cdf).statistic < 0.02 + (numpy.mean(kept == 0) if alpha < 1 else 0)
     assert kept.mean() == pytest.approx(0.5, abs=0.01)
-    assert (_mixing.shares(alpha, 0.25, draws(20_000)).numpy() == 256).mean() == pytest.approx(0.75, abs=0.05)
+    assert (_mixing.draw_kept_fractions(alpha, 0.25, draws(20_000)).numpy() == 256).mean() == pytest.approx(0.75, abs=0.05)
 
 
 @pytest.mark.parametrize("rows", [8, 7])
@@ -224,7 +226,7 @@ def test_an_image_goes_through_one_of_the_fourteen_operations_each_about_equally
     )
     count = 280
     images = numpy.repeat(CROPS[:1], count, axis=0)
-    results = applied(name, images, **({"operations": 1} if name == "rand_augment" else {}))
+    results = applied(name, images, **({"num_ops": 1} if name == "rand_augment" else {}))
     levels = numpy.array([9 / 30, -9 / 30] if name == "rand_augment" else [i / 30 for i in range(-30, 31)], numpy.float32)
     alike = tf.constant(numpy.repeat(CROPS[:1], len(levels), axis=0))
     possible = {each: getattr(space, each)(alike, tf.constant(levels)).numpy() for each in _operations.ALL}

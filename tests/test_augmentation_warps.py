@@ -14,9 +14,9 @@ from imgcls.backend import tf
 @pytest.mark.parametrize(
     ("warp", "matrix"),
     [
-        (lambda images, how: _warps.warped(images, _warps.rotation(tf.constant([17.0])), how, "black"), None),
-        (lambda images, how: _warps.sheared_x(images, tf.constant([0.3]), how), (1, 0.3, 0, 0, 1, 0)),
-        (lambda images, how: _warps.sheared_y(images, tf.constant([-0.2]), how), (1, 0, 0, -0.2, 1, 0)),
+        (lambda images, how: _warps.warp(images, _warps.compute_rotation(tf.constant([17.0])), how, "constant"), None),
+        (lambda images, how: _warps.shear_x(images, tf.constant([0.3]), how), (1, 0.3, 0, 0, 1, 0)),
+        (lambda images, how: _warps.shear_y(images, tf.constant([-0.2]), how), (1, 0, 0, -0.2, 1, 0)),
     ],
     ids=["rotation", "shear_x", "shear_y"],
 )
@@ -48,12 +48,12 @@ def test_a_shear_lies_between_two_neighbours_of_a_row_and_is_black_outside(slope
         places = numpy.arange(width) + slope * (row - (height - 1) / 2)
         bordered = numpy.pad(image[row], [(1, 1), (0, 0)])
         expected[row] = numpy.stack([numpy.interp(places, numpy.arange(-1, width + 1), channel) for channel in bordered.T], axis=-1)
-    ours = _warps.sheared_x(tf.constant(NOISE[:1]), tf.constant([slope]), "bilinear").numpy()[0].astype(float)
+    ours = _warps.shear_x(tf.constant(NOISE[:1]), tf.constant([slope]), "bilinear").numpy()[0].astype(float)
     cut_off = expected - ours  # in single precision
     assert -1e-3 < cut_off.min() <= cut_off.max() < 1 + 1e-3
 
 
-@pytest.mark.parametrize(("shifted", "axis"), [(_warps.shifted_right, 2), (_warps.shifted_down, 5)], ids=["right", "down"])
+@pytest.mark.parametrize(("shifted", "axis"), [(_warps.shift_right, 2), (_warps.shift_down, 5)], ids=["right", "down"])
 def test_a_shift_is_pillows_to_the_bit(shifted, axis):
     pixels = [0, 3, -5, 48, -60]
 
@@ -66,11 +66,11 @@ def test_a_shift_is_pillows_to_the_bit(shifted, axis):
 
 
 @pytest.mark.parametrize(
-    ("fill", "border"), [("black", cv2.BORDER_CONSTANT), ("reflect", cv2.BORDER_REFLECT), ("edge", cv2.BORDER_REPLICATE)]
+    ("fill", "border"), [("constant", cv2.BORDER_CONSTANT), ("reflect", cv2.BORDER_REFLECT), ("nearest", cv2.BORDER_REPLICATE)]
 )
 def test_a_warp_shows_outside_the_image_what_opencv_does(fill, border):
-    inverse = _warps.inverse_matrix(*[tf.constant([value]) for value in (10.0, 5.0, 0.8, 4.0, -3.0)])
-    ours = _warps.warped(tf.constant(CROPS[:1]), inverse, "nearest", fill).numpy()[0]
+    inverse = _warps.compute_inverse_matrix(*[tf.constant([value]) for value in (10.0, 5.0, 0.8, 4.0, -3.0)])
+    ours = _warps.warp(tf.constant(CROPS[:1]), inverse, "nearest", fill).numpy()[0]
     matrix = inverse.numpy()[0].astype(numpy.float64)
     centre = numpy.array([(CROPS.shape[2] - 1) / 2, (CROPS.shape[1] - 1) / 2])
     matrix[:, 2] += centre - matrix[:, :2] @ centre
@@ -90,6 +90,6 @@ def test_affine_warps_each_image_by_its_own_draws_in_batches_of_any_size(count):
     high = numpy.array([15.0, 10.0, 1.2, 0.9, 1.1], numpy.float32)  # degrees, shear, right, down, scale
     low = numpy.array([-15.0, -10.0, -1.2, -0.9, 0.9], numpy.float32)
     degrees, shear, right, down, scale = tf.unstack(low + draws(count).uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
-    inverse = _warps.inverse_matrix(degrees, shear, scale, right, down)
-    alone = [_warps.warped(tf.constant(images[i : i + 1]), inverse[i : i + 1], "bilinear", "black").numpy()[0] for i in range(count)]
+    inverse = _warps.compute_inverse_matrix(degrees, shear, scale, right, down)
+    alone = [_warps.warp(tf.constant(images[i : i + 1]), inverse[i : i + 1], "bilinear", "constant").numpy()[0] for i in range(count)]
     numpy.testing.assert_array_equal(applied("affine", images), alone)

@@ -13,47 +13,47 @@ def address(array):
 
 
 def test_a_batch_is_made_of_the_memory_of_one_that_is_gone():
-    batches = buffers.Batches()
-    first, place = batches.lend((3, 4, 5, 1))
+    batches = buffers.BatchBuffers()
+    first, place = batches.acquire((3, 4, 5, 1))
     where = address(first)
     del first
-    second, again = batches.lend((5, 4, 3, 1))
+    second, again = batches.acquire((5, 4, 3, 1))
     assert (address(second), again) == (where, place)
 
 
 def test_memory_to_which_a_view_refers_is_not_used_again():
-    batches = buffers.Batches()
-    first, _ = batches.lend((3, 4, 5, 1))
+    batches = buffers.BatchBuffers()
+    first, _ = batches.acquire((3, 4, 5, 1))
     first[:] = 7
     row = first[1:2, ::2].T
     del first
-    batches.lend((3, 4, 5, 1))[0][:] = 9
+    batches.acquire((3, 4, 5, 1))[0][:] = 9
     assert (row == 7).all()
 
 
 def test_batches_outlive_what_lent_them():
-    array, _ = buffers.Batches().lend((3, 4, 5, 1))
+    array, _ = buffers.BatchBuffers().acquire((3, 4, 5, 1))
     array[:] = 7
     assert (array == 7).all()
 
 
 def test_a_larger_batch_gets_memory_of_its_own():
-    batches = buffers.Batches()
-    batches.lend((3, 4, 5, 1))
-    larger, _ = batches.lend((3000, 4, 5, 1))
+    batches = buffers.BatchBuffers()
+    batches.acquire((3, 4, 5, 1))
+    larger, _ = batches.acquire((3000, 4, 5, 1))
     larger[:] = 7
-    batches.lend((3, 4, 5, 1))[0][:] = 9
+    batches.acquire((3, 4, 5, 1))[0][:] = 9
     assert (larger == 7).all()
 
 
 def test_tensorflow_takes_a_batch_without_a_copy():
-    assert address(buffers.Batches().lend((3, 7, 5, 1))[0]) % 64 == 0
+    assert address(buffers.BatchBuffers().acquire((3, 7, 5, 1))[0]) % 64 == 0
 
 
 def test_threads_that_ask_at_once_get_memory_of_their_own():
-    batches = buffers.Batches()
+    batches = buffers.BatchBuffers()
     with ThreadPoolExecutor(8) as threads:
-        lent = list(threads.map(lambda _: batches.lend((100, 100)), range(200)))
+        lent = list(threads.map(lambda _: batches.acquire((100, 100)), range(200)))
     assert len({place.offset for _, place in lent}) == len(lent)
     for number, (array, _) in enumerate(lent):
         array[:] = number
@@ -61,12 +61,12 @@ def test_threads_that_ask_at_once_get_memory_of_their_own():
 
 
 def test_what_a_borrower_writes_from_a_byte_on_is_in_the_batch():
-    batches = buffers.Batches()
-    batches.lend((9, 9))
-    array, place = batches.lend((4, 2, 2, 1))
+    batches = buffers.BatchBuffers()
+    batches.acquire((9, 9))
+    array, place = batches.acquire((4, 2, 2, 1))
     array[:] = 1
-    borrowed = buffers.Borrowed(batches.file)
-    borrowed.take(place, 8)
+    borrowed = buffers.MappedBuffers(batches.file)
+    borrowed.map(place, 8)
     borrowed.array((1, 2, 2, 1))[:] = 5
     assert array[:, 0, 0, 0].tolist() == [1, 1, 5, 1]
 
@@ -92,5 +92,5 @@ def test_what_is_asked_for_by_two_names_does_not_overlap():
 
 def test_very_large_images_are_not_kept():
     scratch = buffers.Scratch()
-    first = scratch.array("decoded", (buffers.LARGEST + 1,))
-    assert not numpy.shares_memory(first, scratch.array("decoded", (buffers.LARGEST + 1,)))
+    first = scratch.array("decoded", (buffers.MAX_SCRATCH + 1,))
+    assert not numpy.shares_memory(first, scratch.array("decoded", (buffers.MAX_SCRATCH + 1,)))

@@ -72,7 +72,7 @@ def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits
     with pytest.raises(DataError, match=r"state-6\.npz is damaged \(.*\); delete the folder run/checkpoint"):
         train.train(digits(), Path("run"))
     assert len(run.state_files()) == 2
-    assert (run.status["status"], run.status["exit_status"]) == ("failed", 3)
+    assert (run.status["status"], run.status["exit_code"]) == ("failed", 3)
 
 
 def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
@@ -103,7 +103,7 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
         path.write_bytes(flipped)
         try:
             assert checkpoint.load(path, [variable]) == {"step": 3}  # a bit that says nothing here, such as a date
-        except checkpoint.DamagedError:
+        except checkpoint.CorruptError:
             damaged += 1
         numpy.testing.assert_array_equal(variable, numpy.arange(6.0).reshape(2, 3))
     assert damaged > 4 * len(whole)
@@ -117,7 +117,7 @@ def test_the_state_is_due_when_the_minutes_since_the_last_time_are_over(monkeypa
     for seconds in (29, 2, 3):
         clock.now += seconds
         due.append(plan.is_due(7))
-    plan.saved()
+    plan.mark_saved()
     for seconds in (29, 1):
         clock.now += seconds
         due.append(plan.is_due(7))
@@ -156,10 +156,10 @@ def test_nonsense_about_micro_batches_is_named_before_it_is_saved(digits, nonsen
     train.train(digits("train.epochs=1"), Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
-    run.parts_file.write_text(nonsense)
+    run.accumulation_steps_file.write_text(nonsense)
     with pytest.raises(DataError, match=r"parts\.json holds .*, which does not divide 256 images; delete it"):
         train.train(digits("train.epochs=1"), Path("run"))
-    run.parts_file.unlink()
+    run.accumulation_steps_file.unlink()
     assert train.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
 
 

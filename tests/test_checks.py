@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from imgcls import parts
-from imgcls.checks import Audited, colour_drift
+from imgcls.checks import AuditedData, color_drift
 from imgcls.datasets import DataSettings, Entry, folder
 from imgcls.split import assign
 from imgcls.verbs import prepare
@@ -25,7 +25,7 @@ def of_pixels(path, images, labels, splits):
     """Store images of one shape, and return what checks look at."""
     entries = [Entry(f"{split}/{i}", label, split) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
     store = stored(path, source_of(images, entries, CLASSES[: max(labels) + 1]))
-    return Audited(store, assign.split(store, DataSettings(name="toy", validation=0), 0))
+    return AuditedData(store, assign.assign_splits(store, DataSettings(name="toy", validation=0), 0))
 
 
 def of_counts(path, train, test):
@@ -48,9 +48,9 @@ def photos(tmp_path):
         return path
 
     def audited():
-        data = folder.Settings(name="folder", path=str(root), store=str(tmp_path / "data"), on_bad_image="skip", validation=0)
-        store, _ = prepare.stored(data)
-        return Audited(store, assign.split(store, data, 0))
+        data = folder.Settings(name="folder", path=str(root), store_dir=str(tmp_path / "data"), on_bad_image="skip", validation=0)
+        store, _ = prepare.find_or_store(data)
+        return AuditedData(store, assign.assign_splits(store, data, 0))
 
     put.audited = audited
     for split in ("train", "test"):
@@ -62,7 +62,7 @@ def photos(tmp_path):
 
 def test_plain_photos_are_as_they_should_be(photos):
     audited = photos.audited()
-    assert [name for name in parts.names("checks") if find(name, audited)] == ["small_classes"]
+    assert [name for name in parts.list_names("checks") if find(name, audited)] == ["small_classes"]
 
 
 def test_unreadable_files_are_told_apart(photos):
@@ -135,7 +135,7 @@ def test_exact_and_near_duplicates_and_conflicts_are_three_things(tmp_path, pict
 def test_a_near_copy_is_compared_at_the_thresholds_that_are_set(tmp_path, pictures):
     tiles, brighter = pictures
     audited = of_pixels(tmp_path, numpy.concatenate([tiles, [brighter]]), [0] * 11, ["train"] * 10 + ["test"])
-    grey = audited.looks["thumbnail"].astype(float)
+    grey = audited.image_statistics["thumbnail"].astype(float)
     apart = abs(grey[0] - grey[10]).mean()
     assert 1 < apart < 32
     assert len(find("near_duplicates", audited, brightness=apart + 0.01)) == 1
@@ -163,7 +163,7 @@ def test_imbalance_is_the_ratio_of_the_largest_class_to_the_smallest(tmp_path):
 def test_the_standardized_difference_and_its_error_are_those_of_repeated_samples():
     random = numpy.random.default_rng(0)
     pairs = [(random.normal(100, 20, (60, 1)), random.normal(110, 20, (40, 1))) for _ in range(4000)]
-    measured = numpy.array([colour_drift.standardized_differences(*pair) for pair in pairs])[..., 0]
+    measured = numpy.array([color_drift.compute_standardized_differences(*pair) for pair in pairs])[..., 0]
     assert measured[:, 0].mean() == pytest.approx(0.5, abs=0.02)
     assert measured[:, 0].std() == pytest.approx(measured[:, 1].mean(), rel=0.05)
 
@@ -177,12 +177,12 @@ def shaded(path, test, shift, seed=0):
 
 
 def test_drift_of_colour_is_found_and_small_splits_raise_no_false_alarm(tmp_path):
-    ((message, count),) = find("colour_drift", shaded(tmp_path / "drift", 100, 1.0))
+    ((message, count),) = find("color_drift", shaded(tmp_path / "drift", 100, 1.0))
     assert message.startswith("the mean ")
     assert "of test differs from train's by +1." in message
     assert count == 100
     for seed in range(20):
-        assert find("colour_drift", shaded(tmp_path / str(seed), 4, 0.0, seed)) == []
+        assert find("color_drift", shaded(tmp_path / str(seed), 4, 0.0, seed)) == []
 
 
 def test_of_mixed_formats_the_fewer_are_named_whichever_they_are(photos):

@@ -136,7 +136,7 @@ def test_an_empty_folder_says_what_to_get_and_where(tmp_path, name):
 def test_offline_says_where_to_put_the_archive(tmp_path, name):
     part, archive, _, _ = SETS[name]
     with pytest.raises(DataError, match=f"downloads/{name}/{archive} is missing"):
-        part.prepare(part.Settings(name=name, store=str(tmp_path), offline=True))
+        part.prepare(part.Settings(name=name, store_dir=str(tmp_path), offline=True))
 
 
 def test_a_downloaded_archive_is_read(tmp_path, monkeypatch):
@@ -146,5 +146,5 @@ def test_a_downloaded_archive_is_read(tmp_path, monkeypatch):
     digest = hashlib.sha256((folder / "cifar-10-binary.tar.gz").read_bytes()).hexdigest()
     remote = dataclasses.replace(cifar10.ARCHIVE.remote, sha256=digest)
     monkeypatch.setattr(cifar10, "ARCHIVE", dataclasses.replace(cifar10.ARCHIVE, remote=remote))
-    source = cifar10.prepare(cifar10.Settings(name="cifar10", store=str(tmp_path), offline=True))
+    source = cifar10.prepare(cifar10.Settings(name="cifar10", store_dir=str(tmp_path), offline=True))
     numpy.testing.assert_array_equal(source.read(29), PHOTOS[29])

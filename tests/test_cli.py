@@ -17,14 +17,14 @@ from PIL import Image
 from imgcls import __version__
 from imgcls.cli.main import COMMANDS
 from imgcls.io.files import read_json
-from imgcls.parts import names
+from imgcls.parts import list_names
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder in which the tiny experiment went the whole way; tests read it only."""
     folder = tmp_path_factory.mktemp("finished")
-    path = write_experiment(folder, {**TINY, "augment": [{"name": "crop", "padding": 1}]})
+    path = write_experiment(folder, {**TINY, "augment": [{"name": "random_crop", "padding": 1}]})
     before = Path.cwd()
     os.chdir(folder)
     results = {name: json_of(name, path) for name in ("prepare", "train", "eval", "plot")}
@@ -40,8 +40,8 @@ def inside(finished, monkeypatch):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_help_text_with_an_example(name):
-    exit_status, stdout, stderr = command(name, "--help")
-    assert (exit_status, stderr) == (0, "")
+    exit_code, stdout, stderr = command(name, "--help")
+    assert (exit_code, stderr) == (0, "")
     assert f"Example: imgcls {name}" in " ".join(stdout.split())
 
 
@@ -60,14 +60,14 @@ def test_the_four_commands_fill_the_run_folder(finished):
     assert results["prepare"]["sizes"] == {"train": 1294, "validation": 144, "test": 359}
     assert results["train"]["run"] == "runs/tiny/1"
     assert results["eval"]["metrics"] == read_json(folder / "runs/tiny/1/evaluation/test/metrics.json")["metrics"]
-    assert [Path(path).stem for path in results["plot"]] == [*names("figures"), "report"]
+    assert [Path(path).stem for path in results["plot"]] == [*list_names("figures"), "report"]
     for path in results["plot"]:
         assert (folder / path).stat().st_size > 1000
 
 
 def test_check_prints_an_experiment_that_reads_back(inside, tmp_path):
-    exit_status, stdout, stderr = command("check", inside[1], "--set", "seed=5")
-    assert (exit_status, stderr) == (0, "")
+    exit_code, stdout, stderr = command("check", inside[1], "--set", "seed=5")
+    assert (exit_code, stderr) == (0, "")
     again = tmp_path / "again.yaml"
     again.write_text(stdout)
     assert command("check", again) == (0, stdout, "")
@@ -78,8 +78,8 @@ def test_prepare_again_reuses_the_store(inside):
     _, path, results = inside
     again = json_of("prepare", path)
     assert again["reused"]
-    assert again["places"] == {"kept": 1797, "new": 0}
-    assert {**again, "reused": False, "places": {"kept": 0, "new": 1797}} == results["prepare"]
+    assert again["assignments"] == {"kept": 1797, "new": 0}
+    assert {**again, "reused": False, "assignments": {"kept": 0, "new": 1797}} == results["prepare"]
 
 
 def test_results_are_readable_as_text_too(inside):
@@ -103,14 +103,14 @@ def test_evaluating_again_gives_the_same_metrics(inside):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_status", "message"),
+    ("arguments", "exit_code", "message"),
     [
         (["check", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["train", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["eval", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["prepare", "{experiment}", "--set", "data.name=nothing"], 2, "unknown name 'nothing'; allowed: arrays, cifar10, "),
         (["train", "{experiment}", "--set", "train.epochs=0"], 2, "should be greater than or equal to 1; got 0"),
-        (["train", "{experiment}", "--set", "data.store=nowhere"], 3, "imgcls prepare"),
+        (["train", "{experiment}", "--set", "data.store_dir=nowhere"], 3, "imgcls prepare"),
         (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "seed=9"], 2, "seed: 0 there, 9 here"),
         (["eval", "runs/tiny/1", "--set", "seed=9"], 2, "--set cannot change what runs/tiny/1 was trained with"),
         (["eval", "{experiment}", "--set", "train.epochs=9"], 3, "its 1 finished runs had other settings"),
@@ -129,11 +129,11 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (["train", "{experiment}", "--epochs", "3"], 2, "No such option"),
     ],
 )
-def test_a_mistake_ends_with_its_exit_status_and_one_clear_message(inside, arguments, exit_status, message):
+def test_a_mistake_ends_with_its_exit_status_and_one_clear_message(inside, arguments, exit_code, message):
     found, stdout, stderr = command(*[argument.replace("{experiment}", str(inside[1])) for argument in arguments])
-    assert (found, message in " ".join(stderr.split())) == (exit_status, True), stderr
+    assert (found, message in " ".join(stderr.split())) == (exit_code, True), stderr
     assert "Traceback" not in stderr
-    if exit_status != 6:
+    if exit_code != 6:
         assert stdout == ""
 
 
@@ -148,8 +148,8 @@ def test_a_folder_of_photos_goes_the_whole_way(workspace):
     content = {**TINY, "name": "photos", "data": {"name": "folder", "path": "photos", "size": [16, 16]}}
     content["train"] = {"epochs": 8, "batch_size": 16, "optimizer": {"name": "adam", "learning_rate": 0.01}}
     path = write_experiment(workspace, content)
-    exit_status, _, stderr = command("prepare", path)
-    assert exit_status == 3
+    exit_code, _, stderr = command("prepare", path)
+    assert exit_code == 3
     assert "red/broken.png" in stderr
     with path.open("a") as stream:
         stream.write("seed: 1\n")
@@ -158,7 +158,7 @@ def test_a_folder_of_photos_goes_the_whole_way(workspace):
     json_of("train", path, *skip)
     metrics = json_of("eval", path, *skip, "--fail-under", "accuracy=0.9")
     assert (metrics["classes"], metrics["examples"]) == (["blue", "red"], 12)
-    assert len(json_of("plot", path, *skip)) == len(names("figures"))  # all but augmented_samples, and the page
+    assert len(json_of("plot", path, *skip)) == len(list_names("figures"))  # all but augmented_samples, and the page
 
 
 def process(*arguments, **options):
@@ -201,8 +201,8 @@ def test_an_interruption_by_the_keyboard_has_the_status_of_an_interruption(works
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imgcls.verbs.prepare.prepare", interrupted)
-    exit_status, _, stderr = command("prepare", write_experiment(workspace, TINY))
-    assert exit_status == 75
+    exit_code, _, stderr = command("prepare", write_experiment(workspace, TINY))
+    assert exit_code == 75
     assert "run the same command again" in stderr
 
 
@@ -211,8 +211,8 @@ def test_a_bug_shows_its_traceback_and_says_that_it_is_one(workspace, monkeypatc
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("imgcls.verbs.prepare.prepare", broken)
-    exit_status, _, stderr = command("prepare", write_experiment(workspace, TINY))
-    assert exit_status == 1
+    exit_code, _, stderr = command("prepare", write_experiment(workspace, TINY))
+    assert exit_code == 1
     assert "RuntimeError: a bug" in stderr
     assert "this is a bug in imgcls" in stderr
 

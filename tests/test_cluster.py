@@ -5,7 +5,7 @@ import json
 import pytest
 from experiments import experiment
 
-from imgcls.distributed.cluster import ALONE, Cluster, described, expand_counts, expand_hosts, find_cluster
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster, expand_counts, expand_hosts, find_cluster, read_cluster
 from imgcls.errors import UserError
 
 SPREAD = "train.strategy={name: multi_worker}"
@@ -53,7 +53,7 @@ def test_tasks_per_node_that_are_no_such_list_or_none_at_all_are_refused(text):
 
 
 def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():
-    assert described(None, None, slurm()) == Cluster(("node09:24123", "node09:24124", "node10:24123", "node10:24124"), 3)
+    assert read_cluster(None, None, slurm()) == Cluster(("node09:24123", "node09:24124", "node10:24123", "node10:24124"), 3)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():
 )
 def test_slurm_variables_that_do_not_fit_are_named(changes, message):
     with pytest.raises(UserError, match=message):
-        described(None, None, slurm(**changes))
+        read_cluster(None, None, slurm(**changes))
 
 
 def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
@@ -78,10 +78,10 @@ def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
         return {"TF_CONFIG": json.dumps(content)}
 
     two = {"worker": ["a:1", "b:2"]}
-    assert described(None, None, config(cluster=two, task={"type": "worker", "index": 1})) == Cluster(("a:1", "b:2"), 1)
+    assert read_cluster(None, None, config(cluster=two, task={"type": "worker", "index": 1})) == Cluster(("a:1", "b:2"), 1)
     led = {"chief": ["c:3"], **two}
-    assert described(None, None, config(cluster=led, task={"type": "worker", "index": 1})) == Cluster(("c:3", "a:1", "b:2"), 2)
-    assert described(None, None, config(cluster=led, task={"type": "chief", "index": 0})).leads
+    assert read_cluster(None, None, config(cluster=led, task={"type": "worker", "index": 1})) == Cluster(("c:3", "a:1", "b:2"), 2)
+    assert read_cluster(None, None, config(cluster=led, task={"type": "chief", "index": 0})).is_chief
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
 )
 def test_a_broken_tf_config_is_refused_with_an_example(text):
     with pytest.raises(UserError, match=r"TF_CONFIG is wrong .* it must look like"):
-        described(None, None, {"TF_CONFIG": text})
+        read_cluster(None, None, {"TF_CONFIG": text})
 
 
 def test_the_command_line_goes_before_tf_config_before_slurm():
     environment = {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}), **slurm()}
-    assert described("x:1,y:2", 1, environment) == Cluster(("x:1", "y:2"), 1)
-    assert described(None, None, environment) == Cluster(("a:1",), 0)
+    assert read_cluster("x:1,y:2", 1, environment) == Cluster(("x:1", "y:2"), 1)
+    assert read_cluster(None, None, environment) == Cluster(("a:1",), 0)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_the_command_line_goes_before_tf_config_before_slurm():
 )
 def test_a_wrong_description_of_the_workers_is_refused(workers, rank, message):
     with pytest.raises(UserError, match=message):
-        described(workers, rank, {})
+        read_cluster(workers, rank, {})
 
 
 def test_only_a_strategy_of_several_processes_asks_for_them_and_for_a_common_folder(workspace, monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "0")  # inside any Slurm job
-    assert find_cluster(experiment(workspace), None, None, None) is ALONE
+    assert find_cluster(experiment(workspace), None, None, None) is SINGLE_PROCESS
     with pytest.raises(UserError, match=r"for train\.strategy multi_worker; this experiment's is one_device"):
         find_cluster(experiment(workspace), None, "a:1", 0)
     with pytest.raises(UserError, match="needs --run DIR, the same for all workers"):

@@ -22,8 +22,8 @@ def draw(seed, images, classes, flipped, sharpness):
 
 def ranked(probabilities, labels):
     """Return the suspected images, the likeliest errors first."""
-    suspected = numpy.flatnonzero(confident_learning.suggested(probabilities, labels) != labels)
-    return suspected[numpy.argsort(confident_learning.margins(probabilities, labels)[suspected], kind="stable")]
+    suspected = numpy.flatnonzero(confident_learning.suggest_labels(probabilities, labels) != labels)
+    return suspected[numpy.argsort(confident_learning.compute_margins(probabilities, labels)[suspected], kind="stable")]
 
 
 # cleanlab 2.9.0: find_label_issues(given, probabilities, filter_by="confident_learning", return_indices_ranked_by="normalized_margin")
@@ -45,28 +45,28 @@ def test_the_suspected_labels_and_their_order_are_cleanlabs(drawn, count, likeli
 
 def test_a_threshold_is_the_mean_probability_of_a_class_on_its_own_images():
     probabilities = numpy.array([[0.9, 0.1, 0.0], [0.7, 0.3, 0.0], [0.4, 0.6, 0.0]])
-    numpy.testing.assert_allclose(confident_learning.thresholds(probabilities, numpy.array([0, 0, 1])), [0.8, 0.6, numpy.inf])
+    numpy.testing.assert_allclose(confident_learning.compute_thresholds(probabilities, numpy.array([0, 0, 1])), [0.8, 0.6, numpy.inf])
 
 
 def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
     probabilities = numpy.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.45, 0.55]])
     labels = numpy.array([0, 0, 1, 1, 0, 0])
-    assert confident_learning.thresholds(probabilities, labels).tolist() == pytest.approx([0.5625, 0.85])
-    assert confident_learning.suggested(probabilities, labels).tolist() == [0, 0, 1, 1, 1, 0]
-    assert confident_learning.margins(probabilities, labels).tolist() == pytest.approx([0.8, 0.6, 0.8, 0.6, -0.8, -0.1])
+    assert confident_learning.compute_thresholds(probabilities, labels).tolist() == pytest.approx([0.5625, 0.85])
+    assert confident_learning.suggest_labels(probabilities, labels).tolist() == [0, 0, 1, 1, 1, 0]
+    assert confident_learning.compute_margins(probabilities, labels).tolist() == pytest.approx([0.8, 0.6, 0.8, 0.6, -0.8, -0.1])
 
 
 def test_a_class_without_images_is_never_suggested():
     _, given, probabilities = draw(0, 200, 3, 0.1, 2.0)
     with_empty = numpy.concatenate([probabilities * 0.5, numpy.full((200, 1), 0.5)], axis=1)
-    assert 3 not in confident_learning.suggested(with_empty, given)
+    assert 3 not in confident_learning.suggest_labels(with_empty, given)
 
 
 def test_flipped_labels_are_found():
     """A model that is nearly always right, and one label in ten is wrong: 94 % of these are found, and nothing else (as by cleanlab)."""
     true, given, probabilities = draw(7, 5000, 10, 0.1, 6.0)
     assert (probabilities.argmax(axis=1) == true).mean() > 0.99
-    suspected, wrong = confident_learning.suggested(probabilities, given) != given, given != true
+    suspected, wrong = confident_learning.suggest_labels(probabilities, given) != given, given != true
     precision, recall = (suspected & wrong).sum() / suspected.sum(), (suspected & wrong).sum() / wrong.sum()
     assert precision == 1.0
     assert recall == pytest.approx(0.9355, abs=1e-4)
@@ -80,6 +80,6 @@ def test_flipped_labels_of_real_digits_are_found_from_predictions_out_of_fold():
     given = numpy.where(wrong, (digits.target + random.integers(1, 10, len(wrong))) % 10, digits.target)
     model = LogisticRegression(max_iter=500, C=0.3)
     probabilities = cross_val_predict(model, digits.data / 16, given, cv=5, method="predict_proba")
-    suspected = confident_learning.suggested(probabilities, given) != given
+    suspected = confident_learning.suggest_labels(probabilities, given) != given
     assert (suspected & wrong).sum() / suspected.sum() >= 0.8
     assert (suspected & wrong).sum() / wrong.sum() >= 0.63

@@ -13,16 +13,16 @@ from imgcls.verbs import train
 
 
 def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_last_good_state(digits):
-    from imgcls.input.batches import Examples, Shuffled
+    from imgcls.input.batches import Examples, ShuffledBatches
     from imgcls.store.lookup import find_store
 
-    settings = digits(f"train.optimizer={SGD % 1e20}", "train.epochs=3", "train.steps_per_call=4")
+    settings = digits(f"train.optimizer={SGD % 1e20}", "train.epochs=3", "train.steps_per_execution=4")
     with pytest.raises(DivergenceError, match=r"is no finite number in epoch 1, at step 2, at a learning rate of 1e\+20, on the images "):
         train.train(settings, Path("run"))
     status = Run(Path("run")).status
-    assert (status["status"], status["exit_status"]) == ("failed", 4)
+    assert (status["status"], status["exit_code"]) == ("failed", 4)
     store, split = find_store(settings)
-    positions, _ = Shuffled(Examples(store.reader(split.geometry), store.labels, split.train), settings).positions(1)
+    positions, _ = ShuffledBatches(Examples(store.reader(split.geometry), store.labels, split.train), settings).positions(1)
     assert status["divergence"]["images"] == store.ids(split.train[positions])
     assert not Run(Path("run")).model_file.exists()
 
@@ -33,17 +33,17 @@ def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(digits):
     from imgcls.training import steps
     from imgcls.training.divergence import Guard
 
-    sums = steps.no_sums()
+    sums = steps.make_zero_sums()
     Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
-    sums[steps.BROKEN_GRADIENTS], sums[steps.GOOD_STEPS] = 1, np.float64(3)
+    sums[steps.NONFINITE_GRADIENTS], sums[steps.FINITE_STEPS] = 1, np.float64(3)
     with pytest.raises(DivergenceError, match=r"a gradient is no finite number in epoch 2, at step 10, .* 0\.5, on the images a, b;"):
         Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
 
 
 def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them():
     from imgcls.backend import keras, tf
-    from imgcls.input.batches import Examples, InOrder
-    from imgcls.input.iterators import Resident
+    from imgcls.input.batches import Examples, SequentialBatches
+    from imgcls.input.iterators import InMemoryIterator
     from imgcls.training import steps
 
     images = keras.Input((2, 2, 1), dtype="uint8")
@@ -55,23 +55,25 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
     optimizer.build(model.trainable_variables)
     pixels = numpy.full((3, 2, 2, 1), 9, numpy.uint8)
     pixels[2] = 0
-    feed = Resident(InOrder(Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy)
-    sums = steps.Steps(strategy, model, optimizer).train(feed, 0, 3, steps.no_sums())
+    feed = InMemoryIterator(
+        SequentialBatches(Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy
+    )
+    sums = steps.Steps(strategy, model, optimizer).train(feed, 0, 3, steps.make_zero_sums())
     assert numpy.isfinite(sums[steps.LOSS])
-    assert sums[steps.BROKEN_GRADIENTS] > 0
-    assert sums[steps.GOOD_STEPS] == 2
+    assert sums[steps.NONFINITE_GRADIENTS] > 0
+    assert sums[steps.FINITE_STEPS] == 2
 
 
 def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_loss_scale():
     """Bright images lie on the second replica: there the scaled gradient overflows, on the first one, which sees black, it does not."""
     from imgcls.backend import keras
-    from imgcls.distributed.cluster import ALONE
-    from imgcls.input.batches import Examples, InOrder
-    from imgcls.input.iterators import Resident
+    from imgcls.distributed.cluster import SINGLE_PROCESS
+    from imgcls.input.batches import Examples, SequentialBatches
+    from imgcls.input.iterators import InMemoryIterator
     from imgcls.strategies import mirrored
     from imgcls.training import steps
 
-    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=2), ALONE)
+    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=2), SINGLE_PROCESS)
     with strategy.scope():
         images = keras.Input((2, 2, 1), dtype="uint8")
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
@@ -80,13 +82,15 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
         optimizer.build(model.trainable_variables)
     pixels = numpy.zeros((2, 2, 2, 1), numpy.uint8)
     pixels[1] = 255
-    feed = Resident(InOrder(Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy)
+    feed = InMemoryIterator(
+        SequentialBatches(Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy
+    )
     compiled = steps.Steps(strategy, model, optimizer)
 
-    compiled.train(feed, 0, 1, steps.no_sums())
+    compiled.train(feed, 0, 1, steps.make_zero_sums())
     assert not any(weight.any() for weight in model.get_weights())
     assert float(optimizer.dynamic_scale.value.numpy()) == 2.0**126
-    compiled.train(feed, 1, 20, steps.no_sums())
+    compiled.train(feed, 1, 20, steps.make_zero_sums())
     assert all(numpy.isfinite(weight).all() for weight in model.get_weights())
     assert model.get_weights()[0].any()
     assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122
@@ -135,11 +139,11 @@ def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remem
         with pytest.raises(DivergenceError, match=r"at a learning rate of 2\.5e\+19"):
             train.train(settings, Path("run"))
         status = Run(Path("run")).status
-        assert (status["status"], status["exit_status"], len(status["retries"])) == ("failed", 4, 2)
+        assert (status["status"], status["exit_code"], len(status["retries"])) == ("failed", 4, 2)
 
 
 def test_weights_that_the_last_step_broke_are_not_saved(digits):
-    settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.choose=last")
+    settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.select_weights=last")
     with pytest.raises(DivergenceError, match=r"(is no longer finite|loss became)"):
         train.train(settings, Path("run"))
     assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]

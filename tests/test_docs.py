@@ -27,8 +27,8 @@ def test_every_command_of_a_page_works(page, workspace):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
             assert words[0] == "imgcls", line
-            exit_status, _, stderr = command(*words[1:])
-            assert exit_status == 0, f"{line}: {stderr}"
+            exit_code, _, stderr = command(*words[1:])
+            assert exit_code == 0, f"{line}: {stderr}"
 
 
 def test_the_commands_of_the_readme_are_those_of_the_makefile():
@@ -52,13 +52,13 @@ def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
     (tmp_path / "schedules" / "step.py").write_text(code)
     monkeypatch.setattr(schedules, "__path__", [str(tmp_path / "schedules")])
     monkeypatch.setattr(parts, "PACKAGE", tmp_path)
-    parts.names.cache_clear()
+    parts.list_names.cache_clear()
     try:
         module = parts.load("schedules", "step")
         schedule = module.build(module.Settings(name="step"), 1.0, 100)
         assert [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)] == [1.0, 1.0, 0.1, 0.01]
     finally:
-        parts.names.cache_clear()
+        parts.list_names.cache_clear()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -19,11 +19,11 @@ import pytest
 
 from imgcls.errors import DataError, UserError
 from imgcls.io import downloads, terminal
-from imgcls.io.downloads import Patience, RemoteFile
+from imgcls.io.downloads import RemoteFile, RetryPolicy
 
 CONTENT = numpy.random.default_rng(0).integers(0, 256, 300_000, dtype=numpy.uint8).tobytes()
 PACKED = gzip.compress(CONTENT, mtime=0)
-QUICK = Patience(rounds=3, pause=0.01, timeout=0.3, least=1000)
+QUICK = RetryPolicy(rounds=3, pause=0.01, timeout=0.3, least=1000)
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -80,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["Content-Length"] = str(1 << 40)
         if start:
             headers["Content-Range"] = f"bytes {start + (7 if behaviour == 'wrong range' else 0)}-{len(body) - 1}/{len(body)}"
-        self.answer(206 if start else 200, self.cut(sent, behaviour), headers)
+        self.answer(206 if start else 200, self.crop(sent, behaviour), headers)
         if behaviour == "stall":
             time.sleep(1)
         if behaviour == "trickle":
@@ -95,7 +95,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return 0
         return int(asked[1])
 
-    def cut(self, sent, behaviour):
+    def crop(self, sent, behaviour):
         return {"drop": sent[: len(sent) // 2], "weak": sent[: len(sent) // 2], "stall": sent[:100], "trickle": b""}.get(behaviour, sent)
 
     def answer(self, status, body, headers):
@@ -334,6 +334,6 @@ def test_a_log_gets_one_line_a_download_and_a_terminal_a_bar_in_bytes(tmp_path, 
     monkeypatch.setattr(terminal, "is_terminal", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with terminal.download("http://example/data.gz", 1_000_000, 4_000_000) as advance:
+    with terminal.show_download("http://example/data.gz", 1_000_000, 4_000_000) as advance:
         advance(1_000_000)
     assert re.search(r"data\.gz.*2\.0/4\.0 MB", capsys.readouterr().err)

@@ -21,11 +21,11 @@ from imgcls.verbs import evaluate
 from imgcls.verbs.prepare import prepare
 
 CLASSES = ["cat", "dog", "\x1b[31mred\n", "an animal with a name that is far too long for a table", "absent", "日本"]
-EXPERIMENT = {"name": "animals", "data": {"name": "digits"}, "model": {"name": "cnn"}, "evaluate": {"resamples": 100}}
+EXPERIMENT = {"name": "animals", "data": {"name": "digits"}, "model": {"name": "cnn"}, "evaluate": {"bootstrap_samples": 100}}
 
 
 def make_experiment(**evaluate) -> Experiment:
-    return Experiment.model_validate({**EXPERIMENT, "evaluate": {"resamples": 100, **evaluate}})
+    return Experiment.model_validate({**EXPERIMENT, "evaluate": {"bootstrap_samples": 100, **evaluate}})
 
 
 def make_predictions(model: str, images: int = 60) -> Predictions:
@@ -44,7 +44,7 @@ def run(tmp_path) -> Run:
     files.write_text(run.model_file, "not a model")
     sizes = {"train": 200, "validation": 0, "test": 60}
     files.write_json(run.data_file, {"dataset": "digits", "fingerprint": "f" * 64, "split": "s" * 12, "classes": CLASSES, "sizes": sizes})
-    predictions.save(make_predictions(files.sha256(run.model_file)), run.predictions_file("test"))
+    predictions.save(make_predictions(files.compute_sha256(run.model_file)), run.predictions_file("test"))
     run.write_status("finished", step=1)
     return run
 
@@ -54,7 +54,7 @@ def test_the_summary_is_what_metrics_json_holds(run):
     assert json.loads(run.metrics_file("test").read_text()) == summary
     assert list(summary) == [
         "split", "examples", "classes", "classes_absent", "model",
-        "metrics", "intervals", "confidence", "resamples", "per_class", "tables", "matrices",
+        "metrics", "intervals", "confidence", "bootstrap_samples", "per_class", "tables", "matrices",
     ]  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_the_numbers_are_those_of_the_saved_predictions(run):
     assert summary["metrics"]["accuracy"] == accuracy_score(saved.labels, saved.predicted)
     assert summary["metrics"]["macro_f1"] == pytest.approx(f1_score(saved.labels, saved.predicted, labels=[0, 1, 2, 3, 5], average="macro"))
     assert summary["examples"] == 60
-    assert summary["model"] == files.sha256(run.model_file)
+    assert summary["model"] == files.compute_sha256(run.model_file)
     assert summary["classes_absent"] == ["absent"]
     assert summary["per_class"]["support"] == numpy.bincount(saved.labels, minlength=6).tolist()
 
@@ -127,10 +127,10 @@ def test_an_unknown_split_is_refused(run):
 
 
 def test_a_failed_gate_exits_with_6_and_leaves_report_and_files_behind(run):
-    exit_status, stdout, stderr = command("eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1")
-    assert exit_status == 6
+    exit_code, stdout, stderr = command("eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1")
+    assert exit_code == 6
     assert "1 of 2 gates failed: accuracy is 0." in stderr
-    assert stdout == evaluate.text(run, "test")
+    assert stdout == evaluate.read_report(run, "test")
     assert json.loads(run.metrics_file("test").read_text())["metrics"]["accuracy"] < 0.99
 
 
@@ -139,15 +139,15 @@ def test_a_gate_that_holds_passes(run):
 
 
 def test_a_wrong_gate_is_refused_before_any_work(run):
-    exit_status, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
-    assert exit_status == 2
+    exit_code, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
+    assert exit_code == 2
     assert "no metric of this experiment is called 'brierscore'" in stderr
     assert not run.metrics_file("test").exists()
 
 
 def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
-    report = evaluate.text(run, "test")
+    report = evaluate.read_report(run, "test")
     lines = report.splitlines()
     assert set(summary["metrics"]) <= {line.split()[0] for line in lines if line}
     assert "absent from this split: absent" in report
@@ -160,11 +160,11 @@ def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
 def test_a_report_of_100_classes_has_a_line_for_each(run):
     classes = [f"class {i}" for i in range(100)]
     labels = numpy.arange(100, dtype=numpy.int32)
-    made = Predictions(numpy.eye(100, dtype=numpy.float32), labels, list(map(str, labels)), classes, files.sha256(run.model_file))
+    made = Predictions(numpy.eye(100, dtype=numpy.float32), labels, list(map(str, labels)), classes, files.compute_sha256(run.model_file))
     predictions.save(made, run.predictions_file("test"))
     files.write_json(run.data_file, {"classes": classes, "sizes": {"train": 100, "validation": 0, "test": 100}})
     evaluate.evaluate(run, make_experiment(), "test")
-    assert sum(line.startswith("class ") and "1.0000" in line for line in evaluate.text(run, "test").splitlines()) == 100
+    assert sum(line.startswith("class ") and "1.0000" in line for line in evaluate.read_report(run, "test").splitlines()) == 100
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def trained(tmp_path) -> Run:
     """A run on the prepared digits, whose model is a dense layer with random weights; nothing is predicted yet."""
     from imgcls.backend import keras
 
-    data = {"name": "digits", "store": str(tmp_path / "data")}
+    data = {"name": "digits", "store_dir": str(tmp_path / "data")}
     experiment = Experiment.model_validate({**EXPERIMENT, "data": data})
     run = Run(tmp_path / "run")
     files.write_text(run.config_file, experiment.to_yaml())
@@ -187,7 +187,7 @@ def trained(tmp_path) -> Run:
 def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained):
     summary = evaluate.evaluate(trained, trained.experiment, "test")
     saved = predictions.load(trained.predictions_file("test"))
-    held, cut = lookup.open_run_store(trained.data, trained.experiment.data.store)
+    held, cut = lookup.open_run_store(trained.data, trained.experiment.data.store_dir)
     assert saved.labels.tolist() == held.labels[cut.test].tolist()
     assert saved.ids == held.ids(cut.test)
     assert saved.probabilities.sum(axis=1) == pytest.approx(numpy.ones(len(cut.test)), abs=1e-5)

@@ -43,7 +43,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
         "  optimizer: {name: adamw, learning_rat: 1}\n"
         "  schedule: cosine\n"
         "  early_stopping: {monitor: val_los}\n"
-        "augment: [{name: flip, probability: 2}]\n"
+        "augment: [{name: random_flip, probability: 2}]\n"
     )
     assert problems_of(path) == [
         f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store, validation, test, fold, splits, limit, audit "
@@ -86,7 +86,7 @@ def test_precedence_is_defaults_then_parents_then_file_then_overrides(tmp_path):
     child.write_text("extends: base.yaml\nname: child\ntrain: {batch_size: 32}\n")
     experiment = read_experiment(child, ["seed=7"])
     assert (experiment.name, experiment.seed, experiment.train.epochs, experiment.train.batch_size) == ("child", 7, 5, 32)
-    assert experiment.train.choose == "best"
+    assert experiment.train.select_weights == "best"
 
 
 def test_naming_another_part_drops_the_settings_of_the_part_below(tmp_path):
@@ -96,7 +96,7 @@ def test_naming_another_part_drops_the_settings_of_the_part_below(tmp_path):
 
 
 def test_an_override_reaches_into_a_list(tmp_path):
-    path = write_experiment(tmp_path, {**TINY, "augment": [{"name": "flip"}, {"name": "crop", "padding": 1}]})
+    path = write_experiment(tmp_path, {**TINY, "augment": [{"name": "random_flip"}, {"name": "random_crop", "padding": 1}]})
     augment = read_experiment(path, ["augment.1.padding=3"]).augment
     assert [part.name for part in augment] == ["flip", "crop"]
     assert augment[1].padding == 3
@@ -133,7 +133,7 @@ def test_a_missing_file_is_a_user_error(tmp_path):
 def test_the_place_of_the_stores_and_the_judging_do_not_make_another_experiment(tmp_path):
     path = write_experiment(tmp_path, TINY)
     first = read_experiment(path)
-    others = ["data.store=elsewhere", "evaluate.resamples=200", "train.device_cache_mib=0", "train.steps_per_call=3"]
+    others = ["data.store_dir=elsewhere", "evaluate.bootstrap_samples=200", "train.device_cache_mib=0", "train.steps_per_execution=3"]
     assert read_experiment(path, others).identity() == first.identity()
     assert read_experiment(path, ["data.validation=0.2"]).identity() != first.identity()
 

@@ -20,7 +20,7 @@ from imgcls.figures import NotDrawableError, Subject, _mosaic, _style
 from imgcls.io import files
 from imgcls.run import Run
 
-FLIP = [{"name": "flip"}]
+FLIP = [{"name": "random_flip"}]
 
 
 @pytest.fixture(scope="module", params=[3, 100], ids=["3 classes", "100 classes"])
@@ -38,7 +38,7 @@ def draw(run: Run, name: str, **settings: object) -> Figure:
     module = parts.load("figures", name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with _style.applied():
+        with _style.apply_style():
             figure = module.draw(module.Settings(name=name, **settings), Subject(run, run.experiment))
             figure.savefig(io.BytesIO(), dpi=_style.DOTS_PER_INCH)
     return figure
@@ -60,7 +60,7 @@ def overlaps(axes: Axes) -> list[tuple[str, str]]:
     found = []
     for axis in (axes.xaxis, axes.yaxis):
         shown = [label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
-        with _style.applied():  # silent about characters that no font has
+        with _style.apply_style():  # silent about characters that no font has
             boxes = [label.get_window_extent() for label in shown]
         pairs = zip(zip(shown, boxes, strict=True), list(zip(shown, boxes, strict=True))[1:], strict=False)
         found += [(one.get_text(), two.get_text()) for (one, first), (two, second) in pairs if first.overlaps(second)]
@@ -70,29 +70,29 @@ def overlaps(axes: Axes) -> list[tuple[str, str]]:
 # Every figure.
 
 
-@pytest.mark.parametrize("name", parts.names("figures"))
+@pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_tick_labels_do_not_overlap_and_the_picture_has_a_sensible_size(run: Run, name: str, tmp_path: Path):
     figure = drawn(run, name)
     assert [overlaps(axes) for axes in figure.axes] == [[] for _ in figure.axes]
-    with _style.applied():
-        _style.save(figure, tmp_path / "figure.png")
+    with _style.apply_style():
+        _style.save_figure(figure, tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as picture:
         assert 500 <= picture.width <= 2000
         assert 150 <= picture.height <= 2500
 
 
-@pytest.mark.parametrize("name", parts.names("figures"))
+@pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_no_text_is_read_as_a_formula(run: Run, name: str):
     figure = drawn(run, name)
     assert not any(text.get_parse_math() for text in figure.findobj(lambda artist: hasattr(artist, "get_parse_math")))
 
 
-@pytest.mark.parametrize("name", parts.names("figures"))
+@pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_one_image_a_class_and_one_epoch_are_enough(name: str, tmp_path: Path):
     draw(make_run(tmp_path / "run", classes=4, per_class=1, epochs=1, augment=FLIP), name)
 
 
-@pytest.mark.parametrize("name", parts.names("figures"))
+@pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_the_docstring_opens_with_a_caption(name: str):
     caption = parts.load("figures", name).__doc__.splitlines()[0]
     assert caption.endswith((".", ")."))
@@ -117,7 +117,7 @@ def test_learning_curves_are_the_log(tmp_path: Path):
     [
         ({"monitor": "val_accuracy"}, 6, "best val_accuracy"),
         ({"monitor": "val_loss"}, 8, "best val_loss"),
-        ({"choose": "last"}, 8, "the last"),
+        ({"select_weights": "last"}, 8, "the last"),
     ],
 )
 def test_the_epoch_that_became_the_model_is_marked(tmp_path: Path, train: dict, epoch: int, reason: str):
@@ -133,7 +133,7 @@ def test_a_single_epoch_shows_as_a_dot_on_whole_numbers(tmp_path: Path):
 
 
 def test_a_run_without_validation_has_a_training_line_alone(tmp_path: Path):
-    run = make_run(tmp_path / "run", train={"choose": "last"})
+    run = make_run(tmp_path / "run", train={"select_weights": "last"})
     write_log(run, [{**epoch, "val_loss": None, "val_accuracy": None} for epoch in make_log(5)])
     labels = [text.get_text() for text in draw(run, "learning_curves").axes[0].get_legend().get_texts()]
     assert labels == ["train", "epoch 5: the last"]
@@ -154,7 +154,7 @@ def test_of_too_many_classes_those_with_the_fewest_images_are_shown(tmp_path: Pa
     figure = draw(make_run(tmp_path / "run", classes=9), "class_distribution", rows=3)
     names = class_names(9)
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert shown == [_style.short(names[0]), _style.short(names[3]), _style.short(names[6])]
+    assert shown == [_style.shorten(names[0]), _style.shorten(names[3]), _style.shorten(names[6])]
     assert "3 of 9 classes" in figure.get_suptitle()
 
 
@@ -175,14 +175,14 @@ def test_the_sample_grid_shows_training_images_of_each_class(run: Run, classes: 
     for label in range(shown):
         members = train[labels[train] == label]
         rows.append(subject.images.read(members[numpy.linspace(0, len(members) - 1, 4).round().astype(int)]))
-    assert numpy.array_equal(figure.axes[0].images[0].get_array(), _mosaic.mosaic(rows, 4))
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [_style.short(name) for name in class_names(shown)]
+    assert numpy.array_equal(figure.axes[0].images[0].get_array(), _mosaic.make_mosaic(rows, 4))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [_style.shorten(name) for name in class_names(shown)]
     assert ("first 5 of 100 classes" in figure.axes[0].get_title(loc="left")) == (classes == 100)
 
 
 def test_a_mosaic_holds_the_images_as_they_are_and_leaves_missing_cells_empty():
     images = numpy.random.default_rng(0).integers(0, 256, (3, 6, 4, 3), numpy.uint8)
-    canvas = _mosaic.mosaic([images[:2], images[2:]], columns=2)
+    canvas = _mosaic.make_mosaic([images[:2], images[2:]], columns=2)
     assert canvas.shape == (2 * 8, 2 * 6, 3)
     assert numpy.array_equal(canvas[1:7, 1:5], images[0])
     assert numpy.array_equal(canvas[1:7, 7:11], images[1])
@@ -267,7 +267,7 @@ def test_the_areas_beside_the_curves_equal_scikit_learns(run: Run, classes: int,
     truth = made.labels[:, None] == numpy.arange(classes)
     expected = oracle(truth, made.probabilities, average=None)
     worst = sorted(numpy.argsort(expected, kind="stable")[:10].tolist())
-    expected_names = {_style.short(class_names(classes)[label]): expected[label] for label in worst}
+    expected_names = {_style.shorten(class_names(classes)[label]): expected[label] for label in worst}
     assert stated == pytest.approx(
         {
             **expected_names,

@@ -12,7 +12,7 @@ from imgcls import environment, seeds
 from imgcls.config import EarlyStopping
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
-from imgcls.run import Run, create_run, find_run, open_run, runs_of
+from imgcls.run import Run, create_run, find_run, find_runs, open_run
 from imgcls.training import history
 from imgcls.verbs.runs import list_runs
 
@@ -22,7 +22,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     files.write_text(path, "old")
 
     def write_half():
-        with files.replacing(path) as stream:
+        with files.replace_file(path) as stream:
             stream.write(b"half of the new")
             raise RuntimeError
 
@@ -46,7 +46,7 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
 def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(tmp_path, number, message):
     path = tmp_path / "file"
     files.write_text(path, "old")
-    with pytest.raises(UserError, match=message), files.replacing(path):
+    with pytest.raises(UserError, match=message), files.replace_file(path):
         raise OSError(number, os.strerror(number))
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -58,7 +58,7 @@ def test_a_lock_is_taken_again_and_again_though_whoever_holds_it_moves_its_folde
     def take(name):
         try:
             for number in range(150):
-                with files.locked(tmp_path / "folder" / "lock"):
+                with files.hold_lock(tmp_path / "folder" / "lock"):
                     (tmp_path / "folder").rename(tmp_path / f"{name}-{number}")
         except OSError as error:
             errors.append(error)
@@ -81,18 +81,18 @@ def test_json_with_nan_is_refused_and_broken_json_is_named(tmp_path):
 
 
 def test_sub_seeds_differ_by_name_and_by_seed_and_stay_the_same():
-    found = {seeds.sub_seed(seed, name) for seed in range(5) for name in seeds.NAMES}
+    found = {seeds.derive_seed(seed, name) for seed in range(5) for name in seeds.NAMES}
     assert len(found) == 5 * len(seeds.NAMES)
     assert all(0 <= seed < 2**31 for seed in found)
-    assert seeds.sub_seed(0, "split") == 877757775
+    assert seeds.derive_seed(0, "split") == 877757775
     with pytest.raises(ValueError, match="no sub-seed is named 'splits'"):
-        seeds.sub_seed(0, "splits")
+        seeds.derive_seed(0, "splits")
 
 
 def test_runs_are_numbered_in_order(workspace):
     settings = experiment(workspace)
     assert [create_run(settings).folder.name for _ in range(11)][-2:] == ["10", "11"]
-    assert [run.folder.name for run in runs_of("tiny")] == [str(i) for i in range(1, 12)]
+    assert [run.folder.name for run in find_runs("tiny")] == [str(i) for i in range(1, 12)]
     assert [row["status"] for row in list_runs()] == ["created"] * 11
 
 
@@ -114,9 +114,9 @@ def test_the_newest_finished_run_of_an_experiment_is_found(workspace):
     settings = experiment(workspace)
     for state in ("finished", "finished", "interrupted"):
         create_run(settings).write_status(state)
-    run, found = find_run(workspace / "experiment.yaml", ["evaluate.resamples=200"])
+    run, found = find_run(workspace / "experiment.yaml", ["evaluate.bootstrap_samples=200"])
     assert run.folder.name == "2"
-    assert found.evaluate.resamples == 200
+    assert found.evaluate.bootstrap_samples == 200
 
 
 def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(workspace):

@@ -24,7 +24,7 @@ def many(folder, counts):
 
 
 def fixed(path):
-    return DataSettings(name="toy", splits=str(path))
+    return DataSettings(name="toy", splits_file=str(path))
 
 
 def write(path, *rows):
@@ -39,15 +39,15 @@ def by_name(store, split):
 def test_a_file_decides_on_every_image(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
     path = write(tmp_path / "splits.csv", "6,test", "5,validation", "0,train", "1,unused", "2,train", "3,test", "", "4,train")
-    split = assign.split(store, fixed(path), seed=0)
+    split = assign.assign_splits(store, fixed(path), seed=0)
     assert by_name(store, split) == {"train": ["0", "2", "4"], "validation": ["5"], "test": ["3", "6"]}
 
 
 def test_what_was_cut_and_written_is_read_back_whatever_the_ids(tmp_path):
     store = toy_store(tmp_path)
-    cut = assign.split(store, DataSettings(name="toy", test=0.3), seed=0)
-    split_csv.write(tmp_path / "splits.csv", store, cut)
-    again = assign.split(store, fixed(tmp_path / "splits.csv"), seed=5)
+    cut = assign.assign_splits(store, DataSettings(name="toy", test=0.3), seed=0)
+    split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
+    again = assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=5)
     assert by_name(store, again) == by_name(store, cut)
     numpy.testing.assert_array_equal(again.mean, cut.mean)
 
@@ -55,37 +55,37 @@ def test_what_was_cut_and_written_is_read_back_whatever_the_ids(tmp_path):
 def test_no_file_of_another_content_is_overwritten(tmp_path):
     """Whoever takes `prepare --splits` for the way to use a file would lose it."""
     store = toy_store(tmp_path)
-    cut = assign.split(store, DataSettings(name="toy", test=0.3), seed=0)
+    cut = assign.assign_splits(store, DataSettings(name="toy", test=0.3), seed=0)
     own = write(tmp_path / "own.csv", "0,train")
     before = own.read_bytes()
     for path in (own, tmp_path):
         with pytest.raises(UserError, match="is there already and holds something else; choose a new file"):
-            split_csv.write(path, store, cut)
+            split_csv.write_assignments(path, store, cut)
     assert own.read_bytes() == before
     for _ in range(2):
-        split_csv.write(tmp_path / "splits.csv", store, cut)
+        split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
 
 
-@pytest.mark.parametrize("settings", [{"limit": 9}, {"fold": "2/3"}, {"fold": "1/3", "limit": 9}])
+@pytest.mark.parametrize("settings", [{"max_images": 9}, {"fold": "2/3"}, {"fold": "1/3", "max_images": 9}])
 def test_images_that_a_split_leaves_out_are_left_out_by_its_file(tmp_path, settings):
     store = many(tmp_path, [20, 40])
-    cut = assign.split(store, DataSettings(name="toy", **settings), seed=0)
-    split_csv.write(tmp_path / "splits.csv", store, cut)
-    again = assign.split(store, fixed(tmp_path / "splits.csv"), seed=0)
+    cut = assign.assign_splits(store, DataSettings(name="toy", **settings), seed=0)
+    split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
+    again = assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=0)
     assert by_name(store, again) == by_name(store, cut)
 
 
 def test_a_file_saved_by_a_spreadsheet_is_read(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
     (tmp_path / "splits.csv").write_bytes(b'\xef\xbb\xbfid,split\r\n"0",train\r\n1,test\r\n2,train\r\n')
-    assert by_name(store, assign.split(store, fixed(tmp_path / "splits.csv"), seed=0))["train"] == ["0", "2"]
+    assert by_name(store, assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=0))["train"] == ["0", "2"]
 
 
 def test_all_mistakes_of_a_file_are_named_with_their_lines(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
     path = write(tmp_path / "splits.csv", "0,train", "1,tran", "0,test", "nothing,test", "2", "3,train,test", "4,train")
     with pytest.raises(DataError) as caught:
-        assign.split(store, fixed(path), seed=0)
+        assign.assign_splits(store, fixed(path), seed=0)
     assert str(caught.value).splitlines() == [
         f"{path}:3: unknown split 'tran'; allowed: train, validation, test, unused (did you mean 'train'?)",
         f"{path}:4: 0 is named a second time, after line 2",
@@ -94,7 +94,7 @@ def test_all_mistakes_of_a_file_are_named_with_their_lines(tmp_path):
         f"{path}:7: needs an id and a split; got 3 fields",
         f"{path} puts no image in test",
         f"{path} does not name 5 of 7 images, such as 1; unused leaves one out",
-        f"correct {path}, or remove data.splits",
+        f"correct {path}, or remove data.splits_file",
     ]
 
 
@@ -102,7 +102,7 @@ def test_of_many_mistakes_twenty_are_named_and_the_others_counted(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
     path = write(tmp_path / "splits.csv", *[f"none {number},test" for number in range(30)])
     with pytest.raises(DataError) as caught:
-        assign.split(store, fixed(path), seed=0)
+        assign.assign_splits(store, fixed(path), seed=0)
     assert str(caught.value).splitlines()[19:21] == [f"{path}:21: the data has no image none 19", "and 12 more"]
 
 
@@ -118,33 +118,33 @@ def test_of_many_mistakes_twenty_are_named_and_the_others_counted(tmp_path):
 def test_what_is_no_table_of_splits_is_refused(tmp_path, content, message):
     (tmp_path / "splits.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        assign.split(toy_store(tmp_path), fixed(tmp_path / "splits.csv"), seed=0)
+        assign.assign_splits(toy_store(tmp_path), fixed(tmp_path / "splits.csv"), seed=0)
 
 
 def test_a_file_that_leaves_a_class_untrained_or_tears_a_group_is_refused(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1), ("one", "one", "two"))
     with pytest.raises(DataError, match="classes without a training image: class 1"):
-        assign.split(store, fixed(write(tmp_path / "1.csv", "0,train", "1,train", "2,test")), seed=0)
+        assign.assign_splits(store, fixed(write(tmp_path / "1.csv", "0,train", "1,train", "2,test")), seed=0)
     with pytest.raises(DataError, match=r"leakage: .* 'one' with 0 in train and 1 in test; correct .*2\.csv"):
-        assign.split(store, fixed(write(tmp_path / "2.csv", "0,train", "1,test", "2,train")), seed=0)
+        assign.assign_splits(store, fixed(write(tmp_path / "2.csv", "0,train", "1,test", "2,train")), seed=0)
 
 
 def test_the_content_of_the_file_and_not_its_place_names_the_split(tmp_path):
     one, same, other = (
         write(tmp_path / f"{name}.csv", *rows) for name, rows in (("1", ["0,train"]), ("2", ["0,train"]), ("3", ["0,test"]))
     )
-    keys = [lookup.split_key(fixed(path), 0) for path in (one, same, other)]
+    keys = [lookup.compute_split_key(fixed(path), 0) for path in (one, same, other)]
     assert keys[0] == keys[1] != keys[2]
     one.unlink()
     with pytest.raises(DataError, match=r"cannot read data\.splits: .*1\.csv: No such file.*bring it back"):
-        lookup.split_key(fixed(one), 0)
+        lookup.compute_split_key(fixed(one), 0)
 
 
 @pytest.mark.parametrize("limit", [4, 5, 17, 60, 1000])
 def test_a_limit_keeps_that_many_of_each_split_with_every_class_in_its_proportion(tmp_path, limit):
     store = many(tmp_path, [400, 300, 100, 10])
-    whole = assign.split(store, DataSettings(name="toy"), seed=0)
-    split = assign.split(store, DataSettings(name="toy", limit=limit), seed=0)
+    whole = assign.assign_splits(store, DataSettings(name="toy"), seed=0)
+    split = assign.assign_splits(store, DataSettings(name="toy", max_images=limit), seed=0)
     for name in SPLITS:
         chosen, all_of_it = split.indices(name), whole.indices(name)
         assert len(chosen) == min(limit, len(all_of_it))
@@ -159,7 +159,7 @@ def test_a_limit_keeps_that_many_of_each_split_with_every_class_in_its_proportio
 
 def test_another_seed_chooses_other_images_and_the_statistics_are_of_those_chosen(tmp_path):
     store = many(tmp_path, [100, 100])
-    one, other = (assign.split(store, DataSettings(name="toy", limit=10), seed) for seed in (0, 1))
+    one, other = (assign.assign_splits(store, DataSettings(name="toy", max_images=10), seed) for seed in (0, 1))
     assert one.train.tolist() != other.train.tolist()
     pixels = numpy.fromfile(store.folder / "images.u8", numpy.uint8).reshape(200, 2, 2, 1)
     numpy.testing.assert_allclose(one.mean, pixels[one.train].mean(axis=(0, 1, 2)), rtol=1e-6)
@@ -168,5 +168,5 @@ def test_another_seed_chooses_other_images_and_the_statistics_are_of_those_chose
 def test_a_limit_below_the_number_of_classes_is_refused_with_the_least_that_works(tmp_path):
     store = many(tmp_path, [30, 30, 30])
     with pytest.raises(DataError, match=r"data\.limit is 2, but the train split has images of 3 classes.*the least limit that works is 3"):
-        assign.split(store, DataSettings(name="toy", limit=2), seed=0)
-    assert len(assign.split(store, DataSettings(name="toy", limit=3), seed=0).train) == 3
+        assign.assign_splits(store, DataSettings(name="toy", max_images=2), seed=0)
+    assert len(assign.assign_splits(store, DataSettings(name="toy", max_images=3), seed=0).train) == 3

@@ -27,8 +27,8 @@ def prepare(root, **settings):
 
 
 def stored(root, **settings):
-    data = folder.Settings(name="folder", path=str(root), store=str(root.parent / "stores"), **{"size": [4, 4], **settings})
-    return prepare_verb.stored(data)[0]
+    data = folder.Settings(name="folder", path=str(root), store_dir=str(root.parent / "stores"), **{"size": [4, 4], **settings})
+    return prepare_verb.find_or_store(data)[0]
 
 
 def read(root, **settings):
@@ -210,7 +210,7 @@ def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
 @pytest.mark.parametrize("store", [".", "stores/data"])
 def test_a_store_among_the_classes_is_refused(photos, store):
     with pytest.raises(UserError, match="would count as a class"):
-        prepare(photos, store=str(photos / store))
+        prepare(photos, store_dir=str(photos / store))
 
 
 @pytest.mark.parametrize(
@@ -222,10 +222,10 @@ def test_wrong_settings_are_refused(wrong):
 
 
 def test_a_file_that_vanishes_after_the_listing_is_named(photos):
-    data = folder.Settings(name="folder", path=str(photos), store=str(photos.parent / "stores"), channels=1)
+    data = folder.Settings(name="folder", path=str(photos), store_dir=str(photos.parent / "stores"), channels=1)
     source = folder.prepare(data)
     shutil.rmtree(photos / "dog")
-    store, _ = writer.stored(source, data)
+    store, _ = writer.find_or_write(source, data)
     bad = [(image["id"], image["problem"]) for image in store.manifest["bad_images"]]
     assert bad == [(f"dog/{name}", "cannot be read: No such file or directory") for name in ("1.bmp", "2.gif")]
 

@@ -9,7 +9,7 @@ DIRECTIONS = {"accuracy": "higher", "macro_f1": "higher", "log_loss": "lower"}
 
 
 def parse(*texts: str) -> list[gates.Gate]:
-    return gates.parse(list(texts), DIRECTIONS)
+    return gates.parse_gates(list(texts), DIRECTIONS)
 
 
 def test_a_gate_is_a_metric_and_a_floor():
@@ -39,24 +39,24 @@ def test_a_metric_that_is_better_when_lower_is_refused():
 
 
 def test_a_value_at_or_above_the_floor_passes():
-    gates.check(parse("accuracy=0.9", "macro_f1=0.5"), {"accuracy": 0.9, "macro_f1": 0.51})
+    gates.check_gates(parse("accuracy=0.9", "macro_f1=0.5"), {"accuracy": 0.9, "macro_f1": 0.51})
 
 
 def test_no_gate_always_passes():
-    gates.check([], {"accuracy": None})
+    gates.check_gates([], {"accuracy": None})
 
 
 def test_all_failed_gates_are_named_with_value_and_floor():
     floors = parse("accuracy=0.9", "macro_f1=0.8", "accuracy=0.1")
     with pytest.raises(GateError) as failure:
-        gates.check(floors, {"accuracy": 0.8999999, "macro_f1": 0.5})
+        gates.check_gates(floors, {"accuracy": 0.8999999, "macro_f1": 0.5})
     assert (
         str(failure.value)
         == "2 of 3 gates failed: accuracy is 0.8999999, but should be at least 0.9; macro_f1 is 0.5, but should be at least 0.8"
     )
-    assert failure.value.exit_status == 6
+    assert failure.value.exit_code == 6
 
 
 def test_an_undefined_metric_does_not_pass():
     with pytest.raises(GateError, match="accuracy is undefined"):
-        gates.check(parse("accuracy=0"), {"accuracy": None})
+        gates.check_gates(parse("accuracy=0"), {"accuracy": None})

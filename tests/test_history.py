@@ -42,13 +42,13 @@ def epoch(steps, wait, **stages):
 
 
 def test_the_sentence_names_the_device_where_it_seldom_waits():
-    assert history.limit([epoch(8.0, 0.01, validation=1.0, saving=0.5), epoch(8.0, 0.03)]) == (
+    assert history.describe_bottleneck([epoch(8.0, 0.01, validation=1.0, saving=0.5), epoch(8.0, 0.03)]) == (
         "the device is the limit: in training steps it waited for data 2.0% of the time; the slowest stage is steps (16.0 of 17.5 s)"
     )
 
 
 def test_the_sentence_names_the_loader_where_the_device_waits_and_its_slower_stage():
-    assert history.limit([epoch(8.0, 0.5, reading=3.0, augmentation=9.0)]) == (
+    assert history.describe_bottleneck([epoch(8.0, 0.5, reading=3.0, augmentation=9.0)]) == (
         "the loader is the limit: in training steps it waited for data 50.0% of the time; "
         "the slowest stage is augmentation (9.0 s of work beside the steps)"
     )

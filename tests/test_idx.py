@@ -98,6 +98,6 @@ def test_parts_of_different_image_size_are_refused(tmp_path):
 
 def test_offline_changes_neither_the_store_nor_the_split_nor_the_training(tmp_path):
     online, offline = (experiment(tmp_path, f"data={{name: mnist, offline: {value}}}") for value in ("false", "true"))
-    assert online.data.stored() == offline.data.stored()
-    assert lookup.split_key(online.data, 0) == lookup.split_key(offline.data, 0)
+    assert online.data.storage_settings() == offline.data.storage_settings()
+    assert lookup.compute_split_key(online.data, 0) == lookup.compute_split_key(offline.data, 0)
     assert online.identity() == offline.identity()

@@ -87,7 +87,7 @@ def unpacked(folder):
 
 
 def prepare(folder, **settings):
-    return imagenet.prepare(imagenet.Settings(name="imagenet", path=str(folder), store=str(folder.parent / "stores"), **settings))
+    return imagenet.prepare(imagenet.Settings(name="imagenet", path=str(folder), store_dir=str(folder.parent / "stores"), **settings))
 
 
 @pytest.mark.parametrize("layout", [packed, flat, unpacked])
@@ -106,8 +106,8 @@ def test_every_layout_gives_the_same_store_with_the_official_validation_as_test(
     fingerprints = set()
     for layout in (packed, flat, unpacked):
         folder = layout(tmp_path / layout.__name__)
-        settings = {"store": str(tmp_path / f"store of {layout.__name__}"), "store_as": "encoded"}
-        store, _ = prepare_verb.stored(imagenet.Settings(name="imagenet", path=str(folder), **settings))
+        settings = {"store_dir": str(tmp_path / f"store of {layout.__name__}"), "storage": "encoded"}
+        store, _ = prepare_verb.find_or_store(imagenet.Settings(name="imagenet", path=str(folder), **settings))
         assert store.manifest["class_counts"] == {"train": [3] * 4, "validation": [0] * 4, "test": [2, 1, 2, 1]}
         fingerprints.add(store.fingerprint)
     assert len(fingerprints) == 1
@@ -189,9 +189,9 @@ def test_one_class_is_not_enough(tmp_path):
 
 def test_an_archive_that_vanishes_in_between_gives_bad_images_with_their_names(tmp_path):
     folder = packed(tmp_path / "imagenet")
-    settings = imagenet.Settings(name="imagenet", path=str(folder), store=str(tmp_path / "stores"), on_bad_image="skip", channels=3)
+    settings = imagenet.Settings(name="imagenet", path=str(folder), store_dir=str(tmp_path / "stores"), on_bad_image="skip", channels=3)
     source = imagenet.prepare(settings)
     (folder / _ilsvrc.VALIDATION).unlink()
-    store, _ = writer.stored(source, settings)
+    store, _ = writer.find_or_write(source, settings)
     assert [image["id"] for image in store.manifest["bad_images"]] == [f"val/{name}" for name in VALIDATION]
     assert {image["problem"] for image in store.manifest["bad_images"]} == {"cannot be read: No such file or directory"}

@@ -18,12 +18,12 @@ ALPHA = numpy.linspace(0, 255, 48).astype(numpy.uint8).reshape(6, 8)
 
 
 def read(path, channels=3, resize="stretch", size=(6, 8), max_megapixels=100.0):
-    return decode.read_image(decode.read_file(path), Geometry((*size, channels), resize), max_megapixels)
+    return decode.decode_image(decode.read_file(path), Geometry((*size, channels), resize), max_megapixels)
 
 
 def is_grey(path, max_megapixels=100.0):
-    with decode.opened(path.read_bytes(), max_megapixels) as file:
-        return decode.is_grey(file)
+    with decode.open_image(path.read_bytes(), max_megapixels) as file:
+        return decode.is_grayscale(file)
 
 
 def on_white(colours, alpha):
@@ -161,7 +161,7 @@ def test_sixteen_bit_grey_with_a_transparent_value_becomes_white_there(tmp_path)
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pixels_without_a_known_range_are_refused(mode):
     with pytest.raises(decode.ImageError, match="no known range"):
-        decode.flattened(Image.new(mode, (2, 2)), 1)
+        decode.convert_channels(Image.new(mode, (2, 2)), 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -219,7 +219,7 @@ def test_a_large_jpeg_read_at_a_fraction_looks_like_the_whole(tmp_path, resize, 
     smooth = Image.fromarray(COLOURS).resize((800, 480), Image.Resampling.BICUBIC)
     smooth.save(path, exif=exif, quality=95)
     whole = ImageOps.exif_transpose(Image.open(path))
-    expected = decode.resized(whole, (32, 48), resize)
+    expected = decode.resize_image(whole, (32, 48), resize)
     difference = numpy.abs(read(path, resize=resize, size=(48, 32)).astype(int) - numpy.asarray(expected))
     assert difference.mean() < 2
 

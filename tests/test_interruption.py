@@ -59,7 +59,7 @@ def train_with_interruptions(settings, folder):
             return count
         except Interrupted:
             status = Run(folder).status
-            assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+            assert (status["status"], status["exit_code"]) == ("interrupted", 75)
         finally:
             done.set()
     raise RuntimeError("never finished")
@@ -68,22 +68,22 @@ def train_with_interruptions(settings, folder):
 @pytest.mark.parametrize(
     "overrides",
     [
-        (*RICH, "train.steps_per_call=1"),
-        (*RICH, "train.steps_per_call=1", "train.precision=mixed_float16"),
-        (*RICH, "train.steps_per_call=1", "train.strategy={name: mirrored, replicas: 2}"),
+        (*RICH, "train.steps_per_execution=1"),
+        (*RICH, "train.steps_per_execution=1", "train.precision=mixed_float16"),
+        (*RICH, "train.steps_per_execution=1", "train.strategy={name: mirrored, replicas: 2}"),
         (
-            "train.steps_per_call=4",
+            "train.steps_per_execution=4",
             "train.checkpoint.steps=3",
             "train.early_stopping={patience: 1}",
             "train.optimizer={name: sgd, learning_rate: 0.5}",
         ),
-        (*RICH, "train.steps_per_call=1", "train.average_weights={decay: 0.8}"),
-        ("train.steps_per_call=1", "train.plateau={patience: 1, min_delta: 0.5}"),
+        (*RICH, "train.steps_per_execution=1", "train.ema={decay: 0.8}"),
+        ("train.steps_per_execution=1", "train.plateau={patience: 1, min_delta: 0.5}"),
         (
             "augment=[{name: rand_augment, until: 50%}, {name: mixup}, {name: cutmix}]",
-            "train.resample={by: class}",
-            "train.repeats=2",
-            "train.steps_per_call=1",
+            "train.sampling={by: class}",
+            "train.augmentation_repeats=2",
+            "train.steps_per_execution=1",
         ),
     ],
     ids=["float32", "mixed_float16", "mirrored", "early_stopping", "averaged", "plateau", "mixed"],
@@ -114,7 +114,7 @@ def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_
     with pytest.raises(Interrupted, match=r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with: imgcls train"):
         train.train(digits(*RICH, "train.time_limit=1.0e-6"), Path("parts"))
     status = Run(Path("parts")).status
-    assert (status["status"], status["exit_status"], status["step"]) == ("interrupted", 75, 2)
+    assert (status["status"], status["exit_code"], status["step"]) == ("interrupted", 75, 2)
     train.train(digits(*RICH), Path("parts"))
     assert_same_result(Run(Path("whole")), Run(Path("parts")))
 
@@ -122,10 +122,10 @@ def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_
 def test_the_time_limit_leaves_twice_the_time_of_what_comes_before_the_next_look():
     request = StopRequest(minutes=1, started=time.monotonic() - 40)
     assert request.reason is None
-    request.took("steps", 2)
-    request.took("end of epoch", 5)
+    request.record_duration("steps", 2)
+    request.record_duration("end of epoch", 5)
     assert request.reason is None
-    request.took("end of epoch", 9)
+    request.record_duration("end of epoch", 9)
     assert request.reason == "train.time_limit of 1 minutes"
     assert StopRequest(None, 0.0).reason is None
 
@@ -161,24 +161,24 @@ def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_wit
 @pytest.fixture(scope="module")
 def left_alone(prepared):
     """The path of an experiment long enough to be stopped, and the summary of its run without a stop."""
-    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}, "augment": [{"name": "crop", "padding": 1}]}
-    content["train"] = {"epochs": 40, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}}
+    content = {**TINY, "data": {"name": "digits", "store_dir": str(prepared / "data")}, "augment": [{"name": "random_crop", "padding": 1}]}
+    content["train"] = {"epochs": 40, "batch_size": 64, "steps_per_execution": 3, "checkpoint": {"steps": 5}}
     path = write_experiment(prepared, content, "long.yaml")
     return path, json_of("train", path, "--run", prepared / "whole")
 
 
 @pytest.mark.parametrize(
-    ("number", "exit_status"),
+    ("number", "exit_code"),
     [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75), (signal.SIGINT, 75)],
     ids=["kill -9", "SIGTERM", "SIGINT"],
 )
-def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(left_alone, workspace, number, exit_status):
+def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(left_alone, workspace, number, exit_code):
     path, whole = left_alone
     process = start_process(path, Path("parts"))
     wait_for_a_step_inside_an_epoch(process, Path("parts"))
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == exit_status
+    assert process.returncode == exit_code
     assert "Traceback" not in stderr
     summary = json_of("train", path, "--run", "parts")
     assert summary["status"] == "finished"
@@ -190,9 +190,9 @@ def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_
 
 
 def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, prepared):
-    content = {**TINY, "data": {"name": "digits", "store": str(prepared / "data")}}
+    content = {**TINY, "data": {"name": "digits", "store_dir": str(prepared / "data")}}
     content["model"] = {"name": "cnn", "filters": [256, 256], "kernel_sizes": [5], "dense": [8]}
-    content["train"] = {"epochs": 1, "batch_size": 1, "steps_per_call": 100_000}
+    content["train"] = {"epochs": 1, "batch_size": 1, "steps_per_execution": 100_000}
     process = start_process(write_experiment(Path.cwd(), content), Path("run"))
     while not Run(Path("run")).state_files() and process.poll() is None:
         time.sleep(0.01)
@@ -210,7 +210,7 @@ def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, p
 
 
 def test_a_signal_during_the_very_last_step_loses_nothing(digits):
-    settings = digits("train.steps_per_call=6", "train.epochs=1")
+    settings = digits("train.steps_per_execution=6", "train.epochs=1")
     whole = Run(Path(train.train(settings, Path("whole"))["run"]))
     done = threading.Event()
     interrupt_once(Path("parts"), done)

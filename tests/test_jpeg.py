@@ -43,7 +43,7 @@ def opened(data):
 
 def indexed(data):
     """Return a file's image with restart markers and their index."""
-    return jpeg.encoded(jpeg.as_coded(data, opened(data)), True, like=opened(data))
+    return jpeg.encode_jpeg(jpeg.decode_ycbcr(data, opened(data)), True, like=opened(data))
 
 
 def decoded(data, strict=True):
@@ -64,7 +64,7 @@ def test_a_file_that_is_encoded_anew_shows_what_it_showed(size, kind, quality):
 @pytest.mark.parametrize("kind", ["4:2:2", "RGB"])
 def test_a_file_whose_chroma_cannot_be_taken_as_it_is_loses_little(kind):
     data = photo(375, 500, kind, quality=90)
-    assert jpeg.as_coded(data, opened(data)).mode == "RGB"
+    assert jpeg.decode_ycbcr(data, opened(data)).mode == "RGB"
     assert numpy.abs(numpy.asarray(opened(indexed(data))).astype(int) - numpy.asarray(opened(data))).mean() < 0.6
 
 
@@ -78,7 +78,7 @@ def random_windows(height, width, count, seed=0):
 
 def cut(data, *windows):
     size = opened(data).size[::-1]
-    return jpeg.cut([data] * len(windows), numpy.tile(numpy.int32(size), (len(windows), 1)), numpy.int32(windows))
+    return jpeg.crop_files([data] * len(windows), numpy.tile(numpy.int32(size), (len(windows), 1)), numpy.int32(windows))
 
 
 def assert_the_window_is_the_same(data, smaller, part, window, strict=True):
@@ -117,7 +117,7 @@ def test_files_of_many_sizes_are_cut_together_and_keep_their_places():
     files = [indexed(photo(100, 129)), photo(33, 47), indexed(photo(33, 47, "grey")), b"no JPEG", indexed(photo(375, 500, "4:4:4"))]
     sizes = numpy.int32([[100, 129], [33, 47], [33, 47], [5, 7], [375, 500]])
     windows = numpy.int32([[50, 40, 20, 30], [3, 4, 5, 6], [20, 30, 13, 17], [0, 0, 2, 3], [200, 100, 60, 222]])
-    results = jpeg.cut(files, sizes, windows)
+    results = jpeg.crop_files(files, sizes, windows)
     assert results[3] == (b"no JPEG", (0, 0, 5, 7))
     for i in (0, 1, 2, 4):
         assert_the_window_is_the_same(files[i], *results[i], windows[i], strict=False)
@@ -135,7 +135,7 @@ def test_a_file_with_an_index_shows_what_pillow_would_encode_without_one(kind):
     image = opened(photo(100, 129, kind))
     subsampling = 0 if kind == "RGB" else KINDS[kind].get("subsampling", 2)
     plain = saved(image, qtables=image.quantization, subsampling=subsampling, keep_rgb=kind == "RGB")
-    numpy.testing.assert_array_equal(numpy.asarray(opened(jpeg.encoded(image, True, like=image))), numpy.asarray(opened(plain)))
+    numpy.testing.assert_array_equal(numpy.asarray(opened(jpeg.encode_jpeg(image, True, like=image))), numpy.asarray(opened(plain)))
 
 
 @pytest.mark.parametrize("quality", [50, 75, 90])
@@ -145,7 +145,7 @@ def test_restart_markers_and_their_index_take_a_tenth_more_space(quality):
 
 
 def test_an_image_with_too_many_intervals_for_an_index_is_cut_below_its_windows():
-    data = jpeg.encoded(Image.new("L", (4000, 1100)), True)
+    data = jpeg.encode_jpeg(Image.new("L", (4000, 1100)), True)
     assert not jpeg.has_index(data)
     ((smaller, part),) = cut(data, [50, 60, 30, 40])
     assert part == (0, 0, 80, 4000)
@@ -173,11 +173,11 @@ def test_a_damaged_header_is_left_to_the_decoder(damage):
     for place in range(1, 700):
         rest = b"" if damage == "truncated" else bytes([generator.integers(256)]) + data[place + 1 :]
         given = data[:place] + rest
-        ((smaller, part),) = jpeg.cut([given], numpy.int32([[33, 47]]), numpy.int32([[3, 4, 5, 6]]))
+        ((smaller, part),) = jpeg.crop_files([given], numpy.int32([[33, 47]]), numpy.int32([[3, 4, 5, 6]]))
         assert part in ((0, 0, 33, 47), *((0, 0, height, 47) for height in range(8, 33)))
         assert len(smaller) == len(given)
 
 
 def test_a_file_of_another_size_than_the_store_says_is_not_cut():
     data = photo(33, 47)
-    assert jpeg.cut([data], numpy.int32([[47, 33]]), numpy.int32([[3, 4, 5, 6]])) == [(data, (0, 0, 47, 33))]
+    assert jpeg.crop_files([data], numpy.int32([[47, 33]]), numpy.int32([[3, 4, 5, 6]])) == [(data, (0, 0, 47, 33))]

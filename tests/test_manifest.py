@@ -49,7 +49,7 @@ def write(folder, kind, rows=ROWS):
 
 def settings(path, **changes):
     store = str(path.parent.parent / "stores")
-    return manifest.Settings(**{"name": "manifest", "path": str(path), "store": store, "size": [4, 4], "channels": 1} | changes)
+    return manifest.Settings(**{"name": "manifest", "path": str(path), "store_dir": store, "size": [4, 4], "channels": 1} | changes)
 
 
 def prepare(path, **changes):
@@ -70,8 +70,8 @@ def test_every_kind_says_the_same(photos, kind):
 
 
 def test_the_order_of_the_lines_and_the_kind_do_not_change_the_store(photos):
-    first, _ = prepare_verb.stored(settings(write(photos, "csv")))
-    second, _ = prepare_verb.stored(settings(write(photos, "jsonl", ROWS[::-1])))
+    first, _ = prepare_verb.find_or_store(settings(write(photos, "csv")))
+    second, _ = prepare_verb.find_or_store(settings(write(photos, "jsonl", ROWS[::-1])))
     assert first.fingerprint == second.fingerprint
     assert stored_pixels(first)[:, 0, 0, 0].tolist() == [SHADES[name] for name in first.ids(numpy.arange(5))]
     assert first.weights.tolist() == [0, 2.5, 1, 1, 1]
@@ -89,7 +89,7 @@ def test_a_file_name_that_is_not_utf8_can_be_named_in_json(photos):
     name = os.fsdecode(b"\xff.png")
     Image.new("L", (4, 4), 60).save(photos / name)
     path = write(photos, "jsonl", [{"path": name, "label": "x"}, {"path": "a.png", "label": "y"}])
-    store, _ = prepare_verb.stored(settings(path))
+    store, _ = prepare_verb.find_or_store(settings(path))
     assert store.ids(numpy.arange(2)) == ["a.png", name]
     assert stored_pixels(store)[1].max() == 60
 
@@ -190,7 +190,7 @@ def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(ph
 
 def test_missing_files_are_bad_images_where_these_are_skipped(photos):
     path = write(photos, "csv", [*ROWS, {"path": "gone.png", "label": "cat"}])
-    store, _ = prepare_verb.stored(settings(path, on_bad_image="skip"))
+    store, _ = prepare_verb.find_or_store(settings(path, on_bad_image="skip"))
     assert store.manifest["bad_images"] == [{"id": "gone.png", "problem": "cannot be read: No such file or directory"}]
     assert store.count == 5
 
@@ -219,6 +219,6 @@ def test_random_damage_is_told_or_harmless(photos):
 def test_a_group_in_two_splits_of_the_list_is_refused(photos):
     rows = [{"path": name, "label": "cd"[place % 2], "split": ("train", "test")[place > 1]} for place, name in enumerate(SHADES)]
     rows[0]["group"] = rows[2]["group"] = "p1"
-    store, _ = prepare_verb.stored(settings(write(photos, "csv", rows)))
+    store, _ = prepare_verb.find_or_store(settings(write(photos, "csv", rows)))
     with pytest.raises(DataError, match=r"leakage: .* such as 'p1' with a.png in train and c c.png in test"):
-        assign.split(store, settings(write(photos, "csv", rows), validation=0.0), 0)
+        assign.assign_splits(store, settings(write(photos, "csv", rows), validation=0.0), 0)

@@ -19,7 +19,7 @@ CONTENT = {
     "name": "large",
     "data": {"name": "digits"},
     "model": {"name": "cnn", "filters": [256], "dense": [32], "dropout": 0.0},
-    "train": {"epochs": 1, "batch_size": 1024, "steps_per_call": 2},
+    "train": {"epochs": 1, "batch_size": 1024, "steps_per_execution": 2},
 }
 """A batch of 1,024 images takes 64 MiB behind the convolution."""
 ONE_IMAGE = (
@@ -58,7 +58,7 @@ def side_by_side(commands):
 def limited(tmp_path_factory):
     """The folder of the runs, and what each command ended with."""
     folder = tmp_path_factory.mktemp("limited")
-    content = {**CONTENT, "data": {"name": "digits", "store": str(folder / "data")}}
+    content = {**CONTENT, "data": {"name": "digits", "store_dir": str(folder / "data")}}
     path = write_experiment(folder, content)
     json_of("prepare", path)
 
@@ -82,18 +82,21 @@ def limited(tmp_path_factory):
 @pytest.mark.parametrize("name", ["one", "mirrored"])
 def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name):
     folder, results, _ = limited
-    exit_status, _, stderr = results[name]
-    assert exit_status == 0, stderr
+    exit_code, _, stderr = results[name]
+    assert exit_code == 0, stderr
     assert "note: out of memory after step 0; going on from step 0 in micro-batches of " in stderr
     status = Run(folder / name).status
     assert status["status"] == "finished"
-    assert status["micro_batches"] > 1
+    assert status["accumulation_steps"] > 1
 
 
 def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
     folder, results, _ = limited
-    parts = Run(folder / "mirrored").status["micro_batches"]
-    assert f"note: batches of 1024 images are divided into {parts} parts, and the batch norm of model cnn sees" in results["mirrored"][2]
+    parts = Run(folder / "mirrored").status["accumulation_steps"]
+    assert (
+        f"note: batches of 1024 images are divided into {parts} micro-batches, and the batch norm of model cnn sees"
+        in results["mirrored"][2]
+    )
     assert "batch norm" not in results["one"][2]
 
 
@@ -105,21 +108,21 @@ def test_the_numbers_are_those_of_the_undivided_batch(limited):
 
 def test_where_one_image_does_not_fit_the_status_is_5_with_advice(limited):
     folder, results, _ = limited
-    exit_status, _, stderr = results["image"]
-    assert exit_status == 5, stderr
+    exit_code, _, stderr = results["image"]
+    assert exit_code == 5, stderr
     assert "imgcls: out of memory with one image at a time (OOM when allocating tensor with shape[1,8,8,100000]" in stderr
     assert "use a smaller model or data.size" in stderr
     status = Run(folder / "image").status
-    assert (status["status"], status["exit_status"], status["micro_batches"]) == ("failed", 5, 2)
+    assert (status["status"], status["exit_code"], status["accumulation_steps"]) == ("failed", 5, 2)
     assert [path.name for path in Run(folder / "image").state_files()] == ["state-0.npz"]
 
 
 def test_where_the_model_does_not_fit_the_status_is_5_with_other_advice(limited):
     folder, results, _ = limited
-    exit_status, _, stderr = results["model"]
-    assert exit_status == 5, stderr
+    exit_code, _, stderr = results["model"]
+    assert exit_code == 5, stderr
     assert "imgcls: out of memory while the model was made" in stderr
-    assert Run(folder / "model").status["exit_status"] == 5
+    assert Run(folder / "model").status["exit_code"] == 5
 
 
 def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_parts_at_the_next_start(limited):
@@ -129,14 +132,14 @@ def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_par
     again = side_by_side({"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)})
     assert [again[name][0] for name in ("rank 0", "rank 1")] == [0, 0], again
     status = Run(folder / "spread").status
-    assert (status["status"], status["micro_batches"]) == ("finished", 2)
+    assert (status["status"], status["accumulation_steps"]) == ("finished", 2)
     assert json.loads((folder / "spread" / "environment.json").read_text())["switches"]["TF_ENABLE_ONEDNN_OPTS"] == "0"
 
 
 def test_eval_halves_its_batches_and_gives_the_same_metrics(limited):
     folder, _, _ = limited
-    exit_status, _, stderr = run_limited(60, "eval", folder / "one")
-    assert exit_status == 0, stderr
+    exit_code, _, stderr = run_limited(60, "eval", folder / "one")
+    assert exit_code == 0, stderr
     assert "note: out of memory; predicting again in batches of 512" in stderr
     halved = json.loads(Run(folder / "one").metrics_file("test").read_text())["metrics"]
     Run(folder / "one").predictions_file("test").unlink()

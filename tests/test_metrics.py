@@ -48,7 +48,7 @@ WITH_TWO_CLASSES = [name for name, case in CASES.items() if len(set(case.labels.
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 every_ranked_case = pytest.mark.parametrize("case", [CASES[name] for name in WITH_TWO_CLASSES], ids=WITH_TWO_CLASSES)
-every_metric = pytest.mark.parametrize("name", parts.names("metrics"))
+every_metric = pytest.mark.parametrize("name", parts.list_names("metrics"))
 
 
 def compute(name: str, case: Predictions, **settings):
@@ -72,7 +72,7 @@ def one_hot(case: Predictions) -> numpy.ndarray:
 def test_a_metric_gives_the_numbers_it_announces_as_json_without_nan(name, case):
     result = compute(name, case)
     json.dumps(vars(result), allow_nan=False)
-    assert list(result.scalars) == list(parts.default("metrics", name).scalars)
+    assert list(result.scalars) == list(parts.default_settings("metrics", name).scalars)
     assert all(value is None or type(value) is float for value in result.scalars.values())
     assert all(len(values) == len(case.classes) for values in result.per_class.values())
 
@@ -96,19 +96,19 @@ def test_an_absent_class_leaves_the_other_classes_their_places(name):
 def test_numbers_kept_for_the_images_do_not_pile_up(name):
     case = random_case(20, 6)
     compute(name, case)
-    kept = set(case._kept)
+    kept = set(case._cached)
     compute(name, case)
-    assert set(case._kept) == kept
+    assert set(case._cached) == kept
 
 
 def test_numbers_of_all_metrics_have_different_names():
-    everything = [parts.default("metrics", name) for name in parts.names("metrics")]
+    everything = [parts.default_settings("metrics", name) for name in parts.list_names("metrics")]
     assert {"accuracy", "macro_f1", "top_5_accuracy", "log_loss", "macro_roc_auc"} <= set(directions(everything))
 
 
 def test_the_same_number_twice_is_refused():
     with pytest.raises(UserError, match=r"accuracy.*remove one"):
-        directions([parts.default("metrics", "accuracy")] * 2)
+        directions([parts.default_settings("metrics", "accuracy")] * 2)
 
 
 def flat(value) -> dict[str, object]:

@@ -7,9 +7,9 @@ from imgcls import parts
 from imgcls.backend import keras
 from imgcls.errors import UserError
 from imgcls.models import Problem
-from imgcls.training.model_file import serving_model
+from imgcls.training.model_file import make_serving_model
 
-PROBLEM = Problem(classes=10, mean=[70.0], deviation=[90.0], dropout_seed=1)
+PROBLEM = Problem(classes=10, mean=[70.0], std=[90.0], dropout_seed=1)
 CNN = parts.load("models", "cnn")
 
 
@@ -23,7 +23,7 @@ def kinds(model):
 
 
 def test_the_default_is_the_five_part_network():
-    assert kinds(serving_model(build())) == [
+    assert kinds(make_serving_model(build())) == [
         *("InputLayer", "Normalization"),
         *("Conv2D", "MaxPooling2D", "Activation", "Conv2D", "MaxPooling2D", "Activation"),
         *("Flatten", "Dense", "Dense", "Dropout", "Dense", "Softmax"),
@@ -141,7 +141,7 @@ def test_what_is_saved_computes_the_same_bits_in_layers_of_keras_alone(settings)
     trained = build(filters=[4, 6], dense=[8], **settings)
     for variable in trained.trainable_variables:
         variable.assign(numpy.random.default_rng(1).normal(size=variable.shape).astype("float32"))
-    served = serving_model(trained)
+    served = make_serving_model(trained)
     assert all(type(layer).__module__.startswith("keras.") for layer in served.layers)
     images = numpy.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), numpy.uint8)
     expected = keras.ops.softmax(trained(images, training=False))
@@ -154,7 +154,7 @@ def test_a_bias_behind_the_pooling_has_the_gradient_of_one_before_it():
     keras.config.set_dtype_policy("float64")
     try:
         late = build(filters=[4, 6], dense=[8], dropout=0.0)
-        plain = keras.models.clone_model(late, clone_function=lambda layer: layer.plain() if hasattr(layer, "plain") else layer)
+        plain = keras.models.clone_model(late, clone_function=lambda layer: layer.to_plain() if hasattr(layer, "to_plain") else layer)
         plain.set_weights(late.get_weights())
     finally:
         keras.config.set_dtype_policy("float32")

@@ -19,11 +19,11 @@ def spread(prepared, workspace):
     """Return the path of an experiment for two workers, with changes to `train`."""
 
     def write(name="spread.yaml", strategy="multi_worker", **train):
-        settings = {"epochs": 2, "batch_size": 64, "steps_per_call": 3, "strategy": {"name": strategy}, **train}
+        settings = {"epochs": 2, "batch_size": 64, "steps_per_execution": 3, "strategy": {"name": strategy}, **train}
         content = {
             **TINY,
-            "data": {"name": "digits", "store": str(prepared / "data")},
-            "augment": [{"name": "crop", "padding": 1}],
+            "data": {"name": "digits", "store_dir": str(prepared / "data")},
+            "augment": [{"name": "random_crop", "padding": 1}],
             "train": settings,
         }
         content["model"] = {**TINY["model"], "batch_norm": True, "dropout": 0.0}
@@ -123,7 +123,7 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
     assert time.monotonic() - began < 30
     assert started[0].returncode == 75
     assert "another worker ended or does not answer" in stderr
-    assert (Run(Path("run")).status["status"], Run(Path("run")).status["exit_status"]) == ("interrupted", 75)
+    assert (Run(Path("run")).status["status"], Run(Path("run")).status["exit_code"]) == ("interrupted", 75)
 
 
 def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
@@ -136,7 +136,7 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     assert "stopped with another worker at step" in spoken[0][1]
     assert "SIGTERM at step" in spoken[1][1]
     status = Run(Path("run")).status
-    assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+    assert (status["status"], status["exit_code"]) == ("interrupted", 75)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
 
 
@@ -147,5 +147,5 @@ def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, sta
     assert "stopped with another worker at step" in spoken[0][1]
     assert "train.time_limit of 0.5 minutes at step" in spoken[1][1]
     status = Run(Path("run")).status
-    assert (status["status"], status["exit_status"], status["step"] > 0) == ("interrupted", 75, True)
+    assert (status["status"], status["exit_code"], status["step"] > 0) == ("interrupted", 75, True)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"

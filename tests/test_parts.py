@@ -23,14 +23,14 @@ FUNCTIONS = {
     "schedules": ("build",),
     "strategies": ("build",),
 }
-ALL = [(kind, name) for kind in parts.KINDS for name in parts.names(kind)]
+ALL = [(kind, name) for kind in parts.KINDS for name in parts.list_names(kind)]
 SWITCHES = {"batch_norm": (False, True), "pooling": (1, 2)}
 """Settings that switch off and on what a model part's `uses` tells."""
 
 
 def test_every_kind_is_a_folder_of_parts_and_has_its_function():
     assert set(parts.KINDS) == set(FUNCTIONS)
-    assert all(parts.names(kind) for kind in parts.KINDS)
+    assert all(parts.list_names(kind) for kind in parts.KINDS)
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
@@ -88,7 +88,7 @@ def test_a_broken_part_file_raises_its_own_error(tmp_path, monkeypatch):
 def _variants() -> list[tuple[str, dict[str, Any]]]:
     """Return every model part with each combination of its switches."""
     found = []
-    for name in parts.names("models"):
+    for name in parts.list_names("models"):
         present = [switch for switch in SWITCHES if switch in parts.load("models", name).Settings.model_fields]
         found += [(name, dict(zip(present, values, strict=True))) for values in itertools.product(*[SWITCHES[each] for each in present])]
     return found
@@ -100,7 +100,7 @@ def test_what_a_model_says_that_it_uses_is_what_its_layers_are(name, switches):
 
     settings = parts.load("models", name).Settings(name=name, **switches)
     images = keras.Input((32, 32, 3), dtype="uint8")
-    problem = Problem(classes=3, mean=[100.0] * 3, deviation=[50.0] * 3, dropout_seed=0)
+    problem = Problem(classes=3, mean=[100.0] * 3, std=[50.0] * 3, dropout_seed=0)
     waiting, kinds = [keras.Model(images, parts.load("models", name).build(settings, images, problem))], set()
     while waiting:
         layer = waiting.pop()

@@ -29,12 +29,12 @@ def test_cosine_follows_its_formula_after_the_climb():
     expected += [
         0.5 * (floor + (1 - floor) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2) for step in range(warmup, steps)
     ]
-    numpy.testing.assert_allclose(rates("cosine", steps, warmup=0.1, floor=floor), expected, rtol=1e-5, atol=1e-8)
+    numpy.testing.assert_allclose(rates("cosine", steps, warmup=0.1, final_fraction=floor), expected, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_schedules_survive_the_shortest_trainings(steps):
-    for name in parts.names("schedules"):
+    for name in parts.list_names("schedules"):
         assert all(math.isfinite(rate) for rate in rates(name, steps, warmup=0.9))
 
 

@@ -41,7 +41,7 @@ def environment(workspace):
 @pytest.fixture
 def spread(workspace):
     """An experiment for several workers, long enough to be interrupted."""
-    train = {"epochs": 15, "batch_size": 64, "steps_per_call": 3, "checkpoint": {"steps": 5}, "strategy": {"name": "multi_worker"}}
+    train = {"epochs": 15, "batch_size": 64, "steps_per_execution": 3, "checkpoint": {"steps": 5}, "strategy": {"name": "multi_worker"}}
     return write_experiment(workspace, {**TINY, "train": train})
 
 
@@ -61,7 +61,9 @@ def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes
     _, stderr = job.communicate(timeout=60)
     assert job.returncode == 75, stderr
     assert (workspace / "requeued").read_text() == f"requeue {environment['SLURM_JOB_ID']}\n"
-    result = subprocess.run([*command, "--set", "train.steps_per_call=16"], env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, "--set", "train.steps_per_execution=16"], env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert "finished" in result.stdout
     assert (workspace / "requeued").read_text().count("requeue") == 1
@@ -70,7 +72,9 @@ def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes
 def test_a_slurm_job_in_which_one_worker_alone_fails_is_not_put_back(environment, spread, workspace):
     """The second worker gets another experiment, because its copy of the store is missing: it ends with 3, the first one with 75."""
     srun = (workspace / "bin" / "srun").read_text()
-    (workspace / "bin" / "srun").write_text(srun.replace('"$@" & pids', '"$@" $([ $rank = 1 ] && echo --set data.store=nowhere) & pids'))
+    (workspace / "bin" / "srun").write_text(
+        srun.replace('"$@" & pids', '"$@" $([ $rank = 1 ] && echo --set data.store_dir=nowhere) & pids')
+    )
     job = subprocess.Popen(
         [SCRIPTS / "train.sbatch", spread, workspace / "slurm"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -119,4 +123,4 @@ def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spr
     _, stderr = script.communicate(timeout=60)
     assert script.returncode == 75, stderr
     status = json.loads((workspace / "ssh" / "status.json").read_text())
-    assert (status["status"], status["exit_status"]) == ("interrupted", 75)
+    assert (status["status"], status["exit_code"]) == ("interrupted", 75)

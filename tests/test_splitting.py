@@ -44,7 +44,7 @@ def test_allocation_gives_each_small_class_one_and_leaves_the_reserve():
 
 def test_splits_are_disjoint_cover_everything_and_are_sorted(tmp_path):
     store = make_store(tmp_path, [40, 60, 100])
-    split = assign.split(store, settings(), seed=0)
+    split = assign.assign_splits(store, settings(), seed=0)
     assert sorted([*split.train, *split.validation, *split.test]) == list(range(200))
     assert all((numpy.diff(split.indices(name)) > 0).all() for name in ("train", "validation", "test"))
     assert (class_counts(store, split.test), class_counts(store, split.validation)) == ([8, 12, 20], [3, 5, 8])
@@ -52,7 +52,7 @@ def test_splits_are_disjoint_cover_everything_and_are_sorted(tmp_path):
 
 def test_one_seed_gives_one_split_and_another_seed_another(tmp_path):
     store = make_store(tmp_path, [40, 60])
-    first, again, other = (assign.split(store, settings(), seed) for seed in (1, 1, 2))
+    first, again, other = (assign.assign_splits(store, settings(), seed) for seed in (1, 1, 2))
     assert first.key == again.key != other.key
     numpy.testing.assert_array_equal(first.train, again.train)
     assert first.train.tolist() != other.train.tolist()
@@ -60,25 +60,25 @@ def test_one_seed_gives_one_split_and_another_seed_another(tmp_path):
 
 def test_the_test_split_does_not_depend_on_the_validation_share(tmp_path):
     store = make_store(tmp_path, [40, 60])
-    tests = [assign.split(store, settings(validation=share), seed=0).test.tolist() for share in (0.0, 0.1, 0.4)]
+    tests = [assign.assign_splits(store, settings(validation=share), seed=0).test.tolist() for share in (0.0, 0.1, 0.4)]
     assert tests[0] == tests[1] == tests[2]
 
 
 def test_the_split_of_a_seed_never_changes(tmp_path):
     """Written down once: another NumPy, another machine and another day must give the same."""
-    split = assign.split(make_store(tmp_path, [10, 10]), settings(), seed=0)
+    split = assign.assign_splits(make_store(tmp_path, [10, 10]), settings(), seed=0)
     assert (split.test.tolist(), split.validation.tolist()) == ([2, 8, 10, 12], [0, 14])
 
 
 def test_validation_zero_cuts_none(tmp_path):
-    split = assign.split(make_store(tmp_path, [10, 10]), settings(validation=0.0), seed=0)
+    split = assign.assign_splits(make_store(tmp_path, [10, 10]), settings(validation=0.0), seed=0)
     assert (len(split.train), len(split.validation), len(split.test)) == (16, 0, 4)
 
 
 @pytest.mark.parametrize("own", [("train", "test"), ("train", "validation"), ("train", "validation", "test")])
 def test_the_sources_own_splits_are_kept(tmp_path, own):
     store = make_store(tmp_path, [60, 60], own)
-    split = assign.split(store, settings(), seed=0)
+    split = assign.assign_splits(store, settings(), seed=0)
     for name in own[1:]:
         assert split.indices(name).tolist() == [index for index in range(120) if own[index % len(own)] == name]
     assert len(split.train) + len(split.validation) + len(split.test) == 120
@@ -87,14 +87,14 @@ def test_the_sources_own_splits_are_kept(tmp_path, own):
 
 def test_a_class_absent_from_an_own_test_split_is_fine(tmp_path):
     store = make_store(tmp_path, [40, 40], ("test",) * 5 + ("train",) * 75)
-    split = assign.split(store, settings(), seed=0)
+    split = assign.assign_splits(store, settings(), seed=0)
     assert class_counts(store, split.test) == [5, 0]
 
 
 def test_classes_too_small_to_split_are_named_with_their_files(tmp_path):
     store = make_store(tmp_path, [10, 1, 2, 0])
     with pytest.raises(DataError) as caught:
-        assign.split(store, settings(), seed=0)
+        assign.assign_splits(store, settings(), seed=0)
     assert str(caught.value).splitlines() == [
         "classes with fewer than 3 images to train on, one for each of train, test, validation:",
         "  class 1: 1 (1/10.png)",
@@ -106,15 +106,15 @@ def test_classes_too_small_to_split_are_named_with_their_files(tmp_path):
 
 def test_three_images_are_enough_for_three_splits(tmp_path):
     store = make_store(tmp_path, [3, 90])
-    split = assign.split(store, settings(), seed=0)
+    split = assign.assign_splits(store, settings(), seed=0)
     assert [class_counts(store, split.indices(name))[0] for name in ("train", "validation", "test")] == [1, 1, 1]
 
 
 def test_statistics_equal_numpys_over_the_training_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(pixel_statistics, "_BLOCK", 7 * 18)  # several blocks, the last one shorter
     store = make_store(tmp_path, [40, 60])
-    split = assign.split(store, settings(), seed=0)
+    split = assign.assign_splits(store, settings(), seed=0)
     pixels = stored_pixels(store)[split.train].reshape(-1, 3).astype(numpy.float64)
     numpy.testing.assert_allclose(split.mean, pixels.mean(axis=0), rtol=1e-6)
-    numpy.testing.assert_allclose(split.deviation, pixels.std(axis=0), rtol=1e-6)
-    assert split.mean.dtype == split.deviation.dtype == numpy.float32
+    numpy.testing.assert_allclose(split.std, pixels.std(axis=0), rtol=1e-6)
+    assert split.mean.dtype == split.std.dtype == numpy.float32

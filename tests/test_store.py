@@ -31,7 +31,7 @@ def source(images=IMAGES, classes=("a", "b"), labels=(0, 0, 0, 1, 1, 1, 1), ids=
 
 
 def save(parent, content=None):
-    return writer.stored(content or source(), DataSettings(name="toy", store=str(parent)))
+    return writer.find_or_write(content or source(), DataSettings(name="toy", store_dir=str(parent)))
 
 
 def split(key="k" * 16):
@@ -61,7 +61,7 @@ def test_what_was_written_is_read_back(tmp_path):
 def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
     folder = save(tmp_path)[0].folder
     assert names(tmp_path) == [".lock", folder.name]
-    assert names(folder) == ["ids.npy", "images.u8", "labels.npy", "looks.npy", "manifest.json", "source_splits.npy"]
+    assert names(folder) == ["ids.npy", "images.u8", "labels.npy", "image_statistics.npy", "manifest.json", "source_splits.npy"]
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path):
@@ -109,7 +109,7 @@ def test_a_damaged_store_is_replaced_with_a_note(tmp_path, capsys):
     assert names(tmp_path) == [".lock", folder.name]
 
 
-@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy", "looks.npy"])
+@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy", "image_statistics.npy"])
 def test_a_changed_byte_is_noticed(tmp_path, name):
     folder = save(tmp_path)[0].folder
     content = bytearray((folder / name).read_bytes())
@@ -150,7 +150,7 @@ def test_a_split_is_read_back(tmp_path):
     opened, _ = save(tmp_path)
     opened.save_split(split())
     read = opened.split("k" * 16)
-    for name in ("train", "validation", "test", "mean", "deviation", "sides", "folds"):
+    for name in ("train", "validation", "test", "mean", "std", "assignments", "folds"):
         numpy.testing.assert_array_equal(getattr(read, name), getattr(split(), name))
     assert opened.describe(read)["class_counts"] == {"train": [1, 1], "validation": [1, 1], "test": [1, 1]}
 

@@ -17,22 +17,22 @@ from imgcls.figures import _style
     ],
 )
 def test_a_name_is_one_printable_line_whose_ends_stay(name: str, expected: str):
-    assert _style.short(name, length=18) == expected
+    assert _style.shorten(name, length=18) == expected
 
 
 @pytest.mark.parametrize("length", [2, 3, 10, 17])
 def test_a_long_name_gets_exactly_the_length(length: int):
-    assert len(_style.short("abcdefghijklmnopqrst", length=length)) == length
+    assert len(_style.shorten("abcdefghijklmnopqrst", length=length)) == length
 
 
 def test_characters_that_no_font_draws_are_found():
-    assert _style.characters_without_glyph(["cat", "Katze ä", "кот"]) == ""
-    assert _style.characters_without_glyph(["cat", "\U0010fffd\U0010fffd!"]) == "\U0010fffd"
+    assert _style.find_missing_glyphs(["cat", "Katze ä", "кот"]) == ""
+    assert _style.find_missing_glyphs(["cat", "\U0010fffd\U0010fffd!"]) == "\U0010fffd"
 
 
 def test_the_users_own_matplotlib_settings_neither_matter_nor_change():
     with matplotlib.rc_context({"text.usetex": True, "font.size": 40}):
-        with _style.applied():
+        with _style.apply_style():
             assert matplotlib.rcParams["text.usetex"] is False
             assert matplotlib.rcParams["font.size"] == 9
         assert matplotlib.rcParams["font.size"] == 40

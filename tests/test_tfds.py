@@ -94,18 +94,18 @@ def library(monkeypatch):
 
 
 def store(folder, **changes):
-    given = {"name": "tfds", "dataset": "beans", "path": str(folder / "sets"), "store": str(folder / "stores"), "size": [4, 4]}
-    return prepare.stored(tfds.Settings(**given | changes))[0]
+    given = {"name": "tfds", "dataset": "beans", "path": str(folder / "sets"), "store_dir": str(folder / "stores"), "size": [4, 4]}
+    return prepare.find_or_store(tfds.Settings(**given | changes))[0]
 
 
-@pytest.mark.parametrize("store_as", ["pixels", "encoded"])
-def test_images_stay_the_files_that_they_are(tmp_path, library, store_as):
-    found = store(tmp_path, store_as=store_as)
+@pytest.mark.parametrize("storage", ["pixels", "encoded"])
+def test_images_stay_the_files_that_they_are(tmp_path, library, storage):
+    found = store(tmp_path, storage=storage)
     assert found.classes == NAMES
     assert found.labels.tolist() == [record["label"] for split in ("train", "test") for record in SPLITS[split]]
     assert found.source_splits.tolist() == [0] * 12 + [2] * 6
     assert found.ids(numpy.array([0, 13])) == ["train/0000000", "test/0000001"]
-    if store_as == "pixels":
+    if storage == "pixels":
         assert stored_pixels(found)[:, 0, 0, 0].tolist() == [*range(12), *range(100, 106)]
     else:
         assert (found.folder / "images.bin").read_bytes() == b"".join(

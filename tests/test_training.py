@@ -65,8 +65,8 @@ def test_a_lost_model_file_is_named_and_written_anew(digits, capsys):
     model = run.model_file.read_bytes()
     for damage in (lambda: run.model_file.write_bytes(model[:100]), run.model_file.unlink):
         damage()
-        exit_status, _, stderr = command("eval", "run")
-        assert (exit_status, "run the training command again" in stderr or "model.keras" in stderr) == (3, True), stderr
+        exit_code, _, stderr = command("eval", "run")
+        assert (exit_code, "run the training command again" in stderr or "model.keras" in stderr) == (3, True), stderr
     train.train(settings, Path("run"))
     assert run.model_file.read_bytes() == model
 
@@ -116,12 +116,14 @@ def test_bfloat16_trains_nearly_as_float32_does(digits, strategy):
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
-@pytest.mark.parametrize("overrides", [("train.micro_batch=64",), ("train.micro_batch=64", MIRRORED)], ids=["one_device", "mirrored"])
+@pytest.mark.parametrize(
+    "overrides", [("train.micro_batch_size=64",), ("train.micro_batch_size=64", MIRRORED)], ids=["one_device", "mirrored"]
+)
 def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
     train.train(digits(*FLOAT64), Path("whole"))
     train.train(digits(*FLOAT64, *overrides), Path("parts"))
     whole, parts = Run(Path("whole")), Run(Path("parts"))
-    assert parts.status["micro_batches"] == (2 if MIRRORED in overrides else 4)
+    assert parts.status["accumulation_steps"] == (2 if MIRRORED in overrides else 4)
     for one, other in zip(whole.log, parts.log, strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert one[name] == pytest.approx(other[name], abs=1e-12)
@@ -132,9 +134,9 @@ def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        (("train.micro_batch=64", "model.batch_norm=true"), 4),
-        (("train.micro_batch=64", "model.batch_norm=true", MIRRORED), 2),
-        (("train.micro_batch=64",), None),
+        (("train.micro_batch_size=64", "model.batch_norm=true"), 4),
+        (("train.micro_batch_size=64", "model.batch_norm=true", MIRRORED), 2),
+        (("train.micro_batch_size=64",), None),
         (("model.batch_norm=true",), None),
     ],
 )
@@ -147,7 +149,7 @@ def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_i
 
 def test_a_micro_batch_that_does_not_divide_the_batch_is_refused_with_those_that_do(digits):
     with pytest.raises(UserError, match=r"train\.micro_batch is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256"):
-        train.train(digits("train.micro_batch=100"))
+        train.train(digits("train.micro_batch_size=100"))
 
 
 @pytest.mark.parametrize(("rows", "present", "expected"), [(128, 1, 2), (128, 64, 128), (6, 1, 2), (6, 2, 6), (9, 1, 3), (7, 1, 7)])
@@ -156,21 +158,21 @@ def test_out_of_memory_asks_for_equal_parts_of_at_most_half_the_size(rows, prese
     from imgcls.training import micro_batches
 
     error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor {{node x}}")
-    assert micro_batches.more_parts(rows, present, error) == expected
+    assert micro_batches.increase_accumulation_steps(rows, present, error) == expected
     with pytest.raises(OutOfMemoryError, match=r"out of memory with one image at a time \(OOM when allocating tensor\); use a smaller"):
-        micro_batches.more_parts(rows, rows, error)
+        micro_batches.increase_accumulation_steps(rows, rows, error)
 
 
 def test_choosing_the_best_epoch_needs_a_validation_split(digits, prepared):
     prepare(digits("data.validation=0"))
-    with pytest.raises(UserError, match=r"the validation split is empty, but train\.choose: best"):
+    with pytest.raises(UserError, match=r"the validation split is empty, but train\.select_weights: best"):
         train.train(digits("data.validation=0"))
     assert not Path("runs").exists()
 
 
 def test_missing_data_is_named_with_the_command_that_makes_it(digits):
     with pytest.raises(DataError, match="imgcls prepare"):
-        train.train(digits("data.store=nowhere"))
+        train.train(digits("data.store_dir=nowhere"))
 
 
 def test_a_run_whose_data_is_gone_does_not_continue_on_other_data(digits):
@@ -189,21 +191,21 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
     summary = train.train(settings, Path("run"))
     run = Run(Path("run"))
     losses = [epoch["val_loss"] for epoch in run.log]
-    assert summary["chosen_epoch"] == losses.index(min(losses)) + 1
+    assert summary["selected_epoch"] == losses.index(min(losses)) + 1
     steps = len(losses), len(losses) - 1  # the last two states, each with the best of its epochs
-    assert {path.name for path in run.best_files()} == {f"best-{losses.index(min(losses[:step])) + 1}.npz" for step in steps}
-    exit_status, _, _ = command("eval", "run", "--split", "validation")
-    assert exit_status == 0
+    assert {path.name for path in run.best_weights_files()} == {f"best-{losses.index(min(losses[:step])) + 1}.npz" for step in steps}
+    exit_code, _, _ = command("eval", "run", "--split", "validation")
+    assert exit_code == 0
     metrics = json.loads(run.metrics_file("validation").read_text())["metrics"]
     assert metrics["log_loss"] == pytest.approx(min(losses), rel=1e-5)
     assert metrics["accuracy"] == pytest.approx(summary["val_accuracy"])
 
 
 def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_needed(digits, prepared):
-    settings = digits("train.choose=last", "data.validation=0")
+    settings = digits("train.select_weights=last", "data.validation=0")
     prepare(settings)
     summary = train.train(settings, Path("run"))
-    assert (summary["chosen_epoch"], summary["val_loss"]) == (2, None)
+    assert (summary["selected_epoch"], summary["val_loss"]) == (2, None)
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(digits):
@@ -223,8 +225,14 @@ def test_a_plateau_lowers_the_rate_of_the_epochs_after_it(digits):
 @pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
 def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(digits, precision, strategy):
     """With a step an epoch and next to no decay of the newest weights, average and weights are nearly one; with much, they are not."""
-    shared = (f"train.precision={precision}", f"train.strategy={strategy}", "train.batch_size=1294", "train.epochs=4", "train.choose=last")
-    for name, more in (("plain", []), ("short", ["train.average_weights.decay=1.0e-9"]), ("long", ["train.average_weights.decay=0.9"])):
+    shared = (
+        f"train.precision={precision}",
+        f"train.strategy={strategy}",
+        "train.batch_size=1294",
+        "train.epochs=4",
+        "train.select_weights=last",
+    )
+    for name, more in (("plain", []), ("short", ["train.ema.decay=1.0e-9"]), ("long", ["train.ema.decay=0.9"])):
         train.train(digits(*shared, *more), Path(name))
     plain, short, long = (Run(Path(name)) for name in ("plain", "short", "long"))
     losses = [[epoch["loss"] for epoch in run.log] for run in (plain, short, long)]
@@ -239,7 +247,7 @@ def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits
     from imgcls.backend import keras
     from imgcls.training import build
 
-    settings = digits(f"train.optimizer={SGD % 0.5}".replace("}", ", momentum: 0.0}"), "train.average_weights.decay=0.75")
+    settings = digits(f"train.optimizer={SGD % 0.5}".replace("}", ", momentum: 0.0}"), "train.ema.decay=0.75")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
     optimizer, _ = build.build_optimizer(settings, 10)
     optimizer.build(model.trainable_variables)
@@ -248,7 +256,7 @@ def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits
         optimizer.apply([numpy.array([[0.1]], numpy.float32)], model.trainable_variables)
         trained -= 0.5 * 0.1
         average = trained if average is None else 0.75 * average + 0.25 * trained
-    with build.averaged(model, optimizer):
+    with build.use_averaged_weights(model, optimizer):
         assert model.trainable_variables[0].value.numpy().item() == pytest.approx(average, rel=1e-6)
     assert model.trainable_variables[0].value.numpy().item() == pytest.approx(trained, rel=1e-6)
 
@@ -273,7 +281,7 @@ def test_the_summary_says_what_limits_the_speed_and_which_stage_is_slowest(digit
 
 
 def test_a_streamed_split_logs_what_reading_and_augmenting_cost(digits):
-    train.train(digits("train.device_cache_mib=0", "augment=[{name: crop, padding: 1}]", "train.epochs=1"), Path("run"))
+    train.train(digits("train.device_cache_mib=0", "augment=[{name: random_crop, padding: 1}]", "train.epochs=1"), Path("run"))
     stages = Run(Path("run")).log[0]["stage_seconds"]
     assert stages["reading"] > 0
     assert stages["augmentation"] > 0
@@ -302,7 +310,7 @@ def test_the_run_folder_holds_what_the_design_says(digits):
         *("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"),
         *("learning_rate", "seconds", "images_per_second", "input_wait", "stage_seconds"),
     ]
-    assert (run.status["status"], run.status["step"], run.status["exit_status"]) == ("finished", 12, 0)
+    assert (run.status["status"], run.status["step"], run.status["exit_code"]) == ("finished", 12, 0)
     assert run.data["sizes"] == {"train": 1294, "validation": 144, "test": 359}
     environment = json.loads(run.environment_file.read_text())
     assert environment["seed"] == 0
@@ -337,7 +345,7 @@ def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
     from imgcls.store.lookup import find_store
     from imgcls.training.trainer import Trainer
 
-    settings = digits("train.epochs=200", "augment=[{name: crop, padding: 1}]", f"train.device_cache_mib={mebibytes}")
+    settings = digits("train.epochs=200", "augment=[{name: random_crop, padding: 1}]", f"train.device_cache_mib={mebibytes}")
     trainer = Trainer(create_run(settings, Path("run")), settings, *find_store(settings))
     pages = [int(Path("/proc/self/statm").read_text().split()[1]) for _ in trainer.epochs(StopRequest())]
     assert len(pages) == 200

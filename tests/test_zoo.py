@@ -119,7 +119,7 @@ LINKS = {
 
 def stored(root, folder_of_store, **changes):
     given = {"size": [8, 8], "resize": "stretch", "channels": 3, "on_bad_image": "skip"} | changes
-    return prepare.stored(folder.Settings(name="folder", path=str(root), store=str(folder_of_store), **given))[0]
+    return prepare.find_or_store(folder.Settings(name="folder", path=str(root), store_dir=str(folder_of_store), **given))[0]
 
 
 def whole_windows(reader, indices):
@@ -128,9 +128,9 @@ def whole_windows(reader, indices):
     return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1), numpy.zeros(len(indices), bool)
 
 
-@pytest.mark.parametrize("store_as", ["pixels", "encoded"])
-def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(zoo, tmp_path, store_as):
-    store = stored(zoo, tmp_path, store_as=store_as)
+@pytest.mark.parametrize("storage", ["pixels", "encoded"])
+def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(zoo, tmp_path, storage):
+    store = stored(zoo, tmp_path, storage=storage)
     bad = {image["id"].partition("/")[2]: image["problem"] for image in store.manifest["bad_images"]}
     expected = {name: problem for name, (_, problem) in bad_files().items()} | LINKS
     assert sorted(bad) == sorted(expected)
@@ -140,7 +140,7 @@ def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(z
     names = [name.partition("/")[2] for name in store.ids(indices)]
     assert sorted(names) == sorted(colours)
     reader = store.reader(GEOMETRY)
-    for images in (reader.read(indices), reader.cut(indices, *whole_windows(reader, indices))):
+    for images in (reader.read(indices), reader.crop(indices, *whole_windows(reader, indices))):
         difference = numpy.abs(images.astype(int) - numpy.array([colours[name] for name in names])[:, None, None]).max(axis=(1, 2, 3))
         assert {name: difference[place] for place, name in enumerate(names) if difference[place] > 2} == {}
 
@@ -156,25 +156,25 @@ def test_what_is_stored_of_damaged_images_can_be_read_in_training(tmp_path, kind
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(damaged.tobytes())
         path.with_name(f"whole {path.name}").write_bytes(data)
-    store = stored(tmp_path / "images", tmp_path / "stores", store_as="encoded", max_megapixels=1.0)
+    store = stored(tmp_path / "images", tmp_path / "stores", storage="encoded", max_megapixels=1.0)
     indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
     assert 80 <= store.count == 160 - len(store.manifest["bad_images"])
-    assert reader.read(indices).shape == reader.cut(indices, *whole_windows(reader, indices)).shape == (store.count, *GEOMETRY.shape)
+    assert reader.read(indices).shape == reader.crop(indices, *whole_windows(reader, indices)).shape == (store.count, *GEOMETRY.shape)
 
 
 def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_prepare(zoo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(zoo, "images", symlinks=True, ignore=lambda _, names: {"pipe.png", "circle"} & set(names))
-    data = {"name": "folder", "path": "images", "size": [8, 8], "channels": 3, "on_bad_image": "skip", "store_as": "encoded", "test": 0.5}
+    data = {"name": "folder", "path": "images", "size": [8, 8], "channels": 3, "on_bad_image": "skip", "storage": "encoded", "test": 0.5}
     experiment = write_experiment(tmp_path, TINY | {"data": data, "train": {"epochs": 1, "batch_size": 8}, "figures": []})
     report = json_of("prepare", experiment)
     assert {f"bad {STRANGE[1]}", f"bad {STRANGE[2]}"} < {image["id"].partition("/")[2] for image in report["bad_images"]}
     shutil.rmtree("images")
-    exit_status, _, stderr = command("train", experiment, "--run", "run")
-    assert exit_status == 0, stderr
+    exit_code, _, stderr = command("train", experiment, "--run", "run")
+    assert exit_code == 0, stderr
     for split in SPLITS:
-        exit_status, _, stderr = command("eval", "run", "--split", split)
-        assert exit_status == 0, stderr
+        exit_code, _, stderr = command("eval", "run", "--split", split)
+        assert exit_code == 0, stderr
     run = Run(tmp_path / "run")
     ids = {name for split in SPLITS for name in predictions.load(run.predictions_file(split)).ids}
     assert {name.partition("/")[2] for name in ids} == set(good_files())
@@ -187,7 +187,7 @@ def test_strange_names_are_spelt_out_where_they_are_told(tmp_path, monkeypatch):
         (tmp_path / "images" / name).write_bytes(noise("PNG"))
     for name in (STRANGE[1], STRANGE[2], "\x1b[31mred.png", "🦁.png"):
         (tmp_path / "images/ape" / name).write_bytes(b"x")
-    exit_status, _, stderr = command("prepare", write_experiment(tmp_path, TINY | {"data": {"name": "folder", "path": "images"}}))
-    assert exit_status == 3
+    exit_code, _, stderr = command("prepare", write_experiment(tmp_path, TINY | {"data": {"name": "folder", "path": "images"}}))
+    assert exit_code == 3
     for name in ("two\\nlines.png", "\\udcff\\udcfe.png", "\\x1b[31mred.png", "🦁.png"):
         assert f"  ape/{name}: damaged, or not a PNG" in stderr

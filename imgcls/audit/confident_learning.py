@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy
 
 
-def thresholds(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
+def compute_thresholds(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
     """Return the mean probability of each class on the images labelled with it, float64 (classes,); infinite for a class without any.
 
     Args:
@@ -27,7 +27,7 @@ def thresholds(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "nump
     return numpy.divide(sums, counts, out=numpy.full(classes, numpy.inf), where=counts > 0)
 
 
-def suggested(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
+def suggest_labels(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
     """Return the class that each image is counted under, int64 (images,): its label, unless that is suspected.
 
     It is the most probable of the classes that reach their thresholds (equation 1). An image whose label is the most probable class of
@@ -35,13 +35,13 @@ def suggested(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy
     """
     import numpy
 
-    confident = probabilities >= thresholds(probabilities, labels)
+    confident = probabilities >= compute_thresholds(probabilities, labels)
     best = numpy.where(confident, probabilities, -1.0).argmax(axis=1)
     suspected = confident.any(axis=1) & (probabilities.argmax(axis=1) != labels)
     return numpy.where(suspected, best, labels)
 
 
-def margins(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
+def compute_margins(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
     """Return by how much each label is more probable than the most probable other class, -1..1: the lowest are the likeliest errors.
 
     This is the normalized margin of section 3.2.

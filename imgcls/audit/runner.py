@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imgcls import parts
-from imgcls.checks import EXAMPLES, Audited, Finding, named
+from imgcls.checks import EXAMPLES, AuditedData, Finding, format_names
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.io import files
-from imgcls.io.terminal import printable
+from imgcls.io.terminal import to_printable
 from imgcls.parts import PartSettings
-from imgcls.store.pixel_statistics import pixel_statistics
+from imgcls.store.pixel_statistics import compute_pixel_statistics
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store, open_store
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def audited(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dict[str, Any], Split]:
+def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dict[str, Any], Split]:
     """Run checks one after the other, each on what those before it left; return the verdict, and the split without dropped images.
 
     What an earlier audit dropped from the split is judged anew, so that the same checks give the same verdict and the same split again.
@@ -32,15 +32,15 @@ def audited(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dic
     Raises:
         DataError: dropping leaves a class without a training image, or a split without any.
     """
-    whole = _undropped(split)
-    findings, left = [], Audited(store, whole)
+    whole = _restore_dropped(split)
+    findings, left = [], AuditedData(store, whole)
     for settings in checks:
-        for finding in parts.of("checks", settings).find(settings, left):
+        for finding in parts.load_for("checks", settings).find(settings, left):
             findings.append((settings, finding))
         dropped = [finding.drop for check, finding in findings if check is settings and _drops(check, finding)]
         if dropped:
-            left = Audited(store, _without(left.split, dropped))
-    _refuse_empty(store, whole, left.split)
+            left = AuditedData(store, _drop_images(left.split, dropped))
+    _require_not_empty(store, whole, left.split)
     described = [
         {
             "check": settings.name,
@@ -57,12 +57,12 @@ def audited(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dic
         "checks": {settings.name: settings.policy for settings in checks},
         "findings": described,
     }
-    return verdict, _measured(store, split, left.split)
+    return verdict, _update_pixel_statistics(store, split, left.split)
 
 
-def save(verdict: dict[str, Any], store: Store, key: str) -> None:
+def save_report(verdict: dict[str, Any], store: Store, key: str) -> None:
     """Keep the verdict on a split in the store's manifest, atomically, beside those on other splits."""
-    with files.locked(store.folder.parent / ".lock"):
+    with files.hold_lock(store.folder.parent / ".lock"):
         manifest = open_store(store.folder).manifest
         files.write_json(store.folder / "manifest.json", manifest | {"audits": manifest["audits"] | {key: verdict}})
 
@@ -75,13 +75,13 @@ def require_passed(verdict: dict[str, Any]) -> None:
     """
     failed = [finding for finding in verdict["findings"] if finding["policy"] == "fail"]
     if failed:
-        lines = [line for finding in failed for line in _lines(finding)]
+        lines = [line for finding in failed for line in _format_finding(finding)]
         title = f"the audit of the data failed with {len(failed)} finding{'s' if len(failed) > 1 else ''}:"
         advice = "repair the data, or set another policy of these checks in data.audit; `imgcls audit` shows all that was found"
         raise DataError("\n".join([title, *[f"  {line}" for line in lines], advice]))
 
 
-def table(verdict: dict[str, Any]) -> str:
+def format_report(verdict: dict[str, Any]) -> str:
     """Return a verdict for people: a line a check, then what was found, then what to do next."""
     counts = dict.fromkeys(verdict["checks"], 0)
     for finding in verdict["findings"]:
@@ -89,19 +89,19 @@ def table(verdict: dict[str, Any]) -> str:
     cells = [("check", "policy", "found"), *[(name, policy, f"{counts[name]:,}") for name, policy in verdict["checks"].items()]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [f"{name:<{widths[0]}}  {policy:<{widths[1]}}  {count:>{widths[2]}}" for name, policy, count in cells]
-    messages = [line for finding in verdict["findings"] for line in _lines(finding)]
-    return "\n".join([*lines, "", *messages, *([""] if messages else []), _advice(verdict)])
+    messages = [line for finding in verdict["findings"] for line in _format_finding(finding)]
+    return "\n".join([*lines, "", *messages, *([""] if messages else []), _suggest_next(verdict)])
 
 
-def _lines(finding: dict[str, Any]) -> list[str]:
+def _format_finding(finding: dict[str, Any]) -> list[str]:
     dropped = f"; dropped: {finding['dropped']:,}" if finding["dropped"] else ""
     examples = [" = ".join(group[:4]) + (" = ..." if len(group) > 4 else "") for group in finding["examples"]]
     lines = [f"{finding['check']}: {finding['message']}{dropped}"]
-    return lines + ([f"  such as {printable(named(examples, _SHOWN))}"] if examples else [])
+    return lines + ([f"  such as {to_printable(format_names(examples, _SHOWN))}"] if examples else [])
 
 
-def _advice(verdict: dict[str, Any]) -> str:
-    unchecked = [name for name in parts.names("checks") if name not in verdict["checks"]]
+def _suggest_next(verdict: dict[str, Any]) -> str:
+    unchecked = [name for name in parts.list_names("checks") if name not in verdict["checks"]]
     skipped = f"not checked, since data.audit does not list them: {', '.join(unchecked)}\n" if unchecked else ""
     if not verdict["passed"]:
         return f"{skipped}failed: repair the data, or set another policy in data.audit, and run `imgcls prepare` again"
@@ -117,7 +117,7 @@ def _drops(settings: PartSettings, finding: Finding) -> bool:
     return settings.policy == "drop" and finding.drop is not None
 
 
-def _without(split: Split, found: "list[numpy.ndarray]") -> Split:
+def _drop_images(split: Split, found: "list[numpy.ndarray]") -> Split:
     """Return a split without images, which are noted in it as dropped."""
     import numpy
 
@@ -127,32 +127,32 @@ def _without(split: Split, found: "list[numpy.ndarray]") -> Split:
     return replace(split, **kept, dropped=dropped)
 
 
-def _undropped(split: Split) -> Split:
+def _restore_dropped(split: Split) -> Split:
     """Return a split as it was cut: dropped images are back on their sides."""
     import numpy
 
     if split.dropped is None:
         return split
-    sides = split.sides[split.dropped]
+    sides = split.assignments[split.dropped]
     whole = {name: numpy.union1d(split.indices(name), split.dropped[sides == side]) for side, name in enumerate(SPLITS)}
     return replace(split, **whole, dropped=None)
 
 
-def _measured(store: Store, before: Split, after: Split) -> Split:
+def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split:
     """Return a split with the mean and deviation of the training images that are left, which `before` has if its images are the same."""
     import numpy
 
     if numpy.array_equal(before.train, after.train):
         return after
-    mean, deviation = pixel_statistics(store.reader(after.geometry), after.train)
-    return replace(after, mean=mean, deviation=deviation)
+    mean, deviation = compute_pixel_statistics(store.reader(after.geometry), after.train)
+    return replace(after, mean=mean, std=deviation)
 
 
-def _refuse_empty(store: Store, before: Split, after: Split) -> None:
-    had, has = (Audited(store, split).class_counts("train") for split in (before, after))
+def _require_not_empty(store: Store, before: Split, after: Split) -> None:
+    had, has = (AuditedData(store, split).class_counts("train") for split in (before, after))
     empty = [f"class {name}" for name, old, new in zip(store.classes, had.tolist(), has.tolist(), strict=True) if old and not new]
     empty += [f"the {split} split" for split in SPLITS if len(before.indices(split)) and not len(after.indices(split))]
     if empty:
         raise DataError(
-            f"dropping what the audit found leaves no image for {named(empty)}; add images, or set another policy than drop in data.audit"
+            f"dropping what the audit found leaves no image for {format_names(empty)}; add images, or set another policy than drop in data.audit"
         )

@@ -1,7 +1,7 @@
-"""Augmentations: each file holds `Settings` and `compute(settings, images, draws) -> images`, or `mix`, where targets change too.
+"""Augmentations: each file holds `Settings` and `compute(settings, images, random) -> images`, or `mix`, where targets change too.
 
 `images` is a uint8 tensor (batch, height, width, channels), and so is the result. A part that mixes images has
-`mix(settings, images, targets, draws) -> (images, targets)` instead, with targets float32 (batch, classes). All chance comes from
+`mix(settings, images, targets, random) -> (images, targets)` instead, with targets float32 (batch, classes). All chance comes from
 `draws`: a pure function of (seed, step, row in the global batch), so that any number of devices makes the same images. A part's constant
 `RANDOM_KEY` tells its draws from those of the others; it stays when the part gets another name, so that old numbers come again. Light zone:
 tensorflow is imported inside the function.
@@ -39,17 +39,17 @@ def _share_or_epochs(value: Any) -> Any:
     )
 
 
-def _ascending(value: list[float]) -> list[float]:
+def _require_ascending(value: list[float]) -> list[float]:
     if value[0] > value[1]:
         raise ValueError(f"is {value}; give the smaller number first")
     return value
 
 
-Range = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+Range = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2), AfterValidator(_require_ascending)]
 """The least and the largest value of what is drawn for each image."""
-PositiveRange = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+PositiveRange = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2), AfterValidator(_require_ascending)]
 """The same, above 0."""
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
 
 
@@ -71,7 +71,7 @@ class AugmentationSettings(PartSettings):
         return None
 
 
-class Draws(Protocol):
+class RandomParameters(Protocol):
     """A source of random numbers for one augmentation on one batch; each call is independent of the ones before."""
 
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> "tf.Tensor":

@@ -42,39 +42,39 @@ class Space:
 
     def shear_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shear along x."""
-        return _warps.sheared_x(images, levels * self.shear, self.interpolation)
+        return _warps.shear_x(images, levels * self.shear, self.interpolation)
 
     def shear_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shear along y."""
-        return _warps.sheared_y(images, levels * self.shear, self.interpolation)
+        return _warps.shear_y(images, levels * self.shear, self.interpolation)
 
     def translate_x(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shift to the right, by whole pixels."""
-        return _warps.shifted_right(images, tf.cast(levels * self.right, tf.int32))
+        return _warps.shift_right(images, tf.cast(levels * self.right, tf.int32))
 
     def translate_y(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Shift down, by whole pixels."""
-        return _warps.shifted_down(images, tf.cast(levels * self.down, tf.int32))
+        return _warps.shift_down(images, tf.cast(levels * self.down, tf.int32))
 
     def rotate(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Turn clockwise."""
-        return _warps.warped(images, _warps.rotation(levels * self.degrees), self.interpolation, "black")
+        return _warps.warp(images, _warps.compute_rotation(levels * self.degrees), self.interpolation, "constant")
 
     def brightness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Brighten, or darken."""
-        return _tones.brightness(images, 1 + levels * self.enhance)
+        return _tones.adjust_brightness(images, 1 + levels * self.enhance)
 
     def saturation(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Strengthen the colours, or weaken them; nothing on grey images."""
-        return _tones.saturation(images, 1 + levels * self.enhance)
+        return _tones.adjust_saturation(images, 1 + levels * self.enhance)
 
     def contrast(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Raise the contrast, or lower it."""
-        return _tones.contrast(images, 1 + levels * self.enhance)
+        return _tones.adjust_contrast(images, 1 + levels * self.enhance)
 
     def sharpness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Sharpen, or smooth."""
-        return _tones.sharpness(images, 1 + levels * self.enhance)
+        return _tones.adjust_sharpness(images, 1 + levels * self.enhance)
 
     def posterize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Keep the upper bits."""
@@ -94,7 +94,7 @@ class Space:
         return _tones.equalize(images)
 
 
-def each_by_its_own(
+def apply_per_image(
     operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]], choices: tf.Tensor, images: tf.Tensor, levels: tf.Tensor
 ) -> tf.Tensor:
     """Apply to each image the operations that were chosen for it, one after the other, and no others.

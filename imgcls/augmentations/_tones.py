@@ -6,37 +6,37 @@ its luminance (ITU-R 601-2) if it has three channels, else the mean of its chann
 
 import numpy
 
-from imgcls.augmentations._bytes import clipped, rounded
+from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
 from imgcls.backend import tf
 
 
-def grey(images: tf.Tensor) -> tf.Tensor:
+def to_grayscale(images: tf.Tensor) -> tf.Tensor:
     """Return each pixel's grey in all channels; Pillow's `convert("L")`, to the bit."""
-    return tf.cast(_grey(tf.cast(images, tf.float32)), tf.uint8)
+    return tf.cast(_compute_luma(tf.cast(images, tf.float32)), tf.uint8)
 
 
-def brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Multiply by a factor: `ImageEnhance.Brightness`."""
-    return _truncated(tf.cast(images, tf.float32) * _an_image(factors))
+    return _truncate(tf.cast(images, tf.float32) * _per_image(factors))
 
 
-def contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+def adjust_contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Multiply the distance from the image's mean grey, a whole number: `ImageEnhance.Contrast`."""
     pixels = tf.cast(images, tf.float32)
     # A mean over rows of means over columns keeps float32 exact enough: a sum over 50,000 pixels would not.
-    mean = tf.reduce_mean(tf.reduce_mean(_grey(pixels), axis=2, keepdims=True), axis=1, keepdims=True)
-    return _away_from(tf.floor(mean + 0.5), pixels, factors)
+    mean = tf.reduce_mean(tf.reduce_mean(_compute_luma(pixels), axis=2, keepdims=True), axis=1, keepdims=True)
+    return _scale_distance(tf.floor(mean + 0.5), pixels, factors)
 
 
-def saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+def adjust_saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Multiply the distance from each pixel's grey: `ImageEnhance.Color`. One channel stays as it is."""
     if images.shape[-1] == 1:
         return images
     pixels = tf.cast(images, tf.float32)
-    return _away_from(_grey(pixels), pixels, factors)
+    return _scale_distance(_compute_luma(pixels), pixels, factors)
 
 
-def sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+def adjust_sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Multiply the distance from the smoothed image: `ImageEnhance.Sharpness`. Pixels of the border stay as they are."""
     pixels = tf.cast(images, tf.float32)
     height, width = images.shape[1:3]
@@ -45,29 +45,29 @@ def sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
     middle = pixels[:, 1:-1, 1:-1]
     smooth = tf.floor((rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * middle) / 13 + 0.5)
-    sharp = _away_from(smooth, middle, factors)
+    sharp = _scale_distance(smooth, middle, factors)
     sharp = tf.concat([images[:, 1:-1, :1], sharp, images[:, 1:-1, -1:]], axis=2)
     return tf.concat([images[:, :1], sharp, images[:, -1:]], axis=1)
 
 
-def hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
+def adjust_hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
     """Turn the hue of RGB images by a share of the colour circle, saturation and value (of HSV) kept."""
     hsv = tf.image.rgb_to_hsv(tf.cast(images, tf.float32) / 255)
     of_hue = tf.constant([1.0, 0.0, 0.0])
-    turned = hsv + _an_image(turns) * of_hue
-    return rounded(tf.image.hsv_to_rgb(turned - tf.floor(turned * of_hue)) * 255)
+    turned = hsv + _per_image(turns) * of_hue
+    return round_to_bytes(tf.image.hsv_to_rgb(turned - tf.floor(turned * of_hue)) * 255)
 
 
 def solarize(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Invert the grey levels from a threshold on: `ImageOps.solarize`; int32 thresholds in 0..256."""
-    bright = tf.cast(images, tf.int32) >= _an_image(thresholds)
+    bright = tf.cast(images, tf.int32) >= _per_image(thresholds)
     return tf.bitwise.bitwise_xor(images, 255 * tf.cast(bright, tf.uint8))
 
 
 def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
     """Keep the upper bits of each byte: `ImageOps.posterize`; int32 bits in 0..8."""
     mask = tf.bitwise.left_shift(tf.constant(255), 8 - bits)
-    return tf.bitwise.bitwise_and(images, _an_image(tf.cast(tf.bitwise.bitwise_and(mask, 255), tf.uint8)))
+    return tf.bitwise.bitwise_and(images, _per_image(tf.cast(tf.bitwise.bitwise_and(mask, 255), tf.uint8)))
 
 
 def autocontrast(images: tf.Tensor) -> tf.Tensor:
@@ -95,7 +95,7 @@ def equalize(images: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.reshape(tables, [-1]), places)
 
 
-def _grey(pixels: tf.Tensor) -> tf.Tensor:
+def _compute_luma(pixels: tf.Tensor) -> tf.Tensor:
     """Return the whole-numbered grey in all channels, float32; exact, since Pillow's weights are multiples of 2**-16."""
     channels = pixels.shape[-1]
     weights = numpy.array([19595, 38470, 7471]) / 2**16 if channels == 3 else numpy.full(channels, 1 / channels)
@@ -103,14 +103,14 @@ def _grey(pixels: tf.Tensor) -> tf.Tensor:
     return tf.floor(tf.reshape(tf.matmul(tf.reshape(pixels, [-1, channels]), same), tf.shape(pixels)) + 0.5)
 
 
-def _away_from(origin: tf.Tensor, pixels: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    return _truncated(origin + _an_image(factors) * (pixels - origin))
+def _scale_distance(origin: tf.Tensor, pixels: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    return _truncate(origin + _per_image(factors) * (pixels - origin))
 
 
-def _truncated(values: tf.Tensor) -> tf.Tensor:
+def _truncate(values: tf.Tensor) -> tf.Tensor:
     """Clip to 0..255 and cut off, as Pillow's `blend` does."""
-    return tf.cast(clipped(values), tf.uint8)
+    return tf.cast(clip_to_bytes(values), tf.uint8)
 
 
-def _an_image(values: tf.Tensor) -> tf.Tensor:
+def _per_image(values: tf.Tensor) -> tf.Tensor:
     return values[:, None, None, None]

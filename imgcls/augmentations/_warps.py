@@ -2,29 +2,29 @@
 
 import math
 
-from imgcls.augmentations._bytes import in_cache
+from imgcls.augmentations._bytes import count_in_cache
 from imgcls.backend import tf
 
-FILLS = {"black": "CONSTANT", "reflect": "REFLECT", "edge": "NEAREST"}
+FILLS = {"constant": "CONSTANT", "reflect": "REFLECT", "nearest": "NEAREST"}
 """What shows where a warp reads outside the image, with TensorFlow's names."""
 
 
-def shifted_right(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+def shift_right(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     """Return images moved by whole pixels, int32 (batch,), with black where there was none.
 
     Copying rows of a transposed image takes a fifth of the time of picking bytes out of its rows.
     """
-    return _transposed(shifted_down(_transposed(images), pixels))
+    return _transpose(shift_down(_transpose(images), pixels))
 
 
-def shifted_down(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+def shift_down(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     """Return images moved by whole pixels, int32 (batch,), with black where there was none: a thirtieth of a warp's time."""
     height = images.shape[1]
     rows = tf.clip_by_value(tf.range(1, height + 1) - pixels[:, None], 0, height + 1)
     return tf.gather(tf.pad(images, [[0, 0], [1, 1], [0, 0], [0, 0]]), rows, axis=1, batch_dims=1)
 
 
-def sheared_x(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tensor:
+def shear_x(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tensor:
     """Return images whose rows read further right by slope, float32 (batch,), times their place below the centre; black outside.
 
     All pixels of a row lie between two neighbours by the same share, so that this takes half the time of a warp.
@@ -41,19 +41,19 @@ def sheared_x(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Te
     return tf.cast(left + (right - whole)[:, :, None, None] * (next_to_it - left), tf.uint8)
 
 
-def sheared_y(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tensor:
+def shear_y(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tensor:
     """Return images whose columns read further down by slope times their place right of the centre."""
-    return _transposed(sheared_x(_transposed(images), slopes, interpolation))
+    return _transpose(shear_x(_transpose(images), slopes, interpolation))
 
 
-def warped(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str) -> tf.Tensor:
+def warp(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str) -> tf.Tensor:
     """Return warped images, uint8.
 
     Args:
         images: uint8 (batch, height, width, channels).
         inverse: float32 (batch, 2, 3), from a pixel (column, row) of the result, counted from the centre, to the place in the image.
         interpolation: `nearest` or `bilinear`.
-        fill: `black`, `reflect` (mirrored at the edge) or `edge` (the border pixel repeated).
+        fill: `constant` (black), `reflect` (mirrored at the edge) or `nearest` (the border pixel repeated).
     """
     height, width = images.shape[1:3]
     centre = tf.constant([(width - 1) / 2, (height - 1) / 2])
@@ -62,7 +62,7 @@ def warped(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str)
     shift += centre[:, None] - tf.reduce_sum(turn * centre, axis=2, keepdims=True)
     transforms = tf.pad(tf.reshape(tf.concat([turn, shift], axis=2), [-1, 6]), [[0, 0], [0, 2]])
     done = []
-    for piece, of_piece in _pieces(images, transforms):
+    for piece, of_piece in _split_batch(images, transforms):
         # As float32, it takes a tenth less time; in the end the levels are cut off, as Pillow does.
         pixels = piece if interpolation == "nearest" else tf.cast(piece, tf.float32)
         result = tf.raw_ops.ImageProjectiveTransformV3(
@@ -77,7 +77,7 @@ def warped(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str)
     return tf.ensure_shape(tf.concat(done, axis=0), images.shape)
 
 
-def _pieces(images: tf.Tensor, transforms: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+def _split_batch(images: tf.Tensor, transforms: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
     """Return parts of the batch whose numbers stay in the cache until they are bytes again, at least four, to occupy several cores.
 
     A group whose size only the graph knows stays whole: there, other groups occupy them.
@@ -85,11 +85,11 @@ def _pieces(images: tf.Tensor, transforms: tf.Tensor) -> list[tuple[tf.Tensor, t
     count = images.shape[0]
     if count is None:
         return [(images, transforms)]
-    rows = max(1, min(in_cache(images), count // 4))
+    rows = max(1, min(count_in_cache(images), count // 4))
     return [(images[first : first + rows], transforms[first : first + rows]) for first in range(0, max(1, count), rows)]
 
 
-def inverse_matrix(degrees: tf.Tensor, shear: tf.Tensor, scale: tf.Tensor, right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
+def compute_inverse_matrix(degrees: tf.Tensor, shear: tf.Tensor, scale: tf.Tensor, right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
     """Return the inverse of: shear along x, scale, turn clockwise, shift. All float32 (batch,); the result (batch, 2, 3).
 
     Args:
@@ -104,12 +104,12 @@ def inverse_matrix(degrees: tf.Tensor, shear: tf.Tensor, scale: tf.Tensor, right
     return tf.reshape(tf.stack(rows, axis=1), [-1, 2, 3])
 
 
-def rotation(degrees: tf.Tensor) -> tf.Tensor:
+def compute_rotation(degrees: tf.Tensor) -> tf.Tensor:
     """Return the inverse matrix of a clockwise turn."""
     angle = degrees * (math.pi / 180)
     cosine, sine, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)
     return tf.reshape(tf.stack([cosine, sine, zero, -sine, cosine, zero], axis=1), [-1, 2, 3])
 
 
-def _transposed(images: tf.Tensor) -> tf.Tensor:
+def _transpose(images: tf.Tensor) -> tf.Tensor:
     return tf.transpose(images, [0, 2, 1, 3])

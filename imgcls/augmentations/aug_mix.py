@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.augmentations import AugmentationSettings, Draws
+from imgcls.augmentations import AugmentationSettings, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,25 +28,25 @@ class Settings(AugmentationSettings):
     """Most operations of a chain; each chain draws its own number."""
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Mix each image with its chains: Dirichlet(1, ..., 1) weights among these, a Beta(1, 1) share for the image itself."""
     from imgcls.backend import tf
 
     of_chains, of_places = (settings.width,), (settings.width, settings.depth)
-    depths = 1 + tf.floor(draws.uniform(0.0, 1.0, of_chains) * settings.depth)
-    any_of = 1 + tf.floor(draws.uniform(0.0, 1.0, of_places) * (len(OPERATIONS) - 1))
+    depths = 1 + tf.floor(random.uniform(0.0, 1.0, of_chains) * settings.depth)
+    any_of = 1 + tf.floor(random.uniform(0.0, 1.0, of_places) * (len(OPERATIONS) - 1))
     choices = tf.cast(tf.where(depths[..., None] > tf.range(settings.depth, dtype=tf.float32), any_of, 0), tf.int32)
-    levels = draws.uniform(0.1, settings.severity, of_places) / 10 * tf.sign(draws.uniform(-1.0, 1.0, of_places))
+    levels = random.uniform(0.1, settings.severity, of_places) / 10 * tf.sign(random.uniform(-1.0, 1.0, of_places))
     # Exponential numbers over their sum are Dirichlet(1, ..., 1); no draw is 1, so that none of them is infinite.
-    weights = -tf.math.log1p(-draws.uniform(0.0, 1.0, of_chains))
-    weights *= draws.uniform(0.0, 1.0, (1,)) / tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1e-30)
+    weights = -tf.math.log1p(-random.uniform(0.0, 1.0, of_chains))
+    weights *= random.uniform(0.0, 1.0, (1,)) / tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1e-30)
     # In halves, which do not wait for each other: small images, whose tensors are too small to share among cores, take a tenth less.
     rows = -(-images.shape[0] // 2)
     halves = [slice(first, first + rows) for first in range(0, images.shape[0], rows)]
-    return tf.concat([_mixed(images[half], choices[half], levels[half], weights[half]) for half in halves], axis=0)
+    return tf.concat([_mix_chains(images[half], choices[half], levels[half], weights[half]) for half in halves], axis=0)
 
 
-def _mixed(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weights: "tf.Tensor") -> "tf.Tensor":
+def _mix_chains(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weights: "tf.Tensor") -> "tf.Tensor":
     """Return the images mixed with their chains of operations.
 
     Args:
@@ -54,8 +54,8 @@ def _mixed(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weigh
         choices, levels: places in OPERATIONS, int32, and float32; both (batch, chains, places in a chain).
         weights: of the chains, float32 (batch, chains); the image itself has the rest.
     """
-    from imgcls.augmentations._bytes import rounded
-    from imgcls.augmentations._operations import Space, each_by_its_own
+    from imgcls.augmentations._bytes import round_to_bytes
+    from imgcls.augmentations._operations import Space, apply_per_image
     from imgcls.backend import tf
 
     batch, height, width, channels = images.shape
@@ -64,7 +64,7 @@ def _mixed(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weigh
     _, count, depth = choices.shape
     # Not tf.repeat of the images, which takes sixteen times as long where they are large.
     chains = tf.gather(images, tf.repeat(tf.range(batch), count))
-    chains = each_by_its_own(functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth]))
+    chains = apply_per_image(functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth]))
     pixels = tf.cast(tf.reshape(chains, [batch, count, height * width * channels]), tf.float32)
     own = tf.cast(images, tf.float32) * (1 - tf.reduce_sum(weights, axis=1))[:, None, None, None]
-    return rounded(own + tf.reshape(tf.matmul(weights[:, None, :], pixels), images.shape))
+    return round_to_bytes(own + tf.reshape(tf.matmul(weights[:, None, :], pixels), images.shape))

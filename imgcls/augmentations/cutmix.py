@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.augmentations import AugmentationSettings, Draws, Share
+from imgcls.augmentations import AugmentationSettings, Fraction, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,25 +17,25 @@ class Settings(AugmentationSettings):
 
     alpha: Annotated[float, Field(gt=0)] = 1.0
     """An image keeps a Beta(alpha, alpha) share of its area, before its border cuts the box."""
-    probability: Share = 0.5
+    probability: Fraction = 0.5
     """Share of the images that get a box."""
 
 
-def mix(settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", draws: Draws) -> tuple["tf.Tensor", "tf.Tensor"]:
+def mix(settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", random: RandomParameters) -> tuple["tf.Tensor", "tf.Tensor"]:
     """Cover a box of each image; its centre may lie anywhere, and the targets count the pixels that are left."""
     from imgcls.augmentations import _mixing
-    from imgcls.augmentations._bytes import inside, pasted
+    from imgcls.augmentations._bytes import make_box_mask, paste
     from imgcls.backend import tf
 
     shape = images.shape[1:].as_list()
-    side = tf.sqrt(1 - tf.cast(_mixing.shares(settings.alpha, settings.probability, draws), tf.float32) / 256)
+    side = tf.sqrt(1 - tf.cast(_mixing.draw_kept_fractions(settings.alpha, settings.probability, random), tf.float32) / 256)
     starts, lengths = [], []
     for size in shape[:2]:
         length = tf.cast(side * size, tf.int32)
-        first = draws.integers(0, size) - length // 2
+        first = random.integers(0, size) - length // 2
         last = tf.minimum(first + length, size)
         starts.append(tf.maximum(first, 0))
         lengths.append(last - starts[-1])
     covered = tf.cast(lengths[0] * lengths[1], tf.float32) / (shape[0] * shape[1])
-    mixed = pasted(inside(*starts, *lengths, shape), _mixing.of_partners(images), images)
-    return mixed, _mixing.mixed(targets, 1 - covered)
+    mixed = paste(make_box_mask(*starts, *lengths, shape), _mixing.gather_partners(images), images)
+    return mixed, _mixing.mix_values(targets, 1 - covered)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.augmentations import AugmentationSettings, Draws
+from imgcls.augmentations import AugmentationSettings, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -15,19 +15,19 @@ RANDOM_KEY = "rand_augment"
 class Settings(AugmentationSettings):
     """RandAugment's settings."""
 
-    operations: Annotated[int, Field(ge=1)] = 2
+    num_ops: Annotated[int, Field(ge=1)] = 2
     """Operations an image goes through, one after the other."""
     magnitude: Annotated[float, Field(ge=0, le=30)] = 9.0
     """How far each goes, of 30."""
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Apply to each image operations of its own, in either direction, as torchvision does: nearest pixel, black outside."""
-    from imgcls.augmentations._operations import ALL, Space, each_by_its_own
+    from imgcls.augmentations._operations import ALL, Space, apply_per_image
     from imgcls.backend import tf
 
     right, down = (150 / 331 * side for side in (images.shape[2], images.shape[1]))
     space = Space(0.3, right, down, degrees=30.0, enhance=0.9, bits=(8, 4), interpolation="nearest")
-    signs, choices = zip(*[(2 * draws.integers(0, 2) - 1, draws.integers(0, len(ALL))) for _ in range(settings.operations)], strict=True)
+    signs, choices = zip(*[(2 * random.integers(0, 2) - 1, random.integers(0, len(ALL))) for _ in range(settings.num_ops)], strict=True)
     levels = settings.magnitude / 30 * tf.cast(tf.stack(signs, axis=1), tf.float32)
-    return each_by_its_own([getattr(space, name) for name in ALL], tf.stack(choices, axis=1), images, levels)
+    return apply_per_image([getattr(space, name) for name in ALL], tf.stack(choices, axis=1), images, levels)

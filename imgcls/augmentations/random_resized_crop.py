@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.augmentations import AugmentationSettings, Draws, PositiveRange
+from imgcls.augmentations import AugmentationSettings, PositiveRange, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -19,7 +19,7 @@ class Settings(AugmentationSettings):
     """Least and largest width over height."""
 
 
-def windows(settings: Settings, draws: Draws, heights: "tf.Tensor", widths: "tf.Tensor") -> "tf.Tensor":
+def draw_crops(settings: Settings, random: RandomParameters, heights: "tf.Tensor", widths: "tf.Tensor") -> "tf.Tensor":
     """Draw a window inside each image, as torchvision does, whose loop until one fits ends after ten too.
 
     Args:
@@ -28,10 +28,10 @@ def windows(settings: Settings, draws: Draws, heights: "tf.Tensor", widths: "tf.
     Returns:
         int32 (batch, 4): top, left, height, width.
     """
-    from imgcls.augmentations._boxes import boxes
+    from imgcls.augmentations._boxes import draw_boxes
     from imgcls.backend import tf
 
-    drawn, fits = boxes(settings.scale, settings.ratio, draws, heights, widths)
+    drawn, fits = draw_boxes(settings.scale, settings.ratio, random, heights, widths)
     height, width = (tf.cast(each, tf.float32) for each in (heights, widths))
     low, high = settings.ratio
     inner_height = tf.maximum(tf.cast(tf.round(tf.minimum(height, width / low)), tf.int32), 1)
@@ -40,20 +40,20 @@ def windows(settings: Settings, draws: Draws, heights: "tf.Tensor", widths: "tf.
     return tf.where(fits[:, None], drawn, central)
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Enlarge a window of each image, bilinearly: no window is larger than the image, so that none needs antialiasing."""
-    from imgcls.augmentations._bytes import rounded
+    from imgcls.augmentations._bytes import round_to_bytes
     from imgcls.backend import tf
 
     sizes = [tf.fill([images.shape[0]], side) for side in images.shape[1:3]]
-    tops, lefts, heights, widths = tf.unstack(windows(settings, draws, *sizes), axis=1)
+    tops, lefts, heights, widths = tf.unstack(draw_crops(settings, random, *sizes), axis=1)
     # Along its first axis an image is a list of rows, which are copied whole: so it is turned for the columns.
-    by_row = _enlarged(images, tops, heights)
-    by_column = _enlarged(tf.transpose(by_row, [0, 2, 1, 3]), lefts, widths)
-    return rounded(tf.transpose(by_column, [0, 2, 1, 3]))
+    by_row = _enlarge(images, tops, heights)
+    by_column = _enlarge(tf.transpose(by_row, [0, 2, 1, 3]), lefts, widths)
+    return round_to_bytes(tf.transpose(by_column, [0, 2, 1, 3]))
 
 
-def _enlarged(pixels: "tf.Tensor", starts: "tf.Tensor", lengths: "tf.Tensor") -> "tf.Tensor":
+def _enlarge(pixels: "tf.Tensor", starts: "tf.Tensor", lengths: "tf.Tensor") -> "tf.Tensor":
     """Return float32 shaped like `pixels`, in which rows starts, ..., starts + lengths - 1 fill the axis after the batch."""
     from imgcls.backend import tf
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.augmentations import AugmentationSettings, Draws
+from imgcls.augmentations import AugmentationSettings, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,11 +17,11 @@ class Settings(AugmentationSettings):
     """TrivialAugment has no settings of its own: that is its point."""
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Apply to each image an operation of its own, in either direction: nearest pixel, black outside."""
-    from imgcls.augmentations._operations import ALL, Space, each_by_its_own
+    from imgcls.augmentations._operations import ALL, Space, apply_per_image
     from imgcls.backend import tf
 
     space = Space(0.99, SHIFT, SHIFT, degrees=135.0, enhance=0.99, bits=(8, 6), interpolation="nearest")
-    levels = tf.cast(draws.integers(0, 31) * (2 * draws.integers(0, 2) - 1), tf.float32) / 30
-    return each_by_its_own([getattr(space, name) for name in ALL], draws.integers(0, len(ALL))[:, None], images, levels[:, None])
+    levels = tf.cast(random.integers(0, 31) * (2 * random.integers(0, 2) - 1), tf.float32) / 30
+    return apply_per_image([getattr(space, name) for name in ALL], random.integers(0, len(ALL))[:, None], images, levels[:, None])

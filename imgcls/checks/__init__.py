@@ -15,7 +15,7 @@ from imgcls.parts import PartSettings
 if TYPE_CHECKING:
     import numpy
 
-    from imgcls.checks._similarity import Likeness
+    from imgcls.checks._similarity import Similarity
     from imgcls.store.split_file import Split
     from imgcls.store.store import Store
 
@@ -55,12 +55,12 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Audited:
+class AuditedData:
     """What checks look at: a store, and a cut of it."""
 
     store: "Store"
     split: "Split"
-    _groups: "dict[Likeness, Any]" = field(default_factory=dict, repr=False)
+    _groups: "dict[Similarity, Any]" = field(default_factory=dict, repr=False)
 
     @cached_property
     def indices(self) -> "numpy.ndarray":
@@ -79,9 +79,9 @@ class Audited:
         return places[self.indices]
 
     @cached_property
-    def looks(self) -> "numpy.ndarray":
+    def image_statistics(self) -> "numpy.ndarray":
         """How each image of `indices` looks, `looks.COLUMNS`."""
-        return self.store.looks[self.indices]
+        return self.store.image_statistics[self.indices]
 
     @property
     def labels(self) -> "numpy.ndarray":
@@ -94,13 +94,13 @@ class Audited:
 
         return numpy.bincount(self.store.labels[self.split.indices(split)], minlength=len(self.store.classes))
 
-    def alike(self, likeness: "Likeness") -> "tuple[numpy.ndarray, numpy.ndarray]":
+    def find_similar(self, likeness: "Similarity") -> "tuple[numpy.ndarray, numpy.ndarray]":
         """Return `likeness.groups` of the images of `indices`, computed once for all checks that ask for the same likeness."""
         from imgcls.checks import _similarity as finder
 
         if likeness not in self._groups:
-            looks = self.looks
-            self._groups[likeness] = finder.groups(looks["hash"], looks["thumbnail"], self.labels, likeness)
+            looks = self.image_statistics
+            self._groups[likeness] = finder.group_similar(looks["hash"], looks["thumbnail"], self.labels, likeness)
         return self._groups[likeness]
 
     def images(self, kind: str, chosen: "numpy.ndarray", noun: str = "image") -> list[Finding]:
@@ -109,18 +109,18 @@ class Audited:
         The message is their number, `noun` and `kind`.
         """
         found = self.indices[chosen]
-        message = f"{counted(len(found), noun)} {kind}"
+        message = f"{format_count(len(found), noun)} {kind}"
         examples = [[name] for name in self.store.ids(found[:EXAMPLES])]
         return [Finding(message, len(found), examples, found)] if len(found) else []
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return a number with its noun, such as "1 image" or "1,200 images"."""
     plural = "classes" if noun == "class" else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def named(names: list[str], limit: int = 10) -> str:
+def format_names(names: list[str], limit: int = 10) -> str:
     """Return names as a text, of many the first ones and how many more."""
     shown = ", ".join(islice(names, limit))
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -6,7 +6,7 @@ first by id. So what is judged stays as it was, and no copy of it is trained on.
 
 from typing import TYPE_CHECKING
 
-from imgcls.checks import EXAMPLES, Audited, Finding, counted
+from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
 from imgcls.datasets import SPLITS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TRAIN, _VALIDATION, _TEST = range(3)
 
 
-def findings(audited: Audited, group: "numpy.ndarray", kind: str) -> list[Finding]:
+def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list[Finding]:
     """Return what is found of copies within each split, and of copies across splits.
 
     Args:
@@ -31,23 +31,23 @@ def findings(audited: Audited, group: "numpy.ndarray", kind: str) -> list[Findin
     numbers, places = group[chosen].tolist(), audited.places[chosen].tolist()
     order = sorted(range(len(chosen)), key=lambda i: (numbers[i], -places[i], ids[i]))
     members = chosen[order]
-    place, (first, number) = audited.places[members], _groups(group[members])
+    place, (first, number) = audited.places[members], _find_groups(group[members])
     sorted_ids = [ids[i] for i in order]
     crosses = numpy.bincount(number, place != place[first][number])[number] > 0
     dropped, elsewhere = first[number] != numpy.arange(len(members)), place != place[first][number]
     indices = audited.indices[members]
     found = []
-    repeats = _repeats(number, place)
+    repeats = _find_repeats(number, place)
     if repeats.any():
-        examples = _examples(sorted_ids, number, numpy.isin(number, number[repeats]))
-        found.append(Finding(_within(place, repeats, kind), int(repeats.sum()), examples, indices[dropped & ~elsewhere]))
+        examples = _collect_examples(sorted_ids, number, numpy.isin(number, number[repeats]))
+        found.append(Finding(_describe_within(place, repeats, kind), int(repeats.sum()), examples, indices[dropped & ~elsewhere]))
     if crosses.any():
-        message, count = _across(number, place, kind)
-        found.append(Finding(message, count, _examples(sorted_ids, number, crosses), indices[elsewhere]))
+        message, count = _describe_across(number, place, kind)
+        found.append(Finding(message, count, _collect_examples(sorted_ids, number, crosses), indices[elsewhere]))
     return found
 
 
-def _groups(sorted_numbers: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+def _find_groups(sorted_numbers: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Return where each group begins, and the group of each member, counted from 0."""
     import numpy
 
@@ -55,7 +55,7 @@ def _groups(sorted_numbers: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndar
     return numpy.flatnonzero(new), numpy.cumsum(new) - 1
 
 
-def _repeats(number: "numpy.ndarray", place: "numpy.ndarray") -> "numpy.ndarray":
+def _find_repeats(number: "numpy.ndarray", place: "numpy.ndarray") -> "numpy.ndarray":
     """Tell of each member whether one before it in its group is of the same split."""
     import numpy
 
@@ -64,14 +64,14 @@ def _repeats(number: "numpy.ndarray", place: "numpy.ndarray") -> "numpy.ndarray"
     return repeats
 
 
-def _within(place: "numpy.ndarray", repeats: "numpy.ndarray", kind: str) -> str:
+def _describe_within(place: "numpy.ndarray", repeats: "numpy.ndarray", kind: str) -> str:
     counts = {name: int((repeats & (place == i)).sum()) for i, name in enumerate(SPLITS)}
     where = ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
     total = sum(counts.values())
-    return f"{counted(total, 'image')} {'repeats' if total == 1 else 'repeat'} another of the same split as {kind}: {where}"
+    return f"{format_count(total, 'image')} {'repeats' if total == 1 else 'repeat'} another of the same split as {kind}: {where}"
 
 
-def _across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str) -> tuple[str, int]:
+def _describe_across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str) -> tuple[str, int]:
     """Say which held-out images have a copy in a split that they should be new to; and count them."""
     import numpy
 
@@ -84,10 +84,10 @@ def _across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str) -> tuple
             parts.append(f"{count:,} of {SPLITS[held_out]} in {SPLITS[seen]}")
     leaked = ((place == _TEST) & (has[_TRAIN] | has[_VALIDATION])[number]) | ((place == _VALIDATION) & has[_TRAIN][number])
     count = int(leaked.sum())
-    return f"LEAKAGE: {counted(count, 'held-out image')} with {kind} in another split: {', '.join(parts)}", count
+    return f"LEAKAGE: {format_count(count, 'held-out image')} with {kind} in another split: {', '.join(parts)}", count
 
 
-def _examples(ids: list[str], number: "numpy.ndarray", chosen: "numpy.ndarray") -> list[list[str]]:
+def _collect_examples(ids: list[str], number: "numpy.ndarray", chosen: "numpy.ndarray") -> list[list[str]]:
     """Return the ids of the first groups that are chosen, together at most `EXAMPLES`."""
     import numpy
 

@@ -7,10 +7,10 @@ from pydantic import Field
 from imgcls.checks import DroppingSettings
 
 if TYPE_CHECKING:
-    from imgcls.checks._similarity import Likeness
+    from imgcls.checks._similarity import Similarity
 
 
-class LikenessSettings(DroppingSettings):
+class SimilaritySettings(DroppingSettings):
     """When two images count as the same picture."""
 
     distance: Annotated[int, Field(ge=0, le=8)] = 4
@@ -21,8 +21,8 @@ class LikenessSettings(DroppingSettings):
     """Largest mean absolute difference of the thumbnails as they are, in grey levels of 0..255."""
 
     @property
-    def likeness(self) -> "Likeness":
+    def similarity(self) -> "Similarity":
         """The three as one value."""
-        from imgcls.checks._similarity import Likeness
+        from imgcls.checks._similarity import Similarity
 
-        return Likeness(self.distance, self.difference, self.brightness)
+        return Similarity(self.distance, self.difference, self.brightness)

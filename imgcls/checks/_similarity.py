@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy
 
-WINDOW = 512
+MAX_NEIGHBORS = 512
 """All pairs within the distance are found where no more than so many distinct looks agree in two blocks; beyond that, neighbours are."""
 _FLAT = 32.0
 """Grey levels: thumbnails of less deviation are not stretched to 1, which would blow up the noise of skies and blank pages to a pattern."""
-_PAIRS = 1 << 16
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """How near two images are that count as the same picture.
 
     Attributes:
@@ -37,8 +37,8 @@ class Likeness:
     brightness: float
 
 
-def groups(
-    hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", labels: "numpy.ndarray", likeness: Likeness
+def group_similar(
+    hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", labels: "numpy.ndarray", likeness: Similarity
 ) -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Join images that look alike, directly or by way of others, once among those of one label and once across labels.
 
@@ -54,16 +54,16 @@ def groups(
     import numpy
 
     words = numpy.ascontiguousarray(thumbnails).reshape(-1, 64).view("<u8")
-    looks, first = equal_rows([labels, *words.T, hashes])
+    looks, first = number_equal_rows([labels, *words.T, hashes])
     same, contradicting = numpy.arange(len(first)), numpy.arange(len(first))
-    for a, b in _pairs(hashes[first], thumbnails[first], likeness):
+    for a, b in _iterate_pairs(hashes[first], thumbnails[first], likeness):
         agree = labels[first[a]] == labels[first[b]]
-        same = _joined(same, a[agree], b[agree])
-        contradicting = _joined(contradicting, a[~agree], b[~agree])
+        same = _join(same, a[agree], b[agree])
+        contradicting = _join(contradicting, a[~agree], b[~agree])
     return same[looks], contradicting[looks]
 
 
-def equal_rows(columns: "list[numpy.ndarray]") -> "tuple[numpy.ndarray, numpy.ndarray]":
+def number_equal_rows(columns: "list[numpy.ndarray]") -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Number the distinct rows of a table in the order of its last column: the number of each row, int64 (n,), and each one's first row."""
     import numpy
 
@@ -78,7 +78,7 @@ def equal_rows(columns: "list[numpy.ndarray]") -> "tuple[numpy.ndarray, numpy.nd
     return numbers, order[new]
 
 
-def _joined(group: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray") -> "numpy.ndarray":
+def _join(group: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray") -> "numpy.ndarray":
     """Return group numbers after joining the groups of each pair."""
     import numpy
     from scipy.sparse import coo_array
@@ -90,7 +90,9 @@ def _joined(group: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray") -> "
     return connected_components(edges, directed=False)[1][group].astype(numpy.int64)
 
 
-def _pairs(hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", likeness: Likeness) -> "Iterator[tuple[numpy.ndarray, numpy.ndarray]]":
+def _iterate_pairs(
+    hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", likeness: Similarity
+) -> "Iterator[tuple[numpy.ndarray, numpy.ndarray]]":
     """Yield the pairs that look alike, a table at a time; a pair comes as often as tables hold it. The hashes are sorted."""
     import numpy
 
@@ -99,20 +101,20 @@ def _pairs(hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", likeness: Liken
         mask = numpy.uint64(sum(1 << bit for bit in range(64) if bit % count in blocks))
         keys = hashes & mask
         order = numpy.argsort(keys, kind="stable")
-        found = list(_near(hashes[order], keys[order], likeness.distance, equal_hashes=number == 0))
+        found = list(_find_near_hashes(hashes[order], keys[order], likeness.distance, equal_hashes=number == 0))
         a, b = (order[numpy.concatenate(side)] for side in zip(*found, strict=True)) if found else (order[:0], order[:0])
-        alike = _alike(thumbnails, a, b, likeness)
+        alike = _confirm_by_thumbnail(thumbnails, a, b, likeness)
         yield a[alike], b[alike]
 
 
-def _near(
+def _find_near_hashes(
     hashes: "numpy.ndarray", keys: "numpy.ndarray", distance: int, equal_hashes: bool
 ) -> "Iterator[tuple[numpy.ndarray, numpy.ndarray]]":
     """Yield the places of two hashes of one key within a distance; of equal hashes, which every table holds, in one table only."""
     import numpy
 
     places = numpy.arange(len(keys))
-    for step in range(1, WINDOW + 1):
+    for step in range(1, MAX_NEIGHBORS + 1):
         places = places[: numpy.searchsorted(places, len(keys) - step)]
         places = places[keys[places] == keys[places + step]]
         if not len(places):
@@ -122,20 +124,20 @@ def _near(
         yield chosen, chosen + step
 
 
-def _alike(thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", likeness: Likeness) -> "numpy.ndarray":
+def _confirm_by_thumbnail(thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", likeness: Similarity) -> "numpy.ndarray":
     """Tell of each pair whether the thumbnails confirm it, bool."""
     import numpy
 
     alike = numpy.zeros(len(a), bool)
-    for start in range(0, len(a), _PAIRS):
-        block = slice(start, start + _PAIRS)
+    for start in range(0, len(a), _CHUNK):
+        block = slice(start, start + _CHUNK)
         one, other = (thumbnails[side[block]].reshape(-1, 64).astype(numpy.float32) for side in (a, b))
         near = numpy.abs(one - other).mean(axis=1) <= likeness.brightness
-        alike[block] = near & (numpy.abs(_standard(one) - _standard(other)).mean(axis=1) <= likeness.difference)
+        alike[block] = near & (numpy.abs(_standardize(one) - _standardize(other)).mean(axis=1) <= likeness.difference)
     return alike
 
 
-def _standard(grey: "numpy.ndarray") -> "numpy.ndarray":
+def _standardize(grey: "numpy.ndarray") -> "numpy.ndarray":
     """Bring grey values (n, 64) to mean 0 and deviation 1, so that brightness and contrast make no difference; flat ones to less."""
     import numpy
 

@@ -1,12 +1,12 @@
 """Animated images: files of more than one frame, of which the first is what the model sees."""
 
-from imgcls.checks import Audited, DroppingSettings, Finding
+from imgcls.checks import AuditedData, DroppingSettings, Finding
 
 
 class Settings(DroppingSettings):
     """The settings of animated images."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images with several frames."""
-    return audited.images("of which the first frame is used", audited.looks["frames"] > 1, "animated image")
+    return audited.images("of which the first frame is used", audited.image_statistics["frames"] > 1, "animated image")

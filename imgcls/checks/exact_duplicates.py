@@ -4,19 +4,19 @@ Equal is the digest of the stored bytes: of pixels at the stored size, or of the
 copies of training images (Barz and Denzler, 2020, "Do we train on test data? Purging CIFAR of near-duplicates", section 4).
 """
 
-from imgcls.checks import Audited, DroppingSettings, Finding, _copies
+from imgcls.checks import AuditedData, DroppingSettings, Finding, _copies
 
 
 class Settings(DroppingSettings):
     """The settings of exact duplicates."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return copies within splits, and across splits."""
     import numpy
 
-    from imgcls.checks._similarity import equal_rows
+    from imgcls.checks._similarity import number_equal_rows
 
-    words = numpy.ascontiguousarray(audited.looks["digest"]).view("<u8").reshape(-1, 2)
-    group, _ = equal_rows([audited.labels, *words.T])
-    return _copies.findings(audited, group, "an exact copy")
+    words = numpy.ascontiguousarray(audited.image_statistics["digest"]).view("<u8").reshape(-1, 2)
+    group, _ = number_equal_rows([audited.labels, *words.T])
+    return _copies.find_copies(audited, group, "an exact copy")

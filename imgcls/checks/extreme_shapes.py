@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import Audited, DroppingSettings, Finding
+from imgcls.checks import AuditedData, DroppingSettings, Finding
 
 
 class Settings(DroppingSettings):
@@ -18,11 +18,11 @@ class Settings(DroppingSettings):
     """Largest number of pixels, in millions."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return long, tiny and huge images, each kind by itself."""
     import numpy
 
-    sides = numpy.stack([audited.looks["height"], audited.looks["width"]]).astype(numpy.float64)
+    sides = numpy.stack([audited.image_statistics["height"], audited.image_statistics["width"]]).astype(numpy.float64)
     short, long = sides.min(axis=0), sides.max(axis=0)
     return [
         *audited.images(f"more than {settings.aspect_ratio:g} times as long as wide", long > settings.aspect_ratio * short),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import Audited, CheckSettings, Finding, named
+from imgcls.checks import AuditedData, CheckSettings, Finding, format_names
 
 
 class Settings(CheckSettings):
@@ -14,7 +14,7 @@ class Settings(CheckSettings):
     """How many times the training images of the smallest class the largest one may have."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the classes that are smaller than the largest by more than the ratio; those without a training image are not counted."""
     counts = audited.class_counts("train")
     largest, smallest = counts.max(), counts[counts > 0].min()
@@ -22,4 +22,4 @@ def find(settings: Settings, audited: Audited) -> list[Finding]:
     if not small:
         return []
     message = f"the largest class, {audited.store.classes[counts.argmax()]}, has {largest / smallest:.1f} times the training images of the"
-    return [Finding(f"{message} smallest; classes below a {settings.ratio:g}th of it: {named(small)}", len(small))]
+    return [Finding(f"{message} smallest; classes below a {settings.ratio:g}th of it: {format_names(small)}", len(small))]

@@ -1,19 +1,19 @@
 """Label conflicts: the same or nearly the same picture under two labels, of which one must be wrong (Northcutt, Athalye and Mueller, 2021,
 "Pervasive label errors in test sets", section 3). Which one, nothing here can say: `policy: drop` leaves all of them out."""
 
-from imgcls.checks import EXAMPLES, Audited, Finding, counted
-from imgcls.checks._like import LikenessSettings
+from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
+from imgcls.checks._like import SimilaritySettings
 
 
-class Settings(LikenessSettings):
+class Settings(SimilaritySettings):
     """The settings of label conflicts."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images that look like one of another label."""
     import numpy
 
-    labels, (_, group) = audited.labels, audited.alike(settings.likeness)
+    labels, (_, group) = audited.labels, audited.find_similar(settings.similarity)
     order = numpy.lexsort([audited.indices, group])
     lowest, highest = numpy.full(len(group), len(audited.store.classes)), numpy.full(len(group), -1)
     numpy.minimum.at(lowest, group, labels)
@@ -25,6 +25,6 @@ def find(settings: Settings, audited: Audited) -> list[Finding]:
     examples: dict[int, list[str]] = {}
     for number, name in zip(group[members[:EXAMPLES]].tolist(), audited.store.ids(indices[:EXAMPLES]), strict=True):
         examples.setdefault(number, []).append(name)
-    groups = counted(len(numpy.unique(group[members])), "group")
-    message = f"{counted(len(members), 'image')} in {groups} look the same and have different labels"
+    groups = format_count(len(numpy.unique(group[members])), "group")
+    message = f"{format_count(len(members), 'image')} in {groups} look the same and have different labels"
     return [Finding(message, len(members), list(examples.values()), numpy.sort(indices))]

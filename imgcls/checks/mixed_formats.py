@@ -3,18 +3,18 @@
 Told from the headers alone: a colour file that shows nothing but grey counts as colour.
 """
 
-from imgcls.checks import Audited, CheckSettings, Finding
+from imgcls.checks import AuditedData, CheckSettings, Finding
 
 
 class Settings(CheckSettings):
     """The settings of mixed formats."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the fewer of two kinds, for each of the three ways to differ."""
     import numpy
 
-    looks, found = audited.looks, []
+    looks, found = audited.image_statistics, []
     kinds = [
         (looks["grey"], "in grey among colour ones", "in colour among grey ones"),
         (numpy.char.startswith(looks["mode"], b"I;16"), "of 16 bits among those of 8", "of 8 bits among those of 16"),

@@ -5,23 +5,23 @@ Compared are perceptual hashes (imgcls/image/image_statistics.py), confirmed by 
 picture are not seen. Groups of exact duplicates alone are left to that check; images of different labels are left to label_conflicts.
 """
 
-from imgcls.checks import Audited, Finding, _copies
-from imgcls.checks._like import LikenessSettings
+from imgcls.checks import AuditedData, Finding, _copies
+from imgcls.checks._like import SimilaritySettings
 
 
-class Settings(LikenessSettings):
+class Settings(SimilaritySettings):
     """The settings of near duplicates."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return near copies within splits, and across splits."""
     import numpy
 
-    from imgcls.checks._similarity import equal_rows
+    from imgcls.checks._similarity import number_equal_rows
 
-    group, _ = audited.alike(settings.likeness)
-    words = numpy.ascontiguousarray(audited.looks["digest"]).view("<u8").reshape(-1, 2)
-    _, first = equal_rows([group, *words.T])
+    group, _ = audited.find_similar(settings.similarity)
+    words = numpy.ascontiguousarray(audited.image_statistics["digest"]).view("<u8").reshape(-1, 2)
+    _, first = number_equal_rows([group, *words.T])
     contents = numpy.bincount(group[first], minlength=len(group))
     alone = numpy.where(contents[group] > 1, group, len(group) + numpy.arange(len(group)))
-    return _copies.findings(audited, alone, "a near copy")
+    return _copies.find_copies(audited, alone, "a near copy")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import Audited, CheckSettings, Finding, counted, named
+from imgcls.checks import AuditedData, CheckSettings, Finding, format_count, format_names
 
 
 class Settings(CheckSettings):
@@ -14,9 +14,9 @@ class Settings(CheckSettings):
     """Training images that a class should have at least."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the classes with fewer training images."""
     counts = zip(audited.store.classes, audited.class_counts("train").tolist(), strict=True)
     small = [f"{name} {count}" for name, count in counts if count < settings.images]
-    message = f"{counted(len(small), 'class')} with fewer than {settings.images} training images: {named(small)}"
+    message = f"{format_count(len(small), 'class')} with fewer than {settings.images} training images: {format_names(small)}"
     return [Finding(message, len(small))] if small else []

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from imgcls.checks import EXAMPLES, Audited, CheckSettings, Finding, counted
+from imgcls.checks import EXAMPLES, AuditedData, CheckSettings, Finding, format_count
 
 
 class Settings(CheckSettings):
@@ -12,13 +12,13 @@ class Settings(CheckSettings):
     """Images that cannot be read are in no split; data.on_bad_image: fail or skip is their policy."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images that the store had to leave out, a finding for each kind of damage."""
     kinds: dict[str, list[str]] = {}
     for image in audited.store.manifest["bad_images"]:
         kinds.setdefault(_kind(image["problem"]), []).append(image["id"])
     return [
-        Finding(f"{counted(len(ids), 'image')} left out: {kind}", len(ids), [[name] for name in ids[:EXAMPLES]])
+        Finding(f"{format_count(len(ids), 'image')} left out: {kind}", len(ids), [[name] for name in ids[:EXAMPLES]])
         for kind, ids in sorted(kinds.items())
     ]
 

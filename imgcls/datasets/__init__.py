@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts
 from imgcls.image.decode import Resize
-from imgcls.parts import PartOf, PartSettings, all_of
+from imgcls.parts import PartOf, PartSettings, default_settings_of_all
 
 if TYPE_CHECKING:
     import numpy
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
-LARGEST_WEIGHT = 3.4e38
+MAX_WEIGHT = 3.4e38
 """Weights are stored as float32."""
 
-Side = Annotated[int, Field(ge=1)]
+SideLength = Annotated[int, Field(ge=1)]
 _FOLD = re.compile(r"[1-9][0-9]*/[1-9][0-9]*")
 
 
 class DataSettings(PartSettings):
     """What every data set can be told."""
 
-    store: str = "data"
+    store_dir: str = "data"
     """The folder that holds prepared stores and downloads."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the training images held out for choosing, where the source has no validation split of its own."""
@@ -40,18 +40,18 @@ class DataSettings(PartSettings):
     """Share of all images held out for the final judgement, where the source has no test split of its own."""
     fold: str | None = None
     """K/N, such as 2/5: the training images are cut into N folds, and fold K is the test split, whatever `test` and the source say."""
-    splits: str | None = None
+    splits_file: str | None = None
     """A CSV file with the header id,split that puts every image in train, validation, test or unused; `imgcls prepare --splits` writes one.
     It decides alone, whatever `test`, `validation` and the source say."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    max_images: Annotated[int, Field(ge=1)] | None = None
     """At most so many images in each split, stratified: for quick runs."""
-    audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(default_factory=lambda: all_of("checks"))
+    audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(default_factory=lambda: default_settings_of_all("checks"))
     """Checks of the data, files of imgcls/checks, in the order in which they run; all of them unless given, each with its policy."""
 
     @field_validator("fold")
     @classmethod
     def _is_one_of_the_folds(cls, value: str | None) -> str | None:
-        number, count = _numbers(value) if value and _FOLD.fullmatch(value) else (0, 0)
+        number, count = _parse_fold(value) if value and _FOLD.fullmatch(value) else (0, 0)
         if value is not None and not (count >= 2 and number <= count):
             raise ValueError(f"needs the form K/N with whole numbers, 1 <= K <= N and N >= 2, such as 2/5; got '{value}'")
         return value
@@ -59,38 +59,38 @@ class DataSettings(PartSettings):
     @field_validator("audit")
     @classmethod
     def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
-        return parts.require_each_once(value, "give each check once")
+        return parts.require_unique(value, "give each check once")
 
     @model_validator(mode="after")
     def _is_cut_in_one_way(self) -> "DataSettings":
-        if self.fold and self.splits:
-            raise ValueError(f"fold ({self.fold}) cuts the splits, and splits ({self.splits}) fixes them; give one of the two")
+        if self.fold and self.splits_file:
+            raise ValueError(f"fold ({self.fold}) cuts the splits, and splits_file ({self.splits_file}) fixes them; give one of the two")
         return self
 
     @property
     def fold_number(self) -> tuple[int, int] | None:
         """K, from 1 on, and N of `fold`."""
-        return _numbers(self.fold) if self.fold else None
+        return _parse_fold(self.fold) if self.fold else None
 
-    def stored(self) -> dict[str, Any]:
+    def storage_settings(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; all others decide on what is made of it."""
-        return self.model_dump(exclude={"store", "offline", "validation", "test", "fold", "splits", "limit", "audit"})
+        return self.model_dump(exclude={"store_dir", "offline", "validation", "test", "fold", "splits_file", "max_images", "audit"})
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a number: all but where a store lies and whether its data may be downloaded."""
-        return self.model_dump(exclude={"store", "offline"})
+        return self.model_dump(exclude={"store_dir", "offline"})
 
-    def placing(self) -> dict[str, Any]:
+    def assignment_settings(self) -> dict[str, Any]:
         """Return the settings that decide on which side an image comes: what the data set itself is told, and how it is cut.
 
         Neither a size nor a limit moves an image, nor which of the folds is the test split.
         """
         own = set(type(self).model_fields) - set(ImageSettings.model_fields) - {"offline"}
-        settings = self.model_dump(include=own | {"name", "validation", "test", "splits"}, exclude_none=True)
+        settings = self.model_dump(include=own | {"name", "validation", "test", "splits_file"}, exclude_none=True)
         return settings | ({"folds": self.fold_number[1]} if self.fold_number else {})
 
 
-def _numbers(fold: str) -> tuple[int, int]:
+def _parse_fold(fold: str) -> tuple[int, int]:
     number, count = map(int, fold.split("/"))
     return number, count
 
@@ -98,18 +98,18 @@ def _numbers(fold: str) -> tuple[int, int]:
 class ImageSettings(DataSettings):
     """What a data set of image files can be told. imgcls/image/decode.py says how a file becomes pixels."""
 
-    size: list[Side] = Field([64, 64], min_length=2, max_length=2)
+    size: list[SideLength] = Field([64, 64], min_length=2, max_length=2)
     """Height and width that the model sees: every image is brought to it."""
     resize: Resize = "pad"
     """pad: the whole image with black bars; crop: the centre, filled; stretch: proportions are lost."""
     channels: Literal[1, 3, 4] | None = None
     """1 is grey, 3 is RGB, 4 is RGB with its transparency. Unless given: 1 if every image is grey, else 3; the choice is printed."""
-    store_as: Literal["pixels", "encoded"] = "pixels"
+    storage: Literal["pixels", "encoded"] = "pixels"
     """pixels: every image at one size, for small images, which need no decoding then; encoded: image files of any size, decoded when they
     are needed."""
-    stored_size: list[Side] | None = Field(None, min_length=2, max_length=2)
+    stored_size: list[SideLength] | None = Field(None, min_length=2, max_length=2)
     """Height and width of stored pixels, where augmentation is to cut its windows from images larger than `size`."""
-    short_side: Side | None = None
+    short_side: SideLength | None = None
     """Encoded images whose short side is longer are shrunk to it, as JPEG of quality 95; the files as they are unless given."""
     restart_markers: bool = False
     """Encode plain JPEGs anew, with restart markers, by which random windows are cut out of them before they are decoded: that saves a
@@ -121,22 +121,22 @@ class ImageSettings(DataSettings):
 
     @model_validator(mode="after")
     def _fits_the_store(self) -> "ImageSettings":
-        if self.stored_size and self.store_as == "encoded":
-            raise ValueError("stored_size is for store_as: pixels; encoded images keep their own size, or are shrunk to a short_side")
-        if self.short_side and self.store_as == "pixels":
-            raise ValueError("short_side is for store_as: encoded; pixels are stored at size, or at a stored_size")
-        if self.restart_markers and self.store_as == "pixels":
-            raise ValueError("restart_markers are for store_as: encoded; pixels need no decoding")
+        if self.stored_size and self.storage == "encoded":
+            raise ValueError("stored_size is for storage: pixels; encoded images keep their own size, or are shrunk to a short_side")
+        if self.short_side and self.storage == "pixels":
+            raise ValueError("short_side is for storage: encoded; pixels are stored at size, or at a stored_size")
+        if self.restart_markers and self.storage == "pixels":
+            raise ValueError("restart_markers are for storage: encoded; pixels need no decoding")
         if self.stored_size and any(stored < seen for stored, seen in zip(self.stored_size, self.size, strict=True)):
             raise ValueError(f"stored_size is {self.stored_size}, smaller than size, {self.size}; it is for storing larger images")
         return self
 
-    def stored(self) -> dict[str, Any]:
+    def storage_settings(self) -> dict[str, Any]:
         """Return the settings that decide on the bytes of a store; encoded images serve any size."""
-        later = {"on_bad_image"} | ({"size", "resize", "channels"} if self.store_as == "encoded" else set())
+        later = {"on_bad_image"} | ({"size", "resize", "channels"} if self.storage == "encoded" else set())
         if not self.restart_markers:
             later.add("restart_markers")  # stores that were made before there was this setting are still found
-        return {name: value for name, value in super().stored().items() if name not in later}
+        return {name: value for name, value in super().storage_settings().items() if name not in later}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls.datasets import LARGEST_WEIGHT, SPLITS, _image_files
+from imgcls.datasets import MAX_WEIGHT, SPLITS, _image_files
 from imgcls.errors import DataError
 from imgcls.io import terminal
 
@@ -28,13 +28,13 @@ class ArrayFiles:
 
     def __init__(self, path: Path):
         self._path = path
-        self._names = _names(path)
+        self._names = _list_array_names(path)
         self.load = functools.cache(self._load)
 
     @property
     def version(self) -> str:
         """Another text whenever a file may have changed."""
-        return _image_files.version([self._file(name) for name in self._names])
+        return _image_files.compute_version([self._file(name) for name in self._names])
 
     def _file(self, name: str) -> Path:
         return self._path / f"{name}.npy" if self._path.is_dir() else self._path
@@ -53,7 +53,7 @@ class ArrayFiles:
             raise DataError(f"{self._path}: the array '{name}' cannot be read: {error or type(error).__name__}") from None
 
 
-def _names(path: Path) -> list[str]:
+def _list_array_names(path: Path) -> list[str]:
     """Return the names of the arrays in an .npz archive or in a folder."""
     import numpy
 
@@ -70,7 +70,7 @@ def _names(path: Path) -> list[str]:
         raise DataError(f"data.path: {path} is no .npz archive, or damaged: {error or type(error).__name__}") from None
 
 
-def images_of(images: "numpy.ndarray", name: str, scaled: bool) -> "numpy.ndarray":
+def check_images(images: "numpy.ndarray", name: str, scaled: bool) -> "numpy.ndarray":
     """Return images as (n, height, width, channels); grey ones may come without the last axis.
 
     Raises:
@@ -88,7 +88,7 @@ def images_of(images: "numpy.ndarray", name: str, scaled: bool) -> "numpy.ndarra
     return images.reshape(*shape[:3], -1) if images.ndim == 3 else images
 
 
-def one_shape(images: "Mapping[str, numpy.ndarray]") -> tuple[int, int, int]:
+def require_one_shape(images: "Mapping[str, numpy.ndarray]") -> tuple[int, int, int]:
     """Return height, width and channels of the images in some arrays.
 
     Raises:
@@ -103,7 +103,7 @@ def one_shape(images: "Mapping[str, numpy.ndarray]") -> tuple[int, int, int]:
     return shape
 
 
-def reader(images: "Mapping[str, numpy.ndarray]", bounds: Sequence[float] | None) -> "Callable[[int], numpy.ndarray]":
+def make_reader(images: "Mapping[str, numpy.ndarray]", bounds: Sequence[float] | None) -> "Callable[[int], numpy.ndarray]":
     """Return what reads the image at a place, one array behind the other, as uint8.
 
     Args:
@@ -136,7 +136,7 @@ def _to_bytes(image: "numpy.ndarray", low: float, high: float, place: str) -> "n
     return numpy.rint((values - low) / (high - low) * 255).astype(numpy.uint8)
 
 
-def labels_of(arrays: Mapping[str, "numpy.ndarray"], names: Sequence[str] | None) -> tuple[list[str], list[list[int]]]:
+def parse_labels(arrays: Mapping[str, "numpy.ndarray"], names: Sequence[str] | None) -> tuple[list[str], list[list[int]]]:
     """Return class names, and the class numbers of each array of labels.
 
     Args:
@@ -146,7 +146,7 @@ def labels_of(arrays: Mapping[str, "numpy.ndarray"], names: Sequence[str] | None
     Raises:
         DataError: the labels are of another shape or type, or none of the class names; or there are fewer than two classes.
     """
-    flat = {name: _flat_labels(array, name) for name, array in arrays.items()}
+    flat = {name: _parse_flat_labels(array, name) for name, array in arrays.items()}
     is_text = {isinstance(value, str) for values in flat.values() for value in values[:1]}
     if len(is_text) == 2:
         raise DataError(f"the arrays {', '.join(arrays)} hold text and numbers; labels are the one or the other")
@@ -169,52 +169,54 @@ def _check_classes(classes: list[str]) -> None:
         raise DataError(f"class names must be printable text without space at its ends, received {odd[0]!r}")
 
 
-def _flat_labels(array: "numpy.ndarray", name: str) -> list[int] | list[str]:
+def _parse_flat_labels(array: "numpy.ndarray", name: str) -> list[int] | list[str]:
     if array.dtype.kind in "US":
-        return texts(array, name)
-    values = _column(array, name, "iu", "integers or text")
+        return parse_texts(array, name)
+    values = _read_column(array, name, "iu", "integers or text")
     if (negative := next((place for place, value in enumerate(values) if value < 0), None)) is not None:
         raise DataError(f"the array '{name}' holds {values[negative]} at {negative}; labels are at least 0")
     return values
 
 
-def texts(array: "numpy.ndarray", name: str) -> list[str]:
+def parse_texts(array: "numpy.ndarray", name: str) -> list[str]:
     """Return an array of text or integers as text: bytes are UTF-8.
 
     Raises:
         DataError: they are not; or its shape or type is another.
     """
     try:
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in _column(array, name, "iuUS", "text or integers")]
+        return [
+            value.decode() if isinstance(value, bytes) else str(value) for value in _read_column(array, name, "iuUS", "text or integers")
+        ]
     except UnicodeDecodeError as error:
         raise DataError(f"the array '{name}' holds text that is not UTF-8: {error.object!r}") from None
 
 
-def splits_of(array: "numpy.ndarray", name: str) -> list[str]:
+def parse_splits(array: "numpy.ndarray", name: str) -> list[str]:
     """Return the split of each image.
 
     Raises:
         DataError: one is unknown.
     """
-    values = texts(array, name)
+    values = parse_texts(array, name)
     if wrong := next(((place, value) for place, value in enumerate(values) if value not in SPLITS), None):
         raise DataError(f"the array '{name}' holds {wrong[1]!r} at {wrong[0]}; splits are {', '.join(SPLITS)}")
     return values
 
 
-def weights_of(array: "numpy.ndarray", name: str) -> list[float]:
+def parse_weights(array: "numpy.ndarray", name: str) -> list[float]:
     """Return the weight of each image.
 
     Raises:
         DataError: one is negative, or not finite.
     """
-    values = [float(value) for value in _column(array, name, "buif", "numbers")]
-    if wrong := next(((place, value) for place, value in enumerate(values) if not 0 <= value <= LARGEST_WEIGHT), None):
+    values = [float(value) for value in _read_column(array, name, "buif", "numbers")]
+    if wrong := next(((place, value) for place, value in enumerate(values) if not 0 <= value <= MAX_WEIGHT), None):
         raise DataError(f"the array '{name}' holds {wrong[1]} at {wrong[0]}; weights are finite numbers of at least 0")
     return values
 
 
-def _column(array: "numpy.ndarray", name: str, kinds: str, meaning: str) -> list:
+def _read_column(array: "numpy.ndarray", name: str, kinds: str, meaning: str) -> list:
     """Return an array of one value an image, (n,) or (n, 1), of one of numpy's kinds, as a list."""
     if array.ndim not in (1, 2) or array.shape[1:] not in ((), (1,)):
         raise DataError(f"the array '{name}' has the shape {array.shape}; it must hold one value an image: (n,) or (n, 1)")

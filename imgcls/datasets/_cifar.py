@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PIXELS = 32 * 32 * 3
 _COUNTS: dict[SplitName, int] = {"train": 50_000, "test": 10_000}
-_MOST = 1 << 28
+_MAX_BYTES = 1 << 28
 """Bytes of a member, at most: the largest has 154 MB."""
 
 
@@ -35,7 +35,7 @@ class CifarSettings(DataSettings):
 
 
 @dataclass(frozen=True)
-class Archive:
+class CifarArchive:
     """A published set.
 
     Attributes:
@@ -58,15 +58,15 @@ class Archive:
     classes: int
 
 
-def prepare(settings: CifarSettings, archive: Archive) -> Source:
+def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
     """Read the training and the test part of a set.
 
     Raises:
         DataError: a file is missing, damaged, or not of this format; or it cannot be downloaded.
     """
-    content = _content(settings, archive)
-    classes = _class_names(content[archive.names], archive)
-    records = {split: _records(names, content, archive) for split, names in archive.files.items()}
+    content = _read_content(settings, archive)
+    classes = _parse_class_names(content[archive.names], archive)
+    records = {split: _parse_records(names, content, archive) for split, names in archive.files.items()}
     entries = [
         Entry(f"{split}/{index:05d}", label, split)
         for split, array in records.items()
@@ -79,43 +79,43 @@ def prepare(settings: CifarSettings, archive: Archive) -> Source:
     digest = hashlib.sha256()
     for name in sorted(content):
         digest.update(content[name])
-    return Source(classes, entries, _reader(list(records.values()), archive.labels), digest.hexdigest(), shape=(32, 32, 3))
+    return Source(classes, entries, _make_reader(list(records.values()), archive.labels), digest.hexdigest(), shape=(32, 32, 3))
 
 
-def _content(settings: CifarSettings, archive: Archive) -> dict[str, bytes]:
+def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, bytes]:
     """Return the needed files of a set by their names."""
     names = [archive.names, *(name for names in archive.files.values() for name in names)]
     if settings.path is None:
-        packed = downloads.fetch(archive.remote, Path(settings.store) / "downloads" / settings.name, settings.offline)
-        return _unpacked(packed, names, archive)
+        packed = downloads.fetch(archive.remote, Path(settings.store_dir) / "downloads" / settings.name, settings.offline)
+        return _extract(packed, names, archive)
     folder = Path(settings.path).expanduser()
     packed = folder / archive.remote.name
     if packed.is_file():
         if not downloads.is_published(packed, archive.remote):
             terminal.note(f"{packed} is not the published archive of {archive.title}, by its SHA-256; using it all the same")
-        return _unpacked(packed, names, archive)
+        return _extract(packed, names, archive)
     for extracted in (folder / archive.folder, folder):
         if (extracted / archive.names).is_file():
-            return {name: _file(extracted / name) for name in names}
+            return {name: _read_file(extracted / name) for name in names}
     raise DataError(
         f"data.path: {folder} holds neither {archive.remote.name} nor {archive.folder}/{archive.names}; get the binary version from "
         f"{archive.remote.mirrors[0]}{archive.remote.name}, or leave data.path out to download it"
     )
 
 
-def _unpacked(packed: Path, names: list[str], archive: Archive) -> dict[str, bytes]:
-    found = archives.unpacked(packed, {f"{archive.folder}/{name}": _MOST for name in names})
+def _extract(packed: Path, names: list[str], archive: CifarArchive) -> dict[str, bytes]:
+    found = archives.extract_members(packed, {f"{archive.folder}/{name}": _MAX_BYTES for name in names})
     return {name: found[f"{archive.folder}/{name}"] for name in names}
 
 
-def _file(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; unpack the archive again") from None
 
 
-def _class_names(content: bytes, archive: Archive) -> list[str]:
+def _parse_class_names(content: bytes, archive: CifarArchive) -> list[str]:
     try:
         names = content.decode().split()
     except UnicodeDecodeError:
@@ -125,7 +125,7 @@ def _class_names(content: bytes, archive: Archive) -> list[str]:
     return names
 
 
-def _records(names: tuple[str, ...], content: dict[str, bytes], archive: Archive) -> "numpy.ndarray":
+def _parse_records(names: tuple[str, ...], content: dict[str, bytes], archive: CifarArchive) -> "numpy.ndarray":
     """Return the records of a split, uint8 (n, labels and pixels)."""
     import numpy
 
@@ -144,7 +144,7 @@ def _records(names: tuple[str, ...], content: dict[str, bytes], archive: Archive
     return numpy.concatenate(arrays)
 
 
-def _reader(splits: "list[numpy.ndarray]", labels: int) -> "Callable[[int], numpy.ndarray]":
+def _make_reader(splits: "list[numpy.ndarray]", labels: int) -> "Callable[[int], numpy.ndarray]":
     """Return what reads the image at a place, one split behind the other."""
     import numpy
 

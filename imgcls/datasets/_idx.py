@@ -25,7 +25,7 @@ FILES: dict[SplitName, tuple[str, str]] = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
-_MOST = 1 << 26
+_MAX_BYTES = 1 << 26
 """Bytes of a gzip file, at most: the largest content has 47 MB."""
 
 
@@ -39,7 +39,7 @@ class IdxSettings(DataSettings):
 
 
 @dataclass(frozen=True)
-class Archive:
+class IdxFiles:
     """A published set: its title, where it is downloaded from, and the SHA-256 of each *uncompressed* file."""
 
     title: str
@@ -48,7 +48,7 @@ class Archive:
     classes: list[str]
 
 
-class Part(NamedTuple):
+class SplitArrays(NamedTuple):
     """One split: uint8 images (count, height, width) and labels (count,), and the SHA-256 of both files' content."""
 
     images: "numpy.ndarray"
@@ -56,17 +56,17 @@ class Part(NamedTuple):
     digests: str
 
 
-def prepare(settings: IdxSettings, archive: Archive) -> Source:
+def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
     """Read the training and the test part of a set.
 
     Raises:
         DataError: a file is missing, damaged, not IDX, or does not fit the others; or it cannot be downloaded.
     """
     if settings.path is None:
-        files = _downloaded(Path(settings.store) / "downloads" / settings.name, archive, settings.offline)
+        files = _download(Path(settings.store_dir) / "downloads" / settings.name, archive, settings.offline)
     else:
-        files = _given(Path(settings.path).expanduser(), archive)
-    parts = {split: _read_part(files[images], files[labels], archive) for split, (images, labels) in FILES.items()}
+        files = _find_files(Path(settings.path).expanduser(), archive)
+    parts = {split: _read_split(files[images], files[labels], archive) for split, (images, labels) in FILES.items()}
     sizes = {part.images.shape[1:] for part in parts.values()}
     if len(sizes) > 1:
         raise DataError(f"{archive.title}: training and test images differ in size: {' and '.join(map(str, sorted(sizes)))}; get one set")
@@ -75,18 +75,20 @@ def prepare(settings: IdxSettings, archive: Archive) -> Source:
         Entry(f"{split}/{index:05d}", label, split) for split, part in parts.items() for index, label in enumerate(part.labels.tolist())
     ]
     version = " ".join(part.digests for part in parts.values())
-    return Source(archive.classes, entries, _reader(parts), version, shape=(height, width, 1))
+    return Source(archive.classes, entries, _make_reader(parts), version, shape=(height, width, 1))
 
 
-def _downloaded(folder: Path, archive: Archive, offline: bool) -> dict[str, Path]:
+def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]:
     return {
-        name: downloads.fetch(downloads.RemoteFile(f"{name}.gz", archive.sha256[name], archive.mirrors, _MOST, "content"), folder, offline)
+        name: downloads.fetch(
+            downloads.RemoteFile(f"{name}.gz", archive.sha256[name], archive.mirrors, _MAX_BYTES, "content"), folder, offline
+        )
         for names in FILES.values()
         for name in names
     }
 
 
-def _given(folder: Path, archive: Archive) -> dict[str, Path]:
+def _find_files(folder: Path, archive: IdxFiles) -> dict[str, Path]:
     """Find the files in the user's folder; a plain file goes before a gzipped one."""
     if not folder.is_dir():
         raise DataError(f"data.path: {folder} is not a folder; give the one that holds the four files of {archive.title}")
@@ -98,7 +100,7 @@ def _given(folder: Path, archive: Archive) -> dict[str, Path]:
     return found
 
 
-def _read_part(images_file: Path, labels_file: Path, archive: Archive) -> Part:
+def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> SplitArrays:
     (images, of_images), (labels, of_labels) = _read_known(images_file, 3, archive), _read_known(labels_file, 1, archive)
     if len(images) != len(labels):
         raise DataError(
@@ -108,10 +110,10 @@ def _read_part(images_file: Path, labels_file: Path, archive: Archive) -> Part:
         raise DataError(f"{images_file} holds no image; get the file again")
     if labels.max() >= len(archive.classes):
         raise DataError(f"{labels_file} holds the label {labels.max()}; {archive.title} has the labels 0 to {len(archive.classes) - 1}")
-    return Part(images, labels, f"{of_images} {of_labels}")
+    return SplitArrays(images, labels, f"{of_images} {of_labels}")
 
 
-def _read_known(path: Path, dimensions: int, archive: Archive) -> "tuple[numpy.ndarray, str]":
+def _read_known(path: Path, dimensions: int, archive: IdxFiles) -> "tuple[numpy.ndarray, str]":
     """Read a file as `read_idx` does, and note if it is not the published one, since subsets and look-alikes are used on purpose too."""
     array, digest = read_idx(path, dimensions)
     if digest != archive.sha256[path.name.removesuffix(".gz")]:
@@ -135,7 +137,7 @@ def read_idx(path: Path, dimensions: int) -> "tuple[numpy.ndarray, str]":
         raise DataError(f"cannot read {path}: {error.strerror or error}; get the file again") from None
     digest = hashlib.sha256(header)
     digest.update(content)
-    return numpy.frombuffer(content, numpy.uint8).reshape(_shape(header)), digest.hexdigest()
+    return numpy.frombuffer(content, numpy.uint8).reshape(_parse_shape(header)), digest.hexdigest()
 
 
 def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
@@ -147,7 +149,7 @@ def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
         if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) != 4 + 4 * dimensions:
             kind = "images" if dimensions == 3 else "labels"
             raise DataError(f"{path} is not an IDX file of {kind}: it begins with {header[:8].hex(' ') or 'nothing'}; get the file again")
-        expected = math.prod(_shape(header))
+        expected = math.prod(_parse_shape(header))
         content = bytearray()
         while len(content) <= expected and (piece := stream.read(1 << 20)):
             content += piece
@@ -159,11 +161,11 @@ def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
     return header, bytes(content)
 
 
-def _shape(header: bytes) -> tuple[int, ...]:
+def _parse_shape(header: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(header[start : start + 4], "big") for start in range(4, len(header), 4))
 
 
-def _reader(parts: dict[SplitName, Part]) -> "Callable[[int], numpy.ndarray]":
+def _make_reader(parts: dict[SplitName, SplitArrays]) -> "Callable[[int], numpy.ndarray]":
     """Return what reads the image at a place, one split behind the other."""
     first, *others = (part.images for part in parts.values())
 

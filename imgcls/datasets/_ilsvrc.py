@@ -17,19 +17,19 @@ from imgcls.datasets import _image_files
 from imgcls.errors import DataError
 from imgcls.image import decode
 from imgcls.io import archives
-from imgcls.io.archives import Index
+from imgcls.io.archives import ArchiveIndex
 
 TRAIN, VALIDATION, KIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 WHERE = "https://image-net.org/download-images.php (free for research, with an account)"
 
 _META, _TRUTH = "ILSVRC2012_devkit_t12/data/meta.mat", "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
-_MOST = 1 << 24
+_MAX_BYTES = 1 << 24
 _WNID = re.compile(r"n\d{8}")
 _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
 @dataclass(frozen=True)
-class Kit:
+class DevelopmentKit:
     """What the development kit says.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kit:
     truth: list[str]
 
 
-class Place(NamedTuple):
+class ImageLocation(NamedTuple):
     """Where an image lies: in a file of its own, or from `start` on in an archive; `wnid` is its class."""
 
     id: str
@@ -56,10 +56,10 @@ class Place(NamedTuple):
         Raises:
             ImageError: it cannot be read.
         """
-        return decode.read_file(self.path) if self.start is None else archives.read(self.path, self.start, self.size)
+        return decode.read_file(self.path) if self.start is None else archives.read_member(self.path, self.start, self.size)
 
 
-def kit(folder: Path) -> Kit | None:
+def read_kit(folder: Path) -> DevelopmentKit | None:
     """Return what the development kit in a folder says, packed or unpacked; None where there is none.
 
     Raises:
@@ -67,17 +67,17 @@ def kit(folder: Path) -> Kit | None:
     """
     packed = folder / KIT
     if packed.is_file():
-        content = archives.unpacked(packed, {_META: _MOST, _TRUTH: _MOST})
-        return _kit(content[_META], content[_TRUTH], packed)
+        content = archives.extract_members(packed, {_META: _MAX_BYTES, _TRUTH: _MAX_BYTES})
+        return _parse_kit(content[_META], content[_TRUTH], packed)
     if (folder / _META).is_file():
         try:
-            return _kit((folder / _META).read_bytes(), (folder / _TRUTH).read_bytes(), folder / _META)
+            return _parse_kit((folder / _META).read_bytes(), (folder / _TRUTH).read_bytes(), folder / _META)
         except OSError as error:
             raise DataError(f"cannot read {error.filename}: {error.strerror}; unpack {KIT} again") from None
     return None
 
 
-def _kit(meta: bytes, truth: bytes, origin: Path) -> Kit:
+def _parse_kit(meta: bytes, truth: bytes, origin: Path) -> DevelopmentKit:
     from scipy.io import loadmat
 
     try:
@@ -85,74 +85,74 @@ def _kit(meta: bytes, truth: bytes, origin: Path) -> Kit:
         leaves = synsets[synsets["num_children"] == 0]
         wnids = dict(zip(map(int, leaves["ILSVRC2012_ID"]), map(str, leaves["WNID"]), strict=True))
         words = dict(zip(wnids.values(), map(str, leaves["words"]), strict=True))
-        return Kit(words, [wnids[int(number)] for number in truth.split()])
+        return DevelopmentKit(words, [wnids[int(number)] for number in truth.split()])
     except Exception as error:  # on a damaged file SciPy raises errors of many types
         raise DataError(f"{origin} is damaged, or not the development kit of ILSVRC2012 ({error}); get it again") from error
 
 
-def class_names(wnids: list[str], words: dict[str, str]) -> list[str]:
+def make_class_names(wnids: list[str], words: dict[str, str]) -> list[str]:
     """Return the first synonym of each synset; the WordNet id follows where another one has the same, as with the two cranes."""
     first = [words[wnid].split(", ")[0] if wnid in words else wnid for wnid in wnids]
     counts = Counter(first)
     return [name if counts[name] == 1 else f"{name} {wnid}" for name, wnid in zip(first, wnids, strict=True)]
 
 
-def packed_train(folder: Path, cache: Path) -> list[Place]:
+def find_packed_train(folder: Path, cache: Path) -> list[ImageLocation]:
     """Return the images of the training archive.
 
     Raises:
         DataError: it is missing, damaged, or not this archive.
     """
-    places = _places(folder / TRAIN, "train", archives.index(folder / TRAIN, cache))
+    places = _locate(folder / TRAIN, "train", archives.load_index(folder / TRAIN, cache))
     strangers = sorted({place.id.split("/")[1] for place in places if not _WNID.fullmatch(place.wnid)})
     if strangers:
         raise DataError(f"{folder / TRAIN} is not the official archive: it holds {', '.join(strangers[:3])}, not archives of synsets")
     return places
 
 
-def packed_validation(folder: Path, cache: Path, kit: Kit) -> list[Place]:
+def find_packed_validation(folder: Path, cache: Path, kit: DevelopmentKit) -> list[ImageLocation]:
     """Return the images of the validation archive.
 
     Raises:
         DataError: it is missing, damaged, or not this archive.
     """
-    places = _places(folder / VALIDATION, "val", archives.index(folder / VALIDATION, cache))
-    return [place._replace(wnid=_true_class(place, kit)) for place in places]
+    places = _locate(folder / VALIDATION, "val", archives.load_index(folder / VALIDATION, cache))
+    return [place._replace(wnid=_find_true_class(place, kit)) for place in places]
 
 
-def _places(archive: Path, prefix: str, index: Index) -> list[Place]:
+def _locate(archive: Path, prefix: str, index: ArchiveIndex) -> list[ImageLocation]:
     names = [os.fsdecode(name) for name in index.names.tolist()]
     rows = zip(names, index.starts.tolist(), index.sizes.tolist(), strict=True)
-    return [Place(f"{prefix}/{name}", name.rpartition("/")[0], archive, start, size) for name, start, size in rows]
+    return [ImageLocation(f"{prefix}/{name}", name.rpartition("/")[0], archive, start, size) for name, start, size in rows]
 
 
-def unpacked_train(folder: Path) -> list[Place]:
+def find_unpacked_train(folder: Path) -> list[ImageLocation]:
     """Return the images of train/<WordNet id>/."""
-    return [Place(f"train/{path.parent.name}/{path.name}", path.parent.name, path) for path in _images_below(folder / "train")]
+    return [ImageLocation(f"train/{path.parent.name}/{path.name}", path.parent.name, path) for path in _list_images_below(folder / "train")]
 
 
-def unpacked_validation(folder: Path, kit: Kit | None) -> list[Place]:
+def find_unpacked_validation(folder: Path, kit: DevelopmentKit | None) -> list[ImageLocation]:
     """Return the images of val/<WordNet id>/, or of val/ with the development kit; the ids are the same in both.
 
     Raises:
         DataError: val/ is flat and there is no kit, or holds other images than the kit names.
     """
-    flat = [Place(f"val/{path.name}", "", path) for path in _files(folder / "val")]
+    flat = [ImageLocation(f"val/{path.name}", "", path) for path in _list_files(folder / "val")]
     if flat and kit is None:
         raise DataError(
             f"{folder / 'val'} has images outside of folders of synsets, so that {folder / KIT} must say which image is what; get it from "
             f"{WHERE}"
         )
-    sorted_in = [Place(f"val/{path.name}", path.parent.name, path) for path in _images_below(folder / "val")]
-    return [*(place._replace(wnid=_true_class(place, kit)) for place in flat if kit), *sorted_in]
+    sorted_in = [ImageLocation(f"val/{path.name}", path.parent.name, path) for path in _list_images_below(folder / "val")]
+    return [*(place._replace(wnid=_find_true_class(place, kit)) for place in flat if kit), *sorted_in]
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _list_images_below(folder: Path) -> list[Path]:
     """Return the images in the sub-folders of a folder that WordNet ids name."""
-    return [path for name, child in _image_files.folders_in(folder).items() if _WNID.fullmatch(name) for path in _files(child)]
+    return [path for name, child in _image_files.list_folders(folder).items() if _WNID.fullmatch(name) for path in _list_files(child)]
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             return [Path(entry.path) for entry in entries if entry.name.lower().endswith(decode.EXTENSIONS) and not entry.is_dir()]
@@ -160,7 +160,7 @@ def _files(folder: Path) -> list[Path]:
         raise DataError(f"cannot list {folder}: {error.strerror}") from None
 
 
-def _true_class(place: Place, kit: Kit) -> str:
+def _find_true_class(place: ImageLocation, kit: DevelopmentKit) -> str:
     numbered = _NUMBERED.fullmatch(place.id.removeprefix("val/"))
     if not numbered or not 1 <= int(numbered[1]) <= len(kit.truth):
         raise DataError(

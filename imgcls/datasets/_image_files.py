@@ -48,7 +48,7 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
         raise DataError(f"data.path: {root} {state}; give the folder of the images, laid out as {_LAYOUTS}")
-    folders = {split: folders_in(folder) for split, folder in _split_folders(root).items()}
+    folders = {split: list_folders(folder) for split, folder in _find_split_folders(root).items()}
     classes = sorted({name for names in folders.values() for name in names}, key=os.fsencode)
     _check_classes(root, classes)
     listing = Listing(classes)
@@ -63,7 +63,7 @@ def list_images(root: Path) -> Listing:
     return listing
 
 
-def version(paths: list[Path]) -> str:
+def compute_version(paths: list[Path]) -> str:
     """Return a digest of the names, sizes and times of files: another one whenever a file may have changed."""
     digest = hashlib.sha256()
     for path in paths:
@@ -76,12 +76,12 @@ def version(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _split_folders(root: Path) -> dict[SplitName, Path]:
+def _find_split_folders(root: Path) -> dict[SplitName, Path]:
     """Return the folder of each split that the source has; the root itself is `train` where it has none."""
-    folders = folders_in(root)
+    folders = list_folders(root)
     if not folders:
         raise DataError(f"{root} holds no class folders; lay the images out as {_LAYOUTS}")
-    splits = {split: folders[split] for split in SPLITS if split in folders and folders_in(folders[split])}
+    splits = {split: folders[split] for split in SPLITS if split in folders and list_folders(folders[split])}
     others = sorted(set(folders) - set(SPLITS))
     if not splits and not others:
         raise DataError(f"{root}: {', '.join(sorted(folders))} hold no class folders; lay the images out as {_LAYOUTS}")
@@ -97,7 +97,7 @@ def _split_folders(root: Path) -> dict[SplitName, Path]:
     return splits
 
 
-def folders_in(parent: Path) -> dict[str, Path]:
+def list_folders(parent: Path) -> dict[str, Path]:
     """Return the visible folders in a folder, by name."""
     try:
         return {path.name: path for path in parent.iterdir() if not path.name.startswith(".") and path.is_dir()}
@@ -116,7 +116,7 @@ def _check_classes(root: Path, classes: list[str]) -> None:
 
 def _add_class(listing: Listing, root: Path, folder: Path, label: int, split: SplitName) -> None:
     """Add every file below a class folder to the listing."""
-    for path, problem in _walk(folder, frozenset({_identity(root), _identity(folder.parent)})):
+    for path, problem in _walk(folder, frozenset({_get_identity(root), _get_identity(folder.parent)})):
         name = path.relative_to(root).as_posix()
         if problem:
             listing.bad.append(BadImage(name, problem))
@@ -137,7 +137,7 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Pat
     while waiting:
         current, above = waiting.pop()
         try:
-            identity = _identity(current)
+            identity = _get_identity(current)
             children = sorted(current.iterdir())
         except OSError as error:
             yield current, f"cannot be listed: {error.strerror}"
@@ -152,6 +152,6 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Pat
                 waiting.append((child, above | {identity}))
 
 
-def _identity(folder: Path) -> tuple[int, int]:
+def _get_identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imgcls.datasets import LARGEST_WEIGHT, SPLITS
+from imgcls.datasets import MAX_WEIGHT, SPLITS
 from imgcls.errors import DataError
-from imgcls.parts import did_you_mean
+from imgcls.parts import suggest
 
 REQUIRED = ("path", "label")
 COLUMNS = (*REQUIRED, "split", "weight", "group")
@@ -61,15 +61,15 @@ def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
         data = manifest.read_bytes()
     except OSError as error:
         raise DataError(f"data.path: cannot read {manifest}: {error.strerror}; give the manifest's file") from None
-    text = _decoded(data, mistakes)
+    text = _decode(data, mistakes)
     if manifest.suffix.lower() in _DELIMITERS:
-        fields = _csv_rows(text, _DELIMITERS[manifest.suffix.lower()], mistakes)
+        fields = _iterate_csv_rows(text, _DELIMITERS[manifest.suffix.lower()], mistakes)
     elif manifest.suffix.lower() == ".jsonl":
-        fields = _json_rows(text, mistakes)
+        fields = _iterate_json_rows(text, mistakes)
     else:
         raise DataError(f"data.path: {manifest} ends in none of .csv, .tsv and .jsonl, by which its kind is known; rename it")
-    rows = [row for line, values in fields if (row := _row(line, values, mistakes))]
-    _refuse_doubles(rows, mistakes)
+    rows = [row for line, values in fields if (row := _parse_row(line, values, mistakes))]
+    _note_duplicates(rows, mistakes)
     return rows
 
 
@@ -80,7 +80,7 @@ def note_missing(rows: Iterable[Row], mistakes: Mistakes) -> None:
             mistakes.add(row.line, f"there is no file {row.path!r} in {mistakes.manifest.parent}")
 
 
-def _decoded(data: bytes, mistakes: Mistakes) -> str:
+def _decode(data: bytes, mistakes: Mistakes) -> str:
     for number, line in enumerate(data.split(b"\n"), 1):
         try:
             line.decode()
@@ -93,7 +93,7 @@ def _decoded(data: bytes, mistakes: Mistakes) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
+def _iterate_csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the line and the non-empty fields of each record."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
@@ -106,7 +106,11 @@ def _csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator[tuple[i
             elif len(record) == len(header):
                 yield (
                     line,
-                    {name: _number(value) if name == "weight" else value for name, value in zip(header, record, strict=True) if value},
+                    {
+                        name: _parse_number(value) if name == "weight" else value
+                        for name, value in zip(header, record, strict=True)
+                        if value
+                    },
                 )
             elif record:
                 mistakes.add(line, f"has {len(record)} fields, the header {len(header)}")
@@ -120,7 +124,7 @@ def _csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator[tuple[i
 def _check_header(header: list[str], mistakes: Mistakes) -> None:
     for name in header:
         if name not in COLUMNS:
-            mistakes.add(1, f"unknown column {name!r}; allowed: {', '.join(COLUMNS)}{did_you_mean(name, list(COLUMNS))}")
+            mistakes.add(1, f"unknown column {name!r}; allowed: {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}")
     if twice := sorted({name for name in header if header.count(name) > 1}):
         mistakes.add(1, f"names the column {', '.join(twice)} more than once")
     if missing := [name for name in REQUIRED if name not in header]:
@@ -128,14 +132,14 @@ def _check_header(header: list[str], mistakes: Mistakes) -> None:
     mistakes.refuse()
 
 
-def _number(text: str) -> float | str:
+def _parse_number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def _json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
+def _iterate_json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -148,15 +152,15 @@ def _json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, A
             mistakes.add(number, f"must be a JSON object such as {{'path': 'cat.png', 'label': 'cat'}}, received {line[:40]!r}")
             continue
         for name in value.keys() - set(COLUMNS):
-            mistakes.add(number, f"unknown key {name!r}; allowed: {', '.join(COLUMNS)}{did_you_mean(name, list(COLUMNS))}")
+            mistakes.add(number, f"unknown key {name!r}; allowed: {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}")
         yield number, {name: field for name, field in value.items() if name in COLUMNS and field is not None}
 
 
-def _row(line: int, fields: dict[str, Any], mistakes: Mistakes) -> Row | None:
+def _parse_row(line: int, fields: dict[str, Any], mistakes: Mistakes) -> Row | None:
     """Return a row, or None after noting every mistake in it."""
     problems = [f"{name} is missing or empty" for name in REQUIRED if fields.get(name, "") == ""]
     for name, value in fields.items():
-        if problem := _weight_problem(value) if name == "weight" else _text_problem(name, value):
+        if problem := _find_weight_problem(value) if name == "weight" else _find_text_problem(name, value):
             problems.append(problem)
     for problem in problems:
         mistakes.add(line, problem)
@@ -165,18 +169,18 @@ def _row(line: int, fields: dict[str, Any], mistakes: Mistakes) -> Row | None:
     return Row(line, **fields | {"path": os.path.normpath(fields["path"]), "weight": float(fields.get("weight", 1.0))})
 
 
-def _weight_problem(value: Any) -> str | None:
+def _find_weight_problem(value: Any) -> str | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0 <= value <= LARGEST_WEIGHT:
+    if is_number and 0 <= value <= MAX_WEIGHT:
         return None
     return f"weight must be a finite number of at least 0, received {value!r}"
 
 
-def _text_problem(name: str, value: Any) -> str | None:
+def _find_text_problem(name: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return f"{name} must be text, received {value!r}"
     if name == "split" and value not in SPLITS:
-        return f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{did_you_mean(value, list(SPLITS))}"
+        return f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{suggest(value, list(SPLITS))}"
     if name == "label" and (not value.isprintable() or value != value.strip()):
         return f"label must be printable text without space at its ends, received {value!r}"
     try:
@@ -187,7 +191,7 @@ def _text_problem(name: str, value: Any) -> str | None:
     return f"{name} holds a zero byte: {value!r}"
 
 
-def _refuse_doubles(rows: list[Row], mistakes: Mistakes) -> None:
+def _note_duplicates(rows: list[Row], mistakes: Mistakes) -> None:
     first: dict[str, int] = {}
     for row in rows:
         place = os.path.join(os.path.abspath(mistakes.manifest.parent), row.path)

@@ -40,16 +40,16 @@ class Settings(DataSettings):
 
     @pydantic.model_validator(mode="after")
     def _names_fit_together(self) -> "Settings":
-        splits = _by_split(self.images).keys()
+        splits = _map_by_split(self.images).keys()
         for name in ("labels", "groups", "weights"):
             names = getattr(self, name)
-            if names is not None and (_by_split(names).keys() != splits or isinstance(names, str) != isinstance(self.images, str)):
+            if names is not None and (_map_by_split(names).keys() != splits or isinstance(names, str) != isinstance(self.images, str)):
                 raise ValueError(f"{name} must name an array for each of the arrays that images names, received {names}")
         if self.own_splits and not isinstance(self.images, str):
             raise ValueError("own_splits is for one array of images; here images says the split of each array")
         if "train" not in splits:
             raise ValueError("images must name an array for train")
-        if len(set(_by_split(self.images).values())) < len(splits):
+        if len(set(_map_by_split(self.images).values())) < len(splits):
             raise ValueError("images names one array for two splits, which would be tested on what was learnt")
         if self.range and self.range[0] >= self.range[1]:
             raise ValueError(f"range is [low, high], received {self.range}")
@@ -63,37 +63,39 @@ def prepare(settings: Settings) -> Source:
         DataError: the file is missing or damaged, or an array is missing, of another shape or type, or holds what it must not.
     """
     files = ArrayFiles(Path(settings.path).expanduser())
-    images = {name: _array_files.images_of(files.load(name), name, bool(settings.range)) for name in _by_split(settings.images).values()}
-    shape = _array_files.one_shape(images)
+    images = {
+        name: _array_files.check_images(files.load(name), name, bool(settings.range)) for name in _map_by_split(settings.images).values()
+    }
+    shape = _array_files.require_one_shape(images)
     names = settings.classes
     if isinstance(names, str):
-        names = _array_files.texts(files.load(names), names)
-    classes, labels = _array_files.labels_of({name: files.load(name) for name in _by_split(settings.labels).values()}, names)
+        names = _array_files.parse_texts(files.load(names), names)
+    classes, labels = _array_files.parse_labels({name: files.load(name) for name in _map_by_split(settings.labels).values()}, names)
     entries = [
         entry
-        for split, numbers in zip(_by_split(settings.images), labels, strict=True)
-        for entry in _entries(files, settings, split, numbers)
+        for split, numbers in zip(_map_by_split(settings.images), labels, strict=True)
+        for entry in _make_entries(files, settings, split, numbers)
     ]
-    return Source(classes, entries, _array_files.reader(images, settings.range), files.version, shape=shape)
+    return Source(classes, entries, _array_files.make_reader(images, settings.range), files.version, shape=shape)
 
 
-def _by_split(names: Names) -> dict[SplitName, str]:
+def _map_by_split(names: Names) -> dict[SplitName, str]:
     return {"train": names} if isinstance(names, str) else names
 
 
-def _entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: list[int]) -> Iterable[Entry]:
+def _make_entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: list[int]) -> Iterable[Entry]:
     """Return the entries of an array of images, which are those of a split, unless an array says the split of each."""
-    name = _by_split(settings.images)[split]
+    name = _map_by_split(settings.images)[split]
     count = len(files.load(name))
     columns = {"labels": labels, "splits": [split] * count, "groups": [None] * count, "weights": [1.0] * count}
     more = {
-        "splits": (settings.own_splits, _array_files.splits_of),
-        "groups": (settings.groups, _array_files.texts),
-        "weights": (settings.weights, _array_files.weights_of),
+        "splits": (settings.own_splits, _array_files.parse_splits),
+        "groups": (settings.groups, _array_files.parse_texts),
+        "weights": (settings.weights, _array_files.parse_weights),
     }
     for column, (names, values_of) in more.items():
         if names is not None:
-            columns[column] = values_of(files.load(_by_split(names)[split]), _by_split(names)[split])
+            columns[column] = values_of(files.load(_map_by_split(names)[split]), _map_by_split(names)[split])
     for column, values in columns.items():
         if len(values) != count:
             raise DataError(f"the array '{name}' holds {count:,} images, but there are {len(values):,} {column} for them")

@@ -4,7 +4,7 @@ It has a test split of its own. The SHA-256 of its archive is the one that Tenso
 from imgcls.datasets import Source, _cifar
 from imgcls.io.downloads import RemoteFile
 
-ARCHIVE = _cifar.Archive(
+ARCHIVE = _cifar.CifarArchive(
     title="CIFAR-10",
     remote=RemoteFile(
         name="cifar-10-binary.tar.gz",

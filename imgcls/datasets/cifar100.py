@@ -23,9 +23,9 @@ class Settings(_cifar.CifarSettings):
     """fine: 100 classes; coarse: their 20 superclasses."""
 
 
-def archive(labels: Literal["fine", "coarse"]) -> _cifar.Archive:
+def make_archive(labels: Literal["fine", "coarse"]) -> _cifar.CifarArchive:
     """Return what is published, as it is read for one of its two sets of classes."""
-    return _cifar.Archive(
+    return _cifar.CifarArchive(
         title="CIFAR-100",
         remote=REMOTE,
         folder="cifar-100-binary",
@@ -39,4 +39,4 @@ def archive(labels: Literal["fine", "coarse"]) -> _cifar.Archive:
 
 def prepare(settings: Settings) -> Source:
     """Return the images of both splits."""
-    return _cifar.prepare(settings, archive(settings.labels))
+    return _cifar.prepare(settings, make_archive(settings.labels))

@@ -3,7 +3,7 @@ It has a test split of its own."""
 
 from imgcls.datasets import Source, _idx
 
-ARCHIVE = _idx.Archive(
+ARCHIVE = _idx.IdxFiles(
     title="Fashion-MNIST",
     mirrors=(
         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",

@@ -30,13 +30,17 @@ def prepare(settings: Settings) -> Source:
         UserError: the store would lie among the classes.
     """
     root = Path(settings.path).expanduser()
-    if Path(settings.store).resolve().is_relative_to(root.resolve()):
-        raise UserError(f"data.store: {settings.store} lies in data.path ({root}), where it would count as a class; choose another folder")
+    if Path(settings.store_dir).resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f"data.store_dir: {settings.store_dir} lies in data.path ({root}), where it would count as a class; choose another folder"
+        )
     listing = _image_files.list_images(root)
     _note_oddities(root, listing)
     entries = [Entry(file.id, file.label, file.split) for file in listing.files]
     paths = [root / file.id for file in listing.files]
-    return Source(listing.classes, entries, lambda place: decode.read_file(paths[place]), _image_files.version(paths), bad=listing.bad)
+    return Source(
+        listing.classes, entries, lambda place: decode.read_file(paths[place]), _image_files.compute_version(paths), bad=listing.bad
+    )
 
 
 def _note_oddities(root: Path, listing: "Listing") -> None:

@@ -9,7 +9,7 @@ import itertools
 from pathlib import Path
 
 from imgcls.datasets import Entry, ImageSettings, Source, _ilsvrc, _image_files
-from imgcls.datasets._ilsvrc import Place
+from imgcls.datasets._ilsvrc import ImageLocation
 from imgcls.errors import DataError
 from imgcls.io import terminal
 
@@ -31,40 +31,40 @@ def prepare(settings: Settings) -> Source:
         DataError: an archive or folder is missing or damaged.
     """
     folder = Path(settings.path).expanduser()
-    kit = _ilsvrc.kit(folder)
-    train, validation = _places(folder, kit, Path(settings.store) / "downloads" / settings.name)
+    kit = _ilsvrc.read_kit(folder)
+    train, validation = _locate_images(folder, kit, Path(settings.store_dir) / "downloads" / settings.name)
     wnids = sorted({place.wnid for place in train})
     known = [place for place in validation if place.wnid in set(wnids)]
     if len(known) < len(validation):
         terminal.note(f"left out {len(validation) - len(known):,} validation images, of classes without a training image")
-    classes = _ilsvrc.class_names(wnids, kit.words if kit else {})
+    classes = _ilsvrc.make_class_names(wnids, kit.words if kit else {})
     _note_differences({"classes": len(classes), "training images": len(train), "validation images": len(known)}, kit is not None)
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     places = sorted([*train, *known], key=lambda place: place.id.encode("utf-8", "surrogateescape"))
-    _refuse_oddities(folder, wnids, [place.id for place in places])
+    _require_usable(folder, wnids, [place.id for place in places])
     entries = [Entry(place.id, labels[place.wnid], "test" if place.id.startswith("val/") else "train") for place in places]
-    return Source(classes, entries, lambda number: places[number].read(), _version(places))
+    return Source(classes, entries, lambda number: places[number].read(), _compute_version(places))
 
 
-def _places(folder: Path, kit: _ilsvrc.Kit | None, cache: Path) -> tuple[list[Place], list[Place]]:
+def _locate_images(folder: Path, kit: _ilsvrc.DevelopmentKit | None, cache: Path) -> tuple[list[ImageLocation], list[ImageLocation]]:
     """Return the images of the official training and validation set."""
     if (folder / _ilsvrc.TRAIN).is_file():
         missing = [name for name in (_ilsvrc.VALIDATION, _ilsvrc.KIT) if not (folder / name).is_file()]
         if missing or kit is None:
             raise DataError(f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {', '.join(missing)}; get it from {_ilsvrc.WHERE}")
-        return _ilsvrc.packed_train(folder, cache), _ilsvrc.packed_validation(folder, cache, kit)
+        return _ilsvrc.find_packed_train(folder, cache), _ilsvrc.find_packed_validation(folder, cache, kit)
     if not (folder / "train").is_dir() or not (folder / "val").is_dir():
         raise DataError(
             f"data.path: {folder} holds neither {_ilsvrc.TRAIN}, {_ilsvrc.VALIDATION} and {_ilsvrc.KIT} nor the folders train/ and val/; "
             f"ImageNet cannot be downloaded without an account: get the archives from {_ilsvrc.WHERE}"
         )
-    train = _ilsvrc.unpacked_train(folder)
+    train = _ilsvrc.find_unpacked_train(folder)
     if not train:
         raise DataError(f"{folder / 'train'} holds no images in folders named by WordNet ids, such as train/n01440764/*.JPEG")
-    return train, _ilsvrc.unpacked_validation(folder, kit)
+    return train, _ilsvrc.find_unpacked_validation(folder, kit)
 
 
-def _refuse_oddities(folder: Path, wnids: list[str], ids: list[str]) -> None:
+def _require_usable(folder: Path, wnids: list[str], ids: list[str]) -> None:
     if len(wnids) < 2:
         raise DataError(f"{folder} holds training images of {wnids[0] if wnids else 'no class'} alone; a classifier needs two classes")
     twice = [first for first, second in itertools.pairwise(ids) if first == second]
@@ -79,6 +79,6 @@ def _note_differences(found: dict[str, int], has_words: bool) -> None:
         terminal.note(f"the classes are called by their WordNet ids, since there is no {_ilsvrc.KIT} with their words")
 
 
-def _version(places: list[Place]) -> str:
+def _compute_version(places: list[ImageLocation]) -> str:
     """Return a digest of the archives' or the files' states."""
-    return _image_files.version(list({place.path: None for place in places}))
+    return _image_files.compute_version(list({place.path: None for place in places}))

@@ -40,4 +40,4 @@ def prepare(settings: Settings) -> Source:
     entries = [Entry(row.path, labels[row.label], row.split, row.group, row.weight) for row in rows]
     paths = [path.parent / row.path for row in rows]
     listed = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Source(classes, entries, lambda place: decode.read_file(paths[place]), f"{listed} {_image_files.version(paths)}")
+    return Source(classes, entries, lambda place: decode.read_file(paths[place]), f"{listed} {_image_files.compute_version(paths)}")

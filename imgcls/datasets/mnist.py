@@ -3,7 +3,7 @@ recognition", http://yann.lecun.com/exdb/mnist/). It has a test split of its own
 
 from imgcls.datasets import Source, _idx
 
-ARCHIVE = _idx.Archive(
+ARCHIVE = _idx.IdxFiles(
     title="MNIST",
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     sha256={

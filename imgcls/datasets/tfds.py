@@ -40,11 +40,11 @@ def prepare(settings: Settings) -> Source:
         UserError: the library is not installed.
         DataError: the data set is unknown or missing, has other features or splits, or cannot be downloaded.
     """
-    library = _library()
-    builder = _builder(library, settings)
-    classes = _classes(library, builder, settings)
+    library = _import_library()
+    builder = _open_builder(library, settings)
+    classes = _read_classes(library, builder, settings)
     entries, records = [], []
-    for split, name in _splits(builder, settings).items():
+    for split, name in _choose_splits(builder, settings).items():
         try:
             source = builder.as_data_source(split=name, decoders={settings.image: library.decode.SkipDecoding()})
         except ValueError as error:
@@ -60,14 +60,14 @@ def prepare(settings: Settings) -> Source:
     def read(number: int) -> bytes:
         source, place = records[number]
         data = source[place][settings.image]
-        decode.refuse_size(len(data))
+        decode.require_valid_size(len(data))
         return data
 
     files = sorted(path for path in Path(builder.data_dir).iterdir() if path.is_file())
-    return Source(classes, entries, read, f"{builder.info.full_name} {_image_files.version(files)}")
+    return Source(classes, entries, read, f"{builder.info.full_name} {_image_files.compute_version(files)}")
 
 
-def _library() -> ModuleType:
+def _import_library() -> ModuleType:
     try:
         import tensorflow_datasets
     except ModuleNotFoundError as error:
@@ -75,23 +75,23 @@ def _library() -> ModuleType:
     return tensorflow_datasets
 
 
-def _builder(library: ModuleType, settings: Settings) -> Any:
+def _open_builder(library: ModuleType, settings: Settings) -> Any:
     """Return what reads a prepared data set; prepared now, if it is not there and may be downloaded."""
-    folder = Path(settings.path or Path(settings.store) / "downloads" / settings.name).expanduser()
+    folder = Path(settings.path or Path(settings.store_dir) / "downloads" / settings.name).expanduser()
     try:
         builder = library.core.read_only_builder.builder_from_files(settings.dataset, data_dir=str(folder))
     except library.core.registered.DatasetNotFoundError:
         if settings.offline:
             problem = f"{folder} holds no prepared data set '{settings.dataset}', and data.offline forbids to download it"
             raise DataError(f"{problem}; prepare it where there is a network, and name its folder as data.path") from None
-        builder = _prepared(library, settings.dataset, folder)
+        builder = _prepare_builder(library, settings.dataset, folder)
     if builder.info.file_format.value != "array_record":
         problem = f"{builder.data_dir} is stored as {builder.info.file_format.value}, which has no random access"
         raise DataError(f"{problem}; name another folder as data.path, in which it is prepared as array_record")
     return builder
 
 
-def _prepared(library: ModuleType, name: str, folder: Path) -> Any:
+def _prepare_builder(library: ModuleType, name: str, folder: Path) -> Any:
     from imgcls import backend  # noqa: F401 - sets TensorFlow's switches, before the library imports it
 
     if not terminal.is_terminal():
@@ -106,7 +106,7 @@ def _prepared(library: ModuleType, name: str, folder: Path) -> Any:
     return builder
 
 
-def _classes(library: ModuleType, builder: Any, settings: Settings) -> list[str]:
+def _read_classes(library: ModuleType, builder: Any, settings: Settings) -> list[str]:
     features = dict(builder.info.features)
     wanted = {settings.image: library.features.Image, settings.label: library.features.ClassLabel}
     if wrong := [f"{name} is no {kind.__name__}" for name, kind in wanted.items() if not isinstance(features.get(name), kind)]:
@@ -115,7 +115,7 @@ def _classes(library: ModuleType, builder: Any, settings: Settings) -> list[str]
     return list(features[settings.label].names)
 
 
-def _splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
+def _choose_splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
     splits = settings.own_splits or {split: split for split in SPLITS if split in builder.info.splits}
     if "train" not in splits:
         raise DataError(f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with data.own_splits which one is train")

@@ -23,7 +23,7 @@ RANGE = r"\d+(?:-\d+)?"
 NODES = rf"[^\s,\[\]]*(?:\[{RANGE}(?:,{RANGE})*\][^\s,\[\]]*)*"
 """One entry of a Slurm node list."""
 
-HOW = (
+HOW_TO_DESCRIBE = (
     "give each process --workers HOST:PORT,HOST:PORT,... (the same everywhere) and --rank N (from 0), or set TF_CONFIG, "
     "or start the processes with Slurm's srun"
 )
@@ -46,17 +46,17 @@ class Cluster:
             raise UserError(f"the rank is {self.rank}, but {len(self.addresses)} workers have ranks 0 to {len(self.addresses) - 1}")
 
     @property
-    def leads(self) -> bool:
+    def is_chief(self) -> bool:
         """Whether this process is the one that writes: rank 0."""
         return self.rank == 0
 
     @property
-    def alone(self) -> bool:
+    def is_single(self) -> bool:
         """Whether no other process trains with this one."""
         return len(self.addresses) <= 1
 
 
-ALONE = Cluster((), 0)
+SINGLE_PROCESS = Cluster((), 0)
 """The one process of a training that is not spread over several: nobody needs its address."""
 
 
@@ -75,13 +75,13 @@ def find_cluster(experiment: Experiment, folder: Path | None, workers: str | Non
     if strategy.spans_processes:
         if folder is None:
             raise UserError(f"train.strategy {strategy.name} needs --run DIR, the same for all workers, on a disk that they share")
-        return described(workers, rank, os.environ)
+        return read_cluster(workers, rank, os.environ)
     if workers is not None or rank is not None:
         raise UserError(f"--workers and --rank are for train.strategy multi_worker; this experiment's is {strategy.name}")
-    return ALONE
+    return SINGLE_PROCESS
 
 
-def described(workers: str | None, rank: int | None, environment: Mapping[str, str]) -> Cluster:
+def read_cluster(workers: str | None, rank: int | None, environment: Mapping[str, str]) -> Cluster:
     """Return the cluster that the command line or the environment variables describe.
 
     Raises:
@@ -95,7 +95,7 @@ def described(workers: str | None, rank: int | None, environment: Mapping[str, s
         return _from_tf_config(environment["TF_CONFIG"])
     if environment.get("SLURM_PROCID"):
         return _from_slurm(environment)
-    raise UserError(f"train.strategy multi_worker does not know its workers; {HOW}")
+    raise UserError(f"train.strategy multi_worker does not know its workers; {HOW_TO_DESCRIBE}")
 
 
 def _from_tf_config(text: str) -> Cluster:
@@ -125,24 +125,24 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
         for name in names:
             if environment.get(name):
                 return environment[name]
-        raise UserError(f"SLURM_PROCID is set, but none of {', '.join(names)} is; start the processes with srun, or {HOW}")
+        raise UserError(f"SLURM_PROCID is set, but none of {', '.join(names)} is; start the processes with srun, or {HOW_TO_DESCRIBE}")
 
     def number(text: str) -> int:
         if not text.isdecimal():
-            raise UserError(f"Slurm's variables hold {text!r} where a number belongs; {HOW}")
+            raise UserError(f"Slurm's variables hold {text!r} where a number belongs; {HOW_TO_DESCRIBE}")
         return int(text)
 
     hosts = expand_hosts(first_of("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"))
     tasks = expand_counts(first_of("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
     if len(hosts) != len(tasks):
-        raise UserError(f"Slurm names {len(hosts)} nodes, but tasks for {len(tasks)}; {HOW}")
+        raise UserError(f"Slurm names {len(hosts)} nodes, but tasks for {len(tasks)}; {HOW_TO_DESCRIBE}")
     base = BASE_PORT + number(first_of("SLURM_JOB_ID", "SLURM_JOBID")) % PORTS
     places = [(host, index) for host, count in zip(hosts, tasks, strict=True) for index in range(count)]
     cluster = Cluster(tuple(f"{host}:{base + index}" for host, index in places), number(environment["SLURM_PROCID"]))
     here = environment.get("SLURMD_NODENAME")
     expected, _ = places[cluster.rank]
     if here and here != expected:
-        raise UserError(f"rank {cluster.rank} runs on {here}, not on {expected}; use srun --distribution=block, or {HOW}")
+        raise UserError(f"rank {cluster.rank} runs on {here}, not on {expected}; use srun --distribution=block, or {HOW_TO_DESCRIBE}")
     return cluster
 
 
@@ -154,10 +154,10 @@ def expand_hosts(text: str) -> list[str]:
     """
     if not re.fullmatch(f"{NODES}(,{NODES})*", text) or not text:
         raise UserError(f"the node list {text!r} cannot be read; expected something like node[01-03,7],gpu1")
-    return [host for each in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text) for host in _expanded(each)]
+    return [host for each in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text) for host in _expand_pattern(each)]
 
 
-def _expanded(pattern: str) -> list[str]:
+def _expand_pattern(pattern: str) -> list[str]:
     """Return the hosts of one entry of a node list, whose brackets hold numbers and ranges; leading zeros stay."""
     before, bracket, rest = pattern.partition("[")
     if not bracket:
@@ -169,7 +169,7 @@ def _expanded(pattern: str) -> list[str]:
         if high and int(high) < int(low):
             raise UserError(f"the range {each} of the node list runs backwards; expected something like node[01-03,7],gpu1")
         numbers += [str(number).zfill(len(low)) for number in range(int(low), int(high or low) + 1)]
-    return [f"{before}{number}{tail}" for number in numbers for tail in _expanded(after)]
+    return [f"{before}{number}{tail}" for number in numbers for tail in _expand_pattern(after)]
 
 
 def expand_counts(text: str) -> list[int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Interval = list[float] | None
 
 
-class Resample:
+class BootstrapSample:
     """Drawn predictions, which a metric reads as it reads `Predictions`.
 
     Each quantity is gathered when it is read: most metrics need one number an image, and not the matrix of probabilities.
@@ -50,8 +50,8 @@ class Resample:
         return self.source.predicted[self.rows]
 
 
-def bootstrap(
-    predictions: Predictions, metrics: list[MetricSettings], resamples: int, confidence: float, seed: int
+def bootstrap_intervals(
+    predictions: Predictions, metrics: list[MetricSettings], bootstrap_samples: int, confidence: float, seed: int
 ) -> "dict[str, Interval]":
     """Return [low, high] for each number of the metrics; None where it is undefined in every resample.
 
@@ -62,16 +62,16 @@ def bootstrap(
 
     generator = numpy.random.Generator(numpy.random.Philox(seed))
     count = len(predictions.labels)
-    drawn = {name: numpy.full(resamples, numpy.nan) for settings in metrics for name in settings.scalars}
-    for i in terminal.track(range(resamples), resamples, "confidence intervals"):
-        resample = Resample(predictions, generator.integers(count, size=count))
+    drawn = {name: numpy.full(bootstrap_samples, numpy.nan) for settings in metrics for name in settings.scalars}
+    for i in terminal.track(range(bootstrap_samples), bootstrap_samples, "confidence intervals"):
+        resample = BootstrapSample(predictions, generator.integers(count, size=count))
         for settings in metrics:
-            for name, value in parts.of("metrics", settings).compute(settings, resample).scalars.items():
+            for name, value in parts.load_for("metrics", settings).compute(settings, resample).scalars.items():
                 drawn[name][i] = numpy.nan if value is None else value
-    return {name: _middle(values[values == values], confidence) for name, values in drawn.items()}
+    return {name: _compute_interval(values[values == values], confidence) for name, values in drawn.items()}
 
 
-def _middle(values: "numpy.ndarray", confidence: float) -> "Interval":
+def _compute_interval(values: "numpy.ndarray", confidence: float) -> "Interval":
     """Return the two ends between which the middle share of the values lies."""
     import numpy
 

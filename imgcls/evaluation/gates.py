@@ -13,10 +13,10 @@ class Gate:
     """A metric and the least value that passes; the value itself passes."""
 
     metric: str
-    floor: float
+    minimum: float
 
 
-def parse(texts: list[str], directions: dict[str, Direction]) -> list[Gate]:
+def parse_gates(texts: list[str], directions: dict[str, Direction]) -> list[Gate]:
     """Read gates of the form METRIC=VALUE, before any work is done.
 
     `directions` names the metrics that will be there. A metric that is better when lower is refused, since such a gate would stop good
@@ -25,24 +25,24 @@ def parse(texts: list[str], directions: dict[str, Direction]) -> list[Gate]:
     Raises:
         UserError: the form, the metric or the value is wrong.
     """
-    return [_parse(text, directions) for text in texts]
+    return [_parse_gate(text, directions) for text in texts]
 
 
-def _parse(text: str, known: dict[str, Direction]) -> Gate:
+def _parse_gate(text: str, known: dict[str, Direction]) -> Gate:
     metric, equals, value = (word.strip() for word in text.partition("="))
     gateable = [name for name, better in known.items() if better == "higher"]
     allowed = f"allowed: {', '.join(gateable)}"
     if not equals or not metric:
         raise UserError(f"--fail-under {text}: needs the form METRIC=VALUE, such as --fail-under accuracy=0.9; {allowed}")
     if metric not in known:
-        guess = parts.did_you_mean(metric, gateable)
+        guess = parts.suggest(metric, gateable)
         raise UserError(f"--fail-under {text}: no metric of this experiment is called '{metric}'; {allowed}{guess}")
     if metric not in gateable:
         raise UserError(f"--fail-under {text}: {metric} is better when lower, so this would fail good models and pass bad ones; {allowed}")
-    return Gate(metric, _number(value, text))
+    return Gate(metric, _parse_number(value, text))
 
 
-def _number(value: str, text: str) -> float:
+def _parse_number(value: str, text: str) -> float:
     try:
         number = float(value)
     except ValueError:
@@ -52,18 +52,18 @@ def _number(value: str, text: str) -> float:
     return number
 
 
-def check(gates: list[Gate], values: dict[str, Number]) -> None:
+def check_gates(gates: list[Gate], values: dict[str, Number]) -> None:
     """Compare each gate with its metric's value.
 
     Raises:
-        GateError: a value is below its floor, or undefined; the message names every gate that failed.
+        GateError: a value is below its minimum, or undefined; the message names every gate that failed.
     """
     failed = []
     for gate in gates:
         value = values[gate.metric]
         if value is None:
-            failed.append(f"{gate.metric} is undefined on this split, but should be at least {gate.floor}")
-        elif value < gate.floor:
-            failed.append(f"{gate.metric} is {value}, but should be at least {gate.floor}")
+            failed.append(f"{gate.metric} is undefined on this split, but should be at least {gate.minimum}")
+        elif value < gate.minimum:
+            failed.append(f"{gate.metric} is {value}, but should be at least {gate.minimum}")
     if failed:
         raise GateError(f"{len(failed)} of {len(gates)} gates failed: " + "; ".join(failed))

@@ -26,33 +26,33 @@ def predict(model_file: Path, images: Reader, indices: numpy.ndarray, batch_size
         OutOfMemoryError: not even one image fits the device.
     """
     tf.config.experimental.enable_op_determinism()
-    model = _load(model_file)
+    model = _load_model(model_file)
     while True:
         try:
-            return _predicted(model, images, indices, batch_size)
+            return _predict_all(model, images, indices, batch_size)
         except tf.errors.ResourceExhaustedError as error:
             if batch_size == 1:
                 raise OutOfMemoryError(
-                    f"out of memory with one image at a time ({micro_batches.reason(error)}); stop other programs on the device"
+                    f"out of memory with one image at a time ({micro_batches.extract_reason(error)}); stop other programs on the device"
                 ) from None
             batch_size = -(-batch_size // 2)
             terminal.note(f"out of memory; predicting again in batches of {batch_size}")
 
 
-def _predicted(model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
+def _predict_all(model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
     """Predict batch by batch; all have the same size, the last one filled up with its own images, so that nothing is compiled twice."""
     compiled = tf.function(
         lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)]
     )
     starts = range(0, len(indices), batch_size)
     parts = [
-        _one_batch(compiled, images, indices[start : start + batch_size], batch_size)
+        _predict_batch(compiled, images, indices[start : start + batch_size], batch_size)
         for start in terminal.track(starts, len(starts), "predict")
     ]
     return numpy.concatenate(parts)
 
 
-def _load(model_file: Path) -> keras.Model:
+def _load_model(model_file: Path) -> keras.Model:
     try:
         return keras.models.load_model(model_file, compile=False)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
@@ -60,7 +60,7 @@ def _load(model_file: Path) -> keras.Model:
         raise DataError(f"cannot load {model_file}: {reason}; remove it, and run the training command again to write it anew") from None
 
 
-def _one_batch(
+def _predict_batch(
     compiled: "tf.types.experimental.PolymorphicFunction", images: Reader, chosen: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     filled = numpy.resize(chosen, batch_size) if len(chosen) < batch_size else chosen

@@ -30,7 +30,7 @@ class Predictions:
     ids: list[str]
     classes: list[str]
     model: str
-    _kept: "dict[Quantity, numpy.ndarray]" = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cached: "dict[Quantity, numpy.ndarray]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def per_image(self, quantity: "Quantity") -> "numpy.ndarray":
         """Return a quantity of every image, (images, ...), which is computed once and kept.
@@ -38,9 +38,9 @@ class Predictions:
         `quantity` is a function of a module, not a lambda, which would be another one each time. An image's value must not depend on
         the other images: a bootstrap (imgcls/evaluation/bootstrap.py) gathers what is kept here.
         """
-        if quantity not in self._kept:
-            self._kept[quantity] = quantity(self)
-        return self._kept[quantity]
+        if quantity not in self._cached:
+            self._cached[quantity] = quantity(self)
+        return self._cached[quantity]
 
     @property
     def predicted(self) -> "numpy.ndarray":
@@ -56,7 +56,7 @@ def save(predictions: Predictions, path: Path) -> None:
     """Write predictions to an .npz file, atomically."""
     import numpy
 
-    with files.replacing(path) as stream:
+    with files.replace_file(path) as stream:
         numpy.savez(
             stream,
             probabilities=predictions.probabilities,

@@ -1,7 +1,7 @@
 """Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`. Light zone.
 
 The first line of a part's docstring says what the picture shows; the report page prints it below the picture. `draw` runs inside
-`imgcls.figures._style.applied()` and raises `NotDrawableError` where the run lacks what it needs. Files whose name begins with an
+`imgcls.figures._style.apply_style()` and raises `NotDrawableError` where the run lacks what it needs. Files whose name begins with an
 underscore are shared code, not figures. matplotlib and numpy are imported inside functions.
 """
 
@@ -68,7 +68,7 @@ class Subject:
     def _opened(self) -> "tuple[Store, Split]":
         from imgcls.store.lookup import open_run_store
 
-        return open_run_store(self.data, self.experiment.data.store)
+        return open_run_store(self.data, self.experiment.data.store_dir)
 
     @property
     def store(self) -> "Store":
@@ -113,19 +113,19 @@ class Subject:
             found = predictions.load(path)
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
             raise NotDrawableError(f"{path} is damaged ({error}); run `imgcls eval {self.run.folder}` again") from None
-        if self.run.model_file.is_file() and files.sha256(self.run.model_file) != found.model:
+        if self.run.model_file.is_file() and files.compute_sha256(self.run.model_file) != found.model:
             raise NotDrawableError(
                 f"the predictions in {self.run.folder} were made by an earlier model.keras; run `imgcls eval {self.run.folder}` again"
             )
         return found
 
-    def measured(self, metric: str) -> "Result":
+    def compute_metric(self, metric: str) -> "Result":
         """Return what a metric says of the predictions, by the experiment's settings of it: the numbers of metrics.json."""
         own = [settings for settings in self.experiment.evaluate.metrics if settings.name == metric]
-        settings = own[0] if own else parts.default("metrics", metric)
-        return parts.of("metrics", settings).compute(settings, self.predictions)
+        settings = own[0] if own else parts.default_settings("metrics", metric)
+        return parts.load_for("metrics", settings).compute(settings, self.predictions)
 
     @property
-    def evaluated(self) -> str:
+    def evaluated_title(self) -> str:
         """What a title says of the predictions: `test split, 360 images`."""
         return f"{self.evaluated_split} split, {len(self.predictions.labels):,} images"

@@ -24,11 +24,11 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
         title: stands above; says so when only one of several channels can be shown.
     """
     height, width, channels = rows[0].shape[1:]
-    figure = _style.new_figure(_style.WIDTH, 0)
+    figure = _style.make_figure(_style.WIDTH, 0)
     axes = figure.subplots()
     cell_height = CELL_INCHES * height / width
     figure.set_size_inches(columns * CELL_INCHES + 2.2, len(rows) * cell_height + 0.6)
-    axes.imshow(mosaic(rows, columns), extent=(-0.5, columns - 0.5, len(rows) - 0.5, -0.5), aspect=height / width)
+    axes.imshow(make_mosaic(rows, columns), extent=(-0.5, columns - 0.5, len(rows) - 0.5, -0.5), aspect=height / width)
     axes.set_xticks([])
     _style.label_rows(axes, names)
     axes.spines[:].set_visible(False)
@@ -36,7 +36,7 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
     return figure
 
 
-def mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
+def make_mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
     """Return the images side by side, uint8 (rows * cell height, columns * cell width, 3); paper grey where there is none."""
     import numpy
 

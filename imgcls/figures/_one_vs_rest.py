@@ -52,21 +52,21 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     """
     import numpy
 
-    predictions, result = subject.predictions, subject.measured(kind.metric)
+    predictions, result = subject.predictions, subject.compute_metric(kind.metric)
     areas = {label: area for label, area in enumerate(result.per_class[kind.area]) if area is not None}
     if not areas:
         raise NotDrawableError(f"the {subject.evaluated_split} split has images of one class alone; a class against the rest needs a rest")
     curves = {label: kind.make_curve(predictions.labels == label, predictions.probabilities[:, label]) for label in areas}
-    figure = _style.new_figure(_style.WIDTH, 5.2)
+    figure = _style.make_figure(_style.WIDTH, 5.2)
     axes = figure.subplots()
     grid = numpy.linspace(0, 1, 501)
-    heights = numpy.stack([_height_at(grid, curve, kind.draw_style) for curve in curves.values()])
+    heights = numpy.stack([_interpolate(grid, curve, kind.draw_style) for curve in curves.values()])
     if len(curves) > NAMED:
         low, high = numpy.quantile(heights, [0.1, 0.9], axis=0)
         axes.fill_between(grid, low, high, color=_style.PAPER, label="middle 80 % of the classes")
     for place, label in enumerate(sorted(sorted(areas, key=lambda label: areas[label])[:NAMED])):
-        name = f"{kind.symbol} {areas[label]:.4f}  {_style.short(predictions.classes[label])}"
-        axes.plot(curves[label].x, curves[label].y, drawstyle=kind.draw_style, label=name, **_look(place))
+        name = f"{kind.symbol} {areas[label]:.4f}  {_style.shorten(predictions.classes[label])}"
+        axes.plot(curves[label].x, curves[label].y, drawstyle=kind.draw_style, label=name, **_choose_line_style(place))
     bold = {"color": _style.INK, "linewidth": 2.2}
     macro, micro = result.scalars[f"macro_{kind.area}"], result.scalars[f"micro_{kind.area}"]
     axes.plot(grid, heights.mean(axis=0), label=f"{kind.symbol} {macro:.4f}  macro average", **bold)
@@ -74,13 +74,13 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     pooled = kind.make_curve(truth.ravel(), predictions.probabilities.ravel())
     axes.plot(pooled.x, pooled.y, drawstyle=kind.draw_style, linestyle=":", label=f"{kind.symbol} {micro:.4f}  micro average", **bold)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_title(f"{kind.title} ({subject.evaluated})")
+    axes.set_title(f"{kind.title} ({subject.evaluated_title})")
     axes.grid()
-    _explain(axes, len(curves), len(predictions.classes))
+    _add_legend(axes, len(curves), len(predictions.classes))
     return figure
 
 
-def _height_at(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy.ndarray":
+def _interpolate(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy.ndarray":
     """Return the curve's height at each place of a grid; where it is vertical, its end."""
     import numpy
 
@@ -90,11 +90,11 @@ def _height_at(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy.n
     return curve.y[numpy.searchsorted(curve.x, grid, side="left").clip(0, len(curve.x) - 1)]
 
 
-def _look(place: int) -> dict[str, str | float]:
-    return {"color": _style.COLOURS[place], "linestyle": _style.LINE_STYLES[place % len(_style.LINE_STYLES)], "linewidth": 1.2}
+def _choose_line_style(place: int) -> dict[str, str | float]:
+    return {"color": _style.COLORS[place], "linestyle": _style.LINE_STYLES[place % len(_style.LINE_STYLES)], "linewidth": 1.2}
 
 
-def _explain(axes: "Axes", drawn: int, classes: int) -> None:
+def _add_legend(axes: "Axes", drawn: int, classes: int) -> None:
     """List the curves beside the axes, and what is not shown."""
     heading = f"the {NAMED} lowest of {drawn} classes" if drawn > NAMED else "each class against the rest"
     if drawn < classes:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Petroff, 2021, https://arxiv.org/abs/2107.02270: ten colours chosen for colour-vision deficiency and taste.
-COLOURS = ("#3f90da", "#e76300", "#832db6", "#717581", "#bd1f01", "#92dadd", "#a96b59", "#ffa90e", "#94a4a2", "#b9ac70")
+COLORS = ("#3f90da", "#e76300", "#832db6", "#717581", "#bd1f01", "#92dadd", "#a96b59", "#ffa90e", "#94a4a2", "#b9ac70")
 # Colour alone does not carry a meaning: print is often grey.
 LINE_STYLES = ("-", "--", "-.", ":")
 INK, FAINT, PAPER = "#222222", "#8a8a8a", "#e9e9e9"
-SPLIT_COLOURS = {"train": COLOURS[0], "validation": COLOURS[1], "test": COLOURS[2]}
+SPLIT_COLORS = {"train": COLORS[0], "validation": COLORS[1], "test": COLORS[2]}
 
 WIDTH = 8.0
 """Inches; all figures share it where their content does not ask for more, so that text has one size on the report page."""
@@ -42,7 +42,7 @@ FALLBACK_FONTS = (
 
 
 @contextlib.contextmanager
-def applied() -> Iterator[None]:
+def apply_style() -> Iterator[None]:
     """Draw in this style inside the block, whatever the user's matplotlibrc says."""
     import matplotlib
 
@@ -52,7 +52,7 @@ def applied() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {
-                "font.family": _fonts(),
+                "font.family": _list_fonts(),
                 "font.size": 9,
                 "axes.titlesize": 10,
                 "axes.titleweight": "bold",
@@ -62,7 +62,7 @@ def applied() -> Iterator[None]:
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.axisbelow": True,
-                "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+                "axes.prop_cycle": matplotlib.cycler(color=COLORS),
                 "grid.color": PAPER,
                 "xtick.labelsize": 8,
                 "ytick.labelsize": 8,
@@ -79,42 +79,44 @@ def applied() -> Iterator[None]:
         yield
 
 
-def _fonts() -> list[str]:
+def _list_fonts() -> list[str]:
     from matplotlib import font_manager
 
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *[name for name in FALLBACK_FONTS if name in installed]]
 
 
-def characters_without_glyph(texts: Iterable[str]) -> str:
+def find_missing_glyphs(texts: Iterable[str]) -> str:
     """Return the characters of the texts that no font at hand can draw; figures show an empty box in their place."""
     from matplotlib import font_manager
 
-    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _fonts()]
-    wanted = sorted({character for text in texts for character in short(text, length=10**6)})
+    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _list_fonts()]
+    wanted = sorted({character for text in texts for character in shorten(text, length=10**6)})
     return "".join(character for character in wanted if not any(font.get_char_index(ord(character)) for font in fonts))
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def make_figure(width: float, height: float) -> "Figure":
     """Return an empty figure of a size in inches, which lays out its axes without overlaps."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def rows_height(rows: int) -> float:
+def compute_rows_height(rows: int) -> float:
     """Return the inches that labelled rows need: roomy when they are few, never so narrow that 8-point labels touch."""
     return rows * min(0.45, max(0.17, 3.0 / rows))
 
 
-def encodable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return a text with question marks for lone surrogates: a file name that is not UTF-8 holds them, no font and no file does."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def short(name: str, length: int = 30) -> str:
+def shorten(name: str, length: int = 30) -> str:
     """Return a class name on one line of at most `length` characters; a long one loses its middle, since ends tell names apart."""
-    line = " ".join("".join(" " if unicodedata.category(character) == "Cc" else character for character in encodable(name)).split())
+    line = " ".join(
+        "".join(" " if unicodedata.category(character) == "Cc" else character for character in replace_surrogates(name)).split()
+    )
     if len(line) <= length:
         return line
     head = (length - 1) * 2 // 3
@@ -123,17 +125,17 @@ def short(name: str, length: int = 30) -> str:
 
 def label_rows(axes: "Axes", names: list[str]) -> None:
     """Label the rows 0, 1, ... of a plot, downwards from the top, with class names."""
-    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
 
 
-def save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, atomically; the same figure gives the same bytes.
 
     Raises:
         UserError: the file cannot be written.
     """
-    with files.replacing(path) as stream:
+    with files.replace_file(path) as stream:
         # The version of matplotlib would make equal pictures differ.
         figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None})

@@ -16,7 +16,7 @@ class Settings(PartSettings):
 
     rows: Annotated[int, Field(ge=1)] = 8
     """Images shown, spread evenly over the classes."""
-    draws: Annotated[int, Field(ge=1)] = 9
+    variants: Annotated[int, Field(ge=1)] = 9
     """Augmentations of each image."""
 
 
@@ -26,18 +26,18 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
 
     if not subject.experiment.augment:
         raise NotDrawableError("the experiment has no `augment:` list, so there are no augmented samples to draw")
-    from imgcls.input.augment import augmented
+    from imgcls.input.augment import preview
 
     store, train = subject.store, subject.split.train
     labels = numpy.asarray(store.labels)[train]
     present = numpy.unique(labels)
     chosen = present[numpy.linspace(0, len(present) - 1, min(settings.rows, len(present))).round().astype(int)]
     originals = subject.images.read(numpy.array([train[labels == label][0] for label in chosen]))
-    columns = [originals, *[augmented(subject.experiment, originals, step) for step in range(settings.draws)]]
+    columns = [originals, *[preview(subject.experiment, originals, step) for step in range(settings.variants)]]
     rows = list(numpy.stack(columns, axis=1))
     figure = _mosaic.draw(rows, [store.classes[i] for i in chosen], columns=len(columns), title="Original and augmented training images")
     axes = figure.axes[0]
     axes.axvline(0.5, color=_style.INK, linewidth=1.5)
-    axes.set_xticks([0, settings.draws / 2 + 0.5], ["original", f"{settings.draws} draws"])
+    axes.set_xticks([0, settings.variants / 2 + 0.5], ["original", f"{settings.variants} draws"])
     axes.tick_params(axis="x", length=0)
     return figure

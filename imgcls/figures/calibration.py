@@ -15,19 +15,19 @@ class Settings(PartSettings):
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw accuracy over confidence in bins, and below it how many images each bin holds."""
-    result = subject.measured("calibration")
+    result = subject.compute_metric("calibration")
     bins = result.tables["calibration"]
     filled = [row for row in bins if row["count"]]
     width = 1 / len(bins)
-    figure = _style.new_figure(5.5, 6.0)
+    figure = _style.make_figure(5.5, 6.0)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     upper.bar([row["above"] + width / 2 for row in filled], [row["accuracy"] for row in filled], width * 0.92, label="accuracy in the bin")
     upper.plot([0, 1], [0, 1], color=_style.INK, linestyle="--", linewidth=1, label="perfect calibration")
     points = [row["confidence"] for row in filled], [row["accuracy"] for row in filled]
-    upper.scatter(*points, s=14, color=_style.COLOURS[1], zorder=3, label="mean confidence and accuracy")
+    upper.scatter(*points, s=14, color=_style.COLORS[1], zorder=3, label="mean confidence and accuracy")
     upper.set(ylim=(0, 1.02), ylabel="accuracy")
     error = result.scalars["expected_calibration_error"]
-    upper.set_title(f"Reliability ({subject.evaluated})\nexpected calibration error {error:.4f}")
+    upper.set_title(f"Reliability ({subject.evaluated_title})\nexpected calibration error {error:.4f}")
     lower.bar([row["above"] + width / 2 for row in bins], [row["count"] for row in bins], width * 0.92, color=_style.FAINT)
     lower.set(xlim=(0, 1), xlabel="confidence: the probability of the predicted class", ylabel="images")
     lower.yaxis.set_major_formatter("{x:,.0f}")

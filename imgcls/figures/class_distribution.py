@@ -26,10 +26,10 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     classes, counts = subject.classes, subject.data["class_counts"]
     shown = numpy.sort(numpy.argsort(counts["train"], kind="stable")[: settings.rows])
     names = [classes[i] for i in shown]
-    figure = _style.new_figure(_style.WIDTH, _style.rows_height(len(shown)) + 1.0)
+    figure = _style.make_figure(_style.WIDTH, _style.compute_rows_height(len(shown)) + 1.0)
     panels = figure.subplots(1, len(SPLITS), sharey=True)
     for axes, split in zip(panels, SPLITS, strict=True):
-        bars = axes.barh(range(len(shown)), [counts[split][i] for i in shown], color=_style.SPLIT_COLOURS[split])
+        bars = axes.barh(range(len(shown)), [counts[split][i] for i in shown], color=_style.SPLIT_COLORS[split])
         axes.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7)
         axes.set_title(f"{split}: {sum(counts[split]):,} images", fontsize=9)
         # Room for the number beside the longest bar; an empty split still gets an axis.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from imgcls.metrics import Result
 
-LABELLED_UP_TO = 120
+MAX_LABELED = 120
 """Classes up to which each row and column has its name; beyond, every k-th."""
 
 
@@ -30,31 +30,31 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     import numpy
     from matplotlib.colors import PowerNorm
 
-    classes, result = subject.predictions.classes, subject.measured("confusion")
+    classes, result = subject.predictions.classes, subject.compute_metric("confusion")
     counts = numpy.array(result.matrices["confusion"])
     support = counts.sum(axis=1, keepdims=True)
     shares = numpy.ma.masked_invalid(numpy.divide(counts, support, out=numpy.full(counts.shape, numpy.nan), where=support > 0))
     side = min(16.0, 3.5 + len(classes) * min(0.6, max(0.1, 5.0 / len(classes))))
-    figure = _style.new_figure(side, side)
+    figure = _style.make_figure(side, side)
     axes = figure.subplots()
     # A square root makes a confusion of a few percent visible beside a diagonal near 1.
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     axes.set_facecolor(_style.PAPER)
-    _label(axes, classes)
-    axes.set_title(f"Confusion matrix ({subject.evaluated})")
+    _label_axes(axes, classes)
+    axes.set_title(f"Confusion matrix ({subject.evaluated_title})")
     bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.01, ticks=[0, 0.05, 0.2, 0.5, 1], format="{x:g}")
     bar.set_label("share of the true class")
     if len(classes) <= settings.numbers_up_to:
         _write_counts(axes, counts, shares)
     else:
-        figure.supxlabel(_most_confused(result), x=0.02, ha="left", fontsize=8)
+        figure.supxlabel(_format_most_confused(result), x=0.02, ha="left", fontsize=8)
     return figure
 
 
-def _label(axes: "Axes", classes: list[str]) -> None:
-    every = -(-len(classes) // LABELLED_UP_TO)
+def _label_axes(axes: "Axes", classes: list[str]) -> None:
+    every = -(-len(classes) // MAX_LABELED)
     ticks = range(0, len(classes), every)
-    names = [_style.short(classes[i], length=24) for i in ticks]
+    names = [_style.shorten(classes[i], length=24) for i in ticks]
     size = 8 if len(classes) <= 40 else 6
     axes.set_yticks(ticks, names, fontsize=size)
     fits_level = len(classes) <= 20 and max(map(len, names)) <= 3
@@ -72,7 +72,9 @@ def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray"
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size, color=colour)
 
 
-def _most_confused(result: "Result") -> str:
+def _format_most_confused(result: "Result") -> str:
     pairs = result.tables["most_confused"]
-    lines = [f"{pair['count']} ({pair['share']:.0%}): {_style.short(pair['true'])} → {_style.short(pair['predicted'])}" for pair in pairs]
+    lines = [
+        f"{pair['count']} ({pair['share']:.0%}): {_style.shorten(pair['true'])} → {_style.shorten(pair['predicted'])}" for pair in pairs
+    ]
     return "\n".join(["Most confused: images (share of the true class): true → predicted", *lines])

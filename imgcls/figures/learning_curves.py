@@ -25,12 +25,12 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     log = subject.log
-    figure = _style.new_figure(_style.WIDTH, 7.5)
+    figure = _style.make_figure(_style.WIDTH, 7.5)
     loss, accuracy, learning_rate = figure.subplots(3, sharex=True, height_ratios=[3, 3, 1.5])
-    _lines(loss, log, {"train": "loss", "validation": "val_loss"})
-    _lines(accuracy, log, {"train": "accuracy", "validation": "val_accuracy"})
-    _lines(learning_rate, log, {"train": "learning_rate"})
-    chosen, reason = _chosen_epoch(log, subject.experiment.train)
+    _draw_lines(loss, log, {"train": "loss", "validation": "val_loss"})
+    _draw_lines(accuracy, log, {"train": "accuracy", "validation": "val_accuracy"})
+    _draw_lines(learning_rate, log, {"train": "learning_rate"})
+    chosen, reason = _find_selected_epoch(log, subject.experiment.train)
     for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (learning_rate, "Learning rate")):
         axes.axvline(chosen, color=_style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}")
         axes.set_title(title)
@@ -45,7 +45,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     return figure
 
 
-def _lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -> None:
+def _draw_lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -> None:
     """Draw one line a split; epochs without a value, as where nothing is held out, are left out."""
     marker = "o" if len(log) <= MARKED_UP_TO else None
     for split, key in keys.items():
@@ -53,12 +53,12 @@ def _lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -> Non
         if points:
             epochs, values = zip(*points, strict=True)
             line_style = "--" if split == "validation" else "-"
-            axes.plot(epochs, values, line_style, color=_style.SPLIT_COLOURS[split], marker=marker, markersize=3.5, label=split)
+            axes.plot(epochs, values, line_style, color=_style.SPLIT_COLORS[split], marker=marker, markersize=3.5, label=split)
 
 
-def _chosen_epoch(log: list[dict[str, Any]], train: "Train") -> tuple[int, str]:
-    """Return the epoch whose weights `train.choose` takes from the log, and why it does."""
-    if train.choose == "last":
+def _find_selected_epoch(log: list[dict[str, Any]], train: "Train") -> tuple[int, str]:
+    """Return the epoch whose weights `train.select_weights` takes from the log, and why it does."""
+    if train.select_weights == "last":
         return log[-1]["epoch"], "the last"
     best = history.best_epoch(log, train.monitor)
     value = next(epoch[train.monitor] for epoch in log if epoch["epoch"] == best)

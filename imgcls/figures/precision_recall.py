@@ -17,13 +17,13 @@ class Settings(PartSettings):
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw the curves."""
     # Average precision sums rectangles, so the curve is drawn as steps: its area is then the number beside it.
-    kind = _one_vs_rest.Kind("Precision-recall curves", "average_precision", "average_precision", "AP", "steps-pre", _curve)
+    kind = _one_vs_rest.Kind("Precision-recall curves", "average_precision", "average_precision", "AP", "steps-pre", _compute_curve)
     figure = _one_vs_rest.draw(kind, subject)
     figure.axes[0].set(xlabel="recall", ylabel="precision")
     return figure
 
 
-def _curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_rest.Curve:
+def _compute_curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_rest.Curve:
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(truth, score)

@@ -27,9 +27,9 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     import numpy
 
     predictions = subject.predictions
-    groups = of_true_class(predictions)
+    groups = group_by_true_class(predictions)
     shown = sorted(sorted(groups, key=lambda label: numpy.median(groups[label]))[: settings.rows])
-    figure = _style.new_figure(_style.WIDTH, _style.rows_height(len(shown)) + 1.2)
+    figure = _style.make_figure(_style.WIDTH, _style.compute_rows_height(len(shown)) + 1.2)
     axes = figure.subplots()
     axes.boxplot(
         [groups[label] for label in shown],
@@ -40,7 +40,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         showfliers=False,
         manage_ticks=False,
         patch_artist=True,
-        boxprops={"facecolor": _style.COLOURS[0], "edgecolor": _style.INK, "linewidth": 0.6, "alpha": 0.6},
+        boxprops={"facecolor": _style.COLORS[0], "edgecolor": _style.INK, "linewidth": 0.6, "alpha": 0.6},
         medianprops={"color": _style.INK, "linewidth": 2, "solid_capstyle": "butt"},
         whiskerprops={"linewidth": 0.8},
         capprops={"linewidth": 0.8},
@@ -53,12 +53,12 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     axes.set_xlabel("probability of the true class")
     axes.grid(axis="x")
     few = f", the {len(shown)} lowest of {len(groups)} classes" if len(shown) < len(groups) else ""
-    axes.set_title(f"Predicted probabilities ({subject.evaluated}{few})")
+    axes.set_title(f"Predicted probabilities ({subject.evaluated_title}{few})")
     figure.legend(loc="outside lower left")
     return figure
 
 
-def of_true_class(predictions: "Predictions") -> "dict[int, numpy.ndarray]":
+def group_by_true_class(predictions: "Predictions") -> "dict[int, numpy.ndarray]":
     """Return, for each class with images in the split, the probabilities that its images gave to it, float32 (n,)."""
     import numpy
 
@@ -72,4 +72,4 @@ def _draw_wrong(axes: "Axes", predictions: "Predictions", shown: list[int]) -> N
     dots = [(predictions.probabilities[i, label], rows[label]) for i in wrong if (label := int(predictions.labels[i])) in rows]
     x, y = zip(*dots, strict=True) if dots else ((), ())
     label = f"predicted as another class ({len(dots):,} images)"
-    axes.scatter(x, y, s=9, color=_style.COLOURS[1], alpha=0.7, linewidths=0, zorder=3, label=label)
+    axes.scatter(x, y, s=9, color=_style.COLORS[1], alpha=0.7, linewidths=0, zorder=3, label=label)

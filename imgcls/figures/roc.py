@@ -20,7 +20,7 @@ class Settings(PartSettings):
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw the curves over the diagonal of a guess."""
-    figure = _one_vs_rest.draw(_one_vs_rest.Kind("ROC curves", "roc", "roc_auc", "AUC", "default", _curve), subject)
+    figure = _one_vs_rest.draw(_one_vs_rest.Kind("ROC curves", "roc", "roc_auc", "AUC", "default", _compute_curve), subject)
     axes = figure.axes[0]
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     _enlarge_corner(axes)
@@ -28,7 +28,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     return figure
 
 
-def _curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_rest.Curve:
+def _compute_curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_rest.Curve:
     from sklearn.metrics import roc_curve
 
     false_positive_rate, true_positive_rate, _ = roc_curve(truth, score)

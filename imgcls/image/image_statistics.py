@@ -36,7 +36,7 @@ it is grey; frames."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageStatistics:
     """How one image looks: grey values uint8 (32, 32), mean colour, and what its file is."""
 
     small: "numpy.ndarray"
@@ -49,34 +49,34 @@ class Look:
     frames: int
 
 
-def of_image(file: "Image", channels: int, geometry: Geometry | None = None) -> "tuple[Look, Image]":
+def measure_image(file: "Image", channels: int, geometry: Geometry | None = None) -> "tuple[ImageStatistics, Image]":
     """Measure an opened image; return its look, and the image as `decode.decoded` gives it."""
     import numpy
     from PIL import Image
 
-    width, height = decode.upright_size(file)
-    header = (file.format, file.mode, decode.is_grey(file), getattr(file, "n_frames", 1))
-    image = decode.decoded(file, channels, geometry)
+    width, height = decode.get_upright_size(file)
+    header = (file.format, file.mode, decode.is_grayscale(file), getattr(file, "n_frames", 1))
+    image = decode.decode_upright(file, channels, geometry)
     small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     mean = numpy.asarray(small).mean(axis=(0, 1))
-    return Look(numpy.asarray(small.convert("L")), tuple(mean.tolist()), height, width, *header), image
+    return ImageStatistics(numpy.asarray(small.convert("L")), tuple(mean.tolist()), height, width, *header), image
 
 
-def of_pixels(pixels: "numpy.ndarray") -> list[Look]:
+def measure_pixels(pixels: "numpy.ndarray") -> list[ImageStatistics]:
     """Measure images of one shape, uint8 (n, height, width, channels)."""
     import numpy
 
     height, width, channels = pixels.shape[1:]
     means = pixels.mean(axis=(1, 2))
     colours = means if channels == 3 else numpy.repeat(means.mean(axis=1, keepdims=True), 3, axis=1)
-    grey = pixels[..., 0] if channels == 1 else pixels @ _luma(channels)
-    reduced = (_reduction(height) @ grey.astype(numpy.float32) @ _reduction(width).T).round().astype(numpy.uint8)
+    grey = pixels[..., 0] if channels == 1 else pixels @ _compute_luma_weights(channels)
+    reduced = (_compute_reduction(height) @ grey.astype(numpy.float32) @ _compute_reduction(width).T).round().astype(numpy.uint8)
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}x8")
     rows = zip(reduced, colours.tolist(), strict=True)
-    return [Look(small, tuple(colour), height, width, "pixels", mode, channels == 1, 1) for small, colour in rows]
+    return [ImageStatistics(small, tuple(colour), height, width, "pixels", mode, channels == 1, 1) for small, colour in rows]
 
 
-def _luma(channels: int) -> "numpy.ndarray":
+def _compute_luma_weights(channels: int) -> "numpy.ndarray":
     """Return by what a channel counts in the grey value: ITU-R 601-2 for three, as Pillow has it, else all alike."""
     import numpy
 
@@ -84,7 +84,7 @@ def _luma(channels: int) -> "numpy.ndarray":
 
 
 @lru_cache(maxsize=8)
-def _reduction(length: int) -> "numpy.ndarray":
+def _compute_reduction(length: int) -> "numpy.ndarray":
     """Return the matrix by which Pillow resizes `length` pixels to `SIDE`, bilinearly and antialiased: float32 (SIDE, length)."""
     import numpy
 
@@ -94,14 +94,14 @@ def _reduction(length: int) -> "numpy.ndarray":
     return (weights / weights.sum(axis=1, keepdims=True)).astype(numpy.float32)
 
 
-def table(looks: list[Look], digests: list[bytes]) -> "numpy.ndarray":
+def make_table(looks: list[ImageStatistics], digests: list[bytes]) -> "numpy.ndarray":
     """Return a row of `COLUMNS` for each image."""
     import numpy
 
     rows = numpy.zeros(len(looks), COLUMNS)
     if looks:
         grey = numpy.stack([look.small for look in looks])
-        rows["hash"] = perceptual_hashes(grey)
+        rows["hash"] = compute_perceptual_hashes(grey)
         rows["thumbnail"] = grey.reshape(-1, 8, SIDE // 8, 8, SIDE // 8).mean(axis=(2, 4)).round()
         rows["digest"] = numpy.array(digests, "V16")
         for name in ("mean", "height", "width", "format", "mode", "grey", "frames"):
@@ -109,7 +109,7 @@ def table(looks: list[Look], digests: list[bytes]) -> "numpy.ndarray":
     return rows
 
 
-def perceptual_hashes(grey: "numpy.ndarray") -> "numpy.ndarray":
+def compute_perceptual_hashes(grey: "numpy.ndarray") -> "numpy.ndarray":
     """Return the hashes of images, uint64 (n,): bit i is 1 where the i-th of the lowest 8x8 frequencies is above their median.
 
     Args:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy
     from PIL.Image import Image
 
-Part = tuple[int, int, int, int]
+Region = tuple[int, int, int, int]
 """Top, left, height and width of what a file shows of an image."""
 
 QUALITY = 95
@@ -37,7 +37,7 @@ _START, _NAME = b"\xff\xd8", b"imgcls\0"
 _LONGEST_SEGMENT = 0xFFFF
 
 
-def encoded(image: "Image", markers: bool, like: "Image | None" = None) -> bytes:
+def encode_jpeg(image: "Image", markers: bool, like: "Image | None" = None) -> bytes:
     """Return an image, 8-bit grey, RGB or YCbCr, as a JPEG file.
 
     Args:
@@ -53,14 +53,14 @@ def encoded(image: "Image", markers: bool, like: "Image | None" = None) -> bytes
         coded_as_rgb = "jfif" not in like.info and like.info.get("adobe_transform") == 0
         how = {"qtables": like.quantization, "subsampling": sampling, "keep_rgb": coded_as_rgb}
     if not markers:
-        return _saved(image, **how)
+        return _save(image, **how)
     halved = image.mode != "L" and sampling != _FULL_SAMPLING
     mcus = -(-image.width // (2 * _BLOCK if halved else _BLOCK))
     interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row begins behind a marker
-    return _indexed(_saved(image, restart_marker_blocks=interval, **how), (image.height, image.width), interval)
+    return _add_index(_save(image, restart_marker_blocks=interval, **how), (image.height, image.width), interval)
 
 
-def as_coded(data: bytes, image: "Image") -> "Image":
+def decode_ycbcr(data: bytes, image: "Image") -> "Image":
     """Return the image of a JPEG file with its luma and chroma as they are coded, which `encoded` brings back to the same coefficients.
 
     Only blocks that were cut off at black or white change: by 0.07 of 255 levels at most in the mean over photos, where the way over RGB
@@ -92,17 +92,17 @@ def as_coded(data: bytes, image: "Image") -> "Image":
     return Image.merge("YCbCr", [luma, *(each.resize(size, Image.Resampling.NEAREST).crop((0, 0, *luma.size)) for each in chroma)])
 
 
-def _saved(image: "Image", **how: Any) -> bytes:
+def _save(image: "Image", **how: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "JPEG", **how)
     return stream.getvalue()
 
 
-def _indexed(data: bytes, size: tuple[int, int], interval: int) -> bytes:
+def _add_index(data: bytes, size: tuple[int, int], interval: int) -> bytes:
     """Return a file with restart markers with an index of them; without one where it has too many."""
     import numpy
 
-    frame, coded, mcu = _layout(data)
+    frame, coded, mcu = _parse_layout(data)
     codes = numpy.frombuffer(data, numpy.uint8, offset=coded)
     ends = ((codes[:-1] == 0xFF) & (codes[1:] & 0xF8 == _RESTART)).nonzero()[0] + 2
     lengths = numpy.diff(ends, prepend=0, append=len(codes)).astype("<u2").tobytes()
@@ -120,7 +120,7 @@ def has_index(data: bytes) -> bool:
     return data[6:13] == _NAME
 
 
-def cut(files: "list[bytes]", sizes: "numpy.ndarray", windows: "numpy.ndarray") -> "list[tuple[bytes | memoryview, Part]]":
+def crop_files(files: "list[bytes]", sizes: "numpy.ndarray", windows: "numpy.ndarray") -> "list[tuple[bytes | memoryview, Region]]":
     """Return for each file a smaller one that still holds a window, and which part of the image that is; or itself, if it cannot be cut.
 
     Args:
@@ -129,22 +129,22 @@ def cut(files: "list[bytes]", sizes: "numpy.ndarray", windows: "numpy.ndarray") 
         windows: int32 (n, 4): top, left, height and width, within the image.
     """
     indexed = [i for i, data in enumerate(files) if has_index(data)]
-    found = iter(_cut_intervals([files[i] for i in indexed], sizes[indexed], windows[indexed]) if indexed else ())
+    found = iter(_crop_intervals([files[i] for i in indexed], sizes[indexed], windows[indexed]) if indexed else ())
     each = zip(files, map(tuple, sizes.tolist()), windows.tolist(), strict=True)
-    return [next(found) if has_index(data) else _cut_below(data, size, window) for data, size, window in each]
+    return [next(found) if has_index(data) else _crop_below(data, size, window) for data, size, window in each]
 
 
-def _cut_below(data: bytes, size: tuple[int, int], window: list[int]) -> tuple[bytes, Part]:
+def _crop_below(data: bytes, size: tuple[int, int], window: list[int]) -> tuple[bytes, Region]:
     """Return a file whose image ends below a window, and which part of the image it shows."""
     with contextlib.suppress(IndexError, ValueError):  # of another kind, or damaged: the decoder is to judge
-        frame, _, mcu = _layout(data)
-        if (_number(data, frame + 5), _number(data, frame + 7)) == size:
+        frame, _, mcu = _parse_layout(data)
+        if (_read_uint16(data, frame + 5), _read_uint16(data, frame + 7)) == size:
             height = min(size[0], -(-(window[0] + window[2]) // mcu[0]) * mcu[0])
             return b"".join((data[: frame + 5], height.to_bytes(2, "big"), data[frame + 7 :])), (0, 0, height, size[1])
     return data, (0, 0, *size)
 
 
-def _cut_intervals(files: list[bytes], sizes: "numpy.ndarray", windows: "numpy.ndarray") -> list[tuple[memoryview, Part]]:
+def _crop_intervals(files: list[bytes], sizes: "numpy.ndarray", windows: "numpy.ndarray") -> list[tuple[memoryview, Region]]:
     """Return files of the restart intervals that windows touch, and which parts of the images they are.
 
     All files at once: each alone would take a fifth of the time of decoding. A run is what a window touches of a row of intervals.
@@ -163,22 +163,22 @@ def _cut_intervals(files: list[bytes], sizes: "numpy.ndarray", windows: "numpy.n
     ends += numpy.repeat(coded + lengths[before] - ends[before], counts)  # in its own file
 
     rows, across = (last - first).T
-    file_of_run, row = _numbered(rows)
+    file_of_run, row = _number_items(rows)
     opening = before[file_of_run] + (first[file_of_run, 0] + row) * columns[file_of_run] + first[file_of_run, 1]
     starts, stops = ends[opening] - lengths[opening], ends[opening + across[file_of_run] - 1]
-    whole = _joined(files, (heads, frames, coded), parts, rows, (starts, stops))
+    whole = _join_intervals(files, (heads, frames, coded), parts, rows, (starts, stops))
 
-    run_of_marker, place = _numbered(across[file_of_run])
+    run_of_marker, place = _number_items(across[file_of_run])
     moved = (stops - starts).cumsum() + numpy.repeat((coded - heads + 2).cumsum(), rows) - stops
     codes = numpy.frombuffer(whole, numpy.uint8)
-    codes[ends[opening[run_of_marker] + place] + moved[run_of_marker] - 1] = _RESTART | _numbered(rows * across)[1] & 7
+    codes[ends[opening[run_of_marker] + place] + moved[run_of_marker] - 1] = _RESTART | _number_items(rows * across)[1] & 7
     file_ends = (numpy.add.reduceat(stops - starts, rows.cumsum() - rows) + coded - heads + 2).cumsum()
     codes[file_ends - 1] = _END
     view, bounds = memoryview(whole), [0, *file_ends.tolist()]
     return [(view[start:end], tuple(part)) for start, end, part in zip(bounds, bounds[1:], parts.tolist(), strict=False)]
 
 
-def _joined(
+def _join_intervals(
     files: list[bytes],
     places: "tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]",
     parts: "numpy.ndarray",
@@ -202,7 +202,7 @@ def _joined(
     return bytearray().join(pieces)
 
 
-def _numbered(counts: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+def _number_items(counts: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Return for `counts[0]` things of a first kind, then so many of the next, of which kind each is, and its number in there."""
     import numpy
 
@@ -210,13 +210,13 @@ def _numbered(counts: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
     return kinds, numpy.arange(len(kinds)) - (counts.cumsum() - counts)[kinds]
 
 
-def _layout(data: bytes) -> tuple[int, int, tuple[int, int]]:
+def _parse_layout(data: bytes) -> tuple[int, int, tuple[int, int]]:
     """Return where the frame header and the first scan's coded data begin, and height and width of an MCU in pixels.
 
     Raises:
         IndexError, ValueError: the file is damaged, or coded otherwise.
     """
-    places = dict(_segments(data))
+    places = dict(_iterate_segments(data))
     frame = next((places[each] for each in _FRAMES if each in places), None)
     if frame is None or _SCAN not in places:
         raise ValueError("not a JPEG file of Huffman coding")
@@ -227,10 +227,10 @@ def _layout(data: bytes) -> tuple[int, int, tuple[int, int]]:
         mcu = (_BLOCK, _BLOCK)  # whatever the factors say: the blocks of one component are not interleaved
     if 0 in mcu:
         raise ValueError("no MCU without pixels")
-    return frame, places[_SCAN] + 2 + _number(data, places[_SCAN] + 2), mcu
+    return frame, places[_SCAN] + 2 + _read_uint16(data, places[_SCAN] + 2), mcu
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+def _iterate_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield the markers of a file, without their first byte, and where they are, up to the first scan."""
     at, marker = len(_START), 0
     while marker != _SCAN and data[at] == 0xFF:
@@ -239,8 +239,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
             at += 1
         else:
             yield marker, at
-            at += 2 + _number(data, at + 2)
+            at += 2 + _read_uint16(data, at + 2)
 
 
-def _number(data: bytes, at: int) -> int:
+def _read_uint16(data: bytes, at: int) -> int:
     return data[at] << 8 | data[at + 1]

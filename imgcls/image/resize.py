@@ -13,7 +13,7 @@ ALIASING = 1.5
 _scratch = buffers.Scratch()
 
 
-def write_window(pixels: "numpy.ndarray", window: list[int], target: "numpy.ndarray") -> None:
+def write_crop(pixels: "numpy.ndarray", window: list[int], target: "numpy.ndarray") -> None:
     """Resize a window of an image, bilinearly and antialiased, to the height and width of an array, and write it there.
 
     An array of its own for every window would take a third of the time.
@@ -34,11 +34,11 @@ def write_window(pixels: "numpy.ndarray", window: list[int], target: "numpy.ndar
     down, right = cut.shape[0] / target_height, cut.shape[1] / target_width
     if max(down, right) > ALIASING:
         room = _scratch.array("smoothed", cut.shape)
-        cut = cv2.sepFilter2D(cut, -1, _smoothing(right), _smoothing(down), dst=room, borderType=cv2.BORDER_REPLICATE)
+        cut = cv2.sepFilter2D(cut, -1, _compute_smoothing(right), _compute_smoothing(down), dst=room, borderType=cv2.BORDER_REPLICATE)
     cv2.resize(cut, (target_width, target_height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
-def _smoothing(reduction: float) -> "numpy.ndarray":
+def _compute_smoothing(reduction: float) -> "numpy.ndarray":
     """Return three weights whose variance is what an axis lacks that shrinks by `reduction`, less than two."""
     import numpy
 
@@ -46,7 +46,7 @@ def _smoothing(reduction: float) -> "numpy.ndarray":
     return numpy.float32([side, 1 - 2 * side, side])
 
 
-def mirror(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
+def flip_images(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
     """Turn some images left to right, in place.
 
     Args:

@@ -14,13 +14,13 @@ from imgcls.augmentations import AugmentationSettings
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.errors import UserError
-from imgcls.seeds import sub_seed
+from imgcls.seeds import derive_seed
 
 BLOCK = 4
 """Numbers of 32 bits that Philox makes at once."""
 
 
-class StatelessDraws:
+class StatelessRandom:
     """Random numbers for one augmentation on the rows of one replica.
 
     Of few numbers an image, those of the whole global batch are drawn, of which the replica's rows are a slice: so they do not
@@ -43,11 +43,11 @@ class StatelessDraws:
 
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> tf.Tensor:
         """Return float32 (rows, *shape), uniform in [low, high)."""
-        return self._own(tf.random.stateless_uniform([self._batch_size, *shape], self._seed(), low, high))
+        return self._slice_local(tf.random.stateless_uniform([self._batch_size, *shape], self._seed(), low, high))
 
     def integers(self, low: int, high: int) -> tf.Tensor:
         """Return int32 (rows,), uniform over low, ..., high - 1."""
-        return self._own(tf.random.stateless_uniform([self._batch_size], self._seed(), low, high, tf.int32))
+        return self._slice_local(tf.random.stateless_uniform([self._batch_size], self._seed(), low, high, tf.int32))
 
     def normal(self, shape: tuple[int, ...]) -> tf.Tensor:
         """Return float32 (rows, *shape), of mean 0 and deviation 1: the quantiles of 16 random bits, at most 4.3 from 0.
@@ -74,16 +74,16 @@ class StatelessDraws:
         drawn = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * BLOCK * blocks])
         return tf.reshape(drawn[:, :count], [self._rows, *shape])
 
-    def _own(self, drawn: tf.Tensor) -> tf.Tensor:
+    def _slice_local(self, drawn: tf.Tensor) -> tf.Tensor:
         return tf.slice(drawn, [self._first_row] + [0] * (len(drawn.shape) - 1), [self._rows, *drawn.shape[1:]])
 
 
 def mixes(experiment: Experiment) -> bool:
     """Tell whether an augmentation of the experiment changes targets."""
-    return any(hasattr(parts.of("augmentations", settings), "mix") for settings in experiment.augment)
+    return any(hasattr(parts.load_for("augmentations", settings), "mix") for settings in experiment.augment)
 
 
-def check(experiment: Experiment, channels: int, rows: int) -> None:
+def check_augmentations(experiment: Experiment, channels: int, rows: int) -> None:
     """Refuse augmentations that do not fit the images, or how the batch is divided among the devices.
 
     Args:
@@ -103,16 +103,16 @@ def check(experiment: Experiment, channels: int, rows: int) -> None:
         )
 
 
-def keys(experiment: Experiment) -> Iterator[tuple[AugmentationSettings, str]]:
-    """Yield the experiment's augmentations, each with the key of its draws.
+def iterate_with_keys(experiment: Experiment) -> Iterator[tuple[AugmentationSettings, str]]:
+    """Yield the experiment's augmentations, each with the key of its random.
 
     It is made of the seed, the part's `RANDOM_KEY`, and how often that part came before, so that neither adding another augmentation nor
     renaming one changes a draw.
     """
     seen: Counter[str] = Counter()
     for settings in experiment.augment:
-        key = parts.of("augmentations", settings).RANDOM_KEY
-        yield settings, f"{sub_seed(experiment.seed, 'augment')}/{key}/{seen[key]}"
+        key = parts.load_for("augmentations", settings).RANDOM_KEY
+        yield settings, f"{derive_seed(experiment.seed, 'augment')}/{key}/{seen[key]}"
         seen[key] += 1
 
 
@@ -137,8 +137,8 @@ def augment(
         steps_per_epoch: by which it is known whether a part's `until` is over.
         applied: how many of the first augmentations the images went through already, when they were read.
     """
-    for settings, key in itertools.islice(keys(experiment), applied, None):
-        apply = partial(_applied, settings, key, images, targets, step, first_row, batch_size)
+    for settings, key in itertools.islice(iterate_with_keys(experiment), applied, None):
+        apply = partial(_apply, settings, key, images, targets, step, first_row, batch_size)
         if settings.until is None:
             images, targets = apply()
         else:
@@ -148,7 +148,7 @@ def augment(
     return images, targets
 
 
-def _applied(
+def _apply(
     settings: AugmentationSettings,
     key: str,
     images: tf.Tensor,
@@ -157,14 +157,14 @@ def _applied(
     first_row: tf.Tensor,
     batch_size: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    draws = StatelessDraws(key, step, first_row, images.shape[0], batch_size)
-    part = parts.of("augmentations", settings)
+    random = StatelessRandom(key, step, first_row, images.shape[0], batch_size)
+    part = parts.load_for("augmentations", settings)
     if hasattr(part, "mix"):
-        return part.mix(settings, images, targets, draws)
-    return part.compute(settings, images, draws), targets
+        return part.mix(settings, images, targets, random)
+    return part.compute(settings, images, random), targets
 
 
-def augmented(experiment: Experiment, images: numpy.ndarray, step: int) -> numpy.ndarray:
+def preview(experiment: Experiment, images: numpy.ndarray, step: int) -> numpy.ndarray:
     """Return what training would make of a batch of uint8 images at a step of its first epoch, as a numpy array."""
     targets, first_row = tf.eye(len(images)), tf.constant(0, tf.int64)
     result, _ = augment(experiment, tf.constant(images), targets, tf.constant(step, tf.int64), first_row, len(images), step + 1)

@@ -13,8 +13,8 @@ from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.datasets import SplitName
 from imgcls.input import sampler
-from imgcls.input.augment import augment, check, mixes
-from imgcls.input.random_crop_on_read import windows
+from imgcls.input.augment import augment, check_augmentations, mixes
+from imgcls.input.random_crop_on_read import make_random_crop
 from imgcls.store import reader_pool
 from imgcls.store.reader import Reader
 from imgcls.store.split_file import Split
@@ -60,7 +60,7 @@ class Examples:
         return self.images.read(index), self.labels[index]
 
 
-def examples(store: Store, split: Split, name: SplitName, images: Reader | None = None) -> Examples:
+def make_examples(store: Store, split: Split, name: SplitName, images: Reader | None = None) -> Examples:
     """Return the examples of a store's split, as the model sees them.
 
     Args:
@@ -69,16 +69,16 @@ def examples(store: Store, split: Split, name: SplitName, images: Reader | None 
     return Examples(images or store.reader(split.geometry), store.labels, split.indices(name), store.weights)
 
 
-def training_examples(store: Store, split: Split, processes: int | None) -> tuple[Examples, Examples]:
+def open_training_examples(store: Store, split: Split, processes: int | None) -> tuple[Examples, Examples]:
     """Return the examples of the training split and of the validation split, which so many processes read where that takes work."""
-    images = reader_pool.reader(store, split.geometry, processes)
-    return examples(store, split, "train", images), examples(store, split, "validation", images)
+    images = reader_pool.open_training_reader(store, split.geometry, processes)
+    return make_examples(store, split, "train", images), make_examples(store, split, "validation", images)
 
 
-class InOrder:
+class SequentialBatches:
     """The split's batches in the store's order, pass after pass, as they are."""
 
-    cuts = False
+    crops_on_read = False
     """Whether what an image shows is decided when it is read."""
 
     def __init__(self, examples: Examples, batch_size: int):
@@ -88,19 +88,19 @@ class InOrder:
 
     def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Return which positions of the split the rows of a step's global batch hold, int64 (batch size,), and their weights, float32."""
-        return batch_positions(len(self.examples), self.batch_size, step % self.steps)
+        return compute_batch_positions(len(self.examples), self.batch_size, step % self.steps)
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """Read rows of a step's global batch; return their images, labels and weights."""
         positions, weights = self.positions(step)
         return *self.examples.rows(positions[rows]), weights[rows]
 
-    def prepared(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare_inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what rows `first_row`, ... of a step's global batch show to the model, and what it should say: both as they came."""
         return images, labels
 
 
-class Shuffled(InOrder):
+class ShuffledBatches(SequentialBatches):
     """The split's batches, shuffled or drawn anew each epoch, and augmented as the experiment says.
 
     Args:
@@ -119,25 +119,25 @@ class Shuffled(InOrder):
         replicas: int = 1,
     ):
         super().__init__(examples, experiment.train.batch_size)
-        check(experiment, examples.shape[-1], self.batch_size // replicas)
+        check_augmentations(experiment, examples.shape[-1], self.batch_size // replicas)
         self._experiment = experiment
         self._mixes = mixes(experiment)
         self._classes = classes or int(examples.labels.max()) + 1
-        self._windows = windows(experiment, examples.images, self.steps)
-        self._order = sampler.order(experiment, examples.labels, examples.indices, examples.weights)
+        self._windows = make_random_crop(experiment, examples.images, self.steps)
+        self._order = sampler.make_order(experiment, examples.labels, examples.indices, examples.weights)
 
     def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Return which positions of the split the rows of a step's global batch hold, int64 (batch size,), and their weights, float32."""
         places, weights = super().positions(step)
         epoch, step = divmod(step, self.steps)
-        repeats = self._experiment.train.repeats
+        repeats = self._experiment.train.augmentation_repeats
         if repeats == 1:
             return self._order(epoch)[places], weights
         order = self._order(epoch // repeats)
-        return order[sampler.repeated(len(order), self.batch_size, repeats, epoch, step)], weights
+        return order[sampler.repeat_positions(len(order), self.batch_size, repeats, epoch, step)], weights
 
     @property
-    def cuts(self) -> bool:
+    def crops_on_read(self) -> bool:
         """Whether what an image shows is decided when it is read, so that it cannot be kept for the next epoch."""
         return self._windows is not None
 
@@ -149,7 +149,7 @@ class Shuffled(InOrder):
         chosen = self.examples.indices[positions[rows]]
         return self._windows.read(chosen, step, rows.start), self.examples.labels[chosen], weights[rows]
 
-    def prepared(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare_inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what rows `first_row`, ... of a step's global batch show to the model, uint8, augmented, and what it should say.
 
         The latter are the labels, or float32 (rows, classes) where a part mixes images.
@@ -167,7 +167,7 @@ class Shuffled(InOrder):
         )
 
 
-def batch_positions(count: int, batch_size: int, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+def compute_batch_positions(count: int, batch_size: int, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return which positions of an epoch's order the rows of a global batch hold, int64 (batch_size,), and their weights, float32.
 
     A weight is 1 over the number of real examples in the global batch, so that weighted sums add up to means over it, on any number

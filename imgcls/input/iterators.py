@@ -10,17 +10,17 @@ from typing import Any
 import numpy
 
 from imgcls.backend import tf
-from imgcls.input.batches import InOrder
+from imgcls.input.batches import SequentialBatches
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 """A replica's rows of a global batch: images uint8 (rows, height, width, channels); labels int32 (rows,), or targets float32 (rows,
 classes) where images are mixed; weights float32 (rows,)."""
 
 
-class Resident:
+class InMemoryIterator:
     """Keeps the whole split on every device, and sends positions only: on a CPU this saves a twentieth of a small network's step."""
 
-    def __init__(self, plan: InOrder, strategy: tf.distribute.Strategy):
+    def __init__(self, plan: SequentialBatches, strategy: tf.distribute.Strategy):
         self._plan = plan
         self._rows = plan.batch_size // strategy.num_replicas_in_sync
         images, labels = plan.examples.rows(numpy.arange(len(plan.examples)))
@@ -46,11 +46,11 @@ class Resident:
         """Return the replica's batch, on the replica."""
         first = tf.distribute.get_replica_context().replica_id_in_sync_group * self._rows
         own = tf.slice(positions, [first], [self._rows])
-        prepared = self._plan.prepared(tf.gather(images, own), tf.gather(labels, own), step, tf.cast(first, tf.int64))
+        prepared = self._plan.prepare_inputs(tf.gather(images, own), tf.gather(labels, own), step, tf.cast(first, tf.int64))
         return *prepared, tf.slice(weights, [first], [self._rows])
 
 
-class Streamed:
+class StreamingIterator:
     """Reads each batch from the store ahead of its use, which needs no memory for the split.
 
     Args:
@@ -58,7 +58,7 @@ class Streamed:
         stages: takes up the seconds that `reading` and `augmentation` cost, over all threads.
     """
 
-    def __init__(self, plan: InOrder, strategy: tf.distribute.Strategy, start: int, stages: dict[str, float]):
+    def __init__(self, plan: SequentialBatches, strategy: tf.distribute.Strategy, start: int, stages: dict[str, float]):
         self._plan = plan
         self._stages = stages
         self._replicas = strategy.num_replicas_in_sync
@@ -78,11 +78,11 @@ class Streamed:
         """
         timed = tf.equal(i, 0)
         with tf.control_dependencies([after]):
-            start = _clock(timed)
+            start = _read_clock(timed)
         with tf.control_dependencies([start]):
             batch = next(call)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-            return batch, _clock(timed) - start
+            return batch, _read_clock(timed) - start
 
     def batch(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Batch:
         """Return the replica's batch, on the replica."""
@@ -101,8 +101,8 @@ class Streamed:
             read = tf.numpy_function(self._read, [step, first_row], types, stateful=False)
             shapes = ([self._rows, *self._plan.examples.shape], [self._rows], [self._rows], [])
             images, labels, weights, began = map(tf.ensure_shape, read, shapes)
-            prepared, targets = self._plan.prepared(images, labels, step, first_row)
-            return self._timed(prepared, images, began), targets, weights
+            prepared, targets = self._plan.prepare_inputs(images, labels, step, first_row)
+            return self._record_time(prepared, images, began), targets, weights
 
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -119,7 +119,7 @@ class Streamed:
         self._stages["reading"] += end - start
         return images, labels, weights, numpy.float64(end)
 
-    def _timed(self, prepared: tf.Tensor, images: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
+    def _record_time(self, prepared: tf.Tensor, images: tf.Tensor, began: tf.Tensor) -> tf.Tensor:
         """Return the prepared images, and take up the time since they were read; nothing where they are as they came."""
         if prepared is images:
             return prepared
@@ -131,13 +131,13 @@ class Streamed:
         return tf.ensure_shape(tf.numpy_function(add, [prepared, began], tf.uint8, stateful=False), prepared.shape)
 
 
-def _clock(wanted: tf.Tensor) -> tf.Tensor:
+def _read_clock(wanted: tf.Tensor) -> tf.Tensor:
     """Return the time in seconds, or 0 where it is not wanted: a look costs 0.2 ms, which is why only one step a call is timed.
 
     tf.timestamp would be faster, but refuses to run under op determinism.
     """
-    return tf.cond(wanted, _time, lambda: tf.zeros([], tf.float64))
+    return tf.cond(wanted, _read_time, lambda: tf.zeros([], tf.float64))
 
 
-def _time() -> tf.Tensor:
+def _read_time() -> tf.Tensor:
     return tf.ensure_shape(tf.numpy_function(lambda: numpy.float64(time.perf_counter()), [], tf.float64), [])

@@ -7,47 +7,47 @@ import numpy
 
 from imgcls.config import Experiment
 from imgcls.errors import UserError
-from imgcls.seeds import sub_seed
+from imgcls.seeds import derive_seed
 
 
-def order(
+def make_order(
     experiment: Experiment, labels: numpy.ndarray, indices: numpy.ndarray, weights: numpy.ndarray | None
 ) -> Callable[[int], numpy.ndarray]:
     """Return the function from an epoch to the positions in the order in which it meets them, int64 (examples,).
 
     Args:
         labels: int32 (n,), of which `indices`, int64 (examples,), belong to the split.
-        weights: float (n,), for `train.resample: {by: weight}`.
+        weights: float (n,), for `train.sampling: {by: weight}`.
 
     Raises:
         UserError: there are no weights, but the examples are to be drawn by them.
     """
-    seed, resample = sub_seed(experiment.seed, "order"), experiment.train.resample
+    seed, resample = derive_seed(experiment.seed, "order"), experiment.train.sampling
     if resample is None:
-        return lambda epoch: epoch_order(len(indices), seed, epoch)
+        return lambda epoch: shuffle_epoch(len(indices), seed, epoch)
     labels = labels[indices]
     if resample.by == "class":
         weights = 1 / numpy.bincount(labels)[labels]
     elif weights is None:
-        raise UserError("train.resample draws images by weight, but this data set has no weights; set by: class, or remove it")
+        raise UserError("train.sampling draws images by weight, but this data set has no weights; set by: class, or remove it")
     else:
         weights = weights[indices]
     expected = numpy.asarray(weights, numpy.float64) ** resample.power
     # The batches of neighbouring epochs overlap in time.
-    return lru_cache(maxsize=2)(lambda epoch: drawn_order(expected, labels, seed, epoch))
+    return lru_cache(maxsize=2)(lambda epoch: sample_epoch(expected, labels, seed, epoch))
 
 
 @lru_cache(maxsize=2)
-def epoch_order(count: int, seed: int, epoch: int) -> numpy.ndarray:
+def shuffle_epoch(count: int, seed: int, epoch: int) -> numpy.ndarray:
     """Return the order in which an epoch meets `count` examples: a permutation, int64 (count,), known by (seed, epoch) alone.
 
     Any epoch's order costs the same, 20 ms for a million examples; two are kept, since the batches of neighbours overlap in time.
     tf.random.experimental.index_shuffle would need no memory, but leaves neighbours correlated (0.03 at 54,000, lag 1).
     """
-    return _generator(seed, epoch).permutation(count)
+    return _make_generator(seed, epoch).permutation(count)
 
 
-def drawn_order(weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch: int) -> numpy.ndarray:
+def sample_epoch(weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch: int) -> numpy.ndarray:
     """Return as many positions as there are examples, drawn by weight with systematic sampling, int64 (examples,).
 
     The examples lie on a line, each as long as its expected number of draws, in random order within their class; what a comb of
@@ -58,7 +58,7 @@ def drawn_order(weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch:
         weights: float64 (examples,), in proportion to the expected numbers.
         labels: int32 (examples,).
     """
-    generator, count = _generator(seed, epoch), len(weights)
+    generator, count = _make_generator(seed, epoch), len(weights)
     shuffled = generator.permutation(count)
     line = shuffled[numpy.argsort(labels[shuffled], kind="stable")]
     ends = numpy.cumsum(weights[line])
@@ -66,7 +66,7 @@ def drawn_order(weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch:
     return generator.permutation(line[numpy.minimum(hit, count - 1)])
 
 
-def repeated(count: int, batch_size: int, repeats: int, epoch: int, step: int) -> numpy.ndarray:
+def repeat_positions(count: int, batch_size: int, repeats: int, epoch: int, step: int) -> numpy.ndarray:
     """Return which places of an order the rows of a global batch hold, int64 (batch_size,), where each comes `repeats` times.
 
     That many epochs share one order. The copies of an image lie as far apart as they can, so that a pair of rows holds two images.
@@ -80,5 +80,5 @@ def repeated(count: int, batch_size: int, repeats: int, epoch: int, step: int) -
     return (first + numpy.arange(batch_size) % images) % count
 
 
-def _generator(seed: int, epoch: int) -> numpy.random.Generator:
+def _make_generator(seed: int, epoch: int) -> numpy.random.Generator:
     return numpy.random.Generator(numpy.random.Philox(key=[seed, epoch]))

@@ -23,12 +23,12 @@ from imgcls.io import files, terminal
 if TYPE_CHECKING:
     import numpy
 
-_LARGEST_STREAM = 1 << 32
+_MAX_EXPANDED = 1 << 32
 """Bytes that a compressed archive may unfold to before it is given up: a small one can unfold to a thousand times its size."""
 
 
 @dataclass(frozen=True)
-class Index:
+class ArchiveIndex:
     """Where the files of an archive lie.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Member(NamedTuple):
     size: int
 
 
-def index(archive: Path, folder: Path) -> Index:
+def load_index(archive: Path, folder: Path) -> ArchiveIndex:
     """Return where the files of a plain tar archive lie; found once, and kept in a folder for the next time.
 
     Raises:
@@ -63,37 +63,37 @@ def index(archive: Path, folder: Path) -> Index:
         raise DataError(f"cannot read {archive}: {error.strerror}") from None
     key = f"{status.st_size} {status.st_mtime_ns}"
     path = folder / f"{archive.name}.index.npz"
-    if kept := _kept(path, key):
+    if kept := _load_cached(path, key):
         return kept
     members = list(_walk(archive, status.st_size))
-    found = Index(
+    found = ArchiveIndex(
         names=numpy.array([os.fsencode(member.name) for member in members], "S"),
         starts=numpy.array([member.start for member in members], numpy.int64),
         sizes=numpy.array([member.size for member in members], numpy.int64),
     )
-    with files.replacing(path) as stream:
+    with files.replace_file(path) as stream:
         numpy.savez(stream, key=numpy.array(key), names=found.names, starts=found.starts, sizes=found.sizes)
     return found
 
 
-def _kept(path: Path, key: str) -> Index | None:
+def _load_cached(path: Path, key: str) -> ArchiveIndex | None:
     """Return the index of a walk that was done, or None where there is none of this state of the archive."""
     import numpy
 
     damage = contextlib.suppress(OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError)
     with damage, path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
         if str(arrays["key"]) == key:
-            return Index(arrays["names"], arrays["starts"], arrays["sizes"])
+            return ArchiveIndex(arrays["names"], arrays["starts"], arrays["sizes"])
     return None
 
 
-def read(archive: Path, start: int, size: int) -> bytes:
+def read_member(archive: Path, start: int, size: int) -> bytes:
     """Return the bytes of an image in an archive.
 
     Raises:
         ImageError: the archive cannot be read any more, or no image has so many bytes.
     """
-    decode.refuse_size(size)
+    decode.require_valid_size(size)
     try:
         with archive.open("rb", buffering=0) as stream:
             data = os.pread(stream.fileno(), size, start)
@@ -104,7 +104,7 @@ def read(archive: Path, start: int, size: int) -> bytes:
     return data
 
 
-def unpacked(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
+def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
     """Return the content of some members of a compressed tar archive by their names, which is kept in memory.
 
     Args:
@@ -117,11 +117,11 @@ def unpacked(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
     try:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
-                if member.offset_data + member.size > _LARGEST_STREAM:
-                    raise DataError(f"{archive} unfolds to more than {_LARGEST_STREAM >> 30} GiB; get the official archive")
+                if member.offset_data + member.size > _MAX_EXPANDED:
+                    raise DataError(f"{archive} unfolds to more than {_MAX_EXPANDED >> 30} GiB; get the official archive")
                 name = member.name.removeprefix("./")
                 if name in wanted:
-                    _refuse_odd(member, archive)
+                    _require_regular(member, archive)
                     if member.size > wanted[name]:
                         raise DataError(f"{archive}: {name} has {member.size:,} bytes, at most {wanted[name]:,} are right")
                     found[name] = tar.extractfile(member).read()
@@ -140,16 +140,16 @@ def _walk(archive: Path, end: int) -> Iterator[_Member]:
     """Yield every file in an archive, and in the archives in it."""
     terminal.note(f"reading the headers of {archive}, which is done once")
     with archive.open("rb", buffering=0) as stream:
-        outer = list(_files(stream, archive, 0, end))
+        outer = list(_iterate_files(stream, archive, 0, end))
         for member in terminal.track(outer, len(outer), archive.name):
             if member.name.endswith(".tar"):
-                inner = _files(stream, Path(f"{archive}/{member.name}"), member.start, member.start + member.size)
+                inner = _iterate_files(stream, Path(f"{archive}/{member.name}"), member.start, member.start + member.size)
                 yield from (file._replace(name=f"{member.name.removesuffix('.tar')}/{file.name}") for file in inner)
             else:
                 yield member
 
 
-def _files(stream: IO[bytes], archive: Path, start: int, end: int) -> Iterator[_Member]:
+def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> Iterator[_Member]:
     """Yield the files of the archive between two offsets of a file."""
     stream.seek(start)
     try:
@@ -157,7 +157,7 @@ def _files(stream: IO[bytes], archive: Path, start: int, end: int) -> Iterator[_
             while member := tar.next():
                 if member.isdir():
                     continue
-                _refuse_odd(member, archive)
+                _require_regular(member, archive)
                 if member.offset_data + member.size > end:
                     raise DataError(f"{archive} is truncated: {member.name} ends behind its end; get it again")
                 yield _Member(member.name, member.offset_data, member.size)
@@ -170,6 +170,6 @@ def _files(stream: IO[bytes], archive: Path, start: int, end: int) -> Iterator[_
         raise DataError(f"{archive} is {state} at byte {reached - start:,}, where a header or its end must be; get it again")
 
 
-def _refuse_odd(member: tarfile.TarInfo, archive: Path) -> None:
+def _require_regular(member: tarfile.TarInfo, archive: Path) -> None:
     if not member.isreg() or member.issparse():
         raise DataError(f"{archive}: {member.name} is no regular file, but a link or device; get the official archive")

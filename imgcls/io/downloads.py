@@ -20,9 +20,9 @@ from typing import Literal
 
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
-from imgcls.io.partial import Partial
+from imgcls.io.partial import PartialFile
 
-_PIECE = 1 << 16
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to try: rounds over all mirrors, the first pause between two rounds (doubled each time), and when one mirror has stalled:
     after `timeout` seconds without a byte, or with fewer than `least` bytes."""
 
@@ -55,11 +55,11 @@ class Patience:
     least: int = 10_000
 
 
-class _WrongError(Exception):
+class _MismatchError(Exception):
     """What arrived is not the file; the message says why."""
 
 
-class _BrokenOffError(Exception):
+class _IncompleteError(Exception):
     """Less than the file arrived; the message says how much."""
 
 
@@ -83,9 +83,9 @@ class _Digest:
         try:
             self._sha256.update(self._gzip.decompress(piece))
         except zlib.error as error:
-            raise _WrongError(f"it is no gzip file, or damaged: {error}") from None
+            raise _MismatchError(f"it is no gzip file, or damaged: {error}") from None
         if self._gzip.unused_data:
-            raise _WrongError("other bytes follow the end of the gzip data")
+            raise _MismatchError("other bytes follow the end of the gzip data")
 
     @property
     def complete(self) -> bool:
@@ -93,11 +93,11 @@ class _Digest:
         return self._gzip is None or self._gzip.eof
 
     @property
-    def proven(self) -> bool:
+    def matches(self) -> bool:
         """Whether the bytes so far are the file."""
         return self.complete and self._sha256.hexdigest() == self._expected
 
-    def verdict(self) -> str:
+    def describe_mismatch(self) -> str:
         """Return what is wrong with bytes that are not the file."""
         if not self.complete:
             return "the gzip data ends too early"
@@ -105,7 +105,7 @@ class _Digest:
         return f"it holds other bytes: the SHA-256 of the {subject} is {self._sha256.hexdigest()}, expected {self._expected}"
 
 
-def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: Patience = Patience()) -> Path:
+def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: RetryPolicy = RetryPolicy()) -> Path:
     """Return a file in a folder, downloading it unless it is there and whole.
 
     Args:
@@ -116,13 +116,13 @@ def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: Pat
         UserError: the folder cannot be written, or the disk is full.
     """
     path = folder / remote.name
-    with files.locked(folder / ".lock"):
+    with files.hold_lock(folder / ".lock"):
         if path.is_file():
             if is_published(path, remote):
                 return path
             terminal.note(f"{path} is damaged, or another file of this name")
         if offline:
-            raise DataError(_where_to_put(remote, path))
+            raise DataError(_explain_where_to_put(remote, path))
         problems: dict[str, str] = {}
         for attempt in range(patience.rounds):
             if attempt:
@@ -130,7 +130,7 @@ def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: Pat
             for mirror in remote.mirrors:
                 try:
                     _download(mirror + remote.name, path, remote, patience)
-                except (OSError, http.client.HTTPException, _WrongError, _BrokenOffError) as error:
+                except (OSError, http.client.HTTPException, _MismatchError, _IncompleteError) as error:
                     problems[mirror] = str(error) or type(error).__name__
                 else:
                     return path
@@ -145,12 +145,12 @@ def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: Pat
 def is_published(path: Path, remote: RemoteFile) -> bool:
     """Tell whether a file is the published one, by its SHA-256."""
     try:
-        return _digest_of(path, remote).proven
-    except _WrongError:
+        return _compute_digest(path, remote).matches
+    except _MismatchError:
         return False
 
 
-def _where_to_put(remote: RemoteFile, path: Path) -> str:
+def _explain_where_to_put(remote: RemoteFile, path: Path) -> str:
     addresses = " or ".join(mirror + remote.name for mirror in remote.mirrors)
     return (
         f"{path} is missing or wrong, and data.offline forbids to download it; get it from {addresses} and put it there (SHA-256 of its "
@@ -158,56 +158,56 @@ def _where_to_put(remote: RemoteFile, path: Path) -> str:
     )
 
 
-def _digest_of(path: Path, remote: RemoteFile) -> _Digest:
+def _compute_digest(path: Path, remote: RemoteFile) -> _Digest:
     digest = _Digest(remote)
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
+        while piece := stream.read(_CHUNK):
             digest.update(piece)
     return digest
 
 
-def _download(url: str, path: Path, remote: RemoteFile, patience: Patience) -> None:
+def _download(url: str, path: Path, remote: RemoteFile, patience: RetryPolicy) -> None:
     """Bring what is here of a file up to the whole, and give it its name; what broke off stays for the next try, what is wrong goes."""
-    part = Partial(path)
+    part = PartialFile(path)
     try:
-        digest = _digest_of(part.path, remote) if part.size else _Digest(remote)
-        if not digest.proven:
+        digest = _compute_digest(part.path, remote) if part.size else _Digest(remote)
+        if not digest.matches:
             _receive(url, part, digest, remote, patience)
-    except _WrongError:
+    except _MismatchError:
         part.remove()
         raise
     part.publish()
 
 
-def _receive(url: str, part: Partial, digest: _Digest, remote: RemoteFile, patience: Patience) -> None:
+def _receive(url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, patience: RetryPolicy) -> None:
     """Append what a server sends to the part; `digest` has taken what is in the part."""
-    with contextlib.closing(_answer(url, part, remote, patience)) as response:
+    with contextlib.closing(_open_response(url, part, remote, patience)) as response:
         goes_on = response.status == http.HTTPStatus.PARTIAL_CONTENT
-        size = _resumed_at(response, part) if goes_on else 0
+        size = _read_resume_offset(response, part) if goes_on else 0
         total = None if response.length is None else size + response.length
         if total is not None and total > remote.most:
-            raise _WrongError(f"the server announces {total:,} bytes; the file has no more than {remote.most:,}")
+            raise _MismatchError(f"the server announces {total:,} bytes; the file has no more than {remote.most:,}")
         if not goes_on:
-            part.begin(url, response.headers)
+            part.restart(url, response.headers)
             digest = _Digest(remote)
-        with terminal.download(url, size, total) as advance, part.appending() as append:
-            for piece in _pieces(response, patience):
+        with terminal.show_download(url, size, total) as advance, part.open_for_append() as append:
+            for piece in _read_chunks(response, patience):
                 size += len(piece)
                 if size > remote.most:
-                    raise _WrongError(f"the server sends more than {remote.most:,} bytes, the most that the file has")
+                    raise _MismatchError(f"the server sends more than {remote.most:,} bytes, the most that the file has")
                 digest.update(piece)
                 append(piece)
                 advance(len(piece))
-    if digest.proven:
+    if digest.matches:
         return
     if total is None and not digest.complete:
-        raise _BrokenOffError(f"the connection ended after {size:,} bytes, where more must follow")
+        raise _IncompleteError(f"the connection ended after {size:,} bytes, where more must follow")
     if total is not None and size < total:
-        raise _BrokenOffError(f"the connection ended after {size:,} of {total:,} bytes")
-    raise _WrongError(digest.verdict())
+        raise _IncompleteError(f"the connection ended after {size:,} of {total:,} bytes")
+    raise _MismatchError(digest.describe_mismatch())
 
 
-def _answer(url: str, part: Partial, remote: RemoteFile, patience: Patience) -> http.client.HTTPResponse:
+def _open_response(url: str, part: PartialFile, remote: RemoteFile, patience: RetryPolicy) -> http.client.HTTPResponse:
     """Ask a server for a file, or for the rest of it."""
     headers = part.request_headers(url, same_everywhere=remote.digest_of == "file")
     request = urllib.request.Request(url, headers={"User-Agent": "imgcls", **headers})
@@ -215,28 +215,28 @@ def _answer(url: str, part: Partial, remote: RemoteFile, patience: Patience) -> 
         return urllib.request.urlopen(request, timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise _WrongError(f"the server has no more than the {part.size:,} bytes that are here, which are not the file") from None
+            raise _MismatchError(f"the server has no more than the {part.size:,} bytes that are here, which are not the file") from None
         raise
     except ValueError as error:  # a redirection to what is no address
-        raise _BrokenOffError(f"the server sends an address that is none: {error}") from None
+        raise _IncompleteError(f"the server sends an address that is none: {error}") from None
 
 
-def _resumed_at(response: http.client.HTTPResponse, part: Partial) -> int:
+def _read_resume_offset(response: http.client.HTTPResponse, part: PartialFile) -> int:
     """Return from which byte on a server sends the rest of a file."""
     sent = response.headers["Content-Range"] or ""
     if not re.match(rf"bytes {part.size}-", sent):
-        raise _WrongError(f"the server was asked for the bytes from {part.size} on, and sends another part: '{sent}'")
+        raise _MismatchError(f"the server was asked for the bytes from {part.size} on, and sends another part: '{sent}'")
     return part.size
 
 
-def _pieces(response: http.client.HTTPResponse, patience: Patience) -> Iterator[bytes]:
+def _read_chunks(response: http.client.HTTPResponse, patience: RetryPolicy) -> Iterator[bytes]:
     """Yield what arrives as it arrives, unless it stalls: a few bytes now and then would keep a connection open for ever."""
     since, arrived = time.monotonic(), 0
-    while piece := response.read1(_PIECE):
+    while piece := response.read1(_CHUNK):
         yield piece
         arrived += len(piece)
         seconds = time.monotonic() - since
         if seconds > patience.timeout:
             if arrived < patience.least:
-                raise _BrokenOffError(f"stalled: {arrived:,} bytes in {seconds:.0f} s")
+                raise _IncompleteError(f"stalled: {arrived:,} bytes in {seconds:.0f} s")
             since, arrived = time.monotonic(), 0

@@ -16,7 +16,7 @@ from imgcls.io import terminal
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replace_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of `path` for binary writing; rename it to `path` once the block ends without an error.
 
     Whoever reads `path` sees the old content or the new, never a part, also after a power cut.
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         UserError: the disk is full, or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with explained(path):
+    with explain_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as stream:
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explain_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write into a `UserError` that says what to do."""
     try:
         yield
@@ -52,7 +52,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, waiting for whoever holds it; the system releases it when the process ends, however it ends.
 
     Raises:
@@ -88,7 +88,7 @@ def is_locked(path: Path) -> bool:
 
 def _opened_lock(path: Path) -> int:
     """Open a lock file, made with its folder where they do not exist."""
-    with explained(path):
+    with explain_errors(path):
         for _ in range(100):
             with contextlib.suppress(FileNotFoundError, FileExistsError):  # who held the lock removed the folder in between
                 return _made_and_opened(path)
@@ -119,7 +119,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a text file as a whole."""
-    with replacing(path) as stream:
+    with replace_file(path) as stream:
         stream.write(text.encode())
 
 
@@ -142,7 +142,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or damaged") from None
 
 
-def sha256(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

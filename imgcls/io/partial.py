@@ -11,7 +11,7 @@ from imgcls.errors import DataError
 from imgcls.io import files
 
 
-class Partial:
+class PartialFile:
     """The bytes that have arrived of the file `NAME`, in `.NAME.part`, and where they are from, in `.NAME.part.json`."""
 
     def __init__(self, whole: Path):
@@ -30,7 +30,7 @@ class Partial:
         Args:
             same_everywhere: whether all addresses are known to hold the same bytes.
         """
-        origin = self._origin()
+        origin = self._read_origin()
         if not self.size or not (same_everywhere or origin.get("url") == url):
             return {}
         headers = {"Range": f"bytes={self.size}-"}
@@ -38,16 +38,16 @@ class Partial:
             headers["If-Range"] = origin["validator"]  # a file that has changed since comes as a whole
         return headers
 
-    def begin(self, url: str, headers: Message) -> None:
+    def restart(self, url: str, headers: Message) -> None:
         """Forget what is here: the whole file is about to come from an address."""
         etag = headers["ETag"]
         strong = etag if etag and not etag.startswith("W/") else None  # a weak one does not promise the same bytes
-        with files.explained(self.path):
+        with files.explain_errors(self.path):
             self.path.open("wb").close()
         files.write_json(self._origin_file, {"url": url, "validator": strong or headers["Last-Modified"]})
 
     @contextlib.contextmanager
-    def appending(self) -> Iterator[Callable[[bytes], None]]:
+    def open_for_append(self) -> Iterator[Callable[[bytes], None]]:
         """Yield what appends bytes.
 
         Raises:
@@ -56,7 +56,7 @@ class Partial:
         with self.path.open("ab", buffering=0) as stream:  # no buffer, which would fail anew when it is closed
 
             def append(piece: bytes) -> None:
-                with files.explained(self.path):
+                with files.explain_errors(self.path):
                     rest = memoryview(piece)
                     while rest:
                         rest = rest[stream.write(rest) :]
@@ -76,7 +76,7 @@ class Partial:
         self._origin_file.unlink(missing_ok=True)
         files.sync_folder(self._whole.parent)
 
-    def _origin(self) -> dict[str, Any]:
+    def _read_origin(self) -> dict[str, Any]:
         try:
             origin = files.read_json(self._origin_file)
         except (DataError, UnicodeDecodeError):

@@ -38,11 +38,11 @@ class StopRequest:
             return f"train.time_limit of {self._minutes:g} minutes"
         return None
 
-    def took(self, work: str, seconds: float) -> None:
+    def record_duration(self, work: str, seconds: float) -> None:
         """Remember how long a kind of work took that lies between two looks at `reason`."""
         self._longest[work] = max(seconds, self._longest.get(work, 0.0))
 
-    def hear(self, number: int) -> None:
+    def receive(self, number: int) -> None:
         """Take note of a signal; the second one ends the process."""
         if self.signal is not None:
             # The user has asked twice: no clean-up that could hang. The last checkpoint on disk is whole.
@@ -53,7 +53,7 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_request(minutes: float | None, started: float, epochs: int | None) -> Iterator[StopRequest]:
+def catch_signals(minutes: float | None, started: float, epochs: int | None) -> Iterator[StopRequest]:
     """Catch the stopping signals while the block runs; arguments as in `StopRequest`.
 
     Python runs handlers between two of its own instructions, which may be many seconds apart while TensorFlow works. So a thread hears
@@ -66,9 +66,9 @@ def stop_request(minutes: float | None, started: float, epochs: int | None) -> I
     def listen() -> None:
         while number := os.read(heard, 1):
             if number[0] in STOPPING:
-                request.hear(number[0])
+                request.receive(number[0])
 
-    previous = {number: signal.signal(number, _do_nothing) for number in STOPPING}
+    previous = {number: signal.signal(number, _ignore) for number in STOPPING}
     previous_pipe = signal.set_wakeup_fd(written)
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
@@ -83,12 +83,12 @@ def stop_request(minutes: float | None, started: float, epochs: int | None) -> I
         os.close(heard)
 
 
-def _do_nothing(number: int, frame: FrameType | None) -> None:
+def _ignore(number: int, frame: FrameType | None) -> None:
     """Handle a signal that a thread has heard already."""
 
 
 @contextlib.contextmanager
-def left_to_the_system(seconds: int) -> Iterator[None]:
+def restore_default_signals(seconds: int) -> Iterator[None]:
     """Let a stopping signal end the process at once while the block runs, and SIGALRM after so many seconds.
 
     This is for calls that wait while they hold Python's lock, where no handler and no thread could run.
@@ -104,7 +104,7 @@ def left_to_the_system(seconds: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kept_to_itself() -> Iterator[None]:
+def block_signals() -> Iterator[None]:
     """Keep stopping signals for ever from a process that is started in the block: a terminal or a queue sends them to a whole job."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:

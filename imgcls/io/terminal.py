@@ -27,16 +27,16 @@ def quiet() -> Iterator[None]:
 
 def note(message: str) -> None:
     """Say something that the user should know, as one plain line."""
-    line(f"note: {message}")
+    print_line(f"note: {message}")
 
 
-def line(message: str) -> None:
+def print_line(message: str) -> None:
     """Print one plain line of progress, such as an epoch's numbers."""
     if not _quiet.get():
         print(message, file=sys.stderr, flush=True)
 
 
-def printable(name: str) -> str:
+def to_printable(name: str) -> str:
     """Return a name as one line that a terminal shows and does not obey: line breaks, escapes and bytes that are no UTF-8 are spelt out."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
@@ -48,27 +48,27 @@ def is_terminal() -> bool:
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
     """Yield the items, behind a progress bar with count and time left where stderr is a terminal."""
-    with bar(total, description) as advance:
+    with show_bar(total, description) as advance:
         for item in items:
             yield item
             advance(1)
 
 
 @contextlib.contextmanager
-def bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
+def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
     """Show a progress bar with count and time left, where stderr is a terminal; yield what moves it on by so many items."""
     if not is_terminal():
         yield lambda count: None
         return
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
-    with _bar(MofNCompleteColumn(), TimeElapsedColumn()) as shown:
+    with _make_bar(MofNCompleteColumn(), TimeElapsedColumn()) as shown:
         task = shown.add_task(description, total=total)
         yield lambda count: shown.advance(task, count)
 
 
 @contextlib.contextmanager
-def download(url: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
+def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show how a download proceeds, in bytes and bytes/s where stderr is a terminal; yield what moves it on by so many bytes.
 
     Args:
@@ -82,12 +82,12 @@ def download(url: str, size: int, total: int | None) -> Iterator[Callable[[int],
         return
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    with _bar(DownloadColumn(), TransferSpeedColumn()) as shown:
+    with _make_bar(DownloadColumn(), TransferSpeedColumn()) as shown:
         task = shown.add_task(url.rpartition("/")[2], total=total, completed=size)
         yield lambda count: shown.advance(task, count)
 
 
-def _bar(*measures: "object") -> "object":
+def _make_bar(*measures: "object") -> "object":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -106,11 +106,11 @@ class TrainingProgress:
     """The progress of a training run: a bar with the time left and images/s on a terminal, and one plain line an epoch everywhere."""
 
     def __init__(self, steps: int):
-        self._bar = _training_bar() if is_terminal() else None
+        self._bar = _make_training_bar() if is_terminal() else None
         self._task = self._bar.add_task("train", total=steps, rate="") if self._bar else None
 
     @contextlib.contextmanager
-    def starting_at(self, step: int) -> Iterator[None]:
+    def start_at(self, step: int) -> Iterator[None]:
         """Show the bar while the block runs; `step` steps are done already."""
         if self._bar is None:
             yield
@@ -129,10 +129,10 @@ class TrainingProgress:
         if self._bar:
             self._bar.console.print(text, highlight=False)
         else:
-            line(text)
+            print_line(text)
 
 
-def _training_bar() -> "object":
+def _make_training_bar() -> "object":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

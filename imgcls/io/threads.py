@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield `function(item)` for each item in order, computed by a thread a core; at most 8 items a thread wait to be taken.
 
     Threads pay off where `function` leaves Python's lock, as decoding and resizing in Pillow do.

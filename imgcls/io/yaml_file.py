@@ -92,7 +92,7 @@ def parse(text: str, source: str) -> Document:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         document.value = _build(node, (), document, source, problems) if node is not None else {}
     except yaml.MarkedYAMLError as error:
-        mark = _mark(error.problem_mark or error.context_mark, source)
+        mark = _make_mark(error.problem_mark or error.context_mark, source)
         raise ProblemsError([f"{mark}: YAML syntax: {error.problem or error.context}"]) from None
     except yaml.YAMLError as error:
         raise ProblemsError([f"{source}: YAML syntax: {' '.join(str(error).split())}"]) from None
@@ -107,12 +107,12 @@ def _refuse_aliases(text: str, source: str) -> None:
     """Refuse aliases before anything is built from them: a few lines of them can unfold to gigabytes."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            mark = _mark(event.start_mark, source)
+            mark = _make_mark(event.start_mark, source)
             raise ProblemsError([f"{mark}: alias '*{event.anchor}' is not allowed; write the value again, or share it with extends:"])
 
 
 def _build(node: yaml.Node, location: Location, document: Document, source: str, problems: list[str]) -> Any:
-    document.values[location] = _mark(node.start_mark, source)
+    document.values[location] = _make_mark(node.start_mark, source)
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in _PLAIN_TAGS:
         problems.append(f"{document.values[location]}: tag {node.tag} is not allowed; write a plain value")
         return None
@@ -127,7 +127,7 @@ def _build_pairs(
     node: yaml.MappingNode, location: Location, document: Document, source: str, problems: list[str]
 ) -> Iterator[tuple[Any, Any]]:
     for key_node, value_node in node.value:
-        mark = _mark(key_node.start_mark, source)
+        mark = _make_mark(key_node.start_mark, source)
         if not isinstance(key_node, yaml.ScalarNode):
             problems.append(f"{mark}: a key must be a word, not a list or mapping")
             continue
@@ -151,7 +151,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     return node.value
 
 
-def _mark(mark: yaml.Mark, source: str) -> Mark:
+def _make_mark(mark: yaml.Mark, source: str) -> Mark:
     return Mark(source, mark.line + 1, mark.column + 1)
 
 

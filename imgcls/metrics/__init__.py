@@ -64,17 +64,17 @@ def directions(metrics: Iterable[MetricSettings]) -> dict[str, Direction]:
     return found
 
 
-def number(value: float) -> Number:
+def to_number(value: float) -> Number:
     """Return a JSON number; NaN, which marks what is undefined inside numpy, becomes None."""
     return None if value != value else float(value)
 
 
-def numbers(values: "numpy.ndarray") -> list[Number]:
+def to_numbers(values: "numpy.ndarray") -> list[Number]:
     """Return one JSON number an element, NaN as None."""
     return [None if value != value else value for value in values.tolist()]
 
 
-def macro(values: "numpy.ndarray", present: "numpy.ndarray") -> Number:
+def macro_mean(values: "numpy.ndarray", present: "numpy.ndarray") -> Number:
     """Return the mean over the classes that are present (a bool a class) and defined (not NaN); None when there is none."""
     counted = values[present & (values == values)]
     return float(counted.mean()) if counted.size else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from imgcls.metrics import Result, macro, number, numbers
+from imgcls.metrics import Result, macro_mean, to_number, to_numbers
 
 if TYPE_CHECKING:
     import numpy
@@ -29,4 +29,4 @@ def one_vs_rest(predictions: "Predictions", name: str, measure: "Measure") -> Re
         values[i] = measure(numpy.sort(scores), numpy.sort(scores[labels == i]))
     own = numpy.take_along_axis(predictions.probabilities, labels[:, None], axis=1)
     micro = measure(numpy.sort(predictions.probabilities, axis=None), numpy.sort(own, axis=None))
-    return Result({f"macro_{name}": macro(values, support > 0), f"micro_{name}": number(micro)}, {name: numbers(values)})
+    return Result({f"macro_{name}": macro_mean(values, support > 0), f"micro_{name}": to_number(micro)}, {name: to_numbers(values)})

@@ -24,9 +24,9 @@ class Settings(MetricSettings):
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Return the accuracy."""
-    return Result({"accuracy": float(predictions.per_image(is_right).mean())})
+    return Result({"accuracy": float(predictions.per_image(is_correct).mean())})
 
 
-def is_right(predictions: "Predictions") -> "numpy.ndarray":
+def is_correct(predictions: "Predictions") -> "numpy.ndarray":
     """Tell for each image whether the most probable class is the true one: bool (images,)."""
     return predictions.predicted == predictions.labels

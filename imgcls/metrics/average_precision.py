@@ -27,10 +27,10 @@ class Settings(MetricSettings):
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Return the average precisions."""
-    return one_vs_rest(predictions, "average_precision", mean_precision)
+    return one_vs_rest(predictions, "average_precision", compute_average_precision)
 
 
-def mean_precision(scores: "numpy.ndarray", positive: "numpy.ndarray") -> float:
+def compute_average_precision(scores: "numpy.ndarray", positive: "numpy.ndarray") -> float:
     """Return the average precision from the sorted scores of all and of the positive, both non-empty."""
     import numpy
 

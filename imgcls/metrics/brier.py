@@ -27,10 +27,10 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Return the Brier score."""
     import numpy
 
-    return Result({"brier": float(predictions.per_image(squared_error).mean(dtype=numpy.float64))})
+    return Result({"brier": float(predictions.per_image(compute_squared_error).mean(dtype=numpy.float64))})
 
 
-def squared_error(predictions: "Predictions") -> "numpy.ndarray":
+def compute_squared_error(predictions: "Predictions") -> "numpy.ndarray":
     """Return each image's squared distance between its probabilities and the one-hot truth: float32 (images,), 0 to 2."""
     import numpy
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.metrics import Direction, MetricSettings, Number, Result, numbers
-from imgcls.metrics.accuracy import is_right
+from imgcls.metrics import Direction, MetricSettings, Number, Result, to_numbers
+from imgcls.metrics.accuracy import is_correct
 
 if TYPE_CHECKING:
     import numpy
@@ -34,7 +34,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     import numpy
 
     edges = numpy.linspace(0, 1, settings.bins + 1)
-    confidence, right = predictions.per_image(top_probability), predictions.per_image(is_right)
+    confidence, right = predictions.per_image(compute_confidence), predictions.per_image(is_correct)
     bins = numpy.searchsorted(edges[1:-1], confidence, "left")
     count = numpy.bincount(bins, minlength=settings.bins)
     with numpy.errstate(invalid="ignore"):
@@ -46,15 +46,15 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
         "above": edges[:-1].tolist(),
         "up_to": edges[1:].tolist(),
         "count": count.tolist(),
-        "confidence": numbers(mean_confidence),
-        "accuracy": numbers(accuracy),
+        "confidence": to_numbers(mean_confidence),
+        "accuracy": to_numbers(accuracy),
     }
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     errors = {"expected_calibration_error": expected, "maximum_calibration_error": float(gaps.max())}
     return Result(errors, tables={"calibration": rows})
 
 
-def top_probability(predictions: "Predictions") -> "numpy.ndarray":
+def compute_confidence(predictions: "Predictions") -> "numpy.ndarray":
     """Return the highest probability of each image: float64 (images,)."""
     import numpy
 

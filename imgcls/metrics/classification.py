@@ -9,7 +9,7 @@ Sources: Sokolova and Lapalme (2009); kappa: Cohen (1960); Matthews correlation 
 
 from typing import TYPE_CHECKING
 
-from imgcls.metrics import Direction, MetricSettings, Number, Result, macro, number, numbers
+from imgcls.metrics import Direction, MetricSettings, Number, Result, macro_mean, to_number, to_numbers
 
 if TYPE_CHECKING:
     import numpy
@@ -45,22 +45,22 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
         f1 = numpy.where(present, 2 * hits / (support + called), numpy.nan)
         specificity = (len(labels) - support - called + hits) / (len(labels) - support)
     measures = {"precision": precision, "recall": recall, "f1": f1}
-    scalars = {f"macro_{name}": macro(values, present) for name, values in {**measures, "specificity": specificity}.items()}
+    scalars = {f"macro_{name}": macro_mean(values, present) for name, values in {**measures, "specificity": specificity}.items()}
     for name, values in measures.items():
         scalars[f"weighted_{name}"] = float(values[present] @ support[present] / len(labels))
     scalars["balanced_accuracy"] = scalars["macro_recall"]
-    scalars.update(_agreement(hits.sum(), support, called))
-    per_class = {name: numbers(values) for name, values in {**measures, "specificity": specificity}.items()}
+    scalars.update(_compute_agreement(hits.sum(), support, called))
+    per_class = {name: to_numbers(values) for name, values in {**measures, "specificity": specificity}.items()}
     return Result(scalars, {**per_class, "support": support.tolist()})
 
 
-def _agreement(hits: int, support: "numpy.ndarray", called: "numpy.ndarray") -> dict[str, Number]:
+def _compute_agreement(hits: int, support: "numpy.ndarray", called: "numpy.ndarray") -> dict[str, Number]:
     """Return Cohen's kappa and Matthews's correlation from the margins of the confusion matrix; None where they are 0/0."""
     images = float(support.sum())
     support, called = support / images, called / images
     by_chance = support @ called
     spread = (1 - support @ support) * (1 - called @ called)
     return {
-        "cohen_kappa": number((hits / images - by_chance) / (1 - by_chance)) if by_chance < 1 else None,
-        "matthews_correlation": number((hits / images - by_chance) / spread**0.5) if spread > 0 else None,
+        "cohen_kappa": to_number((hits / images - by_chance) / (1 - by_chance)) if by_chance < 1 else None,
+        "matthews_correlation": to_number((hits / images - by_chance) / spread**0.5) if spread > 0 else None,
     }

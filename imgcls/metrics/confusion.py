@@ -23,7 +23,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Return the matrix of counts and the most confused pairs, each with the share of its true class that went wrong so."""
     import numpy
 
-    counts = count(predictions)
+    counts = count_pairs(predictions)
     mistakes = counts - numpy.diag(counts.diagonal())
     worst = numpy.argsort(-mistakes, axis=None, kind="stable")[: settings.pairs]
     pairs = []
@@ -35,7 +35,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     return Result(tables={"most_confused": pairs}, matrices={"confusion": counts.tolist()})
 
 
-def count(predictions: "Predictions") -> "numpy.ndarray":
+def count_pairs(predictions: "Predictions") -> "numpy.ndarray":
     """Return the matrix: int64 (classes, classes), rows true and columns predicted; it sums to the number of images."""
     import numpy
 

@@ -27,17 +27,17 @@ class Settings(MetricSettings):
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Return the log loss."""
-    return Result({"log_loss": float(predictions.per_image(surprise).mean())})
+    return Result({"log_loss": float(predictions.per_image(compute_surprise).mean())})
 
 
-def surprise(predictions: "Predictions") -> "numpy.ndarray":
+def compute_surprise(predictions: "Predictions") -> "numpy.ndarray":
     """Return -ln of each image's clipped probability of the true class: float64 (images,)."""
     import numpy
 
-    return -numpy.log(predictions.per_image(truth).clip(EPSILON, 1 - EPSILON))
+    return -numpy.log(predictions.per_image(get_true_probability).clip(EPSILON, 1 - EPSILON))
 
 
-def truth(predictions: "Predictions") -> "numpy.ndarray":
+def get_true_probability(predictions: "Predictions") -> "numpy.ndarray":
     """Return the probability that each image's true class was given: float64 (images,)."""
     import numpy
 

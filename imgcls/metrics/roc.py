@@ -26,10 +26,10 @@ class Settings(MetricSettings):
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Return the areas."""
-    return one_vs_rest(predictions, "roc_auc", area)
+    return one_vs_rest(predictions, "roc_auc", compute_area)
 
 
-def area(scores: "numpy.ndarray", positive: "numpy.ndarray") -> float:
+def compute_area(scores: "numpy.ndarray", positive: "numpy.ndarray") -> float:
     """Return the area from the sorted scores of all and of the positive, both non-empty and not the same set.
 
     A positive beats the scores below it and half of those equal to it (Mann and Whitney, 1947); among the positive alone that comes to

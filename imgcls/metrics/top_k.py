@@ -33,10 +33,10 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     (name,) = settings.scalars
     if len(predictions.classes) <= settings.k:
         return Result({name: None})
-    return Result({name: float((predictions.per_image(rank_of_truth) < settings.k).mean())})
+    return Result({name: float((predictions.per_image(compute_rank_of_truth) < settings.k).mean())})
 
 
-def rank_of_truth(predictions: "Predictions") -> "numpy.ndarray":
+def compute_rank_of_truth(predictions: "Predictions") -> "numpy.ndarray":
     """Return for each image how many classes come before the true one: int64 (images,), 0 where it is the most probable."""
     import numpy
 

@@ -33,5 +33,5 @@ class Problem:
 
     classes: int
     mean: list[float]
-    deviation: list[float]
+    std: list[float]
     dropout_seed: int

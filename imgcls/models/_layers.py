@@ -15,11 +15,11 @@ def standardize(images: keras.KerasTensor, problem: Problem) -> keras.KerasTenso
 
     A channel that never varies is only centred.
     """
-    variance = [deviation**2 if deviation > 0 else 1.0 for deviation in problem.deviation]
+    variance = [deviation**2 if deviation > 0 else 1.0 for deviation in problem.std]
     return keras.layers.Normalization(axis=-1, mean=problem.mean, variance=variance, name="standardize")(images)
 
 
-def batch_norm(name: str) -> keras.layers.BatchNormalization:
+def make_batch_norm(name: str) -> keras.layers.BatchNormalization:
     """Return a batch normalization whose statistics are those of the global batch, on any number of replicas."""
     return keras.layers.BatchNormalization(name=name, synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1)
 
@@ -35,7 +35,7 @@ class ConvolutionBeforePooling(keras.layers.Conv2D):
         """Return the convolution alone."""
         return self.convolution_op(inputs, self.kernel)
 
-    def plain(self) -> keras.layers.Layer:
+    def to_plain(self) -> keras.layers.Layer:
         """Return the Keras layer that, with the pooling's plain one, computes the same without imgcls."""
         return keras.layers.Conv2D.from_config(self.get_config())
 
@@ -51,7 +51,7 @@ class PoolingWithBias(keras.layers.MaxPooling2D):
         """Return the pooled inputs plus the bias."""
         return tf.nn.bias_add(super().call(inputs), keras.ops.convert_to_tensor(self._bias()))
 
-    def plain(self) -> keras.layers.Layer:
+    def to_plain(self) -> keras.layers.Layer:
         """Return the Keras layer that, with the convolution's plain one, computes the same without imgcls."""
         return keras.layers.MaxPooling2D.from_config(self.get_config())
 
@@ -73,7 +73,7 @@ def note_large_stem(model: str, size: tuple[int, int], kernel_size: int, stride:
         )
 
 
-def logits(features: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
+def make_logits(features: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
     """Return the last dense layer's outputs, in at least float32: half precision would round close probabilities together."""
     compute = keras.config.dtype_policy().compute_dtype
     dtype = compute if compute == "float64" else "float32"

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, Field(ge=1)]
 
-NEVER_FALLING = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
+MONOTONIC = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
 """Nonlinearities that may change places with a maximum; gelu and silu dip below 0."""
 
-DOMINANT_SHARE = 0.95
+DOMINANT_FRACTION = 0.95
 """From which share of the parameters on a dense head is worth a note."""
 
 
@@ -80,24 +80,24 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     _check_pooling(settings, images.shape[1:3])
     _layers.note_large_stem("cnn", images.shape[1:3], settings.kernel_sizes[0], settings.pooling)
     for block in range(len(settings.filters)):
-        features = _block(settings, features, block)
+        features = _add_block(settings, features, block)
     features = keras.layers.Flatten(name="flatten")(features)
     flat = features.shape[-1]
-    features = _dense_layers(settings, features)
+    features = _add_dense_layers(settings, features)
     features = keras.layers.Dropout(settings.dropout, seed=problem.dropout_seed, name="dropout")(features)
-    logits = _layers.logits(features, problem)
+    logits = _layers.make_logits(features, problem)
     _note_dominant_head(keras.Model(images, logits), flat)
     return logits
 
 
-def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "keras.KerasTensor":
+def _add_block(settings: Settings, features: "keras.KerasTensor", block: int) -> "keras.KerasTensor":
     import keras
 
     from imgcls.models import _layers
 
     number = block + 1
     # The maximum commutes with a function that never falls: the same numbers, from a quarter of the pixels.
-    pools_first = settings.pooling > 1 and settings.activation in NEVER_FALLING
+    pools_first = settings.pooling > 1 and settings.activation in MONOTONIC
     late_bias = pools_first and not settings.batch_norm
     convolution = (_layers.ConvolutionBeforePooling if late_bias else keras.layers.Conv2D)(
         settings.filters[block],
@@ -110,7 +110,7 @@ def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "ke
     )
     features = convolution(features)
     if settings.batch_norm:
-        features = _layers.batch_norm(f"batch_norm_{number}")(features)
+        features = _layers.make_batch_norm(f"batch_norm_{number}")(features)
     activation = keras.layers.Activation(settings.activation, name=f"activation_{number}")
     if settings.pooling == 1:
         return activation(features)
@@ -121,7 +121,7 @@ def _block(settings: Settings, features: "keras.KerasTensor", block: int) -> "ke
     return activation(pooling(features)) if pools_first else pooling(activation(features))
 
 
-def _dense_layers(settings: Settings, features: "keras.KerasTensor") -> "keras.KerasTensor":
+def _add_dense_layers(settings: Settings, features: "keras.KerasTensor") -> "keras.KerasTensor":
     import keras
 
     def layer(number: int) -> keras.layers.Dense:
@@ -163,7 +163,7 @@ def _note_dominant_head(model: "keras.Model", flat: int) -> None:
     """Say so when nearly all parameters sit in the first dense layer: it memorizes more than it sees."""
     total = model.count_params()
     first = max(layer.count_params() for layer in model.layers if layer.name in ("dense_1", "logits"))
-    if first > DOMINANT_SHARE * total and first > 100_000:
+    if first > DOMINANT_FRACTION * total and first > 100_000:
         terminal.note(
             f"model.cnn: one dense layer holds {first:,} of {total:,} parameters, with {flat} flattened features before the head; "
             "another block or more pooling before it makes the model smaller and often better"

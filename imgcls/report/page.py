@@ -41,7 +41,7 @@ summary { cursor: pointer; }
 """
 
 
-def write(subject: Subject) -> None:
+def write_page(subject: Subject) -> None:
     """Write a run's report page from the files that its folder holds now.
 
     Raises:
@@ -49,32 +49,32 @@ def write(subject: Subject) -> None:
     """
     name, configuration = subject.experiment.name, subject.run.config_file.read_text(encoding="utf-8")
     sections = [
-        f"<h1>{_text(name)}</h1>",
-        _overview(subject),
-        *[_evaluation(subject, split) for split in SPLITS if subject.run.metrics_file(split).is_file()],
-        _figures(subject),
-        _folded(f"Log: {len(subject.run.log)} epochs", _table(subject.run.log)),
-        _folded("Configuration, with every default", f"<pre>{_text(configuration)}</pre>"),
+        f"<h1>{_escape(name)}</h1>",
+        _render_overview(subject),
+        *[_render_evaluation(subject, split) for split in SPLITS if subject.run.metrics_file(split).is_file()],
+        _render_figures(subject),
+        _render_folded(f"Log: {len(subject.run.log)} epochs", _render_table(subject.run.log)),
+        _render_folded("Configuration, with every default", f"<pre>{_escape(configuration)}</pre>"),
     ]
-    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{_text(name)}</title>'
+    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{_escape(name)}</title>'
     body = "\n".join(sections)
     page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
     files.write_text(subject.run.report_page, page)
 
 
-def _overview(subject: Subject) -> str:
+def _render_overview(subject: Subject) -> str:
     """Say what was trained, how far, and on what."""
     run = subject.run
-    facts = {"run": str(run.folder), **{_words(key): str(value) for key, value in run.status.items() if value != ""}}
+    facts = {"run": str(run.folder), **{_to_words(key): str(value) for key, value in run.status.items() if value != ""}}
     if run.data_file.is_file():
         data = subject.data
         sizes = ", ".join(f"{data['sizes'][split]:,} {split}" for split in SPLITS)
         facts["data"] = f"{data['dataset']}, {len(data['classes'])} classes, {' by '.join(map(str, data['shape']))}; images: {sizes}"
         facts["fingerprint"] = data["fingerprint"]
-    return "<dl>" + "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts.items()) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{_escape(key)}</dt><dd>{_escape(value)}</dd>" for key, value in facts.items()) + "</dl>"
 
 
-def _evaluation(subject: Subject, split: str) -> str:
+def _render_evaluation(subject: Subject, split: str) -> str:
     """Return a split's numbers and tables, whatever metrics were computed."""
     summary = files.read_json(subject.run.metrics_file(split))
     absent = summary["classes_absent"]
@@ -84,53 +84,55 @@ def _evaluation(subject: Subject, split: str) -> str:
         f"{summary['resamples']:,} resamples.</p>",
     ]
     if absent:
-        lines.append(f"<p>Classes without an image in this split: {_text(', '.join(absent))}</p>")
-    lines.append(_table(_metric_rows(summary)))
+        lines.append(f"<p>Classes without an image in this split: {_escape(', '.join(absent))}</p>")
+    lines.append(_render_table(_make_metric_rows(summary)))
     if summary["per_class"]:
         columns = {"class": summary["classes"], **summary["per_class"]}
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        lines.append(_folded("Each class", _table(rows)))
-    lines += [_folded(_words(name), _table(rows)) for name, rows in summary["tables"].items() if rows]
+        lines.append(_render_folded("Each class", _render_table(rows)))
+    lines += [_render_folded(_to_words(name), _render_table(rows)) for name, rows in summary["tables"].items() if rows]
     return "\n".join(lines)
 
 
-def _metric_rows(summary: dict[str, Any]) -> Rows:
+def _make_metric_rows(summary: dict[str, Any]) -> Rows:
     rows = []
     for name, value in summary["metrics"].items():
         ends = summary["intervals"].get(name)
-        rows.append({"metric": _words(name), "value": value, "interval": f"[{_cell(ends[0])}, {_cell(ends[1])}]" if ends else ""})
+        rows.append(
+            {"metric": _to_words(name), "value": value, "interval": f"[{_format_cell(ends[0])}, {_format_cell(ends[1])}]" if ends else ""}
+        )
     return rows
 
 
-def _figures(subject: Subject) -> str:
+def _render_figures(subject: Subject) -> str:
     """Return every picture that the run has, those that the experiment lists first."""
-    names = dict.fromkeys([*[settings.name for settings in subject.experiment.figures], *parts.names("figures")])
-    return "<h2>Figures</h2>\n" + "\n".join(_figure(subject, name) for name in names if subject.run.figure_file(name).is_file())
+    names = dict.fromkeys([*[settings.name for settings in subject.experiment.figures], *parts.list_names("figures")])
+    return "<h2>Figures</h2>\n" + "\n".join(_render_figure(subject, name) for name in names if subject.run.figure_file(name).is_file())
 
 
-def _figure(subject: Subject, name: str) -> str:
+def _render_figure(subject: Subject, name: str) -> str:
     picture = base64.b64encode(subject.run.figure_file(name).read_bytes()).decode()
-    caption = _text(parts.load("figures", name).__doc__.splitlines()[0])
+    caption = _escape(parts.load("figures", name).__doc__.splitlines()[0])
     image = f'<div class="scroll"><img alt="{caption}" src="data:image/png;base64,{picture}"></div>'
     return f'<figure id="{name}">\n{image}\n<figcaption>{caption}</figcaption>\n</figure>'
 
 
-def _folded(title: str, content: str) -> str:
-    return f"<details>\n<summary>{_text(title)}</summary>\n{content}\n</details>"
+def _render_folded(title: str, content: str) -> str:
+    return f"<details>\n<summary>{_escape(title)}</summary>\n{content}\n</details>"
 
 
-def _table(rows: Rows) -> str:
+def _render_table(rows: Rows) -> str:
     """Return rows of the same keys as a table that scrolls sideways on a narrow screen; numbers stand to the right."""
     if not rows:
         return "<p>none</p>"
     sides = {key: "" if any(isinstance(row[key], str) for row in rows) else ' class="number"' for key in rows[0]}
-    heads = "".join(f"<th{side}>{_text(_words(key))}</th>" for key, side in sides.items())
-    lines = ["".join(f"<td{sides[key]}>{_text(_cell(value))}</td>" for key, value in row.items()) for row in rows]
+    heads = "".join(f"<th{side}>{_escape(_to_words(key))}</th>" for key, side in sides.items())
+    lines = ["".join(f"<td{sides[key]}>{_escape(_format_cell(value))}</td>" for key, value in row.items()) for row in rows]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return "undefined"
     if not isinstance(value, float):
@@ -140,10 +142,10 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.4g}"
 
 
-def _words(name: str) -> str:
+def _to_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _text(value: str) -> str:
+def _escape(value: str) -> str:
     """Escape a text for HTML, in an attribute too; what UTF-8 cannot hold becomes a question mark."""
-    return escape(_style.encodable(value), quote=True)
+    return escape(_style.replace_surrogates(value), quote=True)

@@ -3,55 +3,55 @@
 from pathlib import Path
 from typing import Any
 
-from imgcls.io.terminal import printable
+from imgcls.io.terminal import to_printable
 
 NAME_WIDTH = 32
 """Longer class names lose their middle."""
 
 
-def text(summary: dict[str, Any], folder: Path) -> str:
+def format_report(summary: dict[str, Any], folder: Path) -> str:
     """Return the report of what `evaluation.evaluate` found: the numbers, a table of the classes, and each metric's tables.
 
     It shows what is there: a new metric needs no change here.
     """
-    sections = [_header(summary, folder), _table(_scalar_rows(summary))]
+    sections = [_format_header(summary, folder), _format_table(_make_metric_rows(summary))]
     if summary["per_class"]:
-        sections.append(_table(_class_rows(summary)))
+        sections.append(_format_table(_make_class_rows(summary)))
     for name, rows in summary["tables"].items():
         if rows:
-            sections.append(f"{_words(name)}\n\n{_table(rows)}")
+            sections.append(f"{_to_words(name)}\n\n{_format_table(rows)}")
     return "\n\n".join(sections) + "\n"
 
 
-def _header(summary: dict[str, Any], folder: Path) -> str:
+def _format_header(summary: dict[str, Any], folder: Path) -> str:
     classes, absent = summary["classes"], summary["classes_absent"]
-    lines = [f"{printable(str(folder))}: {summary['split']} split, {summary['examples']} images, model {summary['model'][:12]}"]
+    lines = [f"{to_printable(str(folder))}: {summary['split']} split, {summary['examples']} images, model {summary['model'][:12]}"]
     if summary["intervals"]:
         percent = f"{100 * summary['confidence']:g} %"
         lines.append(f"interval: {percent} of {summary['resamples']} bootstrap resamples of the images lie in it")
     if absent:
         present = len(classes) - len(absent)
-        names = ", ".join(map(_shortened, absent))
+        names = ", ".join(map(_shorten, absent))
         lines.append(f"macro means are over {present} of {len(classes)} classes; absent from this split: {names}")
     return "\n".join(lines)
 
 
-def _scalar_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _make_metric_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row a number, by the name that `--fail-under` takes."""
     intervals = {**dict.fromkeys(summary["metrics"]), **summary["intervals"]}
-    return [{"metric": name, "value": value, "interval": _interval(intervals[name])} for name, value in summary["metrics"].items()]
+    return [{"metric": name, "value": value, "interval": _format_interval(intervals[name])} for name, value in summary["metrics"].items()]
 
 
-def _interval(ends: list[float] | None) -> str:
-    return f"[{_cell(ends[0])}, {_cell(ends[1])}]" if ends else ""
+def _format_interval(ends: list[float] | None) -> str:
+    return f"[{_format_cell(ends[0])}, {_format_cell(ends[1])}]" if ends else ""
 
 
-def _class_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _make_class_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     columns = {"class": summary["classes"], **summary["per_class"]}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _format_table(rows: list[dict[str, Any]]) -> str:
     """Lay out rows of the same keys: text to the left, numbers to the right, widths counted in terminal cells."""
     from rich.cells import cell_len
 
@@ -59,28 +59,28 @@ def _table(rows: list[dict[str, Any]]) -> str:
         return ""
     columns = []
     for key in rows[0]:
-        cells = [_words(key), *(_cell(row[key]) for row in rows)]
+        cells = [_to_words(key), *(_format_cell(row[key]) for row in rows)]
         width = max(map(cell_len, cells))
         is_text = any(isinstance(row[key], str) for row in rows)
         columns.append([cell + " " * (width - cell_len(cell)) if is_text else " " * (width - cell_len(cell)) + cell for cell in cells])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return "undefined"
     if isinstance(value, float):
         return f"{value:.4f}"
-    return _shortened(str(value))
+    return _shorten(str(value))
 
 
-def _words(name: str) -> str:
+def _to_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _shortened(name: str) -> str:
+def _shorten(name: str) -> str:
     """Return a printable name that keeps its two ends."""
-    shown = printable(name)
+    shown = to_printable(name)
     if len(shown) <= NAME_WIDTH:
         return shown
     half = (NAME_WIDTH - 1) // 2

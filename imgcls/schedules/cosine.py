@@ -1,4 +1,4 @@
-"""A half cosine from the peak to `floor`, after a linear warm-up (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983)."""
+"""A half cosine from the peak to `final_fraction`, after a linear warm-up (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983)."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ class Settings(PartSettings):
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of all steps over which the rate climbs from 0 to its peak."""
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The last rate, as a share of the peak."""
 
 
@@ -27,7 +27,7 @@ def build(settings: Settings, learning_rate: float, steps: int) -> "keras.optimi
     return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup_steps else learning_rate,
         steps - warmup_steps,
-        alpha=settings.floor,
+        alpha=settings.final_fraction,
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )

@@ -1,7 +1,7 @@
 """Which split each image belongs to, decided once for each data settings and seed. Light zone.
 
 What the source decided is kept, then what an earlier split decided, and the rest is cut: a missing test split from the training images, and
-a missing validation split from what remains. With `data.fold` the test split is a fold of the training images; `data.splits` fixes all.
+a missing validation split from what remains. With `data.fold` the test split is a fold of the training images; `data.splits_file` fixes all.
 A cut is stratified, and keeps groups together. It is a pure function of the store, the split of what was prepared before, the settings and
 the seed.
 """
@@ -15,82 +15,86 @@ from imgcls.errors import DataError
 from imgcls.image.decode import Geometry
 from imgcls.io import terminal
 from imgcls.split import constraints, grouped, previous, split_csv, stratified
-from imgcls.split.constraints import absent_classes, require_enough, require_separate_groups
-from imgcls.split.pool import OPEN, Pool, random_order
-from imgcls.split.previous import Earlier
-from imgcls.store.lookup import split_key
-from imgcls.store.pixel_statistics import pixel_statistics
+from imgcls.split.constraints import find_absent_classes, require_enough, require_separate_groups
+from imgcls.split.pool import UNASSIGNED, Pool, draw_order
+from imgcls.split.previous import PreviousSplit
+from imgcls.store.lookup import compute_split_key
+from imgcls.store.pixel_statistics import compute_pixel_statistics
 from imgcls.store.split_file import UNUSED, Split
 from imgcls.store.store import Store
 
 if TYPE_CHECKING:
     import numpy
 
-_PLACES = {name: place for place, name in enumerate(SPLITS)}
+_NUMBERS = {name: place for place, name in enumerate(SPLITS)}
 
 
-def settled(store: Store, data: DataSettings, seed: int) -> tuple[Split, int]:
+def find_or_assign(store: Store, data: DataSettings, seed: int) -> tuple[Split, int]:
     """Return the split of a store, as it was written once or else cut now, and how many images it keeps where they were.
 
     Raises:
         DataError: as `split` says, or what an earlier split decided is damaged.
     """
-    key = split_key(data, seed)
+    key = compute_split_key(data, seed)
     if store.split_file(key).exists():
         try:
             written = store.split(key)
-            return written, written.placed
+            return written, written.assigned_count
         except DataError as error:
             terminal.note(f"splitting anew: {error}")
-    earlier = previous.find(store, data, seed)
-    cut = split(store, data, seed, earlier)
-    kept = earlier.kept_by(cut)
+    earlier = previous.find_previous(store, data, seed)
+    cut = assign_splits(store, data, seed, earlier)
+    kept = earlier.count_kept(cut)
     if earlier.folder not in (None, store.folder):
-        terminal.note(f"{kept:,} of {cut.placed:,} images keep the places that they have in {earlier.folder}; the others are new")
+        terminal.note(f"{kept:,} of {cut.assigned_count:,} images keep the places that they have in {earlier.folder}; the others are new")
     return cut, kept
 
 
-def split(store: Store, data: DataSettings, seed: int, earlier: Earlier | None = None) -> Split:
+def assign_splits(store: Store, data: DataSettings, seed: int, earlier: PreviousSplit | None = None) -> Split:
     """Split a store, and measure its training pixels as the model sees them.
 
     Raises:
         DataError: a class has too few images or groups, a group is on two sides, or the file of splits does not fit the store.
     """
-    order = random_order(store.count, seed)
-    earlier = earlier or previous.nothing(store.count)
-    sides, folds = _sides(store, data, order, earlier)
+    order = draw_order(store.count, seed)
+    earlier = earlier or previous.make_empty(store.count)
+    sides, folds = _assign(store, data, order, earlier)
     constraints.require_training_images(store, sides)
-    parts = _limited(store, data, sides, order, earlier)
-    geometry = _geometry(store, data)
-    mean, deviation = pixel_statistics(store.reader(geometry), parts["train"])
+    parts = _limit_images(store, data, sides, order, earlier)
+    geometry = _choose_geometry(store, data)
+    mean, deviation = compute_pixel_statistics(store.reader(geometry), parts["train"])
     return Split(
-        split_key(data, seed), **parts, mean=mean, deviation=deviation, geometry=geometry, sides=sides.astype("uint8"), folds=folds
+        compute_split_key(data, seed), **parts, mean=mean, std=deviation, geometry=geometry, assignments=sides.astype("uint8"), folds=folds
     )
 
 
-def _limited(
-    store: Store, data: DataSettings, sides: "numpy.ndarray", order: "numpy.ndarray", earlier: Earlier
+def _limit_images(
+    store: Store, data: DataSettings, sides: "numpy.ndarray", order: "numpy.ndarray", earlier: PreviousSplit
 ) -> "dict[SplitName, numpy.ndarray]":
     """Return the indices of the images that each split uses; those that were used before go first."""
     import numpy
 
     parts = {name: numpy.flatnonzero(sides == side) for side, name in enumerate(SPLITS)}
-    if data.limit is None:
+    if data.max_images is None:
         return parts
-    constraints.require_whole_limit(store, parts, data.limit)
+    constraints.require_limit_covers_classes(store, parts, data.max_images)
     turn = (order >> 1) | (~earlier.used).astype(order.dtype) << 63
-    return {name: stratified.limited(indices, store.labels[indices], turn[indices], data.limit) for name, indices in parts.items()}
+    return {
+        name: stratified.limit_indices(indices, store.labels[indices], turn[indices], data.max_images) for name, indices in parts.items()
+    }
 
 
-def _geometry(store: Store, data: DataSettings) -> Geometry:
+def _choose_geometry(store: Store, data: DataSettings) -> Geometry:
     """Return what the model is to see of every image."""
     if not isinstance(data, ImageSettings):
         return Geometry(store.shape, "stretch")
-    channels = store.shape[2] if store.shape else data.channels or (1 if store.looks["grey"].all() else 3)
+    channels = store.shape[2] if store.shape else data.channels or (1 if store.image_statistics["grey"].all() else 3)
     return Geometry((*data.size, channels), data.resize)
 
 
-def _sides(store: Store, data: DataSettings, order: "numpy.ndarray", earlier: Earlier) -> "tuple[numpy.ndarray, numpy.ndarray | None]":
+def _assign(
+    store: Store, data: DataSettings, order: "numpy.ndarray", earlier: PreviousSplit
+) -> "tuple[numpy.ndarray, numpy.ndarray | None]":
     """Return the side of each image, int64 (count,), and where there are folds its fold, int32 (count,); both as in `Split`.
 
     Args:
@@ -99,39 +103,41 @@ def _sides(store: Store, data: DataSettings, order: "numpy.ndarray", earlier: Ea
     Raises:
         DataError: a class has too few images or groups, a group is on two sides, or the file of splits does not fit the store.
     """
-    groups = grouped.numbered(store)
-    if data.splits:
-        fixed = split_csv.read(Path(data.splits), store)
-        require_separate_groups(store, groups, fixed, SPLITS, f"correct {data.splits}")
+    groups = grouped.number_groups(store)
+    if data.splits_file:
+        fixed = split_csv.read_assignments(Path(data.splits_file), store)
+        require_separate_groups(store, groups, fixed, SPLITS, f"correct {data.splits_file}")
         return fixed, None
-    cut = _Cut(store, groups, order, earlier, store.source_splits.astype("int64"))
+    cut = _Assignment(store, groups, order, earlier, store.source_splits.astype("int64"))
     if data.fold_number:
-        cut.leave_own_test_out()
-    require_separate_groups(store, groups, cut.sides, SPLITS, "these splits are the source's own: correct them, or give data.splits")
+        cut.exclude_source_test()
+    require_separate_groups(
+        store, groups, cut.assignments, SPLITS, "these splits are the source's own: correct them, or give data.splits_file"
+    )
     folds = cut.folds(*data.fold_number) if data.fold_number else None
-    cut.missing({"test": data.test, "validation": data.validation})
-    advice = "they had these places before they were a group: give data.splits, another seed, or another data.store"
+    cut.assign_missing_splits({"test": data.test, "validation": data.validation})
+    advice = "they had these places before they were a group: give data.splits_file, another seed, or another data.store_dir"
     if folds is not None:
         require_separate_groups(store, groups, folds - 1, [f"fold {number + 1}" for number in range(folds.max())], advice)
-    require_separate_groups(store, groups, cut.sides, SPLITS, advice)
-    return cut.sides, folds
+    require_separate_groups(store, groups, cut.assignments, SPLITS, advice)
+    return cut.assignments, folds
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
+class _Assignment:
     """A store that is being cut: `sides`, int64 (count,), are the source's own at first, and change with every split that is cut."""
 
     store: Store
     groups: "numpy.ndarray"
     order: "numpy.ndarray"
-    earlier: Earlier
-    sides: "numpy.ndarray"
+    earlier: PreviousSplit
+    assignments: "numpy.ndarray"
 
-    def leave_own_test_out(self) -> None:
+    def exclude_source_test(self) -> None:
         """Make the source's own test images unused, and say so."""
         own = self._images("test")
         if len(own):
-            self.sides[own] = UNUSED
+            self.assignments[own] = UNUSED
             terminal.note(f"data.fold: the source's own {len(own):,} test images are left out")
 
     def folds(self, number: int, count: int) -> "numpy.ndarray":
@@ -142,35 +148,35 @@ class _Cut:
         pool = self._pool(images, self.earlier.folds[images] - 1)
         require_enough(self.store, pool, images, count, f"the {count} folds", ", or use fewer folds")
         folds = numpy.zeros(self.store.count, numpy.int32)
-        folds[images] = stratified.folds(pool, count) + 1
-        self.sides[folds == number] = _PLACES["test"]
+        folds[images] = stratified.choose_folds(pool, count) + 1
+        self.assignments[folds == number] = _NUMBERS["test"]
         return folds
 
-    def missing(self, shares: dict[SplitName, float]) -> None:
+    def assign_missing_splits(self, shares: dict[SplitName, float]) -> None:
         """Cut the splits that there are not yet, in this order: the test split does not depend on the share for validation."""
         names = [name for name, share in shares.items() if share > 0 and not len(self._images(name))]
         advice = "; data.validation: 0 needs one image less" if "validation" in names else ""
         for position, name in enumerate(names):
             images = self._images("train")
             rest = ["train", *names[position + 1 :]]  # each of which needs an image of every class, too
-            pool = self._pool(images, self._given(images, name, rest))
+            pool = self._pool(images, self._get_previous(images, name, rest))
             require_enough(self.store, pool, images, 1 + len(rest), ", ".join(["train", *names[position:]]), advice)
-            self.sides[images[stratified.cut(pool, shares[name], len(rest))]] = _PLACES[name]
-            absent = absent_classes(self.store, self.sides, name)
+            self.assignments[images[stratified.choose_split(pool, shares[name], len(rest))]] = _NUMBERS[name]
+            absent = find_absent_classes(self.store, self.assignments, name)
             if absent:
                 terminal.note(f"no image of {', '.join(absent)} in the {name} split: all keep their places, or their groups'")
 
     def _images(self, name: SplitName) -> "numpy.ndarray":
         import numpy
 
-        return numpy.flatnonzero(self.sides == _PLACES[name])
+        return numpy.flatnonzero(self.assignments == _NUMBERS[name])
 
-    def _given(self, images: "numpy.ndarray", name: SplitName, rest: list[SplitName]) -> "numpy.ndarray":
+    def _get_previous(self, images: "numpy.ndarray", name: SplitName, rest: list[SplitName]) -> "numpy.ndarray":
         """Return the sides that an earlier split gave some images: 0 for a split, 1 for the rest, `OPEN` for new images."""
         import numpy
 
-        before = self.earlier.sides[images]
-        return numpy.select([before == _PLACES[name], numpy.isin(before, [_PLACES[other] for other in rest])], [0, 1], OPEN)
+        before = self.earlier.assignments[images]
+        return numpy.select([before == _NUMBERS[name], numpy.isin(before, [_NUMBERS[other] for other in rest])], [0, 1], UNASSIGNED)
 
     def _pool(self, images: "numpy.ndarray", given: "numpy.ndarray") -> Pool:
         return Pool(len(self.store.classes), self.store.labels[images], self.groups[images], given, self.order[images])

@@ -28,14 +28,14 @@ def require_enough(store: Store, pool: Pool, indices: "numpy.ndarray", needed: i
     """
     import numpy
 
-    counts = pool.groups_with(numpy.ones(len(indices), bool))
+    counts = pool.count_groups(numpy.ones(len(indices), bool))
     small = numpy.flatnonzero(counts < needed).tolist()
     if not small:
         return
     lines = []
     for label in small[:_SHOWN]:
         ids = store.ids(indices[pool.labels == label][:_SHOWN])
-        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(map(terminal.printable, ids))})" if ids else ""))
+        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(map(terminal.to_printable, ids))})" if ids else ""))
     rest = [f"  and {len(small) - _SHOWN} more"] if len(small) > _SHOWN else []
     units = "images" if store.groups is None else "groups of images"
     title = f"classes with fewer than {needed} {units} to train on, one for each of {places}:"
@@ -48,15 +48,15 @@ def require_training_images(store: Store, sides: "numpy.ndarray") -> None:
     Raises:
         DataError: there are such classes.
     """
-    absent = absent_classes(store, sides, "train")
+    absent = find_absent_classes(store, sides, "train")
     if absent:
         raise DataError(
-            f"classes without a training image: {', '.join(absent)}; all that they have is in other splits, by the source, data.splits or "
+            f"classes without a training image: {', '.join(absent)}; all that they have is in other splits, by the source, data.splits_file or "
             "an earlier preparation: add images, move some, or remove the class"
         )
 
 
-def absent_classes(store: Store, sides: "numpy.ndarray", name: SplitName) -> list[str]:
+def find_absent_classes(store: Store, sides: "numpy.ndarray", name: SplitName) -> list[str]:
     """Return the classes that have no image in a split."""
     import numpy
 
@@ -83,7 +83,7 @@ def require_separate_groups(store: Store, groups: "numpy.ndarray", sides: "numpy
     if len(torn):
         pair = placed[torn[0] : torn[0] + 2]
         one, other = (
-            f"{terminal.printable(image)} in {names[at]}" for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
+            f"{terminal.to_printable(image)} in {names[at]}" for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
         )
         name = store.groups[pair[0]].decode("utf-8", "replace")
         count = len(numpy.unique(group[torn]))
@@ -92,7 +92,7 @@ def require_separate_groups(store: Store, groups: "numpy.ndarray", sides: "numpy
         )
 
 
-def require_whole_limit(store: Store, parts: "dict[SplitName, numpy.ndarray]", limit: int) -> None:
+def require_limit_covers_classes(store: Store, parts: "dict[SplitName, numpy.ndarray]", limit: int) -> None:
     """Refuse a limit that would leave a class of a split without an image.
 
     Raises:
@@ -104,6 +104,6 @@ def require_whole_limit(store: Store, parts: "dict[SplitName, numpy.ndarray]", l
     if max(least.values()) > limit:
         name = max(least, key=lambda name: least[name])
         raise DataError(
-            f"data.limit is {limit}, but the {name} split has images of {least[name]} classes, each of which needs one; "
+            f"data.max_images is {limit}, but the {name} split has images of {least[name]} classes, each of which needs one; "
             f"the least limit that works is {least[name]}"
         )

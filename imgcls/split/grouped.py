@@ -8,14 +8,14 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgcls.split.pool import OPEN, Pool
+from imgcls.split.pool import UNASSIGNED, Pool
 from imgcls.store.store import Store
 
 if TYPE_CHECKING:
     import numpy
 
 
-def numbered(store: Store) -> "numpy.ndarray":
+def number_groups(store: Store) -> "numpy.ndarray":
     """Return the number of each image's group, from 0 on, int64 (count,); an image without a group is one of its own."""
     import numpy
 
@@ -24,7 +24,7 @@ def numbered(store: Store) -> "numpy.ndarray":
     return numpy.unique(store.groups, return_inverse=True)[1]
 
 
-def placed(pool: Pool, shares: "numpy.ndarray", needed: "numpy.ndarray") -> "numpy.ndarray":
+def assign_groups(pool: Pool, shares: "numpy.ndarray", needed: "numpy.ndarray") -> "numpy.ndarray":
     """Return the side of each image, int64 (n,): `OPEN` where an image is alone in its group and has no side yet.
 
     What is left open can make up for what the groups could not meet.
@@ -35,26 +35,26 @@ def placed(pool: Pool, shares: "numpy.ndarray", needed: "numpy.ndarray") -> "num
     """
     import numpy
 
-    given = _with_their_groups(pool)
-    waiting = (given == OPEN) & (numpy.bincount(pool.groups)[pool.groups] > 1)
+    given = _extend_to_groups(pool)
+    waiting = (given == UNASSIGNED) & (numpy.bincount(pool.groups)[pool.groups] > 1)
     if not waiting.any():
         return given
     groups = _Groups.of(pool, waiting)
-    sides = _greedy(groups, _Balance.of(pool, given, shares, needed))
-    side_of_group = numpy.full(pool.groups.max() + 1, OPEN)
+    sides = _assign_greedily(groups, _Balance.of(pool, given, shares, needed))
+    side_of_group = numpy.full(pool.groups.max() + 1, UNASSIGNED)
     side_of_group[groups.numbers] = sides
     given[waiting] = side_of_group[pool.groups[waiting]]
     return given
 
 
-def _with_their_groups(pool: Pool) -> "numpy.ndarray":
+def _extend_to_groups(pool: Pool) -> "numpy.ndarray":
     """Return the sides given before, also to the open images of a group that has one."""
     import numpy
 
-    known = pool.given != OPEN
-    side_of_group = numpy.full(pool.groups.max() + 1, OPEN)
-    side_of_group[pool.groups[known]] = pool.given[known]
-    return numpy.where(known, pool.given, side_of_group[pool.groups])
+    known = pool.assigned != UNASSIGNED
+    side_of_group = numpy.full(pool.groups.max() + 1, UNASSIGNED)
+    side_of_group[pool.groups[known]] = pool.assigned[known]
+    return numpy.where(known, pool.assigned, side_of_group[pool.groups])
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class _Groups:
         sizes, width = numpy.bincount(inverse), pool.classes + 1
         pairs, counts = numpy.unique(inverse * width + pool.labels[waiting], return_counts=True)
         # Classes times the variance of a group's class counts, in whole numbers, so that equal ones are equal.
-        spread = pool.classes * _sums(counts**2, pairs // width, len(sizes)) - sizes**2
+        spread = pool.classes * _sum_by_owner(counts**2, pairs // width, len(sizes)) - sizes**2
         order = numpy.lexsort((pool.order[waiting][firsts], -spread))
         pairs = numpy.append(pairs, numpy.arange(len(sizes)) * width + pool.classes)
         place = numpy.argsort(order)
@@ -91,7 +91,7 @@ class _Groups:
         return _Groups(numbers[order], starts, (pairs % width)[by_place], numpy.append(counts, sizes)[by_place])
 
 
-def _sums(values: "numpy.ndarray", owners: "numpy.ndarray", count: int) -> "numpy.ndarray":
+def _sum_by_owner(values: "numpy.ndarray", owners: "numpy.ndarray", count: int) -> "numpy.ndarray":
     """Return the sum of each owner's whole numbers, int64 (count,); the owners are sorted, and each has some."""
     import numpy
 
@@ -130,9 +130,9 @@ class _Balance:
         sides = [given == side for side in range(len(shares))]
         images = numpy.array([[*pool.images(side), numpy.count_nonzero(side)] for side in sides])
         full = numpy.append(totals > 0, weight)
-        lacking = numpy.array([numpy.maximum(need - pool.groups_with(side), 0) for need, side in zip(needed, sides, strict=True)])
+        lacking = numpy.array([numpy.maximum(need - pool.count_groups(side), 0) for need, side in zip(needed, sides, strict=True)])
         lacking[:, totals == 0] = 0
-        left = pool.groups_with(given == OPEN)
+        left = pool.count_groups(given == UNASSIGNED)
         return _Balance(
             shares,
             worth,
@@ -142,7 +142,7 @@ class _Balance:
         )
 
 
-def _greedy(groups: _Groups, balance: _Balance) -> "numpy.ndarray":
+def _assign_greedily(groups: _Groups, balance: _Balance) -> "numpy.ndarray":
     """Place the groups one by one, each where it lessens chi-squared most: the sum of excess² / share over sides and columns.
 
     Returns:

@@ -8,7 +8,7 @@ from imgcls import seeds
 if TYPE_CHECKING:
     import numpy
 
-OPEN = -1
+UNASSIGNED = -1
 """In an array of sides: still to be decided."""
 
 
@@ -27,7 +27,7 @@ class Pool:
     classes: int
     labels: "numpy.ndarray"
     groups: "numpy.ndarray"
-    given: "numpy.ndarray"
+    assigned: "numpy.ndarray"
     order: "numpy.ndarray"
 
     def images(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
@@ -36,7 +36,7 @@ class Pool:
 
         return numpy.bincount(self.labels[chosen], minlength=self.classes)
 
-    def groups_with(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
+    def count_groups(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
         """Return in how many groups of some images (bool, n) each class is, int64 (classes,)."""
         import numpy
 
@@ -44,11 +44,11 @@ class Pool:
         return numpy.bincount(pairs % self.classes, minlength=self.classes)
 
 
-def random_order(count: int, seed: int) -> "numpy.ndarray":
+def draw_order(count: int, seed: int) -> "numpy.ndarray":
     """Return a random number for each image of a store, uint64 (count,), from the sub-seed of splits.
 
     A Philox generator's raw numbers are the same in every release of NumPy, which `permutation` does not promise.
     """
     import numpy
 
-    return numpy.random.Philox(key=seeds.sub_seed(seed, "split")).random_raw(count)
+    return numpy.random.Philox(key=seeds.derive_seed(seed, "split")).random_raw(count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgcls.datasets import SPLITS, DataSettings
 from imgcls.errors import DataError
-from imgcls.split.pool import OPEN
+from imgcls.split.pool import UNASSIGNED
 from imgcls.store import lookup
 from imgcls.store.split_file import UNUSED, Split
 from imgcls.store.store import Store
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Earlier:
+class PreviousSplit:
     """Where earlier splits put the images of a store, by their ids.
 
     Attributes:
         sides: int64 (count,): as in `Split`, or `OPEN` for an image that no earlier split knew.
         folds: int64 (count,): the fold, from 1 on, or 0.
-        used: bool (count,): whether `data.limit` let the image be used.
+        used: bool (count,): whether `data.max_images` let the image be used.
         folder: of the store whose split this is; None where there is none.
     """
 
-    sides: "numpy.ndarray"
+    assignments: "numpy.ndarray"
     folds: "numpy.ndarray"
     used: "numpy.ndarray"
     folder: Path | None
 
-    def kept_by(self, split: Split) -> int:
+    def count_kept(self, split: Split) -> int:
         """Return how many of a split's images are where they were: on their side, or in their fold."""
         import numpy
 
-        same = split.sides == self.sides
+        same = split.assignments == self.assignments
         if split.folds is not None:
             same |= (split.folds > 0) & (split.folds == self.folds)
-        return int(numpy.count_nonzero(same & (split.sides < UNUSED)))
+        return int(numpy.count_nonzero(same & (split.assignments < UNUSED)))
 
 
-def nothing(count: int) -> Earlier:
+def make_empty(count: int) -> PreviousSplit:
     """Return that no earlier split knew one of so many images."""
     import numpy
 
-    return Earlier(numpy.full(count, OPEN), numpy.zeros(count, numpy.int64), numpy.zeros(count, bool), None)
+    return PreviousSplit(numpy.full(count, UNASSIGNED), numpy.zeros(count, numpy.int64), numpy.zeros(count, bool), None)
 
 
-def find(store: Store, data: DataSettings, seed: int) -> Earlier:
+def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
     """Return what was decided before: by another split of this store, or else by one of the store that was prepared last.
 
     Any split tells the folds of all images; which of the others are for validation, only one with the same fold as test split.
@@ -61,19 +61,19 @@ def find(store: Store, data: DataSettings, seed: int) -> Earlier:
     Raises:
         DataError: such a split, or its store, is damaged.
     """
-    earlier = nothing(store.count)
-    for other, split in _splits(store, data, seed):
+    earlier = make_empty(store.count)
+    for other, split in _iterate_splits(store, data, seed):
         if earlier.folder is None:
-            earlier = _of(store, other, split)
+            earlier = _match(store, other, split)
         if data.fold_number is None or split.test_fold == data.fold_number[0]:
-            return replace(_of(store, other, split), folds=earlier.folds, folder=earlier.folder)
-    return replace(earlier, sides=nothing(store.count).sides)
+            return replace(_match(store, other, split), folds=earlier.folds, folder=earlier.folder)
+    return replace(earlier, assignments=make_empty(store.count).assignments)
 
 
-def _splits(store: Store, data: DataSettings, seed: int) -> Iterator[tuple[Store, Split]]:
+def _iterate_splits(store: Store, data: DataSettings, seed: int) -> Iterator[tuple[Store, Split]]:
     """Yield the splits that put images where the wanted one is to put them, with their stores: this store's, then from the newest on."""
-    key, start = lookup.split_key(data, seed), lookup.places_key(data, seed)
-    stores = lookup.stores_with(store.folder.parent, start)
+    key, start = lookup.compute_split_key(data, seed), lookup.compute_assignment_key(data, seed)
+    stores = lookup.find_stores_with_split(store.folder.parent, start)
     for other in sorted(stores, key=lambda other: other.fingerprint != store.fingerprint):
         for each in other.split_keys(start):
             if (other.fingerprint, each) == (store.fingerprint, key):
@@ -87,15 +87,15 @@ def _splits(store: Store, data: DataSettings, seed: int) -> Iterator[tuple[Store
                 ) from None
 
 
-def _of(store: Store, other: Store, split: Split) -> Earlier:
+def _match(store: Store, other: Store, split: Split) -> PreviousSplit:
     """Return what a split of another store, or of the same one, says of this store's images."""
     import numpy
 
     used = numpy.zeros(other.count, bool)
     used[numpy.concatenate([split.indices(name) for name in SPLITS])] = True
     _, here, there = numpy.intersect1d(store.id_bytes, other.id_bytes, assume_unique=True, return_indices=True)
-    earlier = replace(nothing(store.count), folder=other.folder)
-    earlier.sides[here], earlier.used[here] = split.sides[there], used[there]
+    earlier = replace(make_empty(store.count), folder=other.folder)
+    earlier.assignments[here], earlier.used[here] = split.assignments[there], used[there]
     if split.folds is not None:
         earlier.folds[here] = split.folds[there]
     return earlier

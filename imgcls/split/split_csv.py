@@ -14,7 +14,7 @@ from imgcls import parts
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
-from imgcls.split.pool import OPEN
+from imgcls.split.pool import UNASSIGNED
 from imgcls.store.split_file import UNUSED, Split
 from imgcls.store.store import Store
 
@@ -26,22 +26,22 @@ _WORDS = (*SPLITS, "unused")
 _SHOWN = 20
 
 
-def digest(path: Path) -> str:
+def hash_content(path: Path) -> str:
     """Return what stands for a file's content in the key of a split.
 
     Raises:
         DataError: it cannot be read.
     """
     try:
-        return files.sha256(path)
+        return files.compute_sha256(path)
     except OSError as error:
         raise DataError(
-            f"cannot read data.splits: {path}: {error.strerror}; it fixes the splits and its content names them, so bring it back, "
+            f"cannot read data.splits_file: {path}: {error.strerror}; it fixes the splits and its content names them, so bring it back, "
             "or write it from a prepared store with `imgcls prepare --splits`"
         ) from None
 
 
-def read(path: Path, store: Store) -> "numpy.ndarray":
+def read_assignments(path: Path, store: Store) -> "numpy.ndarray":
     """Return the side of each image of a store, int64 (count,): a place in `SPLITS`, or `UNUSED`.
 
     Raises:
@@ -52,9 +52,9 @@ def read(path: Path, store: Store) -> "numpy.ndarray":
     ids = store.ids(numpy.arange(store.count))
     places = {name: place for place, name in enumerate(ids)}
     skipped = {image["id"] for image in store.manifest["bad_images"]}
-    sides, lines, problems = numpy.full(store.count, OPEN), dict[str, int](), list[str]()
-    for line, row in _rows(path):
-        problem = _problem(row, lines, places, skipped)
+    sides, lines, problems = numpy.full(store.count, UNASSIGNED), dict[str, int](), list[str]()
+    for line, row in _iterate_rows(path):
+        problem = _find_problem(row, lines, places, skipped)
         if problem:
             problems.append(f"{path}:{line}: {problem}")
             continue
@@ -63,19 +63,19 @@ def read(path: Path, store: Store) -> "numpy.ndarray":
             sides[places[row[0]]] = _WORDS.index(row[1])
     if not (sides == SPLITS.index("test")).any():
         problems.append(f"{path} puts no image in test")
-    unnamed = numpy.flatnonzero(sides == OPEN)
+    unnamed = numpy.flatnonzero(sides == UNASSIGNED)
     if len(unnamed):
         problems.append(
             f"{path} does not name {len(unnamed):,} of {store.count:,} images, such as {ids[unnamed[0]]}; unused leaves one out"
         )
     if problems:
         rest = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        raise DataError("\n".join([*problems[:_SHOWN], *rest, f"correct {path}, or remove data.splits"]))
+        raise DataError("\n".join([*problems[:_SHOWN], *rest, f"correct {path}, or remove data.splits_file"]))
     return sides
 
 
-def write(path: Path, store: Store, split: Split) -> None:
-    """Write which image is used in which split, in a form that `data.splits` reads; atomically.
+def write_assignments(path: Path, store: Store, split: Split) -> None:
+    """Write which image is used in which split, in a form that `data.splits_file` reads; atomically.
 
     Raises:
         UserError: the file cannot be written, or there is one of another content, which may be somebody's work.
@@ -92,11 +92,11 @@ def write(path: Path, store: Store, split: Split) -> None:
     content = text.getvalue().encode("utf-8", "surrogateescape")
     if path.exists() and (not path.is_file() or path.read_bytes() != content):
         raise UserError(f"--splits {path} is there already and holds something else; choose a new file, or delete this one first")
-    with files.replacing(path) as stream:
+    with files.replace_file(path) as stream:
         stream.write(content)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _iterate_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows behind the header, each with the number of its first line."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
@@ -110,12 +110,12 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield before + 1, row
                 before = rows.line_num
     except OSError as error:
-        raise DataError(f"cannot read data.splits: {path}: {error.strerror}") from None
+        raise DataError(f"cannot read data.splits_file: {path}: {error.strerror}") from None
     except csv.Error as error:
         raise DataError(f"{path}:{rows.line_num}: not CSV ({error}); correct the quotes") from None
 
 
-def _problem(row: list[str], lines: dict[str, int], places: dict[str, int], skipped: set[str]) -> str | None:
+def _find_problem(row: list[str], lines: dict[str, int], places: dict[str, int], skipped: set[str]) -> str | None:
     """Return what is wrong with a row; `lines` are those of the ids before it."""
     if len(row) != len(_HEADER):
         return f"needs an id and a split; got {len(row)} field{'s' if len(row) != 1 else ''}"
@@ -125,5 +125,5 @@ def _problem(row: list[str], lines: dict[str, int], places: dict[str, int], skip
     if name not in places and name not in skipped:
         return f"the data has no image {name}"
     if split not in _WORDS:
-        return f"unknown split '{split}'; allowed: {', '.join(_WORDS)}{parts.did_you_mean(split, list(_WORDS))}"
+        return f"unknown split '{split}'; allowed: {', '.join(_WORDS)}{parts.suggest(split, list(_WORDS))}"
     return None

@@ -7,13 +7,13 @@ already keeps it. The rest is dealt so that each class comes as near to its shar
 from typing import TYPE_CHECKING
 
 from imgcls.split import grouped
-from imgcls.split.pool import OPEN, Pool
+from imgcls.split.pool import UNASSIGNED, Pool
 
 if TYPE_CHECKING:
     import numpy
 
 
-def cut(pool: Pool, share: float, reserve: int) -> "numpy.ndarray":
+def choose_split(pool: Pool, share: float, reserve: int) -> "numpy.ndarray":
     """Cut a split from a pool, in which side 0 is the split and side 1 the rest.
 
     Args:
@@ -25,33 +25,33 @@ def cut(pool: Pool, share: float, reserve: int) -> "numpy.ndarray":
     """
     import numpy
 
-    given = grouped.placed(pool, numpy.array([share, 1 - share]), numpy.array([1, reserve]))
-    split, rest, free = (pool.images(given == side) for side in (0, 1, OPEN))
+    given = grouped.assign_groups(pool, numpy.array([share, 1 - share]), numpy.array([1, reserve]))
+    split, rest, free = (pool.images(given == side) for side in (0, 1, UNASSIGNED))
     wanted = numpy.array(allocate((split + rest + free).tolist(), share, reserve))
-    must_stay = numpy.maximum(reserve - pool.groups_with(given == 1), 0)
+    must_stay = numpy.maximum(reserve - pool.count_groups(given == 1), 0)
     quotas = numpy.minimum(numpy.maximum(wanted - split, 0), numpy.maximum(free - must_stay, 0))
-    return _dealt(pool, given, numpy.stack([quotas, free - quotas], axis=1)) == 0
+    return _deal(pool, given, numpy.stack([quotas, free - quotas], axis=1)) == 0
 
 
-def folds(pool: Pool, count: int) -> "numpy.ndarray":
+def choose_folds(pool: Pool, count: int) -> "numpy.ndarray":
     """Divide a pool among `count` sides of equal size; return the side of each image, int64 (n,).
 
     Without groups and sides given before, the folds differ by at most one image in each class, and in all.
     """
     import numpy
 
-    given = grouped.placed(pool, numpy.full(count, 1 / count), numpy.ones(count, numpy.int64))
-    placed, free = given != OPEN, pool.images(given == OPEN)
+    given = grouped.assign_groups(pool, numpy.full(count, 1 / count), numpy.ones(count, numpy.int64))
+    placed, free = given != UNASSIGNED, pool.images(given == UNASSIGNED)
     have = numpy.bincount(pool.labels[placed] * count + given[placed], minlength=pool.classes * count).reshape(pool.classes, count)
     sizes = have.sum(axis=0)
     quotas = numpy.zeros_like(have)
     for label in range(pool.classes):
-        quotas[label] = _filled(have[label], int(free[label]), sizes)
+        quotas[label] = _fill_quotas(have[label], int(free[label]), sizes)
         sizes += quotas[label]
-    return _dealt(pool, given, quotas)
+    return _deal(pool, given, quotas)
 
 
-def limited(indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.ndarray", limit: int) -> "numpy.ndarray":
+def limit_indices(indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.ndarray", limit: int) -> "numpy.ndarray":
     """Return at most `limit` of a split's sorted indices, each class in its proportion and with one image at least.
 
     Args:
@@ -63,9 +63,9 @@ def limited(indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.nda
     if len(indices) <= limit:
         return indices
     names, labels, counts = numpy.unique(labels, return_inverse=True, return_counts=True)
-    quotas = numpy.array(_share_out(counts.tolist(), limit))
-    pool = Pool(len(names), labels, numpy.arange(len(indices)), numpy.full(len(indices), OPEN), order)
-    return indices[_dealt(pool, pool.given, numpy.stack([quotas, counts - quotas], axis=1)) == 0]
+    quotas = numpy.array(_allocate_limit(counts.tolist(), limit))
+    pool = Pool(len(names), labels, numpy.arange(len(indices)), numpy.full(len(indices), UNASSIGNED), order)
+    return indices[_deal(pool, pool.assigned, numpy.stack([quotas, counts - quotas], axis=1)) == 0]
 
 
 def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
@@ -88,7 +88,7 @@ def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
     return numbers
 
 
-def _share_out(counts: list[int], limit: int) -> list[int]:
+def _allocate_limit(counts: list[int], limit: int) -> list[int]:
     """Return how many of each class make up `limit` images: in proportion, but 1 of each class whose share is less than that."""
     rare: set[int] = set()
     while True:
@@ -104,7 +104,7 @@ def _share_out(counts: list[int], limit: int) -> list[int]:
     return numbers
 
 
-def _filled(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "numpy.ndarray":
+def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "numpy.ndarray":
     """Return how many of a class's free images each side gets, so that all sides come to the same level as far as they reach.
 
     Args:
@@ -124,12 +124,12 @@ def _filled(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "numpy.
     return quotas
 
 
-def _dealt(pool: Pool, given: "numpy.ndarray", quotas: "numpy.ndarray") -> "numpy.ndarray":
+def _deal(pool: Pool, given: "numpy.ndarray", quotas: "numpy.ndarray") -> "numpy.ndarray":
     """Deal the open images of each class to the sides by quotas (classes, sides), which use all of them up; return all sides."""
     import numpy
 
     sides = given.copy()
-    free = numpy.flatnonzero(given == OPEN)
+    free = numpy.flatnonzero(given == UNASSIGNED)
     free = free[numpy.lexsort((pool.order[free], pool.labels[free]))]
     sides[free] = numpy.repeat(numpy.tile(numpy.arange(quotas.shape[1]), len(quotas)), quotas.ravel())
     return sides

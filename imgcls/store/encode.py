@@ -8,50 +8,50 @@ from typing import TYPE_CHECKING, Protocol
 from imgcls.datasets import BadImage, DataSettings, ImageSettings, Source
 from imgcls.image import decode, image_statistics, jpeg
 from imgcls.image.decode import Geometry, ImageError
-from imgcls.image.image_statistics import Look
+from imgcls.image.image_statistics import ImageStatistics
 from imgcls.io import terminal, threads
 
 if TYPE_CHECKING:
     import numpy
 
-RECORD = [("start", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("plain", "?")]
+RECORD_DTYPE = [("start", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("plain", "?")]
 """Where an encoded image lies in its file, its size as it is seen, and whether it is a plain JPEG: grey or RGB, upright."""
 
 _TOGETHER = 4 << 20  # bytes of pixels that are measured at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Record:
     """What is kept of one image; `height`, `width` and `plain` are of the encoded image, or of the pixels."""
 
     data: "bytes | numpy.ndarray"
     height: int
     width: int
     plain: bool
-    look: Look
+    statistics: ImageStatistics
 
 
-class Keeper(Protocol):
+class Encoder(Protocol):
     """Reads entries of a source, and keeps what the store is to hold of them."""
 
-    def kept(self, places: Sequence[int]) -> Iterator[Kept | BadImage]:
+    def encode(self, places: Sequence[int]) -> Iterator[Record | BadImage]:
         """Yield what is kept of each of the entries at some places, in their order; few of them are in memory at a time."""
 
 
-def keeper(source: Source, settings: DataSettings, shape: tuple[int, int, int] | None) -> Keeper:
+def make_encoder(source: Source, settings: DataSettings, shape: tuple[int, int, int] | None) -> Encoder:
     """Return what turns a source's entries into what is stored of them; `shape` is `stored_shape` of the two."""
     if isinstance(settings, ImageSettings):
-        return _Files(source, settings, shape)
-    return _Pixels(source)
+        return _FileEncoder(source, settings, shape)
+    return _PixelEncoder(source)
 
 
-class _Pixels:
+class _PixelEncoder:
     """Keeps pixels as they come."""
 
     def __init__(self, source: Source):
         self._source = source
 
-    def kept(self, places: Sequence[int]) -> Iterator[Kept]:
+    def encode(self, places: Sequence[int]) -> Iterator[Record]:
         """Yield the pixels of some entries; another shape or type than promised is a bug of the dataset part."""
         import numpy
 
@@ -59,8 +59,8 @@ class _Pixels:
         together = max(1, _TOGETHER // math.prod(shape))
         for start in range(0, len(places), together):
             pixels = numpy.stack([self._read(place, shape) for place in places[start : start + together]])
-            for image, look in zip(pixels, image_statistics.of_pixels(pixels), strict=True):
-                yield Kept(image, shape[0], shape[1], False, look)
+            for image, look in zip(pixels, image_statistics.measure_pixels(pixels), strict=True):
+                yield Record(image, shape[0], shape[1], False, look)
 
     def _read(self, place: int, shape: tuple[int, int, int]) -> "numpy.ndarray":
         image = self._source.read(place)
@@ -70,52 +70,52 @@ class _Pixels:
         return image
 
 
-class _Files:
+class _FileEncoder:
     """Keeps image files: as pixels of one shape, as they are, or shrunk."""
 
     def __init__(self, source: Source, settings: ImageSettings, shape: tuple[int, int, int] | None):
         self._source = source
         self._settings = settings
-        self._keep = self._as_pixels(shape) if shape else self._encoded
+        self._keep = self._make_pixel_encoder(shape) if shape else self._encode_file
 
-    def kept(self, places: Sequence[int]) -> Iterator[Kept | BadImage]:
+    def encode(self, places: Sequence[int]) -> Iterator[Record | BadImage]:
         """Yield what is kept of some entries, read and decoded on all cores."""
-        return threads.in_order(self._try, places)
+        return threads.map_parallel(self._try, places)
 
-    def _try(self, place: int) -> Kept | BadImage:
+    def _try(self, place: int) -> Record | BadImage:
         try:
             return self._keep(self._source.read(place))
         except ImageError as error:
             return BadImage(self._source.entries[place].id, str(error))
 
-    def _as_pixels(self, shape: tuple[int, int, int]) -> Callable[[bytes], Kept]:
+    def _make_pixel_encoder(self, shape: tuple[int, int, int]) -> Callable[[bytes], Record]:
         geometry = Geometry(shape, self._settings.resize)
 
-        def keep(data: bytes) -> Kept:
-            with decode.opened(data, self._settings.max_megapixels) as file:
-                look, image = image_statistics.of_image(file, shape[2], geometry)
-                return Kept(decode.fitted(image, geometry), shape[0], shape[1], False, look)
+        def keep(data: bytes) -> Record:
+            with decode.open_image(data, self._settings.max_megapixels) as file:
+                look, image = image_statistics.measure_image(file, shape[2], geometry)
+                return Record(decode.fit_to_size(image, geometry), shape[0], shape[1], False, look)
 
         return keep
 
-    def _encoded(self, data: bytes) -> Kept:
+    def _encode_file(self, data: bytes) -> Record:
         short_side, markers = self._settings.short_side, self._settings.restart_markers
-        with decode.opened(data, self._settings.max_megapixels) as file:
+        with decode.open_image(data, self._settings.max_megapixels) as file:
             plain = decode.is_plain(file)
-            look, image = image_statistics.of_image(file, 1 if decode.is_grey(file) else 3)
+            look, image = image_statistics.measure_image(file, 1 if decode.is_grayscale(file) else 3)
             if short_side and min(image.size) > short_side:
-                image, plain = decode.shrunk(image, short_side), True
-                data = jpeg.encoded(image, markers)
+                image, plain = decode.shrink(image, short_side), True
+                data = jpeg.encode_jpeg(image, markers)
             elif plain and (markers or jpeg.has_index(data)):  # an index that came with a file need not be right
-                data = jpeg.encoded(jpeg.as_coded(data, image), markers, like=file)
-            return Kept(data, image.height, image.width, plain, look)
+                data = jpeg.encode_jpeg(jpeg.decode_ycbcr(data, image), markers, like=file)
+            return Record(data, image.height, image.width, plain, look)
 
 
-def stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:
+def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:
     """Return height, width and channels of stored pixels; None where the store holds encoded images."""
     if not isinstance(settings, ImageSettings):
         return source.shape
-    if settings.store_as == "encoded":
+    if settings.storage == "encoded":
         return None
     return (*(settings.stored_size or settings.size), settings.channels or _choose_channels(source, settings))
 
@@ -124,12 +124,12 @@ def _choose_channels(source: Source, settings: ImageSettings) -> int:
     """Return 3 at the first image in colour, else 1; bad images are told of when their turn comes."""
     for place, entry in enumerate(source.entries):
         try:
-            with decode.opened(source.read(place), settings.max_megapixels) as file:
-                grey = decode.is_grey(file)
+            with decode.open_image(source.read(place), settings.max_megapixels) as file:
+                grey = decode.is_grayscale(file)
         except ImageError:
             continue
         if not grey:
-            terminal.note(f"3 channels, since {terminal.printable(entry.id)} is in colour; to choose, set data.channels")
+            terminal.note(f"3 channels, since {terminal.to_printable(entry.id)} is in colour; to choose, set data.channels")
             return 3
     terminal.note("1 channel, since every image is grey; to choose, set data.channels")
     return 1

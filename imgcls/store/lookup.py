@@ -11,10 +11,10 @@ from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.split import split_csv
 from imgcls.store.split_file import Split
-from imgcls.store.store import Store, hash_of, open_store, store_folder
+from imgcls.store.store import Store, get_store_folder, hash_json, open_store
 
 
-def split_key(data: DataSettings, seed: int) -> str:
+def compute_split_key(data: DataSettings, seed: int) -> str:
     """Return the name of the split that these data settings and this seed give: 16 hexadecimal digits.
 
     The first 8 are `places_key`; the others stand for all settings. One that is off does not count, so that a later version's new settings
@@ -24,24 +24,24 @@ def split_key(data: DataSettings, seed: int) -> str:
         DataError: the file of splits cannot be read.
     """
     settings = {name: value for name, value in data.identity().items() if value is not None}
-    return places_key(data, seed) + _key(data, settings, seed)
+    return compute_assignment_key(data, seed) + _hash_settings(data, settings, seed)
 
 
-def places_key(data: DataSettings, seed: int) -> str:
+def compute_assignment_key(data: DataSettings, seed: int) -> str:
     """Return what the names of all splits begin with that put an image on the same side: 8 hexadecimal digits.
 
     Raises:
         DataError: the file of splits cannot be read.
     """
-    return _key(data, data.placing(), seed)
+    return _hash_settings(data, data.assignment_settings(), seed)
 
 
-def _key(data: DataSettings, settings: dict[str, Any], seed: int) -> str:
-    fixed = {"splits": split_csv.digest(Path(data.splits))} if data.splits else {}
-    return hash_of({"data": settings | fixed, "seed": seeds.sub_seed(seed, "split")})[:8]
+def _hash_settings(data: DataSettings, settings: dict[str, Any], seed: int) -> str:
+    fixed = {"splits": split_csv.hash_content(Path(data.splits_file))} if data.splits_file else {}
+    return hash_json({"data": settings | fixed, "seed": seeds.derive_seed(seed, "split")})[:8]
 
 
-def stores_with(parent: Path, key: str) -> list[Store]:
+def find_stores_with_split(parent: Path, key: str) -> list[Store]:
     """Return the stores in a folder that have a split whose name begins with `key`, the one prepared last first.
 
     Raises:
@@ -51,9 +51,9 @@ def stores_with(parent: Path, key: str) -> list[Store]:
     return sorted(map(open_store, sorted(folders)), key=lambda store: store.manifest["prepared"], reverse=True)
 
 
-def store_of_source(parent: Path, source: str) -> Store | None:
+def find_store_of_source(parent: Path, source: str) -> Store | None:
     """Return the store that was made of a source, by the source's key, or None where there is none, or a damaged one."""
-    for store in _stores(parent):
+    for store in _iterate_stores(parent):
         if store.manifest["source"] == source:
             try:
                 store.verify()
@@ -69,8 +69,8 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
     Raises:
         DataError: nothing is prepared, or it was changed or damaged since.
     """
-    parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
-    stores = stores_with(parent, key)
+    parent, key = Path(experiment.data.store_dir), compute_split_key(experiment.data, experiment.seed)
+    stores = find_stores_with_split(parent, key)
     if not stores:
         wanted = f"these data settings ({experiment.data.name}) and seed {experiment.seed}"
         raise DataError(f"no data is prepared under {parent} for {wanted}; run `imgcls prepare` first")
@@ -84,14 +84,14 @@ def find_audited(experiment: Experiment) -> Store:
     Raises:
         DataError: there is none.
     """
-    parent, key = Path(experiment.data.store), split_key(experiment.data, experiment.seed)
-    stores = [store for store in _stores(parent) if key in store.manifest["audits"]]
+    parent, key = Path(experiment.data.store_dir), compute_split_key(experiment.data, experiment.seed)
+    stores = [store for store in _iterate_stores(parent) if key in store.manifest["audits"]]
     if not stores:
         raise DataError(f"no data under {parent} was audited for these settings and seed {experiment.seed}; run `imgcls prepare` first")
     return max(stores, key=lambda store: store.manifest["prepared"])
 
 
-def _stores(parent: Path) -> Iterator[Store]:
+def _iterate_stores(parent: Path) -> Iterator[Store]:
     """Yield the stores of a folder that can be opened."""
     for path in sorted(parent.glob("[!.]*/manifest.json")):
         try:
@@ -106,7 +106,7 @@ def open_run_store(data: dict[str, Any], parent: str) -> tuple[Store, Split]:
     Raises:
         DataError: it is not under `parent`, or was changed or damaged since.
     """
-    folder = store_folder(Path(parent), data["dataset"], data["fingerprint"])
+    folder = get_store_folder(Path(parent), data["dataset"], data["fingerprint"])
     if not folder.is_dir():
         raise DataError(
             f"the run's data, {folder}, does not exist; run `imgcls prepare` on the run's config.yaml, or copy the folder there"

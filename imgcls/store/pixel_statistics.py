@@ -12,7 +12,7 @@ _BLOCK = 4 << 20  # bytes of pixels counted at a time
 _SAMPLE = 10_000
 
 
-def pixel_statistics(reader: Reader, indices: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+def compute_pixel_statistics(reader: Reader, indices: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Return mean and population deviation of each channel over some images at the reader's geometry, float32 (channels,), in 0..255.
 
     Where every image must be decoded or resized for that, up to 10,000 of them count, spread evenly.

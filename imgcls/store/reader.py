@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Protocol
 from imgcls import environment
 from imgcls.image import buffers, decode, jpeg
 from imgcls.image.decode import Geometry
-from imgcls.image.resize import mirror, write_window
+from imgcls.image.resize import flip_images, write_crop
 
 if TYPE_CHECKING:
     import numpy
 
 _scratch = buffers.Scratch()
 
-Room = Callable[[tuple[int, ...]], "numpy.ndarray"]
+Allocate = Callable[[tuple[int, ...]], "numpy.ndarray"]
 """Makes an array, uint8, of a shape, to which a reader writes what it returns."""
 
 
-def new(shape: tuple[int, ...]) -> "numpy.ndarray":
+def allocate_new(shape: tuple[int, ...]) -> "numpy.ndarray":
     """Return an array, uint8, of any content, in memory of its own."""
     import numpy
 
@@ -52,7 +52,7 @@ class Reader(Protocol):
     def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return height and width of images as they are stored, int32 (n, 2)."""
 
-    def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
+    def crop(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width, uint8 (n, height, width, channels).
 
         Args:
@@ -64,26 +64,26 @@ class Reader(Protocol):
         """Free what the reader holds of the system; it must not be asked any more."""
 
 
-class Pixels:
+class PixelReader:
     """Reads images that are stored as pixels of one shape.
 
     Args:
         stored: uint8 (count, height, width, channels), memory-mapped.
     """
 
-    def __init__(self, stored: "numpy.ndarray", geometry: Geometry, room: Room = new):
+    def __init__(self, stored: "numpy.ndarray", geometry: Geometry, room: Allocate = allocate_new):
         self._stored = stored
         self._room = room
         self.geometry = geometry
         self.larger = stored.shape[1:] != geometry.shape
-        self.parallel = environment.cores()
+        self.parallel = environment.count_cores()
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the geometry, uint8 (n, height, width, channels)."""
         if not self.larger:
             return self._stored[indices]
-        found = (decode.from_pixels(self._stored[index], self.geometry) for index in indices.tolist())
-        return _filled(self._room((len(indices), *self.geometry.shape)), found)
+        found = (decode.resize_pixels(self._stored[index], self.geometry) for index in indices.tolist())
+        return _fill(self._room((len(indices), *self.geometry.shape)), found)
 
     def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return height and width of images as they are stored, int32 (n, 2)."""
@@ -91,19 +91,19 @@ class Pixels:
 
         return numpy.tile(numpy.int32(self._stored.shape[1:3]), (len(indices), 1))
 
-    def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
+    def crop(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width, some of them mirrored."""
         result = self._room((len(indices), *self.geometry.shape))
         for index, window, target in zip(indices.tolist(), windows.tolist(), result, strict=True):
-            write_window(self._stored[index], window, target)
-        mirror(result, mirrored)
+            write_crop(self._stored[index], window, target)
+        flip_images(result, mirrored)
         return result
 
     def close(self) -> None:
         """Do nothing: a mapping goes with its array."""
 
 
-class Encoded:
+class EncodedReader:
     """Reads images that are stored as files one behind the other.
 
     Args:
@@ -113,13 +113,13 @@ class Encoded:
 
     larger = True
 
-    def __init__(self, path: Path, records: "numpy.ndarray", geometry: Geometry, room: Room = new):
+    def __init__(self, path: Path, records: "numpy.ndarray", geometry: Geometry, room: Allocate = allocate_new):
         self._file = os.open(path, os.O_RDONLY)
         self._closing = weakref.finalize(self, os.close, self._file)
         self._records = records
         self._room = room
         self.geometry = geometry
-        self.parallel = environment.cores()
+        self.parallel = environment.count_cores()
 
     def file(self, index: int) -> bytes:
         """Return the bytes of an image's file."""
@@ -128,8 +128,8 @@ class Encoded:
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the geometry, uint8 (n, height, width, channels)."""
-        found = (decode.read_image(self.file(index), self.geometry, math.inf) for index in indices.tolist())
-        return _filled(self._room((len(indices), *self.geometry.shape)), found)
+        found = (decode.decode_image(self.file(index), self.geometry, math.inf) for index in indices.tolist())
+        return _fill(self._room((len(indices), *self.geometry.shape)), found)
 
     def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return height and width of images as they are stored, int32 (n, 2)."""
@@ -138,20 +138,20 @@ class Encoded:
         chosen = self._records[indices]
         return numpy.stack([chosen["height"], chosen["width"]], axis=1).astype(numpy.int32)
 
-    def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
+    def crop(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width, some of them mirrored."""
         result = self._room((len(indices), *self.geometry.shape))
         files, sizes, plain = self._files(indices), self.sizes(indices), self._records["plain"][indices]
-        cut = jpeg.cut([data if is_plain else b"" for data, is_plain in zip(files, plain, strict=True)], sizes, windows)
+        cut = jpeg.crop_files([data if is_plain else b"" for data, is_plain in zip(files, plain, strict=True)], sizes, windows)
         each = zip(files, cut, sizes.tolist(), plain.tolist(), windows.tolist(), result, strict=True)
         for data, (smaller, part), size, is_plain, window, target in each:
-            pixels = _decoded_fast(smaller, part[2:], window, self.geometry) if is_plain else None
+            pixels = _decode_fast(smaller, part[2:], window, self.geometry) if is_plain else None
             if pixels is None:
-                pixels, part = _decoded(data, self.geometry.shape[2]), (0, 0, *size)
+                pixels, part = _decode_whole(data, self.geometry.shape[2]), (0, 0, *size)
             down, right = pixels.shape[0] / part[2], pixels.shape[1] / part[3]
             top, left, height, width = window[0] - part[0], window[1] - part[1], *window[2:]
-            write_window(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], target)
-        mirror(result, mirrored)
+            write_crop(pixels, [int(top * down), int(left * right), int(height * down), int(width * right)], target)
+        flip_images(result, mirrored)
         return result
 
     def close(self) -> None:
@@ -171,15 +171,15 @@ class Encoded:
         return files
 
 
-def _decoded(data: memoryview, channels: int) -> "numpy.ndarray":
+def _decode_whole(data: memoryview, channels: int) -> "numpy.ndarray":
     """Return an image of any format as it is stored, uint8 (height, width, channels)."""
     import numpy
 
-    with decode.opened(bytes(data), math.inf) as file:
-        return numpy.atleast_3d(numpy.asarray(decode.decoded(file, channels)))
+    with decode.open_image(bytes(data), math.inf) as file:
+        return numpy.atleast_3d(numpy.asarray(decode.decode_upright(file, channels)))
 
 
-def _decoded_fast(data: bytes | memoryview, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray | None":
+def _decode_fast(data: bytes | memoryview, whole: tuple[int, int], window: list[int], geometry: Geometry) -> "numpy.ndarray | None":
     """Decode a plain JPEG at its size, a half or a quarter, whichever is the smallest that leaves the window enough pixels.
 
     Args:
@@ -210,7 +210,7 @@ def _decoded_fast(data: bytes | memoryview, whole: tuple[int, int], window: list
     return None
 
 
-def _filled(target: "numpy.ndarray", found: Iterable["numpy.ndarray"]) -> "numpy.ndarray":
+def _fill(target: "numpy.ndarray", found: Iterable["numpy.ndarray"]) -> "numpy.ndarray":
     """Copy images into an array, uint8 (n, height, width, channels), and return it."""
     for row, image in zip(target, found, strict=True):
         row[...] = image

@@ -29,14 +29,14 @@ from imgcls.store.store import Store, open_store
 if TYPE_CHECKING:
     import numpy
 
-PIECE = 256
+CHUNK = 256
 """Images that one process reads where more are asked for at once."""
 
-TRIES = 3
+MAX_ATTEMPTS = 3
 """How often a batch is asked for whose process ends: the system may kill one where memory is short."""
 
 
-class Processes:
+class ReaderPool:
     """A `Reader` whose images are read by processes; every thread that asks for some gets one of them, or waits for it.
 
     A process starts when it is needed, and ends with this object, with `close`, or with this process, however that ends.
@@ -50,31 +50,31 @@ class Processes:
         self.geometry = geometry
         self.larger = local.larger
         self.sizes = local.sizes
-        self.parallel = count or environment.cores()
+        self.parallel = count or environment.count_cores()
         self._folder = store.folder.absolute()  # wherever this process may be when another one starts
-        self._batches = buffers.Batches()
+        self._batches = buffers.BatchBuffers()
         self._closed = False
-        self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[_ReaderProcess | None] = queue.SimpleQueue()
         for _ in range(self.parallel):
             self._idle.put(None)
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the geometry, uint8 (n, height, width, channels)."""
-        return self._written("read", indices)
+        return self._collect("read", indices)
 
-    def cut(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
+    def crop(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
         """Return a window of each image, resized to the geometry's height and width, some of them mirrored."""
-        return self._written("cut", indices, windows, mirrored)
+        return self._collect("cut", indices, windows, mirrored)
 
-    def _written(self, method: str, *arguments: "numpy.ndarray") -> "numpy.ndarray":
+    def _collect(self, method: str, *arguments: "numpy.ndarray") -> "numpy.ndarray":
         count = len(arguments[0])
-        result, place = self._batches.lend((count, *self.geometry.shape))
+        result, place = self._batches.acquire((count, *self.geometry.shape))
 
         def write(start: int) -> None:
-            piece = [each[start : start + PIECE] for each in arguments]
-            self._ask(place, start * result.strides[0], method, piece)
+            piece = [each[start : start + CHUNK] for each in arguments]
+            self._request(place, start * result.strides[0], method, piece)
 
-        starts = range(0, count, PIECE)
+        starts = range(0, count, CHUNK)
         if len(starts) <= 1:
             write(0)
         else:
@@ -82,26 +82,26 @@ class Processes:
                 list(threads.map(write, starts))
         return result
 
-    def _ask(self, *request: Any) -> None:
-        for left in reversed(range(TRIES)):
-            with self._borrowed() as process:
-                exit_status = process.ask(request)
-            if exit_status is None:
+    def _request(self, *request: Any) -> None:
+        for left in reversed(range(MAX_ATTEMPTS)):
+            with self._borrow() as process:
+                exit_code = process.request(request)
+            if exit_code is None:
                 return
             if left:
-                terminal.note(f"a process that reads images ended with status {exit_status}; another one takes its place")
-        raise RuntimeError(f"{TRIES} processes that were to read images ended, the last one with status {exit_status}")
+                terminal.note(f"a process that reads images ended with status {exit_code}; another one takes its place")
+        raise RuntimeError(f"{MAX_ATTEMPTS} processes that were to read images ended, the last one with status {exit_code}")
 
     @contextlib.contextmanager
-    def _borrowed(self) -> "Iterator[_Process]":
+    def _borrow(self) -> "Iterator[_ReaderProcess]":
         process = self._idle.get()
         try:
             if self._closed:
                 raise RuntimeError("images were asked for after their reader was closed")
-            process = process or _Process(self._folder, self.geometry, self._batches.file)
+            process = process or _ReaderProcess(self._folder, self.geometry, self._batches.file)
             yield process
         finally:
-            self._idle.put(process if process and process.lives else None)
+            self._idle.put(process if process and process.is_alive else None)
 
     def close(self) -> None:
         """End the processes, each once it has read what it was asked for; who asks for more gets an error."""
@@ -113,7 +113,7 @@ class Processes:
             self._idle.put(None)
 
 
-class _Process:
+class _ReaderProcess:
     """A process that reads images, from this one's side.
 
     Attributes:
@@ -124,33 +124,33 @@ class _Process:
     def __init__(self, folder: Path, geometry: Geometry, memory: int):
         own, other = socket.socketpair()
         command = [sys.executable, "-m", "imgcls.store.reader_pool", str(other.fileno()), str(memory)]
-        with other, signals.kept_to_itself():
+        with other, signals.block_signals():
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), memory))
         self._connection = Connection(own.detach())
         self._connection.send((folder, geometry))
-        self.lives = True
-        self.end = weakref.finalize(self, _end, self._connection, self._process)
+        self.is_alive = True
+        self.end = weakref.finalize(self, _terminate, self._connection, self._process)
 
-    def ask(self, request: tuple[Any, ...]) -> int | None:
+    def request(self, request: tuple[Any, ...]) -> int | None:
         """Let it do what a request says; return its exit status if it ended instead."""
         try:
             self._connection.send(request)
             self._connection.recv()
         except (EOFError, ConnectionError):
-            self.lives = False
+            self.is_alive = False
             return self._process.wait()
         return None
 
 
-def _end(connection: Connection, process: subprocess.Popen) -> None:
+def _terminate(connection: Connection, process: subprocess.Popen) -> None:
     connection.close()
     process.wait()
 
 
-def reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
+def open_training_reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
     """Return what reads a store's images for training: in processes, where that is more than copying pixels."""
     local = store.reader(geometry)
-    return Processes(store, geometry, processes) if local.larger else local
+    return ReaderPool(store, geometry, processes) if local.larger else local
 
 
 def serve(connection: Connection, memory: int) -> None:
@@ -158,12 +158,12 @@ def serve(connection: Connection, memory: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the other cores have processes of their own
-    borrowed = buffers.Borrowed(memory)
+    borrowed = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
     reader = open_store(folder).reader(geometry, borrowed.array)
     while True:
         place, start, method, arguments = connection.recv()
-        borrowed.take(place, start)
+        borrowed.map(place, start)
         getattr(reader, method)(*arguments)
         connection.send(None)
 

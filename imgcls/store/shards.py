@@ -14,12 +14,12 @@ from typing import IO, TYPE_CHECKING
 from imgcls.datasets import BadImage, Source
 from imgcls.image import image_statistics
 from imgcls.io import files, terminal
-from imgcls.store.encode import RECORD, Keeper
+from imgcls.store.encode import RECORD_DTYPE, Encoder
 
 if TYPE_CHECKING:
     import numpy
 
-ENTRIES = 2048
+SHARD_SIZE = 2048
 """Entries of a source in a block: some seconds of decoding."""
 
 
@@ -31,7 +31,7 @@ class Columns:
 
     places: "numpy.ndarray"
     records: "numpy.ndarray"
-    looks: "numpy.ndarray"
+    image_statistics: "numpy.ndarray"
     bad: list[BadImage]
 
     @property
@@ -40,7 +40,7 @@ class Columns:
         return int(self.records["start"][-1] + self.records["length"][-1]) if len(self.records) else 0
 
 
-def write(source: Source, keeper: Keeper, folder: Path, images_file: Path) -> Columns:
+def write_shards(source: Source, keeper: Encoder, folder: Path, images_file: Path) -> Columns:
     """Append what is kept of all entries to a file, after the blocks that are there already.
 
     Args:
@@ -50,25 +50,27 @@ def write(source: Source, keeper: Keeper, folder: Path, images_file: Path) -> Co
     Returns:
         The columns of all blocks.
     """
-    done = [_load(path) for path in _whole_blocks(folder)]
+    done = [_load(path) for path in _find_complete_shards(folder)]
     count = len(source.entries)
     if done:
-        terminal.note(f"going on after {min(len(done) * ENTRIES, count):,} of {count:,} images, where an earlier command was interrupted")
+        terminal.note(
+            f"going on after {min(len(done) * SHARD_SIZE, count):,} of {count:,} images, where an earlier command was interrupted"
+        )
     end = max((block.end for block in done), default=0)
-    with images_file.open("r+b" if done else "wb") as stream, terminal.bar(count, "preparing") as advance:
+    with images_file.open("r+b" if done else "wb") as stream, terminal.show_bar(count, "preparing") as advance:
         stream.truncate(end)
         stream.seek(end)
-        advance(min(len(done) * ENTRIES, count))
-        for number, start in enumerate(range(len(done) * ENTRIES, count, ENTRIES), len(done)):
-            columns = _written(keeper, range(start, min(start + ENTRIES, count)), stream, advance)
+        advance(min(len(done) * SHARD_SIZE, count))
+        for number, start in enumerate(range(len(done) * SHARD_SIZE, count, SHARD_SIZE), len(done)):
+            columns = _write_shard(keeper, range(start, min(start + SHARD_SIZE, count)), stream, advance)
             stream.flush()
             os.fsync(stream.fileno())
             _save(columns, folder / f"{number:06d}.npz")
             done.append(columns)
-    return _joined(done)
+    return _concatenate(done)
 
 
-def _whole_blocks(folder: Path) -> Iterator[Path]:
+def _find_complete_shards(folder: Path) -> Iterator[Path]:
     """Yield the files of the blocks that were written one after the other from the first on."""
     number = 0
     while (path := folder / f"{number:06d}.npz").exists():
@@ -76,12 +78,12 @@ def _whole_blocks(folder: Path) -> Iterator[Path]:
         number += 1
 
 
-def _written(keeper: Keeper, places: range, stream: IO[bytes], advance: Callable[[int], None]) -> Columns:
+def _write_shard(keeper: Encoder, places: range, stream: IO[bytes], advance: Callable[[int], None]) -> Columns:
     """Append what is kept of some entries to the file, each as it comes, so that memory does not grow with the size of images."""
     import numpy
 
     kept, bad, rows, seen, digests = [], [], [], [], []
-    for place, found in zip(places, keeper.kept(places), strict=True):
+    for place, found in zip(places, keeper.encode(places), strict=True):
         advance(1)
         if isinstance(found, BadImage):
             bad.append(found)
@@ -90,16 +92,16 @@ def _written(keeper: Keeper, places: range, stream: IO[bytes], advance: Callable
         stream.write(found.data)
         digests.append(hashlib.blake2b(found.data, digest_size=16).digest())
         kept.append(place)
-        seen.append(found.look)
-    return Columns(numpy.array(kept, numpy.int64), numpy.array(rows, RECORD), image_statistics.table(seen, digests), bad)
+        seen.append(found.statistics)
+    return Columns(numpy.array(kept, numpy.int64), numpy.array(rows, RECORD_DTYPE), image_statistics.make_table(seen, digests), bad)
 
 
 def _save(columns: Columns, path: Path) -> None:
     import numpy
 
     bad = json.dumps([[image.id, image.problem] for image in columns.bad])
-    with files.replacing(path) as stream:
-        numpy.savez(stream, places=columns.places, records=columns.records, looks=columns.looks, bad=numpy.array(bad))
+    with files.replace_file(path) as stream:
+        numpy.savez(stream, places=columns.places, records=columns.records, image_statistics=columns.image_statistics, bad=numpy.array(bad))
 
 
 def _load(path: Path) -> Columns:
@@ -107,14 +109,14 @@ def _load(path: Path) -> Columns:
 
     with numpy.load(path, allow_pickle=False) as arrays:
         bad = [BadImage(*fields) for fields in json.loads(str(arrays["bad"]))]
-        return Columns(arrays["places"], arrays["records"], arrays["looks"], bad)
+        return Columns(arrays["places"], arrays["records"], arrays["image_statistics"], bad)
 
 
-def _joined(parts: list[Columns]) -> Columns:
+def _concatenate(parts: list[Columns]) -> Columns:
     import numpy
 
-    empty = Columns(numpy.empty(0, numpy.int64), numpy.empty(0, RECORD), numpy.empty(0, image_statistics.COLUMNS), [])
+    empty = Columns(numpy.empty(0, numpy.int64), numpy.empty(0, RECORD_DTYPE), numpy.empty(0, image_statistics.COLUMNS), [])
     return Columns(
-        *(numpy.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in ("places", "records", "looks")),
+        *(numpy.concatenate([getattr(part, name) for part in (empty, *parts)]) for name in ("places", "records", "image_statistics")),
         [image for part in parts for image in part.bad],
     )

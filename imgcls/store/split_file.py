@@ -28,7 +28,7 @@ class Split:
         train, validation, test: sorted int64 indices into the store's images; validation may be empty.
         mean, deviation: float32 (channels,) of the training pixels, in 0..255; population deviation, 0 for a constant channel.
         geometry: what the model sees of every image.
-        sides: uint8 (images of the store,): the place in `SPLITS` of the split to which an image belongs, used or not: `data.limit` and
+        sides: uint8 (images of the store,): the place in `SPLITS` of the split to which an image belongs, used or not: `data.max_images` and
             the audit leave some of them out; `UNUSED` for one that belongs to none.
         folds: int32 (images of the store,): the fold of an image, from 1 on, 0 for one outside the folds; None without `data.fold`.
         dropped: sorted int64 indices of the images that the audit left out; None where it left out none.
@@ -39,21 +39,21 @@ class Split:
     validation: "numpy.ndarray"
     test: "numpy.ndarray"
     mean: "numpy.ndarray"
-    deviation: "numpy.ndarray"
+    std: "numpy.ndarray"
     geometry: Geometry
-    sides: "numpy.ndarray"
+    assignments: "numpy.ndarray"
     folds: "numpy.ndarray | None" = None
     dropped: "numpy.ndarray | None" = None
 
     @property
     def test_fold(self) -> int | None:
         """The number of the fold that is the test split, from 1 on; None without folds."""
-        return None if self.folds is None else int(self.folds[self.sides == SPLITS.index("test")].max())
+        return None if self.folds is None else int(self.folds[self.assignments == SPLITS.index("test")].max())
 
     @property
-    def placed(self) -> int:
+    def assigned_count(self) -> int:
         """How many images belong to a split, used or not."""
-        return int((self.sides < UNUSED).sum())
+        return int((self.assignments < UNUSED).sum())
 
     @property
     def sha256(self) -> str:
@@ -69,7 +69,7 @@ class Split:
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
-def read(path: Path, key: str) -> Split:
+def read_split(path: Path, key: str) -> Split:
     """Read a split.
 
     Raises:
@@ -79,8 +79,8 @@ def read(path: Path, key: str) -> Split:
 
     try:
         with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
-            geometry = _geometry(arrays["shape"].tolist(), str(arrays["resize"]))
-            found = {name: arrays[name] for name in (*SPLITS, "mean", "deviation", "sides")}
+            geometry = _parse_geometry(arrays["shape"].tolist(), str(arrays["resize"]))
+            found = {name: arrays[name] for name in (*SPLITS, "mean", "std", "assignments")}
             return Split(key, **found, geometry=geometry, **{name: arrays.get(name) for name in _OPTIONAL})
     except FileNotFoundError:
         raise DataError(f"{path} is missing; run `imgcls prepare` again") from None
@@ -88,18 +88,18 @@ def read(path: Path, key: str) -> Split:
         raise DataError(f"{path} is damaged; run `imgcls prepare` again") from None
 
 
-def write(split: Split, path: Path) -> None:
+def write_split(split: Split, path: Path) -> None:
     """Write a split atomically."""
     import numpy
 
-    arrays = {name: getattr(split, name) for name in (*SPLITS, "mean", "deviation", "sides")}
+    arrays = {name: getattr(split, name) for name in (*SPLITS, "mean", "std", "assignments")}
     arrays |= {name: getattr(split, name) for name in _OPTIONAL if getattr(split, name) is not None}
     arrays |= {"shape": numpy.array(split.geometry.shape), "resize": numpy.array(split.geometry.resize)}
-    with files.replacing(path) as stream:
+    with files.replace_file(path) as stream:
         numpy.savez(stream, **arrays)
 
 
-def _geometry(shape: list[int], resize: str) -> Geometry:
+def _parse_geometry(shape: list[int], resize: str) -> Geometry:
     """Return a geometry as it was saved; raises `ValueError` where it is none."""
     if len(shape) != 3 or resize not in get_args(Resize):
         raise ValueError(f"{shape}, {resize}")

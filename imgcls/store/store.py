@@ -10,11 +10,11 @@ A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
     source_splits.npy  uint8 (count,): the place in `SPLITS` of the split that the source gave each image
     groups.npy         bytes (count,), UTF-8, where the source groups its images: what must stay on one side of a split
     weights.npy        float32 (count,), where the source weighs its images
-    looks.npy          how each image looks: `looks.COLUMNS` (count,), for the audit
+    image_statistics.npy          how each image looks: `looks.COLUMNS` (count,), for the audit
     manifest.json      what the files hold, with their SHA-256, and the audit of each split; written last
     splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed); written once, and never cut again
 
-The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but looks.npy, which is made of them): neither time nor
+The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but image_statistics.npy, which is made of them): neither time nor
 path enters, so it is the same on every machine. `imgcls/store/writer.py` writes stores, `imgcls/store/lookup.py` finds them.
 
 Plain files and an array of places were chosen for encoded images after a comparison over 1,281,167 records of 600 bytes, read at random:
@@ -34,14 +34,14 @@ from imgcls.errors import DataError, UserError
 from imgcls.image.decode import Geometry
 from imgcls.io import files
 from imgcls.store import reader, split_file
-from imgcls.store.reader import Encoded, Pixels, Reader, Room
+from imgcls.store.reader import Allocate, EncodedReader, PixelReader, Reader
 from imgcls.store.split_file import Split
 
 if TYPE_CHECKING:
     import numpy
 
 FORMAT = 2
-LOOKS = "looks.npy"
+STATISTICS = "image_statistics.npy"
 _KEYS = {
     *(
         "format",
@@ -95,21 +95,21 @@ class Store:
         """Height, width and channels of every stored image; None for encoded ones."""
         return tuple(self.manifest["shape"]) if self.manifest["shape"] else None
 
-    def reader(self, geometry: Geometry, room: Room = reader.new) -> Reader:
+    def reader(self, geometry: Geometry, room: Allocate = reader.allocate_new) -> Reader:
         """Return what reads the images at a geometry, into arrays that `room` makes; they stay memory-mapped."""
         import numpy
 
         if self.shape is None:
-            return Encoded(self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry, room)
+            return EncodedReader(self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry, room)
         stored = numpy.memmap(self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape))
-        return Pixels(numpy.asarray(stored), geometry, room)  # an array of the mapped file: a memmap object for every batch costs time
+        return PixelReader(numpy.asarray(stored), geometry, room)  # an array of the mapped file: a memmap object for every batch costs time
 
     @cached_property
-    def looks(self) -> "numpy.ndarray":
+    def image_statistics(self) -> "numpy.ndarray":
         """How each image looks, `looks.COLUMNS` (count,)."""
         import numpy
 
-        return numpy.load(self.folder / LOOKS)
+        return numpy.load(self.folder / STATISTICS)
 
     @cached_property
     def weights(self) -> "numpy.ndarray | None":
@@ -165,11 +165,11 @@ class Store:
         Raises:
             DataError: it is missing or damaged.
         """
-        return split_file.read(self.split_file(key), key)
+        return split_file.read_split(self.split_file(key), key)
 
     def save_split(self, split: Split) -> None:
         """Write a split atomically."""
-        split_file.write(split, self.split_file(split.key))
+        split_file.write_split(split, self.split_file(split.key))
 
     def verify(self, whole: bool = False) -> None:
         """Compare the files with the manifest: all sizes, the content of files up to 256 MiB, or of all, and the fingerprint over all.
@@ -188,9 +188,9 @@ class Store:
                 raise DataError(f"{path} has {found:,} bytes instead of {size:,}: {advice}")
         for name, digest in self.manifest["sha256"].items():
             small = self.manifest["sizes"][name] <= _ALWAYS_READ
-            if (whole or small) and files.sha256(self.folder / name) != digest:
+            if (whole or small) and files.compute_sha256(self.folder / name) != digest:
                 raise DataError(f"{self.folder / name} holds other bytes than were prepared: {advice}")
-        if content_fingerprint(self.manifest) != self.fingerprint:
+        if compute_fingerprint(self.manifest) != self.fingerprint:
             raise DataError(f"{self.folder / 'manifest.json'} does not fit its fingerprint: {advice}")
 
     def describe(self, split: Split) -> dict[str, Any]:
@@ -208,23 +208,23 @@ class Store:
             "sizes": {name: sum(counts[name]) for name in SPLITS},
             "class_counts": counts,
             "mean": split.mean.tolist(),
-            "deviation": split.deviation.tolist(),
+            "std": split.std.tolist(),
         }
 
 
-def content_fingerprint(manifest: dict[str, Any]) -> str:
+def compute_fingerprint(manifest: dict[str, Any]) -> str:
     """Return the fingerprint of the content that a manifest describes."""
     content = {"format": 1, **{key: manifest[key] for key in ("classes", "shape")}}  # 1 ever since: the same content, the same fingerprint
-    content["sha256"] = {name: digest for name, digest in manifest["sha256"].items() if name != LOOKS}
-    return hash_of(content)
+    content["sha256"] = {name: digest for name, digest in manifest["sha256"].items() if name != STATISTICS}
+    return hash_json(content)
 
 
-def hash_of(value: Any) -> str:
+def hash_json(value: Any) -> str:
     """Return the SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def store_folder(parent: Path, dataset: str, fingerprint: str) -> Path:
+def get_store_folder(parent: Path, dataset: str, fingerprint: str) -> Path:
     """Return the folder of a store."""
     return parent / f"{dataset}-{fingerprint[:12]}"
 

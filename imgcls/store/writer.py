@@ -18,39 +18,39 @@ from imgcls.errors import DataError
 from imgcls.io import files, terminal
 from imgcls.store import encode, lookup, shards
 from imgcls.store.shards import Columns
-from imgcls.store.store import FORMAT, Store, content_fingerprint, hash_of, open_store, store_folder
+from imgcls.store.store import FORMAT, Store, compute_fingerprint, get_store_folder, hash_json, open_store
 
 _DRAFT, _DISCARDED, _LOCK = ".draft-", ".tmp-", "lock"
 
 
-def stored(source: Source, data: DataSettings) -> tuple[Store, bool]:
+def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
     """Return the store of a source, and whether it was there already: found, taken up where a process was interrupted, or made.
 
     Raises:
         DataError: not one image is usable.
         UserError: the folder cannot be written, or the disk is full.
     """
-    parent = Path(data.store)
-    key = hash_of({"data": data.stored(), "version": source.version, "format": FORMAT})[:16]
-    with _draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
-        found = lookup.store_of_source(parent, key)
+    parent = Path(data.store_dir)
+    key = hash_json({"data": data.storage_settings(), "version": source.version, "format": FORMAT})[:16]
+    with _hold_draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
+        found = lookup.find_store_of_source(parent, key)
         if found:
-            with files.locked(parent / ".lock"):
-                return _touched(open_store(found.folder)), True
+            with files.hold_lock(parent / ".lock"):
+                return _touch(open_store(found.folder)), True
         return _commit(_write(source, data, key, folder), parent)
 
 
 @contextlib.contextmanager
-def _draft_folder(parent: Path, name: str) -> Iterator[Path]:
+def _hold_draft_folder(parent: Path, name: str) -> Iterator[Path]:
     """Yield the hidden folder to write a store in, alone; removed at the end, unless it was renamed or the process is interrupted.
 
     Raises:
         UserError: `parent` cannot be written, or the disk is full.
     """
     folder = parent / name
-    with files.explained(parent):
+    with files.explain_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-    with files.explained(folder), files.locked(folder / _LOCK):
+    with files.explain_errors(folder), files.hold_lock(folder / _LOCK):
         _remove_abandoned(folder)
         try:
             yield folder
@@ -71,13 +71,13 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
     """Write all that a source gives into a folder, with bounded memory (labels, ids and looks apart), and return it as a store."""
-    shape = encode.stored_shape(source, data)
+    shape = encode.get_stored_shape(source, data)
     name = "images.u8" if shape else "images.bin"
-    columns = shards.write(source, encode.keeper(source, data, shape), folder / "blocks", folder / name)
+    columns = shards.write_shards(source, encode.make_encoder(source, data, shape), folder / "blocks", folder / name)
     bad = [*source.bad, *columns.bad]
     if not len(columns.places):
         raise DataError(f"{data.name} has no usable image: {len(bad)} were tried; check data.path and the files in it")
-    content = _content(source, columns, encoded=shape is None)
+    content = _collect_arrays(source, columns, encoded=shape is None)
     _save_arrays(folder, content)
     shutil.rmtree(folder / "blocks")
     names = sorted([name, *(f"{array}.npy" for array in content)])
@@ -87,18 +87,18 @@ def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
         "classes": source.classes,
         "shape": list(shape) if shape else None,
         "count": len(columns.places),
-        "class_counts": _class_counts(source, content),
+        "class_counts": _count_classes(source, content),
         "bad_images": [{"id": image.id, "problem": image.problem} for image in bad],
         "prepared": _now(),
         "source": key,
         "audits": {},
         "sizes": {name: (folder / name).stat().st_size for name in names},
-        "sha256": {name: files.sha256(folder / name) for name in names},
+        "sha256": {name: files.compute_sha256(folder / name) for name in names},
     }
-    return Store(folder, manifest | {"fingerprint": content_fingerprint(manifest)})
+    return Store(folder, manifest | {"fingerprint": compute_fingerprint(manifest)})
 
 
-def _content(source: Source, columns: Columns, encoded: bool) -> dict[str, Any]:
+def _collect_arrays(source: Source, columns: Columns, encoded: bool) -> dict[str, Any]:
     """Return the arrays of a store by their names, a row an image."""
     import numpy
 
@@ -107,7 +107,7 @@ def _content(source: Source, columns: Columns, encoded: bool) -> dict[str, Any]:
         "labels": numpy.array([entry.label for entry in entries], "<i4"),
         "ids": numpy.array([entry.id.encode("utf-8", "surrogateescape") for entry in entries]),
         "source_splits": numpy.array([SPLITS.index(entry.split) for entry in entries], "u1"),
-        "looks": columns.looks,
+        "image_statistics": columns.image_statistics,
     }
     if encoded:
         content["records"] = columns.records
@@ -127,7 +127,7 @@ def _save_arrays(folder: Path, content: dict[str, Any]) -> None:
         numpy.save(folder / f"{name}.npy", array)
 
 
-def _class_counts(source: Source, content: dict[str, Any]) -> dict[str, list[int]]:
+def _count_classes(source: Source, content: dict[str, Any]) -> dict[str, list[int]]:
     import numpy
 
     return {
@@ -141,7 +141,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _touched(store: Store, **changes: Any) -> Store:
+def _touch(store: Store, **changes: Any) -> Store:
     """Make a store the one that was prepared last."""
     store = Store(store.folder, store.manifest | {"prepared": _now()} | changes)
     files.write_json(store.folder / "manifest.json", store.manifest)
@@ -155,8 +155,8 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
     A store that is there is verified, and replaced if it is damaged. Its list of bad images, its source and its time are brought up to
     date, so that the store prepared last is the newest.
     """
-    folder = store_folder(parent, draft.dataset, draft.fingerprint)
-    with files.locked(parent / ".lock"):
+    folder = get_store_folder(parent, draft.dataset, draft.fingerprint)
+    with files.hold_lock(parent / ".lock"):
         if folder.exists():
             try:
                 store = open_store(folder)
@@ -167,7 +167,7 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                     shutil.copytree(folder / "splits", draft.folder / "splits")
                 _discard(folder)
             else:
-                return _touched(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}), True
+                return _touch(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}), True
         _publish(draft, folder)
     return Store(folder, draft.manifest), False
 

@@ -34,15 +34,15 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
         wanted = settings.replicas or len(gpus)
         if wanted > len(gpus):
             raise UserError(f"train.strategy.replicas is {wanted}, but this machine has {len(gpus)} GPU(s); set at most that many")
-        return _strategy(tuple(f"GPU:{i}" for i in range(wanted)))
+        return _make_strategy(tuple(f"GPU:{i}" for i in range(wanted)))
     if settings.replicas is None:
         raise UserError("train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU, or name: one_device")
     _divide_cpu(settings.replicas)
-    return _strategy(tuple(f"CPU:{i}" for i in range(settings.replicas)))
+    return _make_strategy(tuple(f"CPU:{i}" for i in range(settings.replicas)))
 
 
 @lru_cache
-def _strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
+def _make_strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
     """Return the one strategy of these devices: a second one would number its collectives from the start again, and clash."""
     from imgcls.backend import tf
 

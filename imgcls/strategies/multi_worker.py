@@ -33,7 +33,7 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     _watch_heartbeats(len(cluster.addresses))
     spec = tf.train.ClusterSpec({JOB: list(cluster.addresses)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, task_type=JOB, task_id=cluster.rank, rpc_layer="grpc")
-    with signals.left_to_the_system(CONNECTING):
+    with signals.restore_default_signals(CONNECTING):
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 

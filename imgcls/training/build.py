@@ -7,15 +7,15 @@ from imgcls import parts
 from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.models import Problem
-from imgcls.seeds import sub_seed
+from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 
 
-def start(experiment: Experiment) -> None:
+def set_up_process(experiment: Experiment) -> None:
     """Set what holds for the whole process: the seed of initial weights, deterministic kernels if wanted, and the dtype policy."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(sub_seed(experiment.seed, "init"))
+    keras.utils.set_random_seed(derive_seed(experiment.seed, "init"))
     if experiment.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(experiment.train.precision)
@@ -26,14 +26,14 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
     problem = Problem(
         classes=len(store.classes),
         mean=split.mean.tolist(),
-        deviation=split.deviation.tolist(),
-        dropout_seed=sub_seed(experiment.seed, "dropout"),
+        std=split.std.tolist(),
+        dropout_seed=derive_seed(experiment.seed, "dropout"),
     )
     images = keras.Input(split.geometry.shape, dtype="uint8", name="images")
-    return keras.Model(images, parts.of("models", experiment.model).build(experiment.model, images, problem))
+    return keras.Model(images, parts.load_for("models", experiment.model).build(experiment.model, images, problem))
 
 
-class ScaledRate(keras.optimizers.schedules.LearningRateSchedule):
+class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule times a factor that training may lower, when it diverged.
 
     Attributes:
@@ -54,21 +54,23 @@ class ScaledRate(keras.optimizers.schedules.LearningRateSchedule):
         self.factor.assign(self.factor * factor)
 
 
-def build_optimizer(experiment: Experiment, steps: int) -> tuple[keras.optimizers.Optimizer, ScaledRate]:
+def build_optimizer(experiment: Experiment, steps: int) -> tuple[keras.optimizers.Optimizer, ScaledLearningRate]:
     """Return the optimizer and its learning rate.
 
     The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under a float32 policy.
     """
     settings = experiment.train
-    rate = ScaledRate(parts.of("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps))
-    optimizer = parts.of("optimizers", settings.optimizer).build(settings.optimizer, rate)
-    if settings.average_weights:
-        optimizer.use_ema, optimizer.ema_momentum = True, settings.average_weights.decay
+    rate = ScaledLearningRate(
+        parts.load_for("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps)
+    )
+    optimizer = parts.load_for("optimizers", settings.optimizer).build(settings.optimizer, rate)
+    if settings.ema:
+        optimizer.use_ema, optimizer.ema_momentum = True, settings.ema.decay
     return (keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer), rate
 
 
 @contextlib.contextmanager
-def averaged(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+def use_averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Give the model its averaged weights while the block runs, where the optimizer keeps an average; then the trained ones again."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if not inner.use_ema:

@@ -25,7 +25,7 @@ from imgcls.training import history, steps
 HEADER = "header"
 
 
-class DamagedError(DataError):
+class CorruptError(DataError):
     """A checkpoint is torn or corrupt. Exit status 3."""
 
     def __init__(self, path: Path, reason: str):
@@ -43,15 +43,15 @@ class Counters:
         sums: over the steps of the present epoch (see steps.py).
         stages: the seconds that each stage of the present epoch took so far.
         epochs: the log so far.
-        parts: into how many micro-batches each device divides its rows.
+        accumulation_steps: how many micro-batches each device works on one after the other for a step.
         retries: for each time that training diverged and went on from here with a lower learning rate, where that was.
     """
 
     step: int = 0
-    sums: list[float] = field(default_factory=lambda: steps.no_sums().tolist())
+    sums: list[float] = field(default_factory=lambda: steps.make_zero_sums().tolist())
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(history.STAGES, 0.0))
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    parts: int = 1
+    accumulation_steps: int = 1
     retries: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, stage: str, start: float) -> float:
@@ -77,7 +77,7 @@ class Counters:
             "stage_seconds": dict(self.stages),
         }
         self.epochs.append(entry)
-        self.sums = steps.no_sums().tolist()
+        self.sums = steps.make_zero_sums().tolist()
         self.stages.update(dict.fromkeys(self.stages, 0.0))
 
 
@@ -89,7 +89,7 @@ class SavePlan:
         self._seconds = None if settings.minutes is None else 60 * settings.minutes
         self._last = time.monotonic()
 
-    def saved(self) -> None:
+    def mark_saved(self) -> None:
         """Start to wait anew."""
         self._last = time.monotonic()
 
@@ -124,11 +124,11 @@ class Checkpoints:
             DamagedError: there are states, but none is whole; it names the oldest.
             DataError: the states were written for other variables.
         """
-        damaged: list[DamagedError] = []
+        damaged: list[CorruptError] = []
         for path in self._run.state_files():
             try:
                 counters = Counters(**load(path, self._variables))
-            except DamagedError as error:
+            except CorruptError as error:
                 damaged.append(error)
                 terminal.note(f"{path} is damaged ({error.reason}); looking for the one before it")
                 continue
@@ -155,31 +155,31 @@ class Checkpoints:
         kept = self._run.state_files()[:2]
         for path in self._run.state_files()[2:]:
             path.unlink()
-        needed = {self._best_of(counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]) for path in kept}
-        for path in self._run.best_files():
+        needed = {self._get_best_weights_file(counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]) for path in kept}
+        for path in self._run.best_weights_files():
             if path not in needed:
                 path.unlink()
 
     def save_best(self, epochs: history.Epochs) -> None:
         """Keep the weights if the last epoch is the best so far; the state that refers to them is written after them."""
-        if self._best_of(epochs) == self._run.best_file(len(epochs)):
-            save(self._run.best_file(len(epochs)), self._model.variables, {})
+        if self._get_best_weights_file(epochs) == self._run.best_weights_file(len(epochs)):
+            save(self._run.best_weights_file(len(epochs)), self._model.variables, {})
 
-    def load_chosen(self, epochs: history.Epochs) -> None:
-        """Give the model the weights that `train.choose` names.
+    def load_selected(self, epochs: history.Epochs) -> None:
+        """Give the model the weights that `train.select_weights` names.
 
         Raises:
             DamagedError: their file is torn or corrupt.
         """
-        best = self._best_of(epochs)
+        best = self._get_best_weights_file(epochs)
         if best is not None:
             load(best, self._model.variables)
 
-    def _best_of(self, epochs: history.Epochs) -> Path | None:
+    def _get_best_weights_file(self, epochs: history.Epochs) -> Path | None:
         """Return the file with the best epoch's weights; None before the first epoch, and where the last epoch is chosen."""
-        if self._settings.choose != "best" or not epochs:
+        if self._settings.select_weights != "best" or not epochs:
             return None
-        return self._run.best_file(history.best_epoch(epochs, self._settings.monitor))
+        return self._run.best_weights_file(history.best_epoch(epochs, self._settings.monitor))
 
 
 def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) -> None:
@@ -189,9 +189,9 @@ def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) 
         counters: a JSON object.
     """
     arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
-    header = {"counters": counters, "paths": [variable.path for variable in variables], "sha256": _digest(arrays, counters)}
+    header = {"counters": counters, "paths": [variable.path for variable in variables], "sha256": _compute_digest(arrays, counters)}
     text = json.dumps(header, allow_nan=False)
-    with files.replacing(path) as stream:
+    with files.replace_file(path) as stream:
         numpy.savez(stream, **arrays, **{HEADER: numpy.frombuffer(text.encode(), numpy.uint8)})
 
 
@@ -210,12 +210,12 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
         with numpy.load(content, allow_pickle=False) as archive:
             header = json.loads(archive[HEADER].tobytes())
             arrays = {f"{number:05d}": archive[f"{number:05d}"] for number in range(len(header["paths"]))}
-        if header["sha256"] != _digest(arrays, header["counters"]):
+        if header["sha256"] != _compute_digest(arrays, header["counters"]):
             raise ValueError("its checksum does not match its content")
     except MemoryError:
         raise
     except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything, a tokenizer's errors too
-        raise DamagedError(path, str(error) or type(error).__name__) from None
+        raise CorruptError(path, str(error) or type(error).__name__) from None
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
     found = [(name, value.shape) for name, value in zip(header["paths"], arrays.values(), strict=True)]
     if expected != found:
@@ -225,7 +225,7 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
     return header["counters"]
 
 
-def _digest(arrays: dict[str, numpy.ndarray], counters: dict[str, Any]) -> str:
+def _compute_digest(arrays: dict[str, numpy.ndarray], counters: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode())
     for array in arrays.values():
         digest.update(f"{array.dtype}{array.shape}".encode())

@@ -38,15 +38,15 @@ class Guard:
         Raises:
             DivergenceError: a loss or gradient was not finite; it names the first such step.
         """
-        if numpy.isfinite(sums[steps.LOSS]) and not sums[steps.BROKEN_GRADIENTS]:
+        if numpy.isfinite(sums[steps.LOSS]) and not sums[steps.NONFINITE_GRADIENTS]:
             return
-        done = epoch * self._steps_per_epoch + int(sums[steps.GOOD_STEPS])
+        done = epoch * self._steps_per_epoch + int(sums[steps.FINITE_STEPS])
         what = "the loss" if not numpy.isfinite(sums[steps.LOSS]) else "a gradient"
         ids = self._ids(done)
         more = f" and {len(ids) - SHOWN} more (all in status.json)" if len(ids) > SHOWN else ""
         raise DivergenceError(
             f"{what} is no finite number in epoch {epoch + 1}, at step {done + 1}, at a learning rate of {self._rate(done):.3g}, "
-            f"on the images {', '.join(map(terminal.printable, ids[:SHOWN]))}{more}; {ADVICE}",
+            f"on the images {', '.join(map(terminal.to_printable, ids[:SHOWN]))}{more}; {ADVICE}",
             {"epoch": epoch + 1, "step": done + 1, "learning_rate": self._rate(done), "images": ids},
         )
 

@@ -18,11 +18,11 @@ BACKGROUND = ("reading", "augmentation")
 """The stages of the loader, where splits are streamed: they run beside the others, in several processes or threads."""
 STAGES = (*FOREGROUND, *BACKGROUND)
 
-LOADER_LIMITS = 0.1
+LOADER_BOUND = 0.1
 """From which share of the steps' time spent waiting for data on the loader counts as the limit."""
 
 
-def _improvement(monitor: Monitor, new: float, old: float) -> float:
+def _measure_improvement(monitor: Monitor, new: float, old: float) -> float:
     """Return by how much `new` is better than `old`: accuracy should rise, loss should fall."""
     return new - old if monitor == "val_accuracy" else old - new
 
@@ -31,40 +31,40 @@ def best_epoch(epochs: Epochs, monitor: Monitor) -> int:
     """Return the number of the epoch with the best monitored value; the first of equals."""
     best = epochs[0]
     for epoch in epochs[1:]:
-        if _improvement(monitor, epoch[monitor], best[monitor]) > 0:
+        if _measure_improvement(monitor, epoch[monitor], best[monitor]) > 0:
             best = epoch
     return best["epoch"]
 
 
 def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
     """Tell whether the last `patience` epochs brought no improvement of more than `min_delta` over the best before them."""
-    return settings is not None and _epochs_without_improvement(epochs, settings) >= settings.patience
+    return settings is not None and _count_epochs_without_improvement(epochs, settings) >= settings.patience
 
 
 def reaches_plateau(epochs: Epochs, settings: Plateau | None) -> bool:
     """Tell whether the learning rate falls after the last epoch: its `patience` has run out, or has run out once more."""
-    without = 0 if settings is None else _epochs_without_improvement(epochs, settings)
+    without = 0 if settings is None else _count_epochs_without_improvement(epochs, settings)
     return without > 0 and without % settings.patience == 0
 
 
-def _epochs_without_improvement(epochs: Epochs, settings: EarlyStopping | Plateau) -> int:
+def _count_epochs_without_improvement(epochs: Epochs, settings: EarlyStopping | Plateau) -> int:
     """Return how many epochs have passed since the last one that was better than the best before it by more than `min_delta`."""
     without, best = 0, None
     for epoch in epochs:
         value = epoch[settings.monitor]
-        if best is None or _improvement(settings.monitor, value, best) > settings.min_delta:
+        if best is None or _measure_improvement(settings.monitor, value, best) > settings.min_delta:
             best, without = value, 0
         else:
             without += 1
     return without
 
 
-def limit(epochs: Epochs) -> str:
+def describe_bottleneck(epochs: Epochs) -> str:
     """Return in a sentence whether the device or the loader was the limit, and which stage was the slowest."""
     stages = {name: sum(epoch["stage_seconds"][name] for epoch in epochs) for name in STAGES}
     waited = sum(epoch["input_wait"] * epoch["stage_seconds"]["steps"] for epoch in epochs) / stages["steps"]
     total = sum(stages[name] for name in FOREGROUND)
-    loader = waited >= LOADER_LIMITS
+    loader = waited >= LOADER_BOUND
     slowest = max(BACKGROUND if loader else FOREGROUND, key=stages.__getitem__)
     share = f"{stages[slowest]:.1f} s of work beside the steps" if loader else f"{stages[slowest]:.1f} of {total:.1f} s"
     return (
@@ -73,7 +73,7 @@ def limit(epochs: Epochs) -> str:
     )
 
 
-def epoch_line(epoch: dict[str, Any], epochs: int) -> str:
+def format_epoch(epoch: dict[str, Any], epochs: int) -> str:
     """Return an epoch's numbers as one plain line."""
     validation = "" if epoch["val_loss"] is None else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
     return (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def device_rows(settings: Train, replicas: int, examples: int) -> int:
+def compute_local_batch_size(settings: Train, replicas: int, examples: int) -> int:
     """Return how many images of a batch a device gets; note a batch that is larger than the training split.
 
     Raises:
@@ -21,10 +21,10 @@ def device_rows(settings: Train, replicas: int, examples: int) -> int:
             f"train.batch_size is {settings.batch_size}, which does not divide among {replicas} devices; use a multiple of {replicas}"
         )
     rows = settings.batch_size // replicas
-    if settings.micro_batch and rows % settings.micro_batch:
+    if settings.micro_batch_size and rows % settings.micro_batch_size:
         fitting = ", ".join(str(size) for size in range(1, rows + 1) if rows % size == 0)
         raise UserError(
-            f"train.micro_batch is {settings.micro_batch}, which does not divide the {rows} images a device gets; use one of {fitting}"
+            f"train.micro_batch_size is {settings.micro_batch_size}, which does not divide the {rows} images a device gets; use one of {fitting}"
         )
     if settings.batch_size > examples:
         terminal.note(
@@ -34,22 +34,22 @@ def device_rows(settings: Train, replicas: int, examples: int) -> int:
     return rows
 
 
-def parts(settings: Train, rows: int) -> int:
+def count_accumulation_steps(settings: Train, rows: int) -> int:
     """Return into how many micro-batches a device's rows of a batch are divided at the start."""
-    return rows // (settings.micro_batch or rows)
+    return rows // (settings.micro_batch_size or rows)
 
 
-def note_batch_norm(experiment: Experiment, parts: int) -> None:
+def note_batch_norm(experiment: Experiment, accumulation_steps: int) -> None:
     """Say so where batch norm sees less than a batch: its statistics, and so all numbers, are not those of whole batches."""
-    if parts > 1 and "batch norm" in experiment.model.uses():
+    if accumulation_steps > 1 and "batch norm" in experiment.model.uses():
         size = experiment.train.batch_size
         terminal.note(
-            f"batches of {size} images are divided into {parts} parts, and the batch norm of model {experiment.model.name} sees each part, "
-            f"{size // parts} images, by itself: the numbers differ from those of undivided batches"
+            f"batches of {size} images are divided into {accumulation_steps} micro-batches, and the batch norm of model {experiment.model.name} sees each, "
+            f"{size // accumulation_steps} images, by itself: the numbers differ from those of undivided batches"
         )
 
 
-def more_parts(rows: int, present: int, error: "tf.errors.ResourceExhaustedError") -> int:
+def increase_accumulation_steps(rows: int, present: int, error: "tf.errors.ResourceExhaustedError") -> int:
     """Return the least number of equal parts of `rows` rows that at least halves the micro-batch.
 
     Raises:
@@ -57,20 +57,20 @@ def more_parts(rows: int, present: int, error: "tf.errors.ResourceExhaustedError
     """
     if present == rows:
         raise OutOfMemoryError(
-            f"out of memory with one image at a time ({reason(error)}); use a smaller model or data.size, or a device with more memory"
+            f"out of memory with one image at a time ({extract_reason(error)}); use a smaller model or data.size, or a device with more memory"
         )
     return next(number for number in range(min(2 * present, rows), rows + 1) if rows % number == 0)
 
 
-def restart_advice(error: "tf.errors.ResourceExhaustedError", micro_batch: int) -> Interrupted:
+def make_restart_error(error: "tf.errors.ResourceExhaustedError", micro_batch: int) -> Interrupted:
     """Return what ends a process of a cluster that ran out of memory: TensorFlow's collectives cannot go on after an error."""
     return Interrupted(
-        f"out of memory on a worker ({reason(error)}); start all workers again with the same commands, to go on in micro-batches of "
+        f"out of memory on a worker ({extract_reason(error)}); start all workers again with the same commands, to go on in micro-batches of "
         f"{micro_batch}"
     )
 
 
-def reason(error: "tf.errors.ResourceExhaustedError") -> str:
+def extract_reason(error: "tf.errors.ResourceExhaustedError") -> str:
     """Return TensorFlow's reason, without the name of the place in its graph."""
     lines = str(error.message).splitlines()
     return next((line for line in lines if "OOM" in line), lines[0]).partition("{{")[0].strip(" [")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from imgcls.distributed.cluster import ALONE, Cluster, described
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster, read_cluster
 from imgcls.errors import UserError
 from imgcls.experiment_file import read_experiment
 from imgcls.io.signals import StopRequest
@@ -27,7 +27,9 @@ SHARING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 @contextlib.contextmanager
-def probe(experiment: Path, folder: Path, *workers: str | int, variables: dict[str, str] | None = None) -> Iterator[Callable[[str], Any]]:
+def start_probe(
+    experiment: Path, folder: Path, *workers: str | int, variables: dict[str, str] | None = None
+) -> Iterator[Callable[[str], Any]]:
     """Start a probe, which ends with the block; yield the function that sends it a line and returns its answer.
 
     Args:
@@ -94,4 +96,4 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
 
 if __name__ == "__main__":
     place, where, *workers = sys.argv[1:]
-    serve(Path(place), Path(where), described(workers[0], int(workers[1]), {}) if workers else ALONE)
+    serve(Path(place), Path(where), read_cluster(workers[0], int(workers[1]), {}) if workers else SINGLE_PROCESS)

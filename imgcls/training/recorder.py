@@ -23,7 +23,7 @@ class Recorder:
         self._run = run
         self._checkpoints = checkpoints
         self._cluster = cluster
-        self.writes = cluster.leads
+        self.writes = cluster.is_chief
 
     def write_environment(self, seed: int, devices: list[str]) -> None:
         """Write with what this start runs, and keep what is known of earlier starts."""
@@ -47,27 +47,27 @@ class Recorder:
         """Write the complete training state, and how far it came."""
         if self.writes:
             self._checkpoints.save(counters)
-            self._run.write_status("running", step=counters.step, retries=counters.retries, micro_batches=counters.parts)
+            self._run.write_status("running", step=counters.step, retries=counters.retries, accumulation_steps=counters.accumulation_steps)
 
-    def ask_for_parts(self, number: int) -> None:
+    def request_accumulation_steps(self, number: int) -> None:
         """Let the next start of all processes divide into so many micro-batches; the one thing that any process may write."""
-        files.write_json(self._run.parts_file, number)
+        files.write_json(self._run.accumulation_steps_file, number)
 
     def restore(self, rows: int) -> Counters | None:
         """Load the newest whole state, if there is one, on the writing process alone.
 
         Args:
-            rows: of a batch on each device, which `parts.json` must divide.
+            rows: of a batch on each device, which `accumulation_steps.json` must divide.
         """
         restored = self._checkpoints.restore() if self.writes else None
-        if restored is None or not self._run.parts_file.exists():
+        if restored is None or not self._run.accumulation_steps_file.exists():
             return restored
-        asked = files.read_json(self._run.parts_file)
+        asked = files.read_json(self._run.accumulation_steps_file)
         if type(asked) is not int or asked < 1 or rows % asked:
-            raise DataError(f"{self._run.parts_file} holds {asked!r}, which does not divide {rows} images; delete it")
-        restored.parts = max(restored.parts, asked)
+            raise DataError(f"{self._run.accumulation_steps_file} holds {asked!r}, which does not divide {rows} images; delete it")
+        restored.accumulation_steps = max(restored.accumulation_steps, asked)
         self.save(restored)
-        self._run.parts_file.unlink()
+        self._run.accumulation_steps_file.unlink()
         return restored
 
     def save_best(self, epochs: list[dict[str, Any]]) -> None:
@@ -83,5 +83,5 @@ class Recorder:
     def write_model(self, model: keras.Model, epochs: list[dict[str, Any]]) -> None:
         """Write the chosen weights as model.keras; for the last epoch's, the model's present ones."""
         if self.writes:
-            self._checkpoints.load_chosen(epochs)
-            model_file.save(model_file.serving_model(model), self._run.model_file)
+            self._checkpoints.load_selected(epochs)
+            model_file.save_model(model_file.make_serving_model(model), self._run.model_file)

@@ -12,17 +12,17 @@ from typing import Any
 import numpy
 
 from imgcls.backend import keras, tf
-from imgcls.input.iterators import Resident, Streamed
+from imgcls.input.iterators import InMemoryIterator, StreamingIterator
 
-Feed = Resident | Streamed
+Feed = InMemoryIterator | StreamingIterator
 
 ENTRIES = 6
-LOSS, CORRECT, COUNT, WAIT, BROKEN_GRADIENTS, GOOD_STEPS = range(ENTRIES)
+LOSS, CORRECT, COUNT, WAIT, NONFINITE_GRADIENTS, FINITE_STEPS = range(ENTRIES)
 """The entries of the vector of sums: cross-entropy, right predictions, examples, seconds that the device waited for data, gradients
 that were not finite, and steps before the first whose loss or gradients were not."""
 
 
-def no_sums() -> numpy.ndarray:
+def make_zero_sums() -> numpy.ndarray:
     """Return the vector of sums before the first step."""
     return numpy.zeros(ENTRIES, numpy.float64)
 
@@ -31,7 +31,7 @@ class Steps:
     """Compiled training and evaluation steps of one model, under the strategy in whose scope it was built.
 
     Args:
-        parts: into how many equal micro-batches each replica's rows are divided, which it works on one after the other.
+        accumulation_steps: how many equal micro-batches each replica works on one after the other.
         jit_compile: whether XLA compiles the passes through the model.
     """
 
@@ -40,13 +40,13 @@ class Steps:
         strategy: tf.distribute.Strategy,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        parts: int = 1,
+        accumulation_steps: int = 1,
         jit_compile: bool = False,
     ):
-        self._parts = parts
+        self._accumulation_steps = accumulation_steps
         if jit_compile:
             self._gradients = tf.function(self._gradients, jit_compile=True)
-            self._judged = tf.function(self._judged, jit_compile=True)
+            self._evaluate_micro_batch = tf.function(self._evaluate_micro_batch, jit_compile=True)
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
@@ -58,7 +58,7 @@ class Steps:
 
     def evaluate(self, feed: Feed, count: int) -> numpy.ndarray:
         """Run the model on the first `count` batches; return the sums over their examples."""
-        return self._call(self._evaluation_step, feed, 0, count, no_sums())
+        return self._call(self._evaluation_step, feed, 0, count, make_zero_sums())
 
     def _call(self, function: Callable[..., tf.Tensor], feed: Feed, step: int, count: int, sums: numpy.ndarray) -> numpy.ndarray:
         began = time.perf_counter()
@@ -75,18 +75,18 @@ class Steps:
         own, last = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
         for i in tf.range(count):
             share, wait = feed.share(call, i, last)
-            sums += _entry(WAIT, wait * tf.cast(count, tf.float64))
+            sums += _make_entry(WAIT, wait * tf.cast(count, tf.float64))
             last = tf.add_n(self._strategy.experimental_local_results(self._strategy.run(on_replica, args=share)))
             own = own.write(i, last)
-        steps = self._of_all_processes(own.stack())
+        steps = self._sum_over_processes(own.stack())
         for i in tf.range(count):
             sums += steps[i]
-            good = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[BROKEN_GRADIENTS], 0)
-            sums += _entry(GOOD_STEPS, tf.cast(good, tf.float64))
+            good = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[NONFINITE_GRADIENTS], 0)
+            sums += _make_entry(FINITE_STEPS, tf.cast(good, tf.float64))
         return sums
 
     @tf.autograph.experimental.do_not_convert
-    def _of_all_processes(self, own: tf.Tensor) -> tf.Tensor:
+    def _sum_over_processes(self, own: tf.Tensor) -> tf.Tensor:
         """Return the sum over the processes of what each has for all its replicas; once a call, since a meeting costs a millisecond."""
         local = len(self._strategy.extended.worker_devices)
         if local == self._strategy.num_replicas_in_sync:
@@ -100,61 +100,61 @@ class Steps:
 
     def _training_step(self, *batch: tf.Tensor) -> tf.Tensor:
         variables = self._model.trainable_variables
-        gradients, sums = self._added_up(self._gradients, batch, [tf.zeros(variable.shape, variable.dtype) for variable in variables])
-        self._optimizer.apply(self._agreed(gradients), variables)
-        return sums + _entry(BROKEN_GRADIENTS, self._broken(gradients))
+        gradients, sums = self._accumulate(self._gradients, batch, [tf.zeros(variable.shape, variable.dtype) for variable in variables])
+        self._optimizer.apply(self._synchronize_overflow(gradients), variables)
+        return sums + _make_entry(NONFINITE_GRADIENTS, self._count_nonfinite(gradients))
 
     def _gradients(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return the gradients of a micro-batch's share of the loss, and its sums."""
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
-            losses = _losses(labels, logits)
+            losses = _compute_losses(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
             # The gradients of all parts and replicas are added up, so each takes its share of the penalty, which all compute in full.
-            shares = self._strategy.num_replicas_in_sync * self._parts
+            shares = self._strategy.num_replicas_in_sync * self._accumulation_steps
             loss += tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
             scaled = self._optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self._model.trainable_variables), _sums(losses, logits, labels, weights)
+        return tape.gradient(scaled, self._model.trainable_variables), _compute_sums(losses, logits, labels, weights)
 
     def _evaluation_step(self, *batch: tf.Tensor) -> tf.Tensor:
-        _, sums = self._added_up(self._judged, batch, [])
+        _, sums = self._accumulate(self._evaluate_micro_batch, batch, [])
         return sums
 
-    def _judged(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def _evaluate_micro_batch(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return no gradients, and a micro-batch's sums."""
         logits = self._model(images, training=False)
-        losses = _losses(labels, logits)
-        return [], _sums(losses, logits, labels, weights)
+        losses = _compute_losses(labels, logits)
+        return [], _compute_sums(losses, logits, labels, weights)
 
-    def _added_up(
+    def _accumulate(
         self, function: Callable[..., tuple[list[tf.Tensor], tf.Tensor]], batch: tuple[tf.Tensor, ...], zeros: list[tf.Tensor]
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Apply a function to each part of a batch, one after the other, and add up what it returns; `zeros` are shaped like its list."""
-        if self._parts == 1:
+        if self._accumulation_steps == 1:
             return function(*batch)
-        parts = [tf.reshape(each, [self._parts, -1, *each.shape[1:]]) for each in batch]
+        micro_batches = [tf.reshape(each, [self._accumulation_steps, -1, *each.shape[1:]]) for each in batch]
 
         def add(i: tf.Tensor, totals: list[tf.Tensor], sums: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-            values, more = function(*[each[i] for each in parts])
+            values, more = function(*[each[i] for each in micro_batches])
             return i + 1, [total + value for total, value in zip(totals, values, strict=True)], sums + more
 
         state = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
         if self._strategy.num_replicas_in_sync == 1:
-            return tf.while_loop(lambda i, *_: i < self._parts, add, state, parallel_iterations=1)[1:]
+            return tf.while_loop(lambda i, *_: i < self._accumulation_steps, add, state, parallel_iterations=1)[1:]
         # Replicas meet in every batch norm, which TensorFlow refuses inside its loops; written out, the graph grows with the parts.
-        for _ in range(self._parts):
+        for _ in range(self._accumulation_steps):
             with tf.control_dependencies([*state[1], state[2]]):  # else all parts would be in memory at once
                 state = add(*state)
         return state[1:]
 
-    def _broken(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+    def _count_nonfinite(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Return how many gradients are not finite; 0 under a loss scale, which meets such gradients on purpose and skips the step."""
         if isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer):
             return tf.zeros([], tf.float64)
         # A sum is finite only if all that it adds is, or overflows on numbers that no training survives.
         return tf.add_n([tf.cast(~tf.math.is_finite(tf.reduce_sum(gradient)), tf.float64) for gradient in gradients])
 
-    def _agreed(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    def _synchronize_overflow(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Make an overflow on one replica one on all, before the loss scale looks at it.
 
         Keras's LossScaleOptimizer looks at a replica's own gradients; replicas that disagree give NaN weights, or a hang.
@@ -166,14 +166,14 @@ class Steps:
         return [tf.where(bad_replicas > 0, tf.constant(float("nan"), gradient.dtype), gradient) for gradient in gradients]
 
 
-def _losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _compute_losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return each row's cross-entropy: from a label, int32 (rows,), or from a target for each class, float32 (rows, classes)."""
     if labels.dtype.is_integer:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return tf.nn.softmax_cross_entropy_with_logits(tf.cast(labels, logits.dtype), logits)
 
 
-def _sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+def _compute_sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     real = tf.cast(weights > 0, tf.float64)
     if not labels.dtype.is_integer:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
@@ -183,6 +183,6 @@ def _sums(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.T
     return tf.stack([loss, tf.reduce_sum(correct * real), tf.reduce_sum(real), *[tf.zeros([], tf.float64)] * (ENTRIES - 3)])
 
 
-def _entry(place: int, value: tf.Tensor) -> tf.Tensor:
+def _make_entry(place: int, value: tf.Tensor) -> tf.Tensor:
     """Return a vector of sums with one entry, float64 (ENTRIES,)."""
     return tf.one_hot(place, ENTRIES, value, tf.zeros([], tf.float64), dtype=tf.float64)

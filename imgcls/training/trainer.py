@@ -10,11 +10,11 @@ import numpy
 from imgcls import parts
 from imgcls.backend import tf
 from imgcls.config import Experiment
-from imgcls.distributed.cluster import ALONE, Cluster
-from imgcls.distributed.collectives import Agreement
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.distributed.collectives import Collectives
 from imgcls.errors import DivergenceError, EpochLimit, Interrupted
-from imgcls.input.batches import InOrder, Shuffled, training_examples
-from imgcls.input.iterators import Resident, Streamed
+from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
+from imgcls.input.iterators import InMemoryIterator, StreamingIterator
 from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
@@ -34,30 +34,30 @@ class Trainer:
         UserError: the batch size does not divide among the devices, or the model does not fit the images.
     """
 
-    def __init__(self, run: Run, experiment: Experiment, store: Store, split: Split, cluster: Cluster = ALONE):
+    def __init__(self, run: Run, experiment: Experiment, store: Store, split: Split, cluster: Cluster = SINGLE_PROCESS):
         self._run = run
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
-        self._examples, self._validation = training_examples(store, split, self._settings.reading_processes)
+        self._examples, self._validation = open_training_examples(store, split, self._settings.data_workers)
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
         self._progress = TrainingProgress(self._total_steps)
         self._save_plan = SavePlan(self._settings.checkpoint)
-        self._strategy = parts.of("strategies", self._settings.strategy).build(self._settings.strategy, cluster)
-        build.start(experiment)
-        self._rows = micro_batches.device_rows(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
+        self._strategy = parts.load_for("strategies", self._settings.strategy).build(self._settings.strategy, cluster)
+        build.set_up_process(experiment)
+        self._rows = micro_batches.compute_local_batch_size(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
         with self._strategy.scope():
             self.model = build.build_model(experiment, store, split)
             self._optimizer, self._rate = build.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self.model.trainable_variables)
-        self._plan = Shuffled(self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync)
+        self._plan = ShuffledBatches(self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync)
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
-        self._agreement = Agreement(self._strategy, cluster)
+        self._collectives = Collectives(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
         self._recorder = Recorder(run, Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch), cluster)
-        self._set_parts(micro_batches.parts(self._settings, self._rows))
+        self._set_accumulation_steps(micro_batches.count_accumulation_steps(self._settings, self._rows))
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
@@ -69,23 +69,23 @@ class Trainer:
         """
         self._recorder.write_environment(self._experiment.seed, [str(device) for device in self._strategy.extended.worker_devices])
         self._begin()
-        micro_batches.note_batch_norm(self._experiment, self._counters.parts)
+        micro_batches.note_batch_norm(self._experiment, self._counters.accumulation_steps)
         while True:
             try:
                 for epoch in self.epochs(stop):
-                    self._progress.epoch(history.epoch_line(epoch, self._settings.epochs))
+                    self._progress.epoch(history.format_epoch(epoch, self._settings.epochs))
                 break
             except DivergenceError as error:
                 self._retry(error)
             except tf.errors.ResourceExhaustedError as error:
-                self._divide(error)
+                self._reduce_micro_batch(error)
             gc.collect()  # the failed call's functions, and the images that they hold on the devices
         if not self._is_finished():
-            self._agreement.wait()
+            self._collectives.wait()
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
-        with build.averaged(self.model, self._optimizer):
+        with build.use_averaged_weights(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
-        self._agreement.wait()  # no process leaves before the model is written
+        self._collectives.wait()  # no process leaves before the model is written
 
     def close(self) -> None:
         """End the processes that read images: TensorFlow would keep them, with the graph that asks them, as long as this process lives."""
@@ -94,72 +94,72 @@ class Trainer:
     def _begin(self) -> None:
         """Take up the last state; at the start, save one to which training can go back."""
         restored = self._recorder.restore(self._rows)
-        step = int(*self._agreement.largest(-1 if restored is None else restored.step))
+        step = int(*self._collectives.all_reduce_max(-1 if restored is None else restored.step))
         if step >= 0:
             self._counters = restored or self._recorder.follow(step)
         elif self._recorder.writes:
             self._save()
-        self._set_parts(self._counters.parts)
+        self._set_accumulation_steps(self._counters.accumulation_steps)
         self._recorder.write_log(self._counters.epochs)
-        self._agreement.wait()  # until all have read the state, which may be written anew
+        self._collectives.wait()  # until all have read the state, which may be written anew
 
-    def _set_parts(self, number: int) -> None:
+    def _set_accumulation_steps(self, number: int) -> None:
         """Divide each device's rows into micro-batches from now on."""
-        self._counters.parts = number
+        self._counters.accumulation_steps = number
         self._steps = steps.Steps(self._strategy, self.model, self._optimizer, number, self._settings.jit_compile)
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
         """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
         counters, settings = self._counters, self._settings
-        batches = self._feed(self._plan, counters.step)
-        validation = self._feed(InOrder(self._validation, settings.batch_size), 0) if len(self._validation) else None
-        with self._progress.starting_at(counters.step):
+        batches = self._make_iterator(self._plan, counters.step)
+        validation = self._make_iterator(SequentialBatches(self._validation, settings.batch_size), 0) if len(self._validation) else None
+        with self._progress.start_at(counters.step):
             while len(counters.epochs) != stop.epochs and not self._is_finished():
                 self._train_epoch(batches, stop)
                 began = time.perf_counter()
                 self._end_epoch(validation)
-                stop.took("end of epoch", time.perf_counter() - began)
+                stop.record_duration("end of epoch", time.perf_counter() - began)
                 yield counters.epochs[-1]
 
     def _is_finished(self) -> bool:
         done, settings = self._counters.epochs, self._settings
         return len(done) >= settings.epochs or history.should_stop(done, settings.early_stopping)
 
-    def _feed(self, plan: InOrder, start: int) -> steps.Feed:
+    def _make_iterator(self, plan: SequentialBatches, start: int) -> steps.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
         fits = self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20
-        if fits and not plan.cuts:
-            return Resident(plan, self._strategy)
-        return Streamed(plan, self._strategy, start, self._counters.stages)
+        if fits and not plan.crops_on_read:
+            return InMemoryIterator(plan, self._strategy)
+        return StreamingIterator(plan, self._strategy, start, self._counters.stages)
 
     def _train_epoch(self, batches: steps.Feed, stop: StopRequest) -> None:
         """Take the steps that the present epoch still lacks."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = min(self._settings.steps_per_call, epoch_end - counters.step, self._save_plan.steps_left(counters.step))
+            count = min(self._settings.steps_per_execution, epoch_end - counters.step, self._save_plan.steps_left(counters.step))
             start = time.perf_counter()
             sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
-            stop.took("steps", counters.add("steps", start))
+            stop.record_duration("steps", counters.add("steps", start))
             self._guard.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
             images_per_second = sums[steps.COUNT] / counters.stages["steps"]
             self._progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second)
-            self._look_up(stop, epoch_end)
+            self._check_requests(stop, epoch_end)
 
-    def _look_up(self, stop: StopRequest, epoch_end: int) -> None:
+    def _check_requests(self, stop: StopRequest, epoch_end: int) -> None:
         """Between two calls of the device: stop if any process is asked to, and save if that is due."""
         reason = stop.reason
-        stopping, due = self._agreement.largest(reason is not None, self._save_plan.is_due(self._counters.step))
+        stopping, due = self._collectives.all_reduce_max(reason is not None, self._save_plan.is_due(self._counters.step))
         if stopping:
             self._save()
-            self._agreement.wait()  # no process leaves before the state is saved
+            self._collectives.wait()  # no process leaves before the state is saved
             raise Interrupted(f"{reason or 'stopped with another worker'} at step {self._counters.step}; {self._how_to_continue()}")
         if due and self._counters.step < epoch_end:
             self._save()
 
     def _how_to_continue(self) -> str:
-        if not self._agreement.alone:
+        if not self._collectives.is_single:
             return "the state is saved; start all workers again with the same commands to continue"
         return f"the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
 
@@ -179,16 +179,16 @@ class Trainer:
             f"(retry {len(self._counters.retries)} of {policy.retries})"
         )
 
-    def _divide(self, error: tf.errors.ResourceExhaustedError) -> None:
+    def _reduce_micro_batch(self, error: tf.errors.ResourceExhaustedError) -> None:
         """Go back to the last good state with smaller micro-batches on all devices, or give up where they hold one image."""
         stopped_at, rows = self._counters.step, self._rows
-        smaller = micro_batches.more_parts(rows, self._counters.parts, error)
+        smaller = micro_batches.increase_accumulation_steps(rows, self._counters.accumulation_steps, error)
         size = rows // smaller
-        if not self._agreement.alone:
-            self._recorder.ask_for_parts(smaller)
-            raise micro_batches.restart_advice(error, size)
+        if not self._collectives.is_single:
+            self._recorder.request_accumulation_steps(smaller)
+            raise micro_batches.make_restart_error(error, size)
         self._begin()
-        self._set_parts(smaller)
+        self._set_accumulation_steps(smaller)
         self._save()
         terminal.note(f"out of memory after step {stopped_at}; going on from step {self._counters.step} in micro-batches of {size}")
         micro_batches.note_batch_norm(self._experiment, smaller)
@@ -206,7 +206,7 @@ class Trainer:
         """Judge the model on the validation split, log the epoch, and save."""
         counters = self._counters
         self._guard.check_weights(self.model.variables, counters.step)
-        with build.averaged(self.model, self._optimizer):
+        with build.use_averaged_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
             updates = int(self._optimizer.iterations.value.numpy())
             counters.end_epoch(val_loss, val_accuracy, self._learning_rate(max(updates - 1, 0)))
@@ -234,4 +234,4 @@ class Trainer:
         start = time.perf_counter()
         self._recorder.save(self._counters)
         self._counters.add("saving", start)
-        self._save_plan.saved()
+        self._save_plan.mark_saved()

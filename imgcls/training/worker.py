@@ -3,9 +3,9 @@
 from imgcls import environment
 from imgcls.backend import tf
 from imgcls.config import Experiment
-from imgcls.distributed.cluster import ALONE, Cluster
-from imgcls.distributed.collectives import lost_worker
-from imgcls.distributed.rendezvous import meet
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.distributed.collectives import explain_lost_worker
+from imgcls.distributed.rendezvous import join_workers
 from imgcls.errors import OutOfMemoryError
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
@@ -15,7 +15,7 @@ from imgcls.training import micro_batches
 from imgcls.training.trainer import Trainer
 
 
-def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster = ALONE) -> None:
+def train_run(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster = SINGLE_PROCESS) -> None:
     """Train a run to its end, as `Trainer.run_to_end` does.
 
     Raises:
@@ -23,8 +23,13 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
         WorkerLostError: another process of the cluster ended, or does not answer.
     """
     plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
-    same = {"experiment": plan, "data": (store.fingerprint, split.sha256), "workers": cluster.addresses, "versions": environment.versions()}
-    meet(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
+    same = {
+        "experiment": plan,
+        "data": (store.fingerprint, split.sha256),
+        "workers": cluster.addresses,
+        "versions": environment.get_versions(),
+    }
+    join_workers(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
         try:
@@ -32,6 +37,8 @@ def train(run: Run, experiment: Experiment, store: Store, split: Split, stop: St
         finally:
             trainer.close()
     except tf.errors.ResourceExhaustedError as error:
-        raise OutOfMemoryError(f"out of memory while the model was made ({micro_batches.reason(error)}); use a smaller model") from None
+        raise OutOfMemoryError(
+            f"out of memory while the model was made ({micro_batches.extract_reason(error)}); use a smaller model"
+        ) from None
     except tf.errors.OpError as error:
-        raise lost_worker(error, run.folder, len(cluster.addresses)) from None
+        raise explain_lost_worker(error, run.folder, len(cluster.addresses)) from None

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from imgcls.audit import confident_learning
 from imgcls.audit import runner as audits
-from imgcls.checks import counted
+from imgcls.checks import format_count
 from imgcls.datasets import SplitName
 from imgcls.errors import DataError, UserError
 from imgcls.evaluation import predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
-from imgcls.io.terminal import printable
+from imgcls.io.terminal import to_printable
 from imgcls.run import Run, find_run
 from imgcls.store import lookup
 from imgcls.store.store import Store
@@ -42,50 +42,50 @@ def audit(target: Path, runs: list[Path], overrides: list[str]) -> dict[str, Any
     """
     if target.is_dir():
         run, experiment = find_run(target, overrides)
-        store, split = lookup.open_run_store(run.data, experiment.data.store)
+        store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
         key, folders = split.key, [target, *runs]
     else:
         experiment = read_experiment(target, overrides)
-        store, key = lookup.find_audited(experiment), lookup.split_key(experiment.data, experiment.seed)
+        store, key = lookup.find_audited(experiment), lookup.compute_split_key(experiment.data, experiment.seed)
         folders = runs
     return {
         "dataset": store.dataset,
         "folder": str(store.folder),
         "fingerprint": store.fingerprint,
         "split": key,
-        "audit": _verdict(store, key),
-        "label_errors": _label_errors(store, folders, experiment.data.store) if folders else None,
+        "audit": _read_report(store, key),
+        "label_errors": _find_label_errors(store, folders, experiment.data.store_dir) if folders else None,
     }
 
 
-def text(report: dict[str, Any]) -> str:
+def format_report(report: dict[str, Any]) -> str:
     """Return what `audit` found, for people."""
-    sections = [f"{report['dataset']}, in {report['folder']}", audits.table(report["audit"])]
+    sections = [f"{report['dataset']}, in {report['folder']}", audits.format_report(report["audit"])]
     if report["label_errors"]:
-        sections.append(_errors_text(report["label_errors"]))
+        sections.append(_format_label_errors(report["label_errors"]))
     return "\n\n".join(sections)
 
 
-def _verdict(store: Store, key: str) -> dict[str, Any]:
+def _read_report(store: Store, key: str) -> dict[str, Any]:
     if key not in store.manifest["audits"]:
         raise DataError(f"{store.folder} holds no audit of this split; run `imgcls prepare` again on the experiment, which makes one")
     return store.manifest["audits"][key]
 
 
-def _label_errors(store: Store, folders: list[Path], parent: str) -> dict[str, Any]:
+def _find_label_errors(store: Store, folders: list[Path], parent: str) -> dict[str, Any]:
     """Judge every image that a run held out, by the mean of the probabilities from the runs that did."""
     import numpy
 
     sums = numpy.zeros((store.count, len(store.classes)))
     counts = numpy.zeros(store.count, numpy.int64)
     for folder in dict.fromkeys(folders):
-        indices, probabilities = _held_out(find_run(_a_run(folder), [f"data.store={parent}"])[0], store, parent)
+        indices, probabilities = _read_held_out(find_run(_require_run(folder), [f"data.store_dir={parent}"])[0], store, parent)
         sums[indices] += probabilities
         counts[indices] += 1
     judged = numpy.flatnonzero(counts)
     probabilities, labels = sums[judged] / counts[judged, None], store.labels[judged]
-    suggested = confident_learning.suggested(probabilities, labels)
-    margins = confident_learning.margins(probabilities, labels)
+    suggested = confident_learning.suggest_labels(probabilities, labels)
+    margins = confident_learning.compute_margins(probabilities, labels)
     suspected = numpy.flatnonzero(suggested != labels)
     suspected = suspected[numpy.lexsort([suspected, margins[suspected]])]
     rows = zip(store.ids(judged[suspected]), suspected.tolist(), strict=True)
@@ -100,25 +100,25 @@ def _label_errors(store: Store, folders: list[Path], parent: str) -> dict[str, A
         }
         for name, i in rows
     ]
-    return {"runs": [str(folder) for folder in dict.fromkeys(folders)], "judged": len(judged), "images": store.count, "errors": errors}
+    return {"runs": [str(folder) for folder in dict.fromkeys(folders)], "evaluated": len(judged), "images": store.count, "errors": errors}
 
 
-def _a_run(folder: Path) -> Path:
+def _require_run(folder: Path) -> Path:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a run folder; give the folders of finished runs, such as runs/digits/1, after the first argument")
     return folder
 
 
-def _held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray, numpy.ndarray]":
+def _read_held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Return the images that a run did not train on and has predicted, int64 (n,), and their probabilities (n, classes)."""
     import numpy
 
     if run.data["fingerprint"] != store.fingerprint:
         raise DataError(f"{run.folder} was trained on other data ({run.data['fingerprint'][:12]}) than {store.folder}; leave it out")
     split = lookup.open_run_store(run.data, parent)[1]
-    saved = {name: _saved(run, name) for name in _HELD_OUT if run.predictions_file(name).is_file()}
+    saved = {name: _load_predictions(run, name) for name in _HELD_OUT if run.predictions_file(name).is_file()}
     for name, found in saved.items():
-        if found.ids != store.ids(split.indices(name)) or found.model != files.sha256(run.model_file):
+        if found.ids != store.ids(split.indices(name)) or found.model != files.compute_sha256(run.model_file):
             path = run.predictions_file(name)
             raise DataError(f"{path} is not of this run's data and model; run `imgcls eval {run.folder} --split {name}` again")
     if not saved:
@@ -128,7 +128,7 @@ def _held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray, nump
     return indices, numpy.concatenate([found.probabilities for found in saved.values()])
 
 
-def _saved(run: Run, split: SplitName) -> Predictions:
+def _load_predictions(run: Run, split: SplitName) -> Predictions:
     path = run.predictions_file(split)
     try:
         return predictions.load(path)
@@ -136,16 +136,16 @@ def _saved(run: Run, split: SplitName) -> Predictions:
         raise DataError(f"{path} is damaged ({error}); run `imgcls eval {run.folder} --split {split}` again") from None
 
 
-def _errors_text(found: dict[str, Any]) -> str:
+def _format_label_errors(found: dict[str, Any]) -> str:
     """Return the likeliest errors as a table."""
     errors = found["errors"]
-    judged = f"{found['judged']:,} of {found['images']:,} images, by {counted(len(found['runs']), 'run')}"
-    title = f"label errors: {counted(len(errors), 'label')} suspected among {judged}"
+    judged = f"{found['judged']:,} of {found['images']:,} images, by {format_count(len(found['runs']), 'run')}"
+    title = f"label errors: {format_count(len(errors), 'label')} suspected among {judged}"
     if not errors:
         return title
     cells = [("image", "label", "suggested", "margin")]
     for error in errors[:_SHOWN]:
-        cells.append((*(printable(error[column]) for column in ("id", "label", "suggested")), f"{error['margin']:+.3f}"))
+        cells.append((*(to_printable(error[column]) for column in ("id", "label", "suggested")), f"{error['margin']:+.3f}"))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     rest = [f"and {len(errors) - _SHOWN} more, less likely: --json lists all"] if len(errors) > _SHOWN else []

@@ -13,7 +13,7 @@ from imgcls import environment
 from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
-from imgcls.training.probe import probe
+from imgcls.training.probe import start_probe
 from imgcls.verbs import prepare
 
 LARGEST_DIFFERENCE = 1e-12
@@ -33,25 +33,25 @@ def diagnose(precision: str) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        experiment = read_experiment(_write(folder, "first"), [f"train.precision={precision}"])
+        experiment = read_experiment(_write_experiment(folder, "first"), [f"train.precision={precision}"])
         with terminal.quiet():
             prepare.prepare(experiment)
-        gpus, devices = _devices()
+        gpus, devices = _list_devices()
         hidden = {} if len(gpus) >= 2 else {"CUDA_VISIBLE_DEVICES": "-1"}
-        differences = {each: _difference(folder, each, hidden) for each in dict.fromkeys(("float64", precision))}
+        differences = {each: _measure_difference(folder, each, hidden) for each in dict.fromkeys(("float64", precision))}
         return {
-            "versions": environment.versions(),
+            "versions": environment.get_versions(),
             "devices": devices,
             "checked_on": "two GPUs" if len(gpus) >= 2 else "two logical devices of the CPU",
             "precision": precision,
             "float64_difference": differences["float64"],
             "precision_difference": differences[precision],
             "largest_difference_allowed": LARGEST_DIFFERENCE,
-            "determinism_cost": _cost_of_determinism(folder, precision),
+            "determinism_cost": _measure_determinism_cost(folder, precision),
         }
 
 
-def text(found: dict[str, Any]) -> str:
+def format_report(found: dict[str, Any]) -> str:
     """Return what `diagnose` found, for people."""
     verdict = "as it should be" if found["float64_difference"] <= LARGEST_DIFFERENCE else "TOO MUCH"
     rows = {
@@ -79,20 +79,20 @@ def require_healthy(found: dict[str, Any]) -> None:
         )
 
 
-def _devices() -> tuple[list[str], list[str]]:
+def _list_devices() -> tuple[list[str], list[str]]:
     """Return the GPUs by name, and all devices with their memory where it is known."""
     from imgcls.backend import tf
 
     gpus = tf.config.list_physical_devices("GPU")
     described = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
-    return [gpu.name for gpu in gpus], [*described, f"{environment.cores()} CPU cores"]
+    return [gpu.name for gpu in gpus], [*described, f"{environment.count_cores()} CPU cores"]
 
 
-def _write(folder: Path, name: str, **train: Any) -> Path:
+def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
     """Write the small experiment: batch norm and a penalty, which differ where devices do not work together, and no dropout."""
     content = {
         "name": "doctor",
-        "data": {"name": "digits", "store": str(folder / "data")},
+        "data": {"name": "digits", "store_dir": str(folder / "data")},
         "model": {"name": "cnn", "filters": [16, 32], "dense": [64], "batch_norm": True, "dropout": 0.0, "l2": 1e-4},
         "train": {"epochs": 1 + EPOCHS + ROUNDS, "batch_size": 128, "optimizer": {"name": "sgd", "learning_rate": 0.05}, **train},
     }
@@ -101,14 +101,14 @@ def _write(folder: Path, name: str, **train: Any) -> Path:
     return path
 
 
-def _difference(folder: Path, precision: str, variables: dict[str, str]) -> float:
+def _measure_difference(folder: Path, precision: str, variables: dict[str, str]) -> float:
     """Return the largest absolute difference between the weights after two epochs on one device and on two."""
     import numpy
 
-    paths = [_write(folder, f"{precision}-{len(more) + 1}", precision=precision, **more) for more in ({}, {"strategy": TWO})]
+    paths = [_write_experiment(folder, f"{precision}-{len(more) + 1}", precision=precision, **more) for more in ({}, {"strategy": TWO})]
     found = []
     for path in paths:
-        with probe(path, folder / path.stem, variables=variables) as tell:
+        with start_probe(path, folder / path.stem, variables=variables) as tell:
             for _ in range(EPOCHS):
                 tell("epoch")
             with numpy.load(tell(str(path.with_suffix(".npz")))) as weights:
@@ -116,14 +116,14 @@ def _difference(folder: Path, precision: str, variables: dict[str, str]) -> floa
     return max(float(numpy.abs(one - two).max()) for one, two in zip(*found, strict=True))
 
 
-def _cost_of_determinism(folder: Path, precision: str) -> float:
+def _measure_determinism_cost(folder: Path, precision: str) -> float:
     """Return the time of a deterministic step over that of another, medians of epochs in turns."""
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with contextlib.ExitStack() as stack:
         probes = {}
         for wanted in seconds:
-            path = _write(folder, f"deterministic-{wanted}", precision=precision, deterministic=wanted)
-            probes[wanted] = stack.enter_context(probe(path, folder / path.stem))
+            path = _write_experiment(folder, f"deterministic-{wanted}", precision=precision, deterministic=wanted)
+            probes[wanted] = stack.enter_context(start_probe(path, folder / path.stem))
         for tell in probes.values():
             tell("epoch")  # which compiles
         for _ in range(ROUNDS):

@@ -13,9 +13,9 @@ from imgcls.errors import DivergenceError, UserError
 from imgcls.evaluation import bootstrap, predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.io import files, terminal
-from imgcls.report.text import text as report_text
+from imgcls.report.text import format_report as report_text
 from imgcls.run import Run
-from imgcls.seeds import sub_seed
+from imgcls.seeds import derive_seed
 from imgcls.store import lookup
 
 
@@ -30,19 +30,19 @@ def evaluate(run: Run, experiment: Experiment, split: str) -> dict[str, Any]:
         DivergenceError: the model gives probabilities that are not finite.
     """
     _require_images(run, split)
-    found = _saved_predictions(run, split) or _predict(run, experiment, split)
+    found = _load_predictions(run, split) or _predict(run, experiment, split)
     summary = {"split": split, **_describe(found), **_measure(experiment, found)}
     files.write_json(run.metrics_file(split), summary)
     files.write_text(run.report_file(split), report_text(summary, run.folder))
     return summary
 
 
-def text(run: Run, split: str) -> str:
+def read_report(run: Run, split: str) -> str:
     """Return the report that `evaluate` wrote."""
     return run.report_file(split).read_text(encoding="utf-8")
 
 
-def _saved_predictions(run: Run, split: str) -> Predictions | None:
+def _load_predictions(run: Run, split: str) -> Predictions | None:
     """Return the saved predictions of the run's present model on a split, or None where they must be made.
 
     They stand on the classes and sizes of data.json and on the model's digest, so that a run without its store can still be judged.
@@ -56,12 +56,12 @@ def _saved_predictions(run: Run, split: str) -> Predictions | None:
         terminal.note(f"{path} is damaged ({error}); predicting again")
         return None
     described = (saved.classes, len(saved.ids), saved.model)
-    return saved if described == (run.data["classes"], run.data["sizes"][split], files.sha256(run.model_file)) else None
+    return saved if described == (run.data["classes"], run.data["sizes"][split], files.compute_sha256(run.model_file)) else None
 
 
 def _require_images(run: Run, split: str) -> None:
     if split not in SPLITS:
-        raise UserError(f"there is no split '{split}'; allowed: {', '.join(SPLITS)}{parts.did_you_mean(split, list(SPLITS))}")
+        raise UserError(f"there is no split '{split}'; allowed: {', '.join(SPLITS)}{parts.suggest(split, list(SPLITS))}")
     if not run.data["sizes"][split]:
         filled = ", ".join(name for name in SPLITS if run.data["sizes"][name])
         raise UserError(f"the {split} split of {run.folder} holds no image; choose one that does: {filled}")
@@ -69,7 +69,7 @@ def _require_images(run: Run, split: str) -> None:
 
 def _predict(run: Run, experiment: Experiment, split: str) -> Predictions:
     """Let the model judge every image of a split, and save what it says."""
-    images, cut = lookup.open_run_store(run.data, experiment.data.store)
+    images, cut = lookup.open_run_store(run.data, experiment.data.store_dir)
 
     from imgcls.evaluation.inference import predict
 
@@ -79,7 +79,7 @@ def _predict(run: Run, experiment: Experiment, split: str) -> Predictions:
         labels=images.labels[indices],
         ids=images.ids(indices),
         classes=images.classes,
-        model=files.sha256(run.model_file),
+        model=files.compute_sha256(run.model_file),
     )
     _require_finite(made, run)
     predictions.save(made, run.predictions_file(split))
@@ -93,7 +93,7 @@ def _require_finite(made: Predictions, run: Run) -> None:
     if broken.size:
         raise DivergenceError(
             f"{run.model_file} gives probabilities that are not finite for {broken.size} of {len(made.ids)} images, the first is "
-            f"{terminal.printable(made.ids[broken[0]])}; train again with a lower learning rate or in float32"
+            f"{terminal.to_printable(made.ids[broken[0]])}; train again with a lower learning rate or in float32"
         )
 
 
@@ -110,14 +110,14 @@ def _describe(found: Predictions) -> dict[str, Any]:
 def _measure(experiment: Experiment, found: Predictions) -> dict[str, Any]:
     """Return every metric's numbers, with intervals for the parts that `evaluate.intervals` names."""
     judged = experiment.evaluate
-    results = [parts.of("metrics", settings).compute(settings, found) for settings in judged.metrics]
+    results = [parts.load_for("metrics", settings).compute(settings, found) for settings in judged.metrics]
     with_intervals = [settings for settings in judged.metrics if settings.name in judged.intervals]
-    seed = sub_seed(experiment.seed, "bootstrap")
+    seed = derive_seed(experiment.seed, "bootstrap")
     return {
         "metrics": {name: value for result in results for name, value in result.scalars.items()},
-        "intervals": bootstrap.bootstrap(found, with_intervals, judged.resamples, judged.confidence, seed),
+        "intervals": bootstrap.bootstrap_intervals(found, with_intervals, judged.bootstrap_samples, judged.confidence, seed),
         "confidence": judged.confidence,
-        "resamples": judged.resamples,
+        "bootstrap_samples": judged.bootstrap_samples,
         "per_class": {name: values for result in results for name, values in result.per_class.items()},
         "tables": {name: rows for result in results for name, rows in result.tables.items()},
         "matrices": {name: rows for result in results for name, rows in result.matrices.items()},

@@ -29,31 +29,31 @@ def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path
     """
     subject = Subject(run, experiment)
     if names:
-        written = [_draw(settings, subject) for settings in _named(names, subject)]
+        written = [_draw(settings, subject) for settings in _find_figures(names, subject)]
     else:
         settings_of_all = experiment.figures
         drawn = [_draw_if_possible(settings, subject) for settings in track(settings_of_all, len(settings_of_all), "figures")]
         written = [path for path in drawn if path]
-    _note_boxes(subject)
-    page.write(subject)
+    _note_missing_glyphs(subject)
+    page.write_page(subject)
     return [*written, run.report_page]
 
 
-def _named(names: list[str], subject: Subject) -> list[PartSettings]:
+def _find_figures(names: list[str], subject: Subject) -> list[PartSettings]:
     """Return the settings of the named figures: the experiment's own, or the defaults of one that it does not list."""
-    known = parts.names("figures")
+    known = parts.list_names("figures")
     unknown = [name for name in names if name not in known]
     if unknown:
-        lines = [f"unknown figure '{name}'; allowed: {', '.join(known)}{parts.did_you_mean(name, known)}" for name in unknown]
+        lines = [f"unknown figure '{name}'; allowed: {', '.join(known)}{parts.suggest(name, known)}" for name in unknown]
         raise UserError("\n".join(lines))
     own = {settings.name: settings for settings in subject.experiment.figures}
-    return [own[name] if name in own else parts.default("figures", name) for name in dict.fromkeys(names)]
+    return [own[name] if name in own else parts.default_settings("figures", name) for name in dict.fromkeys(names)]
 
 
 def _draw(settings: PartSettings, subject: Subject) -> Path:
     path = subject.run.figure_file(settings.name)
-    with _style.applied():
-        _style.save(parts.of("figures", settings).draw(settings, subject), path)
+    with _style.apply_style():
+        _style.save_figure(parts.load_for("figures", settings).draw(settings, subject), path)
     return path
 
 
@@ -65,7 +65,7 @@ def _draw_if_possible(settings: PartSettings, subject: Subject) -> Path | None:
         return None
 
 
-def _note_boxes(subject: Subject) -> None:
+def _note_missing_glyphs(subject: Subject) -> None:
     """Say which characters of the class names became boxes, and what helps."""
-    if subject.run.data_file.is_file() and (missing := _style.characters_without_glyph(subject.classes)):
+    if subject.run.data_file.is_file() and (missing := _style.find_missing_glyphs(subject.classes)):
         note(f"no installed font has the characters {missing[:20]} of the class names; install one, such as Noto Sans CJK, and plot again")

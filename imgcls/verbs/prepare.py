@@ -24,43 +24,43 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any
     are `new`.
 
     Args:
-        splits: a file to write ids and splits in, as `data.splits` reads them.
+        splits: a file to write ids and splits in, as `data.splits_file` reads them.
 
     Raises:
         DataError: the data is missing, broken, or too small to be split, or a check whose policy is `fail` found something.
         UserError: the store, or the file, cannot be written.
     """
     data = experiment.data
-    store, reused = stored(data)
-    cut, kept = assign.settled(store, data, experiment.seed)
-    verdict, split = runner.audited(store, cut, data.audit)
-    runner.save(verdict, store, split.key)
+    store, reused = find_or_store(data)
+    cut, kept = assign.find_or_assign(store, data, experiment.seed)
+    verdict, split = runner.run_checks(store, cut, data.audit)
+    runner.save_report(verdict, store, split.key)
     runner.require_passed(verdict)
     store.save_split(split)
     if splits:
-        split_csv.write(splits, store, split)
+        split_csv.write_assignments(splits, store, split)
     of_the_store = {"folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
-    return {**store.describe(split), **of_the_store, "places": {"kept": kept, "new": split.placed - kept}, "audit": verdict}
+    return {**store.describe(split), **of_the_store, "assignments": {"kept": kept, "new": split.assigned_count - kept}, "audit": verdict}
 
 
-def stored(data: DataSettings) -> tuple[Store, bool]:
+def find_or_store(data: DataSettings) -> tuple[Store, bool]:
     """Return the store of a data set, and whether it was there already.
 
     Raises:
         DataError: the data is missing or broken.
         UserError: the store cannot be written.
     """
-    store, reused = writer.stored(parts.of("datasets", data).prepare(data), data)
-    _refuse_bad_images(store, data)
+    store, reused = writer.find_or_write(parts.load_for("datasets", data).prepare(data), data)
+    _report_bad_images(store, data)
     return store, reused
 
 
-def _refuse_bad_images(store: Store, data: DataSettings) -> None:
+def _report_bad_images(store: Store, data: DataSettings) -> None:
     """Name the images that cannot be used; the store holds the others, whatever is done about these."""
     bad = store.manifest["bad_images"]
     if not bad:
         return
-    lines = [f"  {terminal.printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]]
+    lines = [f"  {terminal.to_printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]]
     rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
     named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
     if isinstance(data, ImageSettings) and data.on_bad_image == "fail":
@@ -68,12 +68,12 @@ def _refuse_bad_images(store: Store, data: DataSettings) -> None:
     terminal.note(f"left out: {named}")
 
 
-def text(report: dict[str, Any]) -> str:
+def format_report(report: dict[str, Any]) -> str:
     """Return a report for people: the classes, then the audit."""
-    return f"{table(report)}\n\n{runner.table(report['audit'])}"
+    return f"{format_classes(report)}\n\n{runner.format_report(report['audit'])}"
 
 
-def table(report: dict[str, Any]) -> str:
+def format_classes(report: dict[str, Any]) -> str:
     """Return a report's class table as text: a line a class with its images in each split, and totals."""
     height, width, channels = report["shape"]
     counts = [report["class_counts"][split] for split in SPLITS]

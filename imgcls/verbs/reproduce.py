@@ -13,7 +13,7 @@ from typing import Any
 from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
-from imgcls.distributed.cluster import ALONE, Cluster
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
 from imgcls.io import files
 from imgcls.run import Run, create_run
@@ -43,7 +43,7 @@ def parse_tolerances(texts: list[str]) -> Tolerances:
 
 
 def reproduce(
-    run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, tolerances: Tolerances, cluster: Cluster = ALONE
+    run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, tolerances: Tolerances, cluster: Cluster = SINGLE_PROCESS
 ) -> dict[str, Any] | None:
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
@@ -65,8 +65,8 @@ def reproduce(
     if epochs is not None and not 0 < epochs <= length:
         raise UserError(f"--epochs {epochs}: {run.folder} has {length} epochs; give a number from 1 to {length}")
     complete = epochs is None or epochs == length
-    _require_known(tolerances, _quantities(run, epochs or length, complete))
-    lookup.open_run_store(run.data, experiment.data.store)
+    _require_known(tolerances, _read_final_quantities(run, epochs or length, complete))
+    lookup.open_run_store(run.data, experiment.data.store_dir)
     again = _train_again(run, experiment, folder, None if complete else epochs, cluster)
     if again is None:
         return None
@@ -75,14 +75,14 @@ def reproduce(
         _evaluate_again(run, again, experiment)
     compared = epochs or length
     if tolerances:
-        difference = _first_beyond(run, again, tolerances, compared, complete)
+        difference = _find_first_beyond(run, again, tolerances, compared, complete)
     else:
-        difference = _first_difference(run, again, compared, complete)
+        difference = _find_first_difference(run, again, compared, complete)
     return {
         "run": str(run.folder),
         "reproduction": str(again.folder),
         "epochs": compared,
-        "versions_changed": _changed_versions(run, again),
+        "versions_changed": _find_changed_versions(run, again),
         "difference": difference,
     }
 
@@ -99,7 +99,7 @@ def require_same(summary: dict[str, Any] | None) -> None:
 
 
 def _train_again(run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster) -> Run | None:
-    if not cluster.leads:
+    if not cluster.is_chief:
         with contextlib.suppress(EpochLimit):
             train.train(experiment, folder, epochs, cluster, run.data)
         return None
@@ -122,19 +122,19 @@ def _require_same_data(run: Run, again: Run) -> None:
 
 
 def _evaluate_again(run: Run, again: Run, experiment: Experiment) -> None:
-    for split in _judged(run):
+    for split in _list_evaluated_splits(run):
         evaluate.evaluate(again, experiment, split)
 
 
-def _judged(run: Run) -> list[str]:
+def _list_evaluated_splits(run: Run) -> list[str]:
     """Return the splits that a run was judged on."""
     return [split for split in SPLITS if run.metrics_file(split).exists()]
 
 
-def _quantities(run: Run, epochs: int, complete: bool) -> dict[str, dict[str, float | None]]:
+def _read_final_quantities(run: Run, epochs: int, complete: bool) -> dict[str, dict[str, float | None]]:
     """Return the final numbers of a run by their place: the metrics of each judged split, or else the last compared epoch's."""
-    if complete and _judged(run):
-        return {f"{split} split": files.read_json(run.metrics_file(split))["metrics"] for split in _judged(run)}
+    if complete and _list_evaluated_splits(run):
+        return {f"{split} split": files.read_json(run.metrics_file(split))["metrics"] for split in _list_evaluated_splits(run)}
     row = run.log[epochs - 1]
     return {f"epoch {epochs}, step {row['step']}": {name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}}
 
@@ -143,14 +143,14 @@ def _require_known(tolerances: Tolerances, quantities: dict[str, dict[str, float
     known = sorted({name for values in quantities.values() for name in values})
     for name in tolerances:
         if name not in known:
-            guess = parts.did_you_mean(name, known)
+            guess = parts.suggest(name, known)
             raise UserError(f"--tolerance {name}: the run has no such quantity; allowed: {', '.join(known)}{guess}")
 
 
-def _first_beyond(run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool) -> str | None:
+def _find_first_beyond(run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool) -> str | None:
     """Return the first final number that is further away than its tolerance."""
-    here = _quantities(again, epochs, complete)
-    for place, values in _quantities(run, epochs, complete).items():
+    here = _read_final_quantities(again, epochs, complete)
+    for place, values in _read_final_quantities(run, epochs, complete).items():
         for name, tolerance in tolerances.items():
             one, other = values.get(name), here[place].get(name)
             if one != other and (one is None or other is None or abs(one - other) > tolerance):
@@ -158,7 +158,7 @@ def _first_beyond(run: Run, again: Run, tolerances: Tolerances, epochs: int, com
     return None
 
 
-def _first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
+def _find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
     """Return the first number that is not the same to the last bit: of the log, then the weights, then the metrics."""
     for one, other in zip(run.log[:epochs], again.log, strict=False):
         for name in (name for name in one if name not in history.TIMES):
@@ -168,21 +168,21 @@ def _first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str 
         return f"it stopped after epoch {len(again.log)} instead of {epochs}"
     if not complete:
         return None
-    different = _first_different_weight(run.model_file, again.model_file)
+    different = _find_first_different_weight(run.model_file, again.model_file)
     if different:
         return different
-    here = _quantities(again, epochs, complete)
-    for place, values in _quantities(run, epochs, complete).items():
+    here = _read_final_quantities(again, epochs, complete)
+    for place, values in _read_final_quantities(run, epochs, complete).items():
         for name, value in values.items():
             if value != here[place][name]:
                 return f"{place}: {name} was {value} and is {here[place][name]}"
     return None
 
 
-def _first_different_weight(one: Path, other: Path) -> str | None:
+def _find_first_different_weight(one: Path, other: Path) -> str | None:
     import numpy
 
-    theirs, ours = _weights(one), _weights(other)
+    theirs, ours = _read_weights(one), _read_weights(other)
     if theirs.keys() != ours.keys():
         return f"model.keras: other variables, such as {sorted(theirs.keys() ^ ours.keys())[0]}"
     for name, value in theirs.items():
@@ -191,7 +191,7 @@ def _first_different_weight(one: Path, other: Path) -> str | None:
     return None
 
 
-def _weights(model_file: Path) -> dict[str, Any]:
+def _read_weights(model_file: Path) -> dict[str, Any]:
     """Return the arrays in a Keras archive, by name."""
     import h5py
 
@@ -201,6 +201,6 @@ def _weights(model_file: Path) -> dict[str, Any]:
     return found
 
 
-def _changed_versions(run: Run, again: Run) -> list[str]:
+def _find_changed_versions(run: Run, again: Run) -> list[str]:
     there, here = (files.read_json(each.environment_file)["versions"] for each in (run, again))
     return [f"{name} {there.get(name)} then, {here.get(name)} now" for name in sorted({*there, *here}) if there.get(name) != here.get(name)]

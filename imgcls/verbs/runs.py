@@ -4,7 +4,7 @@ from typing import Any
 
 from imgcls.errors import UserError
 from imgcls.io import files
-from imgcls.run import Run, all_runs
+from imgcls.run import Run, find_all_runs
 
 
 def list_runs() -> list[dict[str, Any]]:
@@ -12,10 +12,10 @@ def list_runs() -> list[dict[str, Any]]:
 
     A run whose files cannot be read has the status "damaged", and hides no other.
     """
-    return [_row(run) for run in sorted(all_runs(), key=_by_number)]
+    return [_make_row(run) for run in sorted(find_all_runs(), key=_get_sort_key)]
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _make_row(run: Run) -> dict[str, Any]:
     row = {"run": str(run.folder), "status": "damaged", "epochs": None, "val_loss": None, "val_accuracy": None, "test_accuracy": None}
     try:
         status, log = run.status["status"], run.log
@@ -26,5 +26,5 @@ def _row(run: Run) -> dict[str, Any]:
     return {**row, "status": status, "epochs": len(log), **last, "test_accuracy": tested.get("accuracy")}
 
 
-def _by_number(run: Run) -> tuple[str, int, str]:
+def _get_sort_key(run: Run) -> tuple[str, int, str]:
     return (str(run.folder.parent), int(run.folder.name) if run.folder.name.isdigit() else 0, run.folder.name)

@@ -8,12 +8,12 @@ from typing import Any
 
 from imgcls.config import Experiment
 from imgcls.distributed import rendezvous
-from imgcls.distributed.cluster import ALONE, Cluster
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.io import files, terminal
-from imgcls.io.signals import stop_request
-from imgcls.run import Run, create_run, runs_of
-from imgcls.store.lookup import find_store, open_run_store, split_key, stores_with
+from imgcls.io.signals import catch_signals
+from imgcls.run import Run, create_run, find_runs
+from imgcls.store.lookup import compute_split_key, find_store, find_stores_with_split, open_run_store
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import history
@@ -23,7 +23,7 @@ def train(
     experiment: Experiment,
     folder: Path | None = None,
     epochs: int | None = None,
-    cluster: Cluster = ALONE,
+    cluster: Cluster = SINGLE_PROCESS,
     data: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Train the experiment's model: start a run, continue one, or say that it is finished.
@@ -43,112 +43,112 @@ def train(
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train` says.
     """
     started = time.monotonic()
-    if not cluster.leads:
+    if not cluster.is_chief:
         return _follow(experiment, folder, epochs, cluster, data, started)
     with contextlib.ExitStack() as stack:
-        with rendezvous.explained(cluster):
-            run = _run_to_continue(experiment, folder)
+        with rendezvous.explain_to_workers(cluster):
+            run = _find_run_to_continue(experiment, folder)
             if run and run.status["status"] == "finished" and run.model_file.exists():
                 terminal.note(f"{run.folder} is finished; there is nothing to train")
-                return summary(run)
-            store, split = _opened(experiment, run, data)
+                return summarize(run)
+            store, split = _open_data(experiment, run, data)
             _require_validation(experiment, split)
             run = run or create_run(experiment, folder)
             stack.enter_context(run.locked())
-            _refuse_another_experiment(run, experiment)
-            _fix_data(run, store, split)
+            _require_same_experiment(run, experiment)
+            _record_data(run, store, split)
             run.remove_leftovers()
-        stop = stack.enter_context(stop_request(experiment.train.time_limit, started, epochs))
-        stack.enter_context(_recorded(run))
+        stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
+        stack.enter_context(_record_status(run))
         from imgcls.training import worker
 
-        worker.train(run, experiment, store, split, stop, cluster)
-    return summary(run)
+        worker.train_run(run, experiment, store, split, stop, cluster)
+    return summarize(run)
 
 
 def _follow(
     experiment: Experiment, folder: Path, epochs: int | None, cluster: Cluster, data: dict[str, Any] | None, started: float
 ) -> None:
     """Train with the leading process, which alone writes and speaks."""
-    run = _run_to_continue(experiment, folder)
+    run = _find_run_to_continue(experiment, folder)
     if run and run.status["status"] == "finished" and run.model_file.exists():
         return
     with terminal.quiet():
-        store, split = _opened(experiment, run, data)
+        store, split = _open_data(experiment, run, data)
     _require_validation(experiment, split)
-    with terminal.quiet(), stop_request(experiment.train.time_limit, started, epochs) as stop:
+    with terminal.quiet(), catch_signals(experiment.train.time_limit, started, epochs) as stop:
         from imgcls.training import worker
 
-        worker.train(run or Run(folder), experiment, store, split, stop, cluster)
+        worker.train_run(run or Run(folder), experiment, store, split, stop, cluster)
 
 
-def summary(run: Run) -> dict[str, Any]:
+def summarize(run: Run) -> dict[str, Any]:
     """Return what a finished run came to."""
     experiment, epochs = run.experiment, run.log
-    chosen = history.best_epoch(epochs, experiment.train.monitor) if experiment.train.choose == "best" else len(epochs)
+    chosen = history.best_epoch(epochs, experiment.train.monitor) if experiment.train.select_weights == "best" else len(epochs)
     row = epochs[chosen - 1]
     return {
         "run": str(run.folder),
         "status": run.status["status"],
         "epochs": len(epochs),
-        "chosen_epoch": chosen,
+        "selected_epoch": chosen,
         **{name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
         "seconds": sum(epoch["seconds"] for epoch in epochs),
-        "speed": history.limit(epochs),
+        "speed": history.describe_bottleneck(epochs),
         "model": str(run.model_file),
     }
 
 
-def _run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
+def _find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
     """Return the run that this command continues, or None if a new one is to be made."""
     if folder is None:
-        newest = runs_of(experiment.name)[-1:]
+        newest = find_runs(experiment.name)[-1:]
         unfinished = [run for run in newest if run.status["status"] != "finished" and run.experiment.identity() == experiment.identity()]
         if unfinished:
             terminal.note(f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}")
         return unfinished[0] if unfinished else None
     run = Run(folder)
-    if run.config_file.exists() and not run.may_be_created():
-        _refuse_another_experiment(run, experiment)
+    if run.config_file.exists() and not run.can_be_recreated():
+        _require_same_experiment(run, experiment)
         return run
-    if folder.exists() and not run.may_be_created():
+    if folder.exists() and not run.can_be_recreated():
         raise UserError(f"--run {folder} exists, but holds no run; choose a new or empty folder")
     return None
 
 
-def _refuse_another_experiment(run: Run, experiment: Experiment) -> None:
-    there, here = _flat(run.experiment.identity()), _flat(experiment.identity())
+def _require_same_experiment(run: Run, experiment: Experiment) -> None:
+    there, here = _flatten(run.experiment.identity()), _flatten(experiment.identity())
     missing = object()
     keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
-    differences = [f"  {key}: {_given(there, key)} there, {_given(here, key)} here" for key in keys]
+    differences = [f"  {key}: {_format_given(there, key)} there, {_format_given(here, key)} here" for key in keys]
     if differences:
         raise UserError(
             "\n".join([f"--run {run.folder} holds a run of another experiment; choose another folder. They differ in", *differences])
         )
 
 
-def _given(flat: dict[str, Any], key: str) -> str:
+def _format_given(flat: dict[str, Any], key: str) -> str:
     return repr(flat[key]) if key in flat else "not given"
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested mappings and lists as one mapping with dotted keys."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if items is None:
         return {prefix.removesuffix("."): value}
     flat: dict[str, Any] = {}
     for key, inner in items:
-        flat.update(_flat(inner, f"{prefix}{key}."))
+        flat.update(_flatten(inner, f"{prefix}{key}."))
     return flat
 
 
-def _opened(experiment: Experiment, run: Run | None, data: dict[str, Any] | None) -> tuple[Store, Split]:
+def _open_data(experiment: Experiment, run: Run | None, data: dict[str, Any] | None) -> tuple[Store, Split]:
     """Return the store and the split on which a run began, also when others were prepared since; for a new run, those of `data`."""
     if data or not run or not run.data_file.exists():
-        return open_run_store(data, experiment.data.store) if data else find_store(experiment)
-    store, split = open_run_store(run.data, experiment.data.store)
-    key = split_key(experiment.data, experiment.seed)
-    newest = next(iter(stores_with(Path(experiment.data.store), key)), store)
+        return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
+    store, split = open_run_store(run.data, experiment.data.store_dir)
+    key = compute_split_key(experiment.data, experiment.seed)
+    newest = next(iter(find_stores_with_split(Path(experiment.data.store_dir), key)), store)
     if (newest.fingerprint, key) != (store.fingerprint, split.key):
         terminal.note(
             f"{run.folder} goes on with the data and the split on which it began, in {store.folder}, though others were prepared since "
@@ -159,14 +159,14 @@ def _opened(experiment: Experiment, run: Run | None, data: dict[str, Any] | None
 
 def _require_validation(experiment: Experiment, split: Split) -> None:
     settings = experiment.train
-    if not len(split.validation) and (settings.choose == "best" or settings.early_stopping or settings.plateau):
+    if not len(split.validation) and (settings.select_weights == "best" or settings.early_stopping or settings.plateau):
         raise UserError(
-            "the validation split is empty, but train.choose: best, train.early_stopping and train.plateau look at it; hold some images "
-            "out with data.validation, or set train.choose: last and remove train.early_stopping and train.plateau"
+            "the validation split is empty, but train.select_weights: best, train.early_stopping and train.plateau look at it; hold some images "
+            "out with data.validation, or set train.select_weights: last and remove train.early_stopping and train.plateau"
         )
 
 
-def _fix_data(run: Run, store: Store, split: Split) -> None:
+def _record_data(run: Run, store: Store, split: Split) -> None:
     """Write which data the run is trained on; refuse to continue on other data."""
     data = store.describe(split)
     if not run.data_file.exists():
@@ -181,26 +181,26 @@ def _fix_data(run: Run, store: Store, split: Split) -> None:
 
 
 @contextlib.contextmanager
-def _recorded(run: Run) -> Iterator[None]:
+def _record_status(run: Run) -> Iterator[None]:
     """Keep status.json true, whatever happens inside."""
-    run.write_status("running", **_progress(run))
+    run.write_status("running", **_read_progress(run))
     try:
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
-        exit_status = 75 if isinstance(error, KeyboardInterrupt) else error.exit_status if isinstance(error, UserError) else 1
+        exit_code = 75 if isinstance(error, KeyboardInterrupt) else error.exit_code if isinstance(error, UserError) else 1
         details = {"divergence": error.details} if isinstance(error, DivergenceError) else {}
-        reason = {"exit_status": exit_status, "reason": str(error) or type(error).__name__}
+        reason = {"exit_code": exit_code, "reason": str(error) or type(error).__name__}
         try:
-            run.write_status(state, **{**_progress(run), **details, **reason})
+            run.write_status(state, **{**_read_progress(run), **details, **reason})
         except UserError as second:
             error.add_note(str(second))
         raise
-    run.write_status("finished", **_progress(run), exit_status=0, reason="")
+    run.write_status("finished", **_read_progress(run), exit_code=0, reason="")
 
 
-def _progress(run: Run) -> dict[str, Any]:
+def _read_progress(run: Run) -> dict[str, Any]:
     """Return what status.json says about how far the training came."""
     status = run.status
-    start = {"step": 0, "retries": [], "micro_batches": 1}
+    start = {"step": 0, "retries": [], "accumulation_steps": 1}
     return {name: status.get(name, value) for name, value in start.items()}

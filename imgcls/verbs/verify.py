@@ -18,6 +18,6 @@ def verify(experiment: Experiment) -> dict[str, Any]:
     return {"folder": str(store.folder), "fingerprint": store.fingerprint, "split": split.key, "images": store.count, "bytes": size}
 
 
-def text(report: dict[str, Any]) -> str:
+def format_report(report: dict[str, Any]) -> str:
     """Return what `verify` found as one line of text."""
     return f"{report['folder']} is whole: {report['images']:,} images, {report['bytes']:,} bytes, as they were prepared"

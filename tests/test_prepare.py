@@ -59,7 +59,7 @@ def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
 def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
     variants = [
         experiment(tmp_path, "{name: digits}", *override)
-        for override in ([], ["seed=1"], ["data.validation=0.3"], ["data.limit=50"], ["data.fold=2/5"])
+        for override in ([], ["seed=1"], ["data.validation=0.3"], ["data.max_images=50"], ["data.fold=2/5"])
     ]
     reports = [prepare.prepare(variant) for variant in variants]
     assert len({report["folder"] for report in reports}) == 1
@@ -94,7 +94,7 @@ def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
 
 def test_what_was_not_prepared_is_not_found(tmp_path):
     prepare.prepare(experiment(tmp_path))
-    for override in ("seed=1", "data.test=0.3", "data.store=elsewhere"):
+    for override in ("seed=1", "data.test=0.3", "data.store_dir=elsewhere"):
         with pytest.raises(DataError, match="run `imgcls prepare` first"):
             lookup.find_store(experiment(tmp_path, "{name: digits}", override))
 
@@ -142,7 +142,7 @@ def test_a_class_with_no_or_one_image_is_named_and_nothing_can_be_trained(tmp_pa
     photos = experiment(tmp_path, "{name: folder, path: photos}")
     with pytest.raises(DataError, match=f"dog: {number}") as caught:
         prepare.prepare(photos)
-    assert caught.value.exit_status == 3
+    assert caught.value.exit_code == 3
     with pytest.raises(DataError, match="run `imgcls prepare` first"):
         lookup.find_store(photos)
 
@@ -150,11 +150,11 @@ def test_a_class_with_no_or_one_image_is_named_and_nothing_can_be_trained(tmp_pa
 def test_small_classes_are_noted(tmp_path):
     paint(tmp_path / "photos", {"cat": 40, "dog": 5})
     report = prepare.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
-    assert "1 class with fewer than 10 training images: dog 3" in prepare.text(report)
+    assert "1 class with fewer than 10 training images: dog 3" in prepare.format_report(report)
 
 
 def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):
-    lines = [line.split() for line in prepare.table(prepare.prepare(experiment(tmp_path))).splitlines()]
+    lines = [line.split() for line in prepare.format_classes(prepare.prepare(experiment(tmp_path))).splitlines()]
     assert lines[0][:6] == ["digits:", "1,797", "images,", "8x8x1,", "in", "data/digits-aa542ec152e9"]
     assert ["3", "131", "15", "37", "183"] in lines
     assert lines[-1] == ["total", "1,294", "144", "359", "1,797"]
@@ -164,7 +164,7 @@ def test_the_class_table_lines_up_with_a_hundred_classes():
     classes = [f"class {number}" for number in range(100)]
     counts = {"train": list(range(0, 100_000, 1000)), "validation": [5] * 100, "test": [50] * 100}
     report = {"dataset": "toy", "folder": "data/toy", "classes": classes, "shape": [8, 8, 1], "class_counts": counts}
-    lines = prepare.table(report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}).splitlines()
+    lines = prepare.format_classes(report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}).splitlines()
     assert len(lines) == 2 + 1 + 100 + 1
     assert len({len(line) for line in lines[2:]}) == 1
     assert lines[-2].split() == ["class", "99", "99,000", "5", "50", "99,055"]

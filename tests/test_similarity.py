@@ -8,10 +8,10 @@ from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_images
 
 from imgcls.checks import _similarity, near_duplicates
-from imgcls.checks._similarity import Likeness
+from imgcls.checks._similarity import Similarity
 from imgcls.image import image_statistics
 
-DEFAULT = near_duplicates.Settings(name="near_duplicates").likeness
+DEFAULT = near_duplicates.Settings(name="near_duplicates").similarity
 
 
 def standard(grey):
@@ -54,8 +54,8 @@ def test_the_groups_are_those_of_comparing_all_pairs(distance):
     thumbnails = numpy.tile(random.integers(0, 240, (8, 8), dtype=numpy.uint8), (120, 1, 1))
     thumbnails += random.integers(0, 2, (120, 1, 1), dtype=numpy.uint8) * random.integers(0, 16, (120, 8, 8), dtype=numpy.uint8)
     labels = random.integers(0, 3, 120, dtype=numpy.int32)
-    like = Likeness(distance, 0.05, 5.0)
-    found, expected = _similarity.groups(hashes, thumbnails, labels, like), brute_force(hashes, thumbnails, labels, like)
+    like = Similarity(distance, 0.05, 5.0)
+    found, expected = _similarity.group_similar(hashes, thumbnails, labels, like), brute_force(hashes, thumbnails, labels, like)
     assert 1 < len(partition(expected[0])) < 120
     assert [partition(groups) for groups in found] == [partition(groups) for groups in expected]
 
@@ -63,20 +63,20 @@ def test_the_groups_are_those_of_comparing_all_pairs(distance):
 def test_thousands_of_equal_images_are_one_group_and_those_of_other_labels_contradict():
     hashes, thumbnails = numpy.full(20_000, 7, numpy.uint64), numpy.full((20_000, 8, 8), 200, numpy.uint8)
     labels = (numpy.arange(20_000) % 2).astype(numpy.int32)
-    same, contradicting = _similarity.groups(hashes, thumbnails, labels, DEFAULT)
+    same, contradicting = _similarity.group_similar(hashes, thumbnails, labels, DEFAULT)
     assert (len(numpy.unique(same)), len(numpy.unique(contradicting))) == (2, 1)
 
 
 def test_thousands_of_different_noises_with_one_hash_are_compared_in_windows():
     random = numpy.random.default_rng(0)
     thumbnails = random.integers(64, 192, (2_000, 8, 8), dtype=numpy.uint8)
-    same, _ = _similarity.groups(numpy.full(2_000, 7, numpy.uint64), thumbnails, numpy.zeros(2_000, numpy.int32), DEFAULT)
+    same, _ = _similarity.group_similar(numpy.full(2_000, 7, numpy.uint64), thumbnails, numpy.zeros(2_000, numpy.int32), DEFAULT)
     assert len(numpy.unique(same)) == 2_000
 
 
 def test_a_white_and_a_black_page_are_not_alike():
     thumbnails = numpy.stack([numpy.full((8, 8), grey, numpy.uint8) for grey in (5, 250, 240)])
-    same, _ = _similarity.groups(numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT)
+    same, _ = _similarity.group_similar(numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT)
     assert partition(same) == [[0], [1, 2]]
 
 
@@ -115,9 +115,9 @@ def tiles():
 
 
 def groups_of(pictures):
-    measured = [image_statistics.of_image(saved(picture, format="PNG"), 3)[0] for picture in pictures]
-    table = image_statistics.table(measured, [b""] * len(measured))
-    return _similarity.groups(table["hash"], table["thumbnail"], numpy.zeros(len(table), numpy.int32), DEFAULT)[0]
+    measured = [image_statistics.measure_image(saved(picture, format="PNG"), 3)[0] for picture in pictures]
+    table = image_statistics.make_table(measured, [b""] * len(measured))
+    return _similarity.group_similar(table["hash"], table["thumbnail"], numpy.zeros(len(table), numpy.int32), DEFAULT)[0]
 
 
 def test_different_photos_are_not_alike(tiles):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from experiments import free_addresses
 
-from imgcls.distributed.cluster import ALONE, Cluster
-from imgcls.distributed.rendezvous import explained, meet
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.distributed.rendezvous import explain_to_workers, join_workers
 from imgcls.errors import DataError, Interrupted, UserError, WorkerLostError
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
@@ -24,7 +24,7 @@ PLANS = {"experiment": "e", "data": "d"}
 def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
     """Let processes, here threads, meet; return by rank what each met with: None, or an error."""
     return results(
-        [partial(meet, cluster, plans[number] if plans else PLANS, stopping, patience) for number, cluster in enumerate(clusters)]
+        [partial(join_workers, cluster, plans[number] if plans else PLANS, stopping, patience) for number, cluster in enumerate(clusters)]
     )
 
 
@@ -46,11 +46,11 @@ def results(calls):
     return [found[number] for number in range(len(calls))]
 
 
-@pytest.mark.parametrize("cluster", [ALONE, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"])
+@pytest.mark.parametrize("cluster", [SINGLE_PROCESS, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"])
 def test_a_process_that_is_alone_neither_waits_for_others_nor_explains_itself_to_them(cluster):
-    assert cluster.alone
-    meet(cluster, PLANS, lambda: None, patience=0)
-    with pytest.raises(DataError, match="no data"), explained(cluster):
+    assert cluster.is_single
+    join_workers(cluster, PLANS, lambda: None, patience=0)
+    with pytest.raises(DataError, match="no data"), explain_to_workers(cluster):
         raise DataError("no data")
 
 
@@ -67,7 +67,7 @@ def test_all_learn_that_plans_differ_and_in_what():
     addresses = free_addresses(2)
     first, second = outcomes([Cluster(addresses, rank) for rank in range(2)], [PLANS, {**PLANS, "data": "other"}])
     assert str(first) == str(second) == "worker 1 has not the same data as worker 0; start all with the same command, files and versions"
-    assert (first.exit_status, second.exit_status) == (2, 2)
+    assert (first.exit_code, second.exit_code) == (2, 2)
 
 
 def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
@@ -76,7 +76,7 @@ def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
 
     store, split = find_store(digits())
     addresses = free_addresses(2)
-    begin = partial(worker.train, Run(Path("run")), digits(), store)
+    begin = partial(worker.train_run, Run(Path("run")), digits(), store)
     calls = [
         partial(begin, each, StopRequest(), Cluster(addresses, rank))
         for rank, each in enumerate([split, replace(split, train=split.train[1:])])
@@ -97,14 +97,14 @@ def test_two_processes_of_one_rank_are_refused():
 )
 def test_a_process_whose_partner_does_not_come_gives_up_and_says_who(rank, message):
     with pytest.raises(WorkerLostError, match=message) as error:
-        meet(Cluster(free_addresses(2), rank), PLANS, lambda: None, patience=0.5)
-    assert error.value.exit_status == 75
+        join_workers(Cluster(free_addresses(2), rank), PLANS, lambda: None, patience=0.5)
+    assert error.value.exit_code == 75
 
 
 def test_when_one_of_three_does_not_come_the_other_two_end_with_status_75():
     addresses = free_addresses(3)
     found = outcomes([Cluster(addresses, 0), Cluster(addresses, 1)], patience=1.5)
-    assert [error.exit_status for error in found] == [75, 75]
+    assert [error.exit_code for error in found] == [75, 75]
     assert any(f"worker 2 ({addresses[2]}) did not come in time" in str(error) for error in found)
 
 
@@ -114,17 +114,17 @@ def test_a_worker_that_left_and_came_again_is_taken_for_itself():
 
     def leaves_and_returns():
         with pytest.raises(Interrupted):
-            meet(Cluster(addresses, 1), PLANS, lambda: "SIGTERM" if left.is_set() else None)
-        meet(Cluster(addresses, 1), PLANS, lambda: None, 10)
+            join_workers(Cluster(addresses, 1), PLANS, lambda: "SIGTERM" if left.is_set() else None)
+        join_workers(Cluster(addresses, 1), PLANS, lambda: None, 10)
 
     threads = [
         threading.Thread(target=leaves_and_returns),
-        threading.Thread(target=lambda: (time.sleep(2.5), meet(Cluster(addresses, 2), PLANS, lambda: None, 10))),
+        threading.Thread(target=lambda: (time.sleep(2.5), join_workers(Cluster(addresses, 2), PLANS, lambda: None, 10))),
     ]
     for thread in threads:
         thread.start()
     threading.Timer(1.0, left.set).start()
-    meet(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
     for thread in threads:
         thread.join()
 
@@ -134,12 +134,12 @@ def test_where_the_first_process_refuses_to_train_the_others_learn_why():
     found = []
 
     def refuse():
-        with explained(Cluster(addresses, 0)):
+        with explain_to_workers(Cluster(addresses, 0)):
             raise DataError("no data")
 
     def follow():
         try:
-            meet(Cluster(addresses, 1), PLANS, lambda: None, 10)
+            join_workers(Cluster(addresses, 1), PLANS, lambda: None, 10)
         except UserError as error:
             found.append(error)
 
@@ -148,7 +148,7 @@ def test_where_the_first_process_refuses_to_train_the_others_learn_why():
     with pytest.raises(DataError, match="no data"):
         refuse()
     thread.join()
-    assert (str(found[0]), found[0].exit_status) == ("worker 0 ended: no data", 3)
+    assert (str(found[0]), found[0].exit_code) == ("worker 0 ended: no data", 3)
 
 
 def test_a_worker_whose_words_come_late_is_not_lost():
@@ -163,17 +163,17 @@ def test_a_worker_whose_words_come_late_is_not_lost():
                 break
             except OSError:
                 time.sleep(0.02)
-        meet(Cluster(addresses, 1), PLANS, lambda: None, 5)
+        join_workers(Cluster(addresses, 1), PLANS, lambda: None, 5)
 
     late = threading.Thread(target=silent_first)
     late.start()
-    meet(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
     late.join()
 
 
 def test_a_signal_ends_the_waiting():
     with pytest.raises(Interrupted, match="SIGTERM while waiting for the other workers"):
-        meet(Cluster(free_addresses(2), 0), PLANS, lambda: "SIGTERM")
+        join_workers(Cluster(free_addresses(2), 0), PLANS, lambda: "SIGTERM")
 
 
 def test_a_taken_port_is_named():
@@ -182,7 +182,7 @@ def test_a_taken_port_is_named():
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(UserError, match=f"worker 0 cannot listen on {taken} .* choose a free port"):
-            meet(Cluster((taken, "127.0.0.1:1"), 0), PLANS, lambda: None)
+            join_workers(Cluster((taken, "127.0.0.1:1"), 0), PLANS, lambda: None)
 
 
 def test_a_stranger_on_the_port_is_ignored():
@@ -199,7 +199,7 @@ def test_a_stranger_on_the_port_is_ignored():
                 except OSError:
                     time.sleep(0.02)
 
-    late = threading.Thread(target=lambda: (disturb(), meet(Cluster(addresses, 1), PLANS, lambda: None)))
+    late = threading.Thread(target=lambda: (disturb(), join_workers(Cluster(addresses, 1), PLANS, lambda: None)))
     late.start()
-    meet(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
     late.join()

@@ -16,18 +16,18 @@ PHOTOS = load_sample_images().images
 def look_at(pixels, extension="PNG", **options):
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, extension, **options)
-    with decode.opened(stream.getvalue(), 100.0) as file:
-        return image_statistics.of_image(file, 1 if decode.is_grey(file) else 3)[0]
+    with decode.open_image(stream.getvalue(), 100.0) as file:
+        return image_statistics.measure_image(file, 1 if decode.is_grayscale(file) else 3)[0]
 
 
 def distance(one, other):
-    hashes = image_statistics.perceptual_hashes(numpy.stack([one.small, other.small]))
+    hashes = image_statistics.compute_perceptual_hashes(numpy.stack([one.small, other.small]))
     return int(numpy.bitwise_count(hashes[0] ^ hashes[1]))
 
 
 def test_the_hash_is_the_sign_of_the_lowest_frequencies_about_their_median():
     grey = numpy.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(numpy.uint8)
-    for image, found in zip(grey, image_statistics.perceptual_hashes(grey).tolist(), strict=True):
+    for image, found in zip(grey, image_statistics.compute_perceptual_hashes(grey).tolist(), strict=True):
         low = dct(dct(image.astype(float), axis=0), axis=1)[:8, :8].ravel()
         expected = sum(int(value > numpy.median(low)) << i for i, value in enumerate(low))
         assert found == expected
@@ -36,7 +36,7 @@ def test_the_hash_is_the_sign_of_the_lowest_frequencies_about_their_median():
 @pytest.mark.parametrize("shape", [(64, 96, 3), (8, 8, 1), (28, 28, 1), (50, 33, 3)])
 def test_pixels_and_files_of_the_same_image_look_alike(shape):
     pixels = numpy.asarray(Image.fromarray(PHOTOS[0]).resize((shape[1], shape[0])))[..., : shape[2]]
-    of_file, (of_pixels,) = look_at(pixels.squeeze()), image_statistics.of_pixels(pixels[None])
+    of_file, (of_pixels,) = look_at(pixels.squeeze()), image_statistics.measure_pixels(pixels[None])
     assert numpy.abs(of_file.small.astype(int) - of_pixels.small).max() <= 2
     numpy.testing.assert_allclose(of_file.mean, of_pixels.mean, atol=1)
     assert (of_file.height, of_file.width, of_file.grey) == (of_pixels.height, of_pixels.width, of_pixels.grey)
@@ -44,9 +44,9 @@ def test_pixels_and_files_of_the_same_image_look_alike(shape):
 
 def test_the_mean_is_the_pixels_mean_and_of_many_channels_the_mean_of_all():
     pixels = numpy.random.default_rng(0).integers(0, 256, (2, 10, 9, 3), numpy.uint8)
-    numpy.testing.assert_allclose([look.mean for look in image_statistics.of_pixels(pixels)], pixels.mean(axis=(1, 2)), rtol=1e-6)
+    numpy.testing.assert_allclose([look.mean for look in image_statistics.measure_pixels(pixels)], pixels.mean(axis=(1, 2)), rtol=1e-6)
     many = numpy.random.default_rng(0).integers(0, 256, (2, 10, 9, 5), numpy.uint8)
-    for look, image in zip(image_statistics.of_pixels(many), many, strict=True):
+    for look, image in zip(image_statistics.measure_pixels(many), many, strict=True):
         assert look.mean == pytest.approx([image.mean()] * 3)
 
 
@@ -69,7 +69,7 @@ def test_copies_of_a_photo_have_near_hashes_and_other_photos_far_ones(photo, cop
 
 def test_the_table_holds_a_row_an_image():
     seen = [look_at(PHOTOS[0][:40, :50]), look_at(PHOTOS[0][:40, :50, 0], "JPEG")]
-    table = image_statistics.table(seen, [b"a" * 16, b"b" * 16])
+    table = image_statistics.make_table(seen, [b"a" * 16, b"b" * 16])
     assert table.dtype == numpy.dtype(image_statistics.COLUMNS)
     assert [table[name].tolist() for name in ("height", "width", "format", "mode", "grey", "frames")] == [
         [40, 40],
@@ -82,12 +82,12 @@ def test_the_table_holds_a_row_an_image():
     assert [bytes(digest) for digest in table["digest"]] == [b"a" * 16, b"b" * 16]
     blocks = seen[0].small.reshape(8, 4, 8, 4).mean(axis=(1, 3)).round()
     numpy.testing.assert_array_equal(table["thumbnail"][0], blocks)
-    assert len(image_statistics.table([], [])) == 0
+    assert len(image_statistics.make_table([], [])) == 0
 
 
 def test_an_animation_counts_its_frames():
     stream = io.BytesIO()
     frames = [Image.fromarray(PHOTOS[0][i : i + 40, :50]) for i in range(0, 120, 40)]
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
-    with decode.opened(stream.getvalue(), 100.0) as file:
-        assert image_statistics.of_image(file, 3)[0].frames == 3
+    with decode.open_image(stream.getvalue(), 100.0) as file:
+        assert image_statistics.measure_image(file, 3)[0].frames == 3

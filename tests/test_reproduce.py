@@ -18,11 +18,11 @@ from imgcls.verbs.prepare import prepare
 def original(tmp_path_factory):
     """A folder with a store and a judged run."""
     folder = tmp_path_factory.mktemp("original")
-    settings = experiment(folder, f"data.store={folder / 'data'}", "augment=[{name: crop, padding: 1}]", "model.batch_norm=true")
+    settings = experiment(folder, f"data.store_dir={folder / 'data'}", "augment=[{name: random_crop, padding: 1}]", "model.batch_norm=true")
     prepare(settings)
     train.train(settings, folder / "run")
-    exit_status, _, stderr = command("eval", folder / "run", "--set", "evaluate.resamples=100")
-    assert exit_status == 0, stderr
+    exit_code, _, stderr = command("eval", folder / "run", "--set", "evaluate.bootstrap_samples=100")
+    assert exit_code == 0, stderr
     return folder
 
 
@@ -50,8 +50,8 @@ def test_a_run_is_reproduced_from_its_folder_alone_to_the_last_bit(run):
 
 def test_the_first_different_number_of_the_log_is_named_with_status_6(run):
     change_log(run, 2, val_loss=0.125)
-    exit_status, _, stderr = command("reproduce", "run", "--run", "again")
-    assert exit_status == 6
+    exit_code, _, stderr = command("reproduce", "run", "--run", "again")
+    assert exit_code == 6
     assert "again is not run again: epoch 2, step 12: val_loss was 0.125 and is " in stderr
     assert Run(Path("again")).status["status"] == "finished"
 
@@ -63,8 +63,8 @@ def test_a_different_weight_is_named(run):
     kernel = next(variable for variable in model.variables if "kernel" in variable.path)
     kernel.assign(kernel + 0.5)
     model.save(run.model_file)
-    exit_status, _, stderr = command("reproduce", "run")
-    assert exit_status == 6
+    exit_code, _, stderr = command("reproduce", "run")
+    assert exit_code == 6
     assert "model.keras: layers/conv2d/vars/0 differs by up to 0.5" in stderr
 
 
@@ -72,8 +72,8 @@ def test_a_different_metric_is_named(run):
     summary = json.loads(run.metrics_file("test").read_text())
     summary["metrics"]["brier"] = 0.5
     run.metrics_file("test").write_text(json.dumps(summary))
-    exit_status, _, stderr = command("reproduce", "run")
-    assert exit_status == 6
+    exit_code, _, stderr = command("reproduce", "run")
+    assert exit_code == 6
     assert "test split: brier was 0.5 and is " in stderr
 
 
@@ -82,8 +82,8 @@ def test_a_tolerance_allows_as_much_and_no_more(run):
     summary["metrics"]["accuracy"] += 0.004
     run.metrics_file("test").write_text(json.dumps(summary))
     assert json_of("reproduce", "run", "--tolerance", "accuracy=0.005")["difference"] is None
-    exit_status, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
-    assert exit_status == 6
+    exit_code, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
+    assert exit_code == 6
     assert "which differs by more than 0.003" in stderr
 
 
@@ -92,7 +92,7 @@ def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run
     summary = json_of("reproduce", "run", "--epochs", "1", "--run", "again")
     assert (summary["epochs"], summary["difference"]) == (1, None)
     again = Run(Path("again"))
-    assert (len(again.log), again.status["status"], again.status["exit_status"]) == (1, "interrupted", 75)
+    assert (len(again.log), again.status["status"], again.status["exit_code"]) == (1, "interrupted", 75)
     json_of("train", "again/config.yaml", "--run", "again")
     assert again.model_file.read_bytes() == run.model_file.read_bytes()
 
@@ -102,8 +102,8 @@ def test_changed_data_ends_with_status_3(run, original):
     shutil.copytree(original / "data", changed)
     images = next(changed.glob("*/images.u8"))
     images.write_bytes(images.read_bytes()[:-1] + b"\xff")
-    exit_status, _, stderr = command("reproduce", "run", "--set", "data.store=elsewhere", "--run", "again")
-    assert exit_status == 3
+    exit_code, _, stderr = command("reproduce", "run", "--set", "data.store_dir=elsewhere", "--run", "again")
+    assert exit_code == 3
     assert "Traceback" not in stderr
     assert not Path("again").exists()
 
@@ -119,7 +119,7 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
     train.train(settings, Path("whole"))
     with pytest.raises(EpochLimit):
         train.train(settings, Path("run"), epochs=1)
-    assert data(90)["places"] == {"kept": 60, "new": 30}
+    assert data(90)["assignments"] == {"kept": 60, "new": 30}
     capsys.readouterr()
     train.train(settings, Path("run"))
     assert "run goes on with the data and the split on which it began" in capsys.readouterr().err
@@ -135,8 +135,8 @@ def test_other_versions_are_reported_beside_a_difference(run):
     environment["versions"]["keras"] = "3.0.0"
     run.environment_file.write_text(json.dumps(environment))
     change_log(run, 1, loss=0.125)
-    exit_status, stdout, stderr = command("reproduce", "run", "--json")
-    assert exit_status == 6
+    exit_code, stdout, stderr = command("reproduce", "run", "--json")
+    assert exit_code == 6
     assert json.loads(stdout)["versions_changed"] == [f"keras 3.0.0 then, {__import__('keras').__version__} now"]
     assert "epoch 1, step 6: loss was 0.125" in stderr
     assert "other versions were used: keras 3.0.0 then" in stderr
@@ -155,16 +155,16 @@ def test_other_versions_are_reported_beside_a_difference(run):
     ],
 )
 def test_a_wrong_command_line_ends_with_status_2_before_any_training(run, arguments, message):
-    exit_status, _, stderr = command("reproduce", *arguments)
-    assert exit_status == 2
+    exit_code, _, stderr = command("reproduce", *arguments)
+    assert exit_code == 2
     assert message in stderr
     assert not Path("runs").exists()
 
 
 def test_a_reproduction_that_was_interrupted_continues_where_it_stopped_and_is_compared(run):
     arguments = ("reproduce", "run", "--run", "again")
-    exit_status, _, stderr = command(*arguments, "--set", "train.time_limit=1.0e-6")
-    assert exit_status == 75
+    exit_code, _, stderr = command(*arguments, "--set", "train.time_limit=1.0e-6")
+    assert exit_code == 75
     assert "then compare with: imgcls reproduce run --run again" in stderr
     assert json_of(*arguments)["difference"] is None
     assert json_of(*arguments)["difference"] is None  # a finished one is compared once more

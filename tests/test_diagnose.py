@@ -28,7 +28,7 @@ def test_on_a_sound_machine_one_and_two_devices_agree_to_rounding(workspace):
 
 
 def test_people_read_the_verdict_and_the_cost():
-    text = diagnose.text(FOUND)
+    text = diagnose.format_report(FOUND)
     assert "float64    1.0e-15, as it should be: at most 1e-12 is allowed" in text
     assert "a training step takes 1.25 times the time that it takes without (float32)" in text
     diagnose.require_healthy(FOUND)
@@ -37,23 +37,23 @@ def test_people_read_the_verdict_and_the_cost():
 @pytest.mark.parametrize("difference", [1e-11, float("nan")])
 def test_devices_that_do_not_agree_fail_the_gate(difference):
     broken = {**FOUND, "float64_difference": difference}
-    assert "TOO MUCH" in diagnose.text(broken)
+    assert "TOO MUCH" in diagnose.format_report(broken)
     with pytest.raises(GateError, match="do not train on several devices of this machine"):
         diagnose.require_healthy(broken)
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(workspace):
-    exit_status, _, stderr = command("doctor", "--precision", "float8")
-    assert exit_status == 2
+    exit_code, _, stderr = command("doctor", "--precision", "float8")
+    assert exit_code == 2
     assert "'float32', 'mixed_bfloat16', 'mixed_float16' or 'float64'; got 'float8'" in stderr
 
 
 def test_a_training_process_that_fails_is_reported_with_its_last_words(workspace):
     from imgcls.errors import UserError
-    from imgcls.training.probe import probe
+    from imgcls.training.probe import start_probe
 
     with (
-        probe(workspace / "nothing.yaml", workspace / "run") as tell,
+        start_probe(workspace / "nothing.yaml", workspace / "run") as tell,
         pytest.raises(UserError, match=r"for nothing ended: .*nothing\.yaml"),
     ):
         tell("epoch")

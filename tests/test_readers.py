@@ -12,7 +12,7 @@ from imgcls.datasets import folder
 from imgcls.errors import DataError
 from imgcls.image import jpeg
 from imgcls.image.decode import Geometry
-from imgcls.store.reader import Encoded, Pixels
+from imgcls.store.reader import EncodedReader, PixelReader
 from imgcls.verbs import prepare
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
@@ -33,7 +33,7 @@ def make_encoded(path, files, geometry):
             is_plain = image.format == "JPEG" and image.mode in ("L", "RGB")
         records[i] = (sum(map(len, files[:i])), len(data), *size, is_plain)
     path.write_bytes(b"".join(files))
-    return Encoded(path, records, geometry)
+    return EncodedReader(path, records, geometry)
 
 
 def saved(pixels, extension="JPEG", **options):
@@ -50,8 +50,8 @@ def pillows_window(data, window, shape):
 
 
 def store_of(photos, **settings):
-    data = folder.Settings(name="folder", path=str(photos), store=str(photos.parent / "data"), **settings)
-    return prepare.stored(data)[0]
+    data = folder.Settings(name="folder", path=str(photos), store_dir=str(photos.parent / "data"), **settings)
+    return prepare.find_or_store(data)[0]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def photos(tmp_path):
 
 
 def test_an_encoded_store_holds_the_files_as_they_are(photos):
-    store = store_of(photos, store_as="encoded")
+    store = store_of(photos, storage="encoded")
     reader = store.reader(Geometry((24, 32, 3), "pad"))
     for place, name in enumerate(("a/1.jpg", "a/2.png", "b/3.jpg", "b/4.jpg")):
         assert reader.file(place) == (photos / name).read_bytes()
@@ -84,20 +84,18 @@ def test_an_encoded_store_holds_the_files_as_they_are(photos):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_encoded_and_stored_pixels_are_seen_alike(photos, resize, channels):
     geometry = Geometry((24, 32, channels), resize)
-    one = store_of(photos, store_as="encoded").reader(geometry)
+    one = store_of(photos, storage="encoded").reader(geometry)
     other = store_of(photos, size=[24, 32], channels=channels, resize=resize).reader(geometry)
     numpy.testing.assert_array_equal(one.read(numpy.arange(4)), other.read(numpy.arange(4)))
 
 
 def test_one_encoded_store_serves_every_size(photos):
-    folders = {
-        store_of(photos, store_as="encoded", size=size, resize=resize).folder for size, resize in (([8, 8], "pad"), ([9, 7], "crop"))
-    }
+    folders = {store_of(photos, storage="encoded", size=size, resize=resize).folder for size, resize in (([8, 8], "pad"), ([9, 7], "crop"))}
     assert len(folders) == 1
 
 
 def test_a_short_side_shrinks_what_is_longer_and_keeps_the_rest_as_it_is(photos):
-    store = store_of(photos, store_as="encoded", short_side=100)
+    store = store_of(photos, storage="encoded", short_side=100)
     reader = store.reader(Geometry((24, 32, 3), "pad"))
     assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
     assert reader.file(1) == (photos / "a/2.png").read_bytes()
@@ -109,7 +107,7 @@ def test_a_short_side_shrinks_what_is_longer_and_keeps_the_rest_as_it_is(photos)
 
 
 def test_restart_markers_are_written_into_plain_jpegs_alone(photos):
-    store = store_of(photos, store_as="encoded", restart_markers=True)
+    store = store_of(photos, storage="encoded", restart_markers=True)
     reader = store.reader(Geometry((24, 32, 3), "pad"))
     assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, False, True]
     for place, name in ((1, "a/2.png"), (2, "b/3.jpg")):
@@ -125,9 +123,9 @@ def test_restart_markers_are_written_into_plain_jpegs_alone(photos):
 def test_windows_of_files_with_restart_markers_are_what_they_are_without(photos, channels):
     windows = numpy.int32([[40, 90, 170, 200], [5, 10, 20, 30], [7, 8, 300, 310], [17, 33, 100, 50]])
     seen, expected = (
-        store_of(photos, store_as="encoded", restart_markers=markers)
+        store_of(photos, storage="encoded", restart_markers=markers)
         .reader(Geometry((24, 32, channels), "pad"))
-        .cut(numpy.arange(4), windows, numpy.zeros(4, bool))
+        .crop(numpy.arange(4), windows, numpy.zeros(4, bool))
         .astype(int)
         for markers in (True, False)
     )
@@ -136,31 +134,31 @@ def test_windows_of_files_with_restart_markers_are_what_they_are_without(photos,
 
 
 def test_an_index_that_comes_with_a_file_is_not_trusted(tmp_path):
-    forged = bytearray(jpeg.encoded(Image.fromarray(PHOTO), True))
+    forged = bytearray(jpeg.encode_jpeg(Image.fromarray(PHOTO), True))
     forged[28:60] = bytes(32)
     for name, data in (("a/1.jpg", bytes(forged)), ("b/2.jpg", saved(PHOTO))):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(data)
-    reader = store_of(tmp_path / "photos", store_as="encoded").reader(Geometry((24, 32, 3), "pad"))
-    ((smaller, part),) = jpeg.cut([reader.file(0)], numpy.int32([[427, 640]]), numpy.int32([[100, 200, 30, 40]]))
+    reader = store_of(tmp_path / "photos", storage="encoded").reader(Geometry((24, 32, 3), "pad"))
+    ((smaller, part),) = jpeg.crop_files([reader.file(0)], numpy.int32([[427, 640]]), numpy.int32([[100, 200, 30, 40]]))
     pixels = numpy.asarray(Image.open(io.BytesIO(smaller))).astype(int)
     assert numpy.abs(pixels - PHOTO[part[0] : part[0] + part[2], part[1] : part[1] + part[3]]).mean() < 5
 
 
 def test_a_store_without_restart_markers_is_the_one_that_was_made_before_they_could_be_asked_for(photos):
-    settings = {"name": "folder", "path": str(photos), "store_as": "encoded"}
-    assert "restart_markers" not in folder.Settings(**settings).stored()
-    assert folder.Settings(**settings, restart_markers=True).stored()["restart_markers"] is True
+    settings = {"name": "folder", "path": str(photos), "storage": "encoded"}
+    assert "restart_markers" not in folder.Settings(**settings).storage_settings()
+    assert folder.Settings(**settings, restart_markers=True).storage_settings()["restart_markers"] is True
 
 
 def test_a_short_side_and_restart_markers_go_together(photos):
-    reader = store_of(photos, store_as="encoded", short_side=100, restart_markers=True).reader(Geometry((24, 32, 3), "pad"))
+    reader = store_of(photos, storage="encoded", short_side=100, restart_markers=True).reader(Geometry((24, 32, 3), "pad"))
     assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, True, True]
     assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
 
 
 def test_restart_markers_are_refused_for_pixels():
-    with pytest.raises(ValueError, match="restart_markers are for store_as: encoded"):
+    with pytest.raises(ValueError, match="restart_markers are for storage: encoded"):
         folder.Settings(name="folder", path="photos", restart_markers=True)
 
 
@@ -177,7 +175,7 @@ def test_stored_pixels_that_are_larger_are_brought_to_the_size_by_pillows_filter
 
 def test_pixels_of_any_number_of_channels_keep_them():
     pixels = numpy.random.default_rng(0).integers(0, 256, (3, 12, 10, 7), numpy.uint8)
-    smaller = Pixels(pixels, Geometry((6, 5, 7), "stretch")).read(numpy.array([2]))[0]
+    smaller = PixelReader(pixels, Geometry((6, 5, 7), "stretch")).read(numpy.array([2]))[0]
     for channel in range(7):
         expected = Image.fromarray(pixels[2, ..., channel]).resize((5, 6), Image.Resampling.BICUBIC)
         numpy.testing.assert_array_equal(smaller[..., channel], expected)
@@ -197,7 +195,7 @@ WINDOWS = {
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(encoded, window, channels):
     data, shape = saved(PHOTO, quality=95), (48, 64, channels)
-    cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]), numpy.array([False]))[0]
+    cut = encoded(data, geometry=Geometry(shape, "crop")).crop(numpy.array([0]), numpy.array([window]), numpy.array([False]))[0]
     difference = numpy.abs(cut.astype(int) - pillows_window(data, window, shape))
     assert difference.mean() < (3 if window[2] < 300 else 5)  # an eighth of a JPEG is a mean over 8x8, Pillow's filter is wider
 
@@ -205,13 +203,13 @@ def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(encoded, window, cha
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 def test_a_window_of_any_other_image_is_near_pillows_antialiased_one(encoded, window):
     data, shape = saved(PHOTO, "PNG"), (48, 64, 3)
-    cut = encoded(data, geometry=Geometry(shape, "crop")).cut(numpy.array([0]), numpy.array([window]), numpy.array([False]))[0]
+    cut = encoded(data, geometry=Geometry(shape, "crop")).crop(numpy.array([0]), numpy.array([window]), numpy.array([False]))[0]
     assert numpy.abs(cut.astype(int) - pillows_window(data, window, shape)).mean() < 3
 
 
 def test_a_window_of_stored_pixels_is_pillows_bilinear_one_where_it_is_enlarged():
-    reader = Pixels(PHOTO[None], Geometry((48, 64, 3), "crop"))
-    cut = reader.cut(numpy.array([0]), numpy.array([[10, 20, 30, 40]]), numpy.array([False]))[0]
+    reader = PixelReader(PHOTO[None], Geometry((48, 64, 3), "crop"))
+    cut = reader.crop(numpy.array([0]), numpy.array([[10, 20, 30, 40]]), numpy.array([False]))[0]
     expected = Image.fromarray(PHOTO[10:40, 20:60]).resize((64, 48), Image.Resampling.BILINEAR)
     assert numpy.abs(cut.astype(int) - numpy.asarray(expected)).max() <= 1
 
@@ -220,31 +218,31 @@ def test_a_window_of_stored_pixels_is_pillows_bilinear_one_where_it_is_enlarged(
 def test_windows_at_the_edges_and_of_one_pixel_are_cut(encoded, extension):
     reader = encoded(saved(PHOTO, extension))
     windows = numpy.array([[0, 0, 1, 1], [426, 639, 1, 1], [0, 639, 427, 1], [426, 0, 1, 640]])
-    assert reader.cut(numpy.zeros(4, numpy.int64), windows, numpy.zeros(4, bool)).shape == (4, 24, 32, 3)
+    assert reader.crop(numpy.zeros(4, numpy.int64), windows, numpy.zeros(4, bool)).shape == (4, 24, 32, 3)
 
 
 @pytest.mark.parametrize("extension", ["JPEG", "pixels"])
 def test_windows_that_are_to_be_mirrored_are_and_no_other(encoded, extension):
-    reader = Pixels(PHOTO[None], GEOMETRY) if extension == "pixels" else encoded(saved(PHOTO))
+    reader = PixelReader(PHOTO[None], GEOMETRY) if extension == "pixels" else encoded(saved(PHOTO))
     windows, none = numpy.array([[0, 0, 100, 200], [50, 60, 70, 80]]), numpy.zeros(2, numpy.int64)
-    plain, mirrored = (reader.cut(none, windows, numpy.array(chosen)) for chosen in ([False, False], [False, True]))
+    plain, mirrored = (reader.crop(none, windows, numpy.array(chosen)) for chosen in ([False, False], [False, True]))
     numpy.testing.assert_array_equal(mirrored, [plain[0], plain[1][:, ::-1]])
 
 
 def test_a_file_that_was_cut_off_while_it_was_open_is_an_error_and_shows_no_other_image(encoded, tmp_path):
     reader, data = encoded(saved(PHOTO), saved(PHOTO[:90])), (tmp_path / "images.bin").read_bytes()
     whole = numpy.array([0, 1]), numpy.array([[0, 0, 90, 640]] * 2), numpy.array([False, False])
-    reader.cut(*whole)
+    reader.crop(*whole)
     (tmp_path / "images.bin").write_bytes(data[:-10])
     with pytest.raises(OSError, match=f"ends before byte {len(data):,}"):
-        reader.cut(*whole)
+        reader.crop(*whole)
 
 
 def test_no_image_gives_an_empty_batch(encoded):
     reader = encoded(saved(PHOTO))
     none = numpy.array([], numpy.int64)
     assert reader.read(none).shape == (0, 24, 32, 3)
-    assert reader.cut(none, numpy.empty((0, 4), numpy.int32), numpy.empty(0, bool)).shape == (0, 24, 32, 3)
+    assert reader.crop(none, numpy.empty((0, 4), numpy.int32), numpy.empty(0, bool)).shape == (0, 24, 32, 3)
 
 
 def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encoded):
@@ -253,12 +251,12 @@ def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encode
     end = data.rindex(b"\xff\xd9")
     strange = data[:end] + b"\x00\x00" + data[end:]
     whole = numpy.array([0]), numpy.array([[0, 0, 427, 640]]), numpy.array([False])
-    numpy.testing.assert_array_equal(encoded(strange).cut(*whole), encoded(data).cut(*whole))
+    numpy.testing.assert_array_equal(encoded(strange).crop(*whole), encoded(data).crop(*whole))
 
 
 def test_a_store_is_verified_byte_for_byte_on_demand(photos, monkeypatch):
     monkeypatch.setattr("imgcls.store.store._ALWAYS_READ", 10_000)
-    store = store_of(photos, store_as="encoded")
+    store = store_of(photos, storage="encoded")
     path = store.folder / "images.bin"
     content = bytearray(path.read_bytes())
     content[100] ^= 1

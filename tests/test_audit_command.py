@@ -22,7 +22,7 @@ PER_CLASS = 40
 
 def predict(run, wrong=(), split="test", sure=0.9):
     """Save predictions of a split that are sure of each label, except for places in `wrong`, where they are sure of the next class."""
-    store, cut = lookup.open_run_store(run.data, run.experiment.data.store)
+    store, cut = lookup.open_run_store(run.data, run.experiment.data.store_dir)
     indices = cut.indices(split)
     labels = store.labels[indices]
     believed = labels.copy()
@@ -38,9 +38,9 @@ def predict(run, wrong=(), split="test", sure=0.9):
 def run(workspace):
     """A finished run with an audited store, and sure predictions of its test split."""
     made = make_run(workspace / "1", per_class=PER_CLASS)
-    store, split = lookup.open_run_store(made.data, made.experiment.data.store)
-    verdict, _ = audits.audited(store, split, parts.all_of("checks"))
-    audits.save(verdict, store, split.key)
+    store, split = lookup.open_run_store(made.data, made.experiment.data.store_dir)
+    verdict, _ = audits.run_checks(store, split, parts.default_settings_of_all("checks"))
+    audits.save_report(verdict, store, split.key)
     predict(made)
     return made
 
@@ -57,16 +57,16 @@ def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
     assert (first["label"], first["suggested"]) == (saved.classes[saved.labels[5]], saved.classes[saved.labels[5] + 1])
     assert first["probability_of_suggested"] == pytest.approx(0.9)
     assert first["margin"] == pytest.approx(0.05 - 0.9)
-    assert report["label_errors"]["judged"] == run.data["sizes"]["test"]
-    assert f"2 labels suspected among {len(saved.ids)} of" in audit.text(report)
-    shown = [line.split()[:2] for line in audit.text(report).splitlines()]
+    assert report["label_errors"]["evaluated"] == run.data["sizes"]["test"]
+    assert f"2 labels suspected among {len(saved.ids)} of" in audit.format_report(report)
+    shown = [line.split()[:2] for line in audit.format_report(report).splitlines()]
     assert [saved.ids[5], first["label"]] in shown
 
 
 def test_images_of_training_are_not_judged_and_those_of_validation_are(run):
     predict(run, split="validation")
     report = audit.audit(run.folder, [], [])
-    assert report["label_errors"]["judged"] == run.data["sizes"]["test"] + run.data["sizes"]["validation"]
+    assert report["label_errors"]["evaluated"] == run.data["sizes"]["test"] + run.data["sizes"]["validation"]
     assert report["label_errors"]["images"] == sum(run.data["sizes"].values())
 
 
@@ -82,36 +82,36 @@ def test_several_runs_are_taken_by_their_mean(run, workspace):
     (error,) = audit.audit(run.folder, [other.folder, run.folder], [])["label_errors"]["errors"]
     assert error["id"] == saved.ids[5]
     assert error["probability_of_suggested"] == pytest.approx(0.85)
-    assert "by 2 runs" in audit.text(audit.audit(run.folder, [other.folder, run.folder], []))
+    assert "by 2 runs" in audit.format_report(audit.audit(run.folder, [other.folder, run.folder], []))
 
 
 def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
     folds = []
     for number in (1, 2):
-        data = {"name": "digits", "store": str(workspace / "data"), "validation": 0, "fold": f"{number}/2"}
+        data = {"name": "digits", "store_dir": str(workspace / "data"), "validation": 0, "fold": f"{number}/2"}
         folds.append(make_run(workspace / str(number), per_class=PER_CLASS, data=data))
         store, split = lookup.open_run_store(folds[-1].data, str(workspace / "data"))
-        audits.save(audits.audited(store, split, [])[0], store, split.key)
+        audits.save_report(audits.run_checks(store, split, [])[0], store, split.key)
     saved = [predict(fold, wrong=[number]) for number, fold in enumerate(folds)]
     report = audit.audit(folds[0].folder, [folds[1].folder], [])
-    assert report["label_errors"]["judged"] == int((split.folds > 0).sum())
+    assert report["label_errors"]["evaluated"] == int((split.folds > 0).sum())
     assert sorted(names_of(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
 
 
 def test_the_command_shows_the_verdict_and_no_suspicion_where_there_is_none(run):
-    exit_status, stdout, _ = command("audit", run.folder)
-    assert exit_status == 0
+    exit_code, stdout, _ = command("audit", run.folder)
+    assert exit_code == 0
     assert "exact_duplicates" in stdout
     assert f"label errors: 0 labels suspected among {run.data['sizes']['test']} of" in stdout
     report = json.loads(command("audit", run.folder, "--json")[1])
-    assert report["audit"]["checks"].keys() == set(parts.names("checks"))
+    assert report["audit"]["checks"].keys() == set(parts.list_names("checks"))
     assert report["fingerprint"] == run.data["fingerprint"]
 
 
 def test_without_a_run_there_are_no_label_errors(run):
     report = audit.audit(run.config_file, [], [])
     assert report["label_errors"] is None
-    assert "label errors" not in audit.text(report)
+    assert "label errors" not in audit.format_report(report)
 
 
 def test_a_run_without_predictions_of_held_out_images_is_told_what_to_run(run):

@@ -6,11 +6,11 @@ import numpy
 import pytest
 
 from imgcls import parts
-from imgcls.evaluation.bootstrap import Resample, bootstrap
+from imgcls.evaluation.bootstrap import BootstrapSample, bootstrap_intervals
 from imgcls.evaluation.predictions import Predictions
 
-EVERY_METRIC = [parts.default("metrics", name) for name in parts.names("metrics")]
-ACCURACY = [parts.default("metrics", "accuracy")]
+EVERY_METRIC = [parts.default_settings("metrics", name) for name in parts.list_names("metrics")]
+ACCURACY = [parts.default_settings("metrics", "accuracy")]
 
 
 def make(right: int, images: int) -> Predictions:
@@ -24,7 +24,7 @@ def make(right: int, images: int) -> Predictions:
 @pytest.mark.parametrize(("right", "images"), [(900, 1000), (300, 400), (1000, 2000)])
 @pytest.mark.parametrize(("confidence", "z"), [(0.95, 1.959964), (0.8, 1.281552)])
 def test_the_interval_of_an_accuracy_is_wilsons(right, images, confidence, z):
-    low, high = bootstrap(make(right, images), ACCURACY, 4000, confidence, seed=7)["accuracy"]
+    low, high = bootstrap_intervals(make(right, images), ACCURACY, 4000, confidence, seed=7)["accuracy"]
     share = right / images
     middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
@@ -35,33 +35,33 @@ def test_about_95_of_100_intervals_hold_the_true_accuracy():
     generator = numpy.random.default_rng(3)
     held = 0
     for i in range(200):
-        low, high = bootstrap(make(generator.binomial(150, 0.8), 150), ACCURACY, 200, 0.95, seed=i)["accuracy"]
+        low, high = bootstrap_intervals(make(generator.binomial(150, 0.8), 150), ACCURACY, 200, 0.95, seed=i)["accuracy"]
         held += low <= 0.8 <= high
     assert 180 <= held <= 199
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     predictions = make(70, 100)
-    first = bootstrap(predictions, EVERY_METRIC, 100, 0.95, seed=1)
-    assert bootstrap(predictions, EVERY_METRIC, 100, 0.95, seed=1) == first
-    assert bootstrap(predictions, EVERY_METRIC, 100, 0.95, seed=2) != first
+    first = bootstrap_intervals(predictions, EVERY_METRIC, 100, 0.95, seed=1)
+    assert bootstrap_intervals(predictions, EVERY_METRIC, 100, 0.95, seed=1) == first
+    assert bootstrap_intervals(predictions, EVERY_METRIC, 100, 0.95, seed=2) != first
 
 
 def test_another_metric_beside_it_does_not_move_an_interval():
     predictions = make(70, 100)
     assert (
-        bootstrap(predictions, ACCURACY, 100, 0.95, seed=1)["accuracy"]
-        == bootstrap(predictions, EVERY_METRIC, 100, 0.95, seed=1)["accuracy"]
+        bootstrap_intervals(predictions, ACCURACY, 100, 0.95, seed=1)["accuracy"]
+        == bootstrap_intervals(predictions, EVERY_METRIC, 100, 0.95, seed=1)["accuracy"]
     )
 
 
 def test_no_metric_means_no_interval():
-    assert bootstrap(make(7, 10), [], 100, 0.95, seed=1) == {}
+    assert bootstrap_intervals(make(7, 10), [], 100, 0.95, seed=1) == {}
 
 
 def test_a_number_that_is_never_defined_has_no_interval():
     top = parts.load("metrics", "top_k").Settings(name="top_k", k=5)
-    assert bootstrap(make(7, 10), [top], 100, 0.95, seed=1) == {"top_5_accuracy": None}
+    assert bootstrap_intervals(make(7, 10), [top], 100, 0.95, seed=1) == {"top_5_accuracy": None}
 
 
 def test_resamples_without_a_rare_class_are_left_out_of_its_numbers():
@@ -73,13 +73,13 @@ def test_resamples_without_a_rare_class_are_left_out_of_its_numbers():
         ["a", "b"],
         "0" * 64,
     )
-    assert bootstrap(predictions, [parts.default("metrics", "roc")], 200, 0.95, seed=1)["macro_roc_auc"] == [1.0, 1.0]
+    assert bootstrap_intervals(predictions, [parts.default_settings("metrics", "roc")], 200, 0.95, seed=1)["macro_roc_auc"] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("settings", EVERY_METRIC, ids=parts.names("metrics"))
+@pytest.mark.parametrize("settings", EVERY_METRIC, ids=parts.list_names("metrics"))
 def test_a_metric_of_drawn_images_is_that_of_predictions_with_those_rows(settings):
     source = make(60, 100)
     rows = numpy.random.default_rng(5).integers(100, size=100)
     written_out = Predictions(source.probabilities[rows], source.labels[rows], source.ids, source.classes, source.model)
-    compute = parts.of("metrics", settings).compute
-    assert compute(settings, Resample(source, rows)) == compute(settings, written_out)
+    compute = parts.load_for("metrics", settings).compute
+    assert compute(settings, BootstrapSample(source, rows)) == compute(settings, written_out)

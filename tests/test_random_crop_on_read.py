@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import assert_same_result, experiment, reading_processes
+from experiments import assert_same_result, data_workers, experiment
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls.augmentations import flip, random_resized_crop
+from imgcls.augmentations import random_flip, random_resized_crop
 from imgcls.backend import tf
-from imgcls.distributed.cluster import ALONE
+from imgcls.distributed.cluster import SINGLE_PROCESS
 from imgcls.errors import Interrupted
-from imgcls.input.augment import StatelessDraws, keys
-from imgcls.input.batches import Shuffled, examples, training_examples
-from imgcls.input.iterators import Streamed
+from imgcls.input.augment import StatelessRandom, iterate_with_keys
+from imgcls.input.batches import ShuffledBatches, make_examples, open_training_examples
+from imgcls.input.iterators import StreamingIterator
 from imgcls.run import Run
 from imgcls.store.lookup import find_store
 from imgcls.strategies import mirrored
@@ -24,7 +24,7 @@ from imgcls.verbs import train
 from imgcls.verbs.prepare import prepare
 
 BATCH = 8
-STORES = {"encoded": "store_as: encoded", "larger pixels": "stored_size: [40, 40]"}
+STORES = {"encoded": "storage: encoded", "larger pixels": "stored_size: [40, 40]"}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 def settings(folder, store, *overrides):
     data = f"data={{name: folder, path: {folder / 'photos'}, store: {folder / 'data'}, size: [24, 32], resize: crop, {store}}}"
-    augment = "augment=[{name: random_resized_crop, until: 50%}, {name: flip}]"
+    augment = "augment=[{name: random_resized_crop, until: 50%}, {name: random_flip}]"
     return experiment(folder, data, augment, f"train.batch_size={BATCH}", "model.filters=[4]", *overrides)
 
 
@@ -53,12 +53,12 @@ def cropped(request, folder):
     wanted = settings(folder, request.param)
     prepare(wanted)
     store, split = find_store(wanted)
-    return wanted, Shuffled(training_examples(store, split, 2)[0], wanted), store, split
+    return wanted, ShuffledBatches(open_training_examples(store, split, 2)[0], wanted), store, split
 
 
 def collected(plan, steps, replicas=1, start=0):
-    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), ALONE)
-    feed = Streamed(plan, strategy, start, dict.fromkeys(history.STAGES, 0.0))
+    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
+    feed = StreamingIterator(plan, strategy, start, dict.fromkeys(history.STAGES, 0.0))
     batches = [strategy.experimental_local_results(next(feed.call(0, 0))[0]) for _ in range(steps)]
     return numpy.stack([numpy.concatenate([part.numpy() for part in parts]) for parts in batches])
 
@@ -69,12 +69,12 @@ def test_what_is_read_is_what_the_augmentations_draw_for_the_stored_image(croppe
     positions, _ = plan.positions(step)
     indices, reader = split.train[positions[rows]], store.reader(split.geometry)
     sizes = reader.sizes(indices)
-    (crop, crop_key), (flip_settings, flip_key) = keys(wanted)
-    draws = [StatelessDraws(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH) for key in (crop_key, flip_key)]
-    windows = random_resized_crop.windows(crop, draws[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
-    cut = tf.constant(reader.cut(indices, windows, numpy.zeros(6, bool)))
+    (crop, crop_key), (flip_settings, flip_key) = iterate_with_keys(wanted)
+    random = [StatelessRandom(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH) for key in (crop_key, flip_key)]
+    windows = random_resized_crop.draw_crops(crop, random[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
+    cut = tf.constant(reader.crop(indices, windows, numpy.zeros(6, bool)))
     images, labels, _ = plan.read(step, rows)
-    numpy.testing.assert_array_equal(images, flip.compute(flip_settings, cut, draws[1]))
+    numpy.testing.assert_array_equal(images, random_flip.compute(flip_settings, cut, random[1]))
     assert (images != cut.numpy()).any()
     assert labels.tolist() == store.labels[indices].tolist()
 
@@ -102,24 +102,24 @@ def test_what_was_done_on_reading_is_not_done_a_second_time_to_the_batch(folder,
     wanted = settings(folder, STORES["encoded"])
     prepare(wanted)
     store, split = find_store(wanted)
-    for part in (random_resized_crop, flip):
+    for part in (random_resized_crop, random_flip):
         monkeypatch.setattr(part, "compute", None)
-    assert collected(Shuffled(examples(store, split, "train"), wanted), 1).shape == (1, BATCH, 24, 32, 3)
+    assert collected(ShuffledBatches(make_examples(store, split, "train"), wanted), 1).shape == (1, BATCH, 24, 32, 3)
 
 
 def test_a_store_of_the_models_size_leaves_the_windows_to_the_device(folder):
-    wanted = settings(folder, "store_as: pixels")
+    wanted = settings(folder, "storage: pixels")
     prepare(wanted)
     store, split = find_store(wanted)
-    assert not Shuffled(examples(store, split, "train"), wanted).cuts
+    assert not ShuffledBatches(make_examples(store, split, "train"), wanted).crops_on_read
 
 
 @pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
-    wanted = settings(folder, store, "train.epochs=2", "train.steps_per_call=1")
+    wanted = settings(folder, store, "train.epochs=2", "train.steps_per_execution=1")
     prepare(wanted)
     train.train(wanted, tmp_path / "whole")
-    limited = settings(folder, store, "train.epochs=2", "train.steps_per_call=1", "train.time_limit=1.0e-6")
+    limited = settings(folder, store, "train.epochs=2", "train.steps_per_execution=1", "train.time_limit=1.0e-6")
     with pytest.raises(Interrupted, match="at step 1"):
         train.train(limited, tmp_path / "parts")
     train.train(wanted, tmp_path / "parts")
@@ -128,11 +128,11 @@ def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder,
 
 def test_memory_stays_flat_over_60_epochs_of_windows(cropped):
     _, plan, _, _ = cropped
-    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), ALONE)
-    stream = Streamed(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
+    strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), SINGLE_PROCESS)
+    stream = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
     pages = []
     for _ in range(60 * plan.steps):
         next(stream)
-        all_of_it = [os.getpid(), *reading_processes(os.getpid())]
+        all_of_it = [os.getpid(), *data_workers(os.getpid())]
         pages.append(sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in all_of_it))
     assert (pages[-1] - pages[20 * plan.steps]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.checks import Audited, CheckSettings, Finding
+from imgcls.checks import AuditedData, CheckSettings, Finding
 
 if TYPE_CHECKING:
     import numpy
@@ -24,14 +24,14 @@ class Settings(CheckSettings):
     """By how many standard errors a difference must exceed the one that is allowed."""
 
 
-def find(settings: Settings, audited: Audited) -> list[Finding]:
+def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the splits that differ from the training split, by their most different colour."""
-    means, split, found = audited.store.looks["mean"], audited.split, []
+    means, split, found = audited.store.image_statistics["mean"], audited.split, []
     for name in ("validation", "test"):
         indices = split.indices(name)
         if len(indices) < 2 or len(split.train) < 2:
             continue
-        differences, errors = standardized_differences(means[split.train], means[indices])
+        differences, errors = compute_standardized_differences(means[split.train], means[indices])
         channel = int((abs(differences) - settings.standard_errors * errors).argmax())
         difference, error = differences[channel], errors[channel]
         if abs(difference) - settings.standard_errors * error > settings.difference:
@@ -41,7 +41,7 @@ def find(settings: Settings, audited: Audited) -> list[Finding]:
     return found
 
 
-def standardized_differences(train: "numpy.ndarray", other: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
+def compute_standardized_differences(train: "numpy.ndarray", other: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Return d of each column of two samples (n, columns), and its standard error; 0 where neither sample varies and both are equal."""
     import numpy
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.augmentations import AugmentationSettings, Draws, Range
+from imgcls.augmentations import AugmentationSettings, RandomParameters, Range
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,10 +17,10 @@ class Settings(AugmentationSettings):
     """Least and largest standard deviation, in grey levels; each image draws its own."""
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Add noise of each image's own deviation, and clip."""
-    from imgcls.augmentations._bytes import clipped, rounded
+    from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
     from imgcls.backend import tf
 
-    noise = draws.normal(tuple(images.shape[1:])) * draws.uniform(*settings.sigma)[:, None, None, None]
-    return rounded(clipped(tf.cast(images, tf.float32) + noise))
+    noise = random.normal(tuple(images.shape[1:])) * random.uniform(*settings.sigma)[:, None, None, None]
+    return round_to_bytes(clip_to_bytes(tf.cast(images, tf.float32) + noise))

@@ -5,15 +5,15 @@ import pytest
 from experiments import as_they_are, experiment
 
 from imgcls.backend import tf
-from imgcls.distributed.cluster import ALONE
-from imgcls.input.batches import Examples, InOrder, Shuffled, batch_positions
-from imgcls.input.iterators import Resident, Streamed
-from imgcls.input.sampler import epoch_order
-from imgcls.seeds import sub_seed
+from imgcls.distributed.cluster import SINGLE_PROCESS
+from imgcls.input.batches import Examples, SequentialBatches, ShuffledBatches, compute_batch_positions
+from imgcls.input.iterators import InMemoryIterator, StreamingIterator
+from imgcls.input.sampler import shuffle_epoch
+from imgcls.seeds import derive_seed
 from imgcls.training import history
 
 COUNT, BATCH = 22, 8
-AUGMENTED = "augment=[{name: crop, padding: 1}, {name: flip}]"
+AUGMENTED = "augment=[{name: random_crop, padding: 1}, {name: random_flip}]"
 
 
 @pytest.fixture
@@ -33,13 +33,17 @@ def strategy(replicas):
         return tf.distribute.OneDeviceStrategy("CPU:0")
     from imgcls.strategies import mirrored
 
-    return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), ALONE)
+    return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
 
 
 def collect(feed_type, plan, start, stop, replicas=1):
     """Return the global batches that a feed gives the replicas for steps start, ..., stop - 1, joined over the replicas."""
     devices = strategy(replicas)
-    feed = Resident(plan, devices) if feed_type is Resident else Streamed(plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
+    feed = (
+        InMemoryIterator(plan, devices)
+        if feed_type is InMemoryIterator
+        else StreamingIterator(plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
+    )
 
     @tf.function
     def one(call):
@@ -54,7 +58,7 @@ def collect(feed_type, plan, start, stop, replicas=1):
 
 
 def test_an_epoch_meets_every_example_once_and_fills_up_with_weight_0(settings, examples):
-    batches = collect(Streamed, Shuffled(examples, settings), 0, 3)
+    batches = collect(StreamingIterator, ShuffledBatches(examples, settings), 0, 3)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert sorted(labels) == list(range(4, 26))
     assert [int((weights > 0).sum()) for _, _, weights in batches] == [8, 8, 6]
@@ -62,20 +66,20 @@ def test_an_epoch_meets_every_example_once_and_fills_up_with_weight_0(settings, 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_weights_add_up_to_1_over_a_global_batch(settings, examples, replicas):
-    for _, _, weights in collect(Streamed, Shuffled(examples, settings), 0, 3, replicas):
+    for _, _, weights in collect(StreamingIterator, ShuffledBatches(examples, settings), 0, 3, replicas):
         assert weights.sum() == pytest.approx(1.0)
 
 
 def test_rows_that_fill_up_hold_real_images(settings, examples):
-    images, labels, weights = collect(Streamed, Shuffled(examples, settings), 2, 3)[0]
+    images, labels, weights = collect(StreamingIterator, ShuffledBatches(examples, settings), 2, 3)[0]
     assert (weights == 0).sum() == 2
     assert set(labels) <= set(range(4, 26))
     assert (images[:, 0, 0, 0] == labels).all()
 
 
-@pytest.mark.parametrize("feed_type", [Streamed, Resident])
+@pytest.mark.parametrize("feed_type", [StreamingIterator, InMemoryIterator])
 def test_starting_at_a_step_gives_the_same_batches_as_counting_up_to_it(tmp_path, examples, feed_type):
-    plan = Shuffled(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
+    plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
     whole = collect(feed_type, plan, 0, 9)
     for start in (1, 3, 5):
         for counted, sought in zip(whole[start:], collect(feed_type, plan, start, 9), strict=True):
@@ -83,23 +87,23 @@ def test_starting_at_a_step_gives_the_same_batches_as_counting_up_to_it(tmp_path
                 numpy.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("feed_type", "replicas"), [(Resident, 1), (Streamed, 2), (Resident, 2)])
+@pytest.mark.parametrize(("feed_type", "replicas"), [(InMemoryIterator, 1), (StreamingIterator, 2), (InMemoryIterator, 2)])
 def test_any_feed_and_number_of_replicas_gives_the_same_global_batches(tmp_path, examples, feed_type, replicas):
-    plan = Shuffled(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
-    for one, other in zip(collect(Streamed, plan, 0, 5), collect(feed_type, plan, 0, 5, replicas), strict=True):
+    plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
+    for one, other in zip(collect(StreamingIterator, plan, 0, 5), collect(feed_type, plan, 0, 5, replicas), strict=True):
         for part, other_part in zip(one, other, strict=True):
             numpy.testing.assert_array_equal(part, other_part)
 
 
 def test_a_step_a_million_ahead_is_sought_and_not_counted_up_to(settings, examples):
-    [(_, labels, _)] = collect(Streamed, Shuffled(examples, settings), 1_000_000, 1_000_001)
+    [(_, labels, _)] = collect(StreamingIterator, ShuffledBatches(examples, settings), 1_000_000, 1_000_001)
     epoch, step = divmod(1_000_000, 3)
-    order = epoch_order(COUNT, sub_seed(0, "order"), epoch)
-    numpy.testing.assert_array_equal(labels, 4 + order[batch_positions(COUNT, BATCH, step)[0]])
+    order = shuffle_epoch(COUNT, derive_seed(0, "order"), epoch)
+    numpy.testing.assert_array_equal(labels, 4 + order[compute_batch_positions(COUNT, BATCH, step)[0]])
 
 
 def test_epochs_differ_in_order_and_seeds_do_too():
-    orders = [epoch_order(1000, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [shuffle_epoch(1000, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
     for order in orders:
         assert sorted(order) == list(range(1000))
     for i, one in enumerate(orders):
@@ -107,9 +111,9 @@ def test_epochs_differ_in_order_and_seeds_do_too():
             assert abs(numpy.corrcoef(one, other)[0, 1]) < 0.15
 
 
-@pytest.mark.parametrize("feed_type", [Streamed, Resident])
+@pytest.mark.parametrize("feed_type", [StreamingIterator, InMemoryIterator])
 def test_ordered_batches_pass_over_the_split_again_and_again(examples, feed_type):
-    batches = collect(feed_type, InOrder(examples, BATCH), 0, 6, replicas=2)
+    batches = collect(feed_type, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert list(labels) == [*range(4, 26), *range(4, 26)]
 
@@ -118,19 +122,21 @@ def test_ordered_batches_pass_over_the_split_again_and_again(examples, feed_type
     ("count", "batch_size", "step", "positions", "real"), [(5, 2, 0, [0, 1], 2), (5, 2, 2, [4, 0], 1), (1, 4, 0, [0] * 4, 1)]
 )
 def test_positions_past_the_end_wrap_to_the_start(count, batch_size, step, positions, real):
-    found, weights = batch_positions(count, batch_size, step)
+    found, weights = compute_batch_positions(count, batch_size, step)
     assert list(found) == positions
     assert list(weights) == [1 / real] * real + [0] * (batch_size - real)
 
 
 def test_adding_an_augmentation_does_not_change_the_draws_of_another(tmp_path, examples):
-    from imgcls.input.augment import augmented
+    from imgcls.input.augment import preview
 
     images = numpy.random.default_rng(0).integers(0, 255, (BATCH, 6, 6, 1), numpy.uint8)
-    flip_only = experiment(tmp_path, f"train.batch_size={BATCH}", "augment=[{name: flip}]")
-    after_nothing = experiment(tmp_path, f"train.batch_size={BATCH}", "augment=[{name: crop, padding: 1, fill: edge}, {name: flip}]")
+    flip_only = experiment(tmp_path, f"train.batch_size={BATCH}", "augment=[{name: random_flip}]")
+    after_nothing = experiment(
+        tmp_path, f"train.batch_size={BATCH}", "augment=[{name: random_crop, padding: 1, fill: nearest}, {name: random_flip}]"
+    )
     symmetric = numpy.concatenate([images, images[:, :, ::-1]], axis=2) * 0 + numpy.arange(12, dtype=numpy.uint8)[None, None, :, None]
-    flipped = augmented(flip_only, symmetric, 3)[:, 0, 5, 0] == 6
-    flipped_after_crop = numpy.diff(augmented(after_nothing, symmetric, 3)[:, 0, 4:7, 0].astype(int)).mean(axis=1) < 0
+    flipped = preview(flip_only, symmetric, 3)[:, 0, 5, 0] == 6
+    flipped_after_crop = numpy.diff(preview(after_nothing, symmetric, 3)[:, 0, 4:7, 0].astype(int)).mean(axis=1) < 0
     numpy.testing.assert_array_equal(flipped, flipped_after_crop)
     assert 0 < flipped.sum() < BATCH

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.augmentations import AugmentationSettings, Draws, Share
+from imgcls.augmentations import AugmentationSettings, Fraction, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -13,18 +13,18 @@ RANDOM_KEY = "flip"
 class Settings(AugmentationSettings):
     """The flip's settings."""
 
-    probability: Share = 0.5
+    probability: Fraction = 0.5
     """Share of the images that are flipped."""
 
 
-def mirrored(settings: Settings, draws: Draws) -> "tf.Tensor":
+def draw_flips(settings: Settings, random: RandomParameters) -> "tf.Tensor":
     """Draw which images are flipped, bool (batch,)."""
-    return draws.uniform(0.0, 1.0) < settings.probability
+    return random.uniform(0.0, 1.0) < settings.probability
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Flip each image left to right with the given probability."""
-    from imgcls.augmentations._bytes import chosen
+    from imgcls.augmentations._bytes import choose_images
     from imgcls.backend import tf
 
-    return chosen(mirrored(settings, draws), tf.reverse(images, axis=[2]), images)
+    return choose_images(draw_flips(settings, random), tf.reverse(images, axis=[2]), images)

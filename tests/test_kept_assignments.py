@@ -17,7 +17,7 @@ def prepared(folder, entries, seed=0, **settings):
     entries = sorted(entries, key=lambda entry: entry.id)
     images = numpy.zeros((len(entries), 1, 1, 1), numpy.uint8)
     store = stored(folder, source_of(images, entries, ["a", "b", "c"], version=repr(entries)))
-    split, kept = assign.settled(store, DataSettings(name="toy", store=str(folder), **settings), seed)
+    split, kept = assign.find_or_assign(store, DataSettings(name="toy", store_dir=str(folder), **settings), seed)
     store.save_split(split)
     return store, split, kept
 
@@ -105,11 +105,11 @@ def test_a_limit_or_another_size_changes_no_place_also_after_images_were_added(t
     prepared(tmp_path, entries)
     entries = [*entries, *draw(random, 100)]
     store, whole, _ = prepared(tmp_path, entries)
-    _, few, _ = prepared(tmp_path, entries, limit=10)
-    assert few.sides.tolist() == whole.sides.tolist()
+    _, few, _ = prepared(tmp_path, entries, max_images=10)
+    assert few.assignments.tolist() == whole.assignments.tolist()
     assert all(set(few.indices(name)) <= set(whole.indices(name)) for name in SPLITS)
     used = set(places(store, few))
-    more_store, more, _ = prepared(tmp_path, [*entries, *draw(random, 50)], limit=15)
+    more_store, more, _ = prepared(tmp_path, [*entries, *draw(random, 50)], max_images=15)
     assert used <= set(places(more_store, more))
 
 

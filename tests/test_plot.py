@@ -21,7 +21,7 @@ LIGHT = ["learning_curves", "roc"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return make_run(tmp_path / "run", classes=len(NASTY), evaluate={"resamples": 100}, figures=[{"name": name} for name in LIGHT])
+    return make_run(tmp_path / "run", classes=len(NASTY), evaluate={"bootstrap_samples": 100}, figures=[{"name": name} for name in LIGHT])
 
 
 class Page(HTMLParser):
@@ -63,7 +63,7 @@ def test_without_a_list_every_figure_is_drawn_and_what_cannot_be_is_noted(tmp_pa
     notes = capsys.readouterr()
     assert notes.out == ""
     missing = re.findall(r"^note: no (\w+): ", notes.err, flags=re.MULTILINE)
-    assert missing == [name for name in parts.names("figures") if name not in drawn]
+    assert missing == [name for name in parts.list_names("figures") if name not in drawn]
 
 
 def test_a_run_copied_without_its_store_still_has_its_other_figures(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -180,6 +180,6 @@ def test_a_run_that_failed_before_its_first_epoch_has_a_page_with_the_reason(tmp
     run = make_run(tmp_path / "run", figures=[])
     run.log_file.unlink()
     run.data_file.unlink()
-    run.write_status("failed", step=0, exit_status=4, reason="the loss is not finite & that's <bad>")
+    run.write_status("failed", step=0, exit_code=4, reason="the loss is not finite & that's <bad>")
     plot(run, run.experiment, None)
     assert "the loss is not finite & that's <bad>" in Page(run.report_page).text

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from imgcls.augmentations import AugmentationSettings, Draws, Share
+from imgcls.augmentations import AugmentationSettings, Fraction, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -13,7 +13,7 @@ RANDOM_KEY = "grey"
 class Settings(AugmentationSettings):
     """The settings of the loss of colours."""
 
-    probability: Share = 0.2
+    probability: Fraction = 0.2
     """Share of the images that turn grey."""
 
     def needs_rgb(self) -> str:
@@ -21,9 +21,9 @@ class Settings(AugmentationSettings):
         return "remove it"
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Replace all three channels by the luminance, in each image with the given probability."""
     from imgcls.augmentations import _tones
-    from imgcls.augmentations._bytes import chosen
+    from imgcls.augmentations._bytes import choose_images
 
-    return chosen(draws.uniform(0.0, 1.0) < settings.probability, _tones.grey(images), images)
+    return choose_images(random.uniform(0.0, 1.0) < settings.probability, _tones.to_grayscale(images), images)

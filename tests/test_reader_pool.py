@@ -11,20 +11,20 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import experiment, reading_processes
+from experiments import data_workers, experiment
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from imgcls.datasets import digits
 from imgcls.image.decode import Geometry
 from imgcls.store import reader_pool
-from imgcls.store.reader import Pixels
-from imgcls.store.reader_pool import PIECE, Processes
+from imgcls.store.reader import PixelReader
+from imgcls.store.reader_pool import CHUNK, ReaderPool
 from imgcls.store.store import open_store
 from imgcls.verbs import prepare, train
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
-STORES = {"encoded": {"store_as": "encoded"}, "larger pixels": {"stored_size": [40, 40], "size": [24, 32]}}
+STORES = {"encoded": {"storage": "encoded"}, "larger pixels": {"stored_size": [40, 40], "size": [24, 32]}}
 
 
 @pytest.fixture(scope="module", params=STORES.values(), ids=STORES)
@@ -36,14 +36,14 @@ def store(request, tmp_path_factory):
         path = folder / "photos" / ("china", "flower")[number % 2] / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo[7 * number : 7 * number + 90, 9 * number : 9 * number + 60]).save(path)
-    data = {"name": "folder", "path": str(folder / "photos"), "store": str(folder / "data"), **request.param}
-    return prepare.stored(experiment(folder, f"data={data}").data)[0]
+    data = {"name": "folder", "path": str(folder / "photos"), "store_dir": str(folder / "data"), **request.param}
+    return prepare.find_or_store(experiment(folder, f"data={data}").data)[0]
 
 
 def wait_for(count, parent, others=frozenset()):
     """Return the reading processes of a process besides some others once they are so many: a new one has no command line for a moment."""
     deadline = time.monotonic() + 30
-    while len(found := set(reading_processes(parent)) - others) != count:
+    while len(found := set(data_workers(parent)) - others) != count:
         assert time.monotonic() < deadline, found
         time.sleep(0.01)
     return sorted(found)
@@ -52,7 +52,7 @@ def wait_for(count, parent, others=frozenset()):
 @pytest.fixture
 def mine():
     """Return what waits for so many new ones of this process: those of an earlier test may be there still."""
-    return partial(wait_for, parent=os.getpid(), others=frozenset(reading_processes(os.getpid())))
+    return partial(wait_for, parent=os.getpid(), others=frozenset(data_workers(os.getpid())))
 
 
 def request(count, generator=None):
@@ -65,16 +65,16 @@ def request(count, generator=None):
 def assert_reads_alike(processes, store, count=16):
     local, (indices, windows, mirrored) = store.reader(GEOMETRY), request(count)
     numpy.testing.assert_array_equal(processes.read(indices), local.read(indices))
-    numpy.testing.assert_array_equal(processes.cut(indices, windows, mirrored), local.cut(indices, windows, mirrored))
+    numpy.testing.assert_array_equal(processes.crop(indices, windows, mirrored), local.crop(indices, windows, mirrored))
 
 
-@pytest.mark.parametrize("count", [0, 1, 16, 2 * PIECE + 3])
+@pytest.mark.parametrize("count", [0, 1, 16, 2 * CHUNK + 3])
 def test_processes_read_what_one_reads(store, count):
-    assert_reads_alike(Processes(store, GEOMETRY, 2), store, count)
+    assert_reads_alike(ReaderPool(store, GEOMETRY, 2), store, count)
 
 
 def test_a_batch_stays_as_it_is_while_others_are_read(store):
-    processes, local = Processes(store, GEOMETRY, 1), store.reader(GEOMETRY)
+    processes, local = ReaderPool(store, GEOMETRY, 1), store.reader(GEOMETRY)
     batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
     for indices, images in [(indices, processes.read(indices)) for indices in batches]:
         numpy.testing.assert_array_equal(images, local.read(indices))
@@ -82,18 +82,18 @@ def test_a_batch_stays_as_it_is_while_others_are_read(store):
 
 def test_a_store_is_found_from_another_folder(store, tmp_path, monkeypatch):
     monkeypatch.chdir(store.folder.parent)
-    processes = Processes(open_store(Path(store.folder.name)), GEOMETRY, 1)
+    processes = ReaderPool(open_store(Path(store.folder.name)), GEOMETRY, 1)
     monkeypatch.chdir(tmp_path)
     numpy.testing.assert_array_equal(processes.read(numpy.arange(20)), store.reader(GEOMETRY).read(numpy.arange(20)))
 
 
 def test_sizes_are_known_without_a_process(store):
     indices = numpy.arange(20)
-    numpy.testing.assert_array_equal(Processes(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices))
+    numpy.testing.assert_array_equal(ReaderPool(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices))
 
 
 def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store, mine):
-    processes = Processes(store, GEOMETRY, 3)
+    processes = ReaderPool(store, GEOMETRY, 3)
     assert mine(0) == []
     with ThreadPoolExecutor(9) as threads:
         list(threads.map(processes.read, [numpy.arange(20)] * 90))
@@ -103,7 +103,7 @@ def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store, mi
 
 
 def test_a_closed_reader_has_no_process_and_refuses_to_read(store, mine):
-    processes = Processes(store, GEOMETRY, 2)
+    processes = ReaderPool(store, GEOMETRY, 2)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(processes.read, numpy.arange(20)) for _ in range(40)]
         asked[0].result()
@@ -120,7 +120,7 @@ def test_a_closed_reader_has_no_process_and_refuses_to_read(store, mine):
 
 
 def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
-    processes = Processes(store, GEOMETRY, 1)
+    processes = ReaderPool(store, GEOMETRY, 1)
     assert_reads_alike(processes, store)
     (killed,) = mine(1)
     os.kill(killed, signal.SIGKILL)
@@ -132,7 +132,7 @@ def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, number):
-    processes = Processes(store, GEOMETRY, 1)
+    processes = ReaderPool(store, GEOMETRY, 1)
     assert_reads_alike(processes, store)
     (child,) = mine(1)
     os.kill(child, number)
@@ -141,7 +141,7 @@ def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, numbe
 
 
 def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
-    processes = Processes(store, GEOMETRY, 1)
+    processes = ReaderPool(store, GEOMETRY, 1)
     with pytest.raises(RuntimeError, match="3 processes that were to read images ended, the last one with status 1"):
         processes.read(numpy.array([10**6]))
     assert "IndexError" in capfd.readouterr().err
@@ -167,7 +167,7 @@ def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
 
 def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
     data = (
-        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store: {tmp_path / 'data'}, size: [8, 8], store_as: encoded}}"
+        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store: {tmp_path / 'data'}, size: [8, 8], storage: encoded}}"
     )
     wanted = experiment(tmp_path, data, "augment=[{name: random_resized_crop}]", "train.epochs=1")
     prepare.prepare(wanted)
@@ -176,6 +176,6 @@ def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
 
 
 def test_pixels_of_the_models_size_are_read_in_this_process_and_all_else_in_others(store):
-    assert isinstance(reader_pool.reader(store, GEOMETRY, 1), Processes)
-    pixels = prepare.stored(digits.Settings(name="digits", store=str(store.folder.parent)))[0]
-    assert isinstance(reader_pool.reader(pixels, Geometry(pixels.shape, "stretch"), 1), Pixels)
+    assert isinstance(reader_pool.open_training_reader(store, GEOMETRY, 1), ReaderPool)
+    pixels = prepare.find_or_store(digits.Settings(name="digits", store_dir=str(store.folder.parent)))[0]
+    assert isinstance(reader_pool.open_training_reader(pixels, Geometry(pixels.shape, "stretch"), 1), PixelReader)

@@ -7,18 +7,18 @@ from experiments import as_they_are, experiment, source_of, stored
 from imgcls.datasets import Entry
 from imgcls.errors import UserError
 from imgcls.input import sampler
-from imgcls.input.batches import Examples, Shuffled, examples
+from imgcls.input.batches import Examples, ShuffledBatches, make_examples
 from imgcls.split import assign
 
 LABELS = numpy.repeat(numpy.arange(4, dtype=numpy.int32), [100, 60, 30, 10])
 
 
 def order(tmp_path, *overrides, labels=LABELS, weights=None):
-    return sampler.order(experiment(tmp_path, *overrides), labels, numpy.arange(len(labels)), weights)
+    return sampler.make_order(experiment(tmp_path, *overrides), labels, numpy.arange(len(labels)), weights)
 
 
 def test_resampling_by_class_shows_every_class_equally_often_and_each_image_floor_or_ceil_of_its_times(tmp_path):
-    drawn = order(tmp_path, "train.resample={by: class}")
+    drawn = order(tmp_path, "train.sampling={by: class}")
     for epoch in range(5):
         counts = numpy.bincount(drawn(epoch), minlength=200)
         assert counts.sum() == 200
@@ -28,7 +28,7 @@ def test_resampling_by_class_shows_every_class_equally_often_and_each_image_floo
 
 
 def test_over_many_epochs_an_image_is_drawn_as_often_as_expected(tmp_path):
-    drawn = order(tmp_path, "train.resample={by: class, power: 0.5}")
+    drawn = order(tmp_path, "train.sampling={by: class, power: 0.5}")
     counts = sum(numpy.bincount(drawn(epoch), minlength=200) for epoch in range(400)) / 400
     sizes = numpy.bincount(LABELS)[LABELS]
     expected = sizes**-0.5 / (sizes**-0.5).sum() * 200
@@ -38,8 +38,8 @@ def test_over_many_epochs_an_image_is_drawn_as_often_as_expected(tmp_path):
 def test_resampling_by_weight_follows_the_weights_of_the_split(tmp_path):
     weights = numpy.float32([0, 1, 2, 3, 4, 100])
     indices = numpy.array([0, 1, 2, 3, 4])
-    settings = experiment(tmp_path, "train.resample={by: weight}")
-    drawn = sampler.order(settings, numpy.zeros(6, numpy.int32), indices, weights)
+    settings = experiment(tmp_path, "train.sampling={by: weight}")
+    drawn = sampler.make_order(settings, numpy.zeros(6, numpy.int32), indices, weights)
     counts = sum(numpy.bincount(drawn(epoch), minlength=5) for epoch in range(1000)) / 1000
     numpy.testing.assert_allclose(counts, [0, 0.5, 1, 1.5, 2], atol=0.08)
 
@@ -47,9 +47,9 @@ def test_resampling_by_weight_follows_the_weights_of_the_split(tmp_path):
 def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
     entries = [Entry(str(place), place % 2, "train" if place < 6 else "test", weight=float(place)) for place in range(8)]
     store = stored(tmp_path / "data", source_of(numpy.zeros((8, 2, 2, 1), numpy.uint8), entries, ["a", "b"]))
-    settings = experiment(tmp_path, "train.resample={by: weight}", "train.batch_size=5", "data.validation=0")
-    split = assign.split(store, settings.data, 0)
-    plan = Shuffled(examples(store, split, "train"), settings)
+    settings = experiment(tmp_path, "train.sampling={by: weight}", "train.batch_size=5", "data.validation=0")
+    split = assign.assign_splits(store, settings.data, 0)
+    plan = ShuffledBatches(make_examples(store, split, "train"), settings)
     drawn = [position for epoch in range(300) for position in plan.positions(2 * epoch)[0]]
     counts = numpy.bincount(drawn, minlength=6) / len(drawn)
     numpy.testing.assert_allclose(counts, numpy.arange(6) / 15, atol=0.03)
@@ -57,10 +57,10 @@ def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
 
 def test_a_data_set_without_weights_cannot_be_drawn_by_them(tmp_path):
     with pytest.raises(UserError, match="this data set has no weights; set by: class, or remove it"):
-        order(tmp_path, "train.resample={by: weight}")
+        order(tmp_path, "train.sampling={by: weight}")
 
 
-@pytest.mark.parametrize("override", [(), ("train.resample={by: class}",)], ids=["each once", "by class"])
+@pytest.mark.parametrize("override", [(), ("train.sampling={by: class}",)], ids=["each once", "by class"])
 def test_an_epochs_order_is_known_by_seed_and_epoch_alone(tmp_path, override):
     one, again, other = order(tmp_path, *override), order(tmp_path, *override), order(tmp_path, "seed=1", *override)
     numpy.testing.assert_array_equal(one(7), again(7))
@@ -70,11 +70,11 @@ def test_an_epochs_order_is_known_by_seed_and_epoch_alone(tmp_path, override):
 
 def plan(tmp_path, *overrides):
     examples = Examples(as_they_are(numpy.zeros((200, 2, 2, 1), numpy.uint8)), LABELS, numpy.arange(200))
-    return Shuffled(examples, experiment(tmp_path, "train.batch_size=24", *overrides))
+    return ShuffledBatches(examples, experiment(tmp_path, "train.batch_size=24", *overrides))
 
 
 def test_repeats_put_each_image_so_often_into_a_batch_and_so_many_epochs_show_all(tmp_path):
-    repeated = plan(tmp_path, "train.repeats=3")
+    repeated = plan(tmp_path, "train.augmentation_repeats=3")
     assert repeated.steps == plan(tmp_path).steps
     seen = []
     for epoch in range(3):
@@ -88,4 +88,4 @@ def test_repeats_put_each_image_so_often_into_a_batch_and_so_many_epochs_show_al
 
 def test_repeats_must_divide_the_batch(tmp_path):
     with pytest.raises(UserError, match="repeats is 5, batch_size is 24"):
-        plan(tmp_path, "train.repeats=5")
+        plan(tmp_path, "train.augmentation_repeats=5")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from imgcls.augmentations import AugmentationSettings, Draws, PositiveRange, Share
+from imgcls.augmentations import AugmentationSettings, Fraction, PositiveRange, RandomParameters
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,7 +17,7 @@ class Settings(AugmentationSettings):
 
     degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
     """Largest turn, in either direction."""
-    translate: Share = 0.1
+    translate: Fraction = 0.1
     """Largest shift along either axis, as a share of the image's size."""
     scale: PositiveRange = [0.9, 1.1]
     """Least and largest enlargement."""
@@ -25,11 +25,11 @@ class Settings(AugmentationSettings):
     """Largest shear along x, an angle in degrees."""
     interpolation: Literal["nearest", "bilinear"] = "bilinear"
     """How a pixel is read between the image's pixels."""
-    fill: Literal["black", "reflect", "edge"] = "black"
+    fill: Literal["constant", "reflect", "nearest"] = "constant"
     """What shows where the image ends: zeros, the image mirrored at its edge, or the border pixel repeated."""
 
 
-def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor":
+def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Warp each image about its centre: shear, scale, turn, shift."""
     from imgcls.augmentations import _warps
     from imgcls.backend import tf
@@ -39,5 +39,5 @@ def compute(settings: Settings, images: "tf.Tensor", draws: Draws) -> "tf.Tensor
     low = tf.constant([-each for each in most] + settings.scale[:1])
     high = tf.constant(most + settings.scale[1:])
     # All in one draw: each more is ten steps of the graph, which count where images are small.
-    degrees, shear, right, down, scale = tf.unstack(low + draws.uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
-    return _warps.warped(images, _warps.inverse_matrix(degrees, shear, scale, right, down), settings.interpolation, settings.fill)
+    degrees, shear, right, down, scale = tf.unstack(low + random.uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
+    return _warps.warp(images, _warps.compute_inverse_matrix(degrees, shear, scale, right, down), settings.interpolation, settings.fill)
