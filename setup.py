@@ -1,4 +1,6 @@
-"""The packages: all folders below imgcls/, and cli/ as imgcls.cli. Everything else stands in pyproject.toml."""
+"""The packages: all folders below imgcls/, and cli/ as imgcls.cli. Everything else stands in
+pyproject.toml.
+"""
 
 from setuptools import find_packages, setup
 

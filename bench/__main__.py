@@ -1,4 +1,6 @@
-"""`make bench`: run every benchmark and print its ratios beside their targets. It never fails on time."""
+"""`make bench`: run every benchmark and print its ratios beside their targets. It never fails on
+time.
+"""
 
 import sys
 from pathlib import Path
@@ -7,9 +9,17 @@ from bench import augmentations, epoch, loader, start, workers
 
 
 def main() -> None:
-    """Run the benchmarks; the first argument may be a folder with Fashion-MNIST's files, instead of noise in the same layout."""
+    """Run the benchmarks; the first argument may be a folder with Fashion-MNIST's files, instead of
+    noise in the same layout.
+    """
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    rows = [*start.ratios(), *epoch.ratios(folder), *workers.ratios(), *loader.ratios(), *augmentations.ratios()]
+    rows = [
+        *start.ratios(),
+        *epoch.ratios(folder),
+        *workers.ratios(),
+        *loader.ratios(),
+        *augmentations.ratios(),
+    ]
     print(f"{'ratio':<72}  {'measured':>8}  target")
     for name, measured, target in rows:
         print(f"{name:<72}  {measured:>8.2f}  {target}")

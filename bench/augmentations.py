@@ -1,4 +1,6 @@
-"""Each augmentation's time for an image, beside the Keras layer of the same operation; run alone: `python -m bench.augmentations`."""
+"""Each augmentation's time for an image, beside the Keras layer of the same operation; run alone:
+`python -m bench.augmentations`.
+"""
 
 import random
 import statistics
@@ -14,13 +16,19 @@ from imgcls import parts
 
 BATCH = 128
 DRAWS = 8
-"""Of Keras's AugMix, which chooses its operations once, while it is traced: its time depends on which they are, by a factor of three."""
+"""Of Keras's AugMix, which chooses its operations once, while it is traced: its time depends on
+which they are, by a factor of three.
+"""
 SIZES = ((28, 1, 60), (28, 3, 60), (224, 3, 15))
-"""Height and width, channels, and turns; parts that need RGB are measured with three channels alone."""
+"""Height and width, channels, and turns; parts that need RGB are measured with three channels
+alone.
+"""
 
 
 def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
-    """Return, by part, its settings and the Keras layers that do the same: several where none does all of it."""
+    """Return, by part, its settings and the Keras layers that do the same: several where none does
+    all of it.
+    """
     from imgcls.backend import keras
 
     layers = keras.layers
@@ -36,9 +44,15 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
         "affine, a turn alone": ({"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0}, warp[2:3]),
         "aug_mix": ({}, [layers.AugMix()]),
         # Keras's sigma goes up to 1, of which three deviations on either side make seven pixels.
-        "blur": ({"sigma": [0.1, 1.0]}, [layers.RandomGaussianBlur(factor=0.5, kernel_size=7, sigma=1.0)]),
+        "blur": (
+            {"sigma": [0.1, 1.0]},
+            [layers.RandomGaussianBlur(factor=0.5, kernel_size=7, sigma=1.0)],
+        ),
         "colour": ({"hue": 0.1}, [layers.RandomColorJitter(**factors, hue_factor=0.1)]),
-        "crop": ({}, [layers.RandomTranslation(0.1, 0.1, fill_mode="constant", interpolation="nearest")]),
+        "crop": (
+            {},
+            [layers.RandomTranslation(0.1, 0.1, fill_mode="constant", interpolation="nearest")],
+        ),
         "cutmix": ({"probability": 1.0}, [layers.CutMix()]),
         "erasing": ({}, [layers.RandomErasing()]),
         "flip": ({}, [layers.RandomFlip("horizontal")]),
@@ -52,13 +66,19 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
 
 
 def table() -> list[tuple[str, str, float, float]]:
-    """Return part, images, and microseconds for an image, measured in turns: of the part, and of Keras, on average over its random."""
+    """Return part, images, and microseconds for an image, measured in turns: of the part, and of
+    Keras, on average over its random.
+    """
     from imgcls.backend import tf
 
     rows = []
-    step = tf.constant(0, tf.int64)  # given to the function, since a step that it knows makes its draws constants
+    step = tf.constant(
+        0, tf.int64
+    )  # given to the function, since a step that it knows makes its draws constants
     for size, channels, turns in SIZES:
-        images = tf.constant(numpy.random.default_rng(0).integers(0, 256, (BATCH, size, size, channels), numpy.uint8))
+        images = tf.constant(
+            numpy.random.default_rng(0).integers(0, 256, (BATCH, size, size, channels), numpy.uint8)
+        )
         targets = tf.one_hot(tf.range(BATCH) % 10, 10)
         for label, (settings, keras_layers) in layers().items():
             name = label.partition(",")[0]
@@ -67,17 +87,30 @@ def table() -> list[tuple[str, str, float, float]]:
             # Three channels are measured at the small size only where one does not do.
             if bool(validated.needs_rgb()) == (channels == 3) or size > 28:
                 way = tf.function(_ours(part, validated), autograph=False)
-                ways = [way, *_traced(keras_layers, hasattr(part, "mix"), DRAWS if label == "aug_mix" else 1)]
+                ways = [
+                    way,
+                    *_traced(
+                        keras_layers, hasattr(part, "mix"), DRAWS if label == "aug_mix" else 1
+                    ),
+                ]
                 ours, *each = _medians([partial(way, images, targets, step) for way in ways], turns)
                 theirs = statistics.mean(each)
-                rows.append((label, f"{size}x{size}x{channels}", 1e6 * ours / BATCH, 1e6 * theirs / BATCH))
+                rows.append(
+                    (label, f"{size}x{size}x{channels}", 1e6 * ours / BATCH, 1e6 * theirs / BATCH)
+                )
                 times = ", ".join(f"{1e6 * seconds / BATCH:.3g}" for seconds in each)
-                print(f"augmentations: {label} at {size} {ours / theirs:.2f} (Keras: {times})", file=sys.stderr, flush=True)
+                print(
+                    f"augmentations: {label} at {size} {ours / theirs:.2f} (Keras: {times})",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return rows
 
 
 def _traced(keras_layers: list[Any], mixes: bool, draws: int) -> list[Callable[..., Any]]:
-    """Return the layers in compiled functions, one for each draw of what they choose from Python's own generator."""
+    """Return the layers in compiled functions, one for each draw of what they choose from Python's
+    own generator.
+    """
     from imgcls.backend import tf
 
     random.seed(0)
@@ -122,7 +155,10 @@ def _medians(ways: list[Callable[[], Any]], turns: int) -> list[float]:
 
 def ratios() -> list[tuple[str, float, str]]:
     """Return each part's time over that of Keras."""
-    return [(f"{part} at {size} / Keras", ours / theirs, "<= 1.00") for part, size, ours, theirs in table()]
+    return [
+        (f"{part} at {size} / Keras", ours / theirs, "<= 1.00")
+        for part, size, ours, theirs in table()
+    ]
 
 
 def main() -> None:

@@ -17,15 +17,25 @@ IMAGES = 60_000
 
 
 def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
-    """Compare epochs of configs/fashion_cnn.yaml, with validation and checkpoint, on IDX files from `folder` or on noise."""
+    """Compare epochs of configs/fashion_cnn.yaml, with validation and checkpoint, on IDX files from
+    `folder` or on noise.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         medians = _measure(folder or noise(Path(temporary)), Path(temporary))
     for name, seconds in medians.items():
         print(f"epoch: {name} {seconds:.2f} s", file=sys.stderr)
     epoch = medians["imgcls"]
     return [
-        ("epoch of fashion_cnn / bare training steps on one batch", epoch / medians["bare"], "<= 1.10"),
-        ("epoch of fashion_cnn / model.fit, Keras as it comes", epoch / medians["plain"], "<= 0.80"),
+        (
+            "epoch of fashion_cnn / bare training steps on one batch",
+            epoch / medians["bare"],
+            "<= 1.10",
+        ),
+        (
+            "epoch of fashion_cnn / model.fit, Keras as it comes",
+            epoch / medians["plain"],
+            "<= 0.80",
+        ),
         ("epoch of fashion_cnn / model.fit, oneDNN switched on", epoch / medians["onednn"], ""),
     ]
 
@@ -36,15 +46,30 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     reader = store.reader(split.geometry)
     images, labels = reader.read(split.train), store.labels[split.train]
     arrays = temporary / "arrays.npz"
-    held_out = {"validation_images": reader.read(split.validation), "validation_labels": store.labels[split.validation]}
+    held_out = {
+        "validation_images": reader.read(split.validation),
+        "validation_labels": store.labels[split.validation],
+    }
     numpy.savez(arrays, images=images, labels=labels, **held_out)
-    workers = {"plain": _worker(arrays, {}), "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"})}
+    workers = {
+        "plain": _worker(arrays, {}),
+        "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"}),
+    }
     from imgcls.io.signals import StopRequest
     from imgcls.training import build
 
     epochs = trainer.epochs(StopRequest())
-    bare = _bare_epoch(build.build_model(experiment, store, split), images[:128], labels[:128], steps=-(-len(images) // 128))
-    ways = {"imgcls": lambda: next(epochs), "bare": bare, **{name: _request(worker) for name, worker in workers.items()}}
+    bare = _bare_epoch(
+        build.build_model(experiment, store, split),
+        images[:128],
+        labels[:128],
+        steps=-(-len(images) // 128),
+    )
+    ways = {
+        "imgcls": lambda: next(epochs),
+        "bare": bare,
+        **{name: _request(worker) for name, worker in workers.items()},
+    }
     next(epochs)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -65,15 +90,28 @@ def _trainer(folder: Path, temporary: Path) -> tuple:
     from imgcls.training.trainer import Trainer
     from imgcls.verbs.prepare import prepare
 
-    overrides = [f"data.path={folder}", f"data.store_dir={temporary / 'data'}", f"train.epochs={ROUNDS + 1}"]
+    overrides = [
+        f"data.path={folder}",
+        f"data.store_dir={temporary / 'data'}",
+        f"train.epochs={ROUNDS + 1}",
+    ]
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
     prepare(experiment)
     store, split = find_store(experiment)
-    return Trainer(create_run(experiment, temporary / "run"), experiment, store, split), experiment, store, split
+    return (
+        Trainer(create_run(experiment, temporary / "run"), experiment, store, split),
+        experiment,
+        store,
+        split,
+    )
 
 
-def _bare_epoch(model: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int) -> Callable[[], None]:
-    """Return a function that takes an epoch's training steps of a model on one batch that is already in memory, all in one call."""
+def _bare_epoch(
+    model: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int
+) -> Callable[[], None]:
+    """Return a function that takes an epoch's training steps of a model on one batch that is
+    already in memory, all in one call.
+    """
     from imgcls.backend import tf
     from imgcls.optimizers import adamw
 
@@ -86,15 +124,21 @@ def _bare_epoch(model: "object", images: numpy.ndarray, labels: numpy.ndarray, s
         for _ in tf.range(count):
             with tf.GradientTape() as tape:
                 logits = model(images, training=True)
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+                loss = tf.reduce_mean(
+                    tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                )
+            optimizer.apply(
+                tape.gradient(loss, model.trainable_variables), model.trainable_variables
+            )
 
     run(tf.constant(2))
     return lambda: run(tf.constant(steps))
 
 
 def _worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:
-    inherited = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
+    }
     worker = subprocess.Popen(
         [sys.executable, "-m", "bench.keras_fit", str(arrays)],
         stdin=subprocess.PIPE,
@@ -119,7 +163,9 @@ def _request(worker: subprocess.Popen) -> Callable[[], None]:
 
 
 def noise(folder: Path, images: int = IMAGES) -> Path:
-    """Write noise in the layout of Fashion-MNIST: speed does not depend on what the pictures show."""
+    """Write noise in the layout of Fashion-MNIST: speed does not depend on what the pictures
+    show.
+    """
     generator = numpy.random.default_rng(0)
     for name, count in (("train", images), ("t10k", 1000)):
         pixels = generator.integers(0, 256, (count, 28, 28), numpy.uint8)

@@ -22,13 +22,17 @@ def build() -> keras.Model:
     images = keras.Input((28, 28, 1), dtype="uint8")
     features = layers.Normalization(mean=[73.0], variance=[8100.0])(images)
     for filters in (32, 64):
-        features = layers.MaxPooling2D()(layers.Conv2D(filters, 3, padding="same", activation="relu")(features))
+        features = layers.MaxPooling2D()(
+            layers.Conv2D(filters, 3, padding="same", activation="relu")(features)
+        )
     features = layers.Flatten()(features)
     for _ in range(2):
         features = layers.Dense(128, activation="relu")(features)
     model = keras.Model(images, layers.Dense(10)(layers.Dropout(0.5)(features)))
     model.compile(
-        keras.optimizers.AdamW(1e-3, weight_decay=0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+        keras.optimizers.AdamW(1e-3, weight_decay=0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
     )
     return model
 

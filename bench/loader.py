@@ -1,4 +1,6 @@
-"""How fast training is fed: from encoded images, from stored pixels that are larger than what the model sees, and from memory."""
+"""How fast training is fed: from encoded images, from stored pixels that are larger than what the
+model sees, and from memory.
+"""
 
 import gc
 import itertools
@@ -29,7 +31,9 @@ train: {{batch_size: {batch}, device_cache_mib: 0}}
 
 
 def ratios() -> list[tuple[str, float, str]]:
-    """Compare imgcls's feeds with bare decoding, with Keras's loader, and with what training takes."""
+    """Compare imgcls's feeds with bare decoding, with Keras's loader, and with what training
+    takes.
+    """
     from imgcls.backend import tf
 
     with tempfile.TemporaryDirectory() as name:
@@ -40,7 +44,9 @@ def ratios() -> list[tuple[str, float, str]]:
             "restart markers": _feed(folder, "storage: encoded, restart_markers: true"),
             "raw 256": _feed(folder, "stored_size: [256, 256]"),
             "decode": _decoding(folder / "photos", lambda image: tf.shape(image)),
-            "decode and resize": _decoding(folder / "photos", lambda image: tf.image.resize(image, [224, 224])),
+            "decode and resize": _decoding(
+                folder / "photos", lambda image: tf.image.resize(image, [224, 224])
+            ),
             "keras": _keras(folder / "photos"),
             "memory": _memory(folder),
             "cnn": _training(folder),
@@ -48,14 +54,23 @@ def ratios() -> list[tuple[str, float, str]]:
         speeds = _measure(ways)
 
     def ratio(one: str, other: str) -> float:
-        """Return the median over the rounds of how many times as fast one way was as the other in the same round."""
+        """Return the median over the rounds of how many times as fast one way was as the other in
+        the same round.
+        """
         return statistics.median(a / b for a, b in zip(speeds[one], speeds[other], strict=True))
 
     raw = statistics.median(speeds["raw 256"]) / CORES / 1000
     return [
         *(
-            (f"JPEG 500x375, {stored}, random resized crop 224, flip / {name}", ratio(way, other), target)
-            for way, stored in (("restart markers", "stored with restart markers"), ("encoded", "as it comes"))
+            (
+                f"JPEG 500x375, {stored}, random resized crop 224, flip / {name}",
+                ratio(way, other),
+                target,
+            )
+            for way, stored in (
+                ("restart markers", "stored with restart markers"),
+                ("encoded", "as it comes"),
+            )
             for other, name, target in (
                 ("decode", "bare decode_and_crop_jpeg", ">= 0.90"),
                 ("decode and resize", "decode_and_crop_jpeg and tf.image.resize", ""),
@@ -76,17 +91,23 @@ def _photos(folder: Path) -> None:
     photos, generator = load_sample_images().images, numpy.random.default_rng(0)
     for number in range(JPEGS):
         photo = photos[number % 2]
-        top, left = generator.integers(0, photo.shape[0] - 375 + 1), generator.integers(0, photo.shape[1] - 500 + 1)
+        top, left = (
+            generator.integers(0, photo.shape[0] - 375 + 1),
+            generator.integers(0, photo.shape[1] - 500 + 1),
+        )
         path = folder / ("china", "flower")[number % 2] / f"{number:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo[top : top + 375, left : left + 500]).save(path)  # at Pillow's own quality, 75
+        Image.fromarray(photo[top : top + 375, left : left + 500]).save(
+            path
+        )  # at Pillow's own quality, 75
 
 
 def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[float]]:
     """Return the images/s of each way in rounds in turns.
 
-    A way begins anew in each round, or else it would go on in the background of the others. It yields how many images each batch has;
-    the first batches, in which tf.data finds out how many threads it needs, are not timed.
+    A way begins anew in each round, or else it would go on in the background of the others. It
+    yields how many images each batch has; the first batches, in which tf.data finds out how many
+    threads it needs, are not timed.
     """
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -135,7 +156,9 @@ def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
 
 
 def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator[int]]:
-    """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing but `then` with each."""
+    """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing but
+    `then` with each.
+    """
     import numpy
 
     from imgcls.augmentations import random_resized_crop
@@ -144,15 +167,27 @@ def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator
 
     files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
     count = 1000
-    draws = StatelessRandom("bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count)
+    draws = StatelessRandom(
+        "bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count
+    )
     settings = random_resized_crop.Settings(name="random_resized_crop")
-    windows = random_resized_crop.draw_crops(settings, draws, tf.fill([count], 375), tf.fill([count], 500))
-    chosen = tf.constant([files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)])
+    windows = random_resized_crop.draw_crops(
+        settings, draws, tf.fill([count], 375), tf.fill([count], 500)
+    )
+    chosen = tf.constant(
+        [files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)]
+    )
 
     def decoded(data: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-        return then(tf.image.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_FAST"))
+        return then(
+            tf.image.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_FAST")
+        )
 
-    dataset = tf.data.Dataset.from_tensor_slices((chosen, windows)).repeat().map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = (
+        tf.data.Dataset.from_tensor_slices((chosen, windows))
+        .repeat()
+        .map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    )
     batches = dataset.batch(BATCH).prefetch(1)
     return lambda: (BATCH for _ in batches)
 
@@ -161,12 +196,16 @@ def _keras(photos: Path) -> Callable[[], Iterator[int]]:
     """Return what takes batches from Keras's loader of image folders."""
     from imgcls.backend import keras
 
-    dataset = keras.utils.image_dataset_from_directory(photos, image_size=(224, 224), batch_size=BATCH, verbose=False)
+    dataset = keras.utils.image_dataset_from_directory(
+        photos, image_size=(224, 224), batch_size=BATCH, verbose=False
+    )
     return lambda: (int(images.shape[0]) for images, _ in dataset.repeat())
 
 
 def _memory(folder: Path) -> Callable[[], Iterator[int]]:
-    """Return what gathers batches of 28x28 images that live on the device, as the compiled training loop does."""
+    """Return what gathers batches of 28x28 images that live on the device, as the compiled training
+    loop does.
+    """
     import numpy
 
     from imgcls.backend import tf
@@ -177,10 +216,15 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
     from imgcls.store.reader import PixelReader
 
     path = folder / "memory.yaml"
-    path.write_text("{name: memory, data: {name: digits}, model: {name: cnn}, train: {batch_size: 128}}")
+    path.write_text(
+        "{name: memory, data: {name: digits}, model: {name: cnn}, train: {batch_size: 128}}"
+    )
     images = numpy.random.default_rng(0).integers(0, 256, (54_000, 28, 28, 1), numpy.uint8)
     labels, indices = numpy.zeros(len(images), numpy.int32), numpy.arange(len(images))
-    plan = ShuffledBatches(Examples(PixelReader(images, Geometry((28, 28, 1), "stretch")), labels, indices), read_experiment(path))
+    plan = ShuffledBatches(
+        Examples(PixelReader(images, Geometry((28, 28, 1), "stretch")), labels, indices),
+        read_experiment(path),
+    )
     strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps
     feed = InMemoryIterator(plan, strategy)
 
@@ -217,7 +261,11 @@ def _training(folder: Path) -> Callable[[], Iterator[int]]:
         f"train.epochs={(ROUNDS + 1) * (WARMING + STEPS)}",
         "data.validation=0",
     ]
-    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), [*overrides, "train.select_weights=last"])
+    experiment = read_experiment(
+        Path("configs/fashion_cnn.yaml"), [*overrides, "train.select_weights=last"]
+    )
     prepare(experiment)
-    epochs = Trainer(create_run(experiment, folder / "run"), experiment, *find_store(experiment)).epochs(StopRequest())
+    epochs = Trainer(
+        create_run(experiment, folder / "run"), experiment, *find_store(experiment)
+    ).epochs(StopRequest())
     return lambda: (TRAINED for _ in epochs)

@@ -1,8 +1,10 @@
-"""Stores of many small encoded images: what a record costs to write and to read, to open the store, and the memory it takes.
+"""Stores of many small encoded images: what a record costs to write and to read, to open the store,
+and the memory it takes.
 
     python -m bench.records 10000 1281167
 
-Every count is built and read in a process of its own, whose largest memory is stated. It writes some 900 bytes an image.
+Every count is built and read in a process of its own, whose largest memory is stated. It writes
+some 900 bytes an image.
 """
 
 import io
@@ -32,10 +34,20 @@ def build(count: int, folder: Path) -> str:
         Image.fromarray(pixels).save(stream, "JPEG", quality=75)
         files.append(stream.getvalue())
     entries = [Entry(f"class/{place:07d}.jpg", place % KINDS) for place in range(count)]
-    source = Source([f"class {i}" for i in range(KINDS)], entries, lambda place: files[place % KINDS], version="1")
+    source = Source(
+        [f"class {i}" for i in range(KINDS)],
+        entries,
+        lambda place: files[place % KINDS],
+        version="1",
+    )
     began = time.perf_counter()
-    store, _ = writer.find_or_write(source, ImageSettings(name="small", store_dir=str(folder), storage="encoded"))
-    return f"written in {(time.perf_counter() - began) / count * 1e6:.0f} us a record, {store.manifest['sizes']['images.bin'] / 1e6:.0f} MB"
+    store, _ = writer.find_or_write(
+        source, ImageSettings(name="small", store_dir=str(folder), storage="encoded")
+    )
+    return (
+        f"written in {(time.perf_counter() - began) / count * 1e6:.0f} us a record,"
+        f" {store.manifest['sizes']['images.bin'] / 1e6:.0f} MB"
+    )
 
 
 def read(count: int, folder: Path) -> str:
@@ -58,20 +70,30 @@ def read(count: int, folder: Path) -> str:
         for index in indices.tolist():
             reader.file(index)
         seconds.append((time.perf_counter() - began) / ROWS)
-    return f"opened in {opened:.3f} s, verified in {verified:.2f} s, read in {numpy.median(seconds) * 1e6:.2f} us a record"
+    return (
+        f"opened in {opened:.3f} s, verified in {verified:.2f} s, read in"
+        f" {numpy.median(seconds) * 1e6:.2f} us a record"
+    )
 
 
 def main() -> None:
     """Measure every count that the command line names."""
     if sys.argv[1] in ("build", "read"):
-        print({"build": build, "read": read}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])), end="")
+        print(
+            {"build": build, "read": read}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])), end=""
+        )
         print(f", {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB at most")
         return
     for count in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder:
             for work in ("build", "read"):
                 command = [sys.executable, "-m", "bench.records", work, str(count), folder]
-                print(f"{count:,}: {subprocess.run(command, capture_output=True, text=True, check=True).stdout}", end="", flush=True)
+                print(
+                    f"{count:,}:"
+                    f" {subprocess.run(command, capture_output=True, text=True, check=True).stdout}",
+                    end="",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -24,4 +24,7 @@ def ratios() -> list[tuple[str, float, str]]:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in medians.items():
         print(f"start: {name} {value:.3f} s", file=sys.stderr)
-    return [(f"imgcls {name} / an empty Python program", medians[name] / medians["python"], "") for name in ("help", "check")]
+    return [
+        (f"imgcls {name} / an empty Python program", medians[name] / medians["python"], "")
+        for name in ("help", "check")
+    ]

@@ -1,4 +1,6 @@
-"""Two worker processes on one core each against one process on two, with the same global batch; and the cost of a seek."""
+"""Two worker processes on one core each against one process on two, with the same global batch; and
+the cost of a seek.
+"""
 
 import contextlib
 import os
@@ -28,17 +30,26 @@ STEP = 1_000_000
 
 
 def ratios() -> list[tuple[str, float, str]]:
-    """Measure epochs of configs/fashion_cnn.yaml on noise in turns, and the seconds until the first batch of a far step is known."""
+    """Measure epochs of configs/fashion_cnn.yaml on noise in turns, and the seconds until the first
+    batch of a far step is known.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        overrides = [f"data.path={noise(folder, IMAGES)}", f"data.store_dir={folder / 'data'}", f"train.epochs={ROUNDS + 1}"]
+        overrides = [
+            f"data.path={noise(folder, IMAGES)}",
+            f"data.store_dir={folder / 'data'}",
+            f"train.epochs={ROUNDS + 1}",
+        ]
         experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
         prepare(experiment)
         (folder / "one.yaml").write_text(experiment.to_yaml())
         spread = read_experiment(folder / "one.yaml", ["train.strategy={name: multi_worker}"])
         (folder / "two.yaml").write_text(spread.to_yaml())
         one, two = _medians(folder)
-        print(f"workers: one process on two cores {one:.2f} s, two on one core each {two:.2f} s", file=sys.stderr)
+        print(
+            f"workers: one process on two cores {one:.2f} s, two on one core each {two:.2f} s",
+            file=sys.stderr,
+        )
         return [
             ("two workers on a core each / one process on two, images/s", one / two, ">= 0.85"),
             (f"seconds to seek to step {STEP:,}", _seek(), "<= 1"),
@@ -46,7 +57,9 @@ def ratios() -> list[tuple[str, float, str]]:
 
 
 def _medians(folder: Path) -> tuple[float, float]:
-    """Return the median seconds of an epoch's steps in one process on two cores, and in two processes on one core each."""
+    """Return the median seconds of an epoch's steps in one process on two cores, and in two
+    processes on one core each.
+    """
     cores = sorted(os.sched_getaffinity(0))[:2]
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
@@ -58,7 +71,11 @@ def _medians(folder: Path) -> tuple[float, float]:
         pair = []
         for rank, core in enumerate(cores):
             with _on([core]):
-                pair.append(stack.enter_context(start_probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)))
+                pair.append(
+                    stack.enter_context(
+                        start_probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)
+                    )
+                )
 
         def epoch(*tells: Callable[[str], Any]) -> float:
             logs = pool.map(lambda tell: tell("epoch"), tells)

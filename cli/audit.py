@@ -7,15 +7,25 @@ import typer
 
 from imgcls.cli import options, output
 
-Target = Annotated[Path, typer.Argument(metavar="EXPERIMENT|RUN", help="A prepared experiment, or a run folder.", show_default=False)]
+Target = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT|RUN", help="A prepared experiment, or a run folder.", show_default=False
+    ),
+]
 Runs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[RUN]...", help="More evaluated runs on the same data.", show_default=False),
+    typer.Argument(
+        metavar="[RUN]...", help="More evaluated runs on the same data.", show_default=False
+    ),
 ]
 
 
-def audit(target: Target, runs: Runs = None, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
-    """Show what is odd in prepared data; with runs, also the labels that they contradict on images which they did not train on.
+def audit(
+    target: Target, runs: Runs = None, set_: options.Set = [], json: options.Json = False
+) -> None:
+    """Show what is odd in prepared data; with runs, also the labels that they contradict on images
+    which they did not train on.
 
     Example: imgcls audit runs/digits/1
     """

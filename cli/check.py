@@ -3,7 +3,9 @@
 from imgcls.cli import options, output
 
 
-def check(experiment: options.Experiment, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+def check(
+    experiment: options.Experiment, set_: options.Set = [], json: options.Json = False
+) -> None:
     """Validate an experiment file and print it with every default. Touches no data.
 
     Example: imgcls check configs/digits.yaml --set train.epochs=5

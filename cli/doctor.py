@@ -6,11 +6,14 @@ import typer
 
 from imgcls.cli import options, output
 
-Precision = Annotated[str, typer.Option(metavar="NAME", help="A value of train.precision, to judge beside float64.")]
+Precision = Annotated[
+    str, typer.Option(metavar="NAME", help="A value of train.precision, to judge beside float64.")
+]
 
 
 def doctor(precision: Precision = "float32", json: options.Json = False) -> None:
-    """Check this machine in a minute: do one and two devices train to the same weights, and what does determinism cost? Status 6 if not.
+    """Check this machine in a minute: do one and two devices train to the same weights, and what
+    does determinism cost? Status 6 if not.
 
     Example: imgcls doctor --precision mixed_float16
     """

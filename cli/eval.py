@@ -9,15 +9,20 @@ from imgcls.cli import options, output
 Split = Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")]
 FailUnder = Annotated[
     list[str],
-    typer.Option("--fail-under", metavar="METRIC=VALUE", help="Exit with status 6 if a metric is lower. Repeatable.", show_default=False),
+    typer.Option(
+        "--fail-under",
+        metavar="METRIC=VALUE",
+        help="Exit with status 6 if a metric is lower. Repeatable.",
+        show_default=False,
+    ),
 ]
 
 
 def evaluate(
     target: options.Target,
     split: Split = "test",
-    fail_under: FailUnder = [],  # noqa: B006
-    set_: options.Set = [],  # noqa: B006
+    fail_under: FailUnder = [],
+    set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
     """Judge a run's model on a split, once, and save the predictions and metrics.

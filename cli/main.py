@@ -1,4 +1,6 @@
-"""The command `imgcls`: its table of commands, and the one place that turns errors into exit statuses."""
+"""The command `imgcls`: its table of commands, and the one place that turns errors into exit
+statuses.
+"""
 
 import contextlib
 import errno
@@ -55,11 +57,17 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             _fail(str(error), error.exit_code)
         except MemoryError:
-            _fail("out of memory on the host; close other programs, or lower train.batch_size", OutOfMemoryError.exit_code)
+            _fail(
+                "out of memory on the host; close other programs, or lower train.batch_size",
+                OutOfMemoryError.exit_code,
+            )
         except BrokenPipeError:
             _discard_stdout()  # whoever read it has seen enough
         except KeyboardInterrupt:
-            _fail("interrupted; nothing is lost, run the same command again to continue", Interrupted.exit_code)
+            _fail(
+                "interrupted; nothing is lost, run the same command again to continue",
+                Interrupted.exit_code,
+            )
         except Exception:
             traceback.print_exc()
             _fail("this is a bug in imgcls; please report it with the lines above", 1)
@@ -69,18 +77,24 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def _explained_stdout() -> Iterator[None]:
-    """Turn a full device behind stdout into a `UserError`; files that cannot be written already raise one."""
+    """Turn a full device behind stdout into a `UserError`; files that cannot be written already
+    raise one.
+    """
     try:
         yield
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         _discard_stdout()
-        raise UserError("the device behind stdout is full; send the result elsewhere and run the command again") from None
+        raise UserError(
+            "the device behind stdout is full; send the result elsewhere and run the command again"
+        ) from None
 
 
 def _discard_stdout() -> None:
-    """Send what is still to be printed nowhere: Python would complain about it once more at exit."""
+    """Send what is still to be printed nowhere: Python would complain about it once more at
+    exit.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -103,12 +117,18 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def imgcls(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Train, judge, explain and ship image classifiers from one YAML file.
 
-    Exit status: 0 done, 1 a bug in imgcls, 2 command line or experiment file wrong, 3 data missing, broken or changed, 4 training diverged,
-    5 out of memory, 6 a gate failed, 75 interrupted with the state saved.
+    Exit status: 0 done, 1 a bug in imgcls, 2 command line or experiment file wrong, 3 data missing,
+    broken or changed, 4 training diverged, 5 out of memory, 6 a gate failed, 75 interrupted with
+    the state saved.
     """
 
 

@@ -5,17 +5,39 @@ from typing import Annotated
 
 import typer
 
-Experiment = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="An experiment file (YAML).", show_default=False)]
+Experiment = Annotated[
+    Path,
+    typer.Argument(metavar="EXPERIMENT", help="An experiment file (YAML).", show_default=False),
+]
 Target = Annotated[
     Path,
-    typer.Argument(metavar="EXPERIMENT|RUN", help="A run folder, or an experiment file for its newest finished run.", show_default=False),
+    typer.Argument(
+        metavar="EXPERIMENT|RUN",
+        help="A run folder, or an experiment file for its newest finished run.",
+        show_default=False,
+    ),
 ]
 Set = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as train.epochs=5. Repeatable.", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting, such as train.epochs=5. Repeatable.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Workers = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT,...", help="All workers of train.strategy multi_worker, by rank.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT,...",
+        help="All workers of train.strategy multi_worker, by rank.",
+        show_default=False,
+    ),
 ]
-Rank = Annotated[int | None, typer.Option(metavar="N", help="Which of the workers this process is, from 0.", show_default=False)]
+Rank = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Which of the workers this process is, from 0.", show_default=False
+    ),
+]

@@ -17,7 +17,9 @@ def print_pairs(values: dict[str, Any]) -> None:
 
 
 def print_result(values: dict[str, Any] | None, as_json: bool) -> None:
-    """Print names and values, as JSON if the user asked for it; nothing for None, the result of a process that another one leads."""
+    """Print names and values, as JSON if the user asked for it; nothing for None, the result of a
+    process that another one leads.
+    """
     if values is not None:
         print_json(values) if as_json else print_pairs(values)
 
@@ -29,7 +31,9 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     cells = [list(rows[0]), *[[_text(value) for value in row.values()] for row in rows]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,12 @@ import typer
 from imgcls.cli import options, output
 
 Kind = Annotated[
-    str | None, typer.Argument(metavar="[KIND]", help="Such as datasets, models or figures; all unless given.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="[KIND]",
+        help="Such as datasets, models or figures; all unless given.",
+        show_default=False,
+    ),
 ]
 
 

@@ -7,11 +7,21 @@ import typer
 from imgcls.cli import options, output
 
 Figures = Annotated[
-    list[str] | None, typer.Argument(metavar="[FIGURE]...", help="Names from `imgcls parts figures`; all unless given.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIGURE]...",
+        help="Names from `imgcls parts figures`; all unless given.",
+        show_default=False,
+    ),
 ]
 
 
-def plot(target: options.Target, figures: Figures = None, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
+def plot(
+    target: options.Target,
+    figures: Figures = None,
+    set_: options.Set = [],
+    json: options.Json = False,
+) -> None:
     """Draw a run's figures and its report page.
 
     Example: imgcls plot configs/digits.yaml confusion_matrix roc

@@ -9,13 +9,17 @@ from imgcls.cli import options, output
 
 Splits = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.csv", help="Write the id and split of every image, as data.splits_file reads them.", show_default=False),
+    typer.Option(
+        metavar="FILE.csv",
+        help="Write the id and split of every image, as data.splits_file reads them.",
+        show_default=False,
+    ),
 ]
 
 
 def prepare(
     experiment: options.Experiment,
-    set_: options.Set = [],  # noqa: B006
+    set_: options.Set = [],
     splits: Splits = None,
     json: options.Json = False,
 ) -> None:

@@ -7,12 +7,26 @@ import typer
 
 from imgcls.cli import options, output
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)]
-NewFolder = Annotated[Path | None, typer.Option("--run", metavar="DIR", help="The new run's folder.", show_default=False)]
-Epochs = Annotated[int | None, typer.Option(metavar="N", help="Train and compare the first N epochs only.", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)
+]
+NewFolder = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="DIR", help="The new run's folder.", show_default=False),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Train and compare the first N epochs only.", show_default=False
+    ),
+]
 Tolerance = Annotated[
     list[str],
-    typer.Option(metavar="QUANTITY=VALUE", help="Largest difference allowed, instead of none at all. Repeatable.", show_default=False),
+    typer.Option(
+        metavar="QUANTITY=VALUE",
+        help="Largest difference allowed, instead of none at all. Repeatable.",
+        show_default=False,
+    ),
 ]
 
 
@@ -20,13 +34,14 @@ def reproduce(
     target: RunFolder,
     run: NewFolder = None,
     epochs: Epochs = None,
-    tolerance: Tolerance = [],  # noqa: B006
+    tolerance: Tolerance = [],
     workers: options.Workers = None,
     rank: options.Rank = None,
-    set_: options.Set = [],  # noqa: B006
+    set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
-    """Train a run again from its folder alone, and compare. Status 6 if a number differs, 3 if the data changed.
+    """Train a run again from its folder alone, and compare. Status 6 if a number differs, 3 if the
+    data changed.
 
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """

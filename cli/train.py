@@ -8,7 +8,13 @@ import typer
 from imgcls.cli import options, output
 
 RunFolder = Annotated[
-    Path | None, typer.Option("--run", metavar="DIR", help="The run folder: created, continued, or found finished.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="DIR",
+        help="The run folder: created, continued, or found finished.",
+        show_default=False,
+    ),
 ]
 
 
@@ -17,7 +23,7 @@ def train(
     run: RunFolder = None,
     workers: options.Workers = None,
     rank: options.Rank = None,
-    set_: options.Set = [],  # noqa: B006
+    set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
     """Train a model. The same command again continues an interrupted run.
@@ -29,4 +35,6 @@ def train(
     from imgcls.verbs.train import train as train_experiment
 
     found = read_experiment(experiment, set_)
-    output.print_result(train_experiment(found, run, cluster=find_cluster(found, run, workers, rank)), as_json=json)
+    output.print_result(
+        train_experiment(found, run, cluster=find_cluster(found, run, workers, rank)), as_json=json
+    )

@@ -3,8 +3,11 @@
 from imgcls.cli import options, output
 
 
-def verify(experiment: options.Experiment, set_: options.Set = [], json: options.Json = False) -> None:  # noqa: B006
-    """Read every byte of an experiment's prepared data again, and compare it with what was prepared.
+def verify(
+    experiment: options.Experiment, set_: options.Set = [], json: options.Json = False
+) -> None:
+    """Read every byte of an experiment's prepared data again, and compare it with what was
+    prepared.
 
     Example: imgcls verify configs/digits.yaml
     """

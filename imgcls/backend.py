@@ -1,4 +1,5 @@
-"""TensorFlow and Keras, imported once, quietly, with their switches set first. Heavy zone: import `keras` and `tf` from here only.
+"""TensorFlow and Keras, imported once, quietly, with their switches set first. Heavy zone: import
+`keras` and `tf` from here only.
 
 This is the one module that acts on import, since what it sets is read while TensorFlow is imported.
 """
@@ -10,17 +11,21 @@ from collections.abc import Iterator
 
 SWITCHES = {
     "KERAS_BACKEND": "tensorflow",
-    # oneDNN's kernels step a small CNN about 1.4 times faster, but are off on some CPUs; results differ in the last bits,
-    # so the choice must not depend on the machine, unless its user says so. It is recorded in environment.json.
+    # oneDNN's kernels step a small CNN about 1.4 times faster, but are off on some CPUs; results
+    # differ in the last bits, so the choice must not depend on the machine, unless its user says
+    # so. It is recorded in environment.json.
     "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
-    # Errors arrive as exceptions; beside them TensorFlow would print lines that mean nothing to a user.
+    # Errors arrive as exceptions; beside them TensorFlow would print lines that mean nothing to a
+    # user.
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Send file descriptor 2 to a temporary file: C++ start-up lines ignore TF_CPP_MIN_LOG_LEVEL. Show them if the block fails."""
+    """Send file descriptor 2 to a temporary file: C++ start-up lines ignore TF_CPP_MIN_LOG_LEVEL.
+    Show them if the block fails.
+    """
     with tempfile.TemporaryFile() as chatter:
         terminal = os.dup(2)
         os.dup2(chatter.fileno(), 2)

@@ -28,7 +28,9 @@ class EarlyStopping(Section):
 
 
 class Plateau(Section):
-    """Lower the learning rate each time that the monitored quantity has not improved for `patience` epochs."""
+    """Lower the learning rate each time that the monitored quantity has not improved for `patience`
+    epochs.
+    """
 
     monitor: Monitor = "val_loss"
     """What is watched on the validation split."""
@@ -41,10 +43,14 @@ class Plateau(Section):
 
 
 class Ema(Section):
-    """Validate, choose and keep an exponential moving average of the weights (Polyak and Juditsky, 1992, with Keras's decay)."""
+    """Validate, choose and keep an exponential moving average of the weights (Polyak and Juditsky,
+    1992, with Keras's decay).
+    """
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    """Share of the old average that a step keeps: the average reaches back over some 1 / (1 - decay) steps."""
+    """Share of the old average that a step keeps: the average reaches back over some 1 / (1 -
+    decay) steps.
+    """
 
 
 class Checkpoint(Section):
@@ -57,7 +63,9 @@ class Checkpoint(Section):
 
 
 class OnDivergence(Section):
-    """What to do when the loss, a gradient or a weight is no finite number: load the last good state, and go on more slowly."""
+    """What to do when the loss, a gradient or a weight is no finite number: load the last good
+    state, and go on more slowly.
+    """
 
     retries: Annotated[int, Field(ge=1)] = 3
     """How often; then training stops with status 4."""
@@ -66,21 +74,33 @@ class OnDivergence(Section):
 
 
 class Sampling(Section):
-    """Draw the images of an epoch by weights, some several times (differently augmented) and some not at all.
+    """Draw the images of an epoch by weights, some several times (differently augmented) and some
+    not at all.
 
-    An epoch has as many images as the split. Each image is drawn as often as its weight says, rounded up or down, and each class too
-    (systematic sampling: Madow and Madow, 1944), where independent draws would leave both to chance.
+    An epoch has as many images as the split. Each image is drawn as often as its weight says,
+    rounded up or down, and each class too (systematic sampling: Madow and Madow, 1944), where
+    independent draws would leave both to chance.
     """
 
     by: Literal["class", "weight"]
-    """What decides: `class` makes rare classes more frequent, `weight` takes the weights that come with the images."""
+    """What decides: `class` makes rare classes more frequent, `weight` takes the weights that come
+    with the images.
+    """
     power: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """How far: an image weighs its class's number of images, or 1 over its weight, to the power of -power. 1 shows all classes equally
-    often, 0.5 by the roots of their numbers."""
+    """How far: an image weighs its class's number of images, or 1 over its weight, to the power of
+    -power. 1 shows all classes equally often, 0.5 by the roots of their numbers."""
 
 
-NEUTRAL_SETTINGS = {"steps_per_execution", "device_cache_mib", "data_workers", "checkpoint", "time_limit"}
-"""Settings of `train` that a continued run may change: they decide on speed, memory and safety alone."""
+NEUTRAL_SETTINGS = {
+    "steps_per_execution",
+    "device_cache_mib",
+    "data_workers",
+    "checkpoint",
+    "time_limit",
+}
+"""Settings of `train` that a continued run may change: they decide on speed, memory and safety
+alone.
+"""
 
 
 class Train(Section):
@@ -91,16 +111,21 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images in a global batch, over all devices together."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Images that a device works on at once: a step adds up the gradients of as many parts as that takes. All of its share unless given;
-    halved by itself when memory runs out. Batch norm then sees each part by itself."""
+    """Images that a device works on at once: a step adds up the gradients of as many parts as that
+    takes. All of its share unless given; halved by itself when memory runs out. Batch norm then
+    sees each part by itself."""
     augmentation_repeats: Annotated[int, Field(ge=1)] = 1
-    """How often a batch holds each of its images, differently augmented (Hoffer et al., 2020). An epoch keeps its length: it shows one
-    image in so many, and so many epochs show all."""
+    """How often a batch holds each of its images, differently augmented (Hoffer et al., 2020). An
+    epoch keeps its length: it shows one image in so many, and so many epochs show all."""
     sampling: Sampling | None = None
     """Off unless given: every image comes once an epoch."""
-    optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(default_factory=lambda: parts.default_settings("optimizers", "adamw"))
+    optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(
+        default_factory=lambda: parts.default_settings("optimizers", "adamw")
+    )
     """A file of imgcls/optimizers."""
-    schedule: Annotated[PartSettings, PartOf("schedules")] = Field(default_factory=lambda: parts.default_settings("schedules", "constant"))
+    schedule: Annotated[PartSettings, PartOf("schedules")] = Field(
+        default_factory=lambda: parts.default_settings("schedules", "constant")
+    )
     """The learning rate over the steps: a file of imgcls/schedules."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"] = "float32"
     """Keras's dtype policy; the mixed ones are for GPUs. float64 is for comparing strategies."""
@@ -109,16 +134,22 @@ class Train(Section):
     )
     """The devices: a file of imgcls/strategies."""
     deterministic: bool = True
-    """Use kernels that give the same bits each time. Without them, a continued or repeated run may differ; `imgcls doctor` measures the
-    cost."""
+    """Use kernels that give the same bits each time. Without them, a continued or repeated run may
+    differ; `imgcls doctor` measures the cost."""
     jit_compile: bool = False
     """Compile the forward and backward pass with XLA. It has no deterministic max pooling."""
     steps_per_execution: Annotated[int, Field(ge=1)] = 16
-    """Steps that run between two looks at signals and the clock; more saves overhead for tiny models."""
+    """Steps that run between two looks at signals and the clock; more saves overhead for tiny
+    models.
+    """
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
-    """MiB of images that each device may hold: splits that fit are copied to it once, larger ones are streamed from the store."""
+    """MiB of images that each device may hold: splits that fit are copied to it once, larger ones
+    are streamed from the store.
+    """
     data_workers: Annotated[int, Field(ge=1)] | None = None
-    """Processes that decode images, or cut windows out of stored pixels, while the network trains; one for each core unless given."""
+    """Processes that decode images, or cut windows out of stored pixels, while the network trains;
+    one for each core unless given.
+    """
     select_weights: Literal["best", "last"] = "best"
     """Which epoch's weights become model.keras."""
     monitor: Monitor = "val_accuracy"
@@ -132,7 +163,9 @@ class Train(Section):
     on_divergence: OnDivergence | None = None
     """Off unless given: training stops at once."""
     time_limit: Annotated[float, Field(gt=0)] | None = None
-    """Minutes from the start of the command after which the state must be saved; it ends with status 75, and goes on when repeated."""
+    """Minutes from the start of the command after which the state must be saved; it ends with
+    status 75, and goes on when repeated.
+    """
     checkpoint: Checkpoint = Checkpoint()
     """When the state is saved in the middle of an epoch."""
 
@@ -140,18 +173,24 @@ class Train(Section):
     def _repeats_fill_a_batch(self) -> "Train":
         if self.batch_size % self.augmentation_repeats:
             raise ValueError(
-                f"repeats is {self.augmentation_repeats}, batch_size is {self.batch_size}: a batch holds each of its images equally often; make "
-                "batch_size a multiple of repeats"
+                f"repeats is {self.augmentation_repeats}, batch_size is {self.batch_size}: a batch"
+                " holds each of its images equally often; make batch_size a multiple of repeats"
             )
         return self
 
     @model_validator(mode="after")
     def _falls_before_it_stops(self) -> "Train":
         stop, plateau = self.early_stopping, self.plateau
-        if stop and plateau and stop.monitor == plateau.monitor and stop.patience <= plateau.patience:
+        if (
+            stop
+            and plateau
+            and stop.monitor == plateau.monitor
+            and stop.patience <= plateau.patience
+        ):
             raise ValueError(
-                f"early_stopping.patience is {stop.patience}, plateau.patience is {plateau.patience}: training would stop before the "
-                "learning rate falls; make the first one larger"
+                f"early_stopping.patience is {stop.patience}, plateau.patience is"
+                f" {plateau.patience}: training would stop before the learning rate falls; make the"
+                " first one larger"
             )
         return self
 
@@ -159,10 +198,14 @@ class Train(Section):
 class Evaluate(Section):
     """How a model is judged."""
 
-    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(default_factory=lambda: parts.default_settings_of_all("metrics"))
+    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(
+        default_factory=lambda: parts.default_settings_of_all("metrics")
+    )
     """Files of imgcls/metrics; all of them unless given."""
     intervals: list[str] = ["accuracy", "classification", "log_loss", "brier"]
-    """Metric parts whose numbers get a bootstrap confidence interval; ranking metrics cost more time."""
+    """Metric parts whose numbers get a bootstrap confidence interval; ranking metrics cost more
+    time.
+    """
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples of the images (Efron and Tibshirani, 1993, percentile method)."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -198,7 +241,9 @@ class Experiment(Section):
     """How the model is trained."""
     evaluate: Evaluate = Field(default_factory=Evaluate)
     """How it is judged."""
-    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(default_factory=lambda: parts.default_settings_of_all("figures"))
+    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(
+        default_factory=lambda: parts.default_settings_of_all("figures")
+    )
     """Files of imgcls/figures; all of them unless given."""
 
     @model_validator(mode="after")
@@ -207,14 +252,17 @@ class Experiment(Section):
         uses = self.model.uses() if self.train.jit_compile else set()
         if self.train.deterministic and "max pooling" in uses:
             raise ValueError(
-                f"train.jit_compile, train.deterministic and the max pooling of model {self.model.name} do not work together: XLA has no "
-                "deterministic max pooling; set train.deterministic: false, train.jit_compile: false, or a model without max pooling"
+                "train.jit_compile, train.deterministic and the max pooling of model"
+                f" {self.model.name} do not work together: XLA has no deterministic max pooling;"
+                " set train.deterministic: false, train.jit_compile: false, or a model without max"
+                " pooling"
             )
         if self.train.strategy.several_devices and "batch norm" in uses:
             raise ValueError(
-                f"train.jit_compile, train.strategy {self.train.strategy.name} and the batch norm of model {self.model.name} do not work "
-                "together: devices meet in every batch norm, which XLA cannot compile; set train.jit_compile: false, "
-                "train.strategy: {name: one_device}, or a model without batch norm"
+                f"train.jit_compile, train.strategy {self.train.strategy.name} and the batch norm"
+                f" of model {self.model.name} do not work together: devices meet in every batch"
+                " norm, which XLA cannot compile; set train.jit_compile: false, train.strategy:"
+                " {name: one_device}, or a model without batch norm"
             )
         return self
 
@@ -223,8 +271,9 @@ class Experiment(Section):
         for place, settings in enumerate(self.augment):
             if settings.epochs(of=self.train.epochs) > self.train.epochs:
                 raise ValueError(
-                    f"augment.{place}.until is {settings.until}, but train.epochs is {self.train.epochs}; give at most that many, a share "
-                    "such as 90%, or no until"
+                    f"augment.{place}.until is {settings.until}, but train.epochs is"
+                    f" {self.train.epochs}; give at most that many, a share such as 90%, or no"
+                    " until"
                 )
         return self
 
@@ -233,6 +282,10 @@ class Experiment(Section):
         return yaml_file.dump(self.model_dump())
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes two experiments the same training: everything that can change a weight or the length of the log."""
-        identity = self.model_dump(exclude={"evaluate": True, "figures": True, "train": NEUTRAL_SETTINGS})
+        """Return what makes two experiments the same training: everything that can change a weight
+        or the length of the log.
+        """
+        identity = self.model_dump(
+            exclude={"evaluate": True, "figures": True, "train": NEUTRAL_SETTINGS}
+        )
         return identity | {"data": self.data.identity()}

@@ -1,4 +1,6 @@
-"""What a run was made with: versions, devices, command, commit, host. Light zone: nothing heavy is imported, only looked up."""
+"""What a run was made with: versions, devices, command, commit, host. Light zone: nothing heavy is
+imported, only looked up.
+"""
 
 import datetime
 import importlib.metadata
@@ -37,7 +39,10 @@ def describe(seed: int, devices: list[str], switches: dict[str, str]) -> dict[st
 
 def get_versions() -> dict[str, str]:
     """Return the version of Python and of every package whose version can change a number."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
 
 
 def count_cores() -> int:
@@ -46,13 +51,19 @@ def count_cores() -> int:
 
 
 def _read_commit(folder: Path) -> dict[str, Any] | None:
-    """Return the commit of the imgcls sources and whether they differ from it; None where they are no git checkout."""
+    """Return the commit of the imgcls sources and whether they differ from it; None where they are
+    no git checkout.
+    """
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)  # else the checkout around an installed imgcls would be taken for its own
+        git(
+            "ls-files", "--error-unmatch", __file__
+        )  # else the checkout around an installed imgcls would be taken for its own
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,14 +1,17 @@
 """What can go wrong for a user, each with the exit status that scripts rely on. Light zone.
 
-`UserError` and its children are for people: they carry a message that says what is wrong, what was received and what to do,
-and reach the terminal without a traceback. A bug is any other exception; it exits with status 1.
+`UserError` and its children are for people: they carry a message that says what is wrong, what was
+received and what to do, and reach the terminal without a traceback. A bug is any other exception;
+it exits with status 1.
 """
 
 from typing import Any
 
 
 class UserError(Exception):
-    """The command line or the experiment file is wrong, or a file cannot be written. Exit status 2."""
+    """The command line or the experiment file is wrong, or a file cannot be written. Exit status
+    2.
+    """
 
     exit_code = 2
 
@@ -23,7 +26,8 @@ class DivergenceError(UserError):
     """Training met a non-finite loss, gradient or weight. Exit status 4.
 
     Attributes:
-        details: where it was: epoch, step, learning_rate, images, as far as they are known; a JSON object.
+        details: where it was: epoch, step, learning_rate, images, as far as they are known; a JSON
+            object.
     """
 
     exit_code = 4
@@ -46,13 +50,17 @@ class GateError(UserError):
 
 
 class Interrupted(UserError):
-    """A signal stopped the work after its state was saved. Exit status 75 (EX_TEMPFAIL of sysexits.h)."""
+    """A signal stopped the work after its state was saved. Exit status 75 (EX_TEMPFAIL of
+    sysexits.h).
+    """
 
     exit_code = 75
 
 
 class WorkerLostError(Interrupted):
-    """Another process of the cluster ended, or does not answer; the last saved state is kept. Exit status 75."""
+    """Another process of the cluster ended, or does not answer; the last saved state is kept. Exit
+    status 75.
+    """
 
 
 class EpochLimit(Interrupted):

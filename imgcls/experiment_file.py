@@ -1,4 +1,6 @@
-"""From a YAML file to an `Experiment`: `extends:`, `--set`, and all mistakes at once. Light zone."""
+"""From a YAML file to an `Experiment`: `extends:`, `--set`, and all mistakes at once. Light
+zone.
+"""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -14,11 +16,13 @@ from imgcls.parts import PartOf, Section
 
 
 def read_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
-    """Read an experiment file. Precedence, lowest first: defaults, `extends:` parents, the file, `--set a.b=value` overrides.
+    """Read an experiment file. Precedence, lowest first: defaults, `extends:` parents, the file,
+    `--set a.b=value` overrides.
 
     Raises:
         UserError: a file cannot be read.
-        ProblemsError: the experiment is wrong; each line of the message reads `file:line:column: what is wrong ...`.
+        ProblemsError: the experiment is wrong; each line of the message reads `file:line:column:
+            what is wrong ...`.
     """
     document = _read_with_parents(path, ())
     for override in overrides or []:
@@ -27,13 +31,20 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
         return Experiment.model_validate(document.value)
     except ValidationError as error:
         explained = [_explain(problem, document) for problem in error.errors(include_url=False)]
-        raise ProblemsError([f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]) from None
+        raise ProblemsError(
+            [f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]
+        ) from None
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of experiment files; one that extends another may leave anything to it."""
+    """Return the JSON Schema of experiment files; one that extends another may leave anything to
+    it.
+    """
     schema = Experiment.model_json_schema()
-    schema["properties"]["extends"] = {"type": "string", "description": "An experiment file beside this one, merged below it."}
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "An experiment file beside this one, merged below it.",
+    }
     schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
     return schema
 
@@ -43,17 +54,27 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     document = yaml_file.read(path)
     if not isinstance(document.value, dict):
         raise ProblemsError(
-            [f"{document.mark(())}: an experiment is a mapping of keys such as name:, data:, model:; got {document.value!r}"]
+            [
+                f"{document.mark(())}: an experiment is a mapping of keys such as name:, data:,"
+                f" model:; got {document.value!r}"
+            ]
         )
     parent = document.value.pop("extends", None)
     if parent is None:
         return document
     mark = document.mark(("extends",))
     if not isinstance(parent, str):
-        raise ProblemsError([f"{mark}: extends takes the path of one experiment file, relative to this one; got {parent!r}"])
+        raise ProblemsError(
+            [
+                f"{mark}: extends takes the path of one experiment file, relative to this one; got"
+                f" {parent!r}"
+            ]
+        )
     parent_path = path.parent / parent
     if parent_path.resolve() in [child.resolve() for child in (*children, path)]:
-        raise ProblemsError([f"{mark}: {parent_path} extends itself by way of {path}; break the circle"])
+        raise ProblemsError(
+            [f"{mark}: {parent_path} extends itself by way of {path}; break the circle"]
+        )
     if not parent_path.is_file():
         raise ProblemsError([f"{mark}: extends names {parent_path}, which does not exist"])
     merged = _read_with_parents(parent_path, (*children, path))
@@ -64,7 +85,8 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
 def _merge(under: Document, over: Document) -> None:
     """Lay one document over another: mappings merge key by key, all else is replaced.
 
-    A mapping that names another part replaces the mapping below it, since the settings of one part mean nothing to another.
+    A mapping that names another part replaces the mapping below it, since the settings of one part
+    mean nothing to another.
     """
     under.value = _merge_values(under.value, over.value, ())
     under.values.update(over.values)
@@ -72,14 +94,28 @@ def _merge(under: Document, over: Document) -> None:
 
 
 def _merge_values(under: Any, over: Any, location: Location) -> Any:
-    if isinstance(under, list) and isinstance(over, dict) and over and all(key in map(str, range(len(under))) for key in over):
-        return [_merge_values(item, over[str(i)], (*location, i)) if str(i) in over else item for i, item in enumerate(under)]
+    if (
+        isinstance(under, list)
+        and isinstance(over, dict)
+        and over
+        and all(key in map(str, range(len(under))) for key in over)
+    ):
+        return [
+            _merge_values(item, over[str(i)], (*location, i)) if str(i) in over else item
+            for i, item in enumerate(under)
+        ]
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
     names_another_part = location and "name" in over and over["name"] != under.get("name")
     if names_another_part:
         return over
-    return {**under, **{key: _merge_values(under.get(key), value, (*location, key)) for key, value in over.items()}}
+    return {
+        **under,
+        **{
+            key: _merge_values(under.get(key), value, (*location, key))
+            for key, value in over.items()
+        },
+    }
 
 
 def _parse_override(text: str) -> Document:
@@ -93,21 +129,29 @@ def _parse_override(text: str) -> Document:
     nested = leaf.value
     for word in reversed(words):
         nested = {word: nested}
-    places = [tuple(int(word) if word.isdigit() else word for word in words[: i + 1]) for i in range(len(words))]
+    places = [
+        tuple(int(word) if word.isdigit() else word for word in words[: i + 1])
+        for i in range(len(words))
+    ]
     marks = {place: Mark(source) for place in places}
     marks.update({(*places[-1], *place): Mark(source) for place in leaf.values})
     return Document(nested, values=marks, keys=dict(marks))
 
 
 def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
-    """Return where a mistake stands, and in words what is wrong, what was given and what is allowed."""
+    """Return where a mistake stands, and in words what is wrong, what was given and what is
+    allowed.
+    """
     location: Location = problem["loc"]
     kind, name = problem["type"], ".".join(map(str, location))
     if kind == "extra_forbidden":
         allowed = _find_allowed_keys(document.value, location[:-1])
         place = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
         guess = parts.suggest(str(location[-1]), allowed)
-        return document.mark(location, of_key=True), f"unknown key '{location[-1]}'{place}; allowed: {', '.join(allowed)}{guess}"
+        return (
+            document.mark(location, of_key=True),
+            f"unknown key '{location[-1]}'{place}; allowed: {', '.join(allowed)}{guess}",
+        )
     if kind == "missing":
         return document.mark(location), f"{name} is missing; add it"
     if kind == "unknown_part":
@@ -124,7 +168,9 @@ def _format_value(value: Any) -> str:
 
 
 def _find_allowed_keys(value: Any, location: Location) -> list[str]:
-    """Return the keys that the section at a location knows, following the parts that `value` names on the way."""
+    """Return the keys that the section at a location knows, following the parts that `value` names
+    on the way.
+    """
     section: type[Section] = Experiment
     kind = None
     for step in location:
@@ -132,14 +178,19 @@ def _find_allowed_keys(value: Any, location: Location) -> list[str]:
         if isinstance(step, str):
             inner = _find_inner_annotations(section.model_fields[step])
             kind = next((item.kind for item in inner if isinstance(item, PartOf)), None)
-            section = next((item for item in inner if isinstance(item, type) and issubclass(item, Section)), section)
+            section = next(
+                (item for item in inner if isinstance(item, type) and issubclass(item, Section)),
+                section,
+            )
         if kind and isinstance(value, dict):
             section = parts.load(kind, value["name"]).Settings
     return list(section.model_fields)
 
 
 def _find_inner_annotations(field: FieldInfo) -> list[Any]:
-    """Return a field's annotation with all that stands inside it, such as `list[Annotated[PartSettings, PartOf(...)]]`."""
+    """Return a field's annotation with all that stands inside it, such as
+    `list[Annotated[PartSettings, PartOf(...)]]`.
+    """
     found = [*field.metadata]
     waiting = [field.annotation]
     while waiting:

@@ -1,7 +1,8 @@
 """Parts: a name in an experiment file is a file name. Light zone.
 
-`model: {name: cnn}` means `imgcls/models/cnn.py`. A part file holds a docstring with its source, a class `Settings` and one
-function; the folder's `__init__.py` states that function's contract. There is no registry: to add a part, add a file.
+`model: {name: cnn}` means `imgcls/models/cnn.py`. A part file holds a docstring with its source, a
+class `Settings` and one function; the folder's `__init__.py` states that function's contract. There
+is no registry: to add a part, add a file.
 """
 
 import difflib
@@ -19,15 +20,32 @@ from imgcls.errors import UserError
 
 PACKAGE = Path(__file__).parent
 
-KINDS = ("augmentations", "checks", "datasets", "figures", "metrics", "models", "optimizers", "schedules", "strategies")
+KINDS = (
+    "augmentations",
+    "checks",
+    "datasets",
+    "figures",
+    "metrics",
+    "models",
+    "optimizers",
+    "schedules",
+    "strategies",
+)
 """The kinds of parts, each a folder of this package."""
 
 
 class Section(BaseModel):
-    """A mapping of the experiment file: unknown keys are errors, types are not guessed, values do not change."""
+    """A mapping of the experiment file: unknown keys are errors, types are not guessed, values do
+    not change.
+    """
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
 
@@ -40,20 +58,27 @@ class PartSettings(Section):
 @lru_cache
 def list_names(kind: str) -> list[str]:
     """Return the names of the parts of a kind, read from its folder."""
-    return sorted(path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_"))
+    return sorted(
+        path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_")
+    )
 
 
 def load(kind: str, name: str) -> ModuleType:
     """Import a part's module; a broken part file raises its own error.
 
     Raises:
-        PydanticCustomError: there is no part of this name (a `ValueError`, which a validation reports with its place).
+        PydanticCustomError: there is no part of this name (a `ValueError`, which a validation
+            reports with its place).
     """
     if name not in list_names(kind):
         raise PydanticCustomError(
             "unknown_part",
             "unknown name '{given}'; allowed: {allowed}{guess}",
-            {"given": name, "allowed": ", ".join(list_names(kind)), "guess": suggest(name, list_names(kind))},
+            {
+                "given": name,
+                "allowed": ", ".join(list_names(kind)),
+                "guess": suggest(name, list_names(kind)),
+            },
         )
     return importlib.import_module(f"imgcls.{kind}.{name}")
 
@@ -69,12 +94,16 @@ def default_settings(kind: str, name: str) -> PartSettings:
 
 
 def default_settings_of_all(kind: str) -> list[PartSettings]:
-    """Return every part of a kind with its defaults; called for each experiment, so that a new file is found."""
+    """Return every part of a kind with its defaults; called for each experiment, so that a new file
+    is found.
+    """
     return [default_settings(kind, name) for name in list_names(kind)]
 
 
 def require_unique(settings: list[PartSettings], reason: str) -> list[PartSettings]:
-    """Return a list of parts in which no name comes twice; raises `ValueError` with the reason where one does."""
+    """Return a list of parts in which no name comes twice; raises `ValueError` with the reason
+    where one does.
+    """
     names = [each.name for each in settings]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -83,7 +112,9 @@ def require_unique(settings: list[PartSettings], reason: str) -> list[PartSettin
 
 
 def suggest(given: str, allowed: Iterable[str]) -> str:
-    """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is near."""
+    """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is
+    near.
+    """
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
@@ -97,13 +128,19 @@ def describe(kind: str | None) -> dict[str, str]:
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{suggest(kind, KINDS)}")
     wanted = KINDS if kind is None else [kind]
-    return {f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0] for each in wanted for name in list_names(each)}
+    return {
+        f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0]
+        for each in wanted
+        for name in list_names(each)
+    }
 
 
 class PartOf:
-    """Annotation of a field that holds a part: validated by the `Settings` of the file its `name` names.
+    """Annotation of a field that holds a part: validated by the `Settings` of the file its `name`
+    names.
 
-    A nested `ValidationError` keeps its locations, so that mistakes inside a part are reported with all the others.
+    A nested `ValidationError` keeps its locations, so that mistakes inside a part are reported with
+    all the others.
     """
 
     def __init__(self, kind: str):
@@ -117,20 +154,29 @@ class PartOf:
             raise PydanticCustomError(
                 "part_without_name",
                 "needs a mapping with a name, such as {example}; allowed names: {allowed}",
-                {"example": f"{{name: {list_names(self.kind)[0]}}}", "allowed": ", ".join(list_names(self.kind))},
+                {
+                    "example": f"{{name: {list_names(self.kind)[0]}}}",
+                    "allowed": ", ".join(list_names(self.kind)),
+                },
             )
         return load(self.kind, value["name"]).Settings.model_validate(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda settings: settings.model_dump()),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda settings: settings.model_dump()
+            ),
         )
 
-    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: Any
+    ) -> dict[str, Any]:
         choices = []
         for name in list_names(self.kind):
-            choice = handler.resolve_ref_schema(handler(load(self.kind, name).Settings.__pydantic_core_schema__))
+            choice = handler.resolve_ref_schema(
+                handler(load(self.kind, name).Settings.__pydantic_core_schema__)
+            )
             choice["properties"]["name"] = {"const": name}
             choices.append(choice)
         return {"oneOf": choices}

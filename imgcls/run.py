@@ -20,7 +20,9 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. Properties are paths or what the files hold; docs/files.md describes each file."""
+    """A run folder. Properties are paths or what the files hold; docs/files.md describes each
+    file.
+    """
 
     folder: Path
 
@@ -65,7 +67,11 @@ class Run:
 
     def state_files(self) -> list[Path]:
         """The training states, newest first."""
-        states = [path for path in self.checkpoint_folder.glob("state-*.npz") if path.stem.removeprefix("state-").isdecimal()]
+        states = [
+            path
+            for path in self.checkpoint_folder.glob("state-*.npz")
+            if path.stem.removeprefix("state-").isdecimal()
+        ]
         return sorted(states, key=self.step_of, reverse=True)
 
     def step_of(self, state: Path) -> int:
@@ -82,7 +88,9 @@ class Run:
 
     @property
     def accumulation_steps_file(self) -> Path:
-        """Into how many micro-batches a worker that ran out of memory wants to divide from the next start on."""
+        """Into how many micro-batches a worker that ran out of memory wants to divide from the next
+        start on.
+        """
         return self.checkpoint_folder / "accumulation_steps.json"
 
     def predictions_file(self, split: str) -> Path:
@@ -129,16 +137,23 @@ class Run:
         try:
             return [json.loads(line) for line in self.log_file.read_text().splitlines()]
         except json.JSONDecodeError as error:
-            raise DataError(f"{self.log_file} is damaged ({error.msg}); run the training command again to write it anew") from None
+            raise DataError(
+                f"{self.log_file} is damaged ({error.msg}); run the training command again to write"
+                " it anew"
+            ) from None
 
     def write_status(self, state: str, **details: Any) -> None:
         """Replace status.json."""
         files.write_json(self.status_file, {"status": state, **details})
 
     def can_be_recreated(self) -> bool:
-        """Tell whether the folder is empty, or holds no more than a run that ended before its first checkpoint left."""
+        """Tell whether the folder is empty, or holds no more than a run that ended before its first
+        checkpoint left.
+        """
         early = (self.status_file, self.config_file, self.data_file, self.environment_file)
-        return self.folder.is_dir() and all(path in early or path.name.startswith(".") for path in self.folder.iterdir())
+        return self.folder.is_dir() and all(
+            path in early or path.name.startswith(".") for path in self.folder.iterdir()
+        )
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of a process that was killed; call it with the lock held."""
@@ -159,7 +174,10 @@ class Run:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise UserError(f"another process trains in {self.folder}; wait until it ends, or choose another folder with --run") from None
+            raise UserError(
+                f"another process trains in {self.folder}; wait until it ends, or choose another"
+                " folder with --run"
+            ) from None
         try:
             yield
         finally:
@@ -175,12 +193,17 @@ def open_run(folder: Path) -> Run:
     run = Run(folder)
     if not run.config_file.is_file():
         state = "holds no config.yaml" if folder.is_dir() else "does not exist"
-        raise UserError(f"{folder} is not a run: it {state}; give a run folder such as runs/digits/1, or an experiment file")
+        raise UserError(
+            f"{folder} is not a run: it {state}; give a run folder such as runs/digits/1, or an"
+            " experiment file"
+        )
     return run
 
 
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
-    """Create a run folder, `runs/<name>/<next number>` unless `folder` names one, with its config.yaml and status."""
+    """Create a run folder, `runs/<name>/<next number>` unless `folder` names one, with its
+    config.yaml and status.
+    """
     with files.explain_errors(folder or RUNS):
         run = Run(folder or _make_next_folder(RUNS / experiment.name))
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +218,9 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
 def _make_next_folder(parent: Path) -> Path:
     """Make the folder with the next free number; two processes never get the same one."""
     parent.mkdir(parents=True, exist_ok=True)
-    number = max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0) + 1
+    number = (
+        max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0) + 1
+    )
     while True:
         try:
             (parent / str(number)).mkdir()
@@ -206,19 +231,27 @@ def _make_next_folder(parent: Path) -> Path:
 
 def find_runs(name: str) -> list[Run]:
     """Return the numbered runs of an experiment, oldest first."""
-    folders = [path for path in (RUNS / name).glob("*") if path.name.isdigit() and (path / "config.yaml").is_file()]
+    folders = [
+        path
+        for path in (RUNS / name).glob("*")
+        if path.name.isdigit() and (path / "config.yaml").is_file()
+    ]
     return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
 
 def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
-    """Return the finished run that a command line names, and the experiment that says how it is judged and drawn.
+    """Return the finished run that a command line names, and the experiment that says how it is
+    judged and drawn.
 
     Args:
-        target: a run folder, or an experiment file for the newest finished run that was trained as the file says.
-        overrides: `a.b=value`, for what is decided after training: metrics, figures, the place of the stores.
+        target: a run folder, or an experiment file for the newest finished run that was trained as
+            the file says.
+        overrides: `a.b=value`, for what is decided after training: metrics, figures, the place of
+            the stores.
 
     Raises:
-        UserError: there is no such run, the experiment is wrong, or an override changes what was trained.
+        UserError: there is no such run, the experiment is wrong, or an override changes what was
+            trained.
         DataError: the run is not finished.
     """
     if not target.is_dir():
@@ -226,10 +259,16 @@ def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
         return _find_newest_finished(experiment, target), experiment
     run = open_run(target)
     if run.status["status"] != "finished":
-        raise DataError(f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file} --run {target}` first")
+        raise DataError(
+            f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file}"
+            f" --run {target}` first"
+        )
     experiment = read_experiment(run.config_file, overrides)
     if experiment.identity() != run.experiment.identity():
-        raise UserError(f"--set cannot change what {target} was trained with; set evaluate, figures or data.store_dir, or train a new run")
+        raise UserError(
+            f"--set cannot change what {target} was trained with; set evaluate, figures or"
+            " data.store_dir, or train a new run"
+        )
     return run, experiment
 
 
@@ -237,9 +276,14 @@ def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
     finished = [run for run in find_runs(experiment.name) if run.status["status"] == "finished"]
     matching = [run for run in finished if run.experiment.identity() == experiment.identity()]
     if not matching:
-        others = f" (its {len(finished)} finished runs had other settings; name one's folder to use it)" if finished else ""
+        others = (
+            f" (its {len(finished)} finished runs had other settings; name one's folder to use it)"
+            if finished
+            else ""
+        )
         raise DataError(
-            f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run `imgcls train {target}` first"
+            f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run"
+            f" `imgcls train {target}` first"
         )
     return matching[-1]
 

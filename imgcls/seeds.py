@@ -1,4 +1,6 @@
-"""Named sub-seeds of the one seed, so that adding an augmentation does not change the split. Light zone."""
+"""Named sub-seeds of the one seed, so that adding an augmentation does not change the split. Light
+zone.
+"""
 
 import hashlib
 

@@ -1,7 +1,8 @@
-"""`make chaos`: kill training with SIGKILL at random moments, some while a checkpoint is written, and compare with a run left alone.
+"""`make chaos`: kill training with SIGKILL at random moments, some while a checkpoint is written,
+and compare with a run left alone.
 
-Prints a row for each kind of training, and exits with 1 if any weight, log entry or choice of model differs. A short version is among
-the tests.
+Prints a row for each kind of training, and exits with 1 if any weight, log entry or choice of model
+differs. A short version is among the tests.
 """
 
 import contextlib
@@ -33,10 +34,22 @@ LONGEST = 0.8
 
 
 def experiment_of(kind: str, folder: Path, epochs: int) -> Path:
-    """Write the experiment of a kind of training: augmentation, batch norm and dropout, and a checkpoint every five steps."""
-    content = {**TINY, "data": {"name": "digits", "store_dir": str(folder / "data")}, "augment": [{"name": "random_crop", "padding": 1}]}
+    """Write the experiment of a kind of training: augmentation, batch norm and dropout, and a
+    checkpoint every five steps.
+    """
+    content = {
+        **TINY,
+        "data": {"name": "digits", "store_dir": str(folder / "data")},
+        "augment": [{"name": "random_crop", "padding": 1}],
+    }
     content["model"] = {"name": "cnn", "filters": [8], "dense": [512], "batch_norm": True}
-    content["train"] = {"epochs": epochs, "batch_size": 64, "steps_per_execution": 3, "checkpoint": {"steps": 5}, **KINDS[kind]}
+    content["train"] = {
+        "epochs": epochs,
+        "batch_size": 64,
+        "steps_per_execution": 3,
+        "checkpoint": {"steps": 5},
+        **KINDS[kind],
+    }
     return write_experiment(folder, content, f"{kind.replace(' ', '_')}.yaml")
 
 
@@ -54,8 +67,12 @@ def finish(path: Path, folder: Path) -> None:
         raise RuntimeError(f"{folder} ended with {process.returncode}: {stderr}")
 
 
-def kill_once(path: Path, folder: Path, wait: Callable[[subprocess.Popen, Run], None]) -> tuple[bool, bool]:
-    """Start training, and kill it when `wait` returns; return whether it still ran, and whether it was writing a checkpoint."""
+def kill_once(
+    path: Path, folder: Path, wait: Callable[[subprocess.Popen, Run], None]
+) -> tuple[bool, bool]:
+    """Start training, and kill it when `wait` returns; return whether it still ran, and whether it
+    was writing a checkpoint.
+    """
     process, run = start(path, folder), Run(folder)
     earlier = set(run.state_files())
     while process.poll() is None and not set(run.state_files()) - earlier:
@@ -78,7 +95,9 @@ def for_a_while(process: subprocess.Popen, run: Run) -> None:
 
 
 def half_written(run: Run) -> list[Path]:
-    """Return the files that a process is writing in the checkpoint folder, or was when it was killed."""
+    """Return the files that a process is writing in the checkpoint folder, or was when it was
+    killed.
+    """
     with contextlib.suppress(FileNotFoundError):
         return list(run.checkpoint_folder.glob(".*.tmp"))
     return []
@@ -94,8 +113,14 @@ def difference(one: Run, other: Run) -> str:
 
 
 def torment(kind: str, folder: Path, kills: int, epochs: int) -> tuple[int, int, str]:
-    """Train once in peace and once with kills; return the kills, those in the middle of a write, and the difference."""
-    path, whole, killed = experiment_of(kind, folder, epochs), folder / f"{kind} whole", folder / f"{kind} killed"
+    """Train once in peace and once with kills; return the kills, those in the middle of a write,
+    and the difference.
+    """
+    path, whole, killed = (
+        experiment_of(kind, folder, epochs),
+        folder / f"{kind} whole",
+        folder / f"{kind} killed",
+    )
     finish(path, whole)
     done = torn = 0
     for attempt in range(4 * kills):
@@ -113,12 +138,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(2) as pool:
         folder = Path(temporary)
         path = experiment_of("float32", folder, 1)
-        subprocess.run([sys.executable, "-m", "imgcls.cli", "prepare", str(path)], check=True, capture_output=True)
-        results = dict(zip(KINDS, pool.map(lambda kind: torment(kind, folder, kills, 60), KINDS), strict=True))
+        subprocess.run(
+            [sys.executable, "-m", "imgcls.cli", "prepare", str(path)],
+            check=True,
+            capture_output=True,
+        )
+        results = dict(
+            zip(KINDS, pool.map(lambda kind: torment(kind, folder, kills, 60), KINDS), strict=True)
+        )
     print(f"{'training':<18}  {'kill -9':>7}  {'in a write':>10}  result")
     for kind, (done, torn, different) in results.items():
-        print(f"{kind:<18}  {done:>7}  {torn:>10}  {f'{different} differs' if different else 'bit-identical'}")
-    sys.exit(any(different or done < kills or not torn for done, torn, different in results.values()))
+        print(
+            f"{kind:<18}  {done:>7}  {torn:>10} "
+            f" {f'{different} differs' if different else 'bit-identical'}"
+        )
+    sys.exit(
+        any(different or done < kills or not torn for done, torn, different in results.values())
+    )
 
 
 if __name__ == "__main__":

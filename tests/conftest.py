@@ -27,7 +27,9 @@ def workspace(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def two_logical_devices():
-    """Divide the CPU in two before the first operation, which TensorFlow allows only then; the first one is also the one device."""
+    """Divide the CPU in two before the first operation, which TensorFlow allows only then; the
+    first one is also the one device.
+    """
     from imgcls.backend import tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -44,5 +46,9 @@ def prepared(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def digits(prepared, workspace) -> Callable[..., Experiment]:
-    """Return the tiny experiment on prepared digits, with overrides; the current folder is empty."""
-    return lambda *overrides: experiment(workspace, f"data.store_dir={prepared / 'data'}", *overrides)
+    """Return the tiny experiment on prepared digits, with overrides; the current folder is
+    empty.
+    """
+    return lambda *overrides: experiment(
+        workspace, f"data.store_dir={prepared / 'data'}", *overrides
+    )

@@ -29,10 +29,19 @@ TINY: dict[str, Any] = {
 """The smallest experiment that trains: 1,293 digits in 6 steps an epoch."""
 
 
-RICH = ("augment=[{name: random_crop, padding: 1}]", "model.batch_norm=true", "train.schedule={name: cosine, warmup: 0.2}")
+RICH = (
+    "augment=[{name: random_crop, padding: 1}]",
+    "model.batch_norm=true",
+    "train.schedule={name: cosine, warmup: 0.2}",
+)
 """Everything that has state or chance: augmentation, batch norm, dropout, a schedule."""
 SGD = "{name: sgd, learning_rate: %s}"
-FLOAT64 = ("train.precision=float64", "model.dropout=0", "model.l2=1.0e-4", f"train.optimizer={SGD % 0.1}")
+FLOAT64 = (
+    "train.precision=float64",
+    "model.dropout=0",
+    "model.l2=1.0e-4",
+    f"train.optimizer={SGD % 0.1}",
+)
 MIRRORED = "train.strategy={name: mirrored, replicas: 2}"
 
 
@@ -68,7 +77,10 @@ def json_of(*arguments: object) -> Any:
 
 def log_without_times(run: Run) -> list[dict[str, Any]]:
     """Return the epochs of a run, without what differs from run to run."""
-    return [{name: value for name, value in epoch.items() if name not in history.TIMES} for epoch in run.log]
+    return [
+        {name: value for name, value in epoch.items() if name not in history.TIMES}
+        for epoch in run.log
+    ]
 
 
 def assert_same_result(one: Run, other: Run) -> None:
@@ -79,7 +91,14 @@ def assert_same_result(one: Run, other: Run) -> None:
 
 def source_of(images: Any, entries: list[Entry], classes: list[str], **fields: Any) -> Source:
     """Return a source of pixels of one shape."""
-    return Source(classes, entries, lambda place: images[place], fields.pop("version", "1"), shape=images.shape[1:], **fields)
+    return Source(
+        classes,
+        entries,
+        lambda place: images[place],
+        fields.pop("version", "1"),
+        shape=images.shape[1:],
+        **fields,
+    )
 
 
 def stored(folder: Path, source: Source, name: str = "toy") -> Store:
@@ -109,7 +128,8 @@ def free_addresses(count: int) -> tuple[str, ...]:
 
 
 def wait_for_a_step_inside_an_epoch(process: subprocess.Popen, folder: Path) -> None:
-    """Wait until a process, or one that it started, has saved a state of digits in batches of 64 in the middle of an epoch.
+    """Wait until a process, or one that it started, has saved a state of digits in batches of 64 in
+    the middle of an epoch.
 
     Raises:
         RuntimeError: the process ended, or none was seen in two minutes.
@@ -120,7 +140,9 @@ def wait_for_a_step_inside_an_epoch(process: subprocess.Popen, folder: Path) -> 
             return
         time.sleep(0.001)
     process.kill()
-    raise RuntimeError(f"no step inside an epoch was seen in {folder}: {process.communicate(timeout=10)}")
+    raise RuntimeError(
+        f"no step inside an epoch was seen in {folder}: {process.communicate(timeout=10)}"
+    )
 
 
 def weights(run: Run) -> list[Any]:
@@ -135,6 +157,9 @@ def data_workers(parent):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # a process that has just ended
-            if f"PPid:\t{parent}\n" in (folder / "status").read_text() and b"imgcls.store.reader_pool" in (folder / "cmdline").read_bytes():
+            if (
+                f"PPid:\t{parent}\n" in (folder / "status").read_text()
+                and b"imgcls.store.reader_pool" in (folder / "cmdline").read_bytes()
+            ):
                 found.append(int(folder.name))
     return found

@@ -1,4 +1,6 @@
-"""A run folder with its store and all but a trained model, made in milliseconds: what the figures and the report page read."""
+"""A run folder with its store and all but a trained model, made in milliseconds: what the figures
+and the report page read.
+"""
 
 import hashlib
 import json
@@ -15,29 +17,49 @@ from imgcls.io import files
 from imgcls.run import Run
 from imgcls.split import assign
 
-NASTY = ['<b>&"', "$x_1$ costs $5", "_hidden", "n02123045 tabby, tabby cat, or just a very long name", "new\nline", "日本語", "\udcff"]
+NASTY = [
+    '<b>&"',
+    "$x_1$ costs $5",
+    "_hidden",
+    "n02123045 tabby, tabby cat, or just a very long name",
+    "new\nline",
+    "日本語",
+    "\udcff",
+]
 CHANNELS = 3
 MODEL = b"stands for a model, which no figure reads"
 
 
 def class_names(count: int) -> list[str]:
     """Return names as they come: nasty ones first, then long ones of ImageNet's kind."""
-    return [*NASTY, *[f"n{2123000 + i:08d} class {i}, also called {i}" for i in range(count)]][:count]
+    return [*NASTY, *[f"n{2123000 + i:08d} class {i}, also called {i}" for i in range(count)]][
+        :count
+    ]
 
 
 def make_predictions(classes: int, per_class: int) -> Predictions:
-    """Return predictions that are mostly right, with `per_class` images a class; some classes are harder than others, as in life."""
+    """Return predictions that are mostly right, with `per_class` images a class; some classes are
+    harder than others, as in life.
+    """
     generator = numpy.random.default_rng(0)
     labels = numpy.repeat(numpy.arange(classes, dtype=numpy.int32), per_class)
     logits = generator.normal(size=(len(labels), classes))
     logits[numpy.arange(len(labels)), labels] += 3 + 2 * numpy.sin(labels)
     probabilities = numpy.exp(logits) / numpy.exp(logits).sum(axis=1, keepdims=True)
     ids = [f"image {i}" for i in range(len(labels))]
-    return Predictions(probabilities.astype(numpy.float32), labels, ids, class_names(classes), hashlib.sha256(MODEL).hexdigest())
+    return Predictions(
+        probabilities.astype(numpy.float32),
+        labels,
+        ids,
+        class_names(classes),
+        hashlib.sha256(MODEL).hexdigest(),
+    )
 
 
 def make_log(epochs: int) -> list[dict]:
-    """Return a log in which the loss falls, and the validation accuracy peaks at three quarters of the way."""
+    """Return a log in which the loss falls, and the validation accuracy peaks at three quarters of
+    the way.
+    """
     peak = max(1, epochs * 3 // 4)
     return [
         {
@@ -61,28 +83,58 @@ def write_log(run: Run, log: list[dict]) -> None:
     files.write_text(run.log_file, "".join(json.dumps(epoch) + "\n" for epoch in log))
 
 
-def make_run(folder: Path, classes: int = 3, per_class: int = 8, epochs: int = 5, channels: int = CHANNELS, **sections: object) -> Run:
-    """Write a run folder, evaluated on its test split, and its store beside it; `sections` go into its config.yaml."""
+def make_run(
+    folder: Path,
+    classes: int = 3,
+    per_class: int = 8,
+    epochs: int = 5,
+    channels: int = CHANNELS,
+    **sections: object,
+) -> Run:
+    """Write a run folder, evaluated on its test split, and its store beside it; `sections` go into
+    its config.yaml.
+    """
     run, parent = Run(folder), folder.parent / "data"
-    experiment = {"name": "synthetic", "data": {"name": "digits", "store_dir": str(parent)}, "model": {"name": "cnn"}, **sections}
+    experiment = {
+        "name": "synthetic",
+        "data": {"name": "digits", "store_dir": str(parent)},
+        "model": {"name": "cnn"},
+        **sections,
+    }
     files.write_text(run.config_file, json.dumps(experiment))
     run.write_status("finished", step=10 * epochs, exit_code=0, reason="")
     write_log(run, make_log(epochs))
-    files.write_json(run.data_file, _make_store(run.experiment, parent, classes, per_class, channels))
+    files.write_json(
+        run.data_file, _make_store(run.experiment, parent, classes, per_class, channels)
+    )
     run.model_file.write_bytes(MODEL)
     predictions.save(make_predictions(classes, per_class), run.predictions_file("test"))
     return run
 
 
-def _make_store(experiment: Experiment, parent: Path, classes: int, per_class: int, channels: int) -> dict:
+def _make_store(
+    experiment: Experiment, parent: Path, classes: int, per_class: int, channels: int
+) -> dict:
     sizes = {"train": 2 * per_class, "validation": 2, "test": per_class}
     extra = {"train": 3, "validation": 2, "test": 1}
-    places = [(split, label, i) for split in SPLITS for label in range(classes) for i in range(sizes[split] + label % extra[split])]
+    places = [
+        (split, label, i)
+        for split in SPLITS
+        for label in range(classes)
+        for i in range(sizes[split] + label % extra[split])
+    ]
 
     generator = numpy.random.default_rng(0)
-    images = numpy.stack([generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes for _, label, _ in places])
+    images = numpy.stack(
+        [
+            generator.integers(0, 60, (8, 10, channels)) + 190 * label // classes
+            for _, label, _ in places
+        ]
+    )
     entries = [Entry(f"{split}/{label}/{i}", label, split) for split, label, i in places]
-    store = stored(parent, source_of(images.astype(numpy.uint8), entries, class_names(classes)), "digits")
+    store = stored(
+        parent, source_of(images.astype(numpy.uint8), entries, class_names(classes)), "digits"
+    )
     split = assign.assign_splits(store, experiment.data, experiment.seed)
     store.save_split(split)
     return store.describe(split)

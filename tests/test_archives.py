@@ -10,7 +10,12 @@ from imgcls.errors import DataError
 from imgcls.image.decode import ImageError
 from imgcls.io import archives
 
-CONTENT = {"a.JPEG": b"first", "sub/b.JPEG": b"x" * 1000, "naïve \n\udcff.JPEG": b"odd name", "empty.JPEG": b""}
+CONTENT = {
+    "a.JPEG": b"first",
+    "sub/b.JPEG": b"x" * 1000,
+    "naïve \n\udcff.JPEG": b"odd name",
+    "empty.JPEG": b"",
+}
 
 
 def tar_bytes(content, mode="w", layout=tarfile.GNU_FORMAT, members=()):
@@ -41,7 +46,10 @@ def put(folder, data, name="photos.tar"):
 def contents(archive, folder):
     found = archives.load_index(archive, folder)
     rows = zip(found.names.tolist(), found.starts.tolist(), found.sizes.tolist(), strict=True)
-    return {name.decode("utf-8", "surrogateescape"): archive.read_bytes()[start : start + size] for name, start, size in rows}
+    return {
+        name.decode("utf-8", "surrogateescape"): archive.read_bytes()[start : start + size]
+        for name, start, size in rows
+    }
 
 
 @pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -52,9 +60,14 @@ def test_every_file_is_found_with_its_bytes(tmp_path, layout):
 
 
 def test_an_archive_in_an_archive_is_walked_through(tmp_path):
-    inner = {name: tar_bytes({f"{name}_{i}.JPEG": f"{name}{i}".encode() for i in range(3)}) for name in ("n01", "n02")}
+    inner = {
+        name: tar_bytes({f"{name}_{i}.JPEG": f"{name}{i}".encode() for i in range(3)})
+        for name in ("n01", "n02")
+    }
     archive = put(tmp_path, tar_bytes({f"{name}.tar": data for name, data in inner.items()}))
-    assert contents(archive, tmp_path) == {f"{name}/{name}_{i}.JPEG": f"{name}{i}".encode() for name in inner for i in range(3)}
+    assert contents(archive, tmp_path) == {
+        f"{name}/{name}_{i}.JPEG": f"{name}{i}".encode() for name in inner for i in range(3)
+    }
 
 
 def test_an_image_is_read_by_its_place(tmp_path):
@@ -87,12 +100,19 @@ def test_a_damaged_index_is_made_anew(tmp_path):
     archive = put(tmp_path, tar_bytes(CONTENT))
     archives.load_index(archive, tmp_path)
     kept = tmp_path / "photos.tar.index.npz"
-    for damaged in (b"", b"PK\x03\x04", kept.read_bytes()[:-40], kept.read_bytes()[:200] + b"x" + kept.read_bytes()[201:]):
+    for damaged in (
+        b"",
+        b"PK\x03\x04",
+        kept.read_bytes()[:-40],
+        kept.read_bytes()[:200] + b"x" + kept.read_bytes()[201:],
+    ):
         kept.write_bytes(damaged)
         assert contents(archive, tmp_path) == CONTENT
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
 def test_a_member_that_is_no_file_is_named(tmp_path, kind):
     archive = put(tmp_path, tar_bytes(CONTENT, members=[odd_member(kind)]))
     with pytest.raises(DataError, match=r"photos.tar: odd is no regular file"):
@@ -101,8 +121,15 @@ def test_a_member_that_is_no_file_is_named(tmp_path, kind):
 
 def test_a_path_that_leads_out_of_the_archive_writes_nothing(tmp_path):
     archive = put(tmp_path, tar_bytes({"../../outside.JPEG": b"x", "/absolute.JPEG": b"y"}))
-    assert contents(archive, tmp_path / "kept") == {"../../outside.JPEG": b"x", "/absolute.JPEG": b"y"}
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kept", "photos.tar", "photos.tar.index.npz"]
+    assert contents(archive, tmp_path / "kept") == {
+        "../../outside.JPEG": b"x",
+        "/absolute.JPEG": b"y",
+    }
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "kept",
+        "photos.tar",
+        "photos.tar.index.npz",
+    ]
 
 
 def test_wherever_an_archive_is_truncated_it_is_told(tmp_path):
@@ -128,7 +155,10 @@ def test_a_damaged_header_in_the_middle_is_told(tmp_path, place):
 def test_an_inner_archive_that_runs_over_its_end_is_told(tmp_path):
     cut = tar_bytes({"1.JPEG": b"x" * 600})[:1536]
     with pytest.raises(DataError, match=r"n01.tar is (truncated|damaged)"):
-        archives.load_index(put(tmp_path, tar_bytes({"n01.tar": cut, "n02.tar": tar_bytes({"2.JPEG": b"y"})})), tmp_path)
+        archives.load_index(
+            put(tmp_path, tar_bytes({"n01.tar": cut, "n02.tar": tar_bytes({"2.JPEG": b"y"})})),
+            tmp_path,
+        )
 
 
 def test_what_is_no_archive_is_told(tmp_path):
@@ -153,8 +183,15 @@ def test_random_damage_is_told_or_harmless(tmp_path):
 
 
 def test_wanted_members_of_a_compressed_archive_are_read(tmp_path):
-    archive = put(tmp_path, tar_bytes({f"./{name}": data for name, data in CONTENT.items()}, "w:gz"), "photos.tar.gz")
-    assert archives.extract_members(archive, {"a.JPEG": 5, "sub/b.JPEG": 1000}) == {"a.JPEG": b"first", "sub/b.JPEG": b"x" * 1000}
+    archive = put(
+        tmp_path,
+        tar_bytes({f"./{name}": data for name, data in CONTENT.items()}, "w:gz"),
+        "photos.tar.gz",
+    )
+    assert archives.extract_members(archive, {"a.JPEG": 5, "sub/b.JPEG": 1000}) == {
+        "a.JPEG": b"first",
+        "sub/b.JPEG": b"x" * 1000,
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,7 +203,9 @@ def test_wanted_members_of_a_compressed_archive_are_read(tmp_path):
     ],
 )
 def test_an_unwanted_member_of_a_compressed_archive_is_named(tmp_path, wanted, message):
-    archive = put(tmp_path, tar_bytes(CONTENT, "w:gz", members=[odd_member(tarfile.SYMTYPE)]), "photos.tar.gz")
+    archive = put(
+        tmp_path, tar_bytes(CONTENT, "w:gz", members=[odd_member(tarfile.SYMTYPE)]), "photos.tar.gz"
+    )
     with pytest.raises(DataError, match=message):
         archives.extract_members(archive, wanted)
 
@@ -176,9 +215,18 @@ def test_a_damaged_compressed_archive_is_told(tmp_path):
     data = tar_bytes({"a": random, "b": random}, "w:gz")
     flipped = bytearray(data)
     flipped[-5000] ^= 255
-    for damaged in (b"", b"<html>", data[:100], data[: len(data) // 2], data[:-5000], bytes(flipped)):
+    for damaged in (
+        b"",
+        b"<html>",
+        data[:100],
+        data[: len(data) // 2],
+        data[:-5000],
+        bytes(flipped),
+    ):
         with pytest.raises(DataError, match=r"get it again|get the official archive"):
-            archives.extract_members(put(tmp_path, damaged, "photos.tar.gz"), {"a": 1 << 20, "b": 1 << 20, "c": 1})
+            archives.extract_members(
+                put(tmp_path, damaged, "photos.tar.gz"), {"a": 1 << 20, "b": 1 << 20, "c": 1}
+            )
 
 
 def test_a_bomb_is_given_up(tmp_path, monkeypatch):

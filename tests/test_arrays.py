@@ -1,4 +1,6 @@
-"""Arrays of numpy: what is in the files is what is stored, and what cannot be an image or a label is named."""
+"""Arrays of numpy: what is in the files is what is stored, and what cannot be an image or a label
+is named.
+"""
 
 import contextlib
 
@@ -18,7 +20,10 @@ MEDMNIST = {
     "images": {"train": "train_images", "validation": "val_images", "test": "test_images"},
     "labels": {"train": "train_labels", "validation": "val_labels", "test": "test_labels"},
 }
-KERAS = {"images": {"train": "x_train", "test": "x_test"}, "labels": {"train": "y_train", "test": "y_test"}}
+KERAS = {
+    "images": {"train": "x_train", "test": "x_test"},
+    "labels": {"train": "y_train", "test": "y_test"},
+}
 
 
 def write(folder, kind="npz", **content):
@@ -33,7 +38,9 @@ def write(folder, kind="npz", **content):
 
 
 def settings(path, **changes):
-    return arrays.Settings(name="arrays", path=str(path), store_dir=str(path.parent / "stores"), **changes)
+    return arrays.Settings(
+        name="arrays", path=str(path), store_dir=str(path.parent / "stores"), **changes
+    )
 
 
 def store(path, **changes):
@@ -67,46 +74,72 @@ def test_a_changed_file_is_stored_anew(tmp_path):
 @pytest.mark.parametrize("shape", [(6, 5, 4), (6, 5, 4, 1), (6, 5, 4, 2), (6, 5, 4, 13)])
 def test_any_number_of_channels_is_kept(tmp_path, shape):
     images = RANDOM.integers(0, 256, shape, numpy.uint8)
-    assert numpy.array_equal(stored_pixels(store(write(tmp_path, images=images))), images.reshape(6, 5, 4, -1))
+    assert numpy.array_equal(
+        stored_pixels(store(write(tmp_path, images=images))), images.reshape(6, 5, 4, -1)
+    )
 
 
 def test_the_names_of_medmnist_are_its_splits(tmp_path):
-    content = {f"{split}_images": IMAGES + 10 * number for number, split in enumerate(("train", "val", "test"))}
-    path = write(tmp_path, **content, **{f"{split}_labels": LABELS[:, None] for split in ("train", "val", "test")})
+    content = {
+        f"{split}_images": IMAGES + 10 * number
+        for number, split in enumerate(("train", "val", "test"))
+    }
+    path = write(
+        tmp_path,
+        **content,
+        **{f"{split}_labels": LABELS[:, None] for split in ("train", "val", "test")},
+    )
     found = store(path, **MEDMNIST, classes=["nevus", "melanoma", "keratosis"])
     assert found.classes == ["nevus", "melanoma", "keratosis"]
     assert found.source_splits.tolist() == [0] * 6 + [1] * 6 + [2] * 6
-    assert numpy.array_equal(stored_pixels(found), numpy.concatenate([IMAGES, IMAGES + 10, IMAGES + 20]))
+    assert numpy.array_equal(
+        stored_pixels(found), numpy.concatenate([IMAGES, IMAGES + 10, IMAGES + 20])
+    )
     assert found.labels.tolist() == LABELS.tolist() * 3
     assert found.ids(numpy.array([7])) == ["val_images/0000001"]
 
 
 def test_the_names_of_keras_are_its_splits_and_classes_are_the_union(tmp_path):
-    path = write(tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:1], y_test=numpy.array([7], "u1"))
+    path = write(
+        tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:1], y_test=numpy.array([7], "u1")
+    )
     found = store(path, **KERAS)
     assert found.classes == ["0", "1", "2", "7"]
     assert found.labels.tolist() == [*LABELS.tolist(), 3]
 
 
 @pytest.mark.parametrize("dtype", ["U", "S"])
-def test_text_labels_are_the_classes_in_the_order_of_their_bytes_or_of_the_classes_given(tmp_path, dtype):
+def test_text_labels_are_the_classes_in_the_order_of_their_bytes_or_of_the_classes_given(
+    tmp_path, dtype
+):
     labels = numpy.array(["dog", "Emu", "cat"] * 2, dtype)
     assert store(write(tmp_path, labels=labels)).classes == ["Emu", "cat", "dog"]
-    given = store(write(tmp_path, labels=labels, names=numpy.array(["dog", "cat", "Emu", "yak"], dtype)), classes="names")
+    given = store(
+        write(tmp_path, labels=labels, names=numpy.array(["dog", "cat", "Emu", "yak"], dtype)),
+        classes="names",
+    )
     assert given.classes == ["dog", "cat", "Emu", "yak"]
     assert given.labels.tolist() == [0, 2, 1] * 2
 
 
 def test_splits_groups_and_weights_are_read_from_arrays(tmp_path):
     splits = numpy.array(["train", "train", "train", "validation", "test", "test"])
-    path = write(tmp_path, splits=splits, patients=numpy.array([4, 4, 5, 6, 7, 7]), weights=numpy.arange(6) / 2)
+    path = write(
+        tmp_path,
+        splits=splits,
+        patients=numpy.array([4, 4, 5, 6, 7, 7]),
+        weights=numpy.arange(6) / 2,
+    )
     found = store(path, own_splits="splits", groups="patients", weights="weights")
     assert found.source_splits.tolist() == [0, 0, 0, 1, 2, 2]
     assert found.groups.tolist() == [b"4", b"4", b"5", b"6", b"7", b"7"]
     assert found.weights.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
 
 
-@pytest.mark.parametrize(("dtype", "bounds"), [("f4", [0, 1]), ("f8", [-1, 1]), ("u2", [0, 65535]), ("i4", [-500, 1500]), ("f2", [0, 1])])
+@pytest.mark.parametrize(
+    ("dtype", "bounds"),
+    [("f4", [0, 1]), ("f8", [-1, 1]), ("u2", [0, 65535]), ("i4", [-500, 1500]), ("f2", [0, 1])],
+)
 def test_other_numbers_are_scaled_by_their_range_to_the_nearest_byte(tmp_path, dtype, bounds):
     low, high = bounds
     images = (low + (high - low) * RANDOM.random((6, 5, 4, 1))).astype(dtype)
@@ -122,25 +155,64 @@ def test_a_value_that_is_no_number_or_out_of_range_is_named_with_its_place(tmp_p
     images = numpy.zeros((6, 5, 4, 3), numpy.float32)
     images[3, 2, 1, 0] = images[4, 0, 0, 0] = value
     message = problem(write(tmp_path, images=images), range=[0.0, 1.0])
-    assert message.startswith(f"images[3]: the value at (2, 1, 0) is {images[3, 2, 1, 0]}; 1 of its values are outside data.range, 0 to 1")
+    assert message.startswith(
+        f"images[3]: the value at (2, 1, 0) is {images[3, 2, 1, 0]}; 1 of its values are outside"
+        " data.range, 0 to 1"
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "changes", "message"),
     [
-        ({"images": IMAGES[0, 0]}, {}, "the array 'images' has the shape (4, 3); images are (n, height, width)"),
+        (
+            {"images": IMAGES[0, 0]},
+            {},
+            "the array 'images' has the shape (4, 3); images are (n, height, width)",
+        ),
         ({"images": IMAGES[:, :0]}, {}, "has the shape (6, 0, 4, 3)"),
-        ({"images": IMAGES / 255}, {}, "holds float64; say with data.range which values are black and white"),
-        ({"images": IMAGES.astype("c8")}, {"range": [0.0, 1.0]}, "holds complex64; images are uint8"),
-        ({"labels": LABELS[:5]}, {}, "the array 'images' holds 6 images, but there are 5 labels for them"),
-        ({"labels": LABELS.reshape(3, 2)}, {}, "the array 'labels' has the shape (3, 2); it must hold one value an image"),
+        (
+            {"images": IMAGES / 255},
+            {},
+            "holds float64; say with data.range which values are black and white",
+        ),
+        (
+            {"images": IMAGES.astype("c8")},
+            {"range": [0.0, 1.0]},
+            "holds complex64; images are uint8",
+        ),
+        (
+            {"labels": LABELS[:5]},
+            {},
+            "the array 'images' holds 6 images, but there are 5 labels for them",
+        ),
+        (
+            {"labels": LABELS.reshape(3, 2)},
+            {},
+            "the array 'labels' has the shape (3, 2); it must hold one value an image",
+        ),
         ({"labels": numpy.int64(3)}, {}, "the array 'labels' has the shape ()"),
-        ({"labels": LABELS / 2}, {}, "the array 'labels' holds float64; right are integers or text"),
+        (
+            {"labels": LABELS / 2},
+            {},
+            "the array 'labels' holds float64; right are integers or text",
+        ),
         ({"labels": LABELS - 1}, {}, "the array 'labels' holds -1 at 0; labels are at least 0"),
         ({"labels": LABELS * 0}, {}, "the classes are ['0']; a classifier needs at least two"),
-        ({"labels": numpy.array(["a", "b ", "c"] * 2)}, {}, "class names must be printable text without space at its ends, received 'b '"),
-        ({"labels": numpy.array([b"a", b"\xff", b"c"] * 2)}, {}, "holds text that is not UTF-8: b'\\xff'"),
-        ({}, {"classes": ["a", "b"]}, "the array 'labels' holds 2 at 2, which is none of the 2 classes"),
+        (
+            {"labels": numpy.array(["a", "b ", "c"] * 2)},
+            {},
+            "class names must be printable text without space at its ends, received 'b '",
+        ),
+        (
+            {"labels": numpy.array([b"a", b"\xff", b"c"] * 2)},
+            {},
+            "holds text that is not UTF-8: b'\\xff'",
+        ),
+        (
+            {},
+            {"classes": ["a", "b"]},
+            "the array 'labels' holds 2 at 2, which is none of the 2 classes",
+        ),
         ({}, {"classes": ["a", "b", "a"]}, "a classifier needs at least two, with different names"),
         ({}, {"images": "x"}, "set.npz has no array 'x'; it has images, labels"),
         (
@@ -148,8 +220,16 @@ def test_a_value_that_is_no_number_or_out_of_range_is_named_with_its_place(tmp_p
             {"own_splits": "s"},
             "the array 's' holds 'val' at 1; splits are train, validation, test",
         ),
-        ({"w": numpy.array([1, numpy.nan] * 3)}, {"weights": "w"}, "the array 'w' holds nan at 1; weights are finite"),
-        ({"w": numpy.array([1, 1e300] * 3)}, {"weights": "w"}, "the array 'w' holds 1e+300 at 1; weights are finite"),
+        (
+            {"w": numpy.array([1, numpy.nan] * 3)},
+            {"weights": "w"},
+            "the array 'w' holds nan at 1; weights are finite",
+        ),
+        (
+            {"w": numpy.array([1, 1e300] * 3)},
+            {"weights": "w"},
+            "the array 'w' holds 1e+300 at 1; weights are finite",
+        ),
     ],
 )
 def test_what_is_wrong_with_an_array_is_told(tmp_path, content, changes, message):
@@ -157,15 +237,22 @@ def test_what_is_wrong_with_an_array_is_told(tmp_path, content, changes, message
 
 
 def test_different_shapes_of_the_splits_and_mixed_labels_are_told(tmp_path):
-    path = write(tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, 1:], y_test=LABELS.astype(str))
-    assert "the images of x_train, x_test have different shapes: (4, 4, 3), (5, 4, 3)" in problem(path, **KERAS)
+    path = write(
+        tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, 1:], y_test=LABELS.astype(str)
+    )
+    assert "the images of x_train, x_test have different shapes: (4, 4, 3), (5, 4, 3)" in problem(
+        path, **KERAS
+    )
     path = write(tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS.astype(str))
     assert "the arrays y_train, y_test hold text and numbers" in problem(path, **KERAS)
 
 
 def test_channels_that_seem_to_come_first_are_noted(tmp_path, capsys):
     store(write(tmp_path, images=IMAGES.transpose(0, 3, 1, 2).repeat(2, axis=3)))
-    assert "images of 3x5 with 8 channels: if the channels come first, transpose the array" in capsys.readouterr().err
+    assert (
+        "images of 3x5 with 8 channels: if the channels come first, transpose the array"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,11 +274,17 @@ def test_settings_that_do_not_fit_together_are_refused(changes):
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"), [("npz", "Object arrays cannot be loaded"), ("npy", "Array can't be memory-mapped: Python objects")]
+    ("kind", "reason"),
+    [
+        ("npz", "Object arrays cannot be loaded"),
+        ("npy", "Array can't be memory-mapped: Python objects"),
+    ],
 )
 def test_pickled_objects_are_never_loaded(tmp_path, kind, reason):
     labels = numpy.array([{"a": 1}] * 6)
-    assert f"the array 'labels' cannot be read: {reason}" in problem(write(tmp_path, kind, labels=labels))
+    assert f"the array 'labels' cannot be read: {reason}" in problem(
+        write(tmp_path, kind, labels=labels)
+    )
 
 
 def test_a_missing_file_and_another_kind_are_told(tmp_path):

@@ -19,7 +19,11 @@ from imgcls.store import lookup
 from imgcls.store.store import open_store
 from imgcls.verbs import prepare
 
-NAMES = [f"{split}/{number}" for split, count in (("train", 12), ("validation", 3), ("test", 4)) for number in range(count)]
+NAMES = [
+    f"{split}/{number}"
+    for split, count in (("train", 12), ("validation", 3), ("test", 4))
+    for number in range(count)
+]
 CLASSES = ["cat", "dog"]
 
 
@@ -29,9 +33,14 @@ def noise(seed=0):
 
 
 def toy(folder, images, labels=None):
-    """Store images as those of `NAMES`, every second one a dog, and return the store and its split."""
+    """Store images as those of `NAMES`, every second one a dog, and return the store and its
+    split.
+    """
     labels = labels or [i % 2 for i in range(len(NAMES))]
-    entries = [Entry(name, label, name.partition("/")[0]) for name, label in zip(NAMES, labels, strict=True)]
+    entries = [
+        Entry(name, label, name.partition("/")[0])
+        for name, label in zip(NAMES, labels, strict=True)
+    ]
     store = stored(folder, source_of(images, entries, CLASSES))
     return store, assign.assign_splits(store, DataSettings(name="toy"), 0)
 
@@ -45,27 +54,53 @@ def copied(*pairs):
 
 
 def run(store, split, *policies):
-    """Run checks given as `name=policy`; return the verdict, the names that the split then holds, and the split."""
+    """Run checks given as `name=policy`; return the verdict, the names that the split then holds,
+    and the split.
+    """
     chosen = [text.split("=") for text in policies]
-    checks = [parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen]
+    checks = [
+        parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen
+    ]
     verdict, left = runner.run_checks(store, split, checks)
-    return verdict, {name for part in ("train", "validation", "test") for name in store.ids(left.indices(part))}, left
+    return (
+        verdict,
+        {
+            name
+            for part in ("train", "validation", "test")
+            for name in store.ids(left.indices(part))
+        },
+        left,
+    )
 
 
 def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path):
     store, split = toy(tmp_path, noise())
     verdict, left = runner.run_checks(
-        store, split, [check for check in parts.default_settings_of_all("checks") if check.name != "small_classes"]
+        store,
+        split,
+        [
+            check
+            for check in parts.default_settings_of_all("checks")
+            if check.name != "small_classes"
+        ],
     )
     assert verdict["passed"]
     assert verdict["findings"] == []
     assert left is split
-    assert "not checked, since data.audit does not list them: small_classes" in runner.format_report(verdict)
+    assert (
+        "not checked, since data.audit does not list them: small_classes"
+        in runner.format_report(verdict)
+    )
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
 
 
 def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_first_by_id(tmp_path):
-    images = copied(("test/0", "train/2"), ("test/0", "validation/1"), ("validation/0", "train/0"), ("train/4", "train/10"))
+    images = copied(
+        ("test/0", "train/2"),
+        ("test/0", "validation/1"),
+        ("validation/0", "train/0"),
+        ("train/4", "train/10"),
+    )
     labels = [0] * len(NAMES)
     labels[1] = labels[14] = labels[16] = 1
     store, split = toy(tmp_path, images, labels)
@@ -102,31 +137,56 @@ def test_a_later_check_sees_what_an_earlier_one_left(tmp_path):
 
 
 def test_all_images_of_a_label_conflict_are_dropped(tmp_path):
-    store, split = toy(tmp_path, copied(("train/0", "train/1"), ("train/0", "train/2"), ("train/4", "test/1"), ("train/6", "train/8")))
+    store, split = toy(
+        tmp_path,
+        copied(
+            ("train/0", "train/1"),
+            ("train/0", "train/2"),
+            ("train/4", "test/1"),
+            ("train/6", "train/8"),
+        ),
+    )
     verdict, kept, _ = run(store, split, "label_conflicts=drop")
     assert set(NAMES) - kept == {"train/0", "train/1", "train/2"}
-    assert verdict["findings"][0]["message"] == "3 images in 1 group look the same and have different labels"
+    assert (
+        verdict["findings"][0]["message"]
+        == "3 images in 1 group look the same and have different labels"
+    )
     assert verdict["findings"][0]["examples"] == [["train/0", "train/1", "train/2"]]
 
 
 def test_a_split_that_was_written_without_images_is_audited_as_it_was_cut(tmp_path):
-    store, split = toy(tmp_path, copied(("train/0", "train/2"), ("train/4", "test/0")), [0, 1] + [0] * 17)
-    split = replace(split, train=split.train[:11])  # as data.max_images leaves out an image, which must not come back
+    store, split = toy(
+        tmp_path, copied(("train/0", "train/2"), ("train/4", "test/0")), [0, 1] + [0] * 17
+    )
+    split = replace(
+        split, train=split.train[:11]
+    )  # as data.max_images leaves out an image, which must not come back
     first, _, left = run(store, split, "exact_duplicates=drop")
     assert left.dropped.tolist() == [2, 4]
     store.save_split(left)
     again, _, kept = run(store, store.split(split.key), "exact_duplicates=drop")
     assert again == first
-    assert (kept.sha256, kept.dropped.tolist(), kept.mean.tolist()) == (left.sha256, [2, 4], left.mean.tolist())
-    assert run(store, store.split(split.key), "exact_duplicates=note")[2].train.tolist() == list(range(11))
+    assert (kept.sha256, kept.dropped.tolist(), kept.mean.tolist()) == (
+        left.sha256,
+        [2, 4],
+        left.mean.tolist(),
+    )
+    assert run(store, store.split(split.key), "exact_duplicates=note")[2].train.tolist() == list(
+        range(11)
+    )
 
 
 def test_dropping_may_not_empty_a_class_or_a_split(tmp_path):
     images = copied(("train/1", "train/0"))
     store, split = toy(tmp_path, images, [0] + [1] * 11 + [0, 1, 1] + [0, 1, 1, 1])
-    with pytest.raises(DataError, match=r"leaves no image for class cat; .*another policy than drop in data\.audit"):
+    with pytest.raises(
+        DataError, match=r"leaves no image for class cat; .*another policy than drop in data\.audit"
+    ):
         run(store, split, "label_conflicts=drop")
-    images = copied(("train/0", "validation/0"), ("train/1", "validation/1"), ("train/2", "validation/2"))
+    images = copied(
+        ("train/0", "validation/0"), ("train/1", "validation/1"), ("train/2", "validation/2")
+    )
     store, split = toy(tmp_path / "other", images, [0] * 11 + [1] + [0, 0, 0] + [0, 0, 0, 1])
     assert run(store, split, "exact_duplicates=drop")[2].validation.tolist() == [12, 13, 14]
     images = copied(*[(f"validation/{i}", f"test/{i}") for i in range(3)])
@@ -145,11 +205,18 @@ def photos(workspace):
             for number in range(count):
                 pixels = random.integers(0, 256, (8, 8, 3), dtype=numpy.uint8)
                 Image.fromarray(pixels).save(workspace / "photos" / split / name / f"{number}.png")
-    copies = [("test/cat/0", "train/cat/0"), ("test/cat/1", "train/cat/1"), ("train/cat/5", "train/dog/5")]
+    copies = [
+        ("test/cat/0", "train/cat/0"),
+        ("test/cat/1", "train/cat/1"),
+        ("train/cat/5", "train/dog/5"),
+    ]
     for original, copy in copies:
-        (workspace / f"photos/{copy}.png").write_bytes((workspace / f"photos/{original}.png").read_bytes())
+        (workspace / f"photos/{copy}.png").write_bytes(
+            (workspace / f"photos/{original}.png").read_bytes()
+        )
     (workspace / "photos.yaml").write_text(
-        "name: photos\ndata: {name: folder, path: photos, size: [8, 8], validation: 0}\nmodel: {name: cnn}\n"
+        "name: photos\ndata: {name: folder, path: photos, size: [8, 8], validation: 0}\nmodel:"
+        " {name: cnn}\n"
     )
     return workspace
 
@@ -158,7 +225,10 @@ def test_prepare_tells_what_it_found_and_what_to_do_next(photos):
     exit_code, stdout, _ = command("prepare", "photos.yaml")
     assert exit_code == 0
     assert "exact_duplicates  note        2" in stdout
-    assert "LEAKAGE: 2 held-out images with an exact copy in another split: 2 of test in train" in stdout
+    assert (
+        "LEAKAGE: 2 held-out images with an exact copy in another split: 2 of test in train"
+        in stdout
+    )
     assert "test/cat/0.png = train/cat/0.png" in stdout
     assert "next: `imgcls train`" in stdout
 
@@ -173,7 +243,10 @@ def test_a_file_name_can_neither_move_the_cursor_nor_stop_the_table(photos):
 
 
 def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(photos):
-    failing = "data.audit=[{name: exact_duplicates, policy: fail}, {name: label_conflicts, policy: fail}, {name: imbalance}]"
+    failing = (
+        "data.audit=[{name: exact_duplicates, policy: fail}, {name: label_conflicts, policy: fail},"
+        " {name: imbalance}]"
+    )
     exit_code, stdout, stderr = command("prepare", "photos.yaml", "--set", failing)
     assert (exit_code, stdout) == (3, "")
     assert "the audit of the data failed with 2 findings" in stderr
@@ -183,23 +256,36 @@ def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(pho
     verdict = json.loads(stdout)["audit"]
     assert exit_code == 0
     assert not verdict["passed"]
-    assert verdict["checks"] == {"exact_duplicates": "fail", "label_conflicts": "fail", "imbalance": "note"}
+    assert verdict["checks"] == {
+        "exact_duplicates": "fail",
+        "label_conflicts": "fail",
+        "imbalance": "note",
+    }
     assert command("train", "photos.yaml", "--set", failing)[0] == 3
 
 
 def test_policies_share_one_store_whose_manifest_keeps_the_verdict_of_each_split(photos):
     noting = read_experiment(photos / "photos.yaml", [])
-    dropping = read_experiment(photos / "photos.yaml", ["data.audit=[{name: exact_duplicates, policy: drop}]"])
-    first, second, again, dropped_again = (prepare.prepare(wanted) for wanted in (noting, dropping, noting, dropping))
+    dropping = read_experiment(
+        photos / "photos.yaml", ["data.audit=[{name: exact_duplicates, policy: drop}]"]
+    )
+    first, second, again, dropped_again = (
+        prepare.prepare(wanted) for wanted in (noting, dropping, noting, dropping)
+    )
     assert first["folder"] == second["folder"]
     assert again["reused"]
     assert again["audit"] == first["audit"]
-    assert (dropped_again["audit"], dropped_again["split_sha256"]) == (second["audit"], second["split_sha256"])
+    assert (dropped_again["audit"], dropped_again["split_sha256"]) == (
+        second["audit"],
+        second["split_sha256"],
+    )
     assert second["sizes"]["train"] == first["sizes"]["train"] - 2
     assert second["sizes"]["test"] == first["sizes"]["test"]
     store, split = lookup.find_store(dropping)
     assert split.key != lookup.find_store(noting)[1].key
-    assert sorted(store.manifest["audits"].values(), key=str) == sorted([first["audit"], second["audit"]], key=str)
+    assert sorted(store.manifest["audits"].values(), key=str) == sorted(
+        [first["audit"], second["audit"]], key=str
+    )
     open_store(store.folder).verify(whole=True)
 
 

@@ -1,4 +1,6 @@
-"""The verb `audit`: the verdict again, and the labels that runs contradict on images which they did not train on."""
+"""The verb `audit`: the verdict again, and the labels that runs contradict on images which they did
+not train on.
+"""
 
 import hashlib
 import json
@@ -21,15 +23,21 @@ PER_CLASS = 40
 
 
 def predict(run, wrong=(), split="test", sure=0.9):
-    """Save predictions of a split that are sure of each label, except for places in `wrong`, where they are sure of the next class."""
+    """Save predictions of a split that are sure of each label, except for places in `wrong`, where
+    they are sure of the next class.
+    """
     store, cut = lookup.open_run_store(run.data, run.experiment.data.store_dir)
     indices = cut.indices(split)
     labels = store.labels[indices]
     believed = labels.copy()
     believed[list(wrong)] = (believed[list(wrong)] + 1) % len(store.classes)
-    probabilities = numpy.full((len(indices), len(store.classes)), (1 - sure) / (len(store.classes) - 1), numpy.float32)
+    probabilities = numpy.full(
+        (len(indices), len(store.classes)), (1 - sure) / (len(store.classes) - 1), numpy.float32
+    )
     probabilities[numpy.arange(len(indices)), believed] = sure
-    saved = Predictions(probabilities, labels, store.ids(indices), store.classes, hashlib.sha256(MODEL).hexdigest())
+    saved = Predictions(
+        probabilities, labels, store.ids(indices), store.classes, hashlib.sha256(MODEL).hexdigest()
+    )
     predictions.save(saved, run.predictions_file(split))
     return saved
 
@@ -54,7 +62,10 @@ def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
     report = audit.audit(run.folder, [], [])
     assert names_of(report) == [saved.ids[5], saved.ids[50]]
     first = report["label_errors"]["errors"][0]
-    assert (first["label"], first["suggested"]) == (saved.classes[saved.labels[5]], saved.classes[saved.labels[5] + 1])
+    assert (first["label"], first["suggested"]) == (
+        saved.classes[saved.labels[5]],
+        saved.classes[saved.labels[5] + 1],
+    )
     assert first["probability_of_suggested"] == pytest.approx(0.9)
     assert first["margin"] == pytest.approx(0.05 - 0.9)
     assert report["label_errors"]["evaluated"] == run.data["sizes"]["test"]
@@ -66,7 +77,10 @@ def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
 def test_images_of_training_are_not_judged_and_those_of_validation_are(run):
     predict(run, split="validation")
     report = audit.audit(run.folder, [], [])
-    assert report["label_errors"]["evaluated"] == run.data["sizes"]["test"] + run.data["sizes"]["validation"]
+    assert (
+        report["label_errors"]["evaluated"]
+        == run.data["sizes"]["test"] + run.data["sizes"]["validation"]
+    )
     assert report["label_errors"]["images"] == sum(run.data["sizes"].values())
 
 
@@ -82,13 +96,20 @@ def test_several_runs_are_taken_by_their_mean(run, workspace):
     (error,) = audit.audit(run.folder, [other.folder, run.folder], [])["label_errors"]["errors"]
     assert error["id"] == saved.ids[5]
     assert error["probability_of_suggested"] == pytest.approx(0.85)
-    assert "by 2 runs" in audit.format_report(audit.audit(run.folder, [other.folder, run.folder], []))
+    assert "by 2 runs" in audit.format_report(
+        audit.audit(run.folder, [other.folder, run.folder], [])
+    )
 
 
 def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
     folds = []
     for number in (1, 2):
-        data = {"name": "digits", "store_dir": str(workspace / "data"), "validation": 0, "fold": f"{number}/2"}
+        data = {
+            "name": "digits",
+            "store_dir": str(workspace / "data"),
+            "validation": 0,
+            "fold": f"{number}/2",
+        }
         folds.append(make_run(workspace / str(number), per_class=PER_CLASS, data=data))
         store, split = lookup.open_run_store(folds[-1].data, str(workspace / "data"))
         audits.save_report(audits.run_checks(store, split, [])[0], store, split.key)
@@ -116,7 +137,13 @@ def test_without_a_run_there_are_no_label_errors(run):
 
 def test_a_run_without_predictions_of_held_out_images_is_told_what_to_run(run):
     run.predictions_file("test").unlink()
-    with pytest.raises(DataError, match=r"no predictions of images that it did not train on; run `imgcls eval .* --split validation` or"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"no predictions of images that it did not train on; run `imgcls eval .* --split"
+            r" validation` or"
+        ),
+    ):
         audit.audit(run.folder, [], [])
 
 
@@ -128,7 +155,10 @@ def test_predictions_of_other_images_or_models_are_refused(run):
     ]
     for other in changed:
         predictions.save(other, run.predictions_file("test"))
-        with pytest.raises(DataError, match=r"is not of this run's data and model; run `imgcls eval .* --split test` again"):
+        with pytest.raises(
+            DataError,
+            match=r"is not of this run's data and model; run `imgcls eval .* --split test` again",
+        ):
             audit.audit(run.folder, [], [])
 
 
@@ -146,7 +176,9 @@ def test_a_run_of_other_data_is_refused(run, workspace):
 
 
 def test_what_is_no_run_folder_is_refused(run):
-    with pytest.raises(UserError, match=r"nowhere is not a run folder; give the folders of finished runs"):
+    with pytest.raises(
+        UserError, match=r"nowhere is not a run folder; give the folders of finished runs"
+    ):
         audit.audit(run.folder, [run.folder.parent / "nowhere"], [])
 
 
@@ -154,5 +186,11 @@ def test_a_split_without_an_audit_is_told_what_to_run(workspace):
     made = make_run(workspace / "1")
     with pytest.raises(DataError, match="holds no audit of this split; run `imgcls prepare` again"):
         audit.audit(made.folder, [], [])
-    with pytest.raises(DataError, match=r"no data under .* was audited for these settings and seed 0; run `imgcls prepare` first"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"no data under .* was audited for these settings and seed 0; run `imgcls prepare`"
+            r" first"
+        ),
+    ):
         audit.audit(made.config_file, [], [])

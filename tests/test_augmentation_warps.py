@@ -10,13 +10,24 @@ from imgcls.augmentations import _warps
 from imgcls.backend import tf
 
 
-@pytest.mark.parametrize(("interpolation", "filter_"), [("nearest", Image.Resampling.NEAREST), ("bilinear", Image.Resampling.BILINEAR)])
+@pytest.mark.parametrize(
+    ("interpolation", "filter_"),
+    [("nearest", Image.Resampling.NEAREST), ("bilinear", Image.Resampling.BILINEAR)],
+)
 @pytest.mark.parametrize(
     ("warp", "matrix"),
     [
-        (lambda images, how: _warps.warp(images, _warps.compute_rotation(tf.constant([17.0])), how, "constant"), None),
+        (
+            lambda images, how: _warps.warp(
+                images, _warps.compute_rotation(tf.constant([17.0])), how, "constant"
+            ),
+            None,
+        ),
         (lambda images, how: _warps.shear_x(images, tf.constant([0.3]), how), (1, 0.3, 0, 0, 1, 0)),
-        (lambda images, how: _warps.shear_y(images, tf.constant([-0.2]), how), (1, 0, 0, -0.2, 1, 0)),
+        (
+            lambda images, how: _warps.shear_y(images, tf.constant([-0.2]), how),
+            (1, 0, 0, -0.2, 1, 0),
+        ),
     ],
     ids=["rotation", "shear_x", "shear_y"],
 )
@@ -29,7 +40,9 @@ def test_warps_are_pillows_about_the_centre(interpolation, filter_, warp, matrix
         a, b, c, d, e, f = matrix
         x, y = image.shape[1] / 2, image.shape[0] / 2
         centred = (a, b, c + x - a * x - b * y, d, e, f + y - d * x - e * y)
-        theirs = Image.fromarray(image).transform(image.shape[1::-1], Image.Transform.AFFINE, centred, filter_)
+        theirs = Image.fromarray(image).transform(
+            image.shape[1::-1], Image.Transform.AFFINE, centred, filter_
+        )
     difference = numpy.abs(ours - numpy.asarray(theirs))
     # Not at the edge, where Pillow draws the line a little elsewhere.
     full = warp(tf.constant(numpy.full_like(image, 255)[None]), interpolation).numpy()[0, :, :, 0]
@@ -47,13 +60,22 @@ def test_a_shear_lies_between_two_neighbours_of_a_row_and_is_black_outside(slope
     for row in range(height):
         places = numpy.arange(width) + slope * (row - (height - 1) / 2)
         bordered = numpy.pad(image[row], [(1, 1), (0, 0)])
-        expected[row] = numpy.stack([numpy.interp(places, numpy.arange(-1, width + 1), channel) for channel in bordered.T], axis=-1)
-    ours = _warps.shear_x(tf.constant(NOISE[:1]), tf.constant([slope]), "bilinear").numpy()[0].astype(float)
+        expected[row] = numpy.stack(
+            [numpy.interp(places, numpy.arange(-1, width + 1), channel) for channel in bordered.T],
+            axis=-1,
+        )
+    ours = (
+        _warps.shear_x(tf.constant(NOISE[:1]), tf.constant([slope]), "bilinear")
+        .numpy()[0]
+        .astype(float)
+    )
     cut_off = expected - ours  # in single precision
     assert -1e-3 < cut_off.min() <= cut_off.max() < 1 + 1e-3
 
 
-@pytest.mark.parametrize(("shifted", "axis"), [(_warps.shift_right, 2), (_warps.shift_down, 5)], ids=["right", "down"])
+@pytest.mark.parametrize(
+    ("shifted", "axis"), [(_warps.shift_right, 2), (_warps.shift_down, 5)], ids=["right", "down"]
+)
 def test_a_shift_is_pillows_to_the_bit(shifted, axis):
     pixels = [0, 3, -5, 48, -60]
 
@@ -62,19 +84,34 @@ def test_a_shift_is_pillows_to_the_bit(shifted, axis):
         matrix[axis] = -pixels[i]
         return image.transform(image.size, Image.Transform.AFFINE, matrix)
 
-    numpy.testing.assert_array_equal(shifted(tf.constant(CROPS), tf.constant(pixels)).numpy(), pillow(CROPS, theirs))
+    numpy.testing.assert_array_equal(
+        shifted(tf.constant(CROPS), tf.constant(pixels)).numpy(), pillow(CROPS, theirs)
+    )
 
 
 @pytest.mark.parametrize(
-    ("fill", "border"), [("constant", cv2.BORDER_CONSTANT), ("reflect", cv2.BORDER_REFLECT), ("nearest", cv2.BORDER_REPLICATE)]
+    ("fill", "border"),
+    [
+        ("constant", cv2.BORDER_CONSTANT),
+        ("reflect", cv2.BORDER_REFLECT),
+        ("nearest", cv2.BORDER_REPLICATE),
+    ],
 )
 def test_a_warp_shows_outside_the_image_what_opencv_does(fill, border):
-    inverse = _warps.compute_inverse_matrix(*[tf.constant([value]) for value in (10.0, 5.0, 0.8, 4.0, -3.0)])
+    inverse = _warps.compute_inverse_matrix(
+        *[tf.constant([value]) for value in (10.0, 5.0, 0.8, 4.0, -3.0)]
+    )
     ours = _warps.warp(tf.constant(CROPS[:1]), inverse, "nearest", fill).numpy()[0]
     matrix = inverse.numpy()[0].astype(numpy.float64)
     centre = numpy.array([(CROPS.shape[2] - 1) / 2, (CROPS.shape[1] - 1) / 2])
     matrix[:, 2] += centre - matrix[:, :2] @ centre
-    theirs = cv2.warpAffine(CROPS[0], matrix, CROPS.shape[2:0:-1], flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=border)
+    theirs = cv2.warpAffine(
+        CROPS[0],
+        matrix,
+        CROPS.shape[2:0:-1],
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
+    )
     assert (ours == theirs).all(axis=2).mean() > 0.97
 
 
@@ -87,9 +124,18 @@ def test_affine_turns_within_its_degrees_and_leaves_the_image_where_all_is_off()
 @pytest.mark.parametrize("count", [1, 16, 37])
 def test_affine_warps_each_image_by_its_own_draws_in_batches_of_any_size(count):
     images = numpy.random.default_rng(0).integers(0, 256, (count, 9, 12, 3), numpy.uint8)
-    high = numpy.array([15.0, 10.0, 1.2, 0.9, 1.1], numpy.float32)  # degrees, shear, right, down, scale
+    high = numpy.array(
+        [15.0, 10.0, 1.2, 0.9, 1.1], numpy.float32
+    )  # degrees, shear, right, down, scale
     low = numpy.array([-15.0, -10.0, -1.2, -0.9, 0.9], numpy.float32)
-    degrees, shear, right, down, scale = tf.unstack(low + draws(count).uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
+    degrees, shear, right, down, scale = tf.unstack(
+        low + draws(count).uniform(0.0, 1.0, (5,)) * (high - low), axis=1
+    )
     inverse = _warps.compute_inverse_matrix(degrees, shear, scale, right, down)
-    alone = [_warps.warp(tf.constant(images[i : i + 1]), inverse[i : i + 1], "bilinear", "constant").numpy()[0] for i in range(count)]
+    alone = [
+        _warps.warp(
+            tf.constant(images[i : i + 1]), inverse[i : i + 1], "bilinear", "constant"
+        ).numpy()[0]
+        for i in range(count)
+    ]
     numpy.testing.assert_array_equal(applied("affine", images), alone)

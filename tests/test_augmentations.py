@@ -40,17 +40,27 @@ def test_an_augmentation_keeps_shape_and_type_and_depends_on_the_step(tmp_path, 
 def test_flip_mirrors_the_images_whose_draw_is_below_the_probability(images):
     part = parts.load("augmentations", "random_flip")
     result = part.compute(
-        part.Settings(name="random_flip", probability=0.5), tf.constant(images), FixedRandom([0.0, 0.49, 0.5, 0.9, 0.1])
+        part.Settings(name="random_flip", probability=0.5),
+        tf.constant(images),
+        FixedRandom([0.0, 0.49, 0.5, 0.9, 0.1]),
     ).numpy()
     for row, flipped in enumerate([True, True, False, False, True]):
-        numpy.testing.assert_array_equal(result[row], images[row, :, ::-1] if flipped else images[row])
+        numpy.testing.assert_array_equal(
+            result[row], images[row, :, ::-1] if flipped else images[row]
+        )
 
 
-@pytest.mark.parametrize(("fill", "mode"), [("constant", "constant"), ("reflect", "reflect"), ("nearest", "edge")])
+@pytest.mark.parametrize(
+    ("fill", "mode"), [("constant", "constant"), ("reflect", "reflect"), ("nearest", "edge")]
+)
 def test_crop_is_a_window_of_the_padded_image(images, fill, mode):
     part = parts.load("augmentations", "random_crop")
     down, right = [-2, -1, 0, 1, 2], [2, 0, -2, -1, 1]
-    result = part.compute(part.Settings(name="random_crop", padding=2, fill=fill), tf.constant(images), FixedRandom(down, right)).numpy()
+    result = part.compute(
+        part.Settings(name="random_crop", padding=2, fill=fill),
+        tf.constant(images),
+        FixedRandom(down, right),
+    ).numpy()
     padded = numpy.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode=mode)
     for row in range(5):
         top, left = 2 + down[row], 2 + right[row]
@@ -60,8 +70,15 @@ def test_crop_is_a_window_of_the_padded_image(images, fill, mode):
 def test_draws_are_uniform_and_independent(tmp_path):
     from imgcls.input.augment import StatelessRandom
 
-    random = [StatelessRandom("key", tf.constant(step, tf.int64), tf.constant(0, tf.int64), 4096, 4096) for step in (0, 1)]
-    first, second, other_step = random[0].uniform(0.0, 1.0), random[0].uniform(0.0, 1.0), random[1].uniform(0.0, 1.0)
+    random = [
+        StatelessRandom("key", tf.constant(step, tf.int64), tf.constant(0, tf.int64), 4096, 4096)
+        for step in (0, 1)
+    ]
+    first, second, other_step = (
+        random[0].uniform(0.0, 1.0),
+        random[0].uniform(0.0, 1.0),
+        random[1].uniform(0.0, 1.0),
+    )
     assert abs(float(tf.reduce_mean(first)) - 0.5) < 5 / numpy.sqrt(12 * 4096)
     for other in (second, other_step):
         assert abs(numpy.corrcoef(first, other)[0, 1]) < 5 / numpy.sqrt(4096)
@@ -80,7 +97,15 @@ def test_a_device_makes_of_its_rows_what_one_device_would(tmp_path, rgb, name):
 
     def rows(first, last):
         targets = tf.eye(8)[first:last]
-        result = augment(settings, tf.constant(rgb[first:last]), targets, step, tf.constant(first, tf.int64), 8, 10)
+        result = augment(
+            settings,
+            tf.constant(rgb[first:last]),
+            targets,
+            step,
+            tf.constant(first, tf.int64),
+            8,
+            10,
+        )
         return [each.numpy() for each in result]
 
     whole, parts_of_it = rows(0, 8), [rows(0, 4), rows(4, 8)]
@@ -89,50 +114,80 @@ def test_a_device_makes_of_its_rows_what_one_device_would(tmp_path, rgb, name):
 
 
 @pytest.mark.parametrize("name", parts.list_names("augmentations"))
-def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_says(tmp_path, rgb, name):
+def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_says(
+    tmp_path, rgb, name
+):
     settings = experiment(tmp_path, f"augment=[{{name: {name}, until: 50%}}]", "train.epochs=3")
 
     @tf.function
     def at(step):
-        return augment(settings, tf.constant(rgb), tf.eye(8), step, tf.constant(0, tf.int64), 8, 10)[0]
+        return augment(
+            settings, tf.constant(rgb), tf.eye(8), step, tf.constant(0, tf.int64), 8, 10
+        )[0]
 
-    changed = [bool((at(tf.constant(step, tf.int64)).numpy() != rgb).any()) for step in (0, 19, 20, 29)]
+    changed = [
+        bool((at(tf.constant(step, tf.int64)).numpy() != rgb).any()) for step in (0, 19, 20, 29)
+    ]
     assert changed == [True, True, False, False]  # half of three epochs, rounded up, are two
 
 
 @pytest.mark.parametrize(
-    ("until", "message"), [("0%", "is '0%'"), ("100%", "is '100%'"), ("0", "is 0"), ("4", "train.epochs is 2"), ("half", "is 'half'")]
+    ("until", "message"),
+    [
+        ("0%", "is '0%'"),
+        ("100%", "is '100%'"),
+        ("0", "is 0"),
+        ("4", "train.epochs is 2"),
+        ("half", "is 'half'"),
+    ],
 )
 def test_an_until_that_means_nothing_is_refused(tmp_path, until, message):
     with pytest.raises(UserError, match=message):
         experiment(tmp_path, f"augment=[{{name: random_flip, until: {until}}}]")
 
 
-@pytest.mark.parametrize("part", ["{name: random_grayscale}", "{name: color_jitter}", "{name: color_jitter, saturation: 0.0, hue: 0.1}"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "{name: random_grayscale}",
+        "{name: color_jitter}",
+        "{name: color_jitter, saturation: 0.0, hue: 0.1}",
+    ],
+)
 def test_parts_that_need_rgb_say_so_on_other_images(tmp_path, part):
     settings = experiment(tmp_path, f"augment=[{{name: random_flip}}, {part}]")
     check_augmentations(settings, 3, 8)
-    with pytest.raises(UserError, match=r"augment.1: (grey|colour) needs RGB images, but these have 1 channel\(s\)"):
+    with pytest.raises(
+        UserError, match=r"augment.1: (grey|colour) needs RGB images, but these have 1 channel\(s\)"
+    ):
         check_augmentations(settings, 1, 8)
 
 
 def test_pairs_must_not_be_torn_by_devices(tmp_path):
     settings = experiment(tmp_path, "augment=[{name: mixup}]", "train.batch_size=10")
     check_augmentations(settings, 1, 10)
-    with pytest.raises(UserError, match="mixup and cutmix pair the images on a device, but each gets 5"):
+    with pytest.raises(
+        UserError, match="mixup and cutmix pair the images on a device, but each gets 5"
+    ):
         check_augmentations(settings, 1, 5)
 
 
 def test_every_augmentation_has_a_random_key_of_its_own():
-    keys = [parts.load("augmentations", name).RANDOM_KEY for name in parts.list_names("augmentations")]
+    keys = [
+        parts.load("augmentations", name).RANDOM_KEY for name in parts.list_names("augmentations")
+    ]
     assert len(set(keys)) == len(keys)
 
 
-def test_the_draws_of_an_augmentation_follow_its_random_key_and_not_its_name(tmp_path, images, monkeypatch):
+def test_the_draws_of_an_augmentation_follow_its_random_key_and_not_its_name(
+    tmp_path, images, monkeypatch
+):
     settings = experiment(tmp_path, "augment=[{name: gaussian_noise}]")
     before = preview(settings, images, 0)
     part = parts.load("augmentations", "gaussian_noise")
-    renamed = settings.model_copy(update={"augment": [part.Settings(name="noise_under_another_name")]})
+    renamed = settings.model_copy(
+        update={"augment": [part.Settings(name="noise_under_another_name")]}
+    )
     monkeypatch.setattr("imgcls.parts.load_for", lambda kind, settings: part)
     numpy.testing.assert_array_equal(preview(renamed, images, 0), before)
     monkeypatch.setattr(part, "RANDOM_KEY", "another")

@@ -6,7 +6,12 @@ from experiments import as_they_are, experiment
 
 from imgcls.backend import tf
 from imgcls.distributed.cluster import SINGLE_PROCESS
-from imgcls.input.batches import Examples, SequentialBatches, ShuffledBatches, compute_batch_positions
+from imgcls.input.batches import (
+    Examples,
+    SequentialBatches,
+    ShuffledBatches,
+    compute_batch_positions,
+)
 from imgcls.input.iterators import InMemoryIterator, StreamingIterator
 from imgcls.input.sampler import shuffle_epoch
 from imgcls.seeds import derive_seed
@@ -19,7 +24,9 @@ AUGMENTED = "augment=[{name: random_crop, padding: 1}, {name: random_flip}]"
 @pytest.fixture
 def examples():
     """22 examples out of 30 images; image i shows i in every pixel."""
-    images = numpy.broadcast_to(numpy.arange(30, dtype=numpy.uint8)[:, None, None, None], (30, 4, 4, 1))
+    images = numpy.broadcast_to(
+        numpy.arange(30, dtype=numpy.uint8)[:, None, None, None], (30, 4, 4, 1)
+    )
     return Examples(as_they_are(images), numpy.arange(30, dtype=numpy.int32), numpy.arange(4, 26))
 
 
@@ -37,7 +44,9 @@ def strategy(replicas):
 
 
 def collect(feed_type, plan, start, stop, replicas=1):
-    """Return the global batches that a feed gives the replicas for steps start, ..., stop - 1, joined over the replicas."""
+    """Return the global batches that a feed gives the replicas for steps start, ..., stop - 1,
+    joined over the replicas.
+    """
     devices = strategy(replicas)
     feed = (
         InMemoryIterator(plan, devices)
@@ -53,7 +62,14 @@ def collect(feed_type, plan, start, stop, replicas=1):
     batches = []
     for step in range(start, stop):
         parts = one(feed.call(step, 1))
-        batches.append(tuple(numpy.concatenate([part.numpy() for part in devices.experimental_local_results(each)]) for each in parts))
+        batches.append(
+            tuple(
+                numpy.concatenate(
+                    [part.numpy() for part in devices.experimental_local_results(each)]
+                )
+                for each in parts
+            )
+        )
     return batches
 
 
@@ -66,19 +82,25 @@ def test_an_epoch_meets_every_example_once_and_fills_up_with_weight_0(settings, 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_weights_add_up_to_1_over_a_global_batch(settings, examples, replicas):
-    for _, _, weights in collect(StreamingIterator, ShuffledBatches(examples, settings), 0, 3, replicas):
+    for _, _, weights in collect(
+        StreamingIterator, ShuffledBatches(examples, settings), 0, 3, replicas
+    ):
         assert weights.sum() == pytest.approx(1.0)
 
 
 def test_rows_that_fill_up_hold_real_images(settings, examples):
-    images, labels, weights = collect(StreamingIterator, ShuffledBatches(examples, settings), 2, 3)[0]
+    images, labels, weights = collect(StreamingIterator, ShuffledBatches(examples, settings), 2, 3)[
+        0
+    ]
     assert (weights == 0).sum() == 2
     assert set(labels) <= set(range(4, 26))
     assert (images[:, 0, 0, 0] == labels).all()
 
 
 @pytest.mark.parametrize("feed_type", [StreamingIterator, InMemoryIterator])
-def test_starting_at_a_step_gives_the_same_batches_as_counting_up_to_it(tmp_path, examples, feed_type):
+def test_starting_at_a_step_gives_the_same_batches_as_counting_up_to_it(
+    tmp_path, examples, feed_type
+):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
     whole = collect(feed_type, plan, 0, 9)
     for start in (1, 3, 5):
@@ -87,19 +109,32 @@ def test_starting_at_a_step_gives_the_same_batches_as_counting_up_to_it(tmp_path
                 numpy.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("feed_type", "replicas"), [(InMemoryIterator, 1), (StreamingIterator, 2), (InMemoryIterator, 2)])
-def test_any_feed_and_number_of_replicas_gives_the_same_global_batches(tmp_path, examples, feed_type, replicas):
+@pytest.mark.parametrize(
+    ("feed_type", "replicas"),
+    [(InMemoryIterator, 1), (StreamingIterator, 2), (InMemoryIterator, 2)],
+)
+def test_any_feed_and_number_of_replicas_gives_the_same_global_batches(
+    tmp_path, examples, feed_type, replicas
+):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
-    for one, other in zip(collect(StreamingIterator, plan, 0, 5), collect(feed_type, plan, 0, 5, replicas), strict=True):
+    for one, other in zip(
+        collect(StreamingIterator, plan, 0, 5),
+        collect(feed_type, plan, 0, 5, replicas),
+        strict=True,
+    ):
         for part, other_part in zip(one, other, strict=True):
             numpy.testing.assert_array_equal(part, other_part)
 
 
 def test_a_step_a_million_ahead_is_sought_and_not_counted_up_to(settings, examples):
-    [(_, labels, _)] = collect(StreamingIterator, ShuffledBatches(examples, settings), 1_000_000, 1_000_001)
+    [(_, labels, _)] = collect(
+        StreamingIterator, ShuffledBatches(examples, settings), 1_000_000, 1_000_001
+    )
     epoch, step = divmod(1_000_000, 3)
     order = shuffle_epoch(COUNT, derive_seed(0, "order"), epoch)
-    numpy.testing.assert_array_equal(labels, 4 + order[compute_batch_positions(COUNT, BATCH, step)[0]])
+    numpy.testing.assert_array_equal(
+        labels, 4 + order[compute_batch_positions(COUNT, BATCH, step)[0]]
+    )
 
 
 def test_epochs_differ_in_order_and_seeds_do_too():
@@ -119,7 +154,8 @@ def test_ordered_batches_pass_over_the_split_again_and_again(examples, feed_type
 
 
 @pytest.mark.parametrize(
-    ("count", "batch_size", "step", "positions", "real"), [(5, 2, 0, [0, 1], 2), (5, 2, 2, [4, 0], 1), (1, 4, 0, [0] * 4, 1)]
+    ("count", "batch_size", "step", "positions", "real"),
+    [(5, 2, 0, [0, 1], 2), (5, 2, 2, [4, 0], 1), (1, 4, 0, [0] * 4, 1)],
 )
 def test_positions_past_the_end_wrap_to_the_start(count, batch_size, step, positions, real):
     found, weights = compute_batch_positions(count, batch_size, step)
@@ -133,10 +169,17 @@ def test_adding_an_augmentation_does_not_change_the_draws_of_another(tmp_path, e
     images = numpy.random.default_rng(0).integers(0, 255, (BATCH, 6, 6, 1), numpy.uint8)
     flip_only = experiment(tmp_path, f"train.batch_size={BATCH}", "augment=[{name: random_flip}]")
     after_nothing = experiment(
-        tmp_path, f"train.batch_size={BATCH}", "augment=[{name: random_crop, padding: 1, fill: nearest}, {name: random_flip}]"
+        tmp_path,
+        f"train.batch_size={BATCH}",
+        "augment=[{name: random_crop, padding: 1, fill: nearest}, {name: random_flip}]",
     )
-    symmetric = numpy.concatenate([images, images[:, :, ::-1]], axis=2) * 0 + numpy.arange(12, dtype=numpy.uint8)[None, None, :, None]
+    symmetric = (
+        numpy.concatenate([images, images[:, :, ::-1]], axis=2) * 0
+        + numpy.arange(12, dtype=numpy.uint8)[None, None, :, None]
+    )
     flipped = preview(flip_only, symmetric, 3)[:, 0, 5, 0] == 6
-    flipped_after_crop = numpy.diff(preview(after_nothing, symmetric, 3)[:, 0, 4:7, 0].astype(int)).mean(axis=1) < 0
+    flipped_after_crop = (
+        numpy.diff(preview(after_nothing, symmetric, 3)[:, 0, 4:7, 0].astype(int)).mean(axis=1) < 0
+    )
     numpy.testing.assert_array_equal(flipped, flipped_after_crop)
     assert 0 < flipped.sum() < BATCH

@@ -1,4 +1,6 @@
-"""Bootstrap intervals agree with known ones, repeat under a seed, and read predictions as metrics do."""
+"""Bootstrap intervals agree with known ones, repeat under a seed, and read predictions as metrics
+do.
+"""
 
 import math
 
@@ -24,10 +26,14 @@ def make(right: int, images: int) -> Predictions:
 @pytest.mark.parametrize(("right", "images"), [(900, 1000), (300, 400), (1000, 2000)])
 @pytest.mark.parametrize(("confidence", "z"), [(0.95, 1.959964), (0.8, 1.281552)])
 def test_the_interval_of_an_accuracy_is_wilsons(right, images, confidence, z):
-    low, high = bootstrap_intervals(make(right, images), ACCURACY, 4000, confidence, seed=7)["accuracy"]
+    low, high = bootstrap_intervals(make(right, images), ACCURACY, 4000, confidence, seed=7)[
+        "accuracy"
+    ]
     share = right / images
     middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    half = (
+        z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    )
     assert [low, high] == pytest.approx([middle - half, middle + half], abs=0.15 * half)
 
 
@@ -35,7 +41,9 @@ def test_about_95_of_100_intervals_hold_the_true_accuracy():
     generator = numpy.random.default_rng(3)
     held = 0
     for i in range(200):
-        low, high = bootstrap_intervals(make(generator.binomial(150, 0.8), 150), ACCURACY, 200, 0.95, seed=i)["accuracy"]
+        low, high = bootstrap_intervals(
+            make(generator.binomial(150, 0.8), 150), ACCURACY, 200, 0.95, seed=i
+        )["accuracy"]
         held += low <= 0.8 <= high
     assert 180 <= held <= 199
 
@@ -73,13 +81,17 @@ def test_resamples_without_a_rare_class_are_left_out_of_its_numbers():
         ["a", "b"],
         "0" * 64,
     )
-    assert bootstrap_intervals(predictions, [parts.default_settings("metrics", "roc")], 200, 0.95, seed=1)["macro_roc_auc"] == [1.0, 1.0]
+    assert bootstrap_intervals(
+        predictions, [parts.default_settings("metrics", "roc")], 200, 0.95, seed=1
+    )["macro_roc_auc"] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("settings", EVERY_METRIC, ids=parts.list_names("metrics"))
 def test_a_metric_of_drawn_images_is_that_of_predictions_with_those_rows(settings):
     source = make(60, 100)
     rows = numpy.random.default_rng(5).integers(100, size=100)
-    written_out = Predictions(source.probabilities[rows], source.labels[rows], source.ids, source.classes, source.model)
+    written_out = Predictions(
+        source.probabilities[rows], source.labels[rows], source.ids, source.classes, source.model
+    )
     compute = parts.load_for("metrics", settings).compute
     assert compute(settings, BootstrapSample(source, rows)) == compute(settings, written_out)

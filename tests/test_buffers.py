@@ -75,7 +75,12 @@ def test_scratch_is_the_same_memory_in_one_thread_and_another_in_the_next():
     scratch, places = buffers.Scratch(), []
 
     def ask():
-        places.append({address(scratch.array("decoded", shape)) for shape in ((40, 50, 3), (4, 5, 1), (40, 50, 3))})
+        places.append(
+            {
+                address(scratch.array("decoded", shape))
+                for shape in ((40, 50, 3), (4, 5, 1), (40, 50, 3))
+            }
+        )
 
     ask()
     thread = threading.Thread(target=ask)
@@ -87,7 +92,9 @@ def test_scratch_is_the_same_memory_in_one_thread_and_another_in_the_next():
 
 def test_what_is_asked_for_by_two_names_does_not_overlap():
     scratch = buffers.Scratch()
-    assert not numpy.shares_memory(scratch.array("decoded", (4, 5, 3)), scratch.array("smoothed", (4, 5, 3)))
+    assert not numpy.shares_memory(
+        scratch.array("decoded", (4, 5, 3)), scratch.array("smoothed", (4, 5, 3))
+    )
 
 
 def test_very_large_images_are_not_kept():

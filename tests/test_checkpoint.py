@@ -48,7 +48,9 @@ def emptied(path):
 
 
 @pytest.mark.parametrize("damage", [torn, corrupt, emptied])
-def test_of_two_checkpoints_a_damaged_newest_one_is_named_and_the_one_before_continues_to_the_same_bits(digits, capsys, damage):
+def test_of_two_checkpoints_a_damaged_newest_one_is_named_and_the_one_before_continues_to_the_same_bits(
+    digits, capsys, damage
+):
     settings = digits(*RICH, "train.epochs=3", "train.optimizer={name: sgd, learning_rate: 0.3}")
     train.train(settings, Path("whole"))
     train.train(settings, Path("run"))
@@ -69,7 +71,9 @@ def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits
     run.write_status("running", step=0)
     for path in run.state_files():
         torn(path)
-    with pytest.raises(DataError, match=r"state-6\.npz is damaged \(.*\); delete the folder run/checkpoint"):
+    with pytest.raises(
+        DataError, match=r"state-6\.npz is damaged \(.*\); delete the folder run/checkpoint"
+    ):
         train.train(digits(), Path("run"))
     assert len(run.state_files()) == 2
     assert (run.status["status"], run.status["exit_code"]) == ("failed", 3)
@@ -78,7 +82,10 @@ def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits
 def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
     from imgcls.backend import keras
 
-    variables = [keras.Variable(numpy.arange(3.0), name="one"), keras.Variable(numpy.eye(2), name="two")]
+    variables = [
+        keras.Variable(numpy.arange(3.0), name="one"),
+        keras.Variable(numpy.eye(2), name="two"),
+    ]
     checkpoint.save(tmp_path / "state.npz", variables, {"step": 3})
     for variable in variables:
         variable.assign(variable * 0)
@@ -102,7 +109,9 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
         flipped[place // 8] ^= 1 << place % 8
         path.write_bytes(flipped)
         try:
-            assert checkpoint.load(path, [variable]) == {"step": 3}  # a bit that says nothing here, such as a date
+            assert checkpoint.load(path, [variable]) == {
+                "step": 3
+            }  # a bit that says nothing here, such as a date
         except checkpoint.CorruptError:
             damaged += 1
         numpy.testing.assert_array_equal(variable, numpy.arange(6.0).reshape(2, 3))
@@ -136,7 +145,9 @@ def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch)
 def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
     train.train(digits("train.epochs=1"), Path("slow"))
     train.train(digits("train.epochs=1", "train.checkpoint.minutes=1.0e-9"), Path("often"))
-    assert [[path.name for path in Run(Path(name)).state_files()] for name in ("slow", "often")] == [
+    assert [
+        [path.name for path in Run(Path(name)).state_files()] for name in ("slow", "often")
+    ] == [
         ["state-6.npz", "state-0.npz"],
         ["state-6.npz", "state-4.npz"],
     ]
@@ -157,7 +168,9 @@ def test_nonsense_about_micro_batches_is_named_before_it_is_saved(digits, nonsen
     run = Run(Path("run"))
     run.write_status("running", step=0)
     run.accumulation_steps_file.write_text(nonsense)
-    with pytest.raises(DataError, match=r"parts\.json holds .*, which does not divide 256 images; delete it"):
+    with pytest.raises(
+        DataError, match=r"parts\.json holds .*, which does not divide 256 images; delete it"
+    ):
         train.train(digits("train.epochs=1"), Path("run"))
     run.accumulation_steps_file.unlink()
     assert train.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"

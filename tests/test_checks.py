@@ -18,37 +18,60 @@ CLASSES = ["cat", "dog", "eel"]
 def find(name, audited, **settings):
     """Return what a check finds: message and number of each finding."""
     module = parts.load("checks", name)
-    return [(found.message, found.count) for found in module.find(module.Settings(name=name, **settings), audited)]
+    return [
+        (found.message, found.count)
+        for found in module.find(module.Settings(name=name, **settings), audited)
+    ]
 
 
 def of_pixels(path, images, labels, splits):
     """Store images of one shape, and return what checks look at."""
-    entries = [Entry(f"{split}/{i}", label, split) for i, (label, split) in enumerate(zip(labels, splits, strict=True))]
+    entries = [
+        Entry(f"{split}/{i}", label, split)
+        for i, (label, split) in enumerate(zip(labels, splits, strict=True))
+    ]
     store = stored(path, source_of(images, entries, CLASSES[: max(labels) + 1]))
-    return AuditedData(store, assign.assign_splits(store, DataSettings(name="toy", validation=0), 0))
+    return AuditedData(
+        store, assign.assign_splits(store, DataSettings(name="toy", validation=0), 0)
+    )
 
 
 def of_counts(path, train, test):
     """Store noise, so many images of each class."""
-    labels = [label for counts in (train, test) for label, count in enumerate(counts) for _ in range(count)]
+    labels = [
+        label
+        for counts in (train, test)
+        for label, count in enumerate(counts)
+        for _ in range(count)
+    ]
     images = numpy.random.default_rng(0).integers(0, 256, (len(labels), 4, 4, 1), dtype=numpy.uint8)
     return of_pixels(path, images, labels, ["train"] * sum(train) + ["test"] * sum(test))
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of eight plain photos in two classes, four of them for training; `audited` stores it."""
+    """A folder of eight plain photos in two classes, four of them for training; `audited` stores
+    it.
+    """
     root = tmp_path / "photos"
     random = numpy.random.default_rng(0)
 
     def put(name, mode="RGB", size=(20, 16)):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (*size[::-1], 3), dtype=numpy.uint8)).convert(mode).save(path)
+        Image.fromarray(random.integers(0, 256, (*size[::-1], 3), dtype=numpy.uint8)).convert(
+            mode
+        ).save(path)
         return path
 
     def audited():
-        data = folder.Settings(name="folder", path=str(root), store_dir=str(tmp_path / "data"), on_bad_image="skip", validation=0)
+        data = folder.Settings(
+            name="folder",
+            path=str(root),
+            store_dir=str(tmp_path / "data"),
+            on_bad_image="skip",
+            validation=0,
+        )
         store, _ = prepare.find_or_store(data)
         return AuditedData(store, assign.assign_splits(store, data, 0))
 
@@ -81,7 +104,9 @@ def test_unreadable_files_are_told_apart(photos):
 def test_animated_images_are_found(photos):
     frames = [Image.new("RGB", (20, 16), colour) for colour in ("red", "blue")]
     frames[0].save(photos("train/cat/moves.gif"), save_all=True, append_images=frames[1:])
-    assert find("animated", photos.audited()) == [("1 animated image of which the first frame is used", 1)]
+    assert find("animated", photos.audited()) == [
+        ("1 animated image of which the first frame is used", 1)
+    ]
 
 
 def test_extreme_shapes_are_long_tiny_or_huge(photos):
@@ -109,7 +134,9 @@ def test_mixed_formats_are_the_fewer_ones(photos, mode, message):
 
 
 def test_images_of_16_bits_are_found_among_those_of_8(photos):
-    Image.fromarray(numpy.arange(320, dtype=numpy.uint16).reshape(16, 20) * 200).save(photos("train/cat/deep.png"))
+    Image.fromarray(numpy.arange(320, dtype=numpy.uint16).reshape(16, 20) * 200).save(
+        photos("train/cat/deep.png")
+    )
     assert ("1 image of 16 bits among those of 8", 1) in find("mixed_formats", photos.audited())
 
 
@@ -117,7 +144,11 @@ def test_images_of_16_bits_are_found_among_those_of_8(photos):
 def pictures():
     """Ten tiles of a photo, uint8 (10, 64, 64, 3), and one of them 3 % brighter."""
     photo = load_sample_images().images[0]
-    tiles = [photo[top : top + 64, left : left + 64] for top in (100, 200) for left in range(100, 420, 64)]
+    tiles = [
+        photo[top : top + 64, left : left + 64]
+        for top in (100, 200)
+        for left in range(100, 420, 64)
+    ]
     return numpy.stack(tiles), numpy.clip(tiles[0] * 1.03, 0, 255).astype(numpy.uint8)
 
 
@@ -125,16 +156,24 @@ def test_exact_and_near_duplicates_and_conflicts_are_three_things(tmp_path, pict
     tiles, brighter = pictures
     images = numpy.concatenate([tiles, tiles[5:7], [brighter]])
     labels = [0] * 11 + [1, 0]
-    audited = of_pixels(tmp_path, images, labels, ["train"] * 9 + ["test", "train", "train", "test"])
-    assert find("exact_duplicates", audited) == [("1 image repeats another of the same split as an exact copy: 1 in train", 1)]
+    audited = of_pixels(
+        tmp_path, images, labels, ["train"] * 9 + ["test", "train", "train", "test"]
+    )
+    assert find("exact_duplicates", audited) == [
+        ("1 image repeats another of the same split as an exact copy: 1 in train", 1)
+    ]
     leak = "LEAKAGE: 1 held-out image with a near copy in another split: 1 of test in train"
     assert find("near_duplicates", audited) == [(leak, 1)]
-    assert find("label_conflicts", audited) == [("2 images in 1 group look the same and have different labels", 2)]
+    assert find("label_conflicts", audited) == [
+        ("2 images in 1 group look the same and have different labels", 2)
+    ]
 
 
 def test_a_near_copy_is_compared_at_the_thresholds_that_are_set(tmp_path, pictures):
     tiles, brighter = pictures
-    audited = of_pixels(tmp_path, numpy.concatenate([tiles, [brighter]]), [0] * 11, ["train"] * 10 + ["test"])
+    audited = of_pixels(
+        tmp_path, numpy.concatenate([tiles, [brighter]]), [0] * 11, ["train"] * 10 + ["test"]
+    )
     grey = audited.image_statistics["thumbnail"].astype(float)
     apart = abs(grey[0] - grey[10]).mean()
     assert 1 < apart < 32
@@ -149,31 +188,48 @@ def test_classes_that_a_split_lacks_are_named_for_each_split(tmp_path):
 
 def test_small_classes_have_fewer_images_than_the_threshold(tmp_path):
     audited = of_counts(tmp_path, [9, 10, 4], [1, 1, 1])
-    assert find("small_classes", audited) == [("2 classes with fewer than 10 training images: cat 9, eel 4", 2)]
+    assert find("small_classes", audited) == [
+        ("2 classes with fewer than 10 training images: cat 9, eel 4", 2)
+    ]
     assert find("small_classes", audited, images=4) == []
 
 
 def test_imbalance_is_the_ratio_of_the_largest_class_to_the_smallest(tmp_path):
     audited = of_counts(tmp_path, [40, 4, 3], [1, 1, 1])
-    message = "the largest class, cat, has 13.3 times the training images of the smallest; classes below a 10th of it: eel"
+    message = (
+        "the largest class, cat, has 13.3 times the training images of the smallest; classes below"
+        " a 10th of it: eel"
+    )
     assert find("imbalance", audited) == [(message, 1)]
     assert find("imbalance", audited, ratio=13.4) == []
 
 
 def test_the_standardized_difference_and_its_error_are_those_of_repeated_samples():
     random = numpy.random.default_rng(0)
-    pairs = [(random.normal(100, 20, (60, 1)), random.normal(110, 20, (40, 1))) for _ in range(4000)]
-    measured = numpy.array([color_drift.compute_standardized_differences(*pair) for pair in pairs])[..., 0]
+    pairs = [
+        (random.normal(100, 20, (60, 1)), random.normal(110, 20, (40, 1))) for _ in range(4000)
+    ]
+    measured = numpy.array([color_drift.compute_standardized_differences(*pair) for pair in pairs])[
+        ..., 0
+    ]
     assert measured[:, 0].mean() == pytest.approx(0.5, abs=0.02)
     assert measured[:, 0].std() == pytest.approx(measured[:, 1].mean(), rel=0.05)
 
 
 def shaded(path, test, shift, seed=0):
-    """Store 200 training images of one colour each, and `test` others that are brighter by `shift` deviations."""
+    """Store 200 training images of one colour each, and `test` others that are brighter by `shift`
+    deviations.
+    """
     random = numpy.random.default_rng(seed)
-    shades = numpy.concatenate([random.normal(120, 20, (200, 3)), random.normal(120 + 20 * shift, 20, (test, 3))])
-    images = numpy.clip(shades, 0, 255).astype(numpy.uint8)[:, None, None, :] + numpy.zeros((1, 4, 4, 1), numpy.uint8)
-    return of_pixels(path, images, [i % 3 for i in range(200 + test)], ["train"] * 200 + ["test"] * test)
+    shades = numpy.concatenate(
+        [random.normal(120, 20, (200, 3)), random.normal(120 + 20 * shift, 20, (test, 3))]
+    )
+    images = numpy.clip(shades, 0, 255).astype(numpy.uint8)[:, None, None, :] + numpy.zeros(
+        (1, 4, 4, 1), numpy.uint8
+    )
+    return of_pixels(
+        path, images, [i % 3 for i in range(200 + test)], ["train"] * 200 + ["test"] * test
+    )
 
 
 def test_drift_of_colour_is_found_and_small_splits_raise_no_false_alarm(tmp_path):

@@ -17,16 +17,25 @@ NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 
 
 def record(photo, *labels):
-    """Return a record as the format's page says: labels, then red, green and blue, each row by row."""
+    """Return a record as the format's page says: labels, then red, green and blue, each row by
+    row.
+    """
     return bytes(labels) + b"".join(photo[..., channel].tobytes() for channel in range(3))
 
 
 def cifar10_files():
     batches = {
-        f"data_batch_{number + 1}.bin": b"".join(record(PHOTOS[number * 5 + i], (number + i) % 10) for i in range(5)) for number in range(5)
+        f"data_batch_{number + 1}.bin": b"".join(
+            record(PHOTOS[number * 5 + i], (number + i) % 10) for i in range(5)
+        )
+        for number in range(5)
     }
     test = b"".join(record(PHOTOS[25 + i], i) for i in range(5))
-    return batches | {"test_batch.bin": test, "batches.meta.txt": "\n".join([*NAMES, "", ""]).encode(), "readme.html": b"<html>"}
+    return batches | {
+        "test_batch.bin": test,
+        "batches.meta.txt": "\n".join([*NAMES, "", ""]).encode(),
+        "readme.html": b"<html>",
+    }
 
 
 def cifar100_files():
@@ -45,12 +54,16 @@ SETS = {
 
 
 def write(folder, name, layout, **changes):
-    """Write a set as it is published, or unpacked; the changes are other contents of files, None for a missing one."""
+    """Write a set as it is published, or unpacked; the changes are other contents of files, None
+    for a missing one.
+    """
     _, archive, inner, content = SETS[name]
     content = {key: data for key, data in (content | changes).items() if data is not None}
     folder.mkdir(exist_ok=True)
     if layout == "archive":
-        (folder / archive).write_bytes(tar_bytes({f"{inner}/{key}": data for key, data in content.items()}, "w:gz"))
+        (folder / archive).write_bytes(
+            tar_bytes({f"{inner}/{key}": data for key, data in content.items()}, "w:gz")
+        )
         return folder
     (folder / inner).mkdir()
     for key, data in content.items():
@@ -69,7 +82,10 @@ def test_photos_arrive_in_order_in_every_layout(tmp_path, name, layout):
     source = prepare(name, write(tmp_path / "set", name, layout))
     assert (source.shape, len(source.entries)) == ((32, 32, 3), 30)
     numpy.testing.assert_array_equal([source.read(place) for place in range(30)], PHOTOS)
-    assert [(entry.id, entry.split) for entry in source.entries[24:26]] == [("train/00024", "train"), ("test/00000", "test")]
+    assert [(entry.id, entry.split) for entry in source.entries[24:26]] == [
+        ("train/00024", "train"),
+        ("test/00000", "test"),
+    ]
 
 
 def test_an_archive_and_what_is_unpacked_from_it_are_one_version(tmp_path):
@@ -82,7 +98,9 @@ def test_an_archive_and_what_is_unpacked_from_it_are_one_version(tmp_path):
 def test_cifar10_takes_its_class_names_and_labels_from_the_archive(tmp_path, capsys):
     source = prepare("cifar10", write(tmp_path / "set", "cifar10", "archive"))
     assert source.classes == NAMES
-    assert [entry.label for entry in source.entries] == [(number + i) % 10 for number in range(5) for i in range(5)] + list(range(5))
+    assert [entry.label for entry in source.entries] == [
+        (number + i) % 10 for number in range(5) for i in range(5)
+    ] + list(range(5))
     error = capsys.readouterr().err
     assert "is not the published archive of CIFAR-10" in error
     assert "25 train and 5 test images are not the whole of CIFAR-10" in error
@@ -91,16 +109,30 @@ def test_cifar10_takes_its_class_names_and_labels_from_the_archive(tmp_path, cap
 def test_cifar100_has_fine_and_coarse_labels(tmp_path):
     folder = write(tmp_path / "set", "cifar100", "archive")
     fine, coarse = (prepare("cifar100", folder, labels=labels) for labels in ("fine", "coarse"))
-    assert ([entry.label for entry in fine.entries[:3]], fine.classes[-1], len(fine.classes)) == ([60, 61, 62], "fine_99", 100)
-    assert ([entry.label for entry in coarse.entries[19:22]], coarse.classes[-1], len(coarse.classes)) == ([19, 0, 1], "coarse_19", 20)
+    assert ([entry.label for entry in fine.entries[:3]], fine.classes[-1], len(fine.classes)) == (
+        [60, 61, 62],
+        "fine_99",
+        100,
+    )
+    assert (
+        [entry.label for entry in coarse.entries[19:22]],
+        coarse.classes[-1],
+        len(coarse.classes),
+    ) == ([19, 0, 1], "coarse_19", 20)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_batch_3.bin": cifar10_files()["data_batch_3.bin"][:-1]}, "data_batch_3.bin of CIFAR-10 has 15,364 bytes"),
+        (
+            {"data_batch_3.bin": cifar10_files()["data_batch_3.bin"][:-1]},
+            "data_batch_3.bin of CIFAR-10 has 15,364 bytes",
+        ),
         ({"test_batch.bin": b""}, "test_batch.bin of CIFAR-10 has 0 bytes"),
-        ({"test_batch.bin": record(PHOTOS[0], 10)}, "test_batch.bin of CIFAR-10 holds the label 10; right are 0 to 9"),
+        (
+            {"test_batch.bin": record(PHOTOS[0], 10)},
+            "test_batch.bin of CIFAR-10 holds the label 10; right are 0 to 9",
+        ),
         ({"data_batch_5.bin": None}, "data_batch_5.bin"),
         ({"batches.meta.txt": b"one\ntwo\n"}, "holds 2 names, not 10"),
         ({"batches.meta.txt": b"\xff"}, "holds 0 names, not 10"),
@@ -117,7 +149,11 @@ def test_a_broken_file_is_named(tmp_path, changes, message, layout):
 def test_a_link_in_the_archive_is_refused(tmp_path):
     member = tarfile.TarInfo("cifar-10-batches-bin/test_batch.bin")
     member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    content = {f"cifar-10-batches-bin/{key}": data for key, data in cifar10_files().items() if key != "test_batch.bin"}
+    content = {
+        f"cifar-10-batches-bin/{key}": data
+        for key, data in cifar10_files().items()
+        if key != "test_batch.bin"
+    }
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(tar_bytes(content, "w:gz", members=[member]))
     with pytest.raises(DataError, match=r"test_batch.bin is no regular file"):
         prepare("cifar10", tmp_path)
@@ -140,11 +176,15 @@ def test_offline_says_where_to_put_the_archive(tmp_path, name):
 
 
 def test_a_downloaded_archive_is_read(tmp_path, monkeypatch):
-    """The network is left out: the file that was put where a download goes is taken, if it has the right digest."""
+    """The network is left out: the file that was put where a download goes is taken, if it has the
+    right digest.
+    """
     (tmp_path / "downloads").mkdir()
     folder = write(tmp_path / "downloads" / "cifar10", "cifar10", "archive")
     digest = hashlib.sha256((folder / "cifar-10-binary.tar.gz").read_bytes()).hexdigest()
     remote = dataclasses.replace(cifar10.ARCHIVE.remote, sha256=digest)
     monkeypatch.setattr(cifar10, "ARCHIVE", dataclasses.replace(cifar10.ARCHIVE, remote=remote))
-    source = cifar10.prepare(cifar10.Settings(name="cifar10", store_dir=str(tmp_path), offline=True))
+    source = cifar10.prepare(
+        cifar10.Settings(name="cifar10", store_dir=str(tmp_path), offline=True)
+    )
     numpy.testing.assert_array_equal(source.read(29), PHOTOS[29])

@@ -59,7 +59,10 @@ def test_the_four_commands_fill_the_run_folder(finished):
     folder, _, results = finished
     assert results["prepare"]["sizes"] == {"train": 1294, "validation": 144, "test": 359}
     assert results["train"]["run"] == "runs/tiny/1"
-    assert results["eval"]["metrics"] == read_json(folder / "runs/tiny/1/evaluation/test/metrics.json")["metrics"]
+    assert (
+        results["eval"]["metrics"]
+        == read_json(folder / "runs/tiny/1/evaluation/test/metrics.json")["metrics"]
+    )
     assert [Path(path).stem for path in results["plot"]] == [*list_names("figures"), "report"]
     for path in results["plot"]:
         assert (folder / path).stat().st_size > 1000
@@ -86,7 +89,10 @@ def test_results_are_readable_as_text_too(inside):
     _, path, _ = inside
     assert "total" in command("prepare", path)[1]
     assert "accuracy" in command("eval", "runs/tiny/1")[1]
-    assert command("plot", "runs/tiny/1", "roc")[1] == "runs/tiny/1/figures/roc.png\nruns/tiny/1/figures/report.html\n"
+    assert (
+        command("plot", "runs/tiny/1", "roc")[1]
+        == "runs/tiny/1/figures/roc.png\nruns/tiny/1/figures/report.html\n"
+    )
     assert "runs/tiny/1  finished  2" in command("runs")[1]
     assert "models/cnn" in command("parts", "models")[1]
     assert json.loads(command("schema")[1])["title"] == "Experiment"
@@ -108,15 +114,43 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (["check", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["train", "none.yaml"], 2, "cannot read none.yaml: No such file"),
         (["eval", "none.yaml"], 2, "cannot read none.yaml: No such file"),
-        (["prepare", "{experiment}", "--set", "data.name=nothing"], 2, "unknown name 'nothing'; allowed: arrays, cifar10, "),
-        (["train", "{experiment}", "--set", "train.epochs=0"], 2, "should be greater than or equal to 1; got 0"),
+        (
+            ["prepare", "{experiment}", "--set", "data.name=nothing"],
+            2,
+            "unknown name 'nothing'; allowed: arrays, cifar10, ",
+        ),
+        (
+            ["train", "{experiment}", "--set", "train.epochs=0"],
+            2,
+            "should be greater than or equal to 1; got 0",
+        ),
         (["train", "{experiment}", "--set", "data.store_dir=nowhere"], 3, "imgcls prepare"),
-        (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "seed=9"], 2, "seed: 0 there, 9 here"),
-        (["eval", "runs/tiny/1", "--set", "seed=9"], 2, "--set cannot change what runs/tiny/1 was trained with"),
-        (["eval", "{experiment}", "--set", "train.epochs=9"], 3, "its 1 finished runs had other settings"),
-        (["train", "{experiment}", "--run", "runs/tiny/1", "--set", "train.epochs=9"], 2, "train.epochs: 2 there, 9 here"),
+        (
+            ["train", "{experiment}", "--run", "runs/tiny/1", "--set", "seed=9"],
+            2,
+            "seed: 0 there, 9 here",
+        ),
+        (
+            ["eval", "runs/tiny/1", "--set", "seed=9"],
+            2,
+            "--set cannot change what runs/tiny/1 was trained with",
+        ),
+        (
+            ["eval", "{experiment}", "--set", "train.epochs=9"],
+            3,
+            "its 1 finished runs had other settings",
+        ),
+        (
+            ["train", "{experiment}", "--run", "runs/tiny/1", "--set", "train.epochs=9"],
+            2,
+            "train.epochs: 2 there, 9 here",
+        ),
         (["train", "{experiment}", "--run", "{experiment}/below"], 2, "cannot write"),
-        (["train", "{experiment}", "--set", "model.filters=[4,4,4,4,4]"], 2, "images of 8x8 pixels are too small"),
+        (
+            ["train", "{experiment}", "--set", "model.filters=[4,4,4,4,4]"],
+            2,
+            "images of 8x8 pixels are too small",
+        ),
         (["eval", "runs"], 2, "runs is not a run: it holds no config.yaml"),
         (["eval", "{experiment}", "--set", "name=other"], 3, "runs/other holds no finished run of"),
         (["eval", "runs/tiny/1", "--split", "holdout"], 2, "there is no split 'holdout'"),
@@ -129,8 +163,12 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (["train", "{experiment}", "--epochs", "3"], 2, "No such option"),
     ],
 )
-def test_a_mistake_ends_with_its_exit_status_and_one_clear_message(inside, arguments, exit_code, message):
-    found, stdout, stderr = command(*[argument.replace("{experiment}", str(inside[1])) for argument in arguments])
+def test_a_mistake_ends_with_its_exit_status_and_one_clear_message(
+    inside, arguments, exit_code, message
+):
+    found, stdout, stderr = command(
+        *[argument.replace("{experiment}", str(inside[1])) for argument in arguments]
+    )
     assert (found, message in " ".join(stderr.split())) == (exit_code, True), stderr
     assert "Traceback" not in stderr
     if exit_code != 6:
@@ -143,10 +181,20 @@ def test_a_folder_of_photos_goes_the_whole_way(workspace):
         for i in range(30):
             (workspace / "photos" / name).mkdir(parents=True, exist_ok=True)
             noise = generator.integers(0, 50, (20 + i, 30, 3))
-            Image.fromarray((numpy.array(colour) + noise).astype(numpy.uint8)).save(workspace / "photos" / name / f"{i}.png")
+            Image.fromarray((numpy.array(colour) + noise).astype(numpy.uint8)).save(
+                workspace / "photos" / name / f"{i}.png"
+            )
     (workspace / "photos" / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    content = {**TINY, "name": "photos", "data": {"name": "folder", "path": "photos", "size": [16, 16]}}
-    content["train"] = {"epochs": 8, "batch_size": 16, "optimizer": {"name": "adam", "learning_rate": 0.01}}
+    content = {
+        **TINY,
+        "name": "photos",
+        "data": {"name": "folder", "path": "photos", "size": [16, 16]},
+    }
+    content["train"] = {
+        "epochs": 8,
+        "batch_size": 16,
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+    }
     path = write_experiment(workspace, content)
     exit_code, _, stderr = command("prepare", path)
     assert exit_code == 3
@@ -158,11 +206,18 @@ def test_a_folder_of_photos_goes_the_whole_way(workspace):
     json_of("train", path, *skip)
     metrics = json_of("eval", path, *skip, "--fail-under", "accuracy=0.9")
     assert (metrics["classes"], metrics["examples"]) == (["blue", "red"], 12)
-    assert len(json_of("plot", path, *skip)) == len(list_names("figures"))  # all but augmented_samples, and the page
+    assert len(json_of("plot", path, *skip)) == len(
+        list_names("figures")
+    )  # all but augmented_samples, and the page
 
 
 def process(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "imgcls.cli", *map(str, arguments)], capture_output=True, text=True, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "imgcls.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **options,
+    )
 
 
 def test_a_log_holds_one_plain_line_an_epoch_and_nothing_of_tensorflow(finished, tmp_path):
@@ -170,16 +225,29 @@ def test_a_log_holds_one_plain_line_an_epoch_and_nothing_of_tensorflow(finished,
     result = process("train", path, "--run", tmp_path / "run", "--json", cwd=folder, check=True)
     assert json.loads(result.stdout)["status"] == "finished"
     assert [re.sub(r"[\d.,]+(e-\d+)?", "#", line) for line in result.stderr.splitlines()] == [
-        "epoch #/#  loss #  accuracy #  val_loss #  val_accuracy #  learning_rate #  # s  # images/s"
+        "epoch #/#  loss #  accuracy #  val_loss #  val_accuracy #  learning_rate #  # s  #"
+        " images/s"
     ] * 2
 
 
 def test_a_terminal_shows_a_bar_with_the_time_left_and_images_per_second(finished, tmp_path):
     folder, path, _ = finished
     mine, theirs = pty.openpty()
-    arguments = [sys.executable, "-m", "imgcls.cli", "train", str(path), "--run", str(tmp_path / "run"), "--set", "train.epochs=30"]
+    arguments = [
+        sys.executable,
+        "-m",
+        "imgcls.cli",
+        "train",
+        str(path),
+        "--run",
+        str(tmp_path / "run"),
+        "--set",
+        "train.epochs=30",
+    ]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    running = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    running = subprocess.Popen(
+        arguments, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, env=environment
+    )
     os.close(theirs)
     shown = b""
     try:
@@ -220,7 +288,12 @@ def test_a_bug_shows_its_traceback_and_says_that_it_is_one(workspace, monkeypatc
 @pytest.mark.parametrize("arguments", [["--help"], ["parts"]])
 def test_a_full_device_behind_stdout_ends_in_a_line_and_a_status(arguments):
     with open("/dev/full", "w") as full:
-        process = subprocess.run([sys.executable, "-m", "imgcls.cli", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+        process = subprocess.run(
+            [sys.executable, "-m", "imgcls.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert process.returncode == 2
     assert process.stderr.startswith("imgcls: the device behind stdout is full")
     assert "Traceback" not in process.stderr

@@ -1,4 +1,6 @@
-"""Suspected labels are those of the paper and of its authors' library, and flipped labels are among them."""
+"""Suspected labels are those of the paper and of its authors' library, and flipped labels are among
+them.
+"""
 
 import numpy
 import pytest
@@ -10,10 +12,16 @@ from imgcls.audit import confident_learning
 
 
 def draw(seed, images, classes, flipped, sharpness):
-    """Return true labels, given labels of which a share is wrong, and probabilities that know the true ones more or less."""
+    """Return true labels, given labels of which a share is wrong, and probabilities that know the
+    true ones more or less.
+    """
     random = numpy.random.default_rng(seed)
     true = random.integers(0, classes, images)
-    given = numpy.where(random.random(images) < flipped, (true + 1 + random.integers(0, classes - 1, images)) % classes, true)
+    given = numpy.where(
+        random.random(images) < flipped,
+        (true + 1 + random.integers(0, classes - 1, images)) % classes,
+        true,
+    )
     logits = random.normal(size=(images, classes))
     logits[numpy.arange(images), true] += sharpness
     probabilities = numpy.exp(logits)
@@ -22,11 +30,18 @@ def draw(seed, images, classes, flipped, sharpness):
 
 def ranked(probabilities, labels):
     """Return the suspected images, the likeliest errors first."""
-    suspected = numpy.flatnonzero(confident_learning.suggest_labels(probabilities, labels) != labels)
-    return suspected[numpy.argsort(confident_learning.compute_margins(probabilities, labels)[suspected], kind="stable")]
+    suspected = numpy.flatnonzero(
+        confident_learning.suggest_labels(probabilities, labels) != labels
+    )
+    return suspected[
+        numpy.argsort(
+            confident_learning.compute_margins(probabilities, labels)[suspected], kind="stable"
+        )
+    ]
 
 
-# cleanlab 2.9.0: find_label_issues(given, probabilities, filter_by="confident_learning", return_indices_ranked_by="normalized_margin")
+# cleanlab 2.9.0: find_label_issues(given, probabilities, filter_by="confident_learning",
+# return_indices_ranked_by="normalized_margin")
 CLEANLAB = [
     ((0, 60, 3, 0.1, 2.0), 2, [23, 18]),
     ((1, 500, 5, 0.1, 2.0), 62, [25, 372, 79, 299, 467, 169, 309, 15, 48, 233]),
@@ -45,15 +60,24 @@ def test_the_suspected_labels_and_their_order_are_cleanlabs(drawn, count, likeli
 
 def test_a_threshold_is_the_mean_probability_of_a_class_on_its_own_images():
     probabilities = numpy.array([[0.9, 0.1, 0.0], [0.7, 0.3, 0.0], [0.4, 0.6, 0.0]])
-    numpy.testing.assert_allclose(confident_learning.compute_thresholds(probabilities, numpy.array([0, 0, 1])), [0.8, 0.6, numpy.inf])
+    numpy.testing.assert_allclose(
+        confident_learning.compute_thresholds(probabilities, numpy.array([0, 0, 1])),
+        [0.8, 0.6, numpy.inf],
+    )
 
 
 def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
-    probabilities = numpy.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.45, 0.55]])
+    probabilities = numpy.array(
+        [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.45, 0.55]]
+    )
     labels = numpy.array([0, 0, 1, 1, 0, 0])
-    assert confident_learning.compute_thresholds(probabilities, labels).tolist() == pytest.approx([0.5625, 0.85])
+    assert confident_learning.compute_thresholds(probabilities, labels).tolist() == pytest.approx(
+        [0.5625, 0.85]
+    )
     assert confident_learning.suggest_labels(probabilities, labels).tolist() == [0, 0, 1, 1, 1, 0]
-    assert confident_learning.compute_margins(probabilities, labels).tolist() == pytest.approx([0.8, 0.6, 0.8, 0.6, -0.8, -0.1])
+    assert confident_learning.compute_margins(probabilities, labels).tolist() == pytest.approx(
+        [0.8, 0.6, 0.8, 0.6, -0.8, -0.1]
+    )
 
 
 def test_a_class_without_images_is_never_suggested():
@@ -63,21 +87,33 @@ def test_a_class_without_images_is_never_suggested():
 
 
 def test_flipped_labels_are_found():
-    """A model that is nearly always right, and one label in ten is wrong: 94 % of these are found, and nothing else (as by cleanlab)."""
+    """A model that is nearly always right, and one label in ten is wrong: 94 % of these are found,
+    and nothing else (as by cleanlab).
+    """
     true, given, probabilities = draw(7, 5000, 10, 0.1, 6.0)
     assert (probabilities.argmax(axis=1) == true).mean() > 0.99
-    suspected, wrong = confident_learning.suggest_labels(probabilities, given) != given, given != true
-    precision, recall = (suspected & wrong).sum() / suspected.sum(), (suspected & wrong).sum() / wrong.sum()
+    suspected, wrong = (
+        confident_learning.suggest_labels(probabilities, given) != given,
+        given != true,
+    )
+    precision, recall = (
+        (suspected & wrong).sum() / suspected.sum(),
+        (suspected & wrong).sum() / wrong.sum(),
+    )
     assert precision == 1.0
     assert recall == pytest.approx(0.9355, abs=1e-4)
     assert (given != true)[ranked(probabilities, given)[:100]].all()
 
 
 def test_flipped_labels_of_real_digits_are_found_from_predictions_out_of_fold():
-    """A linear model, right on 92 % of the digits, and one label in 20 is wrong: precision 0.88 ± 0.03, recall 0.72 ± 0.03 (10 seeds)."""
+    """A linear model, right on 92 % of the digits, and one label in 20 is wrong: precision 0.88 ±
+    0.03, recall 0.72 ± 0.03 (10 seeds).
+    """
     digits, random = load_digits(), numpy.random.default_rng(0)
     wrong = random.random(len(digits.target)) < 0.05
-    given = numpy.where(wrong, (digits.target + random.integers(1, 10, len(wrong))) % 10, digits.target)
+    given = numpy.where(
+        wrong, (digits.target + random.integers(1, 10, len(wrong))) % 10, digits.target
+    )
     model = LogisticRegression(max_iter=500, C=0.3)
     probabilities = cross_val_predict(model, digits.data / 16, given, cv=5, method="predict_proba")
     suspected = confident_learning.suggest_labels(probabilities, given) != given

@@ -1,4 +1,6 @@
-"""`imgcls doctor`: what it finds on this machine, and how it says what it would find on a broken one."""
+"""`imgcls doctor`: what it finds on this machine, and how it says what it would find on a broken
+one.
+"""
 
 import pytest
 from experiments import command, json_of

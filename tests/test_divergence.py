@@ -12,17 +12,29 @@ from imgcls.run import Run
 from imgcls.verbs import train
 
 
-def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_last_good_state(digits):
+def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_last_good_state(
+    digits,
+):
     from imgcls.input.batches import Examples, ShuffledBatches
     from imgcls.store.lookup import find_store
 
-    settings = digits(f"train.optimizer={SGD % 1e20}", "train.epochs=3", "train.steps_per_execution=4")
-    with pytest.raises(DivergenceError, match=r"is no finite number in epoch 1, at step 2, at a learning rate of 1e\+20, on the images "):
+    settings = digits(
+        f"train.optimizer={SGD % 1e20}", "train.epochs=3", "train.steps_per_execution=4"
+    )
+    with pytest.raises(
+        DivergenceError,
+        match=(
+            r"is no finite number in epoch 1, at step 2, at a learning rate of 1e\+20, on the"
+            r" images "
+        ),
+    ):
         train.train(settings, Path("run"))
     status = Run(Path("run")).status
     assert (status["status"], status["exit_code"]) == ("failed", 4)
     store, split = find_store(settings)
-    positions, _ = ShuffledBatches(Examples(store.reader(split.geometry), store.labels, split.train), settings).positions(1)
+    positions, _ = ShuffledBatches(
+        Examples(store.reader(split.geometry), store.labels, split.train), settings
+    ).positions(1)
     assert status["divergence"]["images"] == store.ids(split.train[positions])
     assert not Run(Path("run")).model_file.exists()
 
@@ -36,7 +48,12 @@ def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(digits):
     sums = steps.make_zero_sums()
     Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
     sums[steps.NONFINITE_GRADIENTS], sums[steps.FINITE_STEPS] = 1, np.float64(3)
-    with pytest.raises(DivergenceError, match=r"a gradient is no finite number in epoch 2, at step 10, .* 0\.5, on the images a, b;"):
+    with pytest.raises(
+        DivergenceError,
+        match=(
+            r"a gradient is no finite number in epoch 2, at step 10, .* 0\.5, on the images a, b;"
+        ),
+    ):
         Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
 
 
@@ -48,15 +65,21 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
 
     images = keras.Input((2, 2, 1), dtype="uint8")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
-    # The root of 0 is 0, and its slope is infinite: the loss is finite on a black image, the gradient is not.
-    model = keras.Model(images, keras.layers.Dense(2, kernel_initializer="ones", activation=keras.ops.sqrt)(flat))
+    # The root of 0 is 0, and its slope is infinite: the loss is finite on a black image, the
+    # gradient is not.
+    model = keras.Model(
+        images, keras.layers.Dense(2, kernel_initializer="ones", activation=keras.ops.sqrt)(flat)
+    )
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     optimizer = keras.optimizers.SGD(0.0)
     optimizer.build(model.trainable_variables)
     pixels = numpy.full((3, 2, 2, 1), 9, numpy.uint8)
     pixels[2] = 0
     feed = InMemoryIterator(
-        SequentialBatches(Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1), strategy
+        SequentialBatches(
+            Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1
+        ),
+        strategy,
     )
     sums = steps.Steps(strategy, model, optimizer).train(feed, 0, 3, steps.make_zero_sums())
     assert numpy.isfinite(sums[steps.LOSS])
@@ -65,7 +88,9 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
 
 
 def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_loss_scale():
-    """Bright images lie on the second replica: there the scaled gradient overflows, on the first one, which sees black, it does not."""
+    """Bright images lie on the second replica: there the scaled gradient overflows, on the first
+    one, which sees black, it does not.
+    """
     from imgcls.backend import keras
     from imgcls.distributed.cluster import SINGLE_PROCESS
     from imgcls.input.batches import Examples, SequentialBatches
@@ -78,12 +103,17 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
         images = keras.Input((2, 2, 1), dtype="uint8")
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
         model = keras.Model(images, keras.layers.Dense(2, kernel_initializer="zeros")(flat))
-        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-6), initial_scale=2.0**127)
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(1e-6), initial_scale=2.0**127
+        )
         optimizer.build(model.trainable_variables)
     pixels = numpy.zeros((2, 2, 2, 1), numpy.uint8)
     pixels[1] = 255
     feed = InMemoryIterator(
-        SequentialBatches(Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2), strategy
+        SequentialBatches(
+            Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2
+        ),
+        strategy,
     )
     compiled = steps.Steps(strategy, model, optimizer)
 
@@ -96,8 +126,12 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122
 
 
-def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_learning_rate(digits, monkeypatch):
-    """The scale starts at 2^30, and is halved for more than an epoch of six steps until the gradients fit into float16."""
+def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_learning_rate(
+    digits, monkeypatch
+):
+    """The scale starts at 2^30, and is halved for more than an epoch of six steps until the
+    gradients fit into float16.
+    """
     from imgcls.backend import keras
 
     class HighScale(keras.optimizers.LossScaleOptimizer):
@@ -111,7 +145,11 @@ def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_le
 
     log, untrained = Run(Path("run")).log, Run(Path("untrained")).log[0]
     with numpy.load(Run(Path("run")).state_files()[0]) as state:
-        (place,) = [number for number, path in enumerate(json.loads(state["header"].tobytes())["paths"]) if path.endswith("dynamic_scale")]
+        (place,) = [
+            number
+            for number, path in enumerate(json.loads(state["header"].tobytes())["paths"])
+            if path.endswith("dynamic_scale")
+        ]
         skipped = round(numpy.log2(2.0**30 / state[f"{place:05d}"]))
     assert 6 <= skipped < 18
     last_updates = numpy.array([max(epoch["step"] - skipped - 1, 0) for epoch in log])
@@ -127,14 +165,22 @@ def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(
     train.train(digits(f"train.optimizer={SGD % 1e20}", retry), Path("retried"))
     train.train(digits(f"train.optimizer={SGD % 0.1}"), Path("plain"))
     retried, plain = Run(Path("retried")), Run(Path("plain"))
-    assert "going back to step 0 with 1e-21 times the learning rate (retry 1 of 1)" in capsys.readouterr().err
-    assert [(entry["step"], entry["learning_rate_factor"]) for entry in retried.status["retries"]] == [(2, pytest.approx(1e-21))]
+    assert (
+        "going back to step 0 with 1e-21 times the learning rate (retry 1 of 1)"
+        in capsys.readouterr().err
+    )
+    assert [
+        (entry["step"], entry["learning_rate_factor"]) for entry in retried.status["retries"]
+    ] == [(2, pytest.approx(1e-21))]
     assert retried.log[-1]["learning_rate"] == pytest.approx(0.1)
     assert retried.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=1e-4)
 
 
 def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remembers_them(digits):
-    settings = digits(f"train.optimizer={SGD % 1e20}", "train.on_divergence={retries: 2, learning_rate_factor: 0.5}")
+    settings = digits(
+        f"train.optimizer={SGD % 1e20}",
+        "train.on_divergence={retries: 2, learning_rate_factor: 0.5}",
+    )
     for _ in range(2):
         with pytest.raises(DivergenceError, match=r"at a learning rate of 2\.5e\+19"):
             train.train(settings, Path("run"))
@@ -143,7 +189,12 @@ def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remem
 
 
 def test_weights_that_the_last_step_broke_are_not_saved(digits):
-    settings = digits(f"train.optimizer={SGD % 1e30}", "train.epochs=1", "train.batch_size=2000", "train.select_weights=last")
+    settings = digits(
+        f"train.optimizer={SGD % 1e30}",
+        "train.epochs=1",
+        "train.batch_size=2000",
+        "train.select_weights=last",
+    )
     with pytest.raises(DivergenceError, match=r"(is no longer finite|loss became)"):
         train.train(settings, Path("run"))
     assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]

@@ -56,7 +56,12 @@ def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
     try:
         module = parts.load("schedules", "step")
         schedule = module.build(module.Settings(name="step"), 1.0, 100)
-        assert [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)] == [1.0, 1.0, 0.1, 0.01]
+        assert [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)] == [
+            1.0,
+            1.0,
+            0.1,
+            0.01,
+        ]
     finally:
         parts.list_names.cache_clear()
 

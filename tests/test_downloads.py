@@ -1,4 +1,6 @@
-"""Downloads survive a bad server, and what they leave is whole; the server is a real one, on this machine."""
+"""Downloads survive a bad server, and what they leave is whole; the server is a real one, on this
+machine.
+"""
 
 import contextlib
 import errno
@@ -27,7 +29,9 @@ QUICK = RetryPolicy(rounds=3, pause=0.01, timeout=0.3, least=1000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers each request with the next behaviour of a list, the last one stays; notes the headers of each request."""
+    """Answers each request with the next behaviour of a list, the last one stays; notes the headers
+    of each request.
+    """
 
     daemon_threads = True
 
@@ -63,15 +67,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_file(behaviour)
 
     def send_file(self, behaviour):
-        body = {"lie": gzip.compress(b"other bytes"), "not gzip": b"<html>sign in</html>", "tail": PACKED + b"tail"}.get(
-            behaviour, self.server.body
-        )
+        body = {
+            "lie": gzip.compress(b"other bytes"),
+            "not gzip": b"<html>sign in</html>",
+            "tail": PACKED + b"tail",
+        }.get(behaviour, self.server.body)
         start = self.asked_start(behaviour)
         if start > len(body) - 1:
             self.answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
             return
         sent = body[start:]
-        headers = {"Content-Length": str(len(sent) + {"too long": 50, "too short": -50}.get(behaviour, 0)), "ETag": '"one"'}
+        headers = {
+            "Content-Length": str(len(sent) + {"too long": 50, "too short": -50}.get(behaviour, 0)),
+            "ETag": '"one"',
+        }
         if behaviour == "weak":
             headers |= {"ETag": 'W/"one"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
         if behaviour == "no length":
@@ -79,7 +88,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if behaviour == "huge":
             headers["Content-Length"] = str(1 << 40)
         if start:
-            headers["Content-Range"] = f"bytes {start + (7 if behaviour == 'wrong range' else 0)}-{len(body) - 1}/{len(body)}"
+            headers["Content-Range"] = (
+                "bytes"
+                f" {start + (7 if behaviour == 'wrong range' else 0)}-{len(body) - 1}/{len(body)}"
+            )
         self.answer(206 if start else 200, self.crop(sent, behaviour), headers)
         if behaviour == "stall":
             time.sleep(1)
@@ -90,13 +102,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     time.sleep(0.02)
 
     def asked_start(self, behaviour):
-        asked, condition = re.match(r"bytes=(\d+)-", self.headers["Range"] or ""), self.headers["If-Range"]
-        if not asked or behaviour == "ignores ranges" or condition not in (None, '"one"', "Mon, 01 Jan 2024 00:00:00 GMT"):
+        asked, condition = (
+            re.match(r"bytes=(\d+)-", self.headers["Range"] or ""),
+            self.headers["If-Range"],
+        )
+        if (
+            not asked
+            or behaviour == "ignores ranges"
+            or condition not in (None, '"one"', "Mon, 01 Jan 2024 00:00:00 GMT")
+        ):
             return 0
         return int(asked[1])
 
     def crop(self, sent, behaviour):
-        return {"drop": sent[: len(sent) // 2], "weak": sent[: len(sent) // 2], "stall": sent[:100], "trickle": b""}.get(behaviour, sent)
+        return {
+            "drop": sent[: len(sent) // 2],
+            "weak": sent[: len(sent) // 2],
+            "stall": sent[:100],
+            "trickle": b"",
+        }.get(behaviour, sent)
 
     def answer(self, status, body, headers):
         self.send_response(status)
@@ -113,7 +137,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving(*behaviours, body=PACKED):
     with Server(behaviours, body) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         yield server, f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
@@ -131,7 +157,20 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-BAD = ["404", "500", "drop", "lie", "not gzip", "tail", "stall", "trickle", "too short", "huge", "nowhere", "in circles"]
+BAD = [
+    "404",
+    "500",
+    "drop",
+    "lie",
+    "not gzip",
+    "tail",
+    "stall",
+    "trickle",
+    "too short",
+    "huge",
+    "nowhere",
+    "in circles",
+]
 
 
 @pytest.mark.parametrize("digest_of", ["content", "file"])
@@ -182,7 +221,10 @@ def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behaviour
 
 
 def test_an_endless_body_is_cut_off(tmp_path):
-    with serving("no length", body=bytes(1_200_000)) as (_, url), pytest.raises(DataError, match="sends more than 1,000,000 bytes"):
+    with (
+        serving("no length", body=bytes(1_200_000)) as (_, url),
+        pytest.raises(DataError, match="sends more than 1,000,000 bytes"),
+    ):
         fetch(tmp_path, url, digest_of="file")
     assert names(tmp_path) == [".lock"]
 
@@ -207,8 +249,13 @@ def test_a_killed_process_leaves_what_had_arrived(tmp_path):
         "fetch(RemoteFile('data.gz', '0' * 64, (sys.argv[1],), 1000000), Path(sys.argv[2]))"
     )
     with serving("stall", "good") as (server, url):
-        process = subprocess.Popen([sys.executable, "-c", code, url, tmp_path], stderr=subprocess.DEVNULL)
-        while not (tmp_path / ".data.gz.part").exists() or not (tmp_path / ".data.gz.part").stat().st_size:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, url, tmp_path], stderr=subprocess.DEVNULL
+        )
+        while (
+            not (tmp_path / ".data.gz.part").exists()
+            or not (tmp_path / ".data.gz.part").stat().st_size
+        ):
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
@@ -231,7 +278,9 @@ def test_a_weak_tag_is_no_promise_but_a_date_is(tmp_path):
 
 
 @pytest.mark.parametrize("behaviour", ["ignores ranges", "wrong range"])
-def test_a_server_that_sends_another_range_costs_a_fresh_start_and_nothing_else(tmp_path, behaviour):
+def test_a_server_that_sends_another_range_costs_a_fresh_start_and_nothing_else(
+    tmp_path, behaviour
+):
     with serving("drop", behaviour, "good") as (server, url):
         assert fetch(tmp_path, url).read_bytes() == PACKED
     assert server.requests == (2 if behaviour == "ignores ranges" else 3)
@@ -243,7 +292,9 @@ def test_a_file_that_changes_in_between_comes_as_a_whole(tmp_path):
     origin = json.loads((tmp_path / ".data.gz.part.json").read_text())
     (tmp_path / ".data.gz.part.json").write_text(json.dumps(origin | {"validator": '"older"'}))
     with serving("good") as (server, url):
-        (tmp_path / ".data.gz.part.json").write_text(json.dumps({"url": f"{url}data.gz", "validator": '"older"'}))
+        (tmp_path / ".data.gz.part.json").write_text(
+            json.dumps({"url": f"{url}data.gz", "validator": '"older"'})
+        )
         fetch(tmp_path, url)
     assert server.requests == 1
     assert server.asked[0]["If-Range"] == '"older"'
@@ -296,7 +347,12 @@ def test_offline_takes_what_is_there_and_else_says_what_to_put_where(tmp_path):
         (tmp_path / "data.gz").write_bytes(PACKED)
         assert fetch(tmp_path, url, offline=True) == tmp_path / "data.gz"
     assert server.requests == 0
-    for said in (f"{tmp_path / 'data.gz'} is missing", "data.offline", f"get it from {url}data.gz", hashlib.sha256(CONTENT).hexdigest()):
+    for said in (
+        f"{tmp_path / 'data.gz'} is missing",
+        "data.offline",
+        f"get it from {url}data.gz",
+        hashlib.sha256(CONTENT).hexdigest(),
+    ):
         assert said in str(caught.value)
 
 
@@ -317,13 +373,23 @@ def test_a_damaged_file_is_downloaded_again(tmp_path, capsys):
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     (tmp_path / ".data.gz.part").symlink_to("/dev/full")
-    with serving("good") as (_, url), pytest.raises(UserError, match=r"the disk is full: cannot write .*free some space and run the same"):
+    with (
+        serving("good") as (_, url),
+        pytest.raises(
+            UserError, match=r"the disk is full: cannot write .*free some space and run the same"
+        ),
+    ):
         fetch(tmp_path, url)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), open("/dev/full", "wb", buffering=0) as stream:
+    with (
+        pytest.raises(OSError, match=os.strerror(errno.ENOSPC)),
+        open("/dev/full", "wb", buffering=0) as stream,
+    ):
         stream.write(b"x")
 
 
-def test_a_log_gets_one_line_a_download_and_a_terminal_a_bar_in_bytes(tmp_path, capsys, monkeypatch):
+def test_a_log_gets_one_line_a_download_and_a_terminal_a_bar_in_bytes(
+    tmp_path, capsys, monkeypatch
+):
     with serving("drop", "good") as (_, url):
         fetch(tmp_path, url)
     lines = capsys.readouterr().err.splitlines()

@@ -20,31 +20,60 @@ from imgcls.store import lookup
 from imgcls.verbs import evaluate
 from imgcls.verbs.prepare import prepare
 
-CLASSES = ["cat", "dog", "\x1b[31mred\n", "an animal with a name that is far too long for a table", "absent", "日本"]
-EXPERIMENT = {"name": "animals", "data": {"name": "digits"}, "model": {"name": "cnn"}, "evaluate": {"bootstrap_samples": 100}}
+CLASSES = [
+    "cat",
+    "dog",
+    "\x1b[31mred\n",
+    "an animal with a name that is far too long for a table",
+    "absent",
+    "日本",
+]
+EXPERIMENT = {
+    "name": "animals",
+    "data": {"name": "digits"},
+    "model": {"name": "cnn"},
+    "evaluate": {"bootstrap_samples": 100},
+}
 
 
 def make_experiment(**evaluate) -> Experiment:
-    return Experiment.model_validate({**EXPERIMENT, "evaluate": {"bootstrap_samples": 100, **evaluate}})
+    return Experiment.model_validate(
+        {**EXPERIMENT, "evaluate": {"bootstrap_samples": 100, **evaluate}}
+    )
 
 
 def make_predictions(model: str, images: int = 60) -> Predictions:
     generator = numpy.random.default_rng(0)
     labels = generator.choice([0, 1, 2, 3, 5], size=images).astype(numpy.int32)
-    scores = numpy.exp(generator.normal(size=(images, len(CLASSES))) + 2 * numpy.eye(len(CLASSES))[labels])
+    scores = numpy.exp(
+        generator.normal(size=(images, len(CLASSES))) + 2 * numpy.eye(len(CLASSES))[labels]
+    )
     probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(numpy.float32)
     return Predictions(probabilities, labels, [f"image {i}" for i in range(images)], CLASSES, model)
 
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    """A finished run with saved predictions on the test split; neither its model nor its store can be read."""
+    """A finished run with saved predictions on the test split; neither its model nor its store can
+    be read.
+    """
     run = Run(tmp_path / "run")
     files.write_text(run.config_file, make_experiment().to_yaml())
     files.write_text(run.model_file, "not a model")
     sizes = {"train": 200, "validation": 0, "test": 60}
-    files.write_json(run.data_file, {"dataset": "digits", "fingerprint": "f" * 64, "split": "s" * 12, "classes": CLASSES, "sizes": sizes})
-    predictions.save(make_predictions(files.compute_sha256(run.model_file)), run.predictions_file("test"))
+    files.write_json(
+        run.data_file,
+        {
+            "dataset": "digits",
+            "fingerprint": "f" * 64,
+            "split": "s" * 12,
+            "classes": CLASSES,
+            "sizes": sizes,
+        },
+    )
+    predictions.save(
+        make_predictions(files.compute_sha256(run.model_file)), run.predictions_file("test")
+    )
     run.write_status("finished", step=1)
     return run
 
@@ -62,7 +91,9 @@ def test_the_numbers_are_those_of_the_saved_predictions(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
     saved = predictions.load(run.predictions_file("test"))
     assert summary["metrics"]["accuracy"] == accuracy_score(saved.labels, saved.predicted)
-    assert summary["metrics"]["macro_f1"] == pytest.approx(f1_score(saved.labels, saved.predicted, labels=[0, 1, 2, 3, 5], average="macro"))
+    assert summary["metrics"]["macro_f1"] == pytest.approx(
+        f1_score(saved.labels, saved.predicted, labels=[0, 1, 2, 3, 5], average="macro")
+    )
     assert summary["examples"] == 60
     assert summary["model"] == files.compute_sha256(run.model_file)
     assert summary["classes_absent"] == ["absent"]
@@ -84,7 +115,9 @@ def test_intervals_surround_the_numbers_of_the_named_parts_alone(run):
 
 
 def test_only_the_metrics_of_the_experiment_are_computed(run):
-    summary = evaluate.evaluate(run, make_experiment(metrics=[{"name": "brier"}, {"name": "top_k", "k": 2}]), "test")
+    summary = evaluate.evaluate(
+        run, make_experiment(metrics=[{"name": "brier"}, {"name": "top_k", "k": 2}]), "test"
+    )
     assert list(summary["metrics"]) == ["brier", "top_2_accuracy"]
     assert list(summary["intervals"]) == ["brier"]
     assert summary["per_class"] == summary["tables"] == summary["matrices"] == {}
@@ -92,11 +125,18 @@ def test_only_the_metrics_of_the_experiment_are_computed(run):
 
 def test_saved_predictions_are_judged_without_tensorflow_and_without_the_store(run):
     program = (
-        "import sys; from pathlib import Path; from imgcls.verbs import evaluate; from imgcls.run import Run\n"
-        "run = Run(Path(sys.argv[1])); evaluate.evaluate(run, run.experiment, 'test')\n"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn') if name in sys.modules])"
+        "import sys; from pathlib import Path; from imgcls.verbs import evaluate; from imgcls.run"
+        " import Run\nrun = Run(Path(sys.argv[1])); evaluate.evaluate(run, run.experiment,"
+        " 'test')\nprint([name for name in ('tensorflow', 'keras', 'matplotlib', 'sklearn') if name"
+        " in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, run.folder], capture_output=True, text=True, check=True, cwd=run.folder)
+    done = subprocess.run(
+        [sys.executable, "-c", program, run.folder],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=run.folder,
+    )
     assert done.stdout == "[]\n"
     assert done.stderr == ""
 
@@ -117,17 +157,24 @@ def test_damaged_predictions_are_not_used_and_are_named(run, capsys):
 
 
 def test_an_empty_split_is_refused_with_those_that_hold_images(run):
-    with pytest.raises(UserError, match=r"validation split .* holds no image; choose one that does: train, test"):
+    with pytest.raises(
+        UserError, match=r"validation split .* holds no image; choose one that does: train, test"
+    ):
         evaluate.evaluate(run, make_experiment(), "validation")
 
 
 def test_an_unknown_split_is_refused(run):
-    with pytest.raises(UserError, match=r"no split 'tests'; allowed: train, validation, test \(did you mean 'test'\?\)"):
+    with pytest.raises(
+        UserError,
+        match=r"no split 'tests'; allowed: train, validation, test \(did you mean 'test'\?\)",
+    ):
         evaluate.evaluate(run, make_experiment(), "tests")
 
 
 def test_a_failed_gate_exits_with_6_and_leaves_report_and_files_behind(run):
-    exit_code, stdout, stderr = command("eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1")
+    exit_code, stdout, stderr = command(
+        "eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1"
+    )
     assert exit_code == 6
     assert "1 of 2 gates failed: accuracy is 0." in stderr
     assert stdout == evaluate.read_report(run, "test")
@@ -160,16 +207,32 @@ def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
 def test_a_report_of_100_classes_has_a_line_for_each(run):
     classes = [f"class {i}" for i in range(100)]
     labels = numpy.arange(100, dtype=numpy.int32)
-    made = Predictions(numpy.eye(100, dtype=numpy.float32), labels, list(map(str, labels)), classes, files.compute_sha256(run.model_file))
+    made = Predictions(
+        numpy.eye(100, dtype=numpy.float32),
+        labels,
+        list(map(str, labels)),
+        classes,
+        files.compute_sha256(run.model_file),
+    )
     predictions.save(made, run.predictions_file("test"))
-    files.write_json(run.data_file, {"classes": classes, "sizes": {"train": 100, "validation": 0, "test": 100}})
+    files.write_json(
+        run.data_file, {"classes": classes, "sizes": {"train": 100, "validation": 0, "test": 100}}
+    )
     evaluate.evaluate(run, make_experiment(), "test")
-    assert sum(line.startswith("class ") and "1.0000" in line for line in evaluate.read_report(run, "test").splitlines()) == 100
+    assert (
+        sum(
+            line.startswith("class ") and "1.0000" in line
+            for line in evaluate.read_report(run, "test").splitlines()
+        )
+        == 100
+    )
 
 
 @pytest.fixture
 def trained(tmp_path) -> Run:
-    """A run on the prepared digits, whose model is a dense layer with random weights; nothing is predicted yet."""
+    """A run on the prepared digits, whose model is a dense layer with random weights; nothing is
+    predicted yet.
+    """
     from imgcls.backend import keras
 
     data = {"name": "digits", "store_dir": str(tmp_path / "data")}
@@ -178,8 +241,14 @@ def trained(tmp_path) -> Run:
     files.write_text(run.config_file, experiment.to_yaml())
     described = prepare(experiment)
     files.write_json(run.data_file, described)
-    layers = [keras.Input(described["shape"], dtype="uint8"), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
-    model = keras.Sequential([*layers, keras.layers.Dense(len(described["classes"]), activation="softmax")])
+    layers = [
+        keras.Input(described["shape"], dtype="uint8"),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Flatten(),
+    ]
+    model = keras.Sequential(
+        [*layers, keras.layers.Dense(len(described["classes"]), activation="softmax")]
+    )
     model.save(run.model_file)
     return run
 

@@ -46,15 +46,24 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
         "augment: [{name: random_flip, probability: 2}]\n"
     )
     assert problems_of(path) == [
-        f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store, validation, test, fold, splits, limit, audit "
-        "(did you mean 'validation'?)",
+        (
+            f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store, validation, test,"
+            " fold, splits, limit, audit (did you mean 'validation'?)"
+        ),
         f"{path}:3:15: model: unknown name 'cn'; allowed: cnn (did you mean 'cnn'?)",
         f"{path}:5:11: train.epochs: input should be a valid integer; got 'ten'",
-        f"{path}:6:28: unknown key 'learning_rat' in train.optimizer; allowed: name, learning_rate, weight_decay, beta_1, beta_2, epsilon "
-        "(did you mean 'learning_rate'?)",
-        f"{path}:7:13: train.schedule: needs a mapping with a name, such as {{name: constant}}; allowed names: constant, cosine; "
-        "got 'cosine'",
-        f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or 'val_accuracy'; got 'val_los'",
+        (
+            f"{path}:6:28: unknown key 'learning_rat' in train.optimizer; allowed: name,"
+            " learning_rate, weight_decay, beta_1, beta_2, epsilon (did you mean 'learning_rate'?)"
+        ),
+        (
+            f"{path}:7:13: train.schedule: needs a mapping with a name, such as {{name: constant}};"
+            " allowed names: constant, cosine; got 'cosine'"
+        ),
+        (
+            f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or"
+            " 'val_accuracy'; got 'val_los'"
+        ),
         f"{path}:9:37: augment.0.probability: input should be less than or equal to 1; got 2",
     ]
 
@@ -62,15 +71,27 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epochs=true", "--set train.epochs=true: train.epochs: input should be a valid integer; got True"),
-        ("train.epochs='5'", "--set train.epochs='5': train.epochs: input should be a valid integer; got '5'"),
-        ("train.epochs=0", "--set train.epochs=0: train.epochs: input should be greater than or equal to 1; got 0"),
+        (
+            "train.epochs=true",
+            "--set train.epochs=true: train.epochs: input should be a valid integer; got True",
+        ),
+        (
+            "train.epochs='5'",
+            "--set train.epochs='5': train.epochs: input should be a valid integer; got '5'",
+        ),
+        (
+            "train.epochs=0",
+            "--set train.epochs=0: train.epochs: input should be greater than or equal to 1; got 0",
+        ),
         ("train.epoch=3", "--set train.epoch=3: unknown key 'epoch' in train"),
         ("train.epochs", "--set train.epochs: needs the form KEY=VALUE"),
         ("=3", "--set =3: needs the form KEY=VALUE"),
         ("train.epochs=[1", "--set train.epochs=[1:1:3: YAML syntax"),
         ("name=../up", "--set name=../up: name: "),
-        ("evaluate.intervals=[accurcy]", "--set evaluate.intervals=[accurcy]: evaluate.intervals: unknown name 'accurcy'"),
+        (
+            "evaluate.intervals=[accurcy]",
+            "--set evaluate.intervals=[accurcy]: evaluate.intervals: unknown name 'accurcy'",
+        ),
         ("augment.3.padding=1", "--set augment.3.padding=1: augment: input should be a valid list"),
         ("train.optimizer={name: sgd, learning_rate: .inf}", "input should be a finite number"),
         ("evaluate.metrics=[{name: brier}, {name: brier}]", "lists brier more than once"),
@@ -81,22 +102,37 @@ def test_a_mistake_in_an_override_names_the_override(tmp_path, override, message
 
 
 def test_precedence_is_defaults_then_parents_then_file_then_overrides(tmp_path):
-    write_experiment(tmp_path, {**TINY, "seed": 1, "train": {"epochs": 5, "batch_size": 64}}, "base.yaml")
+    write_experiment(
+        tmp_path, {**TINY, "seed": 1, "train": {"epochs": 5, "batch_size": 64}}, "base.yaml"
+    )
     child = tmp_path / "child.yaml"
     child.write_text("extends: base.yaml\nname: child\ntrain: {batch_size: 32}\n")
     experiment = read_experiment(child, ["seed=7"])
-    assert (experiment.name, experiment.seed, experiment.train.epochs, experiment.train.batch_size) == ("child", 7, 5, 32)
+    assert (
+        experiment.name,
+        experiment.seed,
+        experiment.train.epochs,
+        experiment.train.batch_size,
+    ) == ("child", 7, 5, 32)
     assert experiment.train.select_weights == "best"
 
 
 def test_naming_another_part_drops_the_settings_of_the_part_below(tmp_path):
-    path = write_experiment(tmp_path, {**TINY, "train": {"optimizer": {"name": "adamw", "weight_decay": 0.5}}})
+    path = write_experiment(
+        tmp_path, {**TINY, "train": {"optimizer": {"name": "adamw", "weight_decay": 0.5}}}
+    )
     assert read_experiment(path, ["train.optimizer={name: sgd}"]).train.optimizer.momentum == 0.9
-    assert read_experiment(path, ["train.optimizer.learning_rate=0.5"]).train.optimizer.weight_decay == 0.5
+    assert (
+        read_experiment(path, ["train.optimizer.learning_rate=0.5"]).train.optimizer.weight_decay
+        == 0.5
+    )
 
 
 def test_an_override_reaches_into_a_list(tmp_path):
-    path = write_experiment(tmp_path, {**TINY, "augment": [{"name": "random_flip"}, {"name": "random_crop", "padding": 1}]})
+    path = write_experiment(
+        tmp_path,
+        {**TINY, "augment": [{"name": "random_flip"}, {"name": "random_crop", "padding": 1}]},
+    )
     augment = read_experiment(path, ["augment.1.padding=3"]).augment
     assert [part.name for part in augment] == ["flip", "crop"]
     assert augment[1].padding == 3
@@ -133,7 +169,12 @@ def test_a_missing_file_is_a_user_error(tmp_path):
 def test_the_place_of_the_stores_and_the_judging_do_not_make_another_experiment(tmp_path):
     path = write_experiment(tmp_path, TINY)
     first = read_experiment(path)
-    others = ["data.store_dir=elsewhere", "evaluate.bootstrap_samples=200", "train.device_cache_mib=0", "train.steps_per_execution=3"]
+    others = [
+        "data.store_dir=elsewhere",
+        "evaluate.bootstrap_samples=200",
+        "train.device_cache_mib=0",
+        "train.steps_per_execution=3",
+    ]
     assert read_experiment(path, others).identity() == first.identity()
     assert read_experiment(path, ["data.validation=0.2"]).identity() != first.identity()
 
@@ -154,7 +195,12 @@ def test_the_schema_lets_a_file_leave_to_its_parent_what_it_must_hold_itself_oth
 def test_every_config_opens_with_what_source_run_and_expected(configs):
     for path in configs:
         opening = path.read_text().splitlines()[:4]
-        assert [line.split(":")[0] for line in opening] == ["# What it trains, and on what", "# Source", "# Run", "# Expected"], path
+        assert [line.split(":")[0] for line in opening] == [
+            "# What it trains, and on what",
+            "# Source",
+            "# Run",
+            "# Expected",
+        ], path
 
 
 def test_every_config_is_valid(configs):
@@ -166,12 +212,26 @@ def test_every_config_is_valid(configs):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.jit_compile=true"], "the max pooling of model cnn do not work together: XLA has no deterministic max pooling; set"),
         (
-            ["train.jit_compile=true", "model.pooling=1", "model.batch_norm=true", "train.strategy={name: mirrored}"],
+            ["train.jit_compile=true"],
+            (
+                "the max pooling of model cnn do not work together: XLA has no deterministic max"
+                " pooling; set"
+            ),
+        ),
+        (
+            [
+                "train.jit_compile=true",
+                "model.pooling=1",
+                "model.batch_norm=true",
+                "train.strategy={name: mirrored}",
+            ],
             "the batch norm of model cnn do not work together: devices meet in every batch norm",
         ),
-        (["train.plateau={patience: 3}", "train.early_stopping={patience: 3}"], "training would stop before the learning rate falls"),
+        (
+            ["train.plateau={patience: 3}", "train.early_stopping={patience: 3}"],
+            "training would stop before the learning rate falls",
+        ),
     ],
 )
 def test_what_cannot_work_together_is_refused_before_training(tmp_path, overrides, message):
@@ -186,7 +246,10 @@ def test_what_cannot_work_together_is_refused_before_training(tmp_path, override
         ["train.jit_compile=true", "train.deterministic=false", "model.batch_norm=true"],
         ["train.jit_compile=true", "train.deterministic=false", "train.strategy={name: mirrored}"],
         ["train.plateau={patience: 3}", "train.early_stopping={patience: 4}"],
-        ["train.plateau={patience: 3}", "train.early_stopping={patience: 3, monitor: val_accuracy}"],
+        [
+            "train.plateau={patience: 3}",
+            "train.early_stopping={patience: 3, monitor: val_accuracy}",
+        ],
     ],
 )
 def test_what_works_together_is_accepted(tmp_path, overrides):

@@ -34,12 +34,16 @@ def run(classes: int, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def draw(run: Run, name: str, **settings: object) -> Figure:
-    """Draw a figure, with every warning an error; it is laid out and rendered, so that its artists have their final places."""
+    """Draw a figure, with every warning an error; it is laid out and rendered, so that its artists
+    have their final places.
+    """
     module = parts.load("figures", name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with _style.apply_style():
-            figure = module.draw(module.Settings(name=name, **settings), Subject(run, run.experiment))
+            figure = module.draw(
+                module.Settings(name=name, **settings), Subject(run, run.experiment)
+            )
             figure.savefig(io.BytesIO(), dpi=_style.DOTS_PER_INCH)
     return figure
 
@@ -52,18 +56,29 @@ def drawn(run: Run, name: str) -> Figure:
 
 def replace_predictions(run: Run, **arrays: object) -> None:
     """Save other predictions in a run."""
-    predictions.save(dataclasses.replace(Subject(run, run.experiment).predictions, **arrays), run.predictions_file("test"))
+    predictions.save(
+        dataclasses.replace(Subject(run, run.experiment).predictions, **arrays),
+        run.predictions_file("test"),
+    )
 
 
 def overlaps(axes: Axes) -> list[tuple[str, str]]:
     """Return neighbouring tick labels that cover each other."""
     found = []
     for axis in (axes.xaxis, axes.yaxis):
-        shown = [label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
+        shown = [
+            label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()
+        ]
         with _style.apply_style():  # silent about characters that no font has
             boxes = [label.get_window_extent() for label in shown]
-        pairs = zip(zip(shown, boxes, strict=True), list(zip(shown, boxes, strict=True))[1:], strict=False)
-        found += [(one.get_text(), two.get_text()) for (one, first), (two, second) in pairs if first.overlaps(second)]
+        pairs = zip(
+            zip(shown, boxes, strict=True), list(zip(shown, boxes, strict=True))[1:], strict=False
+        )
+        found += [
+            (one.get_text(), two.get_text())
+            for (one, first), (two, second) in pairs
+            if first.overlaps(second)
+        ]
     return found
 
 
@@ -71,7 +86,9 @@ def overlaps(axes: Axes) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", parts.list_names("figures"))
-def test_tick_labels_do_not_overlap_and_the_picture_has_a_sensible_size(run: Run, name: str, tmp_path: Path):
+def test_tick_labels_do_not_overlap_and_the_picture_has_a_sensible_size(
+    run: Run, name: str, tmp_path: Path
+):
     figure = drawn(run, name)
     assert [overlaps(axes) for axes in figure.axes] == [[] for _ in figure.axes]
     with _style.apply_style():
@@ -84,7 +101,10 @@ def test_tick_labels_do_not_overlap_and_the_picture_has_a_sensible_size(run: Run
 @pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_no_text_is_read_as_a_formula(run: Run, name: str):
     figure = drawn(run, name)
-    assert not any(text.get_parse_math() for text in figure.findobj(lambda artist: hasattr(artist, "get_parse_math")))
+    assert not any(
+        text.get_parse_math()
+        for text in figure.findobj(lambda artist: hasattr(artist, "get_parse_math"))
+    )
 
 
 @pytest.mark.parametrize("name", parts.list_names("figures"))
@@ -106,7 +126,12 @@ def test_learning_curves_are_the_log(tmp_path: Path):
     run = make_run(tmp_path / "run", epochs=200)
     loss, accuracy, learning_rate = draw(run, "learning_curves").axes
     log = make_log(200)
-    for axes, line, key in [(loss, 0, "loss"), (loss, 1, "val_loss"), (accuracy, 0, "accuracy"), (accuracy, 1, "val_accuracy")]:
+    for axes, line, key in [
+        (loss, 0, "loss"),
+        (loss, 1, "val_loss"),
+        (accuracy, 0, "accuracy"),
+        (accuracy, 1, "val_accuracy"),
+    ]:
         assert axes.lines[line].get_ydata().tolist() == [epoch[key] for epoch in log]
         assert axes.lines[line].get_xdata().tolist() == list(range(1, 201))
     assert learning_rate.lines[0].get_ydata().tolist() == [epoch["learning_rate"] for epoch in log]
@@ -120,7 +145,9 @@ def test_learning_curves_are_the_log(tmp_path: Path):
         ({"select_weights": "last"}, 8, "the last"),
     ],
 )
-def test_the_epoch_that_became_the_model_is_marked(tmp_path: Path, train: dict, epoch: int, reason: str):
+def test_the_epoch_that_became_the_model_is_marked(
+    tmp_path: Path, train: dict, epoch: int, reason: str
+):
     axes = draw(make_run(tmp_path / "run", epochs=8, train=train), "learning_curves").axes[0]
     assert axes.lines[-1].get_xdata()[0] == epoch
     assert axes.get_legend().get_texts()[-1].get_text().startswith(f"epoch {epoch}: {reason}")
@@ -135,7 +162,9 @@ def test_a_single_epoch_shows_as_a_dot_on_whole_numbers(tmp_path: Path):
 def test_a_run_without_validation_has_a_training_line_alone(tmp_path: Path):
     run = make_run(tmp_path / "run", train={"select_weights": "last"})
     write_log(run, [{**epoch, "val_loss": None, "val_accuracy": None} for epoch in make_log(5)])
-    labels = [text.get_text() for text in draw(run, "learning_curves").axes[0].get_legend().get_texts()]
+    labels = [
+        text.get_text() for text in draw(run, "learning_curves").axes[0].get_legend().get_texts()
+    ]
     assert labels == ["train", "epoch 5: the last"]
 
 
@@ -144,7 +173,9 @@ def test_a_run_without_validation_has_a_training_line_alone(tmp_path: Path):
 
 def test_bars_of_the_class_distribution_are_the_counts(run: Run):
     counts = run.data["class_counts"]
-    for axes, split in zip(drawn(run, "class_distribution").axes, ("train", "validation", "test"), strict=True):
+    for axes, split in zip(
+        drawn(run, "class_distribution").axes, ("train", "validation", "test"), strict=True
+    ):
         assert [bar.get_width() for bar in axes.patches] == counts[split]
         assert axes.get_title(loc="left") == f"{split}: {sum(counts[split]):,} images"
 
@@ -174,9 +205,13 @@ def test_the_sample_grid_shows_training_images_of_each_class(run: Run, classes: 
     rows = []
     for label in range(shown):
         members = train[labels[train] == label]
-        rows.append(subject.images.read(members[numpy.linspace(0, len(members) - 1, 4).round().astype(int)]))
+        rows.append(
+            subject.images.read(members[numpy.linspace(0, len(members) - 1, 4).round().astype(int)])
+        )
     assert numpy.array_equal(figure.axes[0].images[0].get_array(), _mosaic.make_mosaic(rows, 4))
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [_style.shorten(name) for name in class_names(shown)]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        _style.shorten(name) for name in class_names(shown)
+    ]
     assert ("first 5 of 100 classes" in figure.axes[0].get_title(loc="left")) == (classes == 100)
 
 
@@ -191,12 +226,16 @@ def test_a_mosaic_holds_the_images_as_they_are_and_leaves_missing_cells_empty():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_images_that_are_not_rgb_are_shown_in_grey_by_their_first_channel(tmp_path: Path, channels: int):
+def test_images_that_are_not_rgb_are_shown_in_grey_by_their_first_channel(
+    tmp_path: Path, channels: int
+):
     run = make_run(tmp_path / "run", channels=channels)
     axes = draw(run, "sample_grid").axes[0]
     subject = Subject(run, run.experiment)
     first = subject.images.read(subject.split.train[:1])[0]
-    assert numpy.array_equal(axes.images[0].get_array()[1:9, 1:11], numpy.repeat(first[:, :, :1], 3, axis=2))
+    assert numpy.array_equal(
+        axes.images[0].get_array()[1:9, 1:11], numpy.repeat(first[:, :, :1], 3, axis=2)
+    )
     assert (f"channel 1 of {channels}" in axes.get_title(loc="left")) == (channels > 1)
 
 
@@ -208,7 +247,11 @@ def test_augmented_samples_begin_with_the_original_and_differ_by_the_augmentatio
     original = subject.images.read(subject.split.train[:1])[0]
     assert numpy.array_equal(cells[0], original)
     kinds = ["same" if numpy.array_equal(cell, original) else "flipped" for cell in cells[1:]]
-    assert all(numpy.array_equal(cell, original[:, ::-1]) for cell, kind in zip(cells[1:], kinds, strict=True) if kind == "flipped")
+    assert all(
+        numpy.array_equal(cell, original[:, ::-1])
+        for cell, kind in zip(cells[1:], kinds, strict=True)
+        if kind == "flipped"
+    )
     assert set(kinds) == {"same", "flipped"}
 
 
@@ -219,7 +262,9 @@ def test_the_confusion_matrix_equals_scikit_learns(run: Run, classes: int):
     axes = drawn(run, "confusion_matrix").axes[0]
     made = make_predictions(classes, 8)
     expected = confusion_matrix(made.labels, made.predicted, labels=range(classes))
-    assert numpy.allclose(axes.images[0].get_array(), expected / expected.sum(axis=1, keepdims=True))
+    assert numpy.allclose(
+        axes.images[0].get_array(), expected / expected.sum(axis=1, keepdims=True)
+    )
     counts = [int(text.get_text()) for text in axes.texts]
     assert counts == (expected[expected > 0].tolist() if classes == 3 else [])
 
@@ -230,7 +275,9 @@ def test_the_most_confused_pairs_are_listed_where_counts_do_not_fit(run: Run, cl
     expected = confusion_matrix(made.labels, made.predicted, labels=range(classes))
     numpy.fill_diagonal(expected, 0)
     lines = figure.get_supxlabel().splitlines()[1:]
-    assert [int(line.split(" ")[0]) for line in lines] == sorted(expected[expected > 0].tolist(), reverse=True)[:10]
+    assert [int(line.split(" ")[0]) for line in lines] == sorted(
+        expected[expected > 0].tolist(), reverse=True
+    )[:10]
 
 
 def test_a_class_absent_from_the_split_has_an_empty_row_and_no_curve(tmp_path: Path):
@@ -249,7 +296,9 @@ def test_roc_curves_equal_scikit_learns(tmp_path: Path):
     axes = draw(make_run(tmp_path / "run"), "roc").axes[0]
     made = make_predictions(3, 8)
     for label in range(3):
-        false_positive_rate, true_positive_rate, _ = roc_curve(made.labels == label, made.probabilities[:, label])
+        false_positive_rate, true_positive_rate, _ = roc_curve(
+            made.labels == label, made.probabilities[:, label]
+        )
         assert numpy.array_equal(axes.lines[label].get_xdata(), false_positive_rate)
         assert numpy.array_equal(axes.lines[label].get_ydata(), true_positive_rate)
 
@@ -260,14 +309,18 @@ def areas(axes: Axes) -> dict[str, float]:
     return {name.strip(): float(area) for symbol, area, name in words if symbol in ("AUC", "AP")}
 
 
-@pytest.mark.parametrize(("name", "oracle"), [("roc", roc_auc_score), ("precision_recall", average_precision_score)])
+@pytest.mark.parametrize(
+    ("name", "oracle"), [("roc", roc_auc_score), ("precision_recall", average_precision_score)]
+)
 def test_the_areas_beside_the_curves_equal_scikit_learns(run: Run, classes: int, name: str, oracle):
     stated = areas(drawn(run, name).axes[0])
     made = make_predictions(classes, 8)
     truth = made.labels[:, None] == numpy.arange(classes)
     expected = oracle(truth, made.probabilities, average=None)
     worst = sorted(numpy.argsort(expected, kind="stable")[:10].tolist())
-    expected_names = {_style.shorten(class_names(classes)[label]): expected[label] for label in worst}
+    expected_names = {
+        _style.shorten(class_names(classes)[label]): expected[label] for label in worst
+    }
     assert stated == pytest.approx(
         {
             **expected_names,
@@ -312,8 +365,16 @@ def test_boxes_show_the_probabilities_of_the_true_class(run: Run, classes: int):
 def test_a_model_without_mistakes_can_be_drawn(tmp_path: Path):
     run = make_run(tmp_path / "run", classes=25)
     labels = numpy.repeat(numpy.arange(25, dtype=numpy.int32), 4)
-    replace_predictions(run, probabilities=numpy.eye(25, dtype=numpy.float32)[labels], labels=labels)
-    for name in ("confusion_matrix", "roc", "precision_recall", "predicted_probabilities", "calibration"):
+    replace_predictions(
+        run, probabilities=numpy.eye(25, dtype=numpy.float32)[labels], labels=labels
+    )
+    for name in (
+        "confusion_matrix",
+        "roc",
+        "precision_recall",
+        "predicted_probabilities",
+        "calibration",
+    ):
         draw(run, name)
 
 
@@ -336,7 +397,10 @@ def test_the_reliability_diagram_uses_the_bins_of_the_experiments_metric(tmp_pat
 # What a run lacks.
 
 
-@pytest.mark.parametrize("name", ["calibration", "confusion_matrix", "precision_recall", "predicted_probabilities", "roc"])
+@pytest.mark.parametrize(
+    "name",
+    ["calibration", "confusion_matrix", "precision_recall", "predicted_probabilities", "roc"],
+)
 def test_without_an_evaluation_the_error_says_what_to_run(name: str, tmp_path: Path):
     run = make_run(tmp_path / "run")
     run.predictions_file("test").unlink()

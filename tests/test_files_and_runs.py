@@ -43,7 +43,9 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         (errno.EROFS, "cannot write"),
     ],
 )
-def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(tmp_path, number, message):
+def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(
+    tmp_path, number, message
+):
     path = tmp_path / "file"
     files.write_text(path, "old")
     with pytest.raises(UserError, match=message), files.replace_file(path):
@@ -100,7 +102,10 @@ def test_runs_are_numbered_in_order(workspace):
 def test_a_damaged_run_is_listed_as_such_and_hides_no_other(workspace, content):
     first, second = (create_run(experiment(workspace)) for _ in range(2))
     first.status_file.write_text(content)
-    assert [(row["run"], row["status"]) for row in list_runs()] == [(str(first.folder), "damaged"), (str(second.folder), "created")]
+    assert [(row["run"], row["status"]) for row in list_runs()] == [
+        (str(first.folder), "damaged"),
+        (str(second.folder), "created"),
+    ]
 
 
 def test_a_new_run_reads_back_its_experiment(workspace):
@@ -121,7 +126,13 @@ def test_the_newest_finished_run_of_an_experiment_is_found(workspace):
 
 def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(workspace):
     run = create_run(experiment(workspace))
-    with pytest.raises(DataError, match=r"is created, not finished; run `imgcls train runs/tiny/1/config\.yaml --run runs/tiny/1` first"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"is created, not finished; run `imgcls train runs/tiny/1/config\.yaml --run"
+            r" runs/tiny/1` first"
+        ),
+    ):
         find_run(run.folder, [])
 
 
@@ -134,7 +145,11 @@ def test_what_is_no_run_is_refused(workspace):
 
 def test_the_lock_of_a_run_ends_with_its_holder(workspace):
     run = create_run(experiment(workspace))
-    with run.locked(), pytest.raises(UserError, match="another process trains"), Run(run.folder).locked():
+    with (
+        run.locked(),
+        pytest.raises(UserError, match="another process trains"),
+        Run(run.folder).locked(),
+    ):
         pass
     with run.locked():
         pass
@@ -176,7 +191,11 @@ def test_early_stopping_counts_epochs_without_enough_improvement(losses, stops):
 
 def test_the_environment_says_what_a_run_was_made_with():
     described = environment.describe(5, ["/CPU:0"], {"SWITCH": "1"})
-    assert (described["seed"], described["devices"], described["switches"]) == (5, ["/CPU:0"], {"SWITCH": "1"})
+    assert (described["seed"], described["devices"], described["switches"]) == (
+        5,
+        ["/CPU:0"],
+        {"SWITCH": "1"},
+    )
     assert set(described["versions"]) > {"python", "tensorflow", "keras", "numpy"}
     assert described["cores"] >= 1
     json.dumps(described)

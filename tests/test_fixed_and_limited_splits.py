@@ -9,13 +9,26 @@ from imgcls.errors import DataError, UserError
 from imgcls.split import assign, split_csv
 from imgcls.store import lookup
 
-IDS = ["a/0.png", "a/with, comma.png", 'a/"quoted"\n.png', "a/\udcff.png", "b/0.png", "b/ü.png", "b/2.png"]
+IDS = [
+    "a/0.png",
+    "a/with, comma.png",
+    'a/"quoted"\n.png',
+    "a/\udcff.png",
+    "b/0.png",
+    "b/ü.png",
+    "b/2.png",
+]
 
 
 def toy_store(folder, names=IDS, labels=(0, 0, 0, 0, 1, 1, 1), groups=None):
     images = numpy.random.default_rng(0).integers(0, 256, (len(names), 2, 2, 1), dtype=numpy.uint8)
-    entries = [Entry(name, label, group=group) for name, label, group in zip(names, labels, groups or [None] * len(names), strict=True)]
-    return stored(folder, source_of(images, entries, [f"class {label}" for label in range(max(labels) + 1)]))
+    entries = [
+        Entry(name, label, group=group)
+        for name, label, group in zip(names, labels, groups or [None] * len(names), strict=True)
+    ]
+    return stored(
+        folder, source_of(images, entries, [f"class {label}" for label in range(max(labels) + 1)])
+    )
 
 
 def many(folder, counts):
@@ -28,7 +41,9 @@ def fixed(path):
 
 
 def write(path, *rows):
-    path.write_bytes("".join(f"{row}\n" for row in ("id,split", *rows)).encode("utf-8", "surrogateescape"))
+    path.write_bytes(
+        "".join(f"{row}\n" for row in ("id,split", *rows)).encode("utf-8", "surrogateescape")
+    )
     return path
 
 
@@ -38,9 +53,23 @@ def by_name(store, split):
 
 def test_a_file_decides_on_every_image(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
-    path = write(tmp_path / "splits.csv", "6,test", "5,validation", "0,train", "1,unused", "2,train", "3,test", "", "4,train")
+    path = write(
+        tmp_path / "splits.csv",
+        "6,test",
+        "5,validation",
+        "0,train",
+        "1,unused",
+        "2,train",
+        "3,test",
+        "",
+        "4,train",
+    )
     split = assign.assign_splits(store, fixed(path), seed=0)
-    assert by_name(store, split) == {"train": ["0", "2", "4"], "validation": ["5"], "test": ["3", "6"]}
+    assert by_name(store, split) == {
+        "train": ["0", "2", "4"],
+        "validation": ["5"],
+        "test": ["3", "6"],
+    }
 
 
 def test_what_was_cut_and_written_is_read_back_whatever_the_ids(tmp_path):
@@ -59,14 +88,18 @@ def test_no_file_of_another_content_is_overwritten(tmp_path):
     own = write(tmp_path / "own.csv", "0,train")
     before = own.read_bytes()
     for path in (own, tmp_path):
-        with pytest.raises(UserError, match="is there already and holds something else; choose a new file"):
+        with pytest.raises(
+            UserError, match="is there already and holds something else; choose a new file"
+        ):
             split_csv.write_assignments(path, store, cut)
     assert own.read_bytes() == before
     for _ in range(2):
         split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
 
 
-@pytest.mark.parametrize("settings", [{"max_images": 9}, {"fold": "2/3"}, {"fold": "1/3", "max_images": 9}])
+@pytest.mark.parametrize(
+    "settings", [{"max_images": 9}, {"fold": "2/3"}, {"fold": "1/3", "max_images": 9}]
+)
 def test_images_that_a_split_leaves_out_are_left_out_by_its_file(tmp_path, settings):
     store = many(tmp_path, [20, 40])
     cut = assign.assign_splits(store, DataSettings(name="toy", **settings), seed=0)
@@ -77,17 +110,33 @@ def test_images_that_a_split_leaves_out_are_left_out_by_its_file(tmp_path, setti
 
 def test_a_file_saved_by_a_spreadsheet_is_read(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
-    (tmp_path / "splits.csv").write_bytes(b'\xef\xbb\xbfid,split\r\n"0",train\r\n1,test\r\n2,train\r\n')
-    assert by_name(store, assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=0))["train"] == ["0", "2"]
+    (tmp_path / "splits.csv").write_bytes(
+        b'\xef\xbb\xbfid,split\r\n"0",train\r\n1,test\r\n2,train\r\n'
+    )
+    assert by_name(store, assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=0))[
+        "train"
+    ] == ["0", "2"]
 
 
 def test_all_mistakes_of_a_file_are_named_with_their_lines(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
-    path = write(tmp_path / "splits.csv", "0,train", "1,tran", "0,test", "nothing,test", "2", "3,train,test", "4,train")
+    path = write(
+        tmp_path / "splits.csv",
+        "0,train",
+        "1,tran",
+        "0,test",
+        "nothing,test",
+        "2",
+        "3,train,test",
+        "4,train",
+    )
     with pytest.raises(DataError) as caught:
         assign.assign_splits(store, fixed(path), seed=0)
     assert str(caught.value).splitlines() == [
-        f"{path}:3: unknown split 'tran'; allowed: train, validation, test, unused (did you mean 'train'?)",
+        (
+            f"{path}:3: unknown split 'tran'; allowed: train, validation, test, unused (did you"
+            " mean 'train'?)"
+        ),
         f"{path}:4: 0 is named a second time, after line 2",
         f"{path}:5: the data has no image nothing",
         f"{path}:6: needs an id and a split; got 1 field",
@@ -103,7 +152,10 @@ def test_of_many_mistakes_twenty_are_named_and_the_others_counted(tmp_path):
     path = write(tmp_path / "splits.csv", *[f"none {number},test" for number in range(30)])
     with pytest.raises(DataError) as caught:
         assign.assign_splits(store, fixed(path), seed=0)
-    assert str(caught.value).splitlines()[19:21] == [f"{path}:21: the data has no image none 19", "and 12 more"]
+    assert str(caught.value).splitlines()[19:21] == [
+        f"{path}:21: the data has no image none 19",
+        "and 12 more",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,19 +176,28 @@ def test_what_is_no_table_of_splits_is_refused(tmp_path, content, message):
 def test_a_file_that_leaves_a_class_untrained_or_tears_a_group_is_refused(tmp_path):
     store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1), ("one", "one", "two"))
     with pytest.raises(DataError, match="classes without a training image: class 1"):
-        assign.assign_splits(store, fixed(write(tmp_path / "1.csv", "0,train", "1,train", "2,test")), seed=0)
-    with pytest.raises(DataError, match=r"leakage: .* 'one' with 0 in train and 1 in test; correct .*2\.csv"):
-        assign.assign_splits(store, fixed(write(tmp_path / "2.csv", "0,train", "1,test", "2,train")), seed=0)
+        assign.assign_splits(
+            store, fixed(write(tmp_path / "1.csv", "0,train", "1,train", "2,test")), seed=0
+        )
+    with pytest.raises(
+        DataError, match=r"leakage: .* 'one' with 0 in train and 1 in test; correct .*2\.csv"
+    ):
+        assign.assign_splits(
+            store, fixed(write(tmp_path / "2.csv", "0,train", "1,test", "2,train")), seed=0
+        )
 
 
 def test_the_content_of_the_file_and_not_its_place_names_the_split(tmp_path):
     one, same, other = (
-        write(tmp_path / f"{name}.csv", *rows) for name, rows in (("1", ["0,train"]), ("2", ["0,train"]), ("3", ["0,test"]))
+        write(tmp_path / f"{name}.csv", *rows)
+        for name, rows in (("1", ["0,train"]), ("2", ["0,train"]), ("3", ["0,test"]))
     )
     keys = [lookup.compute_split_key(fixed(path), 0) for path in (one, same, other)]
     assert keys[0] == keys[1] != keys[2]
     one.unlink()
-    with pytest.raises(DataError, match=r"cannot read data\.splits: .*1\.csv: No such file.*bring it back"):
+    with pytest.raises(
+        DataError, match=r"cannot read data\.splits: .*1\.csv: No such file.*bring it back"
+    ):
         lookup.compute_split_key(fixed(one), 0)
 
 
@@ -153,13 +214,18 @@ def test_a_limit_keeps_that_many_of_each_split_with_every_class_in_its_proportio
         counts = numpy.bincount(store.labels[chosen], minlength=4)
         exact = numpy.bincount(store.labels[all_of_it], minlength=4) * len(chosen) / len(all_of_it)
         assert counts.min() >= 1
-        if exact.min() >= 1:  # else rare classes get more than their proportion, at the cost of the others
+        if (
+            exact.min() >= 1
+        ):  # else rare classes get more than their proportion, at the cost of the others
             assert numpy.abs(counts - exact).max() < 1
 
 
 def test_another_seed_chooses_other_images_and_the_statistics_are_of_those_chosen(tmp_path):
     store = many(tmp_path, [100, 100])
-    one, other = (assign.assign_splits(store, DataSettings(name="toy", max_images=10), seed) for seed in (0, 1))
+    one, other = (
+        assign.assign_splits(store, DataSettings(name="toy", max_images=10), seed)
+        for seed in (0, 1)
+    )
     assert one.train.tolist() != other.train.tolist()
     pixels = numpy.fromfile(store.folder / "images.u8", numpy.uint8).reshape(200, 2, 2, 1)
     numpy.testing.assert_allclose(one.mean, pixels[one.train].mean(axis=(0, 1, 2)), rtol=1e-6)
@@ -167,6 +233,14 @@ def test_another_seed_chooses_other_images_and_the_statistics_are_of_those_chose
 
 def test_a_limit_below_the_number_of_classes_is_refused_with_the_least_that_works(tmp_path):
     store = many(tmp_path, [30, 30, 30])
-    with pytest.raises(DataError, match=r"data\.limit is 2, but the train split has images of 3 classes.*the least limit that works is 3"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"data\.limit is 2, but the train split has images of 3 classes.*the least limit that"
+            r" works is 3"
+        ),
+    ):
         assign.assign_splits(store, DataSettings(name="toy", max_images=2), seed=0)
-    assert len(assign.assign_splits(store, DataSettings(name="toy", max_images=3), seed=0).train) == 3
+    assert (
+        len(assign.assign_splits(store, DataSettings(name="toy", max_images=3), seed=0).train) == 3
+    )

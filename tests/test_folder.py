@@ -23,19 +23,34 @@ def put(path, shade=100, size=(6, 5)):
 
 
 def prepare(root, **settings):
-    return folder.prepare(folder.Settings(name="folder", path=str(root), **{"size": [4, 4], **settings}))
+    return folder.prepare(
+        folder.Settings(name="folder", path=str(root), **{"size": [4, 4], **settings})
+    )
 
 
 def stored(root, **settings):
-    data = folder.Settings(name="folder", path=str(root), store_dir=str(root.parent / "stores"), **{"size": [4, 4], **settings})
+    data = folder.Settings(
+        name="folder",
+        path=str(root),
+        store_dir=str(root.parent / "stores"),
+        **{"size": [4, 4], **settings},
+    )
     return prepare_verb.find_or_store(data)[0]
 
 
 def read(root, **settings):
     """Prepare a folder; return what the store holds of each image."""
     store = stored(root, **settings)
-    columns = (store.ids(numpy.arange(store.count)), store.labels, store.source_splits, stored_pixels(store))
-    return [SimpleNamespace(id=id, label=label, split=SPLITS[split], image=image) for id, label, split, image in zip(*columns, strict=True)]  # noqa: A001
+    columns = (
+        store.ids(numpy.arange(store.count)),
+        store.labels,
+        store.source_splits,
+        stored_pixels(store),
+    )
+    return [
+        SimpleNamespace(id=name, label=label, split=SPLITS[split], image=image)
+        for name, label, split, image in zip(*columns, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -52,12 +67,25 @@ def test_one_folder_a_class_with_nested_folders(photos):
     assert (store.classes, store.shape, store.count) == (["cat", "dog"], (4, 4, 1), 4)
     found = [(record.id, record.label, record.split) for record in read(photos)]
     assert found == [
-        (name, label, "train") for name, label in [("cat/1.png", 0), ("cat/more/2.JPG", 0), ("dog/1.bmp", 1), ("dog/2.gif", 1)]
+        (name, label, "train")
+        for name, label in [
+            ("cat/1.png", 0),
+            ("cat/more/2.JPG", 0),
+            ("dog/1.bmp", 1),
+            ("dog/2.gif", 1),
+        ]
     ]
 
 
 def test_the_folders_own_splits_are_kept_and_a_missing_class_shifts_no_label(tmp_path, capsys):
-    for name in ("train/cat/1.png", "train/dog/1.png", "train/eel/1.png", "validation/eel/1.png", "test/cat/1.png", "test/dog/1.png"):
+    for name in (
+        "train/cat/1.png",
+        "train/dog/1.png",
+        "train/eel/1.png",
+        "validation/eel/1.png",
+        "test/cat/1.png",
+        "test/dog/1.png",
+    ):
         put(tmp_path / name)
     found = {(record.id, record.label, record.split) for record in read(tmp_path)}
     assert ("validation/eel/1.png", 2, "validation") in found
@@ -74,7 +102,11 @@ def test_the_order_is_bytewise_and_images_arrive_with_their_own_pixels(tmp_path)
         put(tmp_path / name, shade=position * 10)
     records = read(tmp_path, resize="stretch")
     assert [record.id for record in records] == names == sorted(names, key=str.encode)
-    assert [record.image.min() for record in records] == [record.image.max() for record in records] == [0, 10, 20, 30, 40, 50]
+    assert (
+        [record.image.min() for record in records]
+        == [record.image.max() for record in records]
+        == [0, 10, 20, 30, 40, 50]
+    )
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
@@ -95,14 +127,22 @@ def test_channels_are_three_as_soon_as_one_image_is_in_colour(photos, capsys):
 def test_resize_and_size_reach_the_images(tmp_path):
     put(tmp_path / "a/1.png", shade=255, size=(40, 10))
     put(tmp_path / "b/1.png", shade=255)
-    padded, stretched = (read(tmp_path, size=[8, 16], resize=resize)[0].image for resize in ("pad", "stretch"))
+    padded, stretched = (
+        read(tmp_path, size=[8, 16], resize=resize)[0].image for resize in ("pad", "stretch")
+    )
     assert padded.shape == (8, 16, 1)
     assert (padded == 255).sum() == 16 * 4
     assert (stretched == 255).all()
 
 
 def test_files_that_are_no_images_are_ignored_and_counted(photos, capsys):
-    for name in ("cat/readme.txt", "cat/b.TXT", "dog/Thumbs.db", "dog/.hidden.png", "dog/noextension"):
+    for name in (
+        "cat/readme.txt",
+        "cat/b.TXT",
+        "dog/Thumbs.db",
+        "dog/.hidden.png",
+        "dog/noextension",
+    ):
         (photos / name).write_text("x")
     put(photos / ".git/objects/1.png")
     assert len(read(photos)) == 4
@@ -193,7 +233,11 @@ def test_links_to_files_and_folders_are_followed(photos, tmp_path):
 )
 def test_a_wrong_layout_says_what_is_allowed(tmp_path, files, message):
     for name in files:
-        put(tmp_path / name) if name.endswith("png") else ((tmp_path / name).parent.mkdir(), (tmp_path / name).touch())
+        (
+            put(tmp_path / name)
+            if name.endswith("png")
+            else ((tmp_path / name).parent.mkdir(), (tmp_path / name).touch())
+        )
     with pytest.raises(DataError) as caught:
         prepare(tmp_path)
     assert message in str(caught.value)
@@ -214,7 +258,15 @@ def test_a_store_among_the_classes_is_refused(photos, store):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": [4]}, {"size": [4, 0]}, {"size": [4, 4, 3]}, {"channels": 2}, {"resize": "zoom"}, {"max_megapixels": 0}]
+    "wrong",
+    [
+        {"size": [4]},
+        {"size": [4, 0]},
+        {"size": [4, 4, 3]},
+        {"channels": 2},
+        {"resize": "zoom"},
+        {"max_megapixels": 0},
+    ],
 )
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
@@ -222,12 +274,16 @@ def test_wrong_settings_are_refused(wrong):
 
 
 def test_a_file_that_vanishes_after_the_listing_is_named(photos):
-    data = folder.Settings(name="folder", path=str(photos), store_dir=str(photos.parent / "stores"), channels=1)
+    data = folder.Settings(
+        name="folder", path=str(photos), store_dir=str(photos.parent / "stores"), channels=1
+    )
     source = folder.prepare(data)
     shutil.rmtree(photos / "dog")
     store, _ = writer.find_or_write(source, data)
     bad = [(image["id"], image["problem"]) for image in store.manifest["bad_images"]]
-    assert bad == [(f"dog/{name}", "cannot be read: No such file or directory") for name in ("1.bmp", "2.gif")]
+    assert bad == [
+        (f"dog/{name}", "cannot be read: No such file or directory") for name in ("1.bmp", "2.gif")
+    ]
 
 
 def test_every_extension_is_read(tmp_path):

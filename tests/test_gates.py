@@ -13,7 +13,10 @@ def parse(*texts: str) -> list[gates.Gate]:
 
 
 def test_a_gate_is_a_metric_and_a_floor():
-    assert parse("accuracy=0.9", " macro_f1 = 1e-1 ") == [gates.Gate("accuracy", 0.9), gates.Gate("macro_f1", 0.1)]
+    assert parse("accuracy=0.9", " macro_f1 = 1e-1 ") == [
+        gates.Gate("accuracy", 0.9),
+        gates.Gate("macro_f1", 0.1),
+    ]
 
 
 @pytest.mark.parametrize("text", ["accuracy", "", "=0.9", "accuracy:0.9"])
@@ -23,7 +26,9 @@ def test_another_form_is_refused(text):
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
-    with pytest.raises(UserError, match=r"'acuracy'; allowed: accuracy, macro_f1 \(did you mean 'accuracy'\?\)"):
+    with pytest.raises(
+        UserError, match=r"'acuracy'; allowed: accuracy, macro_f1 \(did you mean 'accuracy'\?\)"
+    ):
         parse("acuracy=0.9")
 
 
@@ -34,7 +39,9 @@ def test_a_value_that_is_no_finite_number_is_refused(value):
 
 
 def test_a_metric_that_is_better_when_lower_is_refused():
-    with pytest.raises(UserError, match=r"log_loss is better when lower.*allowed: accuracy, macro_f1"):
+    with pytest.raises(
+        UserError, match=r"log_loss is better when lower.*allowed: accuracy, macro_f1"
+    ):
         parse("log_loss=0.3")
 
 
@@ -52,7 +59,8 @@ def test_all_failed_gates_are_named_with_value_and_floor():
         gates.check_gates(floors, {"accuracy": 0.8999999, "macro_f1": 0.5})
     assert (
         str(failure.value)
-        == "2 of 3 gates failed: accuracy is 0.8999999, but should be at least 0.9; macro_f1 is 0.5, but should be at least 0.8"
+        == "2 of 3 gates failed: accuracy is 0.8999999, but should be at least 0.9; macro_f1 is"
+        " 0.5, but should be at least 0.8"
     )
     assert failure.value.exit_code == 6
 

@@ -1,4 +1,6 @@
-"""Groups stay together, folds are disjoint and cover everything, and both are as balanced as scikit-learn's."""
+"""Groups stay together, folds are disjoint and cover everything, and both are as balanced as
+scikit-learn's.
+"""
 
 import warnings
 
@@ -13,22 +15,30 @@ from imgcls.split import assign, stratified
 from imgcls.split.pool import UNASSIGNED, Pool, draw_order
 
 SPREADS = [0.0, 0.5, 1.0]
-"""Standard deviations of the logarithm of group sizes: from groups of about one size to groups of which one is 100 times another."""
+"""Standard deviations of the logarithm of group sizes: from groups of about one size to groups of
+which one is 100 times another.
+"""
 
 
 def random_pool(seed, images=1500, classes=6, groups=150, spread=0.5, purity=0.7):
-    """Images in random groups; a group has its own class with the probability `purity`, else any."""
+    """Images in random groups; a group has its own class with the probability `purity`, else
+    any.
+    """
     random = numpy.random.default_rng(seed)
     shares = random.lognormal(0, spread, groups)
     members = random.choice(groups, images, p=shares / shares.sum())
     main = random.integers(0, classes, groups)
-    labels = numpy.where(random.random(images) < purity, main[members], random.integers(0, classes, images))
+    labels = numpy.where(
+        random.random(images) < purity, main[members], random.integers(0, classes, images)
+    )
     return Pool(classes, labels, members, numpy.full(images, UNASSIGNED), draw_order(images, seed))
 
 
 def alone(pool):
     """The same images without groups."""
-    return Pool(pool.classes, pool.labels, numpy.arange(len(pool.labels)), pool.assigned, pool.order)
+    return Pool(
+        pool.classes, pool.labels, numpy.arange(len(pool.labels)), pool.assigned, pool.order
+    )
 
 
 def table(pool, sides, count):
@@ -39,9 +49,14 @@ def table(pool, sides, count):
 
 
 def imbalance(pool, sides, count):
-    """Root mean square of how far the sides' parts of each class are from their share, and the largest excess of a side's size."""
+    """Root mean square of how far the sides' parts of each class are from their share, and the
+    largest excess of a side's size.
+    """
     counts = table(pool, sides, count)
-    return numpy.sqrt(((counts / counts.sum(axis=0) - 1 / count) ** 2).mean()), counts.sum(axis=1).max() / counts.sum() * count - 1
+    return (
+        numpy.sqrt(((counts / counts.sum(axis=0) - 1 / count) ** 2).mean()),
+        counts.sum(axis=1).max() / counts.sum() * count - 1,
+    )
 
 
 def folds_of(splitter, pool):
@@ -54,14 +69,21 @@ def folds_of(splitter, pool):
 
 
 def group_store(folder, entries, classes=("a", "b")):
-    images = numpy.random.default_rng(0).integers(0, 256, (len(entries), 2, 2, 1), dtype=numpy.uint8)
+    images = numpy.random.default_rng(0).integers(
+        0, 256, (len(entries), 2, 2, 1), dtype=numpy.uint8
+    )
     return stored(folder, source_of(images, entries, list(classes), version=repr(entries)))
 
 
 def patients(count=30, images=6, splits=("train",)):
     """Two classes, and patients whose images are of one class each."""
     return [
-        Entry(f"{patient:03d}/{image}", patient % 2, splits[patient % len(splits)], group=f"patient {patient}")
+        Entry(
+            f"{patient:03d}/{image}",
+            patient % 2,
+            splits[patient % len(splits)],
+            group=f"patient {patient}",
+        )
         for patient in range(count)
         for image in range(images)
     ]
@@ -76,7 +98,9 @@ def test_a_cut_tears_no_group_and_takes_its_share_of_all_and_of_each_class(sprea
         assert not set(pool.groups[chosen]) & set(pool.groups[~chosen])
         parts = table(pool, chosen.astype(int), 2)[1] / numpy.bincount(pool.labels)
         assert abs(chosen.mean() - share) < 0.02
-        assert numpy.abs(parts - share).max() < 0.06  # the ungrouped cut is within 0.004: an image is 1/250 of a class
+        assert (
+            numpy.abs(parts - share).max() < 0.06
+        )  # the ungrouped cut is within 0.004: an image is 1/250 of a class
 
 
 def test_a_cut_takes_large_and_small_groups_alike():
@@ -92,7 +116,13 @@ def test_a_cut_takes_large_and_small_groups_alike():
 def test_images_without_a_group_are_cut_as_if_no_image_had_one():
     pool = random_pool(0)
     half = numpy.arange(1500) < 750  # the others are alone in their groups
-    mixed = Pool(6, pool.labels, numpy.where(half, pool.groups, 1000 + numpy.arange(1500)), pool.assigned, pool.order)
+    mixed = Pool(
+        6,
+        pool.labels,
+        numpy.where(half, pool.groups, 1000 + numpy.arange(1500)),
+        pool.assigned,
+        pool.order,
+    )
     chosen = stratified.choose_split(mixed, 0.2, 2)
     wanted = stratified.allocate(numpy.bincount(pool.labels).tolist(), 0.2, 2)
     assert numpy.bincount(pool.labels[chosen]).tolist() == wanted
@@ -106,8 +136,12 @@ def test_folds_without_groups_differ_by_one_image_at_most_as_scikit_learns_do_in
         counts = table(pool, stratified.choose_folds(pool, count), count)
         assert numpy.ptp(counts, axis=0).max() <= 1
         assert numpy.ptp(counts.sum(axis=1)) <= 1
-        of_scikit_learn = table(pool, folds_of(StratifiedKFold(count, shuffle=True, random_state=seed), pool), count)
-        numpy.testing.assert_array_equal(numpy.sort(counts, axis=0), numpy.sort(of_scikit_learn, axis=0))
+        of_scikit_learn = table(
+            pool, folds_of(StratifiedKFold(count, shuffle=True, random_state=seed), pool), count
+        )
+        numpy.testing.assert_array_equal(
+            numpy.sort(counts, axis=0), numpy.sort(of_scikit_learn, axis=0)
+        )
 
 
 @pytest.mark.parametrize("spread", SPREADS)
@@ -118,8 +152,15 @@ def test_folds_with_groups_are_as_balanced_as_scikit_learns(spread):
         folds = stratified.choose_folds(pool, 5)
         assert all(len(set(folds[pool.groups == group])) == 1 for group in set(pool.groups))
         ours.append(imbalance(pool, folds, 5))
-        theirs.append(imbalance(pool, folds_of(StratifiedGroupKFold(5, shuffle=True, random_state=seed), pool), 5))
-    (classes, sizes), (their_classes, their_sizes) = numpy.mean(ours, axis=0), numpy.mean(theirs, axis=0)
+        theirs.append(
+            imbalance(
+                pool, folds_of(StratifiedGroupKFold(5, shuffle=True, random_state=seed), pool), 5
+            )
+        )
+    (classes, sizes), (their_classes, their_sizes) = (
+        numpy.mean(ours, axis=0),
+        numpy.mean(theirs, axis=0),
+    )
     assert classes <= 1.1 * their_classes
     assert sizes <= their_sizes
 
@@ -129,19 +170,32 @@ def test_a_class_in_few_groups_reaches_every_side():
     labels = numpy.array([0] * 300 + [1] * 40 + [1, 1, 0] + [1, 1, 0])
     groups = numpy.array([*numpy.repeat(numpy.arange(30), 10), *[30] * 40, *[31] * 3, *[32] * 3])
     for seed in range(20):
-        pool = Pool(2, labels, groups, numpy.full(len(labels), UNASSIGNED), draw_order(len(labels), seed))
+        pool = Pool(
+            2, labels, groups, numpy.full(len(labels), UNASSIGNED), draw_order(len(labels), seed)
+        )
         test = stratified.choose_split(pool, 0.2, 2)
         rest = ~test
-        pool = Pool(2, labels[rest], groups[rest], numpy.full(rest.sum(), UNASSIGNED), pool.order[rest])
+        pool = Pool(
+            2, labels[rest], groups[rest], numpy.full(rest.sum(), UNASSIGNED), pool.order[rest]
+        )
         validation = stratified.choose_split(pool, 0.1, 1)
-        assert [set(labels[test]), set(pool.labels[validation]), set(pool.labels[~validation])] == [{0, 1}] * 3
+        assert [set(labels[test]), set(pool.labels[validation]), set(pool.labels[~validation])] == [
+            {0, 1}
+        ] * 3
 
 
 def test_the_grouped_split_of_a_seed_never_changes():
     """Written down once: another NumPy, another machine and another day must give the same."""
     numbers = numpy.arange(60)
-    pool = Pool(3, numbers * 7 % 11 % 3, numbers**2 % 31, numpy.full(60, UNASSIGNED), draw_order(60, 0))
-    assert numpy.unique(pool.groups[stratified.choose_split(pool, 0.25, 2)]).tolist() == [1, 9, 16, 19]
+    pool = Pool(
+        3, numbers * 7 % 11 % 3, numbers**2 % 31, numpy.full(60, UNASSIGNED), draw_order(60, 0)
+    )
+    assert numpy.unique(pool.groups[stratified.choose_split(pool, 0.25, 2)]).tolist() == [
+        1,
+        9,
+        16,
+        19,
+    ]
     folds = stratified.choose_folds(pool, 3)
     of_folds = [numpy.unique(pool.groups[folds == fold]).tolist() for fold in range(3)]
     assert of_folds == [[7, 10, 14, 25, 28], [0, 1, 8, 9, 18, 20], [2, 4, 5, 16, 19]]
@@ -150,7 +204,10 @@ def test_the_grouped_split_of_a_seed_never_changes():
 def test_a_store_with_groups_is_split_by_them(tmp_path):
     store = group_store(tmp_path, patients())
     split = assign.assign_splits(store, DataSettings(name="toy"), seed=0)
-    sides = [{name.split("/")[0] for name in store.ids(split.indices(name))} for name in ("train", "validation", "test")]
+    sides = [
+        {name.split("/")[0] for name in store.ids(split.indices(name))}
+        for name in ("train", "validation", "test")
+    ]
     assert [len(side) for side in sides] == [22, 2, 6]
     assert len(set.union(*sides)) == 30
     other = assign.assign_splits(store, DataSettings(name="toy"), seed=1)
@@ -163,7 +220,10 @@ def test_a_class_in_too_few_groups_is_refused_with_their_images(tmp_path):
     with pytest.raises(DataError) as caught:
         assign.assign_splits(store, DataSettings(name="toy"), seed=0)
     assert str(caught.value).splitlines() == [
-        "classes with fewer than 3 groups of images to train on, one for each of train, test, validation:",
+        (
+            "classes with fewer than 3 groups of images to train on, one for each of train, test,"
+            " validation:"
+        ),
         "  rare: 2 (x/0, x/1, y)",
         "add images or remove the class; data.validation: 0 needs one image less",
     ]
@@ -174,7 +234,10 @@ def test_a_source_whose_own_splits_share_a_group_is_refused(tmp_path):
     entries[-1] = Entry("leak", 1, "train", group="patient 2")
     with pytest.raises(
         DataError,
-        match=r"1 in all, such as 'patient 2' with leak in train and 002/0 in test; these splits are the source's",
+        match=(
+            r"1 in all, such as 'patient 2' with leak in train and 002/0 in test; these splits are"
+            r" the source's"
+        ),
     ):
         assign.assign_splits(group_store(tmp_path, entries), DataSettings(name="toy"), seed=0)
 
@@ -183,15 +246,24 @@ def test_a_source_whose_own_splits_share_a_group_is_refused(tmp_path):
 def test_the_folds_of_a_seed_are_disjoint_and_cover_all_training_images(tmp_path, grouped):
     entries = [entry if grouped else Entry(entry.id, entry.label) for entry in patients(20, 5)]
     store = group_store(tmp_path, entries)
-    splits = [assign.assign_splits(store, DataSettings(name="toy", fold=f"{number}/4"), seed=3) for number in range(1, 5)]
+    splits = [
+        assign.assign_splits(store, DataSettings(name="toy", fold=f"{number}/4"), seed=3)
+        for number in range(1, 5)
+    ]
     assert sorted(index for split in splits for index in split.test) == list(range(100))
     for split in splits:
-        assert [len(split.train), len(split.validation), len(split.test)] == ([65, 10, 25] if grouped else [67, 8, 25])
+        assert [len(split.train), len(split.validation), len(split.test)] == (
+            [65, 10, 25] if grouped else [67, 8, 25]
+        )
         assert sorted([*split.train, *split.validation, *split.test]) == list(range(100))
 
 
-def test_with_folds_the_sources_own_test_images_are_left_out_and_its_validation_split_stays(tmp_path, capsys):
-    store = group_store(tmp_path, patients(splits=("train", "train", "train", "train", "validation", "test")))
+def test_with_folds_the_sources_own_test_images_are_left_out_and_its_validation_split_stays(
+    tmp_path, capsys
+):
+    store = group_store(
+        tmp_path, patients(splits=("train", "train", "train", "train", "validation", "test"))
+    )
     split = assign.assign_splits(store, DataSettings(name="toy", fold="1/2"), seed=0)
     assert "own 30 test images are left out" in capsys.readouterr().err
     assert split.validation.tolist() == numpy.flatnonzero(store.source_splits == 1).tolist()
@@ -201,8 +273,16 @@ def test_with_folds_the_sources_own_test_images_are_left_out_and_its_validation_
 
 def test_a_class_with_fewer_images_than_folds_is_refused(tmp_path):
     entries = [Entry(f"{index}", int(index >= 40)) for index in range(44)]
-    with pytest.raises(DataError, match=r"fewer than 5 images to train on, one for each of the 5 folds:\n  b: 4 .*\n.*or use fewer folds"):
-        assign.assign_splits(group_store(tmp_path, entries), DataSettings(name="toy", fold="1/5"), seed=0)
+    with pytest.raises(
+        DataError,
+        match=(
+            r"fewer than 5 images to train on, one for each of the 5 folds:\n  b: 4 .*\n.*or use"
+            r" fewer folds"
+        ),
+    ):
+        assign.assign_splits(
+            group_store(tmp_path, entries), DataSettings(name="toy", fold="1/5"), seed=0
+        )
 
 
 @pytest.mark.parametrize("fold", ["0/5", "6/5", "1/1", "2", "2/", "a/b", "1/-2", "01/5"])

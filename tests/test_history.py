@@ -19,7 +19,9 @@ def test_the_plateau_falls_when_keras_falls(seed):
     settings = Plateau(patience=3, factor=0.5, min_delta=0.1)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(1.0))
-    callback = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=3, min_delta=0.1, mode="min", min_lr=0)
+    callback = keras.callbacks.ReduceLROnPlateau(
+        "val_loss", factor=0.5, patience=3, min_delta=0.1, mode="min", min_lr=0
+    )
     callback.set_model(model)
     callback.on_train_begin()
     rate = 1.0
@@ -38,17 +40,25 @@ def test_early_stopping_waits_for_patience_epochs_without_improvement():
 
 
 def epoch(steps, wait, **stages):
-    return {"input_wait": wait, "stage_seconds": {**dict.fromkeys(history.STAGES, 0.0), "steps": steps, **stages}}
+    return {
+        "input_wait": wait,
+        "stage_seconds": {**dict.fromkeys(history.STAGES, 0.0), "steps": steps, **stages},
+    }
 
 
 def test_the_sentence_names_the_device_where_it_seldom_waits():
-    assert history.describe_bottleneck([epoch(8.0, 0.01, validation=1.0, saving=0.5), epoch(8.0, 0.03)]) == (
-        "the device is the limit: in training steps it waited for data 2.0% of the time; the slowest stage is steps (16.0 of 17.5 s)"
+    assert (
+        history.describe_bottleneck(
+            [epoch(8.0, 0.01, validation=1.0, saving=0.5), epoch(8.0, 0.03)]
+        )
+        == "the device is the limit: in training steps it waited for data 2.0% of the time; the"
+        " slowest stage is steps (16.0 of 17.5 s)"
     )
 
 
 def test_the_sentence_names_the_loader_where_the_device_waits_and_its_slower_stage():
-    assert history.describe_bottleneck([epoch(8.0, 0.5, reading=3.0, augmentation=9.0)]) == (
-        "the loader is the limit: in training steps it waited for data 50.0% of the time; "
+    assert (
+        history.describe_bottleneck([epoch(8.0, 0.5, reading=3.0, augmentation=9.0)])
+        == "the loader is the limit: in training steps it waited for data 50.0% of the time; "
         "the slowest stage is augmentation (9.0 s of work beside the steps)"
     )

@@ -23,8 +23,12 @@ def write_set(folder, test_images=IMAGES[:20], test_labels=LABELS[:20]):
     folder.mkdir(exist_ok=True)
     (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(IMAGES), mtime=0))
     (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS))
-    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(test_images), mtime=0))
-    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(test_labels), mtime=0))
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(test_images), mtime=0)
+    )
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(test_labels), mtime=0)
+    )
     return folder
 
 
@@ -34,18 +38,27 @@ def prepare(folder):
 
 def test_plain_and_gzipped_files_give_their_images_in_order(tmp_path, capsys):
     source = prepare(write_set(tmp_path / "set"))
-    assert (source.classes, source.shape, len(source.entries)) == ([str(digit) for digit in range(10)], (5, 4, 1), 50)
+    assert (source.classes, source.shape, len(source.entries)) == (
+        [str(digit) for digit in range(10)],
+        (5, 4, 1),
+        50,
+    )
     read = [source.read(place)[..., 0] for place in range(50)]
     numpy.testing.assert_array_equal(read, numpy.concatenate([IMAGES, IMAGES[:20]]))
     assert [entry.label for entry in source.entries] == [*LABELS.tolist(), *LABELS[:20].tolist()]
-    assert [(entry.id, entry.split) for entry in source.entries[29:31]] == [("train/00029", "train"), ("test/00000", "test")]
+    assert [(entry.id, entry.split) for entry in source.entries[29:31]] == [
+        ("train/00029", "train"),
+        ("test/00000", "test"),
+    ]
     assert capsys.readouterr().err.count("is not the published file of MNIST") == 4
 
 
 @pytest.mark.parametrize("part", [mnist, fashion_mnist])
 def test_each_set_names_ten_classes_and_a_hash_for_each_file(part):
     assert len(set(part.ARCHIVE.classes)) == 10
-    assert sorted(part.ARCHIVE.sha256) == sorted(name for pair in _idx.FILES.values() for name in pair)
+    assert sorted(part.ARCHIVE.sha256) == sorted(
+        name for pair in _idx.FILES.values() for name in pair
+    )
     assert all(len(digest) == 64 for digest in part.ARCHIVE.sha256.values())
 
 
@@ -59,7 +72,10 @@ def test_each_set_names_ten_classes_and_a_hash_for_each_file(part):
         (idx_bytes(IMAGES), "not an IDX file of labels"),
         (idx_bytes(LABELS)[:-5], "truncated: its header announces 30 bytes of data, it holds 25"),
         (idx_bytes(LABELS) + b"x", "too long: its header announces 30 bytes"),
-        (struct.pack(">BBBBI", 0, 0, 8, 1, 2**32 - 1), "truncated: its header announces 4,294,967,295 bytes of data, it holds 0"),
+        (
+            struct.pack(">BBBBI", 0, 0, 8, 1, 2**32 - 1),
+            "truncated: its header announces 4,294,967,295 bytes of data, it holds 0",
+        ),
         (idx_bytes(LABELS[:-1]), "30 images, but"),
         (idx_bytes(LABELS + 1), "holds the label 10; MNIST has the labels 0 to 9"),
     ],
@@ -97,7 +113,10 @@ def test_parts_of_different_image_size_are_refused(tmp_path):
 
 
 def test_offline_changes_neither_the_store_nor_the_split_nor_the_training(tmp_path):
-    online, offline = (experiment(tmp_path, f"data={{name: mnist, offline: {value}}}") for value in ("false", "true"))
+    online, offline = (
+        experiment(tmp_path, f"data={{name: mnist, offline: {value}}}")
+        for value in ("false", "true")
+    )
     assert online.data.storage_settings() == offline.data.storage_settings()
     assert lookup.compute_split_key(online.data, 0) == lookup.compute_split_key(offline.data, 0)
     assert online.identity() == offline.identity()

@@ -27,7 +27,9 @@ def distance(one, other):
 
 def test_the_hash_is_the_sign_of_the_lowest_frequencies_about_their_median():
     grey = numpy.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(numpy.uint8)
-    for image, found in zip(grey, image_statistics.compute_perceptual_hashes(grey).tolist(), strict=True):
+    for image, found in zip(
+        grey, image_statistics.compute_perceptual_hashes(grey).tolist(), strict=True
+    ):
         low = dct(dct(image.astype(float), axis=0), axis=1)[:8, :8].ravel()
         expected = sum(int(value > numpy.median(low)) << i for i, value in enumerate(low))
         assert found == expected
@@ -39,12 +41,20 @@ def test_pixels_and_files_of_the_same_image_look_alike(shape):
     of_file, (of_pixels,) = look_at(pixels.squeeze()), image_statistics.measure_pixels(pixels[None])
     assert numpy.abs(of_file.small.astype(int) - of_pixels.small).max() <= 2
     numpy.testing.assert_allclose(of_file.mean, of_pixels.mean, atol=1)
-    assert (of_file.height, of_file.width, of_file.grey) == (of_pixels.height, of_pixels.width, of_pixels.grey)
+    assert (of_file.height, of_file.width, of_file.grey) == (
+        of_pixels.height,
+        of_pixels.width,
+        of_pixels.grey,
+    )
 
 
 def test_the_mean_is_the_pixels_mean_and_of_many_channels_the_mean_of_all():
     pixels = numpy.random.default_rng(0).integers(0, 256, (2, 10, 9, 3), numpy.uint8)
-    numpy.testing.assert_allclose([look.mean for look in image_statistics.measure_pixels(pixels)], pixels.mean(axis=(1, 2)), rtol=1e-6)
+    numpy.testing.assert_allclose(
+        [look.mean for look in image_statistics.measure_pixels(pixels)],
+        pixels.mean(axis=(1, 2)),
+        rtol=1e-6,
+    )
     many = numpy.random.default_rng(0).integers(0, 256, (2, 10, 9, 5), numpy.uint8)
     for look, image in zip(image_statistics.measure_pixels(many), many, strict=True):
         assert look.mean == pytest.approx([image.mean()] * 3)
@@ -71,7 +81,9 @@ def test_the_table_holds_a_row_an_image():
     seen = [look_at(PHOTOS[0][:40, :50]), look_at(PHOTOS[0][:40, :50, 0], "JPEG")]
     table = image_statistics.make_table(seen, [b"a" * 16, b"b" * 16])
     assert table.dtype == numpy.dtype(image_statistics.COLUMNS)
-    assert [table[name].tolist() for name in ("height", "width", "format", "mode", "grey", "frames")] == [
+    assert [
+        table[name].tolist() for name in ("height", "width", "format", "mode", "grey", "frames")
+    ] == [
         [40, 40],
         [50, 50],
         [b"PNG", b"JPEG"],

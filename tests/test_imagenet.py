@@ -1,4 +1,6 @@
-"""ImageNet's official archives, in small ones of the same byte layout, and what is unpacked from them."""
+"""ImageNet's official archives, in small ones of the same byte layout, and what is unpacked from
+them.
+"""
 
 import io
 import tarfile
@@ -31,13 +33,27 @@ def photo(*shade):
     return stream.getvalue()
 
 
-TRAIN = {f"{wnid}/{wnid}_{i}.JPEG": photo(40 * label, 30 * i, 100) for label, wnid in enumerate(WNIDS) for i in (7, 10, 100)}
+TRAIN = {
+    f"{wnid}/{wnid}_{i}.JPEG": photo(40 * label, 30 * i, 100)
+    for label, wnid in enumerate(WNIDS)
+    for i in (7, 10, 100)
+}
 VALIDATION = {f"ILSVRC2012_val_{i + 1:08d}.JPEG": photo(20 * i, 200, 50) for i in range(len(TRUTH))}
 
 
 def meta():
-    fields = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("gloss", "O"), ("num_children", "O"), ("num_train_images", "O")]
-    rows = [(float(number), wnid, words, "a gloss", float(wnid == INNER[1]), 1300.0) for number, wnid, words in [*SYNSETS, INNER]]
+    fields = [
+        ("ILSVRC2012_ID", "O"),
+        ("WNID", "O"),
+        ("words", "O"),
+        ("gloss", "O"),
+        ("num_children", "O"),
+        ("num_train_images", "O"),
+    ]
+    rows = [
+        (float(number), wnid, words, "a gloss", float(wnid == INNER[1]), 1300.0)
+        for number, wnid, words in [*SYNSETS, INNER]
+    ]
     stream = io.BytesIO()
     savemat(stream, {"synsets": numpy.array(rows, fields)[:, None]})
     return stream.getvalue()
@@ -45,7 +61,9 @@ def meta():
 
 KIT = {
     "ILSVRC2012_devkit_t12/data/meta.mat": meta(),
-    "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": "".join(f"{number}\n" for number in TRUTH).encode(),
+    "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": (
+        "".join(f"{number}\n" for number in TRUTH).encode()
+    ),
     "ILSVRC2012_devkit_t12/readme.txt": b"readme",
 }
 
@@ -57,8 +75,16 @@ def put(path, data):
 
 def packed(folder):
     """Write the three official archives."""
-    inner = {wnid: tar_bytes({name.split("/")[1]: data for name, data in TRAIN.items() if name.startswith(wnid)}) for wnid in WNIDS}
-    put(folder / _ilsvrc.TRAIN, tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())}))
+    inner = {
+        wnid: tar_bytes(
+            {name.split("/")[1]: data for name, data in TRAIN.items() if name.startswith(wnid)}
+        )
+        for wnid in WNIDS
+    }
+    put(
+        folder / _ilsvrc.TRAIN,
+        tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())}),
+    )
     put(folder / _ilsvrc.VALIDATION, tar_bytes(VALIDATION))
     put(folder / _ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
     return folder
@@ -87,17 +113,27 @@ def unpacked(folder):
 
 
 def prepare(folder, **settings):
-    return imagenet.prepare(imagenet.Settings(name="imagenet", path=str(folder), store_dir=str(folder.parent / "stores"), **settings))
+    return imagenet.prepare(
+        imagenet.Settings(
+            name="imagenet", path=str(folder), store_dir=str(folder.parent / "stores"), **settings
+        )
+    )
 
 
 @pytest.mark.parametrize("layout", [packed, flat, unpacked])
 def test_every_layout_gives_the_same_images_with_the_same_classes(tmp_path, layout):
     source = prepare(layout(tmp_path / "imagenet"))
     assert source.classes == ["tench", "crane n02012849", "kit fox", "crane n03126707"]
-    expected = {f"train/{name}": (WNIDS.index(name.split("/")[0]), "train", data) for name, data in TRAIN.items()}
+    expected = {
+        f"train/{name}": (WNIDS.index(name.split("/")[0]), "train", data)
+        for name, data in TRAIN.items()
+    }
     for (name, data), number in zip(VALIDATION.items(), TRUTH, strict=True):
         expected[f"val/{name}"] = (WNIDS.index(SYNSETS[number - 1][1]), "test", data)
-    found = {entry.id: (entry.label, entry.split, source.read(place)) for place, entry in enumerate(source.entries)}
+    found = {
+        entry.id: (entry.label, entry.split, source.read(place))
+        for place, entry in enumerate(source.entries)
+    }
     assert found == expected
     assert list(found) == sorted(found)
 
@@ -106,9 +142,18 @@ def test_every_layout_gives_the_same_store_with_the_official_validation_as_test(
     fingerprints = set()
     for layout in (packed, flat, unpacked):
         folder = layout(tmp_path / layout.__name__)
-        settings = {"store_dir": str(tmp_path / f"store of {layout.__name__}"), "storage": "encoded"}
-        store, _ = prepare_verb.find_or_store(imagenet.Settings(name="imagenet", path=str(folder), **settings))
-        assert store.manifest["class_counts"] == {"train": [3] * 4, "validation": [0] * 4, "test": [2, 1, 2, 1]}
+        settings = {
+            "store_dir": str(tmp_path / f"store of {layout.__name__}"),
+            "storage": "encoded",
+        }
+        store, _ = prepare_verb.find_or_store(
+            imagenet.Settings(name="imagenet", path=str(folder), **settings)
+        )
+        assert store.manifest["class_counts"] == {
+            "train": [3] * 4,
+            "validation": [0] * 4,
+            "test": [2, 1, 2, 1],
+        }
         fingerprints.add(store.fingerprint)
     assert len(fingerprints) == 1
 
@@ -120,7 +165,9 @@ def test_the_second_time_the_headers_are_not_read_again(tmp_path, capsys):
     second = prepare(folder)
     error = capsys.readouterr().err
     assert "reading the headers" not in error
-    assert "not the whole of ILSVRC2012: 4 classes, 12 training images, 6 validation images" in error
+    assert (
+        "not the whole of ILSVRC2012: 4 classes, 12 training images, 6 validation images" in error
+    )
     assert (first.version, first.entries) == (second.version, second.entries)
 
 
@@ -131,7 +178,9 @@ def test_without_the_kit_classes_are_called_by_their_ids(tmp_path, capsys):
     assert "called by their WordNet ids" in capsys.readouterr().err
 
 
-def test_validation_images_of_classes_that_are_not_trained_on_are_left_out_and_counted(tmp_path, capsys):
+def test_validation_images_of_classes_that_are_not_trained_on_are_left_out_and_counted(
+    tmp_path, capsys
+):
     folder = flat(tmp_path / "imagenet")
     (folder / "train" / "n01440764").rename(tmp_path / "aside")
     source = prepare(folder)
@@ -155,19 +204,65 @@ def with_file(name, data):
 LINK = tarfile.TarInfo("n01440764.tar")
 LINK.type, LINK.linkname = tarfile.SYMTYPE, "/etc"
 WRONG = [
-    (packed, without(_ilsvrc.VALIDATION, _ilsvrc.KIT), f"lacks {_ilsvrc.VALIDATION}, {_ilsvrc.KIT}; get it from https://image-net.org"),
+    (
+        packed,
+        without(_ilsvrc.VALIDATION, _ilsvrc.KIT),
+        f"lacks {_ilsvrc.VALIDATION}, {_ilsvrc.KIT}; get it from https://image-net.org",
+    ),
     (packed, without(_ilsvrc.TRAIN), "holds neither ILSVRC2012_img_train.tar"),
-    (packed, with_file(_ilsvrc.TRAIN, tar_bytes({"readme": b"x"})), "is not the official archive: it holds readme"),
-    (packed, with_file(_ilsvrc.TRAIN, tar_bytes({"n01440764.tar": b"x" * 600})), "n01440764.tar is"),
-    (packed, with_file(_ilsvrc.TRAIN, tar_bytes({}, members=[LINK])), "n01440764.tar is no regular file"),
-    (packed, with_file(_ilsvrc.VALIDATION, tar_bytes({"ILSVRC2012_val_00000007.JPEG": b"x"})), "val_00000007.JPEG is not one of the"),
-    (packed, with_file(_ilsvrc.VALIDATION, tar_bytes({"cat.JPEG": b"x"})), "cat.JPEG is not one of the validation images"),
-    (packed, with_file(_ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]), "img_val.tar is no tar archive, or damaged or truncated"),
-    (packed, with_file(_ilsvrc.KIT, tar_bytes({"readme": b"x"}, "w:gz")), "lacks ILSVRC2012_devkit_t12/data/meta.mat"),
-    (packed, with_file(_ilsvrc.KIT, tar_bytes(KIT | {next(iter(KIT)): KIT[next(iter(KIT))][:300]}, "w:gz")), "is damaged, or not the dev"),
-    (packed, with_file(_ilsvrc.KIT, tar_bytes(KIT | {list(KIT)[1]: b"1\n9\n"}, "w:gz")), "is damaged, or not the development kit"),
+    (
+        packed,
+        with_file(_ilsvrc.TRAIN, tar_bytes({"readme": b"x"})),
+        "is not the official archive: it holds readme",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.TRAIN, tar_bytes({"n01440764.tar": b"x" * 600})),
+        "n01440764.tar is",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.TRAIN, tar_bytes({}, members=[LINK])),
+        "n01440764.tar is no regular file",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.VALIDATION, tar_bytes({"ILSVRC2012_val_00000007.JPEG": b"x"})),
+        "val_00000007.JPEG is not one of the",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.VALIDATION, tar_bytes({"cat.JPEG": b"x"})),
+        "cat.JPEG is not one of the validation images",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]),
+        "img_val.tar is no tar archive, or damaged or truncated",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.KIT, tar_bytes({"readme": b"x"}, "w:gz")),
+        "lacks ILSVRC2012_devkit_t12/data/meta.mat",
+    ),
+    (
+        packed,
+        with_file(
+            _ilsvrc.KIT, tar_bytes(KIT | {next(iter(KIT)): KIT[next(iter(KIT))][:300]}, "w:gz")
+        ),
+        "is damaged, or not the dev",
+    ),
+    (
+        packed,
+        with_file(_ilsvrc.KIT, tar_bytes(KIT | {list(KIT)[1]: b"1\n9\n"}, "w:gz")),
+        "is damaged, or not the development kit",
+    ),
     (flat, without(_ilsvrc.KIT), "must say which image is what"),
-    (unpacked, with_file("val/ILSVRC2012_val_00000001.JPEG", b"x"), "holds 1 images twice, the first is val/ILSVRC2012_val_00000001"),
+    (
+        unpacked,
+        with_file("val/ILSVRC2012_val_00000001.JPEG", b"x"),
+        "holds 1 images twice, the first is val/ILSVRC2012_val_00000001",
+    ),
 ]
 
 
@@ -189,9 +284,19 @@ def test_one_class_is_not_enough(tmp_path):
 
 def test_an_archive_that_vanishes_in_between_gives_bad_images_with_their_names(tmp_path):
     folder = packed(tmp_path / "imagenet")
-    settings = imagenet.Settings(name="imagenet", path=str(folder), store_dir=str(tmp_path / "stores"), on_bad_image="skip", channels=3)
+    settings = imagenet.Settings(
+        name="imagenet",
+        path=str(folder),
+        store_dir=str(tmp_path / "stores"),
+        on_bad_image="skip",
+        channels=3,
+    )
     source = imagenet.prepare(settings)
     (folder / _ilsvrc.VALIDATION).unlink()
     store, _ = writer.find_or_write(source, settings)
-    assert [image["id"] for image in store.manifest["bad_images"]] == [f"val/{name}" for name in VALIDATION]
-    assert {image["problem"] for image in store.manifest["bad_images"]} == {"cannot be read: No such file or directory"}
+    assert [image["id"] for image in store.manifest["bad_images"]] == [
+        f"val/{name}" for name in VALIDATION
+    ]
+    assert {image["problem"] for image in store.manifest["bad_images"]} == {
+        "cannot be read: No such file or directory"
+    }

@@ -1,4 +1,6 @@
-"""A file becomes pixels on purpose, whatever its format; Pillow and plain arithmetic are the oracles."""
+"""A file becomes pixels on purpose, whatever its format; Pillow and plain arithmetic are the
+oracles.
+"""
 
 import io
 import os
@@ -18,7 +20,9 @@ ALPHA = numpy.linspace(0, 255, 48).astype(numpy.uint8).reshape(6, 8)
 
 
 def read(path, channels=3, resize="stretch", size=(6, 8), max_megapixels=100.0):
-    return decode.decode_image(decode.read_file(path), Geometry((*size, channels), resize), max_megapixels)
+    return decode.decode_image(
+        decode.read_file(path), Geometry((*size, channels), resize), max_megapixels
+    )
 
 
 def is_grey(path, max_megapixels=100.0):
@@ -39,7 +43,9 @@ def test_lossless_grey_keeps_every_pixel(tmp_path, extension):
     assert is_grey(path)
 
 
-@pytest.mark.parametrize(("extension", "options"), [("png", {}), ("bmp", {}), ("webp", {"lossless": True})])
+@pytest.mark.parametrize(
+    ("extension", "options"), [("png", {}), ("bmp", {}), ("webp", {"lossless": True})]
+)
 def test_lossless_rgb_keeps_every_pixel(tmp_path, extension, options):
     path = tmp_path / f"image.{extension}"
     Image.fromarray(COLOURS).save(path, **options)
@@ -56,7 +62,9 @@ def test_jpeg_equals_pillows_decoding(tmp_path):
 def test_rgb_read_as_one_channel_is_pillows_luminance(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(COLOURS).save(path)
-    numpy.testing.assert_array_equal(read(path, channels=1)[..., 0], numpy.asarray(Image.fromarray(COLOURS).convert("L")))
+    numpy.testing.assert_array_equal(
+        read(path, channels=1)[..., 0], numpy.asarray(Image.fromarray(COLOURS).convert("L"))
+    )
 
 
 def test_grey_read_as_three_channels_repeats_itself(tmp_path):
@@ -68,7 +76,9 @@ def test_grey_read_as_three_channels_repeats_itself(tmp_path):
 def test_one_bit_becomes_black_and_white(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(SHADES > 100).save(path)
-    numpy.testing.assert_array_equal(read(path, channels=1)[..., 0], numpy.where(SHADES > 100, 255, 0))
+    numpy.testing.assert_array_equal(
+        read(path, channels=1)[..., 0], numpy.where(SHADES > 100, 255, 0)
+    )
 
 
 def test_rgba_is_laid_on_white(tmp_path):
@@ -80,7 +90,9 @@ def test_rgba_is_laid_on_white(tmp_path):
 def test_grey_with_alpha_is_laid_on_white_and_stays_grey(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(numpy.dstack([SHADES, ALPHA])).save(path)
-    numpy.testing.assert_allclose(read(path, channels=1), on_white(SHADES[..., None], ALPHA), atol=1)
+    numpy.testing.assert_allclose(
+        read(path, channels=1), on_white(SHADES[..., None], ALPHA), atol=1
+    )
     assert is_grey(path)
 
 
@@ -113,7 +125,9 @@ def test_palette_of_greys_counts_as_grey(tmp_path):
 
 def test_rgb_with_a_transparent_colour_becomes_white_there(tmp_path):
     path = tmp_path / "image.png"
-    Image.fromarray(numpy.array([[[1, 2, 3], [4, 5, 6]]], numpy.uint8)).save(path, transparency=(1, 2, 3))
+    Image.fromarray(numpy.array([[[1, 2, 3], [4, 5, 6]]], numpy.uint8)).save(
+        path, transparency=(1, 2, 3)
+    )
     assert read(path, size=(1, 2)).tolist() == [[[255, 255, 255], [4, 5, 6]]]
 
 
@@ -127,13 +141,17 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
     path = tmp_path / "image.png"
     values = numpy.array([[0, 128, 129, 257, 32768, 65535]], numpy.uint16)
     Image.fromarray(values).save(path)
-    assert read(path, channels=1, size=(1, 6)).ravel().tolist() == [round(value / 257) for value in values.ravel().tolist()]
+    assert read(path, channels=1, size=(1, 6)).ravel().tolist() == [
+        round(value / 257) for value in values.ravel().tolist()
+    ]
     assert is_grey(path)
 
 
 def png(bits, colour_type, size, rows, *chunks):
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", *size, bits, colour_type, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
@@ -154,7 +172,9 @@ def test_sixteen_bit_rgb_is_scaled_not_clipped(tmp_path):
 
 def test_sixteen_bit_grey_with_a_transparent_value_becomes_white_there(tmp_path):
     path = tmp_path / "image.png"
-    path.write_bytes(png(16, 0, (2, 1), [struct.pack(">2H", 257, 514)], (b"tRNS", struct.pack(">H", 257))))
+    path.write_bytes(
+        png(16, 0, (2, 1), [struct.pack(">2H", 257, 514)], (b"tRNS", struct.pack(">H", 257)))
+    )
     assert read(path, channels=1, size=(1, 2)).ravel().tolist() == [255, 2]
 
 
@@ -172,7 +192,9 @@ def test_exif_orientation_is_applied(tmp_path, orientation, extension):
     exif[0x0112] = orientation
     Image.fromarray(COLOURS).save(path, exif=exif)
     upright = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    numpy.testing.assert_array_equal(read(path, size=(upright.height, upright.width)), numpy.asarray(upright))
+    numpy.testing.assert_array_equal(
+        read(path, size=(upright.height, upright.width)), numpy.asarray(upright)
+    )
 
 
 def test_first_frame_of_an_animation_is_read(tmp_path):
@@ -186,14 +208,18 @@ def test_pad_equals_pillows_pad(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(COLOURS).save(path)
     expected = ImageOps.pad(Image.fromarray(COLOURS), (16, 16), Image.Resampling.BICUBIC)
-    numpy.testing.assert_array_equal(read(path, resize="pad", size=(16, 16)), numpy.asarray(expected))
+    numpy.testing.assert_array_equal(
+        read(path, resize="pad", size=(16, 16)), numpy.asarray(expected)
+    )
 
 
 def test_crop_equals_pillows_fit(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(COLOURS).save(path)
     expected = ImageOps.fit(Image.fromarray(COLOURS), (4, 4), Image.Resampling.BICUBIC)
-    numpy.testing.assert_array_equal(read(path, resize="crop", size=(4, 4)), numpy.asarray(expected))
+    numpy.testing.assert_array_equal(
+        read(path, resize="crop", size=(4, 4)), numpy.asarray(expected)
+    )
 
 
 def test_shrinking_is_antialiased(tmp_path):
@@ -220,7 +246,9 @@ def test_a_large_jpeg_read_at_a_fraction_looks_like_the_whole(tmp_path, resize, 
     smooth.save(path, exif=exif, quality=95)
     whole = ImageOps.exif_transpose(Image.open(path))
     expected = decode.resize_image(whole, (32, 48), resize)
-    difference = numpy.abs(read(path, resize=resize, size=(48, 32)).astype(int) - numpy.asarray(expected))
+    difference = numpy.abs(
+        read(path, resize=resize, size=(48, 32)).astype(int) - numpy.asarray(expected)
+    )
     assert difference.mean() < 2
 
 
@@ -284,11 +312,15 @@ def test_bad_files_say_what_is_wrong(tmp_path):
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(8, 0, (60_000, 60_000), []))
-    assert problem(path) == "too large: 60000x60000 is 3600.0 megapixels, data.max_megapixels is 100.0"
+    assert (
+        problem(path) == "too large: 60000x60000 is 3600.0 megapixels, data.max_megapixels is 100.0"
+    )
 
 
 def test_the_limit_on_megapixels_is_the_users(tmp_path):
     path = tmp_path / "image.png"
     Image.new("1", (14_000, 14_000)).save(path)
-    assert problem(path) == "too large: 14000x14000 is 196.0 megapixels, data.max_megapixels is 100.0"
+    assert (
+        problem(path) == "too large: 14000x14000 is 196.0 megapixels, data.max_megapixels is 100.0"
+    )
     assert is_grey(path, 200.0)

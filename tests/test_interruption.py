@@ -1,4 +1,6 @@
-"""Interrupted training: by signals, limits of time and kills; the next start ends with the same bits."""
+"""Interrupted training: by signals, limits of time and kills; the next start ends with the same
+bits.
+"""
 
 import json
 import os
@@ -40,7 +42,9 @@ def interrupt_once(folder, done):
 
     def send():
         while not done.is_set():
-            if (folder / "status.json").exists() and json.loads((folder / "status.json").read_text())["status"] == "running":
+            if (folder / "status.json").exists() and json.loads(
+                (folder / "status.json").read_text()
+            )["status"] == "running":
                 os.kill(os.getpid(), signal.SIGUSR1)
                 return
             time.sleep(0.005)
@@ -49,7 +53,9 @@ def interrupt_once(folder, done):
 
 
 def train_with_interruptions(settings, folder):
-    """Train with a signal at the start of every process until finished; return how often it was interrupted."""
+    """Train with a signal at the start of every process until finished; return how often it was
+    interrupted.
+    """
     for count in range(100):
         done = threading.Event()
         if count < 4:
@@ -109,9 +115,17 @@ def test_a_second_process_on_the_same_run_is_refused(digits):
         train.train(settings, Path("run"))
 
 
-def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_to_the_same_bits(digits):
+def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_to_the_same_bits(
+    digits,
+):
     train.train(digits(*RICH), Path("whole"))
-    with pytest.raises(Interrupted, match=r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with: imgcls train"):
+    with pytest.raises(
+        Interrupted,
+        match=(
+            r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with:"
+            r" imgcls train"
+        ),
+    ):
         train.train(digits(*RICH, "train.time_limit=1.0e-6"), Path("parts"))
     status = Run(Path("parts")).status
     assert (status["status"], status["exit_code"], status["step"]) == ("interrupted", 75, 2)
@@ -150,7 +164,9 @@ def start_process(path, folder):
     )
 
 
-def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_with_the_same_bits(prepared, workspace):
+def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_with_the_same_bits(
+    prepared, workspace
+):
     shutil.copytree(prepared / "data", workspace / "data")
     kills, torn, difference = chaos.torment("averaged weights", workspace, kills=2, epochs=12)
     assert kills >= 2
@@ -160,9 +176,20 @@ def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_wit
 
 @pytest.fixture(scope="module")
 def left_alone(prepared):
-    """The path of an experiment long enough to be stopped, and the summary of its run without a stop."""
-    content = {**TINY, "data": {"name": "digits", "store_dir": str(prepared / "data")}, "augment": [{"name": "random_crop", "padding": 1}]}
-    content["train"] = {"epochs": 40, "batch_size": 64, "steps_per_execution": 3, "checkpoint": {"steps": 5}}
+    """The path of an experiment long enough to be stopped, and the summary of its run without a
+    stop.
+    """
+    content = {
+        **TINY,
+        "data": {"name": "digits", "store_dir": str(prepared / "data")},
+        "augment": [{"name": "random_crop", "padding": 1}],
+    }
+    content["train"] = {
+        "epochs": 40,
+        "batch_size": 64,
+        "steps_per_execution": 3,
+        "checkpoint": {"steps": 5},
+    }
     path = write_experiment(prepared, content, "long.yaml")
     return path, json_of("train", path, "--run", prepared / "whole")
 
@@ -172,7 +199,9 @@ def left_alone(prepared):
     [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75), (signal.SIGINT, 75)],
     ids=["kill -9", "SIGTERM", "SIGINT"],
 )
-def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(left_alone, workspace, number, exit_code):
+def test_a_process_stopped_inside_an_epoch_and_started_again_ends_with_the_same_bits(
+    left_alone, workspace, number, exit_code
+):
     path, whole = left_alone
     process = start_process(path, Path("parts"))
     wait_for_a_step_inside_an_epoch(process, Path("parts"))
@@ -205,7 +234,10 @@ def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, p
     _, stderr = process.communicate(timeout=60)
     assert time.monotonic() - began < 5  # the call takes longer
     assert process.returncode == 75
-    assert stderr.count("SIGTERM: stopping after the present steps; a second signal stops at once") == 1
+    assert (
+        stderr.count("SIGTERM: stopping after the present steps; a second signal stops at once")
+        == 1
+    )
     assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]
 
 
@@ -223,7 +255,10 @@ def test_a_signal_during_the_very_last_step_loses_nothing(digits):
 
 
 def test_in_a_call_that_holds_pythons_lock_the_system_ends_the_process_when_the_time_is_over():
-    code = "import ctypes\nfrom imgcls.io import signals\nwith signals.left_to_the_system(1):\n    ctypes.PyDLL(None).sleep(30)\n"
+    code = (
+        "import ctypes\nfrom imgcls.io import signals\nwith signals.left_to_the_system(1):\n   "
+        " ctypes.PyDLL(None).sleep(30)\n"
+    )
     began = time.monotonic()
     result = subprocess.run([sys.executable, "-c", code], check=False)
     assert result.returncode == -signal.SIGALRM

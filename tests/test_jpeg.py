@@ -1,4 +1,6 @@
-"""Windows that are cut out of JPEG files before they are decoded; a decoder of the whole file is the oracle."""
+"""Windows that are cut out of JPEG files before they are decoded; a decoder of the whole file is
+the oracle.
+"""
 
 import io
 
@@ -65,7 +67,12 @@ def test_a_file_that_is_encoded_anew_shows_what_it_showed(size, kind, quality):
 def test_a_file_whose_chroma_cannot_be_taken_as_it_is_loses_little(kind):
     data = photo(375, 500, kind, quality=90)
     assert jpeg.decode_ycbcr(data, opened(data)).mode == "RGB"
-    assert numpy.abs(numpy.asarray(opened(indexed(data))).astype(int) - numpy.asarray(opened(data))).mean() < 0.6
+    assert (
+        numpy.abs(
+            numpy.asarray(opened(indexed(data))).astype(int) - numpy.asarray(opened(data))
+        ).mean()
+        < 0.6
+    )
 
 
 def random_windows(height, width, count, seed=0):
@@ -78,7 +85,11 @@ def random_windows(height, width, count, seed=0):
 
 def cut(data, *windows):
     size = opened(data).size[::-1]
-    return jpeg.crop_files([data] * len(windows), numpy.tile(numpy.int32(size), (len(windows), 1)), numpy.int32(windows))
+    return jpeg.crop_files(
+        [data] * len(windows),
+        numpy.tile(numpy.int32(size), (len(windows), 1)),
+        numpy.int32(windows),
+    )
 
 
 def assert_the_window_is_the_same(data, smaller, part, window, strict=True):
@@ -87,7 +98,8 @@ def assert_the_window_is_the_same(data, smaller, part, window, strict=True):
     top, left, height, width = window
     own_top, own_left = top - part[0], left - part[1]
     numpy.testing.assert_array_equal(
-        pixels[own_top : own_top + height, own_left : own_left + width], decoded(data)[top : top + height, left : left + width]
+        pixels[own_top : own_top + height, own_left : own_left + width],
+        decoded(data)[top : top + height, left : left + width],
     )
 
 
@@ -99,7 +111,9 @@ def test_a_window_of_a_file_that_ends_below_it_is_the_same_bits_as_of_the_whole_
         assert part[:2] == (0, 0)
         assert part[3] == size[1]
         assert window[0] + window[2] <= part[2] < window[0] + window[2] + 16
-        assert_the_window_is_the_same(data, smaller, part, window, strict=False)  # what follows is left where it is
+        assert_the_window_is_the_same(
+            data, smaller, part, window, strict=False
+        )  # what follows is left where it is
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -114,9 +128,17 @@ def test_a_window_of_a_file_with_an_index_is_the_same_bits_and_its_file_is_flawl
 
 
 def test_files_of_many_sizes_are_cut_together_and_keep_their_places():
-    files = [indexed(photo(100, 129)), photo(33, 47), indexed(photo(33, 47, "grey")), b"no JPEG", indexed(photo(375, 500, "4:4:4"))]
+    files = [
+        indexed(photo(100, 129)),
+        photo(33, 47),
+        indexed(photo(33, 47, "grey")),
+        b"no JPEG",
+        indexed(photo(375, 500, "4:4:4")),
+    ]
     sizes = numpy.int32([[100, 129], [33, 47], [33, 47], [5, 7], [375, 500]])
-    windows = numpy.int32([[50, 40, 20, 30], [3, 4, 5, 6], [20, 30, 13, 17], [0, 0, 2, 3], [200, 100, 60, 222]])
+    windows = numpy.int32(
+        [[50, 40, 20, 30], [3, 4, 5, 6], [20, 30, 13, 17], [0, 0, 2, 3], [200, 100, 60, 222]]
+    )
     results = jpeg.crop_files(files, sizes, windows)
     assert results[3] == (b"no JPEG", (0, 0, 5, 7))
     for i in (0, 1, 2, 4):
@@ -134,8 +156,13 @@ def test_a_small_window_is_a_small_file():
 def test_a_file_with_an_index_shows_what_pillow_would_encode_without_one(kind):
     image = opened(photo(100, 129, kind))
     subsampling = 0 if kind == "RGB" else KINDS[kind].get("subsampling", 2)
-    plain = saved(image, qtables=image.quantization, subsampling=subsampling, keep_rgb=kind == "RGB")
-    numpy.testing.assert_array_equal(numpy.asarray(opened(jpeg.encode_jpeg(image, True, like=image))), numpy.asarray(opened(plain)))
+    plain = saved(
+        image, qtables=image.quantization, subsampling=subsampling, keep_rgb=kind == "RGB"
+    )
+    numpy.testing.assert_array_equal(
+        numpy.asarray(opened(jpeg.encode_jpeg(image, True, like=image))),
+        numpy.asarray(opened(plain)),
+    )
 
 
 @pytest.mark.parametrize("quality", [50, 75, 90])
@@ -171,13 +198,19 @@ def test_bytes_that_fill_up_between_segments_are_read_over():
 def test_a_damaged_header_is_left_to_the_decoder(damage):
     data, generator = photo(33, 47), numpy.random.default_rng(0)
     for place in range(1, 700):
-        rest = b"" if damage == "truncated" else bytes([generator.integers(256)]) + data[place + 1 :]
+        rest = (
+            b"" if damage == "truncated" else bytes([generator.integers(256)]) + data[place + 1 :]
+        )
         given = data[:place] + rest
-        ((smaller, part),) = jpeg.crop_files([given], numpy.int32([[33, 47]]), numpy.int32([[3, 4, 5, 6]]))
+        ((smaller, part),) = jpeg.crop_files(
+            [given], numpy.int32([[33, 47]]), numpy.int32([[3, 4, 5, 6]])
+        )
         assert part in ((0, 0, 33, 47), *((0, 0, height, 47) for height in range(8, 33)))
         assert len(smaller) == len(given)
 
 
 def test_a_file_of_another_size_than_the_store_says_is_not_cut():
     data = photo(33, 47)
-    assert jpeg.crop_files([data], numpy.int32([[47, 33]]), numpy.int32([[3, 4, 5, 6]])) == [(data, (0, 0, 47, 33))]
+    assert jpeg.crop_files([data], numpy.int32([[47, 33]]), numpy.int32([[3, 4, 5, 6]])) == [
+        (data, (0, 0, 47, 33))
+    ]

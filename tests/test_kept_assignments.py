@@ -13,11 +13,15 @@ from imgcls.store import lookup
 
 
 def prepared(folder, entries, seed=0, **settings):
-    """Store and split images of three classes; return the store, its split, and how many images kept their places."""
+    """Store and split images of three classes; return the store, its split, and how many images
+    kept their places.
+    """
     entries = sorted(entries, key=lambda entry: entry.id)
     images = numpy.zeros((len(entries), 1, 1, 1), numpy.uint8)
     store = stored(folder, source_of(images, entries, ["a", "b", "c"], version=repr(entries)))
-    split, kept = assign.find_or_assign(store, DataSettings(name="toy", store_dir=str(folder), **settings), seed)
+    split, kept = assign.find_or_assign(
+        store, DataSettings(name="toy", store_dir=str(folder), **settings), seed
+    )
     store.save_split(split)
     return store, split, kept
 
@@ -25,7 +29,11 @@ def prepared(folder, entries, seed=0, **settings):
 def draw(random, count, prefix="", groups=None):
     """Random images, whose ids fall anywhere among those of other draws."""
     return [
-        Entry(f"{random.integers(10**9):09d}{prefix}", int(label), group=groups and f"group {random.integers(groups)}")
+        Entry(
+            f"{random.integers(10**9):09d}{prefix}",
+            int(label),
+            group=groups and f"group {random.integers(groups)}",
+        )
         for label in random.integers(0, 3, count)
     ]
 
@@ -43,7 +51,9 @@ def test_through_many_changes_of_the_data_no_image_that_stays_is_moved(tmp_path,
     assert kept == 0
     for _ in range(5):
         before = places(store, split)
-        staying = [entries[place] for place in random.permutation(len(entries))[random.integers(0, 20) :]]
+        staying = [
+            entries[place] for place in random.permutation(len(entries))[random.integers(0, 20) :]
+        ]
         entries = [*staying, *draw(random, int(random.integers(1, 80)))]
         store, split, kept = prepared(tmp_path, entries, seed)
         after = places(store, split)
@@ -79,7 +89,9 @@ def test_new_images_of_a_group_go_where_the_group_is(tmp_path):
 def test_folds_stay_disjoint_when_images_are_added_and_none_changes_its_fold(tmp_path, groups):
     random = numpy.random.default_rng(0)
     entries = draw(random, 150, groups=groups)
-    store, split, _ = prepared(tmp_path, entries, fold="1/3")  # the others are first prepared with more images
+    store, split, _ = prepared(
+        tmp_path, entries, fold="1/3"
+    )  # the others are first prepared with more images
     first, old = set(store.ids(split.test)), {entry.id for entry in entries}
     entries = [*entries, *draw(random, 90, groups=groups)]
     tests = []
@@ -140,7 +152,10 @@ def test_an_earlier_split_that_is_damaged_stops_the_next_one_and_says_what_to_do
     store, split, _ = prepared(tmp_path, entries)
     path = store.split_file(split.key)
     path.write_bytes(b"damaged")
-    with pytest.raises(DataError, match=rf"is damaged; .*keep the places that {path} gives them: bring it back, or delete it"):
+    with pytest.raises(
+        DataError,
+        match=rf"is damaged; .*keep the places that {path} gives them: bring it back, or delete it",
+    ):
         prepared(tmp_path, [*entries, *draw(random, 5)])
     path.unlink()
     assert prepared(tmp_path, [*entries, *draw(random, 5)])[2] == 0
@@ -151,7 +166,11 @@ def test_groups_that_are_told_of_only_later_are_refused_where_a_split_tore_them(
     prepared(tmp_path, entries)
     grouped = [replace(entry, group=f"group {place % 10}") for place, entry in enumerate(entries)]
     with pytest.raises(
-        DataError, match=r"had these places before they were a group: give data\.splits, another seed, or another data\.store"
+        DataError,
+        match=(
+            r"had these places before they were a group: give data\.splits, another seed, or"
+            r" another data\.store"
+        ),
     ):
         prepared(tmp_path, grouped)
     assert prepared(tmp_path, grouped, seed=1)[2] == 0
@@ -163,7 +182,10 @@ def test_a_class_whose_training_images_were_removed_is_refused(tmp_path):
     store, split, _ = prepared(tmp_path, entries)
     before = places(store, split)
     left = [entry for entry in entries if entry.label or before[entry.id] != "train"]
-    with pytest.raises(DataError, match=r"classes without a training image: a; .* an earlier preparation: add images"):
+    with pytest.raises(
+        DataError,
+        match=r"classes without a training image: a; .* an earlier preparation: add images",
+    ):
         prepared(tmp_path, left)
 
 
@@ -171,10 +193,15 @@ def test_what_the_source_says_of_an_image_goes_before_an_earlier_split(tmp_path)
     entries = draw(numpy.random.default_rng(0), 60)
     store, split, _ = prepared(tmp_path, entries)
     before = places(store, split)
-    told = [replace(entry, split="test") if before[entry.id] == "validation" else entry for entry in entries]
+    told = [
+        replace(entry, split="test") if before[entry.id] == "validation" else entry
+        for entry in entries
+    ]
     store, split, kept = prepared(tmp_path, told)
     after = places(store, split)
-    assert {name for name in after if after[name] == "test"} == {name for name in before if before[name] == "validation"}
+    assert {name for name in after if after[name] == "test"} == {
+        name for name in before if before[name] == "validation"
+    }
     assert kept == sum(after[name] == before[name] for name in before)
 
 
@@ -188,7 +215,11 @@ def test_a_run_refuses_a_split_that_was_cut_elsewhere_without_its_past(tmp_path)
     elsewhere, other, _ = prepared(tmp_path / "there", [*entries, *more])
     assert (elsewhere.fingerprint, other.key) == (store.fingerprint, split.key)
     with pytest.raises(
-        DataError, match=r"puts other images in the splits than the run used.*copy this file from where the run was trained"
+        DataError,
+        match=(
+            r"puts other images in the splits than the run used.*copy this file from where the run"
+            r" was trained"
+        ),
     ):
         lookup.open_run_store(data, str(tmp_path / "there"))
     elsewhere.split_file(other.key).write_bytes(store.split_file(split.key).read_bytes())

@@ -1,4 +1,6 @@
-"""The layers: light modules import nothing heavy, arrows point down only, one module builds paths, one exits."""
+"""The layers: light modules import nothing heavy, arrows point down only, one module builds paths,
+one exits.
+"""
 
 import ast
 import subprocess
@@ -56,7 +58,9 @@ def test_nothing_below_the_command_line_imports_it(path):
     assert not any(name.startswith("imgcls.cli") for name in top_level_imports(path))
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name != "verbs"], ids=module_name)
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent.name != "verbs"], ids=module_name
+)
 def test_nothing_below_the_verbs_imports_a_verb(path):
     assert not any(name.startswith("imgcls.verbs") for name in top_level_imports(path))
 
@@ -64,25 +68,38 @@ def test_nothing_below_the_verbs_imports_a_verb(path):
 @pytest.mark.parametrize("path", VERBS, ids=module_name)
 def test_verbs_never_import_each_other(path):
     runs = {"reproduce": {"train", "evaluate"}, "diagnose": {"prepare"}}.get(path.stem, set())
-    others = {module_name(other) for other in VERBS} - {module_name(path)} - {f"imgcls.verbs.{name}" for name in runs}
+    others = (
+        {module_name(other) for other in VERBS}
+        - {module_name(path)}
+        - {f"imgcls.verbs.{name}" for name in runs}
+    )
     assert not top_level_imports(path) & others
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["train", "--help"], ["check", str(ROOT / "configs" / "digits.yaml")], ["parts"], ["schema"]]
+    "command",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["check", str(ROOT / "configs" / "digits.yaml")],
+        ["parts"],
+        ["schema"],
+    ],
 )
 def test_help_check_parts_and_schema_import_nothing_heavy(command):
     code = (
         "import sys\n"
         "from imgcls.cli.main import app\n"
-        f"status = 0\n"
+        "status = 0\n"
         "try:\n"
         f"    app({command!r})\n"
         "except SystemExit as exit:\n"
         "    status = exit.code\n"
         f"print('HEAVY', sorted(set(sys.modules) & {HEAVY!r}), status)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.splitlines()[-1] == "HEAVY [] 0"
 
 
@@ -99,7 +116,13 @@ def test_only_run_py_names_the_files_of_a_run():
     for path in MODULES:
         if path != PACKAGE / "run.py":
             text = path.read_text()
-            for name in ('"metrics.json"', '"log.jsonl"', '"predictions.npz"', '"environment.json"', '"config.yaml"'):
+            for name in (
+                '"metrics.json"',
+                '"log.jsonl"',
+                '"predictions.npz"',
+                '"environment.json"',
+                '"config.yaml"',
+            ):
                 assert name not in text, f"{path} builds a path in a run: {name}"
 
 

@@ -41,7 +41,11 @@ def write(folder, kind, rows=ROWS):
         path.write_text("\n".join(json.dumps(row) for row in rows))
         return path
     with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, ["label", "path", "split", "weight", "group"], delimiter="\t" if kind == "tsv" else ",")
+        writer = csv.DictWriter(
+            stream,
+            ["label", "path", "split", "weight", "group"],
+            delimiter="\t" if kind == "tsv" else ",",
+        )
         writer.writeheader()
         writer.writerows(rows)
     return path
@@ -49,7 +53,10 @@ def write(folder, kind, rows=ROWS):
 
 def settings(path, **changes):
     store = str(path.parent.parent / "stores")
-    return manifest.Settings(**{"name": "manifest", "path": str(path), "store_dir": store, "size": [4, 4], "channels": 1} | changes)
+    return manifest.Settings(
+        **{"name": "manifest", "path": str(path), "store_dir": store, "size": [4, 4], "channels": 1}
+        | changes
+    )
 
 
 def prepare(path, **changes):
@@ -60,7 +67,9 @@ def prepare(path, **changes):
 def test_every_kind_says_the_same(photos, kind):
     source = prepare(write(photos, kind))
     assert source.classes == ["Zebra, plains", "cat", "dog"]
-    assert [(entry.id, entry.label, entry.split, entry.group, entry.weight) for entry in source.entries] == [
+    assert [
+        (entry.id, entry.label, entry.split, entry.group, entry.weight) for entry in source.entries
+    ] == [
         ("a.png", 1, "train", "p1", 0.0),
         ("c c.png", 2, "test", "p2", 2.5),
         ("d,'\".png", 2, "train", "p1", 1.0),
@@ -73,7 +82,9 @@ def test_the_order_of_the_lines_and_the_kind_do_not_change_the_store(photos):
     first, _ = prepare_verb.find_or_store(settings(write(photos, "csv")))
     second, _ = prepare_verb.find_or_store(settings(write(photos, "jsonl", ROWS[::-1])))
     assert first.fingerprint == second.fingerprint
-    assert stored_pixels(first)[:, 0, 0, 0].tolist() == [SHADES[name] for name in first.ids(numpy.arange(5))]
+    assert stored_pixels(first)[:, 0, 0, 0].tolist() == [
+        SHADES[name] for name in first.ids(numpy.arange(5))
+    ]
     assert first.weights.tolist() == [0, 2.5, 1, 1, 1]
     assert first.groups.tolist()[:3] == [b"p1", b"p2", b"p1"]
 
@@ -82,7 +93,10 @@ def test_absolute_paths_are_taken_as_they_are(photos, tmp_path):
     (tmp_path / "lists").mkdir()
     rows = [{"path": str(photos / name), "label": name[0]} for name in ("a.png", "c c.png")]
     source = prepare(write(tmp_path / "lists", "csv", rows))
-    assert [entry.id for entry in source.entries] == [str(photos / "a.png"), str(photos / "c c.png")]
+    assert [entry.id for entry in source.entries] == [
+        str(photos / "a.png"),
+        str(photos / "c c.png"),
+    ]
 
 
 def test_a_file_name_that_is_not_utf8_can_be_named_in_json(photos):
@@ -120,7 +134,10 @@ def mistakes(path, content, **changes):
         ("deep,cat,,,", "there is no file 'deep'"),
         (",cat,,,", "path is missing or empty"),
         ("a.png,,,,", "label is missing or empty"),
-        ("a.png, cat,,,", "label must be printable text without space at its ends, received ' cat'"),
+        (
+            "a.png, cat,,,",
+            "label must be printable text without space at its ends, received ' cat'",
+        ),
         ('a.png,"c\nat",,,', "label must be printable text without space at its ends"),
         ("a.png,cat,val,,", "unknown split 'val'; allowed: train, validation, test"),
         ("a.png,cat,,-1,", "weight must be a finite number of at least 0, received -1.0"),
@@ -134,7 +151,9 @@ def mistakes(path, content, **changes):
     ],
 )
 def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
-    assert_named_in_line_3(photos / "list.csv", f"path,label,split,weight,group\nc c.png,dog,,,one\n{line}\n", message)
+    assert_named_in_line_3(
+        photos / "list.csv", f"path,label,split,weight,group\nc c.png,dog,,,one\n{line}\n", message
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,18 +165,35 @@ def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
         ('{"path": "a.png"}', "label is missing or empty"),
         ('{"path": "a.png", "label": 3}', "label must be text, received 3"),
         ('{"path": ["a.png"], "label": "x"}', "path must be text, received ['a.png']"),
-        ('{"path": "a.png", "label": "x", "wieght": 1}', "unknown key 'wieght'; allowed: path, label, split, weight, group (did you mean"),
-        ('{"path": "a.png", "label": "x", "weight": true}', "weight must be a finite number of at least 0, received True"),
-        ('{"path": "a.png", "label": "x", "weight": NaN}', "weight must be a finite number of at least 0, received nan"),
-        (f'{{"path": "a.png", "label": "x", "weight": {"9" * 400}}}', "weight must be a finite number of at least 0, received 999"),
-        ('{"path": "a.png", "label": "x", "weight": 1e999}', "weight must be a finite number of at least 0, received inf"),
+        (
+            '{"path": "a.png", "label": "x", "wieght": 1}',
+            "unknown key 'wieght'; allowed: path, label, split, weight, group (did you mean",
+        ),
+        (
+            '{"path": "a.png", "label": "x", "weight": true}',
+            "weight must be a finite number of at least 0, received True",
+        ),
+        (
+            '{"path": "a.png", "label": "x", "weight": NaN}',
+            "weight must be a finite number of at least 0, received nan",
+        ),
+        (
+            f'{{"path": "a.png", "label": "x", "weight": {"9" * 400}}}',
+            "weight must be a finite number of at least 0, received 999",
+        ),
+        (
+            '{"path": "a.png", "label": "x", "weight": 1e999}',
+            "weight must be a finite number of at least 0, received inf",
+        ),
         ('{"path": "a\\ud800.png", "label": "x"}', "path holds half of a surrogate pair"),
         ('{"path": "a.png", "label": "x\\u0000"}', "label must be printable"),
         ('{"path": "a.png", "label": "x", "group": 7}', "group must be text, received 7"),
     ],
 )
 def test_a_mistake_in_json_lines_is_named_with_its_line(photos, line, message):
-    assert_named_in_line_3(photos / "list.jsonl", f'{{"path": "c c.png", "label": "dog"}}\n\n{line}\n', message)
+    assert_named_in_line_3(
+        photos / "list.jsonl", f'{{"path": "c c.png", "label": "dog"}}\n\n{line}\n', message
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +204,10 @@ def test_a_mistake_in_json_lines_is_named_with_its_line(photos, line, message):
         ("path,labels\n", ":1: the header lacks label"),
         ("path,label,label\n", ":1: names the column label more than once"),
         ("path,label\n", "names 0 images of 0 class"),
-        ("path,label\na.png,x\n", "names 1 images of 1 class; a classifier needs at least two classes"),
+        (
+            "path,label\na.png,x\n",
+            "names 1 images of 1 class; a classifier needs at least two classes",
+        ),
         ("\ufeffpath,label\na.png,x\nc c.png,y\n", ":1: begins with a byte order mark"),
         (b"path,label\na.png,caf\xe9\n", ":2: byte 10 is not UTF-8: b'\\xe9'"),
         ("path,label\n".encode("utf-16"), ":1: byte 1 is not UTF-8"),
@@ -182,7 +221,10 @@ def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(ph
     lines = [f"{number}.png,cat,{'' if number % 2 else 'val'}" for number in range(30)]
     text = mistakes(photos / "list.csv", "\n".join(["path,label,split", *lines])).splitlines()
     assert text[0] == "30 mistakes in the manifest:"
-    assert text[1] == f"  {photos / 'list.csv'}:2: unknown split 'val'; allowed: train, validation, test"
+    assert (
+        text[1]
+        == f"  {photos / 'list.csv'}:2: unknown split 'val'; allowed: train, validation, test"
+    )
     assert text[2] == f"  {photos / 'list.csv'}:3: there is no file '1.png' in {photos}"
     assert text[-1] == "  and 10 more"
     assert len(text) == 22
@@ -191,7 +233,9 @@ def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(ph
 def test_missing_files_are_bad_images_where_these_are_skipped(photos):
     path = write(photos, "csv", [*ROWS, {"path": "gone.png", "label": "cat"}])
     store, _ = prepare_verb.find_or_store(settings(path, on_bad_image="skip"))
-    assert store.manifest["bad_images"] == [{"id": "gone.png", "problem": "cannot be read: No such file or directory"}]
+    assert store.manifest["bad_images"] == [
+        {"id": "gone.png", "problem": "cannot be read: No such file or directory"}
+    ]
     assert store.count == 5
 
 
@@ -217,8 +261,13 @@ def test_random_damage_is_told_or_harmless(photos):
 
 
 def test_a_group_in_two_splits_of_the_list_is_refused(photos):
-    rows = [{"path": name, "label": "cd"[place % 2], "split": ("train", "test")[place > 1]} for place, name in enumerate(SHADES)]
+    rows = [
+        {"path": name, "label": "cd"[place % 2], "split": ("train", "test")[place > 1]}
+        for place, name in enumerate(SHADES)
+    ]
     rows[0]["group"] = rows[2]["group"] = "p1"
     store, _ = prepare_verb.find_or_store(settings(write(photos, "csv", rows)))
-    with pytest.raises(DataError, match=r"leakage: .* such as 'p1' with a.png in train and c c.png in test"):
+    with pytest.raises(
+        DataError, match=r"leakage: .* such as 'p1' with a.png in train and c c.png in test"
+    ):
         assign.assign_splits(store, settings(write(photos, "csv", rows), validation=0.0), 0)

@@ -1,7 +1,7 @@
 """What happens when memory runs out, under a real limit on what TensorFlow may allocate.
 
-oneDNN's kernels crash where an allocation is refused (TensorFlow 2.21), so they are off here; a refused allocation is tried again for
-ten seconds, so all commands run side by side.
+oneDNN's kernels crash where an allocation is refused (TensorFlow 2.21), so they are off here; a
+refused allocation is tried again for ten seconds, so all commands run side by side.
 """
 
 import json
@@ -34,9 +34,20 @@ ONE_IMAGE = (
 
 def run_limited(mebibytes, *arguments):
     """Run a command with a limit on TensorFlow's memory; return its status, stdout and stderr."""
-    limits = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPU_ALLOCATOR_USE_BFC": "true", "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(mebibytes)}
+    limits = {
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_CPU_ALLOCATOR_USE_BFC": "true",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(mebibytes),
+    }
     command = [sys.executable, "-m", "imgcls.cli", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **limits}, timeout=300, check=False)
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **limits},
+        timeout=300,
+        check=False,
+    )
     return result.returncode, result.stdout, result.stderr
 
 
@@ -44,7 +55,9 @@ def side_by_side(commands):
     """Run several limited commands at once; return their results by name."""
     results = {}
     threads = [
-        threading.Thread(target=lambda name=name, command=command: results.update({name: run_limited(*command)}))
+        threading.Thread(
+            target=lambda name=name, command=command: results.update({name: run_limited(*command)})
+        )
         for name, command in commands.items()
     ]
     for thread in threads:
@@ -63,13 +76,31 @@ def limited(tmp_path_factory):
     json_of("prepare", path)
 
     def train(name, *overrides):
-        return ("train", path, "--run", folder / name, *(word for override in overrides for word in ("--set", override)))
+        return (
+            "train",
+            path,
+            "--run",
+            folder / name,
+            *(word for override in overrides for word in ("--set", override)),
+        )
 
-    spread = (*train("spread", "train.strategy={name: multi_worker}"), "--workers", ",".join(free_addresses(2)), "--rank")
+    spread = (
+        *train("spread", "train.strategy={name: multi_worker}"),
+        "--workers",
+        ",".join(free_addresses(2)),
+        "--rank",
+    )
     results = side_by_side(
         {
             "one": (100, *train("one")),
-            "mirrored": (100, *train("mirrored", "train.strategy={name: mirrored, replicas: 2}", "model.batch_norm=true")),
+            "mirrored": (
+                100,
+                *train(
+                    "mirrored",
+                    "train.strategy={name: mirrored, replicas: 2}",
+                    "model.batch_norm=true",
+                ),
+            ),
             "image": (40, *train("image", *ONE_IMAGE)),
             "model": (5, *train("model", *ONE_IMAGE)),
             "rank 0": (2000, *spread, 0),
@@ -94,8 +125,8 @@ def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
     folder, results, _ = limited
     parts = Run(folder / "mirrored").status["accumulation_steps"]
     assert (
-        f"note: batches of 1024 images are divided into {parts} micro-batches, and the batch norm of model cnn sees"
-        in results["mirrored"][2]
+        f"note: batches of 1024 images are divided into {parts} micro-batches, and the batch norm"
+        " of model cnn sees" in results["mirrored"][2]
     )
     assert "batch norm" not in results["one"][2]
 
@@ -103,14 +134,19 @@ def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
 def test_the_numbers_are_those_of_the_undivided_batch(limited):
     folder, _, _ = limited
     json_of("train", folder / "experiment.yaml", "--run", folder / "whole")
-    assert Run(folder / "one").log[0]["loss"] == pytest.approx(Run(folder / "whole").log[0]["loss"], rel=1e-5)
+    assert Run(folder / "one").log[0]["loss"] == pytest.approx(
+        Run(folder / "whole").log[0]["loss"], rel=1e-5
+    )
 
 
 def test_where_one_image_does_not_fit_the_status_is_5_with_advice(limited):
     folder, results, _ = limited
     exit_code, _, stderr = results["image"]
     assert exit_code == 5, stderr
-    assert "imgcls: out of memory with one image at a time (OOM when allocating tensor with shape[1,8,8,100000]" in stderr
+    assert (
+        "imgcls: out of memory with one image at a time (OOM when allocating tensor with"
+        " shape[1,8,8,100000]" in stderr
+    )
     assert "use a smaller model or data.size" in stderr
     status = Run(folder / "image").status
     assert (status["status"], status["exit_code"], status["accumulation_steps"]) == ("failed", 5, 2)
@@ -125,15 +161,25 @@ def test_where_the_model_does_not_fit_the_status_is_5_with_other_advice(limited)
     assert Run(folder / "model").status["exit_code"] == 5
 
 
-def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_parts_at_the_next_start(limited):
+def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_parts_at_the_next_start(
+    limited,
+):
     folder, results, spread = limited
     assert [results[name][0] for name in ("rank 0", "rank 1")] == [75, 75]
-    assert "start all workers again with the same commands, to go on in micro-batches of 256" in results["rank 1"][2]
+    assert (
+        "start all workers again with the same commands, to go on in micro-batches of 256"
+        in results["rank 1"][2]
+    )
     again = side_by_side({"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)})
     assert [again[name][0] for name in ("rank 0", "rank 1")] == [0, 0], again
     status = Run(folder / "spread").status
     assert (status["status"], status["accumulation_steps"]) == ("finished", 2)
-    assert json.loads((folder / "spread" / "environment.json").read_text())["switches"]["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert (
+        json.loads((folder / "spread" / "environment.json").read_text())["switches"][
+            "TF_ENABLE_ONEDNN_OPTS"
+        ]
+        == "0"
+    )
 
 
 def test_eval_halves_its_batches_and_gives_the_same_metrics(limited):

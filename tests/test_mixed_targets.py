@@ -1,4 +1,6 @@
-"""Training on mixed images: the loss takes a target for each class, in any feed and in micro-batches."""
+"""Training on mixed images: the loss takes a target for each class, in any feed and in
+micro-batches.
+"""
 
 import numpy
 import pytest
@@ -12,14 +14,25 @@ from imgcls.training import steps
 
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_targets(tmp_path, name, parts):
+def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_targets(
+    tmp_path, name, parts
+):
     generator = numpy.random.default_rng(0)
-    pixels, labels = generator.integers(0, 256, (8, 6, 6, 1), numpy.uint8), numpy.arange(8, dtype=numpy.int32) % 3
-    settings = experiment(tmp_path, f"augment=[{{name: {name}, alpha: 1.0, probability: 1.0}}]", "train.batch_size=8")
-    plan = ShuffledBatches(Examples(as_they_are(pixels), labels, numpy.arange(8)), settings, classes=3)
+    pixels, labels = (
+        generator.integers(0, 256, (8, 6, 6, 1), numpy.uint8),
+        numpy.arange(8, dtype=numpy.int32) % 3,
+    )
+    settings = experiment(
+        tmp_path, f"augment=[{{name: {name}, alpha: 1.0, probability: 1.0}}]", "train.batch_size=8"
+    )
+    plan = ShuffledBatches(
+        Examples(as_they_are(pixels), labels, numpy.arange(8)), settings, classes=3
+    )
     order, _ = plan.positions(0)
     start = tf.constant(0, tf.int64)
-    images, targets = plan.prepare_inputs(tf.constant(pixels[order]), tf.constant(labels[order]), start, start)
+    images, targets = plan.prepare_inputs(
+        tf.constant(pixels[order]), tf.constant(labels[order]), start, start
+    )
     assert ((targets > 0) & (targets < 1)).numpy().any()
 
     inputs = keras.Input((6, 6, 1), dtype="uint8")
@@ -29,11 +42,21 @@ def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_tar
     with tf.GradientTape() as tape:
         outputs = model(images)
         expected = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, outputs)
-    stepped = [value - slope for value, slope in zip(model.get_weights(), tape.gradient(expected, model.trainable_variables), strict=True)]
+    stepped = [
+        value - slope
+        for value, slope in zip(
+            model.get_weights(), tape.gradient(expected, model.trainable_variables), strict=True
+        )
+    ]
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    sums = steps.Steps(strategy, model, optimizer, parts).train(InMemoryIterator(plan, strategy), 0, 1, steps.make_zero_sums())
+    sums = steps.Steps(strategy, model, optimizer, parts).train(
+        InMemoryIterator(plan, strategy), 0, 1, steps.make_zero_sums()
+    )
     assert sums[steps.LOSS] / sums[steps.COUNT] == pytest.approx(float(expected), rel=1e-5)
-    assert sums[steps.CORRECT] == (outputs.numpy().argmax(axis=1) == targets.numpy().argmax(axis=1)).sum()
+    assert (
+        sums[steps.CORRECT]
+        == (outputs.numpy().argmax(axis=1) == targets.numpy().argmax(axis=1)).sum()
+    )
     for value, wanted in zip(model.get_weights(), stepped, strict=True):
         numpy.testing.assert_allclose(value, wanted, atol=1e-5)

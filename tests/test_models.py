@@ -34,7 +34,10 @@ def test_parameters_are_those_of_the_formula():
     model = build(filters=[6, 16], kernel_sizes=[5, 3], dense=[120, 84])
     convolutions = 6 * (25 * 1 + 1) + 16 * (9 * 6 + 1)
     dense = 120 * (7 * 7 * 16 + 1) + 84 * (120 + 1) + 10 * (84 + 1)
-    assert sum(numpy.prod(variable.shape) for variable in model.trainable_variables) == convolutions + dense
+    assert (
+        sum(numpy.prod(variable.shape) for variable in model.trainable_variables)
+        == convolutions + dense
+    )
 
 
 def test_a_shared_second_dense_layer_applies_the_first_ones_weights_again():
@@ -46,7 +49,9 @@ def test_a_shared_second_dense_layer_applies_the_first_ones_weights_again():
     once = numpy.maximum(flat @ kernel + bias, 0)
     twice = numpy.maximum(once @ kernel + bias, 0)
     kernel, bias = (weight.numpy() for weight in model.get_layer("logits").weights)
-    numpy.testing.assert_allclose(model(images).numpy(), twice @ kernel + bias, rtol=1e-4, atol=1e-5)
+    numpy.testing.assert_allclose(
+        model(images).numpy(), twice @ kernel + bias, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_shared_weights_of_another_width_are_refused_with_the_width_that_fits():
@@ -66,7 +71,13 @@ def test_kernel_sizes_are_one_for_all_or_one_for_each_block():
 
 
 def test_images_too_small_for_the_pooling_are_refused():
-    with pytest.raises(UserError, match="images of 8x8 pixels are too small for 4 blocks with pooling 2, which need at least 16x16"):
+    with pytest.raises(
+        UserError,
+        match=(
+            "images of 8x8 pixels are too small for 4 blocks with pooling 2, which need at least"
+            " 16x16"
+        ),
+    ):
         build((8, 8, 1), filters=[4, 4, 4, 4])
 
 
@@ -88,7 +99,9 @@ def test_first_layers_made_for_large_images_are_noted_on_small_ones(capsys, stem
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
+)
 def test_the_nonlinearity_is_used_after_convolutions_and_dense_layers(activation):
     model = build(filters=[4], dense=[8], activation=activation)
     assert model.get_layer("activation_1").activation is keras.activations.get(activation)
@@ -99,12 +112,18 @@ def test_the_nonlinearity_is_used_after_convolutions_and_dense_layers(activation
 def test_pooling_before_a_nonlinearity_that_never_falls_gives_the_same_numbers(activation):
     features = numpy.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(numpy.float32)
     function, pooling = keras.layers.Activation(activation), keras.layers.MaxPooling2D(2)
-    numpy.testing.assert_array_equal(function(pooling(features)).numpy(), pooling(function(features)).numpy())
+    numpy.testing.assert_array_equal(
+        function(pooling(features)).numpy(), pooling(function(features)).numpy()
+    )
 
 
 @pytest.mark.parametrize("activation", ["gelu", "silu"])
 def test_a_nonlinearity_that_dips_stays_before_the_pooling(activation):
-    assert kinds(build(filters=[4], activation=activation))[2:5] == ["Conv2D", "Activation", "MaxPooling2D"]
+    assert kinds(build(filters=[4], activation=activation))[2:5] == [
+        "Conv2D",
+        "Activation",
+        "MaxPooling2D",
+    ]
 
 
 def test_batch_norm_comes_before_the_nonlinearity_and_replaces_the_bias():
@@ -117,7 +136,9 @@ def test_l2_adds_the_squared_kernels_to_the_loss():
     model = build(filters=[4], dense=[8], l2=0.1)
     model(numpy.zeros((1, 28, 28, 1), numpy.uint8))
     kernels = [model.get_layer(name).kernel.numpy() for name in ("convolution_1", "dense_1")]
-    assert float(sum(model.losses)) == pytest.approx(0.1 * sum((kernel**2).sum() for kernel in kernels), rel=1e-5)
+    assert float(sum(model.losses)) == pytest.approx(
+        0.1 * sum((kernel**2).sum() for kernel in kernels), rel=1e-5
+    )
 
 
 def test_preprocessing_inside_the_model_brings_pixels_to_mean_0_and_deviation_1():
@@ -130,12 +151,21 @@ def test_preprocessing_inside_the_model_brings_pixels_to_mean_0_and_deviation_1(
 
 def test_a_channel_that_never_varies_is_only_centred():
     model = build((4, 4, 1), Problem(2, [10.0], [0.0], 0), filters=[2])
-    inside = keras.Model(model.input, model.get_layer("standardize").output)(numpy.full((1, 4, 4, 1), 12, numpy.uint8)).numpy()
+    inside = keras.Model(model.input, model.get_layer("standardize").output)(
+        numpy.full((1, 4, 4, 1), 12, numpy.uint8)
+    ).numpy()
     numpy.testing.assert_allclose(inside, 2.0)
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"kernel_sizes": [5, 3], "pooling": 3}, {"batch_norm": True}, {"activation": "silu"}, {"pooling": 1}]
+    "settings",
+    [
+        {},
+        {"kernel_sizes": [5, 3], "pooling": 3},
+        {"batch_norm": True},
+        {"activation": "silu"},
+        {"pooling": 1},
+    ],
 )
 def test_what_is_saved_computes_the_same_bits_in_layers_of_keras_alone(settings):
     trained = build(filters=[4, 6], dense=[8], **settings)
@@ -154,7 +184,10 @@ def test_a_bias_behind_the_pooling_has_the_gradient_of_one_before_it():
     keras.config.set_dtype_policy("float64")
     try:
         late = build(filters=[4, 6], dense=[8], dropout=0.0)
-        plain = keras.models.clone_model(late, clone_function=lambda layer: layer.to_plain() if hasattr(layer, "to_plain") else layer)
+        plain = keras.models.clone_model(
+            late,
+            clone_function=lambda layer: layer.to_plain() if hasattr(layer, "to_plain") else layer,
+        )
         plain.set_weights(late.get_weights())
     finally:
         keras.config.set_dtype_policy("float32")
@@ -164,6 +197,8 @@ def test_a_bias_behind_the_pooling_has_the_gradient_of_one_before_it():
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.cast(each(images, training=True), tf.float64) ** 2)
         gradients.append(tape.gradient(loss, each.trainable_variables))
-    assert [variable.path for variable in late.trainable_variables] == [variable.path for variable in plain.trainable_variables]
+    assert [variable.path for variable in late.trainable_variables] == [
+        variable.path for variable in plain.trainable_variables
+    ]
     for mine, theirs in zip(*gradients, strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-10)

@@ -1,4 +1,6 @@
-"""Two real processes on 127.0.0.1 train as one: the same numbers, and together when one of them stops, dies or freezes."""
+"""Two real processes on 127.0.0.1 train as one: the same numbers, and together when one of them
+stops, dies or freezes.
+"""
 
 import json
 import signal
@@ -9,7 +11,15 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import TINY, assert_same_result, free_addresses, json_of, wait_for_a_step_inside_an_epoch, weights, write_experiment
+from experiments import (
+    TINY,
+    assert_same_result,
+    free_addresses,
+    json_of,
+    wait_for_a_step_inside_an_epoch,
+    weights,
+    write_experiment,
+)
 
 from imgcls.run import Run
 
@@ -19,7 +29,13 @@ def spread(prepared, workspace):
     """Return the path of an experiment for two workers, with changes to `train`."""
 
     def write(name="spread.yaml", strategy="multi_worker", **train):
-        settings = {"epochs": 2, "batch_size": 64, "steps_per_execution": 3, "strategy": {"name": strategy}, **train}
+        settings = {
+            "epochs": 2,
+            "batch_size": 64,
+            "steps_per_execution": 3,
+            "strategy": {"name": strategy},
+            **train,
+        }
         content = {
             **TINY,
             "data": {"name": "digits", "store_dir": str(prepared / "data")},
@@ -34,7 +50,8 @@ def spread(prepared, workspace):
 
 @pytest.fixture
 def start():
-    """Return a function that starts the two workers of a run, in the order of their ranks; none outlives the test.
+    """Return a function that starts the two workers of a run, in the order of their ranks; none
+    outlives the test.
 
     `second` are options that the second one alone gets.
     """
@@ -42,7 +59,19 @@ def start():
 
     def start_two(path, folder, verb="train", *more, second=()):
         workers = ",".join(free_addresses(2))
-        command = [sys.executable, "-m", "imgcls.cli", verb, str(path), "--run", str(folder), *more, "--workers", workers, "--rank"]
+        command = [
+            sys.executable,
+            "-m",
+            "imgcls.cli",
+            verb,
+            str(path),
+            "--run",
+            str(folder),
+            *more,
+            "--workers",
+            workers,
+            "--rank",
+        ]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         two = [subprocess.Popen([*command, *own], **streams) for own in (["0"], ["1", *second])]
         started.extend(two)
@@ -61,13 +90,26 @@ def finish(started, timeout=120):
 
 
 def test_one_worker_is_a_cluster_too(spread, workspace):
-    words = ["train", str(spread(epochs=1)), "--run", "one", "--workers", *free_addresses(1), "--rank", "0"]
-    result = subprocess.run([sys.executable, "-m", "imgcls.cli", *words], capture_output=True, text=True, check=False)
+    words = [
+        "train",
+        str(spread(epochs=1)),
+        "--run",
+        "one",
+        "--workers",
+        *free_addresses(1),
+        "--rank",
+        "0",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-m", "imgcls.cli", *words], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert json.loads(Run(Path("one")).environment_file.read_text())["workers"] == [words[5]]
 
 
-def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writes_and_speaks(spread, start):
+def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writes_and_speaks(
+    spread, start
+):
     path = spread(precision="float64")
     statuses, [(result, _), silence] = finish(start(path, Path("two")))
     assert statuses == [0, 0]
@@ -80,9 +122,14 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
     for mine, theirs in zip(weights(Run(Path("one"))), weights(Run(Path("two"))), strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
     assert len(json.loads(Run(Path("two")).environment_file.read_text())["workers"]) == 2
-    assert finish(start(path, Path("two")))[0] == [0, 0]  # finished: nothing to do, and nobody waits
+    assert finish(start(path, Path("two")))[0] == [
+        0,
+        0,
+    ]  # finished: nothing to do, and nobody waits
     for more in ((), ("--epochs", "1")):
-        statuses, [(result, _), silence] = finish(start(Path("two"), Path(f"again{len(more)}"), "reproduce", *more))
+        statuses, [(result, _), silence] = finish(
+            start(Path("two"), Path(f"again{len(more)}"), "reproduce", *more)
+        )
         assert statuses == [0, 0]
         assert "difference        -" in result
         assert silence == ("", "")
@@ -104,7 +151,10 @@ def test_a_worker_that_dies_ends_the_other_with_a_plain_message_and_starting_all
     assert "start all 2 again with the same commands to continue run" in spoken[1 - victim][1]
     assert "Traceback" not in spoken[1 - victim][1]
     status = Run(Path("run")).status
-    assert (status["status"], status["step"] > 0) == (("running" if victim == 0 else "interrupted"), True)
+    assert (status["status"], status["step"] > 0) == (
+        ("running" if victim == 0 else "interrupted"),
+        True,
+    )
     assert len(Run(Path("run")).state_files()) == 2
     for folder in ("run", "whole"):
         assert finish(start(path, Path(folder)))[0] == [0, 0]
@@ -123,7 +173,10 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
     assert time.monotonic() - began < 30
     assert started[0].returncode == 75
     assert "another worker ended or does not answer" in stderr
-    assert (Run(Path("run")).status["status"], Run(Path("run")).status["exit_code"]) == ("interrupted", 75)
+    assert (Run(Path("run")).status["status"], Run(Path("run")).status["exit_code"]) == (
+        "interrupted",
+        75,
+    )
 
 
 def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):

@@ -58,7 +58,14 @@ def test_every_setting_is_read_somewhere_else_than_where_it_is_declared(kind, na
 
 def test_every_field_of_the_experiment_is_read():
     read = _attributes_read()
-    sections = [Experiment, *[field.annotation for field in Experiment.model_fields.values() if hasattr(field.annotation, "model_fields")]]
+    sections = [
+        Experiment,
+        *[
+            field.annotation
+            for field in Experiment.model_fields.values()
+            if hasattr(field.annotation, "model_fields")
+        ],
+    ]
     assert len(sections) >= 3
     for section in sections:
         for field in section.model_fields:
@@ -89,8 +96,15 @@ def _variants() -> list[tuple[str, dict[str, Any]]]:
     """Return every model part with each combination of its switches."""
     found = []
     for name in parts.list_names("models"):
-        present = [switch for switch in SWITCHES if switch in parts.load("models", name).Settings.model_fields]
-        found += [(name, dict(zip(present, values, strict=True))) for values in itertools.product(*[SWITCHES[each] for each in present])]
+        present = [
+            switch
+            for switch in SWITCHES
+            if switch in parts.load("models", name).Settings.model_fields
+        ]
+        found += [
+            (name, dict(zip(present, values, strict=True)))
+            for values in itertools.product(*[SWITCHES[each] for each in present])
+        ]
     return found
 
 
@@ -101,13 +115,23 @@ def test_what_a_model_says_that_it_uses_is_what_its_layers_are(name, switches):
     settings = parts.load("models", name).Settings(name=name, **switches)
     images = keras.Input((32, 32, 3), dtype="uint8")
     problem = Problem(classes=3, mean=[100.0] * 3, std=[50.0] * 3, dropout_seed=0)
-    waiting, kinds = [keras.Model(images, parts.load("models", name).build(settings, images, problem))], set()
+    waiting, kinds = (
+        [keras.Model(images, parts.load("models", name).build(settings, images, problem))],
+        set(),
+    )
     while waiting:
         layer = waiting.pop()
         kinds.add(type(layer))
         waiting += getattr(layer, "layers", [])
-    operations = {"max pooling": keras.layers.MaxPooling2D, "batch norm": keras.layers.BatchNormalization}
-    assert settings.uses() == {operation for operation, kind in operations.items() if any(issubclass(each, kind) for each in kinds)}
+    operations = {
+        "max pooling": keras.layers.MaxPooling2D,
+        "batch norm": keras.layers.BatchNormalization,
+    }
+    assert settings.uses() == {
+        operation
+        for operation, kind in operations.items()
+        if any(issubclass(each, kind) for each in kinds)
+    }
 
 
 def _attributes_read() -> set[str]:

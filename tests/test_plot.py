@@ -1,4 +1,6 @@
-"""`plot` writes what can be drawn, says what cannot, and gathers all of it in one page that needs nothing else."""
+"""`plot` writes what can be drawn, says what cannot, and gathers all of it in one page that needs
+nothing else.
+"""
 
 import re
 import shutil
@@ -21,7 +23,12 @@ LIGHT = ["learning_curves", "roc"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return make_run(tmp_path / "run", classes=len(NASTY), evaluate={"bootstrap_samples": 100}, figures=[{"name": name} for name in LIGHT])
+    return make_run(
+        tmp_path / "run",
+        classes=len(NASTY),
+        evaluate={"bootstrap_samples": 100},
+        figures=[{"name": name} for name in LIGHT],
+    )
 
 
 class Page(HTMLParser):
@@ -48,14 +55,23 @@ class Page(HTMLParser):
 
 
 def test_the_experiments_figures_are_drawn_and_then_the_page(run: Run):
-    assert plot(run, run.experiment, None) == [*[run.figure_file(name) for name in LIGHT], run.report_page]
-    assert sorted(path.name for path in run.report_page.parent.iterdir()) == ["learning_curves.png", "report.html", "roc.png"]
+    assert plot(run, run.experiment, None) == [
+        *[run.figure_file(name) for name in LIGHT],
+        run.report_page,
+    ]
+    assert sorted(path.name for path in run.report_page.parent.iterdir()) == [
+        "learning_curves.png",
+        "report.html",
+        "roc.png",
+    ]
     for name in LIGHT:
         with Image.open(run.figure_file(name)) as picture:
             picture.verify()
 
 
-def test_without_a_list_every_figure_is_drawn_and_what_cannot_be_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_without_a_list_every_figure_is_drawn_and_what_cannot_be_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
     run = make_run(tmp_path / "run")
     run.predictions_file("test").unlink()
     drawn = {path.stem for path in plot(run, run.experiment, None)[:-1]}
@@ -66,7 +82,9 @@ def test_without_a_list_every_figure_is_drawn_and_what_cannot_be_is_noted(tmp_pa
     assert missing == [name for name in parts.list_names("figures") if name not in drawn]
 
 
-def test_a_run_copied_without_its_store_still_has_its_other_figures(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_a_run_copied_without_its_store_still_has_its_other_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
     run = make_run(tmp_path / "run", figures=[{"name": "sample_grid"}, {"name": "roc"}])
     shutil.rmtree(tmp_path / "data")
     assert [path.stem for path in plot(run, run.experiment, None)] == ["roc", "report"]
@@ -76,7 +94,9 @@ def test_a_run_copied_without_its_store_still_has_its_other_figures(tmp_path: Pa
 
 
 def test_named_figures_are_drawn_once_each_in_the_order_given(run: Run):
-    assert [path.stem for path in plot(run, run.experiment, ["calibration", "roc", "calibration"])] == ["calibration", "roc", "report"]
+    assert [
+        path.stem for path in plot(run, run.experiment, ["calibration", "roc", "calibration"])
+    ] == ["calibration", "roc", "report"]
 
 
 def test_a_named_figure_that_cannot_be_drawn_is_an_error(run: Run):
@@ -152,7 +172,10 @@ def test_the_page_shows_every_figure_of_the_run_with_a_description(page: Page):
 
 def test_a_figure_drawn_earlier_stays_on_the_page(run: Run, page: Page):
     plot(run, run.experiment, ["calibration"])
-    assert [figure["id"] for figure in Page(run.report_page).all("figure")] == [*LIGHT, "calibration"]
+    assert [figure["id"] for figure in Page(run.report_page).all("figure")] == [
+        *LIGHT,
+        "calibration",
+    ]
 
 
 def test_class_names_are_text_and_never_markup(page: Page):
@@ -165,7 +188,11 @@ def test_class_names_are_text_and_never_markup(page: Page):
 def test_the_page_gives_the_metrics_with_their_intervals_and_each_class(run: Run, page: Page):
     summary = evaluate.evaluate(run, run.experiment, "test")
     low, high = summary["intervals"]["accuracy"]
-    for text in (f"{summary['metrics']['accuracy']:.4f}", f"[{low:.4f}, {high:.4f}]", f"{summary['per_class']['f1'][2]:.4f}"):
+    for text in (
+        f"{summary['metrics']['accuracy']:.4f}",
+        f"[{low:.4f}, {high:.4f}]",
+        f"{summary['per_class']['f1'][2]:.4f}",
+    ):
         assert text in page.text
 
 

@@ -32,14 +32,18 @@ def paint(root, counts, suffix=".png"):
     for name, count in counts.items():
         (root / name).mkdir(parents=True)
         for number in range(count):
-            Image.fromarray(random.integers(0, 256, (9, 8, 3), dtype=numpy.uint8)).save(root / name / f"{number}{suffix}")
+            Image.fromarray(random.integers(0, 256, (9, 8, 3), dtype=numpy.uint8)).save(
+                root / name / f"{number}{suffix}"
+            )
 
 
 def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
     digits = experiment(tmp_path)
     report = prepare.prepare(digits)
     found, split = lookup.find_store(digits)
-    numpy.testing.assert_array_equal(stored_pixels(found)[..., 0], numpy.round(load_digits().images * 255 / 16))
+    numpy.testing.assert_array_equal(
+        stored_pixels(found)[..., 0], numpy.round(load_digits().images * 255 / 16)
+    )
     numpy.testing.assert_array_equal(found.labels, load_digits().target)
     assert found.ids(numpy.array([0, 1796])) == ["digits/0000", "digits/1796"]
     assert report["sizes"] == {"train": 1294, "validation": 144, "test": 359}
@@ -51,7 +55,13 @@ def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
     report = json.loads(json.dumps(prepare.prepare(digits), allow_nan=False))
     found, split = lookup.find_store(digits)
     audit = found.manifest["audits"][split.key]
-    of_the_store = {"folder": str(found.folder), "reused": False, "bad_images": [], "places": {"kept": 0, "new": 1797}, "audit": audit}
+    of_the_store = {
+        "folder": str(found.folder),
+        "reused": False,
+        "bad_images": [],
+        "places": {"kept": 0, "new": 1797},
+        "audit": audit,
+    }
     assert report == found.describe(split) | of_the_store
     assert prepare.prepare(digits)["reused"]
 
@@ -59,7 +69,13 @@ def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
 def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
     variants = [
         experiment(tmp_path, "{name: digits}", *override)
-        for override in ([], ["seed=1"], ["data.validation=0.3"], ["data.max_images=50"], ["data.fold=2/5"])
+        for override in (
+            [],
+            ["seed=1"],
+            ["data.validation=0.3"],
+            ["data.max_images=50"],
+            ["data.fold=2/5"],
+        )
     ]
     reports = [prepare.prepare(variant) for variant in variants]
     assert len({report["folder"] for report in reports}) == 1
@@ -68,17 +84,24 @@ def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
         assert lookup.find_store(variant)[1].key == report["split"]
 
 
-def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the_store_is_made_anew(tmp_path, capsys):
+def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the_store_is_made_anew(
+    tmp_path, capsys
+):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4]}")
     assert prepare.prepare(photos)["places"] == {"kept": 0, "new": 24}
     Image.new("RGB", (9, 8)).save(tmp_path / "photos/cat/00.png")
     report = prepare.prepare(photos)
     assert report["places"] == {"kept": 24, "new": 1}
-    assert "24 of 25 images keep the places that they have in data/folder-" in capsys.readouterr().err
+    assert (
+        "24 of 25 images keep the places that they have in data/folder-" in capsys.readouterr().err
+    )
     (tmp_path / report["folder"] / "labels.npy").unlink()
     again = prepare.prepare(photos)
-    assert (again["split_sha256"], again["places"]) == (report["split_sha256"], {"kept": 25, "new": 0})
+    assert (again["split_sha256"], again["places"]) == (
+        report["split_sha256"],
+        {"kept": 25, "new": 0},
+    )
 
 
 def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
@@ -88,7 +111,9 @@ def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
     again = prepare.prepare(fixed)
     assert again["split_sha256"] == report["split_sha256"]
     (tmp_path / "splits.csv").unlink()
-    with pytest.raises(DataError, match=r"cannot read data\.splits: splits\.csv: No such file or directory"):
+    with pytest.raises(
+        DataError, match=r"cannot read data\.splits: splits\.csv: No such file or directory"
+    ):
         lookup.find_store(fixed)
 
 
@@ -154,8 +179,18 @@ def test_small_classes_are_noted(tmp_path):
 
 
 def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):
-    lines = [line.split() for line in prepare.format_classes(prepare.prepare(experiment(tmp_path))).splitlines()]
-    assert lines[0][:6] == ["digits:", "1,797", "images,", "8x8x1,", "in", "data/digits-aa542ec152e9"]
+    lines = [
+        line.split()
+        for line in prepare.format_classes(prepare.prepare(experiment(tmp_path))).splitlines()
+    ]
+    assert lines[0][:6] == [
+        "digits:",
+        "1,797",
+        "images,",
+        "8x8x1,",
+        "in",
+        "data/digits-aa542ec152e9",
+    ]
     assert ["3", "131", "15", "37", "183"] in lines
     assert lines[-1] == ["total", "1,294", "144", "359", "1,797"]
 
@@ -163,8 +198,16 @@ def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):
 def test_the_class_table_lines_up_with_a_hundred_classes():
     classes = [f"class {number}" for number in range(100)]
     counts = {"train": list(range(0, 100_000, 1000)), "validation": [5] * 100, "test": [50] * 100}
-    report = {"dataset": "toy", "folder": "data/toy", "classes": classes, "shape": [8, 8, 1], "class_counts": counts}
-    lines = prepare.format_classes(report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}).splitlines()
+    report = {
+        "dataset": "toy",
+        "folder": "data/toy",
+        "classes": classes,
+        "shape": [8, 8, 1],
+        "class_counts": counts,
+    }
+    lines = prepare.format_classes(
+        report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}
+    ).splitlines()
     assert len(lines) == 2 + 1 + 100 + 1
     assert len({len(line) for line in lines[2:]}) == 1
     assert lines[-2].split() == ["class", "99", "99,000", "5", "50", "99,055"]
@@ -174,11 +217,14 @@ def test_preparing_imports_no_tensorflow(tmp_path):
     import subprocess
 
     code = (
-        "import sys; from pathlib import Path; from imgcls.verbs import prepare; from imgcls.experiment_file import read_experiment; "
-        "light = [name for name in ('numpy', 'sklearn', 'PIL', 'tensorflow', 'keras', 'matplotlib') if name in sys.modules]; "
-        "prepare.prepare(read_experiment(Path('experiment.yaml'))); "
-        "print(light, [name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"
+        "import sys; from pathlib import Path; from imgcls.verbs import prepare; from"
+        " imgcls.experiment_file import read_experiment; light = [name for name in ('numpy',"
+        " 'sklearn', 'PIL', 'tensorflow', 'keras', 'matplotlib') if name in sys.modules];"
+        " prepare.prepare(read_experiment(Path('experiment.yaml'))); print(light, [name for name in"
+        " ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"
     )
     experiment(tmp_path)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout == "[] []\n"

@@ -1,4 +1,6 @@
-"""Windows that are cut on reading: what augmentation would show, from stored images larger than what the model sees."""
+"""Windows that are cut on reading: what augmentation would show, from stored images larger than
+what the model sees.
+"""
 
 import os
 from pathlib import Path
@@ -35,16 +37,26 @@ def folder(tmp_path_factory):
     for number in range(40):
         photo = load_sample_images().images[number % 2]
         top, left = generator.integers(0, 300), generator.integers(0, 500)
-        path = folder / "photos" / ("china", "flower")[number % 2] / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
+        path = (
+            folder
+            / "photos"
+            / ("china", "flower")[number % 2]
+            / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo[top : top + 60 + 30 * (number % 3), left : left + 90]).save(path)
     return folder
 
 
 def settings(folder, store, *overrides):
-    data = f"data={{name: folder, path: {folder / 'photos'}, store: {folder / 'data'}, size: [24, 32], resize: crop, {store}}}"
+    data = (
+        f"data={{name: folder, path: {folder / 'photos'}, store: {folder / 'data'}, size: [24, 32],"
+        f" resize: crop, {store}}}"
+    )
     augment = "augment=[{name: random_resized_crop, until: 50%}, {name: random_flip}]"
-    return experiment(folder, data, augment, f"train.batch_size={BATCH}", "model.filters=[4]", *overrides)
+    return experiment(
+        folder, data, augment, f"train.batch_size={BATCH}", "model.filters=[4]", *overrides
+    )
 
 
 @pytest.fixture(params=STORES.values(), ids=STORES)
@@ -70,8 +82,13 @@ def test_what_is_read_is_what_the_augmentations_draw_for_the_stored_image(croppe
     indices, reader = split.train[positions[rows]], store.reader(split.geometry)
     sizes = reader.sizes(indices)
     (crop, crop_key), (flip_settings, flip_key) = iterate_with_keys(wanted)
-    random = [StatelessRandom(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH) for key in (crop_key, flip_key)]
-    windows = random_resized_crop.draw_crops(crop, random[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])).numpy()
+    random = [
+        StatelessRandom(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH)
+        for key in (crop_key, flip_key)
+    ]
+    windows = random_resized_crop.draw_crops(
+        crop, random[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])
+    ).numpy()
     cut = tf.constant(reader.crop(indices, windows, numpy.zeros(6, bool)))
     images, labels, _ = plan.read(step, rows)
     numpy.testing.assert_array_equal(images, random_flip.compute(flip_settings, cut, random[1]))
@@ -87,7 +104,13 @@ def test_windows_end_with_the_augmentations_epochs(cropped):
     whole = store.reader(split.geometry).read(split.train[positions])
     flipped = [not (image == original).all() for image, original in zip(images, whole, strict=True)]
     assert 0 < sum(flipped) < BATCH
-    numpy.testing.assert_array_equal([image[:, ::-1] if turned else image for image, turned in zip(images, flipped, strict=True)], whole)
+    numpy.testing.assert_array_equal(
+        [
+            image[:, ::-1] if turned else image
+            for image, turned in zip(images, flipped, strict=True)
+        ],
+        whole,
+    )
 
 
 def test_the_batches_are_the_same_on_two_devices_and_after_a_seek(cropped):
@@ -104,7 +127,13 @@ def test_what_was_done_on_reading_is_not_done_a_second_time_to_the_batch(folder,
     store, split = find_store(wanted)
     for part in (random_resized_crop, random_flip):
         monkeypatch.setattr(part, "compute", None)
-    assert collected(ShuffledBatches(make_examples(store, split, "train"), wanted), 1).shape == (1, BATCH, 24, 32, 3)
+    assert collected(ShuffledBatches(make_examples(store, split, "train"), wanted), 1).shape == (
+        1,
+        BATCH,
+        24,
+        32,
+        3,
+    )
 
 
 def test_a_store_of_the_models_size_leaves_the_windows_to_the_device(folder):
@@ -119,7 +148,9 @@ def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder,
     wanted = settings(folder, store, "train.epochs=2", "train.steps_per_execution=1")
     prepare(wanted)
     train.train(wanted, tmp_path / "whole")
-    limited = settings(folder, store, "train.epochs=2", "train.steps_per_execution=1", "train.time_limit=1.0e-6")
+    limited = settings(
+        folder, store, "train.epochs=2", "train.steps_per_execution=1", "train.time_limit=1.0e-6"
+    )
     with pytest.raises(Interrupted, match="at step 1"):
         train.train(limited, tmp_path / "parts")
     train.train(wanted, tmp_path / "parts")
@@ -134,5 +165,7 @@ def test_memory_stays_flat_over_60_epochs_of_windows(cropped):
     for _ in range(60 * plan.steps):
         next(stream)
         all_of_it = [os.getpid(), *data_workers(os.getpid())]
-        pages.append(sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in all_of_it))
+        pages.append(
+            sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in all_of_it)
+        )
     assert (pages[-1] - pages[20 * plan.steps]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

@@ -24,7 +24,10 @@ from imgcls.store.store import open_store
 from imgcls.verbs import prepare, train
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
-STORES = {"encoded": {"storage": "encoded"}, "larger pixels": {"stored_size": [40, 40], "size": [24, 32]}}
+STORES = {
+    "encoded": {"storage": "encoded"},
+    "larger pixels": {"stored_size": [40, 40], "size": [24, 32]},
+}
 
 
 @pytest.fixture(scope="module", params=STORES.values(), ids=STORES)
@@ -33,15 +36,29 @@ def store(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parallel")
     for number in range(20):
         photo = load_sample_images().images[number % 2]
-        path = folder / "photos" / ("china", "flower")[number % 2] / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
+        path = (
+            folder
+            / "photos"
+            / ("china", "flower")[number % 2]
+            / f"{number}{('.jpg', '.png')[number // 2 % 2]}"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo[7 * number : 7 * number + 90, 9 * number : 9 * number + 60]).save(path)
-    data = {"name": "folder", "path": str(folder / "photos"), "store_dir": str(folder / "data"), **request.param}
+        Image.fromarray(photo[7 * number : 7 * number + 90, 9 * number : 9 * number + 60]).save(
+            path
+        )
+    data = {
+        "name": "folder",
+        "path": str(folder / "photos"),
+        "store_dir": str(folder / "data"),
+        **request.param,
+    }
     return prepare.find_or_store(experiment(folder, f"data={data}").data)[0]
 
 
 def wait_for(count, parent, others=frozenset()):
-    """Return the reading processes of a process besides some others once they are so many: a new one has no command line for a moment."""
+    """Return the reading processes of a process besides some others once they are so many: a new
+    one has no command line for a moment.
+    """
     deadline = time.monotonic() + 30
     while len(found := set(data_workers(parent)) - others) != count:
         assert time.monotonic() < deadline, found
@@ -51,21 +68,27 @@ def wait_for(count, parent, others=frozenset()):
 
 @pytest.fixture
 def mine():
-    """Return what waits for so many new ones of this process: those of an earlier test may be there still."""
+    """Return what waits for so many new ones of this process: those of an earlier test may be there
+    still.
+    """
     return partial(wait_for, parent=os.getpid(), others=frozenset(data_workers(os.getpid())))
 
 
 def request(count, generator=None):
     generator = generator or numpy.random.default_rng(0)
     tops, lefts = generator.integers(0, 20, count), generator.integers(0, 20, count)
-    windows = numpy.stack([tops, lefts, generator.integers(1, 20, count), generator.integers(1, 20, count)], axis=1).astype(numpy.int32)
+    windows = numpy.stack(
+        [tops, lefts, generator.integers(1, 20, count), generator.integers(1, 20, count)], axis=1
+    ).astype(numpy.int32)
     return generator.integers(0, 20, count), windows, generator.random(count) < 0.5
 
 
 def assert_reads_alike(processes, store, count=16):
     local, (indices, windows, mirrored) = store.reader(GEOMETRY), request(count)
     numpy.testing.assert_array_equal(processes.read(indices), local.read(indices))
-    numpy.testing.assert_array_equal(processes.crop(indices, windows, mirrored), local.crop(indices, windows, mirrored))
+    numpy.testing.assert_array_equal(
+        processes.crop(indices, windows, mirrored), local.crop(indices, windows, mirrored)
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 2 * CHUNK + 3])
@@ -84,12 +107,16 @@ def test_a_store_is_found_from_another_folder(store, tmp_path, monkeypatch):
     monkeypatch.chdir(store.folder.parent)
     processes = ReaderPool(open_store(Path(store.folder.name)), GEOMETRY, 1)
     monkeypatch.chdir(tmp_path)
-    numpy.testing.assert_array_equal(processes.read(numpy.arange(20)), store.reader(GEOMETRY).read(numpy.arange(20)))
+    numpy.testing.assert_array_equal(
+        processes.read(numpy.arange(20)), store.reader(GEOMETRY).read(numpy.arange(20))
+    )
 
 
 def test_sizes_are_known_without_a_process(store):
     indices = numpy.arange(20)
-    numpy.testing.assert_array_equal(ReaderPool(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices))
+    numpy.testing.assert_array_equal(
+        ReaderPool(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices)
+    )
 
 
 def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store, mine):
@@ -114,7 +141,9 @@ def test_a_closed_reader_has_no_process_and_refuses_to_read(store, mine):
             if each.exception() is None:
                 numpy.testing.assert_array_equal(each.result(), local)
             else:
-                assert str(each.exception()) == "images were asked for after their reader was closed"
+                assert (
+                    str(each.exception()) == "images were asked for after their reader was closed"
+                )
     with pytest.raises(RuntimeError, match="after their reader was closed"):
         processes.read(numpy.arange(20))
 
@@ -125,7 +154,10 @@ def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
     (killed,) = mine(1)
     os.kill(killed, signal.SIGKILL)
     assert_reads_alike(processes, store)
-    assert "note: a process that reads images ended with status -9; another one takes its place" in capsys.readouterr().err
+    assert (
+        "note: a process that reads images ended with status -9; another one takes its place"
+        in capsys.readouterr().err
+    )
     (other,) = mine(1)
     assert other != killed
 
@@ -142,17 +174,20 @@ def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, numbe
 
 def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
     processes = ReaderPool(store, GEOMETRY, 1)
-    with pytest.raises(RuntimeError, match="3 processes that were to read images ended, the last one with status 1"):
+    with pytest.raises(
+        RuntimeError, match="3 processes that were to read images ended, the last one with status 1"
+    ):
         processes.read(numpy.array([10**6]))
     assert "IndexError" in capfd.readouterr().err
 
 
 def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
     code = (
-        "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from imgcls.store.store import open_store\n"
-        "from imgcls.store.reader_pool import Processes\n"
-        f"processes = Processes(open_store(Path({str(store.folder)!r})), Geometry((24, 32, 3), 'crop'), 2)\n"
-        "import numpy; processes.read(numpy.zeros(600, 'int64')); time.sleep(600)"
+        "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from"
+        " imgcls.store.store import open_store\nfrom imgcls.store.reader_pool import"
+        f" Processes\nprocesses = Processes(open_store(Path({str(store.folder)!r})), Geometry((24,"
+        " 32, 3), 'crop'), 2)\nimport numpy; processes.read(numpy.zeros(600, 'int64'));"
+        " time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
         try:
@@ -167,7 +202,8 @@ def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
 
 def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
     data = (
-        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store: {tmp_path / 'data'}, size: [8, 8], storage: encoded}}"
+        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store:"
+        f" {tmp_path / 'data'}, size: [8, 8], storage: encoded}}"
     )
     wanted = experiment(tmp_path, data, "augment=[{name: random_resized_crop}]", "train.epochs=1")
     prepare.prepare(wanted)
@@ -177,5 +213,9 @@ def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
 
 def test_pixels_of_the_models_size_are_read_in_this_process_and_all_else_in_others(store):
     assert isinstance(reader_pool.open_training_reader(store, GEOMETRY, 1), ReaderPool)
-    pixels = prepare.find_or_store(digits.Settings(name="digits", store_dir=str(store.folder.parent)))[0]
-    assert isinstance(reader_pool.open_training_reader(pixels, Geometry(pixels.shape, "stretch"), 1), PixelReader)
+    pixels = prepare.find_or_store(
+        digits.Settings(name="digits", store_dir=str(store.folder.parent))
+    )[0]
+    assert isinstance(
+        reader_pool.open_training_reader(pixels, Geometry(pixels.shape, "stretch"), 1), PixelReader
+    )

@@ -24,7 +24,10 @@ PLANS = {"experiment": "e", "data": "d"}
 def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
     """Let processes, here threads, meet; return by rank what each met with: None, or an error."""
     return results(
-        [partial(join_workers, cluster, plans[number] if plans else PLANS, stopping, patience) for number, cluster in enumerate(clusters)]
+        [
+            partial(join_workers, cluster, plans[number] if plans else PLANS, stopping, patience)
+            for number, cluster in enumerate(clusters)
+        ]
     )
 
 
@@ -46,7 +49,9 @@ def results(calls):
     return [found[number] for number in range(len(calls))]
 
 
-@pytest.mark.parametrize("cluster", [SINGLE_PROCESS, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"])
+@pytest.mark.parametrize(
+    "cluster", [SINGLE_PROCESS, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"]
+)
 def test_a_process_that_is_alone_neither_waits_for_others_nor_explains_itself_to_them(cluster):
     assert cluster.is_single
     join_workers(cluster, PLANS, lambda: None, patience=0)
@@ -65,13 +70,22 @@ def test_three_processes_with_the_same_plans_start_together_and_leave_their_port
 
 def test_all_learn_that_plans_differ_and_in_what():
     addresses = free_addresses(2)
-    first, second = outcomes([Cluster(addresses, rank) for rank in range(2)], [PLANS, {**PLANS, "data": "other"}])
-    assert str(first) == str(second) == "worker 1 has not the same data as worker 0; start all with the same command, files and versions"
+    first, second = outcomes(
+        [Cluster(addresses, rank) for rank in range(2)], [PLANS, {**PLANS, "data": "other"}]
+    )
+    assert (
+        str(first)
+        == str(second)
+        == "worker 1 has not the same data as worker 0; start all with the same command, files and"
+        " versions"
+    )
     assert (first.exit_code, second.exit_code) == (2, 2)
 
 
 def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
-    """The same store under the same name can be split otherwise where another state of the data was prepared before."""
+    """The same store under the same name can be split otherwise where another state of the data was
+    prepared before.
+    """
     from imgcls.training import worker
 
     store, split = find_store(digits())
@@ -81,19 +95,29 @@ def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
         partial(begin, each, StopRequest(), Cluster(addresses, rank))
         for rank, each in enumerate([split, replace(split, train=split.train[1:])])
     ]
-    assert {str(error).split(";")[0] for error in results(calls)} == {"worker 1 has not the same data as worker 0"}
+    assert {str(error).split(";")[0] for error in results(calls)} == {
+        "worker 1 has not the same data as worker 0"
+    }
 
 
 def test_two_processes_of_one_rank_are_refused():
     addresses = free_addresses(3)
     # The third process claims rank 1 too; its own port is what tells them apart here.
-    clusters = [Cluster(addresses, 0), Cluster(addresses, 1), Cluster((addresses[0], addresses[2], addresses[1]), 1)]
+    clusters = [
+        Cluster(addresses, 0),
+        Cluster(addresses, 1),
+        Cluster((addresses[0], addresses[2], addresses[1]), 1),
+    ]
     found = outcomes(clusters, patience=3)
     assert "two workers have the rank 1" in str(found[0])
 
 
 @pytest.mark.parametrize(
-    ("rank", "message"), [(0, r"worker 1 \(127.* did not come in time"), (1, r"worker 0 \(127.* did not answer in time")]
+    ("rank", "message"),
+    [
+        (0, r"worker 1 \(127.* did not come in time"),
+        (1, r"worker 0 \(127.* did not answer in time"),
+    ],
 )
 def test_a_process_whose_partner_does_not_come_gives_up_and_says_who(rank, message):
     with pytest.raises(WorkerLostError, match=message) as error:
@@ -119,7 +143,12 @@ def test_a_worker_that_left_and_came_again_is_taken_for_itself():
 
     threads = [
         threading.Thread(target=leaves_and_returns),
-        threading.Thread(target=lambda: (time.sleep(2.5), join_workers(Cluster(addresses, 2), PLANS, lambda: None, 10))),
+        threading.Thread(
+            target=lambda: (
+                time.sleep(2.5),
+                join_workers(Cluster(addresses, 2), PLANS, lambda: None, 10),
+            )
+        ),
     ]
     for thread in threads:
         thread.start()
@@ -181,7 +210,9 @@ def test_a_taken_port_is_named():
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        with pytest.raises(UserError, match=f"worker 0 cannot listen on {taken} .* choose a free port"):
+        with pytest.raises(
+            UserError, match=f"worker 0 cannot listen on {taken} .* choose a free port"
+        ):
             join_workers(Cluster((taken, "127.0.0.1:1"), 0), PLANS, lambda: None)
 
 
@@ -190,7 +221,11 @@ def test_a_stranger_on_the_port_is_ignored():
     host, port = addresses[0].split(":")
 
     def disturb():
-        for words in (b"GET / HTTP/1.1\r\n\r\n", json.dumps([1]).encode() + b"\n", b'{"rank": 1}\n'):
+        for words in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            json.dumps([1]).encode() + b"\n",
+            b'{"rank": 1}\n',
+        ):
             for _ in range(50):
                 try:
                     with socket.create_connection((host, int(port))) as connection:
@@ -199,7 +234,9 @@ def test_a_stranger_on_the_port_is_ignored():
                 except OSError:
                     time.sleep(0.02)
 
-    late = threading.Thread(target=lambda: (disturb(), join_workers(Cluster(addresses, 1), PLANS, lambda: None)))
+    late = threading.Thread(
+        target=lambda: (disturb(), join_workers(Cluster(addresses, 1), PLANS, lambda: None))
+    )
     late.start()
     join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
     late.join()

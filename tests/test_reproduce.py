@@ -18,10 +18,17 @@ from imgcls.verbs.prepare import prepare
 def original(tmp_path_factory):
     """A folder with a store and a judged run."""
     folder = tmp_path_factory.mktemp("original")
-    settings = experiment(folder, f"data.store_dir={folder / 'data'}", "augment=[{name: random_crop, padding: 1}]", "model.batch_norm=true")
+    settings = experiment(
+        folder,
+        f"data.store_dir={folder / 'data'}",
+        "augment=[{name: random_crop, padding: 1}]",
+        "model.batch_norm=true",
+    )
     prepare(settings)
     train.train(settings, folder / "run")
-    exit_code, _, stderr = command("eval", folder / "run", "--set", "evaluate.bootstrap_samples=100")
+    exit_code, _, stderr = command(
+        "eval", folder / "run", "--set", "evaluate.bootstrap_samples=100"
+    )
     assert exit_code == 0, stderr
     return folder
 
@@ -45,7 +52,10 @@ def test_a_run_is_reproduced_from_its_folder_alone_to_the_last_bit(run):
     assert summary["epochs"] == 2
     again = Run(Path(summary["reproduction"]))
     assert again.model_file.read_bytes() == run.model_file.read_bytes()
-    assert json.loads(again.metrics_file("test").read_text())["metrics"] == json.loads(run.metrics_file("test").read_text())["metrics"]
+    assert (
+        json.loads(again.metrics_file("test").read_text())["metrics"]
+        == json.loads(run.metrics_file("test").read_text())["metrics"]
+    )
 
 
 def test_the_first_different_number_of_the_log_is_named_with_status_6(run):
@@ -92,7 +102,11 @@ def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run
     summary = json_of("reproduce", "run", "--epochs", "1", "--run", "again")
     assert (summary["epochs"], summary["difference"]) == (1, None)
     again = Run(Path("again"))
-    assert (len(again.log), again.status["status"], again.status["exit_code"]) == (1, "interrupted", 75)
+    assert (len(again.log), again.status["status"], again.status["exit_code"]) == (
+        1,
+        "interrupted",
+        75,
+    )
     json_of("train", "again/config.yaml", "--run", "again")
     assert again.model_file.read_bytes() == run.model_file.read_bytes()
 
@@ -102,13 +116,17 @@ def test_changed_data_ends_with_status_3(run, original):
     shutil.copytree(original / "data", changed)
     images = next(changed.glob("*/images.u8"))
     images.write_bytes(images.read_bytes()[:-1] + b"\xff")
-    exit_code, _, stderr = command("reproduce", "run", "--set", "data.store_dir=elsewhere", "--run", "again")
+    exit_code, _, stderr = command(
+        "reproduce", "run", "--set", "data.store_dir=elsewhere", "--run", "again"
+    )
     assert exit_code == 3
     assert "Traceback" not in stderr
     assert not Path("again").exists()
 
 
-def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reproduction(workspace, capsys):
+def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reproduction(
+    workspace, capsys
+):
     def data(count):
         pixels = numpy.random.default_rng(0).integers(0, 256, (90, 8, 8, 1), dtype=numpy.uint8)
         numpy.savez("toy.npz", images=pixels[:count], labels=numpy.arange(count) % 2)
@@ -137,7 +155,9 @@ def test_other_versions_are_reported_beside_a_difference(run):
     change_log(run, 1, loss=0.125)
     exit_code, stdout, stderr = command("reproduce", "run", "--json")
     assert exit_code == 6
-    assert json.loads(stdout)["versions_changed"] == [f"keras 3.0.0 then, {__import__('keras').__version__} now"]
+    assert json.loads(stdout)["versions_changed"] == [
+        f"keras 3.0.0 then, {__import__('keras').__version__} now"
+    ]
     assert "epoch 1, step 6: loss was 0.125" in stderr
     assert "other versions were used: keras 3.0.0 then" in stderr
 

@@ -1,4 +1,6 @@
-"""The order of an epoch: every image once, or drawn by class or weight, or several times in a batch."""
+"""The order of an epoch: every image once, or drawn by class or weight, or several times in a
+batch.
+"""
 
 import numpy
 import pytest
@@ -14,10 +16,14 @@ LABELS = numpy.repeat(numpy.arange(4, dtype=numpy.int32), [100, 60, 30, 10])
 
 
 def order(tmp_path, *overrides, labels=LABELS, weights=None):
-    return sampler.make_order(experiment(tmp_path, *overrides), labels, numpy.arange(len(labels)), weights)
+    return sampler.make_order(
+        experiment(tmp_path, *overrides), labels, numpy.arange(len(labels)), weights
+    )
 
 
-def test_resampling_by_class_shows_every_class_equally_often_and_each_image_floor_or_ceil_of_its_times(tmp_path):
+def test_resampling_by_class_shows_every_class_equally_often_and_each_image_floor_or_ceil_of_its_times(
+    tmp_path,
+):
     drawn = order(tmp_path, "train.sampling={by: class}")
     for epoch in range(5):
         counts = numpy.bincount(drawn(epoch), minlength=200)
@@ -45,9 +51,16 @@ def test_resampling_by_weight_follows_the_weights_of_the_split(tmp_path):
 
 
 def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
-    entries = [Entry(str(place), place % 2, "train" if place < 6 else "test", weight=float(place)) for place in range(8)]
-    store = stored(tmp_path / "data", source_of(numpy.zeros((8, 2, 2, 1), numpy.uint8), entries, ["a", "b"]))
-    settings = experiment(tmp_path, "train.sampling={by: weight}", "train.batch_size=5", "data.validation=0")
+    entries = [
+        Entry(str(place), place % 2, "train" if place < 6 else "test", weight=float(place))
+        for place in range(8)
+    ]
+    store = stored(
+        tmp_path / "data", source_of(numpy.zeros((8, 2, 2, 1), numpy.uint8), entries, ["a", "b"])
+    )
+    settings = experiment(
+        tmp_path, "train.sampling={by: weight}", "train.batch_size=5", "data.validation=0"
+    )
     split = assign.assign_splits(store, settings.data, 0)
     plan = ShuffledBatches(make_examples(store, split, "train"), settings)
     drawn = [position for epoch in range(300) for position in plan.positions(2 * epoch)[0]]
@@ -56,20 +69,30 @@ def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
 
 
 def test_a_data_set_without_weights_cannot_be_drawn_by_them(tmp_path):
-    with pytest.raises(UserError, match="this data set has no weights; set by: class, or remove it"):
+    with pytest.raises(
+        UserError, match="this data set has no weights; set by: class, or remove it"
+    ):
         order(tmp_path, "train.sampling={by: weight}")
 
 
-@pytest.mark.parametrize("override", [(), ("train.sampling={by: class}",)], ids=["each once", "by class"])
+@pytest.mark.parametrize(
+    "override", [(), ("train.sampling={by: class}",)], ids=["each once", "by class"]
+)
 def test_an_epochs_order_is_known_by_seed_and_epoch_alone(tmp_path, override):
-    one, again, other = order(tmp_path, *override), order(tmp_path, *override), order(tmp_path, "seed=1", *override)
+    one, again, other = (
+        order(tmp_path, *override),
+        order(tmp_path, *override),
+        order(tmp_path, "seed=1", *override),
+    )
     numpy.testing.assert_array_equal(one(7), again(7))
     assert (one(7) != one(8)).any()
     assert (one(7) != other(7)).any()
 
 
 def plan(tmp_path, *overrides):
-    examples = Examples(as_they_are(numpy.zeros((200, 2, 2, 1), numpy.uint8)), LABELS, numpy.arange(200))
+    examples = Examples(
+        as_they_are(numpy.zeros((200, 2, 2, 1), numpy.uint8)), LABELS, numpy.arange(200)
+    )
     return ShuffledBatches(examples, experiment(tmp_path, "train.batch_size=24", *overrides))
 
 
@@ -81,8 +104,14 @@ def test_repeats_put_each_image_so_often_into_a_batch_and_so_many_epochs_show_al
         for step in range(repeated.steps - 1):
             positions, _ = repeated.positions(epoch * repeated.steps + step)
             assert set(numpy.unique(positions, return_counts=True)[1]) == {3}
-            assert (positions[::2] != positions[1::2]).all()  # pairs, which mixing parts mix, hold two images
-        seen += [each for step in range(repeated.steps) for each in repeated.positions(epoch * repeated.steps + step)[0]]
+            assert (
+                positions[::2] != positions[1::2]
+            ).all()  # pairs, which mixing parts mix, hold two images
+        seen += [
+            each
+            for step in range(repeated.steps)
+            for each in repeated.positions(epoch * repeated.steps + step)[0]
+        ]
     assert set(seen) == set(range(200))
 
 

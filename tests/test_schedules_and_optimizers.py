@@ -20,16 +20,22 @@ def test_constant_is_constant():
 
 
 def test_constant_climbs_linearly_and_stays():
-    numpy.testing.assert_allclose(rates("constant", 10, warmup=0.4), [0, 0.125, 0.25, 0.375, *[0.5] * 6], rtol=1e-6)
+    numpy.testing.assert_allclose(
+        rates("constant", 10, warmup=0.4), [0, 0.125, 0.25, 0.375, *[0.5] * 6], rtol=1e-6
+    )
 
 
 def test_cosine_follows_its_formula_after_the_climb():
     steps, warmup, floor = 100, 10, 0.1
     expected = [0.5 * step / warmup for step in range(warmup)]
     expected += [
-        0.5 * (floor + (1 - floor) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2) for step in range(warmup, steps)
+        0.5
+        * (floor + (1 - floor) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2)
+        for step in range(warmup, steps)
     ]
-    numpy.testing.assert_allclose(rates("cosine", steps, warmup=0.1, final_fraction=floor), expected, rtol=1e-5, atol=1e-8)
+    numpy.testing.assert_allclose(
+        rates("cosine", steps, warmup=0.1, final_fraction=floor), expected, rtol=1e-5, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -67,7 +73,9 @@ def test_weight_decay_leaves_biases_and_batch_norm_alone():
 @pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 0.25)])
 def test_five_steps_are_those_of_the_paper(name, decay):
     part = parts.load("optimizers", name)
-    settings = part.Settings.model_validate({"name": name, **({"weight_decay": decay} if decay else {})})
+    settings = part.Settings.model_validate(
+        {"name": name, **({"weight_decay": decay} if decay else {})}
+    )
     rate = 2.0**-7
     optimizer = part.build(settings, rate)
     expected = numpy.random.default_rng(0).normal(size=(3, 4))
@@ -80,5 +88,11 @@ def test_five_steps_are_those_of_the_paper(name, decay):
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         expected = expected * (1 - rate * decay)
-        expected -= rate * numpy.sqrt(1 - 0.999**step) / (1 - 0.9**step) * first / (numpy.sqrt(second) + 1e-7)
+        expected -= (
+            rate
+            * numpy.sqrt(1 - 0.999**step)
+            / (1 - 0.9**step)
+            * first
+            / (numpy.sqrt(second) + 1e-7)
+        )
     numpy.testing.assert_allclose(variable.numpy(), expected, rtol=1e-9)

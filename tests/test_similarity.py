@@ -32,7 +32,10 @@ def brute_force(hashes, thumbnails, labels, like):
             if near and labels[i] == labels[j]:
                 same = [same[j] if group == same[i] else group for group in same]
             if (near and labels[i] != labels[j]) or equal:
-                contradicting = [contradicting[j] if group == contradicting[i] else group for group in contradicting]
+                contradicting = [
+                    contradicting[j] if group == contradicting[i] else group
+                    for group in contradicting
+                ]
     return same, contradicting
 
 
@@ -50,18 +53,28 @@ def test_the_groups_are_those_of_comparing_all_pairs(distance):
     hashes = random.integers(0, 2**64, 15, dtype=numpy.uint64)[random.integers(0, 15, 120)]
     for _ in range(distance):
         flipped = random.random(120) < 0.3
-        hashes[flipped] ^= numpy.uint64(1) << random.integers(0, 64, flipped.sum(), dtype=numpy.uint64)
+        hashes[flipped] ^= numpy.uint64(1) << random.integers(
+            0, 64, flipped.sum(), dtype=numpy.uint64
+        )
     thumbnails = numpy.tile(random.integers(0, 240, (8, 8), dtype=numpy.uint8), (120, 1, 1))
-    thumbnails += random.integers(0, 2, (120, 1, 1), dtype=numpy.uint8) * random.integers(0, 16, (120, 8, 8), dtype=numpy.uint8)
+    thumbnails += random.integers(0, 2, (120, 1, 1), dtype=numpy.uint8) * random.integers(
+        0, 16, (120, 8, 8), dtype=numpy.uint8
+    )
     labels = random.integers(0, 3, 120, dtype=numpy.int32)
     like = Similarity(distance, 0.05, 5.0)
-    found, expected = _similarity.group_similar(hashes, thumbnails, labels, like), brute_force(hashes, thumbnails, labels, like)
+    found, expected = (
+        _similarity.group_similar(hashes, thumbnails, labels, like),
+        brute_force(hashes, thumbnails, labels, like),
+    )
     assert 1 < len(partition(expected[0])) < 120
     assert [partition(groups) for groups in found] == [partition(groups) for groups in expected]
 
 
 def test_thousands_of_equal_images_are_one_group_and_those_of_other_labels_contradict():
-    hashes, thumbnails = numpy.full(20_000, 7, numpy.uint64), numpy.full((20_000, 8, 8), 200, numpy.uint8)
+    hashes, thumbnails = (
+        numpy.full(20_000, 7, numpy.uint64),
+        numpy.full((20_000, 8, 8), 200, numpy.uint8),
+    )
     labels = (numpy.arange(20_000) % 2).astype(numpy.int32)
     same, contradicting = _similarity.group_similar(hashes, thumbnails, labels, DEFAULT)
     assert (len(numpy.unique(same)), len(numpy.unique(contradicting))) == (2, 1)
@@ -70,13 +83,17 @@ def test_thousands_of_equal_images_are_one_group_and_those_of_other_labels_contr
 def test_thousands_of_different_noises_with_one_hash_are_compared_in_windows():
     random = numpy.random.default_rng(0)
     thumbnails = random.integers(64, 192, (2_000, 8, 8), dtype=numpy.uint8)
-    same, _ = _similarity.group_similar(numpy.full(2_000, 7, numpy.uint64), thumbnails, numpy.zeros(2_000, numpy.int32), DEFAULT)
+    same, _ = _similarity.group_similar(
+        numpy.full(2_000, 7, numpy.uint64), thumbnails, numpy.zeros(2_000, numpy.int32), DEFAULT
+    )
     assert len(numpy.unique(same)) == 2_000
 
 
 def test_a_white_and_a_black_page_are_not_alike():
     thumbnails = numpy.stack([numpy.full((8, 8), grey, numpy.uint8) for grey in (5, 250, 240)])
-    same, _ = _similarity.group_similar(numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT)
+    same, _ = _similarity.group_similar(
+        numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT
+    )
     assert partition(same) == [[0], [1, 2]]
 
 
@@ -94,13 +111,21 @@ def cropped(image):
 COPIES = {
     "JPEG of quality 90": (lambda tile: saved(tile, format="JPEG", quality=90), 0.96),
     "JPEG of quality 30": (lambda tile: saved(tile, format="JPEG", quality=30), 0.8),
-    "twice as large": (lambda tile: tile.resize((tile.width * 2, tile.height * 2), Image.Resampling.BICUBIC), 1.0),
-    "half as large": (lambda tile: tile.resize((tile.width // 2, tile.height // 2), Image.Resampling.BICUBIC), 1.0),
+    "twice as large": (
+        lambda tile: tile.resize((tile.width * 2, tile.height * 2), Image.Resampling.BICUBIC),
+        1.0,
+    ),
+    "half as large": (
+        lambda tile: tile.resize((tile.width // 2, tile.height // 2), Image.Resampling.BICUBIC),
+        1.0,
+    ),
     "10 % darker": (lambda tile: ImageEnhance.Brightness(tile).enhance(0.9), 0.63),
     "5 % brighter": (lambda tile: ImageEnhance.Brightness(tile).enhance(1.05), 0.86),
     "a pixel cut off at each side": (cropped, 0.63),
 }
-"""How a copy is made, and the share of copies that must be found: what was measured, rounded down. A third of the tiles are sky or blur."""
+"""How a copy is made, and the share of copies that must be found: what was measured, rounded down.
+A third of the tiles are sky or blur.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +140,13 @@ def tiles():
 
 
 def groups_of(pictures):
-    measured = [image_statistics.measure_image(saved(picture, format="PNG"), 3)[0] for picture in pictures]
+    measured = [
+        image_statistics.measure_image(saved(picture, format="PNG"), 3)[0] for picture in pictures
+    ]
     table = image_statistics.make_table(measured, [b""] * len(measured))
-    return _similarity.group_similar(table["hash"], table["thumbnail"], numpy.zeros(len(table), numpy.int32), DEFAULT)[0]
+    return _similarity.group_similar(
+        table["hash"], table["thumbnail"], numpy.zeros(len(table), numpy.int32), DEFAULT
+    )[0]
 
 
 def test_different_photos_are_not_alike(tiles):

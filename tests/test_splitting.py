@@ -11,12 +11,19 @@ from imgcls.store import pixel_statistics
 
 
 def make_store(folder, counts, splits=("train",)):
-    """A store of random 2x3 RGB images; `counts` images of each class, their source splits taken in turn."""
+    """A store of random 2x3 RGB images; `counts` images of each class, their source splits taken in
+    turn.
+    """
     random = numpy.random.default_rng(0)
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     images = random.integers(0, 256, (len(labels), 2, 3, 3), dtype=numpy.uint8)
-    entries = [Entry(f"{label}/{index}.png", label, splits[index % len(splits)]) for index, label in enumerate(labels)]
-    return stored(folder, source_of(images, entries, [f"class {label}" for label in range(len(counts))]))
+    entries = [
+        Entry(f"{label}/{index}.png", label, splits[index % len(splits)])
+        for index, label in enumerate(labels)
+    ]
+    return stored(
+        folder, source_of(images, entries, [f"class {label}" for label in range(len(counts))])
+    )
 
 
 def settings(**shares):
@@ -34,7 +41,10 @@ def test_allocation_is_within_one_of_each_exact_share_and_sums_to_the_whole(shar
         counts = random.integers(200, 3000, random.integers(2, 120)).tolist()
         numbers = stratified.allocate(counts, share, reserve=1)
         assert sum(numbers) == round(sum(counts) * share)
-        assert max(abs(number - count * share) for number, count in zip(numbers, counts, strict=True)) < 1
+        assert (
+            max(abs(number - count * share) for number, count in zip(numbers, counts, strict=True))
+            < 1
+        )
 
 
 def test_allocation_gives_each_small_class_one_and_leaves_the_reserve():
@@ -46,8 +56,13 @@ def test_splits_are_disjoint_cover_everything_and_are_sorted(tmp_path):
     store = make_store(tmp_path, [40, 60, 100])
     split = assign.assign_splits(store, settings(), seed=0)
     assert sorted([*split.train, *split.validation, *split.test]) == list(range(200))
-    assert all((numpy.diff(split.indices(name)) > 0).all() for name in ("train", "validation", "test"))
-    assert (class_counts(store, split.test), class_counts(store, split.validation)) == ([8, 12, 20], [3, 5, 8])
+    assert all(
+        (numpy.diff(split.indices(name)) > 0).all() for name in ("train", "validation", "test")
+    )
+    assert (class_counts(store, split.test), class_counts(store, split.validation)) == (
+        [8, 12, 20],
+        [3, 5, 8],
+    )
 
 
 def test_one_seed_gives_one_split_and_another_seed_another(tmp_path):
@@ -60,7 +75,10 @@ def test_one_seed_gives_one_split_and_another_seed_another(tmp_path):
 
 def test_the_test_split_does_not_depend_on_the_validation_share(tmp_path):
     store = make_store(tmp_path, [40, 60])
-    tests = [assign.assign_splits(store, settings(validation=share), seed=0).test.tolist() for share in (0.0, 0.1, 0.4)]
+    tests = [
+        assign.assign_splits(store, settings(validation=share), seed=0).test.tolist()
+        for share in (0.0, 0.1, 0.4)
+    ]
     assert tests[0] == tests[1] == tests[2]
 
 
@@ -75,12 +93,16 @@ def test_validation_zero_cuts_none(tmp_path):
     assert (len(split.train), len(split.validation), len(split.test)) == (16, 0, 4)
 
 
-@pytest.mark.parametrize("own", [("train", "test"), ("train", "validation"), ("train", "validation", "test")])
+@pytest.mark.parametrize(
+    "own", [("train", "test"), ("train", "validation"), ("train", "validation", "test")]
+)
 def test_the_sources_own_splits_are_kept(tmp_path, own):
     store = make_store(tmp_path, [60, 60], own)
     split = assign.assign_splits(store, settings(), seed=0)
     for name in own[1:]:
-        assert split.indices(name).tolist() == [index for index in range(120) if own[index % len(own)] == name]
+        assert split.indices(name).tolist() == [
+            index for index in range(120) if own[index % len(own)] == name
+        ]
     assert len(split.train) + len(split.validation) + len(split.test) == 120
     assert min(class_counts(store, split.validation) + class_counts(store, split.test)) > 0
 
@@ -107,7 +129,9 @@ def test_classes_too_small_to_split_are_named_with_their_files(tmp_path):
 def test_three_images_are_enough_for_three_splits(tmp_path):
     store = make_store(tmp_path, [3, 90])
     split = assign.assign_splits(store, settings(), seed=0)
-    assert [class_counts(store, split.indices(name))[0] for name in ("train", "validation", "test")] == [1, 1, 1]
+    assert [
+        class_counts(store, split.indices(name))[0] for name in ("train", "validation", "test")
+    ] == [1, 1, 1]
 
 
 def test_statistics_equal_numpys_over_the_training_pixels(tmp_path, monkeypatch):

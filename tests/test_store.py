@@ -24,20 +24,32 @@ IMAGES = (numpy.arange(7 * 4 * 3 * 2) * 7 % 256).astype(numpy.uint8).reshape(7, 
 IDS = ["a/0.png", "a/ü.png", "a/\udcff.png", "b/3.png", "b/4.png", "b/longer name.png", "b/6"]
 
 
-def source(images=IMAGES, classes=("a", "b"), labels=(0, 0, 0, 1, 1, 1, 1), ids=IDS, splits=("train",) * 6 + ("test",)):
+def source(
+    images=IMAGES,
+    classes=("a", "b"),
+    labels=(0, 0, 0, 1, 1, 1, 1),
+    ids=IDS,
+    splits=("train",) * 6 + ("test",),
+):
     entries = [Entry(*fields) for fields in zip(ids, labels, splits, strict=True)]
     version = repr((images.tobytes(), images.shape, classes, labels, ids, splits))
-    return source_of(images, entries, list(classes), bad=[BadImage("a/bad.png", "empty")], version=version)
+    return source_of(
+        images, entries, list(classes), bad=[BadImage("a/bad.png", "empty")], version=version
+    )
 
 
 def save(parent, content=None):
-    return writer.find_or_write(content or source(), DataSettings(name="toy", store_dir=str(parent)))
+    return writer.find_or_write(
+        content or source(), DataSettings(name="toy", store_dir=str(parent))
+    )
 
 
 def split(key="k" * 16):
     parts, (mean, deviation) = ([0, 3], [1, 4], [2, 5]), numpy.float32([[1, 2], [3, 4]])
     sides, folds = numpy.uint8([0, 1, 2, 0, 1, 2, 3]), numpy.int32([2, 0, 1, 2, 0, 1, 0])
-    return Split(key, *map(numpy.array, parts), mean, deviation, Geometry((4, 3, 2), "stretch"), sides, folds)
+    return Split(
+        key, *map(numpy.array, parts), mean, deviation, Geometry((4, 3, 2), "stretch"), sides, folds
+    )
 
 
 def names(folder):
@@ -55,13 +67,24 @@ def test_what_was_written_is_read_back(tmp_path):
     assert opened.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert opened.ids(numpy.arange(7)) == IDS
     assert opened.manifest["bad_images"] == [{"id": "a/bad.png", "problem": "empty"}]
-    assert opened.manifest["class_counts"] == {"train": [3, 3], "validation": [0, 0], "test": [0, 1]}
+    assert opened.manifest["class_counts"] == {
+        "train": [3, 3],
+        "validation": [0, 0],
+        "test": [0, 1],
+    }
 
 
 def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
     folder = save(tmp_path)[0].folder
     assert names(tmp_path) == [".lock", folder.name]
-    assert names(folder) == ["ids.npy", "images.u8", "labels.npy", "image_statistics.npy", "manifest.json", "source_splits.npy"]
+    assert names(folder) == [
+        "ids.npy",
+        "images.u8",
+        "labels.npy",
+        "image_statistics.npy",
+        "manifest.json",
+        "source_splits.npy",
+    ]
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path):
@@ -86,7 +109,10 @@ def test_any_change_of_the_content_changes_the_fingerprint(tmp_path, change):
 
 def test_the_fingerprint_of_a_content_never_changes(tmp_path):
     """Written down once: other machines and later versions must give the same."""
-    assert save(tmp_path)[0].fingerprint == "6c14c43f270e303d304dfc7c75f578b0c1bcb79d0124e2621a3f6d3197dad2b5"
+    assert (
+        save(tmp_path)[0].fingerprint
+        == "6c14c43f270e303d304dfc7c75f578b0c1bcb79d0124e2621a3f6d3197dad2b5"
+    )
 
 
 def test_the_same_content_is_used_again_with_its_splits(tmp_path, capsys):
@@ -109,13 +135,17 @@ def test_a_damaged_store_is_replaced_with_a_note(tmp_path, capsys):
     assert names(tmp_path) == [".lock", folder.name]
 
 
-@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy", "image_statistics.npy"])
+@pytest.mark.parametrize(
+    "name", ["images.u8", "labels.npy", "ids.npy", "source_splits.npy", "image_statistics.npy"]
+)
 def test_a_changed_byte_is_noticed(tmp_path, name):
     folder = save(tmp_path)[0].folder
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"{name} holds other bytes than were prepared.*run `imgcls prepare` again"):
+    with pytest.raises(
+        DataError, match=rf"{name} holds other bytes than were prepared.*run `imgcls prepare` again"
+    ):
         store.open_store(folder).verify()
 
 
@@ -152,11 +182,21 @@ def test_a_split_is_read_back(tmp_path):
     read = opened.split("k" * 16)
     for name in ("train", "validation", "test", "mean", "std", "assignments", "folds"):
         numpy.testing.assert_array_equal(getattr(read, name), getattr(split(), name))
-    assert opened.describe(read)["class_counts"] == {"train": [1, 1], "validation": [1, 1], "test": [1, 1]}
+    assert opened.describe(read)["class_counts"] == {
+        "train": [1, 1],
+        "validation": [1, 1],
+        "test": [1, 1],
+    }
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[:50], lambda data: data[:-30], lambda data: b"", lambda data: data[:200] + b"x" + data[201:]]
+    "damage",
+    [
+        lambda data: data[:50],
+        lambda data: data[:-30],
+        lambda data: b"",
+        lambda data: data[:200] + b"x" + data[201:],
+    ],
 )
 def test_a_damaged_split_is_noticed(tmp_path, damage):
     opened, _ = save(tmp_path)
@@ -174,10 +214,14 @@ def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
     shutil.move(tmp_path / "here", tmp_path / "there")
     found, found_split = lookup.open_run_store(data, str(tmp_path / "there"))
     assert (found.fingerprint, found_split.key) == (opened.fingerprint, "k" * 16)
-    with pytest.raises(DataError, match=r"does not exist; run `imgcls prepare` on the run's config.yaml"):
+    with pytest.raises(
+        DataError, match=r"does not exist; run `imgcls prepare` on the run's config.yaml"
+    ):
         lookup.open_run_store(data, str(tmp_path / "here"))
     with pytest.raises(DataError, match="but the run used"):
-        lookup.open_run_store(data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there"))
+        lookup.open_run_store(
+            data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there")
+        )
 
 
 def test_a_source_without_a_usable_image_is_refused(tmp_path):
@@ -215,11 +259,15 @@ def small_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("place", range(7))
-def test_an_interrupted_preparation_goes_on_after_its_last_whole_block(tmp_path, small_blocks, capsys, place):
+def test_an_interrupted_preparation_goes_on_after_its_last_whole_block(
+    tmp_path, small_blocks, capsys, place
+):
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path / "one", failing(KeyboardInterrupt(), place))
     read = []
-    counting = dataclasses.replace(source(), read=lambda number: read.append(number) or IMAGES[number])
+    counting = dataclasses.replace(
+        source(), read=lambda number: read.append(number) or IMAGES[number]
+    )
     continued, reused = save(tmp_path / "one", counting)
     assert read == list(range(place // 2 * 2, 7))
     assert ("going on after" in capsys.readouterr().err) == (place >= 2)
@@ -264,7 +312,9 @@ def _save_when_told(parent, barrier, results):
 def test_processes_that_prepare_at_once_end_with_one_store(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(4), context.Queue()
-    processes = [context.Process(target=_save_when_told, args=(tmp_path, barrier, results)) for _ in range(4)]
+    processes = [
+        context.Process(target=_save_when_told, args=(tmp_path, barrier, results)) for _ in range(4)
+    ]
     for process in processes:
         process.start()
     found = [results.get(timeout=30) for _ in processes]
@@ -295,7 +345,9 @@ def _read_slowly(parent, content, reading, go_on):
 
 
 def killed(parent, place, content):
-    process = multiprocessing.get_context("fork").Process(target=_die_while_reading, args=(parent, place, content))
+    process = multiprocessing.get_context("fork").Process(
+        target=_die_while_reading, args=(parent, place, content)
+    )
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -304,19 +356,26 @@ def killed(parent, place, content):
 def test_a_killed_preparation_goes_on_after_its_last_whole_block(tmp_path, small_blocks):
     killed(tmp_path, 5, source())
     read = []
-    opened, reused = save(tmp_path, dataclasses.replace(source(), read=lambda number: read.append(number) or IMAGES[number]))
+    opened, reused = save(
+        tmp_path,
+        dataclasses.replace(source(), read=lambda number: read.append(number) or IMAGES[number]),
+    )
     assert read == [4, 5, 6]
     assert not reused
     opened.verify(whole=True)
     numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
 
 
-def test_what_a_killed_process_left_of_another_state_is_removed_and_a_living_ones_is_spared(tmp_path, small_blocks):
+def test_what_a_killed_process_left_of_another_state_is_removed_and_a_living_ones_is_spared(
+    tmp_path, small_blocks
+):
     context = multiprocessing.get_context("fork")
     reading, go_on = context.Event(), context.Event()
     killed(tmp_path, 5, source(labels=(1, 0, 0, 1, 1, 1, 1)))
     (dead,) = tmp_path.glob(".draft-*")
-    living = context.Process(target=_read_slowly, args=(tmp_path, source(labels=(1, 1, 0, 0, 0, 0, 1)), reading, go_on))
+    living = context.Process(
+        target=_read_slowly, args=(tmp_path, source(labels=(1, 1, 0, 0, 0, 0, 1)), reading, go_on)
+    )
     living.start()
     assert reading.wait(30)
     assert not dead.exists()
@@ -345,7 +404,11 @@ def test_pixels_stay_in_their_file_and_what_is_read_is_a_copy(tmp_path):
 def test_memory_while_writing_does_not_grow_with_the_images(tmp_path, side):
     shape = (side, side, 3)
     content = Source(
-        ["a", "b"], [Entry(str(i), i % 2) for i in range(300)], lambda i: numpy.full(shape, i % 256, numpy.uint8), "1", shape=shape
+        ["a", "b"],
+        [Entry(str(i), i % 2) for i in range(300)],
+        lambda i: numpy.full(shape, i % 256, numpy.uint8),
+        "1",
+        shape=shape,
     )
     tracemalloc.start()
     save(tmp_path, content)
@@ -354,7 +417,9 @@ def test_memory_while_writing_does_not_grow_with_the_images(tmp_path, side):
     assert peak < 32 << 20  # 300 images of 512x512 have 225 MiB
 
 
-def test_preparing_shows_a_bar_with_counts_on_a_terminal_and_nothing_in_a_log(tmp_path, capsys, monkeypatch):
+def test_preparing_shows_a_bar_with_counts_on_a_terminal_and_nothing_in_a_log(
+    tmp_path, capsys, monkeypatch
+):
     save(tmp_path / "log")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(terminal, "is_terminal", lambda: True)

@@ -1,4 +1,6 @@
-"""TensorFlow Datasets' images and classes, through a stand-in with the interface of the library's version 4.9.10, which is an extra."""
+"""TensorFlow Datasets' images and classes, through a stand-in with the interface of the library's
+version 4.9.10, which is an extra.
+"""
 
 import io
 import sys
@@ -51,7 +53,10 @@ class Builder:
         self.data_dir = str(Path(data_dir) / name / "1.0.0")
         features = {"image": ImageFeature(), "label": ClassLabel()}
         self.info = SimpleNamespace(
-            full_name=f"{name}/1.0.0", features=features, splits=SPLITS, file_format=SimpleNamespace(value=file_format)
+            full_name=f"{name}/1.0.0",
+            features=features,
+            splits=SPLITS,
+            file_format=SimpleNamespace(value=file_format),
         )
 
     def download_and_prepare(self):
@@ -83,7 +88,8 @@ def library(monkeypatch):
     module = SimpleNamespace(
         builder=from_code,
         core=SimpleNamespace(
-            read_only_builder=SimpleNamespace(builder_from_files=from_files), registered=SimpleNamespace(DatasetNotFoundError=NotFoundError)
+            read_only_builder=SimpleNamespace(builder_from_files=from_files),
+            registered=SimpleNamespace(DatasetNotFoundError=NotFoundError),
         ),
         decode=SimpleNamespace(SkipDecoding=object),
         features=SimpleNamespace(Image=ImageFeature, ClassLabel=ClassLabel),
@@ -94,7 +100,13 @@ def library(monkeypatch):
 
 
 def store(folder, **changes):
-    given = {"name": "tfds", "dataset": "beans", "path": str(folder / "sets"), "store_dir": str(folder / "stores"), "size": [4, 4]}
+    given = {
+        "name": "tfds",
+        "dataset": "beans",
+        "path": str(folder / "sets"),
+        "store_dir": str(folder / "stores"),
+        "size": [4, 4],
+    }
     return prepare.find_or_store(tfds.Settings(**given | changes))[0]
 
 
@@ -102,7 +114,9 @@ def store(folder, **changes):
 def test_images_stay_the_files_that_they_are(tmp_path, library, storage):
     found = store(tmp_path, storage=storage)
     assert found.classes == NAMES
-    assert found.labels.tolist() == [record["label"] for split in ("train", "test") for record in SPLITS[split]]
+    assert found.labels.tolist() == [
+        record["label"] for split in ("train", "test") for record in SPLITS[split]
+    ]
     assert found.source_splits.tolist() == [0] * 12 + [2] * 6
     assert found.ids(numpy.array([0, 13])) == ["train/0000000", "test/0000001"]
     if storage == "pixels":
@@ -127,12 +141,30 @@ def test_the_splits_are_the_users_choice(tmp_path, library):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"offline": True}, "holds no prepared data set 'beans', and data.offline forbids to download it"),
-        ({"dataset": "nowhere"}, "cannot prepare 'nowhere': NotFoundError: Dataset nowhere not found."),
-        ({"image": "photo"}, "photo is no ImageFeature; its features are image (ImageFeature), label (ClassLabel): choose data.image"),
+        (
+            {"offline": True},
+            "holds no prepared data set 'beans', and data.offline forbids to download it",
+        ),
+        (
+            {"dataset": "nowhere"},
+            "cannot prepare 'nowhere': NotFoundError: Dataset nowhere not found.",
+        ),
+        (
+            {"image": "photo"},
+            (
+                "photo is no ImageFeature; its features are image (ImageFeature), label"
+                " (ClassLabel): choose data.image"
+            ),
+        ),
         ({"own_splits": {"train": "val"}}, "beans has no split 'val': Unknown split 'val'."),
-        ({"own_splits": {"test": "test"}}, "beans has the splits train, test, extra; say with data.own_splits which one is train"),
-        ({"own_splits": {"train": "train", "test": "extra"}}, "beans: 1 of 1 images of extra have no label; choose data.own_splits"),
+        (
+            {"own_splits": {"test": "test"}},
+            "beans has the splits train, test, extra; say with data.own_splits which one is train",
+        ),
+        (
+            {"own_splits": {"train": "train", "test": "extra"}},
+            "beans: 1 of 1 images of extra have no label; choose data.own_splits",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, library, changes, message):
@@ -142,7 +174,11 @@ def test_what_is_wrong_is_told(tmp_path, library, changes, message):
 
 
 def test_a_format_without_random_access_is_told(tmp_path, library, monkeypatch):
-    monkeypatch.setattr(library.core.read_only_builder, "builder_from_files", lambda name, data_dir: Builder(name, data_dir, "tfrecord"))
+    monkeypatch.setattr(
+        library.core.read_only_builder,
+        "builder_from_files",
+        lambda name, data_dir: Builder(name, data_dir, "tfrecord"),
+    )
     with pytest.raises(DataError, match="is stored as tfrecord, which has no random access"):
         store(tmp_path)
 

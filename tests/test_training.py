@@ -44,9 +44,13 @@ def test_another_seed_gives_another_result(digits, prepared):
 def test_one_and_two_devices_give_the_same_weights_in_float64(digits):
     overrides = ("train.precision=float64", "model.dropout=0.0", "model.l2=0.001", *RICH)
     one = Run(Path(train.train(digits(*overrides))["run"]))
-    two = Run(Path(train.train(digits(*overrides, "train.strategy={name: mirrored, replicas: 2}"))["run"]))
+    two = Run(
+        Path(train.train(digits(*overrides, "train.strategy={name: mirrored, replicas: 2}"))["run"])
+    )
     for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        numpy.testing.assert_allclose([epoch[key] for epoch in one.log], [epoch[key] for epoch in two.log], rtol=1e-12)
+        numpy.testing.assert_allclose(
+            [epoch[key] for epoch in one.log], [epoch[key] for epoch in two.log], rtol=1e-12
+        )
     for mine, theirs in zip(weights(one), weights(two), strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
 
@@ -66,7 +70,10 @@ def test_a_lost_model_file_is_named_and_written_anew(digits, capsys):
     for damage in (lambda: run.model_file.write_bytes(model[:100]), run.model_file.unlink):
         damage()
         exit_code, _, stderr = command("eval", "run")
-        assert (exit_code, "run the training command again" in stderr or "model.keras" in stderr) == (3, True), stderr
+        assert (
+            exit_code,
+            "run the training command again" in stderr or "model.keras" in stderr,
+        ) == (3, True), stderr
     train.train(settings, Path("run"))
     assert run.model_file.read_bytes() == model
 
@@ -117,7 +124,9 @@ def test_bfloat16_trains_nearly_as_float32_does(digits, strategy):
 
 
 @pytest.mark.parametrize(
-    "overrides", [("train.micro_batch_size=64",), ("train.micro_batch_size=64", MIRRORED)], ids=["one_device", "mirrored"]
+    "overrides",
+    [("train.micro_batch_size=64",), ("train.micro_batch_size=64", MIRRORED)],
+    ids=["one_device", "mirrored"],
 )
 def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
     train.train(digits(*FLOAT64), Path("whole"))
@@ -140,32 +149,52 @@ def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
         (("model.batch_norm=true",), None),
     ],
 )
-def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_it_does(digits, capsys, overrides, parts):
+def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_it_does(
+    digits, capsys, overrides, parts
+):
     train.train(digits("train.epochs=1", *overrides), Path("run"))
     notes = [line for line in capsys.readouterr().err.splitlines() if "batch norm" in line]
-    said = f"note: batches of 256 images are divided into {parts} parts, and the batch norm of model cnn sees each part, "
-    assert [note.partition(" images, by itself")[0] for note in notes] == ([f"{said}{256 // parts}"] if parts else [])
+    said = (
+        f"note: batches of 256 images are divided into {parts} parts, and the batch norm of model"
+        " cnn sees each part, "
+    )
+    assert [note.partition(" images, by itself")[0] for note in notes] == (
+        [f"{said}{256 // parts}"] if parts else []
+    )
 
 
 def test_a_micro_batch_that_does_not_divide_the_batch_is_refused_with_those_that_do(digits):
-    with pytest.raises(UserError, match=r"train\.micro_batch is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256"):
+    with pytest.raises(
+        UserError,
+        match=r"train\.micro_batch is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256",
+    ):
         train.train(digits("train.micro_batch_size=100"))
 
 
-@pytest.mark.parametrize(("rows", "present", "expected"), [(128, 1, 2), (128, 64, 128), (6, 1, 2), (6, 2, 6), (9, 1, 3), (7, 1, 7)])
+@pytest.mark.parametrize(
+    ("rows", "present", "expected"),
+    [(128, 1, 2), (128, 64, 128), (6, 1, 2), (6, 2, 6), (9, 1, 3), (7, 1, 7)],
+)
 def test_out_of_memory_asks_for_equal_parts_of_at_most_half_the_size(rows, present, expected):
     from imgcls.backend import tf
     from imgcls.training import micro_batches
 
     error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor {{node x}}")
     assert micro_batches.increase_accumulation_steps(rows, present, error) == expected
-    with pytest.raises(OutOfMemoryError, match=r"out of memory with one image at a time \(OOM when allocating tensor\); use a smaller"):
+    with pytest.raises(
+        OutOfMemoryError,
+        match=(
+            r"out of memory with one image at a time \(OOM when allocating tensor\); use a smaller"
+        ),
+    ):
         micro_batches.increase_accumulation_steps(rows, rows, error)
 
 
 def test_choosing_the_best_epoch_needs_a_validation_split(digits, prepared):
     prepare(digits("data.validation=0"))
-    with pytest.raises(UserError, match=r"the validation split is empty, but train\.select_weights: best"):
+    with pytest.raises(
+        UserError, match=r"the validation split is empty, but train\.select_weights: best"
+    ):
         train.train(digits("data.validation=0"))
     assert not Path("runs").exists()
 
@@ -187,13 +216,19 @@ def test_a_run_whose_data_is_gone_does_not_continue_on_other_data(digits):
 
 
 def test_the_best_epoch_on_validation_becomes_the_model(digits):
-    settings = digits("train.epochs=6", "train.optimizer={name: sgd, learning_rate: 0.3}", "train.monitor=val_loss")
+    settings = digits(
+        "train.epochs=6",
+        "train.optimizer={name: sgd, learning_rate: 0.3}",
+        "train.monitor=val_loss",
+    )
     summary = train.train(settings, Path("run"))
     run = Run(Path("run"))
     losses = [epoch["val_loss"] for epoch in run.log]
     assert summary["selected_epoch"] == losses.index(min(losses)) + 1
     steps = len(losses), len(losses) - 1  # the last two states, each with the best of its epochs
-    assert {path.name for path in run.best_weights_files()} == {f"best-{losses.index(min(losses[:step])) + 1}.npz" for step in steps}
+    assert {path.name for path in run.best_weights_files()} == {
+        f"best-{losses.index(min(losses[:step])) + 1}.npz" for step in steps
+    }
     exit_code, _, _ = command("eval", "run", "--split", "validation")
     assert exit_code == 0
     metrics = json.loads(run.metrics_file("validation").read_text())["metrics"]
@@ -201,7 +236,9 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
     assert metrics["accuracy"] == pytest.approx(summary["val_accuracy"])
 
 
-def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_needed(digits, prepared):
+def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_needed(
+    digits, prepared
+):
     settings = digits("train.select_weights=last", "data.validation=0")
     prepare(settings)
     summary = train.train(settings, Path("run"))
@@ -210,21 +247,30 @@ def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_need
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(digits):
     settings = digits(
-        "train.epochs=30", "train.optimizer={name: sgd, learning_rate: 1.0e-9}", "train.early_stopping={patience: 2, min_delta: 0.01}"
+        "train.epochs=30",
+        "train.optimizer={name: sgd, learning_rate: 1.0e-9}",
+        "train.early_stopping={patience: 2, min_delta: 0.01}",
     )
     assert train.train(settings)["epochs"] == 3
 
 
 def test_a_plateau_lowers_the_rate_of_the_epochs_after_it(digits):
-    train.train(digits("train.epochs=5", "train.plateau={patience: 2, factor: 0.5, min_delta: 100.0}"), Path("run"))
+    train.train(
+        digits("train.epochs=5", "train.plateau={patience: 2, factor: 0.5, min_delta: 100.0}"),
+        Path("run"),
+    )
     rates = [epoch["learning_rate"] for epoch in Run(Path("run")).log]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4, 5e-4])
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
-def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(digits, precision, strategy):
-    """With a step an epoch and next to no decay of the newest weights, average and weights are nearly one; with much, they are not."""
+def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(
+    digits, precision, strategy
+):
+    """With a step an epoch and next to no decay of the newest weights, average and weights are
+    nearly one; with much, they are not.
+    """
     shared = (
         f"train.precision={precision}",
         f"train.strategy={strategy}",
@@ -232,7 +278,11 @@ def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(digit
         "train.epochs=4",
         "train.select_weights=last",
     )
-    for name, more in (("plain", []), ("short", ["train.ema.decay=1.0e-9"]), ("long", ["train.ema.decay=0.9"])):
+    for name, more in (
+        ("plain", []),
+        ("short", ["train.ema.decay=1.0e-9"]),
+        ("long", ["train.ema.decay=0.9"]),
+    ):
         train.train(digits(*shared, *more), Path(name))
     plain, short, long = (Run(Path(name)) for name in ("plain", "short", "long"))
     losses = [[epoch["loss"] for epoch in run.log] for run in (plain, short, long)]
@@ -240,15 +290,22 @@ def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(digit
     for one, other in zip(weights(plain), weights(short), strict=True):
         numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     assert [epoch["val_loss"] for epoch in long.log] != [epoch["val_loss"] for epoch in plain.log]
-    assert any(numpy.abs(one - other).max() > 1e-4 for one, other in zip(weights(plain), weights(long), strict=True))
+    assert any(
+        numpy.abs(one - other).max() > 1e-4
+        for one, other in zip(weights(plain), weights(long), strict=True)
+    )
 
 
 def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits):
     from imgcls.backend import keras
     from imgcls.training import build
 
-    settings = digits(f"train.optimizer={SGD % 0.5}".replace("}", ", momentum: 0.0}"), "train.ema.decay=0.75")
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    settings = digits(
+        f"train.optimizer={SGD % 0.5}".replace("}", ", momentum: 0.0}"), "train.ema.decay=0.75"
+    )
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
+    )
     optimizer, _ = build.build_optimizer(settings, 10)
     optimizer.build(model.trainable_variables)
     trained, average = 1.0, None
@@ -274,14 +331,22 @@ def test_xla_gives_the_same_numbers(digits, strategy):
 def test_the_summary_says_what_limits_the_speed_and_which_stage_is_slowest(digits):
     speed = train.train(digits("train.epochs=1"))["speed"]
     assert re.fullmatch(
-        r"the (device|loader) is the limit: in training steps it waited for data \d+\.\d% of the time; "
+        r"the (device|loader) is the limit: in training steps it waited for data \d+\.\d% of the"
+        r" time; "
         r"the slowest stage is \w+ \(\d+\.\d (of \d+\.\d s|s of work beside the steps)\)",
         speed,
     )
 
 
 def test_a_streamed_split_logs_what_reading_and_augmenting_cost(digits):
-    train.train(digits("train.device_cache_mib=0", "augment=[{name: random_crop, padding: 1}]", "train.epochs=1"), Path("run"))
+    train.train(
+        digits(
+            "train.device_cache_mib=0",
+            "augment=[{name: random_crop, padding: 1}]",
+            "train.epochs=1",
+        ),
+        Path("run"),
+    )
     stages = Run(Path("run")).log[0]["stage_seconds"]
     assert stages["reading"] > 0
     assert stages["augmentation"] > 0
@@ -298,7 +363,9 @@ def test_the_model_file_gives_probabilities_from_raw_pixels_without_imgcls(digit
         "print(rows.shape, rows.dtype, abs(rows.sum(axis=1) - 1).max() < 1e-6)\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert result.stdout.strip() == "(5, 10) float32 True"
 
 
@@ -310,7 +377,11 @@ def test_the_run_folder_holds_what_the_design_says(digits):
         *("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"),
         *("learning_rate", "seconds", "images_per_second", "input_wait", "stage_seconds"),
     ]
-    assert (run.status["status"], run.status["step"], run.status["exit_code"]) == ("finished", 12, 0)
+    assert (run.status["status"], run.status["step"], run.status["exit_code"]) == (
+        "finished",
+        12,
+        0,
+    )
     assert run.data["sizes"] == {"train": 1294, "validation": 144, "test": 359}
     environment = json.loads(run.environment_file.read_text())
     assert environment["seed"] == 0
@@ -321,7 +392,9 @@ def test_the_run_folder_holds_what_the_design_says(digits):
 
 
 def test_a_batch_that_does_not_divide_among_the_devices_is_refused(digits):
-    with pytest.raises(UserError, match=r"train\.batch_size is 255, which does not divide among 2 devices"):
+    with pytest.raises(
+        UserError, match=r"train\.batch_size is 255, which does not divide among 2 devices"
+    ):
         train.train(digits("train.batch_size=255", "train.strategy={name: mirrored, replicas: 2}"))
 
 
@@ -345,8 +418,14 @@ def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
     from imgcls.store.lookup import find_store
     from imgcls.training.trainer import Trainer
 
-    settings = digits("train.epochs=200", "augment=[{name: random_crop, padding: 1}]", f"train.device_cache_mib={mebibytes}")
+    settings = digits(
+        "train.epochs=200",
+        "augment=[{name: random_crop, padding: 1}]",
+        f"train.device_cache_mib={mebibytes}",
+    )
     trainer = Trainer(create_run(settings, Path("run")), settings, *find_store(settings))
-    pages = [int(Path("/proc/self/statm").read_text().split()[1]) for _ in trainer.epochs(StopRequest())]
+    pages = [
+        int(Path("/proc/self/statm").read_text().split()[1]) for _ in trainer.epochs(StopRequest())
+    ]
     assert len(pages) == 200
     assert (pages[-1] - pages[19]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

@@ -44,7 +44,10 @@ def test_every_value_and_key_has_its_line_and_column():
     [
         ("a: 1\na: 2\n", "x:2:1: key 'a' stands twice; it was given first in line 1"),
         ("a: &b 1\nc: *b\n", "x:2:4: alias '*b' is not allowed"),
-        ("a: !!python/object/apply:os.system [ls]\n", "x:1:4: tag tag:yaml.org,2002:python/object/apply:os.system is not allowed"),
+        (
+            "a: !!python/object/apply:os.system [ls]\n",
+            "x:1:4: tag tag:yaml.org,2002:python/object/apply:os.system is not allowed",
+        ),
         ("a: !secret 1\n", "x:1:4: tag !secret is not allowed"),
         ("a: [1\nb: 2\n", "x:2:2: YAML syntax"),
         ("a: 1\n\tb: 2\n", "x:2:1: YAML syntax"),
@@ -70,7 +73,11 @@ def test_an_alias_bomb_is_refused_before_it_unfolds():
 def test_a_missing_file_a_folder_and_a_binary_file_are_each_refused_with_their_name(tmp_path):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"a: \xff\xfe")
-    for path, reason in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "Is a directory"), (binary, "not UTF-8 text")):
+    for path, reason in (
+        (tmp_path / "none.yaml", "No such file"),
+        (tmp_path, "Is a directory"),
+        (binary, "not UTF-8 text"),
+    ):
         with pytest.raises(UserError, match=reason) as error:
             read(path)
         assert str(path) in str(error.value)

@@ -1,4 +1,6 @@
-"""A zoo of images as people's folders hold them: the good ones are stored right, the bad ones named, and no run dies of one."""
+"""A zoo of images as people's folders hold them: the good ones are stored right, the bad ones
+named, and no run dies of one.
+"""
 
 import io
 import os
@@ -19,7 +21,15 @@ from imgcls.verbs import prepare
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 GEOMETRY = Geometry((8, 8, 3), "stretch")
-STRANGE = ("with space.png", "two\nlines.png", os.fsdecode(b"\xff\xfe.png"), "'quotes\".png", "🦁.png", "tab\t[red].png", "-r.png")
+STRANGE = (
+    "with space.png",
+    "two\nlines.png",
+    os.fsdecode(b"\xff\xfe.png"),
+    "'quotes\".png",
+    "🦁.png",
+    "tab\t[red].png",
+    "-r.png",
+)
 """File names that a terminal, a shell, JSON or rich could trip over."""
 
 
@@ -30,7 +40,11 @@ def encoded(image, kind, **options):
 
 
 def noise(kind, **options):
-    return encoded(Image.fromarray(numpy.random.default_rng(1).integers(0, 256, (48, 40, 3), numpy.uint8)), kind, **options)
+    return encoded(
+        Image.fromarray(numpy.random.default_rng(1).integers(0, 256, (48, 40, 3), numpy.uint8)),
+        kind,
+        **options,
+    )
 
 
 def chunk(kind, data):
@@ -38,9 +52,16 @@ def chunk(kind, data):
 
 
 def bomb(width, height):
-    """A PNG of a few kilobytes that says it has so many pixels, and that unfolds to 16 million of them."""
+    """A PNG of a few kilobytes that says it has so many pixels, and that unfolds to 16 million of
+    them.
+    """
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1 << 24), 9)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1 << 24), 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 def good_files():
@@ -51,13 +72,19 @@ def good_files():
     cmyk = Image.new("CMYK", (9, 7), (0, 255, 255, 0))
     files = {
         **{
-            f"kind.{kind.lower()}": (encoded(orange, kind, **({"lossless": True} if kind == "WEBP" else {})), (250, 120, 10))
+            f"kind.{kind.lower()}": (
+                encoded(orange, kind, **({"lossless": True} if kind == "WEBP" else {})),
+                (250, 120, 10),
+            )
             for kind in FORMATS
         },
         "progressive.jpg": (encoded(orange, "JPEG", progressive=True), (250, 120, 10)),
         "a png.jpg": (encoded(orange, "PNG"), (250, 120, 10)),
         "a jpeg.png": (encoded(orange, "JPEG"), (250, 120, 10)),
-        "cmyk.jpg": (encoded(cmyk, "JPEG"), numpy.asarray(Image.open(io.BytesIO(encoded(cmyk, "JPEG"))).convert("RGB"))[0, 0]),
+        "cmyk.jpg": (
+            encoded(cmyk, "JPEG"),
+            numpy.asarray(Image.open(io.BytesIO(encoded(cmyk, "JPEG"))).convert("RGB"))[0, 0],
+        ),
         "grey.jpg": (encoded(grey, "JPEG"), (200,) * 3),
         "sixteen bits.png": (encoded(sixteen, "PNG"), (200,) * 3),
         "one bit.png": (encoded(Image.new("1", (9, 7), 1), "PNG"), (255,) * 3),
@@ -65,10 +92,16 @@ def good_files():
         "grey and alpha.png": (encoded(see_through.convert("LA"), "PNG"), (204,) * 3),
         "palette.png": (encoded(orange.quantize(4), "PNG"), (250, 120, 10)),
         "wide.png": (encoded(Image.new("RGB", (30_000, 1), (250, 120, 10)), "PNG"), (250, 120, 10)),
-        "high.jpg": (encoded(Image.new("RGB", (1, 30_000), (250, 120, 10)), "JPEG"), (250, 120, 10)),
+        "high.jpg": (
+            encoded(Image.new("RGB", (1, 30_000), (250, 120, 10)), "JPEG"),
+            (250, 120, 10),
+        ),
         "one pixel.gif": (encoded(Image.new("L", (1, 1), 200), "GIF"), (200,) * 3),
     }
-    return files | {name: (encoded(Image.new("L", (9, 7), 30 * place), "PNG"), (30 * place,) * 3) for place, name in enumerate(STRANGE)}
+    return files | {
+        name: (encoded(Image.new("L", (9, 7), 30 * place), "PNG"), (30 * place,) * 3)
+        for place, name in enumerate(STRANGE)
+    }
 
 
 def bad_files():
@@ -119,30 +152,46 @@ LINKS = {
 
 def stored(root, folder_of_store, **changes):
     given = {"size": [8, 8], "resize": "stretch", "channels": 3, "on_bad_image": "skip"} | changes
-    return prepare.find_or_store(folder.Settings(name="folder", path=str(root), store_dir=str(folder_of_store), **given))[0]
+    return prepare.find_or_store(
+        folder.Settings(name="folder", path=str(root), store_dir=str(folder_of_store), **given)
+    )[0]
 
 
 def whole_windows(reader, indices):
-    """Return the windows that are the whole images, as training may cut them, and that none is mirrored."""
+    """Return the windows that are the whole images, as training may cut them, and that none is
+    mirrored.
+    """
     sizes = reader.sizes(indices)
-    return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1), numpy.zeros(len(indices), bool)
+    return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1), numpy.zeros(
+        len(indices), bool
+    )
 
 
 @pytest.mark.parametrize("storage", ["pixels", "encoded"])
-def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(zoo, tmp_path, storage):
+def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(
+    zoo, tmp_path, storage
+):
     store = stored(zoo, tmp_path, storage=storage)
-    bad = {image["id"].partition("/")[2]: image["problem"] for image in store.manifest["bad_images"]}
+    bad = {
+        image["id"].partition("/")[2]: image["problem"] for image in store.manifest["bad_images"]
+    }
     expected = {name: problem for name, (_, problem) in bad_files().items()} | LINKS
     assert sorted(bad) == sorted(expected)
-    assert [name for name, problem in expected.items() if problem not in bad[name] or not bad[name]] == []
+    assert [
+        name for name, problem in expected.items() if problem not in bad[name] or not bad[name]
+    ] == []
     indices = numpy.arange(store.count)
     colours = {name: colour for name, (_, colour) in good_files().items()}
     names = [name.partition("/")[2] for name in store.ids(indices)]
     assert sorted(names) == sorted(colours)
     reader = store.reader(GEOMETRY)
     for images in (reader.read(indices), reader.crop(indices, *whole_windows(reader, indices))):
-        difference = numpy.abs(images.astype(int) - numpy.array([colours[name] for name in names])[:, None, None]).max(axis=(1, 2, 3))
-        assert {name: difference[place] for place, name in enumerate(names) if difference[place] > 2} == {}
+        difference = numpy.abs(
+            images.astype(int) - numpy.array([colours[name] for name in names])[:, None, None]
+        ).max(axis=(1, 2, 3))
+        assert {
+            name: difference[place] for place, name in enumerate(names) if difference[place] > 2
+        } == {}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -159,16 +208,36 @@ def test_what_is_stored_of_damaged_images_can_be_read_in_training(tmp_path, kind
     store = stored(tmp_path / "images", tmp_path / "stores", storage="encoded", max_megapixels=1.0)
     indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
     assert 80 <= store.count == 160 - len(store.manifest["bad_images"])
-    assert reader.read(indices).shape == reader.crop(indices, *whole_windows(reader, indices)).shape == (store.count, *GEOMETRY.shape)
+    assert (
+        reader.read(indices).shape
+        == reader.crop(indices, *whole_windows(reader, indices)).shape
+        == (store.count, *GEOMETRY.shape)
+    )
 
 
-def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_prepare(zoo, tmp_path, monkeypatch):
+def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_prepare(
+    zoo, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(zoo, "images", symlinks=True, ignore=lambda _, names: {"pipe.png", "circle"} & set(names))
-    data = {"name": "folder", "path": "images", "size": [8, 8], "channels": 3, "on_bad_image": "skip", "storage": "encoded", "test": 0.5}
-    experiment = write_experiment(tmp_path, TINY | {"data": data, "train": {"epochs": 1, "batch_size": 8}, "figures": []})
+    shutil.copytree(
+        zoo, "images", symlinks=True, ignore=lambda _, names: {"pipe.png", "circle"} & set(names)
+    )
+    data = {
+        "name": "folder",
+        "path": "images",
+        "size": [8, 8],
+        "channels": 3,
+        "on_bad_image": "skip",
+        "storage": "encoded",
+        "test": 0.5,
+    }
+    experiment = write_experiment(
+        tmp_path, TINY | {"data": data, "train": {"epochs": 1, "batch_size": 8}, "figures": []}
+    )
     report = json_of("prepare", experiment)
-    assert {f"bad {STRANGE[1]}", f"bad {STRANGE[2]}"} < {image["id"].partition("/")[2] for image in report["bad_images"]}
+    assert {f"bad {STRANGE[1]}", f"bad {STRANGE[2]}"} < {
+        image["id"].partition("/")[2] for image in report["bad_images"]
+    }
     shutil.rmtree("images")
     exit_code, _, stderr = command("train", experiment, "--run", "run")
     assert exit_code == 0, stderr
@@ -187,7 +256,9 @@ def test_strange_names_are_spelt_out_where_they_are_told(tmp_path, monkeypatch):
         (tmp_path / "images" / name).write_bytes(noise("PNG"))
     for name in (STRANGE[1], STRANGE[2], "\x1b[31mred.png", "🦁.png"):
         (tmp_path / "images/ape" / name).write_bytes(b"x")
-    exit_code, _, stderr = command("prepare", write_experiment(tmp_path, TINY | {"data": {"name": "folder", "path": "images"}}))
+    exit_code, _, stderr = command(
+        "prepare", write_experiment(tmp_path, TINY | {"data": {"name": "folder", "path": "images"}})
+    )
     assert exit_code == 3
     for name in ("two\\nlines.png", "\\udcff\\udcfe.png", "\\x1b[31mred.png", "🦁.png"):
         assert f"  ape/{name}: damaged, or not a PNG" in stderr

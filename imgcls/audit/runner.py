@@ -1,7 +1,9 @@
-"""The audit of the data: run the checks, do what their policies say, and keep the verdict. Light zone.
+"""The audit of the data: run the checks, do what their policies say, and keep the verdict. Light
+zone.
 
-A verdict is JSON: `passed`, false where a check whose policy is `fail` found something; `checks`, the policy of each that ran; and
-`findings`, each with check, policy, count, message, examples (lists of ids that belong together) and how many images were dropped.
+A verdict is JSON: `passed`, false where a check whose policy is `fail` found something; `checks`,
+the policy of each that ran; and `findings`, each with check, policy, count, message, examples
+(lists of ids that belong together) and how many images were dropped.
 """
 
 from dataclasses import replace
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[dict[str, Any], Split]:
-    """Run checks one after the other, each on what those before it left; return the verdict, and the split without dropped images.
+def run_checks(
+    store: Store, split: Split, checks: list[PartSettings]
+) -> tuple[dict[str, Any], Split]:
+    """Run checks one after the other, each on what those before it left; return the verdict, and
+    the split without dropped images.
 
-    What an earlier audit dropped from the split is judged anew, so that the same checks give the same verdict and the same split again.
+    What an earlier audit dropped from the split is judged anew, so that the same checks give the
+    same verdict and the same split again.
 
     Raises:
         DataError: dropping leaves a class without a training image, or a split without any.
@@ -37,7 +43,11 @@ def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[
     for settings in checks:
         for finding in parts.load_for("checks", settings).find(settings, left):
             findings.append((settings, finding))
-        dropped = [finding.drop for check, finding in findings if check is settings and _drops(check, finding)]
+        dropped = [
+            finding.drop
+            for check, finding in findings
+            if check is settings and _drops(check, finding)
+        ]
         if dropped:
             left = AuditedData(store, _drop_images(left.split, dropped))
     _require_not_empty(store, whole, left.split)
@@ -61,10 +71,15 @@ def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[
 
 
 def save_report(verdict: dict[str, Any], store: Store, key: str) -> None:
-    """Keep the verdict on a split in the store's manifest, atomically, beside those on other splits."""
+    """Keep the verdict on a split in the store's manifest, atomically, beside those on other
+    splits.
+    """
     with files.hold_lock(store.folder.parent / ".lock"):
         manifest = open_store(store.folder).manifest
-        files.write_json(store.folder / "manifest.json", manifest | {"audits": manifest["audits"] | {key: verdict}})
+        files.write_json(
+            store.folder / "manifest.json",
+            manifest | {"audits": manifest["audits"] | {key: verdict}},
+        )
 
 
 def require_passed(verdict: dict[str, Any]) -> None:
@@ -76,8 +91,14 @@ def require_passed(verdict: dict[str, Any]) -> None:
     failed = [finding for finding in verdict["findings"] if finding["policy"] == "fail"]
     if failed:
         lines = [line for finding in failed for line in _format_finding(finding)]
-        title = f"the audit of the data failed with {len(failed)} finding{'s' if len(failed) > 1 else ''}:"
-        advice = "repair the data, or set another policy of these checks in data.audit; `imgcls audit` shows all that was found"
+        title = (
+            f"the audit of the data failed with {len(failed)}"
+            f" finding{'s' if len(failed) > 1 else ''}:"
+        )
+        advice = (
+            "repair the data, or set another policy of these checks in data.audit; `imgcls audit`"
+            " shows all that was found"
+        )
         raise DataError("\n".join([title, *[f"  {line}" for line in lines], advice]))
 
 
@@ -86,30 +107,49 @@ def format_report(verdict: dict[str, Any]) -> str:
     counts = dict.fromkeys(verdict["checks"], 0)
     for finding in verdict["findings"]:
         counts[finding["check"]] += finding["count"]
-    cells = [("check", "policy", "found"), *[(name, policy, f"{counts[name]:,}") for name, policy in verdict["checks"].items()]]
+    cells = [
+        ("check", "policy", "found"),
+        *[(name, policy, f"{counts[name]:,}") for name, policy in verdict["checks"].items()],
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [f"{name:<{widths[0]}}  {policy:<{widths[1]}}  {count:>{widths[2]}}" for name, policy, count in cells]
+    lines = [
+        f"{name:<{widths[0]}}  {policy:<{widths[1]}}  {count:>{widths[2]}}"
+        for name, policy, count in cells
+    ]
     messages = [line for finding in verdict["findings"] for line in _format_finding(finding)]
     return "\n".join([*lines, "", *messages, *([""] if messages else []), _suggest_next(verdict)])
 
 
 def _format_finding(finding: dict[str, Any]) -> list[str]:
     dropped = f"; dropped: {finding['dropped']:,}" if finding["dropped"] else ""
-    examples = [" = ".join(group[:4]) + (" = ..." if len(group) > 4 else "") for group in finding["examples"]]
+    examples = [
+        " = ".join(group[:4]) + (" = ..." if len(group) > 4 else "")
+        for group in finding["examples"]
+    ]
     lines = [f"{finding['check']}: {finding['message']}{dropped}"]
-    return lines + ([f"  such as {to_printable(format_names(examples, _SHOWN))}"] if examples else [])
+    return lines + (
+        [f"  such as {to_printable(format_names(examples, _SHOWN))}"] if examples else []
+    )
 
 
 def _suggest_next(verdict: dict[str, Any]) -> str:
     unchecked = [name for name in parts.list_names("checks") if name not in verdict["checks"]]
-    skipped = f"not checked, since data.audit does not list them: {', '.join(unchecked)}\n" if unchecked else ""
+    skipped = (
+        f"not checked, since data.audit does not list them: {', '.join(unchecked)}\n"
+        if unchecked
+        else ""
+    )
     if not verdict["passed"]:
-        return f"{skipped}failed: repair the data, or set another policy in data.audit, and run `imgcls prepare` again"
+        return (
+            f"{skipped}failed: repair the data, or set another policy in data.audit, and run"
+            " `imgcls prepare` again"
+        )
     if not verdict["findings"]:
         return f"{skipped}passed without a finding; next: `imgcls train`"
     return (
-        f"{skipped}passed; look at the examples (--json has up to {EXAMPLES} of each), and set policies (note, drop, fail) in data.audit "
-        "if need be; next: `imgcls train`, and after it `imgcls audit RUN` for likely label errors"
+        f"{skipped}passed; look at the examples (--json has up to {EXAMPLES} of each), and set"
+        " policies (note, drop, fail) in data.audit if need be; next: `imgcls train`, and after it"
+        " `imgcls audit RUN` for likely label errors"
     )
 
 
@@ -123,7 +163,9 @@ def _drop_images(split: Split, found: "list[numpy.ndarray]") -> Split:
 
     before = [] if split.dropped is None else [split.dropped]
     dropped = numpy.unique(numpy.concatenate([*before, *found]))
-    kept = {name: numpy.setdiff1d(split.indices(name), dropped, assume_unique=True) for name in SPLITS}
+    kept = {
+        name: numpy.setdiff1d(split.indices(name), dropped, assume_unique=True) for name in SPLITS
+    }
     return replace(split, **kept, dropped=dropped)
 
 
@@ -134,12 +176,17 @@ def _restore_dropped(split: Split) -> Split:
     if split.dropped is None:
         return split
     sides = split.assignments[split.dropped]
-    whole = {name: numpy.union1d(split.indices(name), split.dropped[sides == side]) for side, name in enumerate(SPLITS)}
+    whole = {
+        name: numpy.union1d(split.indices(name), split.dropped[sides == side])
+        for side, name in enumerate(SPLITS)
+    }
     return replace(split, **whole, dropped=None)
 
 
 def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split:
-    """Return a split with the mean and deviation of the training images that are left, which `before` has if its images are the same."""
+    """Return a split with the mean and deviation of the training images that are left, which
+    `before` has if its images are the same.
+    """
     import numpy
 
     if numpy.array_equal(before.train, after.train):
@@ -150,9 +197,18 @@ def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split
 
 def _require_not_empty(store: Store, before: Split, after: Split) -> None:
     had, has = (AuditedData(store, split).class_counts("train") for split in (before, after))
-    empty = [f"class {name}" for name, old, new in zip(store.classes, had.tolist(), has.tolist(), strict=True) if old and not new]
-    empty += [f"the {split} split" for split in SPLITS if len(before.indices(split)) and not len(after.indices(split))]
+    empty = [
+        f"class {name}"
+        for name, old, new in zip(store.classes, had.tolist(), has.tolist(), strict=True)
+        if old and not new
+    ]
+    empty += [
+        f"the {split} split"
+        for split in SPLITS
+        if len(before.indices(split)) and not len(after.indices(split))
+    ]
     if empty:
         raise DataError(
-            f"dropping what the audit found leaves no image for {format_names(empty)}; add images, or set another policy than drop in data.audit"
+            f"dropping what the audit found leaves no image for {format_names(empty)}; add images,"
+            " or set another policy than drop in data.audit"
         )

@@ -6,11 +6,17 @@ from imgcls.augmentations import RandomParameters
 from imgcls.backend import tf
 
 CANDIDATES = 10
-"""Boxes drawn for each image, of which the first that fits is taken: as many as torchvision tries."""
+"""Boxes drawn for each image, of which the first that fits is taken: as many as torchvision
+tries.
+"""
 
 
 def draw_boxes(
-    scale: list[float], ratio: list[float], random: RandomParameters, heights: tf.Tensor, widths: tf.Tensor
+    scale: list[float],
+    ratio: list[float],
+    random: RandomParameters,
+    heights: tf.Tensor,
+    widths: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw a box inside each image (Szegedy et al., 2015, section 6).
 
@@ -20,8 +26,8 @@ def draw_boxes(
         heights, widths: of the images, int32 (batch,).
 
     Returns:
-        The boxes, int32 (batch, 4): top, left, height, width; and whether any candidate fitted, bool (batch,), without which
-        a box means nothing.
+        The boxes, int32 (batch, 4): top, left, height, width; and whether any candidate fitted,
+        bool (batch,), without which a box means nothing.
     """
     height, width = (tf.cast(each, tf.float32)[:, None] for each in (heights, widths))
     areas = random.uniform(scale[0], scale[1], (CANDIDATES,)) * height * width

@@ -1,4 +1,6 @@
-"""Operations on the bytes of images that TensorFlow does slowly: choosing by a mask, and rounding. Heavy zone."""
+"""Operations on the bytes of images that TensorFlow does slowly: choosing by a mask, and rounding.
+Heavy zone.
+"""
 
 import math
 
@@ -9,7 +11,9 @@ CACHED = 2**20
 
 
 def count_in_cache(images: tf.Tensor) -> int:
-    """Return how many images, as float32, stay in the cache between the steps of a computation; 0 where not even one does."""
+    """Return how many images, as float32, stay in the cache between the steps of a computation; 0
+    where not even one does.
+    """
     return CACHED // math.prod(images.shape[1:])
 
 
@@ -24,16 +28,22 @@ def clip_to_bytes(values: tf.Tensor) -> tf.Tensor:
 
 
 def choose_images(condition: tf.Tensor, those: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Return whole images of `those` where the condition, bool (batch,), holds, and of `others` elsewhere.
+    """Return whole images of `those` where the condition, bool (batch,), holds, and of `others`
+    elsewhere.
 
     As copies of whole rows, it takes a tenth of the time of `tf.where`.
     """
     batch = tf.shape(others)[0]
-    return tf.gather(tf.concat([others, those], axis=0), tf.range(batch) + tf.where(condition, batch, 0))
+    return tf.gather(
+        tf.concat([others, those], axis=0), tf.range(batch) + tf.where(condition, batch, 0)
+    )
 
 
-def make_box_mask(tops: tf.Tensor, lefts: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, shape: list[int]) -> tf.Tensor:
-    """Return where each image's box lies: uint8 (batch, height, width, channels), 255 inside and 0 outside.
+def make_box_mask(
+    tops: tf.Tensor, lefts: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, shape: list[int]
+) -> tf.Tensor:
+    """Return where each image's box lies: uint8 (batch, height, width, channels), 255 inside and 0
+    outside.
 
     Args:
         tops, lefts, heights, widths: int32 (batch,); what lies outside the image is cut.
@@ -48,7 +58,9 @@ def make_box_mask(tops: tf.Tensor, lefts: tf.Tensor, heights: tf.Tensor, widths:
 
 
 def paste(mask: tf.Tensor, those: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Return `those` where the mask is 255 and `others` where it is 0; all uint8 (batch, height, width, channels)."""
+    """Return `those` where the mask is 255 and `others` where it is 0; all uint8 (batch, height,
+    width, channels).
+    """
     different = tf.bitwise.bitwise_xor(those, others)
     return tf.bitwise.bitwise_xor(others, tf.bitwise.bitwise_and(different, mask))
 

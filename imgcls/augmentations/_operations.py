@@ -1,4 +1,6 @@
-"""The operations among which rand_augment, trivial_augment and aug_mix choose for each image. Heavy zone."""
+"""The operations among which rand_augment, trivial_augment and aug_mix choose for each image. Heavy
+zone.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ ALL = (
 class Space:
     """How far each operation goes at level 1.
 
-    A method takes uint8 images and levels, float32 (batch,) in -1..1; operations without direction look at the size of a level alone.
+    A method takes uint8 images and levels, float32 (batch,) in -1..1; operations without direction
+    look at the size of a level alone.
 
     Attributes:
         shear: slope.
@@ -58,7 +61,9 @@ class Space:
 
     def rotate(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Turn clockwise."""
-        return _warps.warp(images, _warps.compute_rotation(levels * self.degrees), self.interpolation, "constant")
+        return _warps.warp(
+            images, _warps.compute_rotation(levels * self.degrees), self.interpolation, "constant"
+        )
 
     def brightness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Brighten, or darken."""
@@ -95,11 +100,16 @@ class Space:
 
 
 def apply_per_image(
-    operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]], choices: tf.Tensor, images: tf.Tensor, levels: tf.Tensor
+    operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
+    choices: tf.Tensor,
+    images: tf.Tensor,
+    levels: tf.Tensor,
 ) -> tf.Tensor:
-    """Apply to each image the operations that were chosen for it, one after the other, and no others.
+    """Apply to each image the operations that were chosen for it, one after the other, and no
+    others.
 
-    Each time the batch is sorted by operation, and cut into groups. It stays so until all is done, which saves sorting it back each time.
+    Each time the batch is sorted by operation, and cut into groups. It stays so until all is done,
+    which saves sorting it back each time.
 
     Args:
         choices: int32 (batch, places), places in `operations`.
@@ -114,6 +124,9 @@ def apply_per_image(
         groups = tf.split(tf.gather(images, order), counts, num=len(operations))
         strengths = tf.split(tf.gather(levels[:, place], rows), counts, num=len(operations))
         whole = [tf.ensure_shape(group, [None, *shape[1:]]) for group in groups]
-        done = [operation(group, strength) for operation, group, strength in zip(operations, whole, strengths, strict=True)]
+        done = [
+            operation(group, strength)
+            for operation, group, strength in zip(operations, whole, strengths, strict=True)
+        ]
         images = tf.concat(done, axis=0)
     return tf.ensure_shape(tf.gather(images, tf.argsort(rows)), shape)

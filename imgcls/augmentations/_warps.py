@@ -18,16 +18,20 @@ def shift_right(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
 
 
 def shift_down(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    """Return images moved by whole pixels, int32 (batch,), with black where there was none: a thirtieth of a warp's time."""
+    """Return images moved by whole pixels, int32 (batch,), with black where there was none: a
+    thirtieth of a warp's time.
+    """
     height = images.shape[1]
     rows = tf.clip_by_value(tf.range(1, height + 1) - pixels[:, None], 0, height + 1)
     return tf.gather(tf.pad(images, [[0, 0], [1, 1], [0, 0], [0, 0]]), rows, axis=1, batch_dims=1)
 
 
 def shear_x(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tensor:
-    """Return images whose rows read further right by slope, float32 (batch,), times their place below the centre; black outside.
+    """Return images whose rows read further right by slope, float32 (batch,), times their place
+    below the centre; black outside.
 
-    All pixels of a row lie between two neighbours by the same share, so that this takes half the time of a warp.
+    All pixels of a row lie between two neighbours by the same share, so that this takes half the
+    time of a warp.
     """
     height, width = images.shape[1:3]
     right = slopes[:, None] * (tf.range(height, dtype=tf.float32) - (height - 1) / 2)
@@ -42,7 +46,9 @@ def shear_x(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tens
 
 
 def shear_y(images: tf.Tensor, slopes: tf.Tensor, interpolation: str) -> tf.Tensor:
-    """Return images whose columns read further down by slope times their place right of the centre."""
+    """Return images whose columns read further down by slope times their place right of the
+    centre.
+    """
     return _transpose(shear_x(_transpose(images), slopes, interpolation))
 
 
@@ -51,9 +57,11 @@ def warp(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str) -
 
     Args:
         images: uint8 (batch, height, width, channels).
-        inverse: float32 (batch, 2, 3), from a pixel (column, row) of the result, counted from the centre, to the place in the image.
+        inverse: float32 (batch, 2, 3), from a pixel (column, row) of the result, counted from the
+            centre, to the place in the image.
         interpolation: `nearest` or `bilinear`.
-        fill: `constant` (black), `reflect` (mirrored at the edge) or `nearest` (the border pixel repeated).
+        fill: `constant` (black), `reflect` (mirrored at the edge) or `nearest` (the border pixel
+            repeated).
     """
     height, width = images.shape[1:3]
     centre = tf.constant([(width - 1) / 2, (height - 1) / 2])
@@ -78,7 +86,8 @@ def warp(images: tf.Tensor, inverse: tf.Tensor, interpolation: str, fill: str) -
 
 
 def _split_batch(images: tf.Tensor, transforms: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Return parts of the batch whose numbers stay in the cache until they are bytes again, at least four, to occupy several cores.
+    """Return parts of the batch whose numbers stay in the cache until they are bytes again, at
+    least four, to occupy several cores.
 
     A group whose size only the graph knows stays whole: there, other groups occupy them.
     """
@@ -86,11 +95,17 @@ def _split_batch(images: tf.Tensor, transforms: tf.Tensor) -> list[tuple[tf.Tens
     if count is None:
         return [(images, transforms)]
     rows = max(1, min(count_in_cache(images), count // 4))
-    return [(images[first : first + rows], transforms[first : first + rows]) for first in range(0, max(1, count), rows)]
+    return [
+        (images[first : first + rows], transforms[first : first + rows])
+        for first in range(0, max(1, count), rows)
+    ]
 
 
-def compute_inverse_matrix(degrees: tf.Tensor, shear: tf.Tensor, scale: tf.Tensor, right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
-    """Return the inverse of: shear along x, scale, turn clockwise, shift. All float32 (batch,); the result (batch, 2, 3).
+def compute_inverse_matrix(
+    degrees: tf.Tensor, shear: tf.Tensor, scale: tf.Tensor, right: tf.Tensor, down: tf.Tensor
+) -> tf.Tensor:
+    """Return the inverse of: shear along x, scale, turn clockwise, shift. All float32 (batch,); the
+    result (batch, 2, 3).
 
     Args:
         degrees, shear: angles in degrees.

@@ -1,4 +1,6 @@
-"""AugMix: each image mixed with chains of operations on it (Hendrycks et al., 2020, algorithm 1), without the loss of that paper."""
+"""AugMix: each image mixed with chains of operations on it (Hendrycks et al., 2020, algorithm 1),
+without the loss of that paper.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,29 +31,48 @@ class Settings(AugmentationSettings):
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Mix each image with its chains: Dirichlet(1, ..., 1) weights among these, a Beta(1, 1) share for the image itself."""
+    """Mix each image with its chains: Dirichlet(1, ..., 1) weights among these, a Beta(1, 1) share
+    for the image itself.
+    """
     from imgcls.backend import tf
 
     of_chains, of_places = (settings.width,), (settings.width, settings.depth)
     depths = 1 + tf.floor(random.uniform(0.0, 1.0, of_chains) * settings.depth)
     any_of = 1 + tf.floor(random.uniform(0.0, 1.0, of_places) * (len(OPERATIONS) - 1))
-    choices = tf.cast(tf.where(depths[..., None] > tf.range(settings.depth, dtype=tf.float32), any_of, 0), tf.int32)
-    levels = random.uniform(0.1, settings.severity, of_places) / 10 * tf.sign(random.uniform(-1.0, 1.0, of_places))
-    # Exponential numbers over their sum are Dirichlet(1, ..., 1); no draw is 1, so that none of them is infinite.
+    choices = tf.cast(
+        tf.where(depths[..., None] > tf.range(settings.depth, dtype=tf.float32), any_of, 0),
+        tf.int32,
+    )
+    levels = (
+        random.uniform(0.1, settings.severity, of_places)
+        / 10
+        * tf.sign(random.uniform(-1.0, 1.0, of_places))
+    )
+    # Exponential numbers over their sum are Dirichlet(1, ..., 1); no draw is 1, so that none of
+    # them is infinite.
     weights = -tf.math.log1p(-random.uniform(0.0, 1.0, of_chains))
-    weights *= random.uniform(0.0, 1.0, (1,)) / tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1e-30)
-    # In halves, which do not wait for each other: small images, whose tensors are too small to share among cores, take a tenth less.
+    weights *= random.uniform(0.0, 1.0, (1,)) / tf.maximum(
+        tf.reduce_sum(weights, axis=1, keepdims=True), 1e-30
+    )
+    # In halves, which do not wait for each other: small images, whose tensors are too small to
+    # share among cores, take a tenth less.
     rows = -(-images.shape[0] // 2)
     halves = [slice(first, first + rows) for first in range(0, images.shape[0], rows)]
-    return tf.concat([_mix_chains(images[half], choices[half], levels[half], weights[half]) for half in halves], axis=0)
+    return tf.concat(
+        [_mix_chains(images[half], choices[half], levels[half], weights[half]) for half in halves],
+        axis=0,
+    )
 
 
-def _mix_chains(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weights: "tf.Tensor") -> "tf.Tensor":
+def _mix_chains(
+    images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weights: "tf.Tensor"
+) -> "tf.Tensor":
     """Return the images mixed with their chains of operations.
 
     Args:
         images: uint8 (batch, height, width, channels).
-        choices, levels: places in OPERATIONS, int32, and float32; both (batch, chains, places in a chain).
+        choices, levels: places in OPERATIONS, int32, and float32; both (batch, chains, places in a
+            chain).
         weights: of the chains, float32 (batch, chains); the image itself has the rest.
     """
     from imgcls.augmentations._bytes import round_to_bytes
@@ -59,12 +80,16 @@ def _mix_chains(images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", 
     from imgcls.backend import tf
 
     batch, height, width, channels = images.shape
-    space = Space(0.3, width / 3, height / 3, degrees=30.0, enhance=0.0, bits=(4, 4), interpolation="bilinear")
+    space = Space(
+        0.3, width / 3, height / 3, degrees=30.0, enhance=0.0, bits=(4, 4), interpolation="bilinear"
+    )
     functions = [getattr(space, name) for name in OPERATIONS]
     _, count, depth = choices.shape
     # Not tf.repeat of the images, which takes sixteen times as long where they are large.
     chains = tf.gather(images, tf.repeat(tf.range(batch), count))
-    chains = apply_per_image(functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth]))
+    chains = apply_per_image(
+        functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth])
+    )
     pixels = tf.cast(tf.reshape(chains, [batch, count, height * width * channels]), tf.float32)
     own = tf.cast(images, tf.float32) * (1 - tf.reduce_sum(weights, axis=1))[:, None, None, None]
     return round_to_bytes(own + tf.reshape(tf.matmul(weights[:, None, :], pixels), images.shape))

@@ -1,4 +1,6 @@
-"""Change brightness, contrast, saturation and hue (Howard, 2013, https://arxiv.org/abs/1312.5402, section 2), in this order."""
+"""Change brightness, contrast, saturation and hue (Howard, 2013, https://arxiv.org/abs/1312.5402,
+section 2), in this order.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +15,9 @@ RANDOM_KEY = "colour"
 
 
 class Settings(AugmentationSettings):
-    """The change's settings; 0 leaves a quantity alone. The factors are Pillow's: 1 changes nothing, 0 takes all of it away."""
+    """The change's settings; 0 leaves a quantity alone. The factors are Pillow's: 1 changes
+    nothing, 0 takes all of it away.
+    """
 
     brightness: Fraction = 0.4
     """How far the factor of the brightness may lie from 1."""
@@ -40,4 +44,8 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     ):
         if most:
             images = change(images, random.uniform(1 - most, 1 + most))
-    return _tones.adjust_hue(images, random.uniform(-settings.hue, settings.hue)) if settings.hue else images
+    return (
+        _tones.adjust_hue(images, random.uniform(-settings.hue, settings.hue))
+        if settings.hue
+        else images
+    )

@@ -1,4 +1,6 @@
-"""CutMix: a box of each image covered by the same box of another; targets follow the area (Yun et al., 2019, algorithm A1)."""
+"""CutMix: a box of each image covered by the same box of another; targets follow the area (Yun et
+al., 2019, algorithm A1).
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,14 +23,24 @@ class Settings(AugmentationSettings):
     """Share of the images that get a box."""
 
 
-def mix(settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", random: RandomParameters) -> tuple["tf.Tensor", "tf.Tensor"]:
-    """Cover a box of each image; its centre may lie anywhere, and the targets count the pixels that are left."""
+def mix(
+    settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", random: RandomParameters
+) -> tuple["tf.Tensor", "tf.Tensor"]:
+    """Cover a box of each image; its centre may lie anywhere, and the targets count the pixels that
+    are left.
+    """
     from imgcls.augmentations import _mixing
     from imgcls.augmentations._bytes import make_box_mask, paste
     from imgcls.backend import tf
 
     shape = images.shape[1:].as_list()
-    side = tf.sqrt(1 - tf.cast(_mixing.draw_kept_fractions(settings.alpha, settings.probability, random), tf.float32) / 256)
+    side = tf.sqrt(
+        1
+        - tf.cast(
+            _mixing.draw_kept_fractions(settings.alpha, settings.probability, random), tf.float32
+        )
+        / 256
+    )
     starts, lengths = [], []
     for size in shape[:2]:
         length = tf.cast(side * size, tf.int32)

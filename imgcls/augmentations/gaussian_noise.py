@@ -1,4 +1,6 @@
-"""Add Gaussian noise to each byte (Bishop, 1995, Training with Noise is Equivalent to Tikhonov Regularization)."""
+"""Add Gaussian noise to each byte (Bishop, 1995, Training with Noise is Equivalent to Tikhonov
+Regularization).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -22,5 +24,8 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
     from imgcls.backend import tf
 
-    noise = random.normal(tuple(images.shape[1:])) * random.uniform(*settings.sigma)[:, None, None, None]
+    noise = (
+        random.normal(tuple(images.shape[1:]))
+        * random.uniform(*settings.sigma)[:, None, None, None]
+    )
     return round_to_bytes(clip_to_bytes(tf.cast(images, tf.float32) + noise))

@@ -1,4 +1,6 @@
-"""RandAugment: operations chosen at random for each image, all at one magnitude (Cubuk et al., 2020, section 3)."""
+"""RandAugment: operations chosen at random for each image, all at one magnitude (Cubuk et al.,
+2020, section 3).
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +24,22 @@ class Settings(AugmentationSettings):
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Apply to each image operations of its own, in either direction, as torchvision does: nearest pixel, black outside."""
+    """Apply to each image operations of its own, in either direction, as torchvision does: nearest
+    pixel, black outside.
+    """
     from imgcls.augmentations._operations import ALL, Space, apply_per_image
     from imgcls.backend import tf
 
     right, down = (150 / 331 * side for side in (images.shape[2], images.shape[1]))
     space = Space(0.3, right, down, degrees=30.0, enhance=0.9, bits=(8, 4), interpolation="nearest")
-    signs, choices = zip(*[(2 * random.integers(0, 2) - 1, random.integers(0, len(ALL))) for _ in range(settings.num_ops)], strict=True)
+    signs, choices = zip(
+        *[
+            (2 * random.integers(0, 2) - 1, random.integers(0, len(ALL)))
+            for _ in range(settings.num_ops)
+        ],
+        strict=True,
+    )
     levels = settings.magnitude / 30 * tf.cast(tf.stack(signs, axis=1), tf.float32)
-    return apply_per_image([getattr(space, name) for name in ALL], tf.stack(choices, axis=1), images, levels)
+    return apply_per_image(
+        [getattr(space, name) for name in ALL], tf.stack(choices, axis=1), images, levels
+    )

@@ -1,4 +1,6 @@
-"""Turn, shift, scale and shear each image, all in one warp (as torchvision's RandomAffine; Ciresan et al., 2012, section 3)."""
+"""Turn, shift, scale and shear each image, all in one warp (as torchvision's RandomAffine; Ciresan
+et al., 2012, section 3).
+"""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,7 +28,9 @@ class Settings(AugmentationSettings):
     interpolation: Literal["nearest", "bilinear"] = "bilinear"
     """How a pixel is read between the image's pixels."""
     fill: Literal["constant", "reflect", "nearest"] = "constant"
-    """What shows where the image ends: zeros, the image mirrored at its edge, or the border pixel repeated."""
+    """What shows where the image ends: zeros, the image mirrored at its edge, or the border pixel
+    repeated.
+    """
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
@@ -35,9 +39,21 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     from imgcls.backend import tf
 
     height, width = images.shape[1:3]
-    most = [settings.degrees, settings.shear, settings.translate * width, settings.translate * height]
+    most = [
+        settings.degrees,
+        settings.shear,
+        settings.translate * width,
+        settings.translate * height,
+    ]
     low = tf.constant([-each for each in most] + settings.scale[:1])
     high = tf.constant(most + settings.scale[1:])
     # All in one draw: each more is ten steps of the graph, which count where images are small.
-    degrees, shear, right, down, scale = tf.unstack(low + random.uniform(0.0, 1.0, (5,)) * (high - low), axis=1)
-    return _warps.warp(images, _warps.compute_inverse_matrix(degrees, shear, scale, right, down), settings.interpolation, settings.fill)
+    degrees, shear, right, down, scale = tf.unstack(
+        low + random.uniform(0.0, 1.0, (5,)) * (high - low), axis=1
+    )
+    return _warps.warp(
+        images,
+        _warps.compute_inverse_matrix(degrees, shear, scale, right, down),
+        settings.interpolation,
+        settings.fill,
+    )

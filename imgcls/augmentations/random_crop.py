@@ -1,4 +1,6 @@
-"""Pad every side, then crop back at a random place: a shift by up to `padding` pixels (He et al., 2016, section 4.2)."""
+"""Pad every side, then crop back at a random place: a shift by up to `padding` pixels (He et al.,
+2016, section 4.2).
+"""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +20,9 @@ class Settings(AugmentationSettings):
     padding: Annotated[int, Field(ge=1)] = 4
     """Pixels added to every side before the crop."""
     fill: Literal["constant", "reflect", "nearest"] = "constant"
-    """What the added pixels show: zeros, the image mirrored without its border pixel, or the border pixel repeated."""
+    """What the added pixels show: zeros, the image mirrored without its border pixel, or the border
+    pixel repeated.
+    """
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
@@ -35,7 +39,9 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     if settings.fill != "constant":
         return moved
     sizes = [tf.fill([images.shape[0]], side) for side in (height, width)]
-    return tf.bitwise.bitwise_and(moved, make_box_mask(-down, -right, *sizes, [height, width, channels]))
+    return tf.bitwise.bitwise_and(
+        moved, make_box_mask(-down, -right, *sizes, [height, width, channels])
+    )
 
 
 def _clip_indices(index: "tf.Tensor", size: int, fill: str) -> "tf.Tensor":

@@ -1,4 +1,6 @@
-"""Cover a box of some images with noise (Zhong et al., 2020, Random Erasing Data Augmentation, algorithm 1)."""
+"""Cover a box of some images with noise (Zhong et al., 2020, Random Erasing Data Augmentation,
+algorithm 1).
+"""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -24,13 +26,24 @@ class Settings(AugmentationSettings):
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Cover a box of each image with the given probability; an image in which none of ten boxes fits stays whole."""
+    """Cover a box of each image with the given probability; an image in which none of ten boxes
+    fits stays whole.
+    """
     from imgcls.augmentations._boxes import draw_boxes
     from imgcls.augmentations._bytes import make_box_mask, paste
     from imgcls.backend import tf
 
     shape = images.shape[1:].as_list()
-    drawn, fits = draw_boxes(settings.scale, settings.ratio, random, *[tf.fill([images.shape[0]], side) for side in shape[:2]])
+    drawn, fits = draw_boxes(
+        settings.scale,
+        settings.ratio,
+        random,
+        *[tf.fill([images.shape[0]], side) for side in shape[:2]],
+    )
     erased = fits & (random.uniform(0.0, 1.0) < settings.probability)
     mask = make_box_mask(*tf.unstack(tf.where(erased[:, None], drawn, 0), axis=1), shape)
-    return paste(mask, random.bytes(tuple(shape)) if settings.fill == "noise" else tf.zeros_like(images), images)
+    return paste(
+        mask,
+        random.bytes(tuple(shape)) if settings.fill == "noise" else tf.zeros_like(images),
+        images,
+    )

@@ -1,4 +1,6 @@
-"""Horizontal flip (Krizhevsky et al., 2012, section 4.1). Wrong for things that read left to right, such as digits and letters."""
+"""Horizontal flip (Krizhevsky et al., 2012, section 4.1). Wrong for things that read left to right,
+such as digits and letters.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,6 @@
-"""Take the colours from some RGB images (Chen et al., 2020, https://arxiv.org/abs/2002.05709, appendix A)."""
+"""Take the colours from some RGB images (Chen et al., 2020, https://arxiv.org/abs/2002.05709,
+appendix A).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -26,4 +28,6 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     from imgcls.augmentations import _tones
     from imgcls.augmentations._bytes import choose_images
 
-    return choose_images(random.uniform(0.0, 1.0) < settings.probability, _tones.to_grayscale(images), images)
+    return choose_images(
+        random.uniform(0.0, 1.0) < settings.probability, _tones.to_grayscale(images), images
+    )

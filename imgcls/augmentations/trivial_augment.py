@@ -1,4 +1,6 @@
-"""TrivialAugment: one operation for each image, at a random magnitude, over wide ranges (Müller and Hutter, 2021, table 1)."""
+"""TrivialAugment: one operation for each image, at a random magnitude, over wide ranges (Müller and
+Hutter, 2021, table 1).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -18,10 +20,19 @@ class Settings(AugmentationSettings):
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Apply to each image an operation of its own, in either direction: nearest pixel, black outside."""
+    """Apply to each image an operation of its own, in either direction: nearest pixel, black
+    outside.
+    """
     from imgcls.augmentations._operations import ALL, Space, apply_per_image
     from imgcls.backend import tf
 
-    space = Space(0.99, SHIFT, SHIFT, degrees=135.0, enhance=0.99, bits=(8, 6), interpolation="nearest")
+    space = Space(
+        0.99, SHIFT, SHIFT, degrees=135.0, enhance=0.99, bits=(8, 6), interpolation="nearest"
+    )
     levels = tf.cast(random.integers(0, 31) * (2 * random.integers(0, 2) - 1), tf.float32) / 30
-    return apply_per_image([getattr(space, name) for name in ALL], random.integers(0, len(ALL))[:, None], images, levels[:, None])
+    return apply_per_image(
+        [getattr(space, name) for name in ALL],
+        random.integers(0, len(ALL))[:, None],
+        images,
+        levels[:, None],
+    )

@@ -1,8 +1,11 @@
-"""Checks of the data: each file holds `Settings` (a `CheckSettings`) and `find(settings, audited) -> list[Finding]`. Light zone.
+"""Checks of the data: each file holds `Settings` (a `CheckSettings`) and `find(settings, audited)
+-> list[Finding]`. Light zone.
 
-Checks look at the store's measures of its images (imgcls/image/image_statistics.py), at labels and at the cut into splits, never at pixels.
-They run one after the other in the order of `data.audit`, each on the images that those before it left; imgcls/audit/runner.py does what
-their policies say. Files whose name begins with an underscore are shared code, not checks. numpy is imported inside functions.
+Checks look at the store's measures of its images (imgcls/image/image_statistics.py), at labels and
+at the cut into splits, never at pixels. They run one after the other in the order of `data.audit`,
+each on the images that those before it left; imgcls/audit/runner.py does what their policies say.
+Files whose name begins with an underscore are shared code, not checks. numpy is imported inside
+functions.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +37,9 @@ class DroppingSettings(CheckSettings):
     """What a check can be told whose findings are images that training can do without."""
 
     policy: Literal["note", "drop", "fail"] = "note"
-    """note: tell; drop: leave the images out of every split, the store keeps them; fail: end `prepare` with status 3, after all checks."""
+    """note: tell; drop: leave the images out of every split, the store keeps them; fail: end
+    `prepare` with status 3, after all checks.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,10 @@ class Finding:
     Attributes:
         message: what was found, for people.
         count: how many images, or classes where the check is of classes.
-        examples: ids, at most `EXAMPLES` of them; those of one inner list belong together, such as the copies of one image.
-        drop: which images `policy: drop` leaves out, int64 indices into the store; None where there is nothing to drop.
+        examples: ids, at most `EXAMPLES` of them; those of one inner list belong together, such as
+            the copies of one image.
+        drop: which images `policy: drop` leaves out, int64 indices into the store; None where there
+            is nothing to drop.
     """
 
     message: str
@@ -67,7 +74,9 @@ class AuditedData:
         """The images of all splits, sorted int64 indices into the store."""
         import numpy
 
-        return numpy.sort(numpy.concatenate([self.split.train, self.split.validation, self.split.test]))
+        return numpy.sort(
+            numpy.concatenate([self.split.train, self.split.validation, self.split.test])
+        )
 
     @cached_property
     def places(self) -> "numpy.ndarray":
@@ -92,19 +101,26 @@ class AuditedData:
         """Return the images of each class in a split, int64 (classes,)."""
         import numpy
 
-        return numpy.bincount(self.store.labels[self.split.indices(split)], minlength=len(self.store.classes))
+        return numpy.bincount(
+            self.store.labels[self.split.indices(split)], minlength=len(self.store.classes)
+        )
 
     def find_similar(self, likeness: "Similarity") -> "tuple[numpy.ndarray, numpy.ndarray]":
-        """Return `likeness.groups` of the images of `indices`, computed once for all checks that ask for the same likeness."""
+        """Return `likeness.groups` of the images of `indices`, computed once for all checks that
+        ask for the same likeness.
+        """
         from imgcls.checks import _similarity as finder
 
         if likeness not in self._groups:
             looks = self.image_statistics
-            self._groups[likeness] = finder.group_similar(looks["hash"], looks["thumbnail"], self.labels, likeness)
+            self._groups[likeness] = finder.group_similar(
+                looks["hash"], looks["thumbnail"], self.labels, likeness
+            )
         return self._groups[likeness]
 
     def images(self, kind: str, chosen: "numpy.ndarray", noun: str = "image") -> list[Finding]:
-        """Return a finding of the images of `indices` where `chosen` is true, each of them by itself; none where it is nowhere true.
+        """Return a finding of the images of `indices` where `chosen` is true, each of them by
+        itself; none where it is nowhere true.
 
         The message is their number, `noun` and `kind`.
         """

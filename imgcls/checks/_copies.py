@@ -1,7 +1,9 @@
-"""Copies of images: which of them stays, and what is said of those within a split and across splits. Light zone.
+"""Copies of images: which of them stays, and what is said of those within a split and across
+splits. Light zone.
 
-One image of each group stays: in the test split if the group has any there, else in validation, else in train, and of that split the
-first by id. So what is judged stays as it was, and no copy of it is trained on.
+One image of each group stays: in the test split if the group has any there, else in validation,
+else in train, and of that split the first by id. So what is judged stays as it was, and no copy of
+it is trained on.
 """
 
 from typing import TYPE_CHECKING
@@ -40,10 +42,21 @@ def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list
     repeats = _find_repeats(number, place)
     if repeats.any():
         examples = _collect_examples(sorted_ids, number, numpy.isin(number, number[repeats]))
-        found.append(Finding(_describe_within(place, repeats, kind), int(repeats.sum()), examples, indices[dropped & ~elsewhere]))
+        found.append(
+            Finding(
+                _describe_within(place, repeats, kind),
+                int(repeats.sum()),
+                examples,
+                indices[dropped & ~elsewhere],
+            )
+        )
     if crosses.any():
         message, count = _describe_across(number, place, kind)
-        found.append(Finding(message, count, _collect_examples(sorted_ids, number, crosses), indices[elsewhere]))
+        found.append(
+            Finding(
+                message, count, _collect_examples(sorted_ids, number, crosses), indices[elsewhere]
+            )
+        )
     return found
 
 
@@ -68,11 +81,16 @@ def _describe_within(place: "numpy.ndarray", repeats: "numpy.ndarray", kind: str
     counts = {name: int((repeats & (place == i)).sum()) for i, name in enumerate(SPLITS)}
     where = ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
     total = sum(counts.values())
-    return f"{format_count(total, 'image')} {'repeats' if total == 1 else 'repeat'} another of the same split as {kind}: {where}"
+    return (
+        f"{format_count(total, 'image')} {'repeats' if total == 1 else 'repeat'} another of the"
+        f" same split as {kind}: {where}"
+    )
 
 
 def _describe_across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str) -> tuple[str, int]:
-    """Say which held-out images have a copy in a split that they should be new to; and count them."""
+    """Say which held-out images have a copy in a split that they should be new to; and count
+    them.
+    """
     import numpy
 
     has = numpy.zeros((3, number[-1] + 1), bool)
@@ -82,12 +100,22 @@ def _describe_across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str)
         count = int(((place == held_out) & has[seen][number]).sum())
         if count:
             parts.append(f"{count:,} of {SPLITS[held_out]} in {SPLITS[seen]}")
-    leaked = ((place == _TEST) & (has[_TRAIN] | has[_VALIDATION])[number]) | ((place == _VALIDATION) & has[_TRAIN][number])
+    leaked = ((place == _TEST) & (has[_TRAIN] | has[_VALIDATION])[number]) | (
+        (place == _VALIDATION) & has[_TRAIN][number]
+    )
     count = int(leaked.sum())
-    return f"LEAKAGE: {format_count(count, 'held-out image')} with {kind} in another split: {', '.join(parts)}", count
+    return (
+        (
+            f"LEAKAGE: {format_count(count, 'held-out image')} with {kind} in another split:"
+            f" {', '.join(parts)}"
+        ),
+        count,
+    )
 
 
-def _collect_examples(ids: list[str], number: "numpy.ndarray", chosen: "numpy.ndarray") -> list[list[str]]:
+def _collect_examples(
+    ids: list[str], number: "numpy.ndarray", chosen: "numpy.ndarray"
+) -> list[list[str]]:
     """Return the ids of the first groups that are chosen, together at most `EXAMPLES`."""
     import numpy
 

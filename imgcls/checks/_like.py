@@ -14,9 +14,13 @@ class SimilaritySettings(DroppingSettings):
     """When two images count as the same picture."""
 
     distance: Annotated[int, Field(ge=0, le=8)] = 4
-    """Bits of the 64 of the perceptual hash that may differ. Nearly always 32 bits are set, so that distances are even."""
+    """Bits of the 64 of the perceptual hash that may differ. Nearly always 32 bits are set, so that
+    distances are even.
+    """
     difference: Annotated[float, Field(ge=0)] = 0.025
-    """Largest mean absolute difference of the 8x8 thumbnails after each was brought to mean 0 and deviation 1."""
+    """Largest mean absolute difference of the 8x8 thumbnails after each was brought to mean 0 and
+    deviation 1.
+    """
     brightness: Annotated[float, Field(ge=0)] = 32.0
     """Largest mean absolute difference of the thumbnails as they are, in grey levels of 0..255."""
 

@@ -9,4 +9,6 @@ class Settings(DroppingSettings):
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images with several frames."""
-    return audited.images("of which the first frame is used", audited.image_statistics["frames"] > 1, "animated image")
+    return audited.images(
+        "of which the first frame is used", audited.image_statistics["frames"] > 1, "animated image"
+    )

@@ -1,8 +1,11 @@
-"""Colour drift: the mean colour of test or validation images differs from that of training images, as with another camera or light.
+"""Colour drift: the mean colour of test or validation images differs from that of training images,
+as with another camera or light.
 
-The statistic is the standardized difference of two means, d (Cohen, 1988, section 2.2), of the images' mean red, green or blue. Its
-standard error is sqrt(1/n + 1/m + d^2 / 2(n + m)) (Hedges and Olkin, 1985, section 5.E). Drift is where |d| lies above the threshold by a
-number of standard errors, so that small splits raise no false alarm. Images are taken as independent, which frames of one film are not.
+The statistic is the standardized difference of two means, d (Cohen, 1988, section 2.2), of the
+images' mean red, green or blue. Its standard error is sqrt(1/n + 1/m + d^2 / 2(n + m)) (Hedges and
+Olkin, 1985, section 5.E). Drift is where |d| lies above the threshold by a number of standard
+errors, so that small splits raise no false alarm. Images are taken as independent, which frames of
+one film are not.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -35,19 +38,32 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
         channel = int((abs(differences) - settings.standard_errors * errors).argmax())
         difference, error = differences[channel], errors[channel]
         if abs(difference) - settings.standard_errors * error > settings.difference:
-            colour = ("red", "green", "blue")[channel] if len(set(differences.tolist())) > 1 else "grey"
-            message = f"the mean {colour} of {name} differs from train's by {difference:+.2f} ± {error:.2f} deviations"
+            colour = (
+                ("red", "green", "blue")[channel] if len(set(differences.tolist())) > 1 else "grey"
+            )
+            message = (
+                f"the mean {colour} of {name} differs from train's by {difference:+.2f} ±"
+                f" {error:.2f} deviations"
+            )
             found.append(Finding(f"{message}; allowed are {settings.difference:g}", len(indices)))
     return found
 
 
-def compute_standardized_differences(train: "numpy.ndarray", other: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return d of each column of two samples (n, columns), and its standard error; 0 where neither sample varies and both are equal."""
+def compute_standardized_differences(
+    train: "numpy.ndarray", other: "numpy.ndarray"
+) -> "tuple[numpy.ndarray, numpy.ndarray]":
+    """Return d of each column of two samples (n, columns), and its standard error; 0 where neither
+    sample varies and both are equal.
+    """
     import numpy
 
     n, m = len(train), len(other)
     train, other = train.astype(numpy.float64), other.astype(numpy.float64)
-    pooled = numpy.sqrt(((n - 1) * train.var(axis=0, ddof=1) + (m - 1) * other.var(axis=0, ddof=1)) / (n + m - 2))
+    pooled = numpy.sqrt(
+        ((n - 1) * train.var(axis=0, ddof=1) + (m - 1) * other.var(axis=0, ddof=1)) / (n + m - 2)
+    )
     shift = other.mean(axis=0) - train.mean(axis=0)
-    difference = shift / numpy.maximum(pooled, 1e-3)  # a thousandth of a grey level stands for "does not vary"
+    difference = shift / numpy.maximum(
+        pooled, 1e-3
+    )  # a thousandth of a grey level stands for "does not vary"
     return difference, numpy.sqrt(1 / n + 1 / m + difference**2 / (2 * (n + m)))

@@ -1,4 +1,6 @@
-"""Extreme shapes: images so long, tiny or huge that little of them is left at the size which the model sees."""
+"""Extreme shapes: images so long, tiny or huge that little of them is left at the size which the
+model sees.
+"""
 
 from typing import Annotated
 
@@ -22,10 +24,23 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return long, tiny and huge images, each kind by itself."""
     import numpy
 
-    sides = numpy.stack([audited.image_statistics["height"], audited.image_statistics["width"]]).astype(numpy.float64)
+    sides = numpy.stack(
+        [audited.image_statistics["height"], audited.image_statistics["width"]]
+    ).astype(numpy.float64)
     short, long = sides.min(axis=0), sides.max(axis=0)
     return [
-        *audited.images(f"more than {settings.aspect_ratio:g} times as long as wide", long > settings.aspect_ratio * short),
-        *audited.images(f"with a side of fewer than {settings.smallest_side} pixels", short < settings.smallest_side, "tiny image"),
-        *audited.images(f"of more than {settings.megapixels:g} megapixels", short * long > settings.megapixels * 1e6, "huge image"),
+        *audited.images(
+            f"more than {settings.aspect_ratio:g} times as long as wide",
+            long > settings.aspect_ratio * short,
+        ),
+        *audited.images(
+            f"with a side of fewer than {settings.smallest_side} pixels",
+            short < settings.smallest_side,
+            "tiny image",
+        ),
+        *audited.images(
+            f"of more than {settings.megapixels:g} megapixels",
+            short * long > settings.megapixels * 1e6,
+            "huge image",
+        ),
     ]

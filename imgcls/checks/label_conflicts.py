@@ -1,5 +1,6 @@
-"""Label conflicts: the same or nearly the same picture under two labels, of which one must be wrong (Northcutt, Athalye and Mueller, 2021,
-"Pervasive label errors in test sets", section 3). Which one, nothing here can say: `policy: drop` leaves all of them out."""
+"""Label conflicts: the same or nearly the same picture under two labels, of which one must be wrong
+(Northcutt, Athalye and Mueller, 2021, "Pervasive label errors in test sets", section 3). Which one,
+nothing here can say: `policy: drop` leaves all of them out."""
 
 from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
 from imgcls.checks._like import SimilaritySettings
@@ -23,8 +24,12 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
         return []
     indices = audited.indices[members]
     examples: dict[int, list[str]] = {}
-    for number, name in zip(group[members[:EXAMPLES]].tolist(), audited.store.ids(indices[:EXAMPLES]), strict=True):
+    for number, name in zip(
+        group[members[:EXAMPLES]].tolist(), audited.store.ids(indices[:EXAMPLES]), strict=True
+    ):
         examples.setdefault(number, []).append(name)
     groups = format_count(len(numpy.unique(group[members])), "group")
-    message = f"{format_count(len(members), 'image')} in {groups} look the same and have different labels"
+    message = (
+        f"{format_count(len(members), 'image')} in {groups} look the same and have different labels"
+    )
     return [Finding(message, len(members), list(examples.values()), numpy.sort(indices))]

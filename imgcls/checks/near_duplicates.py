@@ -1,8 +1,10 @@
-"""Near duplicates: nearly the same picture with the same label, within a split and across splits (Barz and Denzler, 2020, "ciFAIR").
+"""Near duplicates: nearly the same picture with the same label, within a split and across splits
+(Barz and Denzler, 2020, "ciFAIR").
 
-Compared are perceptual hashes (imgcls/image/image_statistics.py), confirmed by thumbnails, and joined to groups
-(imgcls/checks/_similarity.py): copies saved at another quality, size or brightness. Prints and lettering finer than an eighth of the
-picture are not seen. Groups of exact duplicates alone are left to that check; images of different labels are left to label_conflicts.
+Compared are perceptual hashes (imgcls/image/image_statistics.py), confirmed by thumbnails, and
+joined to groups (imgcls/checks/_similarity.py): copies saved at another quality, size or
+brightness. Prints and lettering finer than an eighth of the picture are not seen. Groups of exact
+duplicates alone are left to that check; images of different labels are left to label_conflicts.
 """
 
 from imgcls.checks import AuditedData, Finding, _copies

@@ -18,5 +18,8 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the classes with fewer training images."""
     counts = zip(audited.store.classes, audited.class_counts("train").tolist(), strict=True)
     small = [f"{name} {count}" for name, count in counts if count < settings.images]
-    message = f"{format_count(len(small), 'class')} with fewer than {settings.images} training images: {format_names(small)}"
+    message = (
+        f"{format_count(len(small), 'class')} with fewer than {settings.images} training images:"
+        f" {format_names(small)}"
+    )
     return [Finding(message, len(small))] if small else []

@@ -1,4 +1,6 @@
-"""Unreadable images: empty, truncated, damaged and oversized files, told apart; `data.on_bad_image` says whether they end `prepare`."""
+"""Unreadable images: empty, truncated, damaged and oversized files, told apart; `data.on_bad_image`
+says whether they end `prepare`.
+"""
 
 from typing import Literal
 
@@ -9,7 +11,9 @@ class Settings(CheckSettings):
     """The settings of unreadable images."""
 
     policy: Literal["note"] = "note"
-    """Images that cannot be read are in no split; data.on_bad_image: fail or skip is their policy."""
+    """Images that cannot be read are in no split; data.on_bad_image: fail or skip is their
+    policy.
+    """
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
@@ -18,7 +22,11 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     for image in audited.store.manifest["bad_images"]:
         kinds.setdefault(_kind(image["problem"]), []).append(image["id"])
     return [
-        Finding(f"{format_count(len(ids), 'image')} left out: {kind}", len(ids), [[name] for name in ids[:EXAMPLES]])
+        Finding(
+            f"{format_count(len(ids), 'image')} left out: {kind}",
+            len(ids),
+            [[name] for name in ids[:EXAMPLES]],
+        )
         for kind, ids in sorted(kinds.items())
     ]
 

@@ -1,7 +1,8 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: records of labels and 32x32 pixels, in an archive or a folder. Light zone.
+"""CIFAR-10 and CIFAR-100 in their binary version: records of labels and 32x32 pixels, in an archive
+or a folder. Light zone.
 
-Format: one byte for each label, then 1,024 bytes of red, 1,024 of green and 1,024 of blue, row by row
-(https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version").
+Format: one byte for each label, then 1,024 bytes of red, 1,024 of green and 1,024 of blue, row by
+row (https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version").
 """
 
 import hashlib
@@ -28,8 +29,8 @@ class CifarSettings(DataSettings):
     """What a CIFAR data set can be told."""
 
     path: str | None = None
-    """The folder that holds the binary archive (.tar.gz) as it is published, or the folder unpacked from it; unless given, the archive is
-    downloaded into the store's folder."""
+    """The folder that holds the binary archive (.tar.gz) as it is published, or the folder unpacked
+    from it; unless given, the archive is downloaded into the store's folder."""
     offline: bool = False
     """Never download: a missing archive is an error that says where to put it."""
 
@@ -66,7 +67,9 @@ def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
     """
     content = _read_content(settings, archive)
     classes = _parse_class_names(content[archive.names], archive)
-    records = {split: _parse_records(names, content, archive) for split, names in archive.files.items()}
+    records = {
+        split: _parse_records(names, content, archive) for split, names in archive.files.items()
+    }
     entries = [
         Entry(f"{split}/{index:05d}", label, split)
         for split, array in records.items()
@@ -75,36 +78,53 @@ def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
     counts = {split: len(array) for split, array in records.items()}
     if counts != _COUNTS:
         found = " and ".join(f"{count:,} {split}" for split, count in counts.items())
-        terminal.note(f"{found} images are not the whole of {archive.title}, which has 50,000 and 10,000; using them all the same")
+        terminal.note(
+            f"{found} images are not the whole of {archive.title}, which has 50,000 and 10,000;"
+            " using them all the same"
+        )
     digest = hashlib.sha256()
     for name in sorted(content):
         digest.update(content[name])
-    return Source(classes, entries, _make_reader(list(records.values()), archive.labels), digest.hexdigest(), shape=(32, 32, 3))
+    return Source(
+        classes,
+        entries,
+        _make_reader(list(records.values()), archive.labels),
+        digest.hexdigest(),
+        shape=(32, 32, 3),
+    )
 
 
 def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, bytes]:
     """Return the needed files of a set by their names."""
     names = [archive.names, *(name for names in archive.files.values() for name in names)]
     if settings.path is None:
-        packed = downloads.fetch(archive.remote, Path(settings.store_dir) / "downloads" / settings.name, settings.offline)
+        packed = downloads.fetch(
+            archive.remote, Path(settings.store_dir) / "downloads" / settings.name, settings.offline
+        )
         return _extract(packed, names, archive)
     folder = Path(settings.path).expanduser()
     packed = folder / archive.remote.name
     if packed.is_file():
         if not downloads.is_published(packed, archive.remote):
-            terminal.note(f"{packed} is not the published archive of {archive.title}, by its SHA-256; using it all the same")
+            terminal.note(
+                f"{packed} is not the published archive of {archive.title}, by its SHA-256; using"
+                " it all the same"
+            )
         return _extract(packed, names, archive)
     for extracted in (folder / archive.folder, folder):
         if (extracted / archive.names).is_file():
             return {name: _read_file(extracted / name) for name in names}
     raise DataError(
-        f"data.path: {folder} holds neither {archive.remote.name} nor {archive.folder}/{archive.names}; get the binary version from "
-        f"{archive.remote.mirrors[0]}{archive.remote.name}, or leave data.path out to download it"
+        f"data.path: {folder} holds neither {archive.remote.name} nor"
+        f" {archive.folder}/{archive.names}; get the binary version from"
+        f" {archive.remote.mirrors[0]}{archive.remote.name}, or leave data.path out to download it"
     )
 
 
 def _extract(packed: Path, names: list[str], archive: CifarArchive) -> dict[str, bytes]:
-    found = archives.extract_members(packed, {f"{archive.folder}/{name}": _MAX_BYTES for name in names})
+    found = archives.extract_members(
+        packed, {f"{archive.folder}/{name}": _MAX_BYTES for name in names}
+    )
     return {name: found[f"{archive.folder}/{name}"] for name in names}
 
 
@@ -121,11 +141,16 @@ def _parse_class_names(content: bytes, archive: CifarArchive) -> list[str]:
     except UnicodeDecodeError:
         names = []
     if len(names) != archive.classes or len(set(names)) != len(names):
-        raise DataError(f"{archive.names} of {archive.title} holds {len(names)} names, not {archive.classes}; get the archive again")
+        raise DataError(
+            f"{archive.names} of {archive.title} holds {len(names)} names, not {archive.classes};"
+            " get the archive again"
+        )
     return names
 
 
-def _parse_records(names: tuple[str, ...], content: dict[str, bytes], archive: CifarArchive) -> "numpy.ndarray":
+def _parse_records(
+    names: tuple[str, ...], content: dict[str, bytes], archive: CifarArchive
+) -> "numpy.ndarray":
     """Return the records of a split, uint8 (n, labels and pixels)."""
     import numpy
 
@@ -135,12 +160,15 @@ def _parse_records(names: tuple[str, ...], content: dict[str, bytes], archive: C
         data = content[name]
         if not data or len(data) % length:
             raise DataError(
-                f"{name} of {archive.title} has {len(data):,} bytes, which are not records of {length:,}: it is truncated, or not of the "
-                f"binary version; get the archive again"
+                f"{name} of {archive.title} has {len(data):,} bytes, which are not records of"
+                f" {length:,}: it is truncated, or not of the binary version; get the archive again"
             )
         arrays.append(numpy.frombuffer(data, numpy.uint8).reshape(-1, length))
         if (largest := arrays[-1][:, archive.label].max()) >= archive.classes:
-            raise DataError(f"{name} of {archive.title} holds the label {largest}; right are 0 to {archive.classes - 1}")
+            raise DataError(
+                f"{name} of {archive.title} holds the label {largest}; right are 0 to"
+                f" {archive.classes - 1}"
+            )
     return numpy.concatenate(arrays)
 
 
@@ -151,6 +179,8 @@ def _make_reader(splits: "list[numpy.ndarray]", labels: int) -> "Callable[[int],
     records = numpy.concatenate(splits)
 
     def read(place: int) -> "numpy.ndarray":
-        return numpy.ascontiguousarray(records[place, labels:].reshape(3, 32, 32).transpose(1, 2, 0))
+        return numpy.ascontiguousarray(
+            records[place, labels:].reshape(3, 32, 32).transpose(1, 2, 0)
+        )
 
     return read

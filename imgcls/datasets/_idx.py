@@ -1,7 +1,8 @@
-"""Data sets in the IDX format of MNIST: four files, gzipped or not, in a folder or downloaded. Light zone.
+"""Data sets in the IDX format of MNIST: four files, gzipped or not, in a folder or downloaded.
+Light zone.
 
-Format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit number, the data
-(LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/).
+Format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a
+big-endian 32-bit number, the data (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/).
 """
 
 import gzip
@@ -33,14 +34,18 @@ class IdxSettings(DataSettings):
     """What a data set of IDX files can be told."""
 
     path: str | None = None
-    """The folder that holds the four files, with or without .gz; unless given, they are downloaded into the store's folder."""
+    """The folder that holds the four files, with or without .gz; unless given, they are downloaded
+    into the store's folder.
+    """
     offline: bool = False
     """Never download: a missing file is an error that says where to put it."""
 
 
 @dataclass(frozen=True)
 class IdxFiles:
-    """A published set: its title, where it is downloaded from, and the SHA-256 of each *uncompressed* file."""
+    """A published set: its title, where it is downloaded from, and the SHA-256 of each
+    *uncompressed* file.
+    """
 
     title: str
     mirrors: tuple[str, ...]
@@ -49,7 +54,9 @@ class IdxFiles:
 
 
 class SplitArrays(NamedTuple):
-    """One split: uint8 images (count, height, width) and labels (count,), and the SHA-256 of both files' content."""
+    """One split: uint8 images (count, height, width) and labels (count,), and the SHA-256 of both
+    files' content.
+    """
 
     images: "numpy.ndarray"
     labels: "numpy.ndarray"
@@ -60,19 +67,30 @@ def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
     """Read the training and the test part of a set.
 
     Raises:
-        DataError: a file is missing, damaged, not IDX, or does not fit the others; or it cannot be downloaded.
+        DataError: a file is missing, damaged, not IDX, or does not fit the others; or it cannot be
+            downloaded.
     """
     if settings.path is None:
-        files = _download(Path(settings.store_dir) / "downloads" / settings.name, archive, settings.offline)
+        files = _download(
+            Path(settings.store_dir) / "downloads" / settings.name, archive, settings.offline
+        )
     else:
         files = _find_files(Path(settings.path).expanduser(), archive)
-    parts = {split: _read_split(files[images], files[labels], archive) for split, (images, labels) in FILES.items()}
+    parts = {
+        split: _read_split(files[images], files[labels], archive)
+        for split, (images, labels) in FILES.items()
+    }
     sizes = {part.images.shape[1:] for part in parts.values()}
     if len(sizes) > 1:
-        raise DataError(f"{archive.title}: training and test images differ in size: {' and '.join(map(str, sorted(sizes)))}; get one set")
+        raise DataError(
+            f"{archive.title}: training and test images differ in size:"
+            f" {' and '.join(map(str, sorted(sizes)))}; get one set"
+        )
     height, width = sizes.pop()
     entries = [
-        Entry(f"{split}/{index:05d}", label, split) for split, part in parts.items() for index, label in enumerate(part.labels.tolist())
+        Entry(f"{split}/{index:05d}", label, split)
+        for split, part in parts.items()
+        for index, label in enumerate(part.labels.tolist())
     ]
     version = " ".join(part.digests for part in parts.values())
     return Source(archive.classes, entries, _make_reader(parts), version, shape=(height, width, 1))
@@ -81,7 +99,11 @@ def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
 def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]:
     return {
         name: downloads.fetch(
-            downloads.RemoteFile(f"{name}.gz", archive.sha256[name], archive.mirrors, _MAX_BYTES, "content"), folder, offline
+            downloads.RemoteFile(
+                f"{name}.gz", archive.sha256[name], archive.mirrors, _MAX_BYTES, "content"
+            ),
+            folder,
+            offline,
         )
         for names in FILES.values()
         for name in names
@@ -91,64 +113,98 @@ def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]
 def _find_files(folder: Path, archive: IdxFiles) -> dict[str, Path]:
     """Find the files in the user's folder; a plain file goes before a gzipped one."""
     if not folder.is_dir():
-        raise DataError(f"data.path: {folder} is not a folder; give the one that holds the four files of {archive.title}")
+        raise DataError(
+            f"data.path: {folder} is not a folder; give the one that holds the four files of"
+            f" {archive.title}"
+        )
     names = [name for pair in FILES.values() for name in pair]
-    found = {name: path for name in names for path in (folder / f"{name}.gz", folder / name) if path.is_file()}
+    found = {
+        name: path
+        for name in names
+        for path in (folder / f"{name}.gz", folder / name)
+        if path.is_file()
+    }
     missing = [name for name in names if name not in found]
     if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing)} (with or without .gz); copy them there, or leave data.path out to download")
+        raise DataError(
+            f"{folder} lacks {', '.join(missing)} (with or without .gz); copy them there, or leave"
+            " data.path out to download"
+        )
     return found
 
 
 def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> SplitArrays:
-    (images, of_images), (labels, of_labels) = _read_known(images_file, 3, archive), _read_known(labels_file, 1, archive)
+    (images, of_images), (labels, of_labels) = (
+        _read_known(images_file, 3, archive),
+        _read_known(labels_file, 1, archive),
+    )
     if len(images) != len(labels):
         raise DataError(
-            f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels; the two do not belong together"
+            f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels;"
+            " the two do not belong together"
         )
     if images.size == 0:
         raise DataError(f"{images_file} holds no image; get the file again")
     if labels.max() >= len(archive.classes):
-        raise DataError(f"{labels_file} holds the label {labels.max()}; {archive.title} has the labels 0 to {len(archive.classes) - 1}")
+        raise DataError(
+            f"{labels_file} holds the label {labels.max()}; {archive.title} has the labels 0 to"
+            f" {len(archive.classes) - 1}"
+        )
     return SplitArrays(images, labels, f"{of_images} {of_labels}")
 
 
 def _read_known(path: Path, dimensions: int, archive: IdxFiles) -> "tuple[numpy.ndarray, str]":
-    """Read a file as `read_idx` does, and note if it is not the published one, since subsets and look-alikes are used on purpose too."""
+    """Read a file as `read_idx` does, and note if it is not the published one, since subsets and
+    look-alikes are used on purpose too.
+    """
     array, digest = read_idx(path, dimensions)
     if digest != archive.sha256[path.name.removesuffix(".gz")]:
-        terminal.note(f"{path} is not the published file of {archive.title} (SHA-256 of its content: {digest}); using it all the same")
+        terminal.note(
+            f"{path} is not the published file of {archive.title} (SHA-256 of its content:"
+            f" {digest}); using it all the same"
+        )
     return array, digest
 
 
 def read_idx(path: Path, dimensions: int) -> "tuple[numpy.ndarray, str]":
-    """Read an IDX file of unsigned bytes, gzipped or not; return its array and the SHA-256 of its uncompressed bytes.
+    """Read an IDX file of unsigned bytes, gzipped or not; return its array and the SHA-256 of its
+    uncompressed bytes.
 
     Raises:
-        DataError: the file cannot be read, is truncated or too long, or is not IDX with so many dimensions.
+        DataError: the file cannot be read, is truncated or too long, or is not IDX with so many
+            dimensions.
     """
     import numpy
 
     try:
         header, content = _read_bytes(path, dimensions)
     except (EOFError, zlib.error):
-        raise DataError(f"{path}: the gzip data is truncated or damaged; get the file again") from None
+        raise DataError(
+            f"{path}: the gzip data is truncated or damaged; get the file again"
+        ) from None
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}; get the file again") from None
+        raise DataError(
+            f"cannot read {path}: {error.strerror or error}; get the file again"
+        ) from None
     digest = hashlib.sha256(header)
     digest.update(content)
     return numpy.frombuffer(content, numpy.uint8).reshape(_parse_shape(header)), digest.hexdigest()
 
 
 def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
-    """Return header and data, reading no more than the header announces: a small gzip file can unfold to gigabytes."""
+    """Return header and data, reading no more than the header announces: a small gzip file can
+    unfold to gigabytes.
+    """
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path) if is_gzip else path.open("rb") as stream:
         header = stream.read(4 + 4 * dimensions)
         if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) != 4 + 4 * dimensions:
             kind = "images" if dimensions == 3 else "labels"
-            raise DataError(f"{path} is not an IDX file of {kind}: it begins with {header[:8].hex(' ') or 'nothing'}; get the file again")
+            raise DataError(
+                f"{path} is not an IDX file of {kind}: it begins with"
+                f" {header[:8].hex(' ') or 'nothing'}; get the file again"
+            )
         expected = math.prod(_parse_shape(header))
         content = bytearray()
         while len(content) <= expected and (piece := stream.read(1 << 20)):
@@ -156,13 +212,16 @@ def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
     if len(content) != expected:
         state = "truncated" if len(content) < expected else "too long"
         raise DataError(
-            f"{path} is {state}: its header announces {expected:,} bytes of data, it holds {len(content):,}; get the file again"
+            f"{path} is {state}: its header announces {expected:,} bytes of data, it holds"
+            f" {len(content):,}; get the file again"
         )
     return header, bytes(content)
 
 
 def _parse_shape(header: bytes) -> tuple[int, ...]:
-    return tuple(int.from_bytes(header[start : start + 4], "big") for start in range(4, len(header), 4))
+    return tuple(
+        int.from_bytes(header[start : start + 4], "big") for start in range(4, len(header), 4)
+    )
 
 
 def _make_reader(parts: dict[SplitName, SplitArrays]) -> "Callable[[int], numpy.ndarray]":

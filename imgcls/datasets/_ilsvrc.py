@@ -1,8 +1,10 @@
-"""ImageNet's ILSVRC2012 as it is published, or unpacked: its development kit, and where its images lie. Light zone.
+"""ImageNet's ILSVRC2012 as it is published, or unpacked: its development kit, and where its images
+lie. Light zone.
 
-The archives are ILSVRC2012_img_train.tar, which holds an archive for each synset, ILSVRC2012_img_val.tar and
-ILSVRC2012_devkit_t12.tar.gz, whose readme.txt says how the others are to be read. Class numbers follow the sorted WordNet ids, as is
-usual in the field (torchvision's `ImageNet` does so), not the kit's own ILSVRC2012_ID.
+The archives are ILSVRC2012_img_train.tar, which holds an archive for each synset,
+ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, whose readme.txt says how the others are to
+be read. Class numbers follow the sorted WordNet ids, as is usual in the field (torchvision's
+`ImageNet` does so), not the kit's own ILSVRC2012_ID.
 """
 
 import io
@@ -19,10 +21,17 @@ from imgcls.image import decode
 from imgcls.io import archives
 from imgcls.io.archives import ArchiveIndex
 
-TRAIN, VALIDATION, KIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
+TRAIN, VALIDATION, KIT = (
+    "ILSVRC2012_img_train.tar",
+    "ILSVRC2012_img_val.tar",
+    "ILSVRC2012_devkit_t12.tar.gz",
+)
 WHERE = "https://image-net.org/download-images.php (free for research, with an account)"
 
-_META, _TRUTH = "ILSVRC2012_devkit_t12/data/meta.mat", "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+_META, _TRUTH = (
+    "ILSVRC2012_devkit_t12/data/meta.mat",
+    "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
+)
 _MAX_BYTES = 1 << 24
 _WNID = re.compile(r"n\d{8}")
 _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
@@ -42,7 +51,9 @@ class DevelopmentKit:
 
 
 class ImageLocation(NamedTuple):
-    """Where an image lies: in a file of its own, or from `start` on in an archive; `wnid` is its class."""
+    """Where an image lies: in a file of its own, or from `start` on in an archive; `wnid` is its
+    class.
+    """
 
     id: str
     wnid: str
@@ -56,11 +67,16 @@ class ImageLocation(NamedTuple):
         Raises:
             ImageError: it cannot be read.
         """
-        return decode.read_file(self.path) if self.start is None else archives.read_member(self.path, self.start, self.size)
+        return (
+            decode.read_file(self.path)
+            if self.start is None
+            else archives.read_member(self.path, self.start, self.size)
+        )
 
 
 def read_kit(folder: Path) -> DevelopmentKit | None:
-    """Return what the development kit in a folder says, packed or unpacked; None where there is none.
+    """Return what the development kit in a folder says, packed or unpacked; None where there is
+    none.
 
     Raises:
         DataError: it is damaged.
@@ -71,9 +87,13 @@ def read_kit(folder: Path) -> DevelopmentKit | None:
         return _parse_kit(content[_META], content[_TRUTH], packed)
     if (folder / _META).is_file():
         try:
-            return _parse_kit((folder / _META).read_bytes(), (folder / _TRUTH).read_bytes(), folder / _META)
+            return _parse_kit(
+                (folder / _META).read_bytes(), (folder / _TRUTH).read_bytes(), folder / _META
+            )
         except OSError as error:
-            raise DataError(f"cannot read {error.filename}: {error.strerror}; unpack {KIT} again") from None
+            raise DataError(
+                f"cannot read {error.filename}: {error.strerror}; unpack {KIT} again"
+            ) from None
     return None
 
 
@@ -87,14 +107,21 @@ def _parse_kit(meta: bytes, truth: bytes, origin: Path) -> DevelopmentKit:
         words = dict(zip(wnids.values(), map(str, leaves["words"]), strict=True))
         return DevelopmentKit(words, [wnids[int(number)] for number in truth.split()])
     except Exception as error:  # on a damaged file SciPy raises errors of many types
-        raise DataError(f"{origin} is damaged, or not the development kit of ILSVRC2012 ({error}); get it again") from error
+        raise DataError(
+            f"{origin} is damaged, or not the development kit of ILSVRC2012 ({error}); get it again"
+        ) from error
 
 
 def make_class_names(wnids: list[str], words: dict[str, str]) -> list[str]:
-    """Return the first synonym of each synset; the WordNet id follows where another one has the same, as with the two cranes."""
+    """Return the first synonym of each synset; the WordNet id follows where another one has the
+    same, as with the two cranes.
+    """
     first = [words[wnid].split(", ")[0] if wnid in words else wnid for wnid in wnids]
     counts = Counter(first)
-    return [name if counts[name] == 1 else f"{name} {wnid}" for name, wnid in zip(first, wnids, strict=True)]
+    return [
+        name if counts[name] == 1 else f"{name} {wnid}"
+        for name, wnid in zip(first, wnids, strict=True)
+    ]
 
 
 def find_packed_train(folder: Path, cache: Path) -> list[ImageLocation]:
@@ -104,9 +131,14 @@ def find_packed_train(folder: Path, cache: Path) -> list[ImageLocation]:
         DataError: it is missing, damaged, or not this archive.
     """
     places = _locate(folder / TRAIN, "train", archives.load_index(folder / TRAIN, cache))
-    strangers = sorted({place.id.split("/")[1] for place in places if not _WNID.fullmatch(place.wnid)})
+    strangers = sorted(
+        {place.id.split("/")[1] for place in places if not _WNID.fullmatch(place.wnid)}
+    )
     if strangers:
-        raise DataError(f"{folder / TRAIN} is not the official archive: it holds {', '.join(strangers[:3])}, not archives of synsets")
+        raise DataError(
+            f"{folder / TRAIN} is not the official archive: it holds {', '.join(strangers[:3])},"
+            " not archives of synsets"
+        )
     return places
 
 
@@ -123,16 +155,23 @@ def find_packed_validation(folder: Path, cache: Path, kit: DevelopmentKit) -> li
 def _locate(archive: Path, prefix: str, index: ArchiveIndex) -> list[ImageLocation]:
     names = [os.fsdecode(name) for name in index.names.tolist()]
     rows = zip(names, index.starts.tolist(), index.sizes.tolist(), strict=True)
-    return [ImageLocation(f"{prefix}/{name}", name.rpartition("/")[0], archive, start, size) for name, start, size in rows]
+    return [
+        ImageLocation(f"{prefix}/{name}", name.rpartition("/")[0], archive, start, size)
+        for name, start, size in rows
+    ]
 
 
 def find_unpacked_train(folder: Path) -> list[ImageLocation]:
     """Return the images of train/<WordNet id>/."""
-    return [ImageLocation(f"train/{path.parent.name}/{path.name}", path.parent.name, path) for path in _list_images_below(folder / "train")]
+    return [
+        ImageLocation(f"train/{path.parent.name}/{path.name}", path.parent.name, path)
+        for path in _list_images_below(folder / "train")
+    ]
 
 
 def find_unpacked_validation(folder: Path, kit: DevelopmentKit | None) -> list[ImageLocation]:
-    """Return the images of val/<WordNet id>/, or of val/ with the development kit; the ids are the same in both.
+    """Return the images of val/<WordNet id>/, or of val/ with the development kit; the ids are the
+    same in both.
 
     Raises:
         DataError: val/ is flat and there is no kit, or holds other images than the kit names.
@@ -140,22 +179,37 @@ def find_unpacked_validation(folder: Path, kit: DevelopmentKit | None) -> list[I
     flat = [ImageLocation(f"val/{path.name}", "", path) for path in _list_files(folder / "val")]
     if flat and kit is None:
         raise DataError(
-            f"{folder / 'val'} has images outside of folders of synsets, so that {folder / KIT} must say which image is what; get it from "
-            f"{WHERE}"
+            f"{folder / 'val'} has images outside of folders of synsets, so that {folder / KIT}"
+            f" must say which image is what; get it from {WHERE}"
         )
-    sorted_in = [ImageLocation(f"val/{path.name}", path.parent.name, path) for path in _list_images_below(folder / "val")]
-    return [*(place._replace(wnid=_find_true_class(place, kit)) for place in flat if kit), *sorted_in]
+    sorted_in = [
+        ImageLocation(f"val/{path.name}", path.parent.name, path)
+        for path in _list_images_below(folder / "val")
+    ]
+    return [
+        *(place._replace(wnid=_find_true_class(place, kit)) for place in flat if kit),
+        *sorted_in,
+    ]
 
 
 def _list_images_below(folder: Path) -> list[Path]:
     """Return the images in the sub-folders of a folder that WordNet ids name."""
-    return [path for name, child in _image_files.list_folders(folder).items() if _WNID.fullmatch(name) for path in _list_files(child)]
+    return [
+        path
+        for name, child in _image_files.list_folders(folder).items()
+        if _WNID.fullmatch(name)
+        for path in _list_files(child)
+    ]
 
 
 def _list_files(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if entry.name.lower().endswith(decode.EXTENSIONS) and not entry.is_dir()]
+            return [
+                Path(entry.path)
+                for entry in entries
+                if entry.name.lower().endswith(decode.EXTENSIONS) and not entry.is_dir()
+            ]
     except OSError as error:
         raise DataError(f"cannot list {folder}: {error.strerror}") from None
 
@@ -164,7 +218,8 @@ def _find_true_class(place: ImageLocation, kit: DevelopmentKit) -> str:
     numbered = _NUMBERED.fullmatch(place.id.removeprefix("val/"))
     if not numbered or not 1 <= int(numbered[1]) <= len(kit.truth):
         raise DataError(
-            f"{place.path}: {place.id.removeprefix('val/')} is not one of the validation images, ILSVRC2012_val_00000001.JPEG to "
-            f"ILSVRC2012_val_{len(kit.truth):08d}.JPEG; remove it, or get the official archive"
+            f"{place.path}: {place.id.removeprefix('val/')} is not one of the validation images,"
+            f" ILSVRC2012_val_00000001.JPEG to ILSVRC2012_val_{len(kit.truth):08d}.JPEG; remove it,"
+            " or get the official archive"
         )
     return kit.truth[int(numbered[1]) - 1]

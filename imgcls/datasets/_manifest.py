@@ -1,4 +1,6 @@
-"""Lists of images and their classes, as CSV, TSV or JSON lines: read whole, with every mistake named by its line. Light zone."""
+"""Lists of images and their classes, as CSV, TSV or JSON lines: read whole, with every mistake
+named by its line. Light zone.
+"""
 
 import csv
 import io
@@ -21,7 +23,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An image: its line in the manifest, its path without needless dots, its class name, and what the optional columns say."""
+    """An image: its line in the manifest, its path without needless dots, its class name, and what
+    the optional columns say.
+    """
 
     line: int
     path: str
@@ -46,9 +50,22 @@ class Mistakes:
         """Raise a `DataError` that names the first mistakes and counts all, if there are any."""
         if not self.found:
             return
-        lines = [f"  {self.manifest}:{line}: {problem}" for line, problem in sorted(self.found)[:_SHOWN]]
+        lines = [
+            f"  {self.manifest}:{line}: {problem}" for line, problem in sorted(self.found)[:_SHOWN]
+        ]
         rest = [f"  and {len(self.found) - _SHOWN:,} more"] if len(self.found) > _SHOWN else []
-        raise DataError("\n".join([f"{len(self.found):,} mistake{'s' if len(self.found) > 1 else ''} in the manifest:", *lines, *rest]))
+        raise DataError(
+            "\n".join(
+                [
+                    (
+                        f"{len(self.found):,} mistake{'s' if len(self.found) > 1 else ''} in the"
+                        " manifest:"
+                    ),
+                    *lines,
+                    *rest,
+                ]
+            )
+        )
 
 
 def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
@@ -60,14 +77,19 @@ def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
     try:
         data = manifest.read_bytes()
     except OSError as error:
-        raise DataError(f"data.path: cannot read {manifest}: {error.strerror}; give the manifest's file") from None
+        raise DataError(
+            f"data.path: cannot read {manifest}: {error.strerror}; give the manifest's file"
+        ) from None
     text = _decode(data, mistakes)
     if manifest.suffix.lower() in _DELIMITERS:
         fields = _iterate_csv_rows(text, _DELIMITERS[manifest.suffix.lower()], mistakes)
     elif manifest.suffix.lower() == ".jsonl":
         fields = _iterate_json_rows(text, mistakes)
     else:
-        raise DataError(f"data.path: {manifest} ends in none of .csv, .tsv and .jsonl, by which its kind is known; rename it")
+        raise DataError(
+            f"data.path: {manifest} ends in none of .csv, .tsv and .jsonl, by which its kind is"
+            " known; rename it"
+        )
     rows = [row for line, values in fields if (row := _parse_row(line, values, mistakes))]
     _note_duplicates(rows, mistakes)
     return rows
@@ -85,7 +107,11 @@ def _decode(data: bytes, mistakes: Mistakes) -> str:
         try:
             line.decode()
         except UnicodeDecodeError as error:
-            mistakes.add(number, f"byte {error.start + 1} is not UTF-8: {line[error.start : error.start + 1]!r}; save the file as UTF-8")
+            mistakes.add(
+                number,
+                f"byte {error.start + 1} is not UTF-8: {line[error.start : error.start + 1]!r};"
+                " save the file as UTF-8",
+            )
     mistakes.refuse()
     text = data.decode()
     if text.startswith("\ufeff"):
@@ -93,7 +119,9 @@ def _decode(data: bytes, mistakes: Mistakes) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _iterate_csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
+def _iterate_csv_rows(
+    text: str, delimiter: str, mistakes: Mistakes
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the line and the non-empty fields of each record."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
@@ -118,13 +146,21 @@ def _iterate_csv_rows(text: str, delimiter: str, mistakes: Mistakes) -> Iterator
     except csv.Error as error:
         mistakes.add(line, f"is not CSV: {error}")
     if header is None:
-        mistakes.add(1, f"has no header; the first line names the columns: {', '.join(COLUMNS)}, of which path and label are needed")
+        mistakes.add(
+            1,
+            f"has no header; the first line names the columns: {', '.join(COLUMNS)}, of which path"
+            " and label are needed",
+        )
 
 
 def _check_header(header: list[str], mistakes: Mistakes) -> None:
     for name in header:
         if name not in COLUMNS:
-            mistakes.add(1, f"unknown column {name!r}; allowed: {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}")
+            mistakes.add(
+                1,
+                f"unknown column {name!r}; allowed:"
+                f" {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}",
+            )
     if twice := sorted({name for name in header if header.count(name) > 1}):
         mistakes.add(1, f"names the column {', '.join(twice)} more than once")
     if missing := [name for name in REQUIRED if name not in header]:
@@ -149,24 +185,44 @@ def _iterate_json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dic
             mistakes.add(number, f"is not JSON: {error}")
             continue
         if not isinstance(value, dict):
-            mistakes.add(number, f"must be a JSON object such as {{'path': 'cat.png', 'label': 'cat'}}, received {line[:40]!r}")
+            mistakes.add(
+                number,
+                "must be a JSON object such as {'path': 'cat.png', 'label': 'cat'}, received"
+                f" {line[:40]!r}",
+            )
             continue
         for name in value.keys() - set(COLUMNS):
-            mistakes.add(number, f"unknown key {name!r}; allowed: {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}")
-        yield number, {name: field for name, field in value.items() if name in COLUMNS and field is not None}
+            mistakes.add(
+                number,
+                f"unknown key {name!r}; allowed:"
+                f" {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}",
+            )
+        yield (
+            number,
+            {name: field for name, field in value.items() if name in COLUMNS and field is not None},
+        )
 
 
 def _parse_row(line: int, fields: dict[str, Any], mistakes: Mistakes) -> Row | None:
     """Return a row, or None after noting every mistake in it."""
     problems = [f"{name} is missing or empty" for name in REQUIRED if fields.get(name, "") == ""]
     for name, value in fields.items():
-        if problem := _find_weight_problem(value) if name == "weight" else _find_text_problem(name, value):
+        if problem := (
+            _find_weight_problem(value) if name == "weight" else _find_text_problem(name, value)
+        ):
             problems.append(problem)
     for problem in problems:
         mistakes.add(line, problem)
     if problems:
         return None
-    return Row(line, **fields | {"path": os.path.normpath(fields["path"]), "weight": float(fields.get("weight", 1.0))})
+    return Row(
+        line,
+        **fields
+        | {
+            "path": os.path.normpath(fields["path"]),
+            "weight": float(fields.get("weight", 1.0)),
+        },
+    )
 
 
 def _find_weight_problem(value: Any) -> str | None:
@@ -180,7 +236,9 @@ def _find_text_problem(name: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return f"{name} must be text, received {value!r}"
     if name == "split" and value not in SPLITS:
-        return f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{suggest(value, list(SPLITS))}"
+        return (
+            f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{suggest(value, list(SPLITS))}"
+        )
     if name == "label" and (not value.isprintable() or value != value.strip()):
         return f"label must be printable text without space at its ends, received {value!r}"
     try:

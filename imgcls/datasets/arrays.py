@@ -1,7 +1,8 @@
-"""Arrays of numpy, an .npz archive or a folder of .npy files: images, labels, and optionally classes, splits, groups and weights.
+"""Arrays of numpy, an .npz archive or a folder of .npy files: images, labels, and optionally
+classes, splits, groups and weights.
 
-Any names serve, such as those of Keras (x_train, y_train, ...) and of MedMNIST (train_images, train_labels, ...; Yang et al., 2023,
-https://doi.org/10.1038/s41597-022-01721-8).
+Any names serve, such as those of Keras (x_train, y_train, ...) and of MedMNIST (train_images,
+train_labels, ...; Yang et al., 2023, https://doi.org/10.1038/s41597-022-01721-8).
 """
 
 from collections.abc import Iterable
@@ -21,16 +22,22 @@ class Settings(DataSettings):
     """What arrays can be told."""
 
     path: str
-    """An .npz archive, whose arrays are loaded into memory, or a folder of .npy files, which are memory-mapped."""
+    """An .npz archive, whose arrays are loaded into memory, or a folder of .npy files, which are
+    memory-mapped.
+    """
     images: Names = "images"
-    """The array of images, (n, height, width) or (n, height, width, channels) with any number of channels; or one for each split, such as
-    {train: x_train, test: x_test}."""
+    """The array of images, (n, height, width) or (n, height, width, channels) with any number of
+    channels; or one for each split, such as {train: x_train, test: x_test}."""
     labels: Names = "labels"
     """The array of labels, integers or text; or one for each split."""
     classes: str | list[str] | None = None
-    """Class names, or the array that holds them; integer labels are their places. Unless given, the labels that occur, sorted."""
+    """Class names, or the array that holds them; integer labels are their places. Unless given, the
+    labels that occur, sorted.
+    """
     own_splits: str | None = None
-    """The array that says train, validation or test for each image, where there is one array of images."""
+    """The array that says train, validation or test for each image, where there is one array of
+    images.
+    """
     groups: Names | None = None
     """The array of groups: images of one group stay on one side of every split."""
     weights: Names | None = None
@@ -43,14 +50,24 @@ class Settings(DataSettings):
         splits = _map_by_split(self.images).keys()
         for name in ("labels", "groups", "weights"):
             names = getattr(self, name)
-            if names is not None and (_map_by_split(names).keys() != splits or isinstance(names, str) != isinstance(self.images, str)):
-                raise ValueError(f"{name} must name an array for each of the arrays that images names, received {names}")
+            if names is not None and (
+                _map_by_split(names).keys() != splits
+                or isinstance(names, str) != isinstance(self.images, str)
+            ):
+                raise ValueError(
+                    f"{name} must name an array for each of the arrays that images names, received"
+                    f" {names}"
+                )
         if self.own_splits and not isinstance(self.images, str):
-            raise ValueError("own_splits is for one array of images; here images says the split of each array")
+            raise ValueError(
+                "own_splits is for one array of images; here images says the split of each array"
+            )
         if "train" not in splits:
             raise ValueError("images must name an array for train")
         if len(set(_map_by_split(self.images).values())) < len(splits):
-            raise ValueError("images names one array for two splits, which would be tested on what was learnt")
+            raise ValueError(
+                "images names one array for two splits, which would be tested on what was learnt"
+            )
         if self.range and self.range[0] >= self.range[1]:
             raise ValueError(f"range is [low, high], received {self.range}")
         return self
@@ -60,34 +77,53 @@ def prepare(settings: Settings) -> Source:
     """Open the arrays.
 
     Raises:
-        DataError: the file is missing or damaged, or an array is missing, of another shape or type, or holds what it must not.
+        DataError: the file is missing or damaged, or an array is missing, of another shape or type,
+            or holds what it must not.
     """
     files = ArrayFiles(Path(settings.path).expanduser())
     images = {
-        name: _array_files.check_images(files.load(name), name, bool(settings.range)) for name in _map_by_split(settings.images).values()
+        name: _array_files.check_images(files.load(name), name, bool(settings.range))
+        for name in _map_by_split(settings.images).values()
     }
     shape = _array_files.require_one_shape(images)
     names = settings.classes
     if isinstance(names, str):
         names = _array_files.parse_texts(files.load(names), names)
-    classes, labels = _array_files.parse_labels({name: files.load(name) for name in _map_by_split(settings.labels).values()}, names)
+    classes, labels = _array_files.parse_labels(
+        {name: files.load(name) for name in _map_by_split(settings.labels).values()}, names
+    )
     entries = [
         entry
         for split, numbers in zip(_map_by_split(settings.images), labels, strict=True)
         for entry in _make_entries(files, settings, split, numbers)
     ]
-    return Source(classes, entries, _array_files.make_reader(images, settings.range), files.version, shape=shape)
+    return Source(
+        classes,
+        entries,
+        _array_files.make_reader(images, settings.range),
+        files.version,
+        shape=shape,
+    )
 
 
 def _map_by_split(names: Names) -> dict[SplitName, str]:
     return {"train": names} if isinstance(names, str) else names
 
 
-def _make_entries(files: ArrayFiles, settings: Settings, split: SplitName, labels: list[int]) -> Iterable[Entry]:
-    """Return the entries of an array of images, which are those of a split, unless an array says the split of each."""
+def _make_entries(
+    files: ArrayFiles, settings: Settings, split: SplitName, labels: list[int]
+) -> Iterable[Entry]:
+    """Return the entries of an array of images, which are those of a split, unless an array says
+    the split of each.
+    """
     name = _map_by_split(settings.images)[split]
     count = len(files.load(name))
-    columns = {"labels": labels, "splits": [split] * count, "groups": [None] * count, "weights": [1.0] * count}
+    columns = {
+        "labels": labels,
+        "splits": [split] * count,
+        "groups": [None] * count,
+        "weights": [1.0] * count,
+    }
     more = {
         "splits": (settings.own_splits, _array_files.parse_splits),
         "groups": (settings.groups, _array_files.parse_texts),
@@ -95,8 +131,16 @@ def _make_entries(files: ArrayFiles, settings: Settings, split: SplitName, label
     }
     for column, (names, values_of) in more.items():
         if names is not None:
-            columns[column] = values_of(files.load(_map_by_split(names)[split]), _map_by_split(names)[split])
+            columns[column] = values_of(
+                files.load(_map_by_split(names)[split]), _map_by_split(names)[split]
+            )
     for column, values in columns.items():
         if len(values) != count:
-            raise DataError(f"the array '{name}' holds {count:,} images, but there are {len(values):,} {column} for them")
-    return (Entry(f"{name}/{place:07d}", *values) for place, values in enumerate(zip(*columns.values(), strict=True)))
+            raise DataError(
+                f"the array '{name}' holds {count:,} images, but there are {len(values):,} {column}"
+                " for them"
+            )
+    return (
+        Entry(f"{name}/{place:07d}", *values)
+        for place, values in enumerate(zip(*columns.values(), strict=True))
+    )

@@ -1,5 +1,6 @@
-"""CIFAR-10: 60,000 photos of 32x32 in ten classes (Krizhevsky, 2009, "Learning multiple layers of features from tiny images").
-It has a test split of its own. The SHA-256 of its archive is the one that TensorFlow Datasets publishes."""
+"""CIFAR-10: 60,000 photos of 32x32 in ten classes (Krizhevsky, 2009, "Learning multiple layers of
+features from tiny images"). It has a test split of its own. The SHA-256 of its archive is the one
+that TensorFlow Datasets publishes."""
 
 from imgcls.datasets import Source, _cifar
 from imgcls.io.downloads import RemoteFile
@@ -13,7 +14,10 @@ ARCHIVE = _cifar.CifarArchive(
         most=170_052_171,
     ),
     folder="cifar-10-batches-bin",
-    files={"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
+    files={
+        "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        "test": ("test_batch.bin",),
+    },
     names="batches.meta.txt",
     labels=1,
     label=0,

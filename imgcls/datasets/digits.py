@@ -1,6 +1,8 @@
-"""Digits: 1,797 handwritten digits, 8x8 grey with 17 levels, which scikit-learn ships: no network is needed.
+"""Digits: 1,797 handwritten digits, 8x8 grey with 17 levels, which scikit-learn ships: no network
+is needed.
 
-The test part of the UCI set "Optical recognition of handwritten digits" (Alpaydin and Kaynak, 1998, https://doi.org/10.24432/C50P49).
+The test part of the UCI set "Optical recognition of handwritten digits" (Alpaydin and Kaynak, 1998,
+https://doi.org/10.24432/C50P49).
 """
 
 from typing import TYPE_CHECKING
@@ -21,9 +23,17 @@ def prepare(settings: Settings) -> Source:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    entries = [Entry(f"digits/{index:04d}", label) for index, label in enumerate(digits.target.tolist())]
+    entries = [
+        Entry(f"digits/{index:04d}", label) for index, label in enumerate(digits.target.tolist())
+    ]
 
     def read(place: int) -> "numpy.ndarray":
         return (digits.images[place] * 255 / 16).round().astype("uint8")[..., None]
 
-    return Source([str(digit) for digit in range(10)], entries, read, version=sklearn.__version__, shape=(8, 8, 1))
+    return Source(
+        [str(digit) for digit in range(10)],
+        entries,
+        read,
+        version=sklearn.__version__,
+        shape=(8, 8, 1),
+    )

@@ -1,8 +1,10 @@
-"""ImageNet, ILSVRC2012: 1.28 million photos of 1,000 classes (Russakovsky et al., 2015, https://arxiv.org/abs/1409.0575).
+"""ImageNet, ILSVRC2012: 1.28 million photos of 1,000 classes (Russakovsky et al., 2015,
+https://arxiv.org/abs/1409.0575).
 
-From the official archives as they are published, which are read in place, or from the folders train/ and val/ unpacked from them. The
-official validation images are the `test` split, which `eval` alone reads, since the labels of the official test images are secret;
-validation is cut from the training images. Classes are the WordNet ids in order, by the first of their words.
+From the official archives as they are published, which are read in place, or from the folders
+train/ and val/ unpacked from them. The official validation images are the `test` split, which
+`eval` alone reads, since the labels of the official test images are secret; validation is cut from
+the training images. Classes are the WordNet ids in order, by the first of their words.
 """
 
 import itertools
@@ -20,8 +22,8 @@ class Settings(ImageSettings):
     """What ImageNet can be told."""
 
     path: str
-    """The folder that holds the three official archives, or train/<WordNet id>/*.JPEG and val/ with the like, or a flat val/ and the
-    development kit."""
+    """The folder that holds the three official archives, or train/<WordNet id>/*.JPEG and val/ with
+    the like, or a flat val/ and the development kit."""
 
 
 def prepare(settings: Settings) -> Source:
@@ -32,51 +34,87 @@ def prepare(settings: Settings) -> Source:
     """
     folder = Path(settings.path).expanduser()
     kit = _ilsvrc.read_kit(folder)
-    train, validation = _locate_images(folder, kit, Path(settings.store_dir) / "downloads" / settings.name)
+    train, validation = _locate_images(
+        folder, kit, Path(settings.store_dir) / "downloads" / settings.name
+    )
     wnids = sorted({place.wnid for place in train})
     known = [place for place in validation if place.wnid in set(wnids)]
     if len(known) < len(validation):
-        terminal.note(f"left out {len(validation) - len(known):,} validation images, of classes without a training image")
+        terminal.note(
+            f"left out {len(validation) - len(known):,} validation images, of classes without a"
+            " training image"
+        )
     classes = _ilsvrc.make_class_names(wnids, kit.words if kit else {})
-    _note_differences({"classes": len(classes), "training images": len(train), "validation images": len(known)}, kit is not None)
+    _note_differences(
+        {"classes": len(classes), "training images": len(train), "validation images": len(known)},
+        kit is not None,
+    )
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     places = sorted([*train, *known], key=lambda place: place.id.encode("utf-8", "surrogateescape"))
     _require_usable(folder, wnids, [place.id for place in places])
-    entries = [Entry(place.id, labels[place.wnid], "test" if place.id.startswith("val/") else "train") for place in places]
+    entries = [
+        Entry(place.id, labels[place.wnid], "test" if place.id.startswith("val/") else "train")
+        for place in places
+    ]
     return Source(classes, entries, lambda number: places[number].read(), _compute_version(places))
 
 
-def _locate_images(folder: Path, kit: _ilsvrc.DevelopmentKit | None, cache: Path) -> tuple[list[ImageLocation], list[ImageLocation]]:
+def _locate_images(
+    folder: Path, kit: _ilsvrc.DevelopmentKit | None, cache: Path
+) -> tuple[list[ImageLocation], list[ImageLocation]]:
     """Return the images of the official training and validation set."""
     if (folder / _ilsvrc.TRAIN).is_file():
-        missing = [name for name in (_ilsvrc.VALIDATION, _ilsvrc.KIT) if not (folder / name).is_file()]
+        missing = [
+            name for name in (_ilsvrc.VALIDATION, _ilsvrc.KIT) if not (folder / name).is_file()
+        ]
         if missing or kit is None:
-            raise DataError(f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {', '.join(missing)}; get it from {_ilsvrc.WHERE}")
-        return _ilsvrc.find_packed_train(folder, cache), _ilsvrc.find_packed_validation(folder, cache, kit)
+            raise DataError(
+                f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {', '.join(missing)}; get it"
+                f" from {_ilsvrc.WHERE}"
+            )
+        return _ilsvrc.find_packed_train(folder, cache), _ilsvrc.find_packed_validation(
+            folder, cache, kit
+        )
     if not (folder / "train").is_dir() or not (folder / "val").is_dir():
         raise DataError(
-            f"data.path: {folder} holds neither {_ilsvrc.TRAIN}, {_ilsvrc.VALIDATION} and {_ilsvrc.KIT} nor the folders train/ and val/; "
-            f"ImageNet cannot be downloaded without an account: get the archives from {_ilsvrc.WHERE}"
+            f"data.path: {folder} holds neither {_ilsvrc.TRAIN}, {_ilsvrc.VALIDATION} and"
+            f" {_ilsvrc.KIT} nor the folders train/ and val/; ImageNet cannot be downloaded without"
+            f" an account: get the archives from {_ilsvrc.WHERE}"
         )
     train = _ilsvrc.find_unpacked_train(folder)
     if not train:
-        raise DataError(f"{folder / 'train'} holds no images in folders named by WordNet ids, such as train/n01440764/*.JPEG")
+        raise DataError(
+            f"{folder / 'train'} holds no images in folders named by WordNet ids, such as"
+            " train/n01440764/*.JPEG"
+        )
     return train, _ilsvrc.find_unpacked_validation(folder, kit)
 
 
 def _require_usable(folder: Path, wnids: list[str], ids: list[str]) -> None:
     if len(wnids) < 2:
-        raise DataError(f"{folder} holds training images of {wnids[0] if wnids else 'no class'} alone; a classifier needs two classes")
+        raise DataError(
+            f"{folder} holds training images of {wnids[0] if wnids else 'no class'} alone; a"
+            " classifier needs two classes"
+        )
     twice = [first for first, second in itertools.pairwise(ids) if first == second]
     if twice:
-        raise DataError(f"{folder} holds {len(twice)} images twice, the first is {twice[0]}; remove one of the two")
+        raise DataError(
+            f"{folder} holds {len(twice)} images twice, the first is {twice[0]}; remove one of"
+            " the two"
+        )
 
 
 def _note_differences(found: dict[str, int], has_words: bool) -> None:
     if found != _COUNTS:
-        terminal.note(f"this is not the whole of ILSVRC2012: {', '.join(f'{count:,} {name}' for name, count in found.items())}")
+        terminal.note(
+            "this is not the whole of ILSVRC2012:"
+            f" {', '.join(f'{count:,} {name}' for name, count in found.items())}"
+        )
     if not has_words:
-        terminal.note(f"the classes are called by their WordNet ids, since there is no {_ilsvrc.KIT} with their words")
+        terminal.note(
+            f"the classes are called by their WordNet ids, since there is no {_ilsvrc.KIT} with"
+            " their words"
+        )
 
 
 def _compute_version(places: list[ImageLocation]) -> str:

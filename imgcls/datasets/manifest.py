@@ -1,6 +1,8 @@
-"""A list of images, as CSV (.csv, .tsv) or JSON lines (.jsonl): path and label, and optionally split, weight and group.
+"""A list of images, as CSV (.csv, .tsv) or JSON lines (.jsonl): path and label, and optionally
+split, weight and group.
 
-Paths are relative to the list's folder, or absolute. imgcls/image/decode.py says how a file becomes pixels.
+Paths are relative to the list's folder, or absolute. imgcls/image/decode.py says how a file becomes
+pixels.
 """
 
 import hashlib
@@ -16,15 +18,17 @@ class Settings(ImageSettings):
     """What a list of images can be told."""
 
     path: str
-    """The list. Its columns, or keys: path and label; split is train, validation or test; images of one group stay on one side of every
-    split; weight is how often resampling by weight draws an image. Class names are the labels, in the order of their bytes."""
+    """The list. Its columns, or keys: path and label; split is train, validation or test; images of
+    one group stay on one side of every split; weight is how often resampling by weight draws an
+    image. Class names are the labels, in the order of their bytes."""
 
 
 def prepare(settings: Settings) -> Source:
     """Read the list.
 
     Raises:
-        DataError: the list cannot be read, or has mistakes, all of which are named; a missing file is one, unless bad images are skipped.
+        DataError: the list cannot be read, or has mistakes, all of which are named; a missing file
+            is one, unless bad images are skipped.
     """
     path = Path(settings.path).expanduser()
     mistakes = Mistakes(path)
@@ -35,9 +39,17 @@ def prepare(settings: Settings) -> Source:
     rows.sort(key=lambda row: row.path.encode("utf-8", "surrogateescape"))
     classes = sorted({row.label for row in rows}, key=str.encode)
     if len(classes) < 2:
-        raise DataError(f"{path} names {len(rows)} images of {len(classes)} class; a classifier needs at least two classes")
+        raise DataError(
+            f"{path} names {len(rows)} images of {len(classes)} class; a classifier needs at least"
+            " two classes"
+        )
     labels = {name: label for label, name in enumerate(classes)}
     entries = [Entry(row.path, labels[row.label], row.split, row.group, row.weight) for row in rows]
     paths = [path.parent / row.path for row in rows]
     listed = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Source(classes, entries, lambda place: decode.read_file(paths[place]), f"{listed} {_image_files.compute_version(paths)}")
+    return Source(
+        classes,
+        entries,
+        lambda place: decode.read_file(paths[place]),
+        f"{listed} {_image_files.compute_version(paths)}",
+    )

@@ -1,7 +1,8 @@
-"""A data set of TensorFlow Datasets (https://www.tensorflow.org/datasets), in its format array_record; needs the extra imgcls[tfds].
+"""A data set of TensorFlow Datasets (https://www.tensorflow.org/datasets), in its format
+array_record; needs the extra imgcls[tfds].
 
-Images stay the files that they are there: they are read, but not decoded, by the library. imgcls/image/decode.py says how a file becomes
-pixels.
+Images stay the files that they are there: they are read, but not decoded, by the library.
+imgcls/image/decode.py says how a file becomes pixels.
 """
 
 from pathlib import Path
@@ -22,7 +23,9 @@ class Settings(ImageSettings):
     dataset: str = Field(pattern=r"^\w+(/[\w.-]+)?(:[\w.*]+)?$")
     """Its name, such as beans, beans:0.1.0, or name/config:version."""
     path: str | None = None
-    """The folder of prepared data sets, where this one is prepared if it is not there; unless given, one in the store's folder."""
+    """The folder of prepared data sets, where this one is prepared if it is not there; unless
+    given, one in the store's folder.
+    """
     offline: bool = False
     """Never download: a missing data set is an error."""
     image: str = "image"
@@ -30,7 +33,9 @@ class Settings(ImageSettings):
     label: str = "label"
     """The feature that is the class."""
     own_splits: dict[SplitName, str] | None = None
-    """What serves as train, validation and test, such as {train: "train[:80%]", test: "train[80%:]"}; unless given, what is called so."""
+    """What serves as train, validation and test, such as {train: "train[:80%]", test:
+    "train[80%:]"}; unless given, what is called so.
+    """
 
 
 def prepare(settings: Settings) -> Source:
@@ -38,7 +43,8 @@ def prepare(settings: Settings) -> Source:
 
     Raises:
         UserError: the library is not installed.
-        DataError: the data set is unknown or missing, has other features or splits, or cannot be downloaded.
+        DataError: the data set is unknown or missing, has other features or splits, or cannot be
+            downloaded.
     """
     library = _import_library()
     builder = _open_builder(library, settings)
@@ -46,15 +52,23 @@ def prepare(settings: Settings) -> Source:
     entries, records = [], []
     for split, name in _choose_splits(builder, settings).items():
         try:
-            source = builder.as_data_source(split=name, decoders={settings.image: library.decode.SkipDecoding()})
+            source = builder.as_data_source(
+                split=name, decoders={settings.image: library.decode.SkipDecoding()}
+            )
         except ValueError as error:
             raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
-        numbers = [int(source[place][settings.label]) for place in terminal.track(range(len(source)), len(source), f"labels of {name}")]
+        numbers = [
+            int(source[place][settings.label])
+            for place in terminal.track(range(len(source)), len(source), f"labels of {name}")
+        ]
         if unlabelled := sum(not 0 <= number < len(classes) for number in numbers):
             raise DataError(
-                f"{settings.dataset}: {unlabelled:,} of {len(numbers):,} images of {name} have no label; choose data.own_splits"
+                f"{settings.dataset}: {unlabelled:,} of {len(numbers):,} images of {name} have no"
+                " label; choose data.own_splits"
             )
-        entries += [Entry(f"{split}/{place:07d}", number, split) for place, number in enumerate(numbers)]
+        entries += [
+            Entry(f"{split}/{place:07d}", number, split) for place, number in enumerate(numbers)
+        ]
         records += [(source, place) for place in range(len(source))]
 
     def read(number: int) -> bytes:
@@ -64,35 +78,56 @@ def prepare(settings: Settings) -> Source:
         return data
 
     files = sorted(path for path in Path(builder.data_dir).iterdir() if path.is_file())
-    return Source(classes, entries, read, f"{builder.info.full_name} {_image_files.compute_version(files)}")
+    return Source(
+        classes, entries, read, f"{builder.info.full_name} {_image_files.compute_version(files)}"
+    )
 
 
 def _import_library() -> ModuleType:
     try:
         import tensorflow_datasets
     except ModuleNotFoundError as error:
-        raise UserError(f"data.name: tfds needs TensorFlow Datasets ({error}); install it with: pip install 'imgcls[tfds]'") from None
+        raise UserError(
+            f"data.name: tfds needs TensorFlow Datasets ({error}); install it with: pip install"
+            " 'imgcls[tfds]'"
+        ) from None
     return tensorflow_datasets
 
 
 def _open_builder(library: ModuleType, settings: Settings) -> Any:
-    """Return what reads a prepared data set; prepared now, if it is not there and may be downloaded."""
-    folder = Path(settings.path or Path(settings.store_dir) / "downloads" / settings.name).expanduser()
+    """Return what reads a prepared data set; prepared now, if it is not there and may be
+    downloaded.
+    """
+    folder = Path(
+        settings.path or Path(settings.store_dir) / "downloads" / settings.name
+    ).expanduser()
     try:
-        builder = library.core.read_only_builder.builder_from_files(settings.dataset, data_dir=str(folder))
+        builder = library.core.read_only_builder.builder_from_files(
+            settings.dataset, data_dir=str(folder)
+        )
     except library.core.registered.DatasetNotFoundError:
         if settings.offline:
-            problem = f"{folder} holds no prepared data set '{settings.dataset}', and data.offline forbids to download it"
-            raise DataError(f"{problem}; prepare it where there is a network, and name its folder as data.path") from None
+            problem = (
+                f"{folder} holds no prepared data set '{settings.dataset}', and data.offline"
+                " forbids to download it"
+            )
+            raise DataError(
+                f"{problem}; prepare it where there is a network, and name its folder as data.path"
+            ) from None
         builder = _prepare_builder(library, settings.dataset, folder)
     if builder.info.file_format.value != "array_record":
-        problem = f"{builder.data_dir} is stored as {builder.info.file_format.value}, which has no random access"
-        raise DataError(f"{problem}; name another folder as data.path, in which it is prepared as array_record")
+        problem = (
+            f"{builder.data_dir} is stored as {builder.info.file_format.value}, which has no random"
+            " access"
+        )
+        raise DataError(
+            f"{problem}; name another folder as data.path, in which it is prepared as array_record"
+        )
     return builder
 
 
 def _prepare_builder(library: ModuleType, name: str, folder: Path) -> Any:
-    from imgcls import backend  # noqa: F401 - sets TensorFlow's switches, before the library imports it
+    from imgcls import backend  # noqa: F401 - sets switches before the library imports TensorFlow
 
     if not terminal.is_terminal():
         library.disable_progress_bar()
@@ -109,14 +144,28 @@ def _prepare_builder(library: ModuleType, name: str, folder: Path) -> Any:
 def _read_classes(library: ModuleType, builder: Any, settings: Settings) -> list[str]:
     features = dict(builder.info.features)
     wanted = {settings.image: library.features.Image, settings.label: library.features.ClassLabel}
-    if wrong := [f"{name} is no {kind.__name__}" for name, kind in wanted.items() if not isinstance(features.get(name), kind)]:
-        found = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-        raise DataError(f"{settings.dataset}: {' and '.join(wrong)}; its features are {found}: choose data.image and data.label")
+    if wrong := [
+        f"{name} is no {kind.__name__}"
+        for name, kind in wanted.items()
+        if not isinstance(features.get(name), kind)
+    ]:
+        found = ", ".join(
+            f"{name} ({type(feature).__name__})" for name, feature in features.items()
+        )
+        raise DataError(
+            f"{settings.dataset}: {' and '.join(wrong)}; its features are {found}: choose"
+            " data.image and data.label"
+        )
     return list(features[settings.label].names)
 
 
 def _choose_splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
-    splits = settings.own_splits or {split: split for split in SPLITS if split in builder.info.splits}
+    splits = settings.own_splits or {
+        split: split for split in SPLITS if split in builder.info.splits
+    }
     if "train" not in splits:
-        raise DataError(f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with data.own_splits which one is train")
+        raise DataError(
+            f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with"
+            " data.own_splits which one is train"
+        )
     return splits

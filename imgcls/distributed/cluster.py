@@ -1,7 +1,9 @@
-"""The processes that train one model together: who they are, and which of them this one is. Light zone.
+"""The processes that train one model together: who they are, and which of them this one is. Light
+zone.
 
-Three sources, in this order: `--workers` and `--rank`; TF_CONFIG, TensorFlow's own variable; the variables that Slurm's `srun` sets.
-TensorFlow's SlurmClusterResolver is of no use here: it calls nvidia-smi and refuses jobs without a GPU.
+Three sources, in this order: `--workers` and `--rank`; TF_CONFIG, TensorFlow's own variable; the
+variables that Slurm's `srun` sets. TensorFlow's SlurmClusterResolver is of no use here: it calls
+nvidia-smi and refuses jobs without a GPU.
 """
 
 import json
@@ -16,34 +18,48 @@ from imgcls.errors import UserError
 
 BASE_PORT = 20_000
 PORTS = 12_000
-"""Under Slurm a job's ports start at BASE_PORT plus its number modulo PORTS, so that jobs on one host rarely meet; from 32768 on
-Linux gives ports away by itself."""
+"""Under Slurm a job's ports start at BASE_PORT plus its number modulo PORTS, so that jobs on one
+host rarely meet; from 32768 on Linux gives ports away by itself."""
 
 RANGE = r"\d+(?:-\d+)?"
 NODES = rf"[^\s,\[\]]*(?:\[{RANGE}(?:,{RANGE})*\][^\s,\[\]]*)*"
 """One entry of a Slurm node list."""
 
 HOW_TO_DESCRIBE = (
-    "give each process --workers HOST:PORT,HOST:PORT,... (the same everywhere) and --rank N (from 0), or set TF_CONFIG, "
-    "or start the processes with Slurm's srun"
+    "give each process --workers HOST:PORT,HOST:PORT,... (the same everywhere) and --rank N (from"
+    " 0), or set TF_CONFIG, or start the processes with Slurm's srun"
 )
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses of all worker processes, `host:port`, in the order of their ranks, and the rank of this one; `ALONE` has none."""
+    """The addresses of all worker processes, `host:port`, in the order of their ranks, and the rank
+    of this one; `ALONE` has none.
+    """
 
     addresses: tuple[str, ...]
     rank: int
 
     def __post_init__(self) -> None:
-        wrong = [address for address in self.addresses if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", address)]
+        wrong = [
+            address
+            for address in self.addresses
+            if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", address)
+        ]
         if wrong:
-            raise UserError(f"a worker's address must be HOST:PORT; got {', '.join(map(repr, wrong))}")
+            raise UserError(
+                f"a worker's address must be HOST:PORT; got {', '.join(map(repr, wrong))}"
+            )
         if len(set(self.addresses)) < len(self.addresses):
-            raise UserError(f"two workers have the same address: {', '.join(self.addresses)}; give each one a port of its own")
+            raise UserError(
+                f"two workers have the same address: {', '.join(self.addresses)}; give each one a"
+                " port of its own"
+            )
         if not 0 <= self.rank < max(len(self.addresses), 1):
-            raise UserError(f"the rank is {self.rank}, but {len(self.addresses)} workers have ranks 0 to {len(self.addresses) - 1}")
+            raise UserError(
+                f"the rank is {self.rank}, but {len(self.addresses)} workers have ranks 0 to"
+                f" {len(self.addresses) - 1}"
+            )
 
     @property
     def is_chief(self) -> bool:
@@ -60,8 +76,11 @@ SINGLE_PROCESS = Cluster((), 0)
 """The one process of a training that is not spread over several: nobody needs its address."""
 
 
-def find_cluster(experiment: Experiment, folder: Path | None, workers: str | None, rank: int | None) -> Cluster:
-    """Return the processes that train the experiment together, as the command line, TF_CONFIG or Slurm say.
+def find_cluster(
+    experiment: Experiment, folder: Path | None, workers: str | None, rank: int | None
+) -> Cluster:
+    """Return the processes that train the experiment together, as the command line, TF_CONFIG or
+    Slurm say.
 
     Args:
         folder: the run folder that the command line names.
@@ -69,15 +88,22 @@ def find_cluster(experiment: Experiment, folder: Path | None, workers: str | Non
         rank: of this process, from the command line.
 
     Raises:
-        UserError: the strategy needs to know them and does not, or has no use for them; or they would not meet in one run folder.
+        UserError: the strategy needs to know them and does not, or has no use for them; or they
+            would not meet in one run folder.
     """
     strategy = experiment.train.strategy
     if strategy.spans_processes:
         if folder is None:
-            raise UserError(f"train.strategy {strategy.name} needs --run DIR, the same for all workers, on a disk that they share")
+            raise UserError(
+                f"train.strategy {strategy.name} needs --run DIR, the same for all workers, on a"
+                " disk that they share"
+            )
         return read_cluster(workers, rank, os.environ)
     if workers is not None or rank is not None:
-        raise UserError(f"--workers and --rank are for train.strategy multi_worker; this experiment's is {strategy.name}")
+        raise UserError(
+            "--workers and --rank are for train.strategy multi_worker; this experiment's is"
+            f" {strategy.name}"
+        )
     return SINGLE_PROCESS
 
 
@@ -88,7 +114,10 @@ def read_cluster(workers: str | None, rank: int | None, environment: Mapping[str
         UserError: nothing describes a cluster, or what does is incomplete or wrong.
     """
     if (workers is None) != (rank is None):
-        raise UserError("--workers and --rank belong together; give both, or neither to use TF_CONFIG or Slurm's variables")
+        raise UserError(
+            "--workers and --rank belong together; give both, or neither to use TF_CONFIG or"
+            " Slurm's variables"
+        )
     if workers is not None and rank is not None:
         return Cluster(tuple(workers.split(",")), rank)
     if environment.get("TF_CONFIG"):
@@ -103,14 +132,22 @@ def _from_tf_config(text: str) -> Cluster:
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], (config["task"]["type"], int(config["task"]["index"]))
-        members = [(job, index, address) for job in ("chief", "worker") for index, address in enumerate(jobs.get(job, []))]
+        members = [
+            (job, index, address)
+            for job in ("chief", "worker")
+            for index, address in enumerate(jobs.get(job, []))
+        ]
         if not all(isinstance(jobs.get(job, []), list) for job in ("chief", "worker")):
             raise ValueError("the addresses of a job must be a list")
-        return Cluster(tuple(address for *_, address in members), [member[:2] for member in members].index(task))
+        return Cluster(
+            tuple(address for *_, address in members),
+            [member[:2] for member in members].index(task),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
-            f"TF_CONFIG is wrong ({type(error).__name__}: {error}); it must look like "
-            '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, and this process must be in it'
+            f'TF_CONFIG is wrong ({type(error).__name__}: {error}); it must look like {{"cluster":'
+            ' {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, and'
+            " this process must be in it"
         ) from None
 
 
@@ -125,40 +162,64 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
         for name in names:
             if environment.get(name):
                 return environment[name]
-        raise UserError(f"SLURM_PROCID is set, but none of {', '.join(names)} is; start the processes with srun, or {HOW_TO_DESCRIBE}")
+        raise UserError(
+            f"SLURM_PROCID is set, but none of {', '.join(names)} is; start the processes with"
+            f" srun, or {HOW_TO_DESCRIBE}"
+        )
 
     def number(text: str) -> int:
         if not text.isdecimal():
-            raise UserError(f"Slurm's variables hold {text!r} where a number belongs; {HOW_TO_DESCRIBE}")
+            raise UserError(
+                f"Slurm's variables hold {text!r} where a number belongs; {HOW_TO_DESCRIBE}"
+            )
         return int(text)
 
     hosts = expand_hosts(first_of("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"))
     tasks = expand_counts(first_of("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
     if len(hosts) != len(tasks):
-        raise UserError(f"Slurm names {len(hosts)} nodes, but tasks for {len(tasks)}; {HOW_TO_DESCRIBE}")
+        raise UserError(
+            f"Slurm names {len(hosts)} nodes, but tasks for {len(tasks)}; {HOW_TO_DESCRIBE}"
+        )
     base = BASE_PORT + number(first_of("SLURM_JOB_ID", "SLURM_JOBID")) % PORTS
-    places = [(host, index) for host, count in zip(hosts, tasks, strict=True) for index in range(count)]
-    cluster = Cluster(tuple(f"{host}:{base + index}" for host, index in places), number(environment["SLURM_PROCID"]))
+    places = [
+        (host, index) for host, count in zip(hosts, tasks, strict=True) for index in range(count)
+    ]
+    cluster = Cluster(
+        tuple(f"{host}:{base + index}" for host, index in places),
+        number(environment["SLURM_PROCID"]),
+    )
     here = environment.get("SLURMD_NODENAME")
     expected, _ = places[cluster.rank]
     if here and here != expected:
-        raise UserError(f"rank {cluster.rank} runs on {here}, not on {expected}; use srun --distribution=block, or {HOW_TO_DESCRIBE}")
+        raise UserError(
+            f"rank {cluster.rank} runs on {here}, not on {expected}; use srun --distribution=block,"
+            f" or {HOW_TO_DESCRIBE}"
+        )
     return cluster
 
 
 def expand_hosts(text: str) -> list[str]:
-    """Return the hosts of a Slurm node list: `node[01-03,7],gpu1` names node01, node02, node03, node7 and gpu1.
+    """Return the hosts of a Slurm node list: `node[01-03,7],gpu1` names node01, node02, node03,
+    node7 and gpu1.
 
     Raises:
         UserError: it is no node list.
     """
     if not re.fullmatch(f"{NODES}(,{NODES})*", text) or not text:
-        raise UserError(f"the node list {text!r} cannot be read; expected something like node[01-03,7],gpu1")
-    return [host for each in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text) for host in _expand_pattern(each)]
+        raise UserError(
+            f"the node list {text!r} cannot be read; expected something like node[01-03,7],gpu1"
+        )
+    return [
+        host
+        for each in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)
+        for host in _expand_pattern(each)
+    ]
 
 
 def _expand_pattern(pattern: str) -> list[str]:
-    """Return the hosts of one entry of a node list, whose brackets hold numbers and ranges; leading zeros stay."""
+    """Return the hosts of one entry of a node list, whose brackets hold numbers and ranges; leading
+    zeros stay.
+    """
     before, bracket, rest = pattern.partition("[")
     if not bracket:
         return [pattern]
@@ -167,7 +228,10 @@ def _expand_pattern(pattern: str) -> list[str]:
     for each in inside.split(","):
         low, _, high = each.partition("-")
         if high and int(high) < int(low):
-            raise UserError(f"the range {each} of the node list runs backwards; expected something like node[01-03,7],gpu1")
+            raise UserError(
+                f"the range {each} of the node list runs backwards; expected something like"
+                " node[01-03,7],gpu1"
+            )
         numbers += [str(number).zfill(len(low)) for number in range(int(low), int(high or low) + 1)]
     return [f"{before}{number}{tail}" for number in numbers for tail in _expand_pattern(after)]
 
@@ -180,5 +244,7 @@ def expand_counts(text: str) -> list[int]:
     """
     entries = [re.fullmatch(r"([1-9]\d*)(?:\(x([1-9]\d*)\))?", each) for each in text.split(",")]
     if not all(entries):
-        raise UserError(f"the tasks per node {text!r} cannot be read; expected something like 2(x3),1")
+        raise UserError(
+            f"the tasks per node {text!r} cannot be read; expected something like 2(x3),1"
+        )
     return [int(entry[1]) for entry in entries if entry for _ in range(int(entry[2] or 1))]

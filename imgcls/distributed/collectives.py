@@ -1,4 +1,6 @@
-"""What several processes must decide together: they meet in collective operations, in the same order everywhere. Heavy zone."""
+"""What several processes must decide together: they meet in collective operations, in the same
+order everywhere. Heavy zone.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,9 @@ from imgcls.errors import WorkerLostError
 
 
 class Collectives:
-    """Lets the processes of a strategy compare numbers; a process that is alone agrees with itself, at no cost."""
+    """Lets the processes of a strategy compare numbers; a process that is alone agrees with itself,
+    at no cost.
+    """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
         self._strategy = strategy
@@ -30,11 +34,13 @@ class Collectives:
 
 
 def explain_lost_worker(error: tf.errors.OpError, folder: Path, workers: int) -> Exception:
-    """Return what a process ends with whose collectives were aborted because another one is gone; any other error as it is."""
+    """Return what a process ends with whose collectives were aborted because another one is gone;
+    any other error as it is.
+    """
     _, aborted, reason = str(error).partition("Collective ops is aborted by: ")
     if not aborted:
         return error
     return WorkerLostError(
-        f"another worker ended or does not answer ({reason.splitlines()[0].rstrip(':')}); start all {workers} again with the same commands "
-        f"to continue {folder} from its last saved state"
+        f"another worker ended or does not answer ({reason.splitlines()[0].rstrip(':')}); start all"
+        f" {workers} again with the same commands to continue {folder} from its last saved state"
     )

@@ -1,1 +1,3 @@
-"""From a trained model to predictions, and from predictions to confidence intervals and gates. Light zone."""
+"""From a trained model to predictions, and from predictions to confidence intervals and gates.
+Light zone.
+"""

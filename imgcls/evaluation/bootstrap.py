@@ -1,7 +1,9 @@
-"""Confidence intervals of metrics by the percentile bootstrap (Efron and Tibshirani, 1993, chapter 13). Light zone.
+"""Confidence intervals of metrics by the percentile bootstrap (Efron and Tibshirani, 1993, chapter
+13). Light zone.
 
-Images are drawn with replacement, and the metric is computed again on each draw. The interval covers the luck of which images the
-split holds, not the luck of training. Where every image agrees, as with an accuracy of 1, the interval has no width.
+Images are drawn with replacement, and the metric is computed again on each draw. The interval
+covers the luck of which images the split holds, not the luck of training. Where every image agrees,
+as with an accuracy of 1, the interval has no width.
 """
 
 from typing import TYPE_CHECKING
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 class BootstrapSample:
     """Drawn predictions, which a metric reads as it reads `Predictions`.
 
-    Each quantity is gathered when it is read: most metrics need one number an image, and not the matrix of probabilities.
+    Each quantity is gathered when it is read: most metrics need one number an image, and not the
+    matrix of probabilities.
     """
 
     def __init__(self, source: Predictions, rows: "numpy.ndarray"):
@@ -51,24 +54,38 @@ class BootstrapSample:
 
 
 def bootstrap_intervals(
-    predictions: Predictions, metrics: list[MetricSettings], bootstrap_samples: int, confidence: float, seed: int
+    predictions: Predictions,
+    metrics: list[MetricSettings],
+    bootstrap_samples: int,
+    confidence: float,
+    seed: int,
 ) -> "dict[str, Interval]":
-    """Return [low, high] for each number of the metrics; None where it is undefined in every resample.
+    """Return [low, high] for each number of the metrics; None where it is undefined in every
+    resample.
 
-    A resample in which a number is undefined, such as one without any image of a rare class, is left out of that number's interval.
-    The same seed gives the same draws.
+    A resample in which a number is undefined, such as one without any image of a rare class, is
+    left out of that number's interval. The same seed gives the same draws.
     """
     import numpy
 
     generator = numpy.random.Generator(numpy.random.Philox(seed))
     count = len(predictions.labels)
-    drawn = {name: numpy.full(bootstrap_samples, numpy.nan) for settings in metrics for name in settings.scalars}
+    drawn = {
+        name: numpy.full(bootstrap_samples, numpy.nan)
+        for settings in metrics
+        for name in settings.scalars
+    }
     for i in terminal.track(range(bootstrap_samples), bootstrap_samples, "confidence intervals"):
         resample = BootstrapSample(predictions, generator.integers(count, size=count))
         for settings in metrics:
-            for name, value in parts.load_for("metrics", settings).compute(settings, resample).scalars.items():
+            for name, value in (
+                parts.load_for("metrics", settings).compute(settings, resample).scalars.items()
+            ):
                 drawn[name][i] = numpy.nan if value is None else value
-    return {name: _compute_interval(values[values == values], confidence) for name, values in drawn.items()}
+    return {
+        name: _compute_interval(values[values == values], confidence)
+        for name, values in drawn.items()
+    }
 
 
 def _compute_interval(values: "numpy.ndarray", confidence: float) -> "Interval":

@@ -19,8 +19,8 @@ class Gate:
 def parse_gates(texts: list[str], directions: dict[str, Direction]) -> list[Gate]:
     """Read gates of the form METRIC=VALUE, before any work is done.
 
-    `directions` names the metrics that will be there. A metric that is better when lower is refused, since such a gate would stop good
-    models and pass bad ones.
+    `directions` names the metrics that will be there. A metric that is better when lower is
+    refused, since such a gate would stop good models and pass bad ones.
 
     Raises:
         UserError: the form, the metric or the value is wrong.
@@ -33,12 +33,21 @@ def _parse_gate(text: str, known: dict[str, Direction]) -> Gate:
     gateable = [name for name, better in known.items() if better == "higher"]
     allowed = f"allowed: {', '.join(gateable)}"
     if not equals or not metric:
-        raise UserError(f"--fail-under {text}: needs the form METRIC=VALUE, such as --fail-under accuracy=0.9; {allowed}")
+        raise UserError(
+            f"--fail-under {text}: needs the form METRIC=VALUE, such as --fail-under accuracy=0.9;"
+            f" {allowed}"
+        )
     if metric not in known:
         guess = parts.suggest(metric, gateable)
-        raise UserError(f"--fail-under {text}: no metric of this experiment is called '{metric}'; {allowed}{guess}")
+        raise UserError(
+            f"--fail-under {text}: no metric of this experiment is called '{metric}';"
+            f" {allowed}{guess}"
+        )
     if metric not in gateable:
-        raise UserError(f"--fail-under {text}: {metric} is better when lower, so this would fail good models and pass bad ones; {allowed}")
+        raise UserError(
+            f"--fail-under {text}: {metric} is better when lower, so this would fail good models"
+            f" and pass bad ones; {allowed}"
+        )
     return Gate(metric, _parse_number(value, text))
 
 
@@ -48,7 +57,9 @@ def _parse_number(value: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise UserError(f"--fail-under {text}: '{value}' is not a finite number; give one such as 0.9")
+        raise UserError(
+            f"--fail-under {text}: '{value}' is not a finite number; give one such as 0.9"
+        )
     return number
 
 
@@ -56,13 +67,16 @@ def check_gates(gates: list[Gate], values: dict[str, Number]) -> None:
     """Compare each gate with its metric's value.
 
     Raises:
-        GateError: a value is below its minimum, or undefined; the message names every gate that failed.
+        GateError: a value is below its minimum, or undefined; the message names every gate that
+            failed.
     """
     failed = []
     for gate in gates:
         value = values[gate.metric]
         if value is None:
-            failed.append(f"{gate.metric} is undefined on this split, but should be at least {gate.minimum}")
+            failed.append(
+                f"{gate.metric} is undefined on this split, but should be at least {gate.minimum}"
+            )
         elif value < gate.minimum:
             failed.append(f"{gate.metric} is {value}, but should be at least {gate.minimum}")
     if failed:

@@ -12,10 +12,14 @@ from imgcls.store.reader import Reader
 from imgcls.training import micro_batches
 
 
-def predict(model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
-    """Return float32 (len(indices), classes): the probabilities of some of the images, in the order of `indices`.
+def predict(
+    model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int
+) -> numpy.ndarray:
+    """Return float32 (len(indices), classes): the probabilities of some of the images, in the order
+    of `indices`.
 
-    Where a batch does not fit the device, all is predicted anew in batches of half the size: every number then comes from one size.
+    Where a batch does not fit the device, all is predicted anew in batches of half the size: every
+    number then comes from one size.
 
     Args:
         images: reads images of the store, a batch at a time.
@@ -33,16 +37,22 @@ def predict(model_file: Path, images: Reader, indices: numpy.ndarray, batch_size
         except tf.errors.ResourceExhaustedError as error:
             if batch_size == 1:
                 raise OutOfMemoryError(
-                    f"out of memory with one image at a time ({micro_batches.extract_reason(error)}); stop other programs on the device"
+                    "out of memory with one image at a time"
+                    f" ({micro_batches.extract_reason(error)}); stop other programs on the device"
                 ) from None
             batch_size = -(-batch_size // 2)
             terminal.note(f"out of memory; predicting again in batches of {batch_size}")
 
 
-def _predict_all(model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int) -> numpy.ndarray:
-    """Predict batch by batch; all have the same size, the last one filled up with its own images, so that nothing is compiled twice."""
+def _predict_all(
+    model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int
+) -> numpy.ndarray:
+    """Predict batch by batch; all have the same size, the last one filled up with its own images,
+    so that nothing is compiled twice.
+    """
     compiled = tf.function(
-        lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)]
+        lambda batch: model(batch, training=False),
+        input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)],
     )
     starts = range(0, len(indices), batch_size)
     parts = [
@@ -57,11 +67,17 @@ def _load_model(model_file: Path) -> keras.Model:
         return keras.models.load_model(model_file, compile=False)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"cannot load {model_file}: {reason}; remove it, and run the training command again to write it anew") from None
+        raise DataError(
+            f"cannot load {model_file}: {reason}; remove it, and run the training command again to"
+            " write it anew"
+        ) from None
 
 
 def _predict_batch(
-    compiled: "tf.types.experimental.PolymorphicFunction", images: Reader, chosen: numpy.ndarray, batch_size: int
+    compiled: "tf.types.experimental.PolymorphicFunction",
+    images: Reader,
+    chosen: numpy.ndarray,
+    batch_size: int,
 ) -> numpy.ndarray:
     filled = numpy.resize(chosen, batch_size) if len(chosen) < batch_size else chosen
     return compiled(images.read(filled)).numpy()[: len(chosen)].astype(numpy.float32)

@@ -1,4 +1,6 @@
-"""Saved predictions: every metric and figure of a split is computed from this one file. Light zone."""
+"""Saved predictions: every metric and figure of a split is computed from this one file. Light
+zone.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,13 +32,16 @@ class Predictions:
     ids: list[str]
     classes: list[str]
     model: str
-    _cached: "dict[Quantity, numpy.ndarray]" = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cached: "dict[Quantity, numpy.ndarray]" = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def per_image(self, quantity: "Quantity") -> "numpy.ndarray":
         """Return a quantity of every image, (images, ...), which is computed once and kept.
 
-        `quantity` is a function of a module, not a lambda, which would be another one each time. An image's value must not depend on
-        the other images: a bootstrap (imgcls/evaluation/bootstrap.py) gathers what is kept here.
+        `quantity` is a function of a module, not a lambda, which would be another one each time. An
+        image's value must not depend on the other images: a bootstrap
+        (imgcls/evaluation/bootstrap.py) gathers what is kept here.
         """
         if quantity not in self._cached:
             self._cached[quantity] = quantity(self)

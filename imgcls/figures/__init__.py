@@ -1,8 +1,10 @@
-"""Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`. Light zone.
+"""Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`.
+Light zone.
 
-The first line of a part's docstring says what the picture shows; the report page prints it below the picture. `draw` runs inside
-`imgcls.figures._style.apply_style()` and raises `NotDrawableError` where the run lacks what it needs. Files whose name begins with an
-underscore are shared code, not figures. matplotlib and numpy are imported inside functions.
+The first line of a part's docstring says what the picture shows; the report page prints it below
+the picture. `draw` runs inside `imgcls.figures._style.apply_style()` and raises `NotDrawableError`
+where the run lacks what it needs. Files whose name begins with an underscore are shared code, not
+figures. matplotlib and numpy are imported inside functions.
 """
 
 import zipfile
@@ -25,14 +27,20 @@ if TYPE_CHECKING:
 
 
 class NotDrawableError(UserError):
-    """A figure needs something that the run does not have (yet). Exit status 2 when the figure was asked for by name."""
+    """A figure needs something that the run does not have (yet). Exit status 2 when the figure was
+    asked for by name.
+    """
 
 
 class Subject:
-    """What a figure may show of a run; each piece is read when a figure first asks for it, and once."""
+    """What a figure may show of a run; each piece is read when a figure first asks for it, and
+    once.
+    """
 
     def __init__(self, run: "Run", experiment: "Experiment"):
-        """Show a run; its experiment may differ from the run's own in what is decided after training."""
+        """Show a run; its experiment may differ from the run's own in what is decided after
+        training.
+        """
         self.run = run
         self.experiment = experiment
 
@@ -45,7 +53,9 @@ class Subject:
         """
         epochs = self.run.log
         if not epochs:
-            raise NotDrawableError(f"no epoch of {self.run.folder} has ended; run `imgcls train` first")
+            raise NotDrawableError(
+                f"no epoch of {self.run.folder} has ended; run `imgcls train` first"
+            )
         return epochs
 
     @cached_property
@@ -56,7 +66,9 @@ class Subject:
             NotDrawableError: the file does not exist.
         """
         if not self.run.data_file.is_file():
-            raise NotDrawableError(f"{self.run.folder} holds no data.json; run `imgcls train` first")
+            raise NotDrawableError(
+                f"{self.run.folder} holds no data.json; run `imgcls train` first"
+            )
         return self.run.data
 
     @property
@@ -99,28 +111,39 @@ class Subject:
         for name in ("test", "validation"):
             if self.run.predictions_file(name).is_file():
                 return name
-        raise NotDrawableError(f"{self.run.folder} holds no predictions; run `imgcls eval {self.run.folder}` first")
+        raise NotDrawableError(
+            f"{self.run.folder} holds no predictions; run `imgcls eval {self.run.folder}` first"
+        )
 
     @cached_property
     def predictions(self) -> "Predictions":
         """The predictions on `evaluated_split`.
 
         Raises:
-            NotDrawableError: nothing was evaluated, the file is damaged, or an earlier model made it.
+            NotDrawableError: nothing was evaluated, the file is damaged, or an earlier model made
+                it.
         """
         path = self.run.predictions_file(self.evaluated_split)
         try:
             found = predictions.load(path)
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-            raise NotDrawableError(f"{path} is damaged ({error}); run `imgcls eval {self.run.folder}` again") from None
-        if self.run.model_file.is_file() and files.compute_sha256(self.run.model_file) != found.model:
             raise NotDrawableError(
-                f"the predictions in {self.run.folder} were made by an earlier model.keras; run `imgcls eval {self.run.folder}` again"
+                f"{path} is damaged ({error}); run `imgcls eval {self.run.folder}` again"
+            ) from None
+        if (
+            self.run.model_file.is_file()
+            and files.compute_sha256(self.run.model_file) != found.model
+        ):
+            raise NotDrawableError(
+                f"the predictions in {self.run.folder} were made by an earlier model.keras; run"
+                f" `imgcls eval {self.run.folder}` again"
             )
         return found
 
     def compute_metric(self, metric: str) -> "Result":
-        """Return what a metric says of the predictions, by the experiment's settings of it: the numbers of metrics.json."""
+        """Return what a metric says of the predictions, by the experiment's settings of it: the
+        numbers of metrics.json.
+        """
         own = [settings for settings in self.experiment.evaluate.metrics if settings.name == metric]
         settings = own[0] if own else parts.default_settings("metrics", metric)
         return parts.load_for("metrics", settings).compute(settings, self.predictions)

@@ -1,4 +1,6 @@
-"""Rows of equally large images in one picture; shared by the figures that show images. Light zone."""
+"""Rows of equally large images in one picture; shared by the figures that show images. Light
+zone.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
     """Draw one row of images after another, each with its name at the left.
 
     Args:
-        rows: uint8 (n, height, width, channels) each, with n from 0 to `columns`; missing cells stay empty.
+        rows: uint8 (n, height, width, channels) each, with n from 0 to `columns`; missing cells
+            stay empty.
         names: one name a row.
         columns: cells a row.
         title: stands above; says so when only one of several channels can be shown.
@@ -28,7 +31,11 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
     axes = figure.subplots()
     cell_height = CELL_INCHES * height / width
     figure.set_size_inches(columns * CELL_INCHES + 2.2, len(rows) * cell_height + 0.6)
-    axes.imshow(make_mosaic(rows, columns), extent=(-0.5, columns - 0.5, len(rows) - 0.5, -0.5), aspect=height / width)
+    axes.imshow(
+        make_mosaic(rows, columns),
+        extent=(-0.5, columns - 0.5, len(rows) - 0.5, -0.5),
+        aspect=height / width,
+    )
     axes.set_xticks([])
     _style.label_rows(axes, names)
     axes.spines[:].set_visible(False)
@@ -37,7 +44,9 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
 
 
 def make_mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
-    """Return the images side by side, uint8 (rows * cell height, columns * cell width, 3); paper grey where there is none."""
+    """Return the images side by side, uint8 (rows * cell height, columns * cell width, 3); paper
+    grey where there is none.
+    """
     import numpy
 
     height, width = rows[0].shape[1:3]
@@ -49,5 +58,7 @@ def make_mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
         for j, image in enumerate(images):
             top, left = i * cell_height + margin, j * cell_width + margin
             # One channel is grey, three are RGB; of any other number the first is shown, as grey.
-            canvas[top : top + height, left : left + width] = image if image.shape[2] == 3 else image[:, :, :1]
+            canvas[top : top + height, left : left + width] = (
+                image if image.shape[2] == 3 else image[:, :, :1]
+            )
     return canvas

@@ -1,6 +1,8 @@
-"""How every figure looks: fonts, colours that colour-blind readers can tell apart, sizes, and the way to a PNG file. Light zone.
+"""How every figure looks: fonts, colours that colour-blind readers can tell apart, sizes, and the
+way to a PNG file. Light zone.
 
-Figures are drawn on `matplotlib.figure.Figure` itself: pyplot takes longer to import and keeps global state.
+Figures are drawn on `matplotlib.figure.Figure` itself: pyplot takes longer to import and keeps
+global state.
 """
 
 import contextlib
@@ -16,17 +18,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Petroff, 2021, https://arxiv.org/abs/2107.02270: ten colours chosen for colour-vision deficiency and taste.
-COLORS = ("#3f90da", "#e76300", "#832db6", "#717581", "#bd1f01", "#92dadd", "#a96b59", "#ffa90e", "#94a4a2", "#b9ac70")
+# Petroff, 2021, https://arxiv.org/abs/2107.02270: ten colours chosen for colour-vision deficiency
+# and taste.
+COLORS = (
+    "#3f90da",
+    "#e76300",
+    "#832db6",
+    "#717581",
+    "#bd1f01",
+    "#92dadd",
+    "#a96b59",
+    "#ffa90e",
+    "#94a4a2",
+    "#b9ac70",
+)
 # Colour alone does not carry a meaning: print is often grey.
 LINE_STYLES = ("-", "--", "-.", ":")
 INK, FAINT, PAPER = "#222222", "#8a8a8a", "#e9e9e9"
 SPLIT_COLORS = {"train": COLORS[0], "validation": COLORS[1], "test": COLORS[2]}
 
 WIDTH = 8.0
-"""Inches; all figures share it where their content does not ask for more, so that text has one size on the report page."""
+"""Inches; all figures share it where their content does not ask for more, so that text has one size
+on the report page.
+"""
 DOTS_PER_INCH = 120
-# Tried in this order for what DejaVu Sans, which matplotlib ships, cannot write: Chinese, Japanese, Korean, Indic scripts, ...
+# Tried in this order for what DejaVu Sans, which matplotlib ships, cannot write: Chinese, Japanese,
+# Korean, Indic scripts, ...
 FALLBACK_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -87,12 +104,18 @@ def _list_fonts() -> list[str]:
 
 
 def find_missing_glyphs(texts: Iterable[str]) -> str:
-    """Return the characters of the texts that no font at hand can draw; figures show an empty box in their place."""
+    """Return the characters of the texts that no font at hand can draw; figures show an empty box
+    in their place.
+    """
     from matplotlib import font_manager
 
     fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _list_fonts()]
     wanted = sorted({character for text in texts for character in shorten(text, length=10**6)})
-    return "".join(character for character in wanted if not any(font.get_char_index(ord(character)) for font in fonts))
+    return "".join(
+        character
+        for character in wanted
+        if not any(font.get_char_index(ord(character)) for font in fonts)
+    )
 
 
 def make_figure(width: float, height: float) -> "Figure":
@@ -103,19 +126,28 @@ def make_figure(width: float, height: float) -> "Figure":
 
 
 def compute_rows_height(rows: int) -> float:
-    """Return the inches that labelled rows need: roomy when they are few, never so narrow that 8-point labels touch."""
+    """Return the inches that labelled rows need: roomy when they are few, never so narrow that
+    8-point labels touch.
+    """
     return rows * min(0.45, max(0.17, 3.0 / rows))
 
 
 def replace_surrogates(text: str) -> str:
-    """Return a text with question marks for lone surrogates: a file name that is not UTF-8 holds them, no font and no file does."""
+    """Return a text with question marks for lone surrogates: a file name that is not UTF-8 holds
+    them, no font and no file does.
+    """
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def shorten(name: str, length: int = 30) -> str:
-    """Return a class name on one line of at most `length` characters; a long one loses its middle, since ends tell names apart."""
+    """Return a class name on one line of at most `length` characters; a long one loses its middle,
+    since ends tell names apart.
+    """
     line = " ".join(
-        "".join(" " if unicodedata.category(character) == "Cc" else character for character in replace_surrogates(name)).split()
+        "".join(
+            " " if unicodedata.category(character) == "Cc" else character
+            for character in replace_surrogates(name)
+        ).split()
     )
     if len(line) <= length:
         return line
@@ -138,4 +170,10 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """
     with files.replace_file(path) as stream:
         # The version of matplotlib would make equal pictures differ.
-        figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(
+            stream,
+            format="png",
+            dpi=DOTS_PER_INCH,
+            bbox_inches="tight",
+            metadata={"Software": None},
+        )

@@ -1,4 +1,6 @@
-"""Augmented samples: training images, each beside what the augmentations made of it in several draws."""
+"""Augmented samples: training images, each beside what the augmentations made of it in several
+draws.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,21 +23,35 @@ class Settings(PartSettings):
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw a row an image: the original, then the draws, each as one training step would make it."""
+    """Draw a row an image: the original, then the draws, each as one training step would make
+    it.
+    """
     import numpy
 
     if not subject.experiment.augment:
-        raise NotDrawableError("the experiment has no `augment:` list, so there are no augmented samples to draw")
+        raise NotDrawableError(
+            "the experiment has no `augment:` list, so there are no augmented samples to draw"
+        )
     from imgcls.input.augment import preview
 
     store, train = subject.store, subject.split.train
     labels = numpy.asarray(store.labels)[train]
     present = numpy.unique(labels)
-    chosen = present[numpy.linspace(0, len(present) - 1, min(settings.rows, len(present))).round().astype(int)]
+    chosen = present[
+        numpy.linspace(0, len(present) - 1, min(settings.rows, len(present))).round().astype(int)
+    ]
     originals = subject.images.read(numpy.array([train[labels == label][0] for label in chosen]))
-    columns = [originals, *[preview(subject.experiment, originals, step) for step in range(settings.variants)]]
+    columns = [
+        originals,
+        *[preview(subject.experiment, originals, step) for step in range(settings.variants)],
+    ]
     rows = list(numpy.stack(columns, axis=1))
-    figure = _mosaic.draw(rows, [store.classes[i] for i in chosen], columns=len(columns), title="Original and augmented training images")
+    figure = _mosaic.draw(
+        rows,
+        [store.classes[i] for i in chosen],
+        columns=len(columns),
+        title="Original and augmented training images",
+    )
     axes = figure.axes[0]
     axes.axvline(0.5, color=_style.INK, linewidth=1.5)
     axes.set_xticks([0, settings.variants / 2 + 0.5], ["original", f"{settings.variants} draws"])

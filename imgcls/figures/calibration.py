@@ -1,4 +1,6 @@
-"""Reliability diagram: how often predictions made with a given confidence are right (Guo et al., 2017, section 2)."""
+"""Reliability diagram: how often predictions made with a given confidence are right (Guo et al.,
+2017, section 2).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the reliability diagram: none; the bins are those of the experiment's metric `calibration`."""
+    """Settings of the reliability diagram: none; the bins are those of the experiment's metric
+    `calibration`.
+    """
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
@@ -21,15 +25,33 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     width = 1 / len(bins)
     figure = _style.make_figure(5.5, 6.0)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    upper.bar([row["above"] + width / 2 for row in filled], [row["accuracy"] for row in filled], width * 0.92, label="accuracy in the bin")
-    upper.plot([0, 1], [0, 1], color=_style.INK, linestyle="--", linewidth=1, label="perfect calibration")
+    upper.bar(
+        [row["above"] + width / 2 for row in filled],
+        [row["accuracy"] for row in filled],
+        width * 0.92,
+        label="accuracy in the bin",
+    )
+    upper.plot(
+        [0, 1], [0, 1], color=_style.INK, linestyle="--", linewidth=1, label="perfect calibration"
+    )
     points = [row["confidence"] for row in filled], [row["accuracy"] for row in filled]
-    upper.scatter(*points, s=14, color=_style.COLORS[1], zorder=3, label="mean confidence and accuracy")
+    upper.scatter(
+        *points, s=14, color=_style.COLORS[1], zorder=3, label="mean confidence and accuracy"
+    )
     upper.set(ylim=(0, 1.02), ylabel="accuracy")
     error = result.scalars["expected_calibration_error"]
-    upper.set_title(f"Reliability ({subject.evaluated_title})\nexpected calibration error {error:.4f}")
-    lower.bar([row["above"] + width / 2 for row in bins], [row["count"] for row in bins], width * 0.92, color=_style.FAINT)
-    lower.set(xlim=(0, 1), xlabel="confidence: the probability of the predicted class", ylabel="images")
+    upper.set_title(
+        f"Reliability ({subject.evaluated_title})\nexpected calibration error {error:.4f}"
+    )
+    lower.bar(
+        [row["above"] + width / 2 for row in bins],
+        [row["count"] for row in bins],
+        width * 0.92,
+        color=_style.FAINT,
+    )
+    lower.set(
+        xlim=(0, 1), xlabel="confidence: the probability of the predicted class", ylabel="images"
+    )
     lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.locator_params(axis="y", nbins=4, integer=True)
     for axes in (upper, lower):

@@ -16,7 +16,9 @@ class Settings(PartSettings):
     """Settings of the class distribution."""
 
     rows: Annotated[int, Field(ge=1)] = 200
-    """Classes shown; of more, those with the fewest training images, which are the ones to worry about."""
+    """Classes shown; of more, those with the fewest training images, which are the ones to worry
+    about.
+    """
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
@@ -29,7 +31,9 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     figure = _style.make_figure(_style.WIDTH, _style.compute_rows_height(len(shown)) + 1.0)
     panels = figure.subplots(1, len(SPLITS), sharey=True)
     for axes, split in zip(panels, SPLITS, strict=True):
-        bars = axes.barh(range(len(shown)), [counts[split][i] for i in shown], color=_style.SPLIT_COLORS[split])
+        bars = axes.barh(
+            range(len(shown)), [counts[split][i] for i in shown], color=_style.SPLIT_COLORS[split]
+        )
         axes.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7)
         axes.set_title(f"{split}: {sum(counts[split]):,} images", fontsize=9)
         # Room for the number beside the longest bar; an empty split still gets an axis.
@@ -39,5 +43,8 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         axes.tick_params(axis="y", length=0)
     _style.label_rows(panels[0], names)
     if len(shown) < len(classes):
-        figure.suptitle(f"the {len(shown)} of {len(classes)} classes with the fewest training images", fontsize=9)
+        figure.suptitle(
+            f"the {len(shown)} of {len(classes)} classes with the fewest training images",
+            fontsize=9,
+        )
     return figure

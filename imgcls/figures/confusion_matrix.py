@@ -1,4 +1,6 @@
-"""Confusion matrix: rows are true classes, columns predicted ones; colour is the share of the row, numbers count images."""
+"""Confusion matrix: rows are true classes, columns predicted ones; colour is the share of the row,
+numbers count images.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +24,9 @@ class Settings(PartSettings):
     """Settings of the confusion matrix."""
 
     numbers_up_to: Annotated[int, Field(ge=0)] = 20
-    """Classes up to which the counts are written into the cells; beyond, the most confused pairs are listed below."""
+    """Classes up to which the counts are written into the cells; beyond, the most confused pairs
+    are listed below.
+    """
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
@@ -33,16 +37,28 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     classes, result = subject.predictions.classes, subject.compute_metric("confusion")
     counts = numpy.array(result.matrices["confusion"])
     support = counts.sum(axis=1, keepdims=True)
-    shares = numpy.ma.masked_invalid(numpy.divide(counts, support, out=numpy.full(counts.shape, numpy.nan), where=support > 0))
+    shares = numpy.ma.masked_invalid(
+        numpy.divide(counts, support, out=numpy.full(counts.shape, numpy.nan), where=support > 0)
+    )
     side = min(16.0, 3.5 + len(classes) * min(0.6, max(0.1, 5.0 / len(classes))))
     figure = _style.make_figure(side, side)
     axes = figure.subplots()
     # A square root makes a confusion of a few percent visible beside a diagonal near 1.
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
+    image = axes.imshow(
+        shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest"
+    )
     axes.set_facecolor(_style.PAPER)
     _label_axes(axes, classes)
     axes.set_title(f"Confusion matrix ({subject.evaluated_title})")
-    bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=30, pad=0.01, ticks=[0, 0.05, 0.2, 0.5, 1], format="{x:g}")
+    bar = figure.colorbar(
+        image,
+        ax=axes,
+        shrink=0.5,
+        aspect=30,
+        pad=0.01,
+        ticks=[0, 0.05, 0.2, 0.5, 1],
+        format="{x:g}",
+    )
     bar.set_label("share of the true class")
     if len(classes) <= settings.numbers_up_to:
         _write_counts(axes, counts, shares)
@@ -69,12 +85,22 @@ def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray"
     size = 9 if len(counts) <= 12 else 7
     for row, column in zip(*counts.nonzero(), strict=True):
         colour = "white" if shares[row, column] > 0.4 else _style.INK
-        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size, color=colour)
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]}",
+            ha="center",
+            va="center",
+            fontsize=size,
+            color=colour,
+        )
 
 
 def _format_most_confused(result: "Result") -> str:
     pairs = result.tables["most_confused"]
     lines = [
-        f"{pair['count']} ({pair['share']:.0%}): {_style.shorten(pair['true'])} → {_style.shorten(pair['predicted'])}" for pair in pairs
+        f"{pair['count']} ({pair['share']:.0%}): {_style.shorten(pair['true'])} →"
+        f" {_style.shorten(pair['predicted'])}"
+        for pair in pairs
     ]
     return "\n".join(["Most confused: images (share of the true class): true → predicted", *lines])

@@ -1,4 +1,6 @@
-"""Learning curves: loss, accuracy and learning rate over the epochs; a vertical line marks the epoch that became the model."""
+"""Learning curves: loss, accuracy and learning rate over the epochs; a vertical line marks the
+epoch that became the model.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,9 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     _draw_lines(learning_rate, log, {"train": "learning_rate"})
     chosen, reason = _find_selected_epoch(log, subject.experiment.train)
     for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (learning_rate, "Learning rate")):
-        axes.axvline(chosen, color=_style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}")
+        axes.axvline(
+            chosen, color=_style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}"
+        )
         axes.set_title(title)
         axes.grid(axis="y")
     loss.legend()
@@ -53,7 +57,15 @@ def _draw_lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -
         if points:
             epochs, values = zip(*points, strict=True)
             line_style = "--" if split == "validation" else "-"
-            axes.plot(epochs, values, line_style, color=_style.SPLIT_COLORS[split], marker=marker, markersize=3.5, label=split)
+            axes.plot(
+                epochs,
+                values,
+                line_style,
+                color=_style.SPLIT_COLORS[split],
+                marker=marker,
+                markersize=3.5,
+                label=split,
+            )
 
 
 def _find_selected_epoch(log: list[dict[str, Any]], train: "Train") -> tuple[int, str]:

@@ -1,4 +1,6 @@
-"""Precision-recall curves: precision against recall of each class against the rest, with the average precision (AP)."""
+"""Precision-recall curves: precision against recall of each class against the rest, with the
+average precision (AP).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,16 @@ class Settings(PartSettings):
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw the curves."""
-    # Average precision sums rectangles, so the curve is drawn as steps: its area is then the number beside it.
-    kind = _one_vs_rest.Kind("Precision-recall curves", "average_precision", "average_precision", "AP", "steps-pre", _compute_curve)
+    # Average precision sums rectangles, so the curve is drawn as steps: its area is then the number
+    # beside it.
+    kind = _one_vs_rest.Kind(
+        "Precision-recall curves",
+        "average_precision",
+        "average_precision",
+        "AP",
+        "steps-pre",
+        _compute_curve,
+    )
     figure = _one_vs_rest.draw(kind, subject)
     figure.axes[0].set(xlabel="recall", ylabel="precision")
     return figure

@@ -1,4 +1,6 @@
-"""Predicted probabilities: how much probability the images of each class gave to their true class."""
+"""Predicted probabilities: how much probability the images of each class gave to their true
+class.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +25,9 @@ class Settings(PartSettings):
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw a box a class (median, quartiles, whiskers to the 5th and 95th percentile) and a dot each wrongly predicted image."""
+    """Draw a box a class (median, quartiles, whiskers to the 5th and 95th percentile) and a dot
+    each wrongly predicted image.
+    """
     import numpy
 
     predictions = subject.predictions
@@ -40,7 +44,12 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         showfliers=False,
         manage_ticks=False,
         patch_artist=True,
-        boxprops={"facecolor": _style.COLORS[0], "edgecolor": _style.INK, "linewidth": 0.6, "alpha": 0.6},
+        boxprops={
+            "facecolor": _style.COLORS[0],
+            "edgecolor": _style.INK,
+            "linewidth": 0.6,
+            "alpha": 0.6,
+        },
         medianprops={"color": _style.INK, "linewidth": 2, "solid_capstyle": "butt"},
         whiskerprops={"linewidth": 0.8},
         capprops={"linewidth": 0.8},
@@ -48,7 +57,9 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     _draw_wrong(axes, predictions, shown)
     _style.label_rows(axes, [predictions.classes[label] for label in shown])
     for row, label in enumerate(shown):
-        axes.text(1.02, row, f"n={len(groups[label]):,}", va="center", fontsize=7, color=_style.FAINT)
+        axes.text(
+            1.02, row, f"n={len(groups[label]):,}", va="center", fontsize=7, color=_style.FAINT
+        )
     axes.set_xlim(-0.01, 1.01)
     axes.set_xlabel("probability of the true class")
     axes.grid(axis="x")
@@ -59,17 +70,25 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
 
 
 def group_by_true_class(predictions: "Predictions") -> "dict[int, numpy.ndarray]":
-    """Return, for each class with images in the split, the probabilities that its images gave to it, float32 (n,)."""
+    """Return, for each class with images in the split, the probabilities that its images gave to
+    it, float32 (n,).
+    """
     import numpy
 
     given = predictions.probabilities[numpy.arange(len(predictions.labels)), predictions.labels]
-    return {int(label): given[predictions.labels == label] for label in numpy.unique(predictions.labels)}
+    return {
+        int(label): given[predictions.labels == label] for label in numpy.unique(predictions.labels)
+    }
 
 
 def _draw_wrong(axes: "Axes", predictions: "Predictions", shown: list[int]) -> None:
     rows = {label: row for row, label in enumerate(shown)}
     wrong = (predictions.predicted != predictions.labels).nonzero()[0]
-    dots = [(predictions.probabilities[i, label], rows[label]) for i in wrong if (label := int(predictions.labels[i])) in rows]
+    dots = [
+        (predictions.probabilities[i, label], rows[label])
+        for i in wrong
+        if (label := int(predictions.labels[i])) in rows
+    ]
     x, y = zip(*dots, strict=True) if dots else ((), ())
     label = f"predicted as another class ({len(dots):,} images)"
     axes.scatter(x, y, s=9, color=_style.COLORS[1], alpha=0.7, linewidths=0, zorder=3, label=label)

@@ -1,4 +1,6 @@
-"""ROC curves: true against false positive rate of each class against the rest, with the area below (Fawcett, 2006)."""
+"""ROC curves: true against false positive rate of each class against the rest, with the area below
+(Fawcett, 2006).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,9 @@ class Settings(PartSettings):
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw the curves over the diagonal of a guess."""
-    figure = _one_vs_rest.draw(_one_vs_rest.Kind("ROC curves", "roc", "roc_auc", "AUC", "default", _compute_curve), subject)
+    figure = _one_vs_rest.draw(
+        _one_vs_rest.Kind("ROC curves", "roc", "roc_auc", "AUC", "default", _compute_curve), subject
+    )
     axes = figure.axes[0]
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     _enlarge_corner(axes)
@@ -39,7 +43,12 @@ def _enlarge_corner(axes: "Axes") -> None:
     """Repeat the upper left corner, where the curves of a good model crowd, below the legend."""
     inset = axes.inset_axes([1.13, 0.0, 0.31, 0.31], xlim=(0, CORNER), ylim=(1 - CORNER, 1.002))
     for line in axes.lines:
-        inset.plot(*line.get_data(), color=line.get_color(), linestyle=line.get_linestyle(), linewidth=line.get_linewidth())
+        inset.plot(
+            *line.get_data(),
+            color=line.get_color(),
+            linestyle=line.get_linestyle(),
+            linewidth=line.get_linewidth(),
+        )
     inset.set_xticks([0, CORNER / 2, CORNER])
     inset.set_yticks([1 - CORNER, 1 - CORNER / 2, 1])
     inset.tick_params(labelsize=7)

@@ -17,7 +17,9 @@ class Settings(PartSettings):
     rows: Annotated[int, Field(ge=1)] = 20
     """Classes shown at most, the first in label order."""
     columns: Annotated[int, Field(ge=1)] = 10
-    """Images of each class, spread evenly over its training images: neighbours in a folder are often alike."""
+    """Images of each class, spread evenly over its training images: neighbours in a folder are
+    often alike.
+    """
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
@@ -29,8 +31,16 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     rows = []
     for label in range(min(settings.rows, len(store.classes))):
         members = train[labels == label]
-        picked = numpy.linspace(0, len(members) - 1, min(settings.columns, len(members))).round().astype(int)
+        picked = (
+            numpy.linspace(0, len(members) - 1, min(settings.columns, len(members)))
+            .round()
+            .astype(int)
+        )
         rows.append(subject.images.read(members[picked]))
     names = store.classes[: len(rows)]
-    count = f"first {len(rows)} of {len(store.classes)} classes" if len(rows) < len(store.classes) else f"{len(rows)} classes"
+    count = (
+        f"first {len(rows)} of {len(store.classes)} classes"
+        if len(rows) < len(store.classes)
+        else f"{len(rows)} classes"
+    )
     return _mosaic.draw(rows, names, columns=settings.columns, title=f"Training images, {count}")

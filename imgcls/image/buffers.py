@@ -1,6 +1,7 @@
 """Memory that is used again, image after image and batch after batch. Light zone.
 
-Freed memory goes back to the system, and the page faults of new memory can take as long as decoding an image into it.
+Freed memory goes back to the system, and the page faults of new memory can take as long as decoding
+an image into it.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ class Scratch(threading.local):
         self._cached: dict[str, numpy.ndarray] = {}
 
     def array(self, name: str, shape: tuple[int, ...]) -> "numpy.ndarray":
-        """Return an array, uint8, of any content; it is valid until the thread asks for the name again."""
+        """Return an array, uint8, of any content; it is valid until the thread asks for the name
+        again.
+        """
         import numpy
 
         size = math.prod(shape)
@@ -40,17 +43,21 @@ class Scratch(threading.local):
 
 @dataclass(frozen=True)
 class BatchRegion:
-    """Where a batch lies in the file of `Batches`: its first byte, and how many bytes of the file are mapped for it."""
+    """Where a batch lies in the file of `Batches`: its first byte, and how many bytes of the file
+    are mapped for it.
+    """
 
     offset: int
     length: int
 
 
 class BatchBuffers:
-    """Arrays for batches, each of them somebody's until nothing refers to it any more; then it becomes another batch.
+    """Arrays for batches, each of them somebody's until nothing refers to it any more; then it
+    becomes another batch.
 
-    They lie in memory that other processes may share, through a file that has no name, so that none is left behind by a process that is
-    killed. A batch begins with a page, and TensorFlow takes what lies at a multiple of 64 bytes as it is, without a copy.
+    They lie in memory that other processes may share, through a file that has no name, so that none
+    is left behind by a process that is killed. A batch begins with a page, and TensorFlow takes
+    what lies at a multiple of 64 bytes as it is, without a copy.
 
     Attributes:
         file: the descriptor of the file.
@@ -71,7 +78,8 @@ class BatchBuffers:
         length = max(-(-size // mmap.ALLOCATIONGRANULARITY), 1) * mmap.ALLOCATIONGRANULARITY
         free = self._free.setdefault(length, [])
         memory, place = self._new(length)
-        # The base of this array is no array, so every view of it refers to it, and not past it to the memory.
+        # The base of this array is no array, so every view of it refers to it, and not past it to
+        # the memory.
         array = numpy.frombuffer(memory, numpy.uint8, size)
         weakref.finalize(array, free.append, (memory, place)).atexit = False
         return array.reshape(shape), place
@@ -106,14 +114,18 @@ class MappedBuffers:
         self._rest = memoryview(self._mapped[place])[start:]
 
     def array(self, shape: tuple[int, ...]) -> "numpy.ndarray":
-        """Return an array, uint8, of any content; every one begins at the same byte, until another place is taken."""
+        """Return an array, uint8, of any content; every one begins at the same byte, until another
+        place is taken.
+        """
         import numpy
 
         return numpy.frombuffer(self._rest, numpy.uint8, math.prod(shape)).reshape(shape)
 
 
 def _create_anonymous_file() -> int:
-    """Return the descriptor of a new file in memory; where the system has no such thing, of one in the folder for temporary files."""
+    """Return the descriptor of a new file in memory; where the system has no such thing, of one in
+    the folder for temporary files.
+    """
     if hasattr(os, "memfd_create"):
         return os.memfd_create("imgcls batches")
     with tempfile.TemporaryFile() as file:

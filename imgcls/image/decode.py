@@ -1,7 +1,9 @@
-"""Images from files, each kind handled on purpose: the one way from a file's bytes to pixels, for training and prediction. Light zone.
+"""Images from files, each kind handled on purpose: the one way from a file's bytes to pixels, for
+training and prediction. Light zone.
 
-Formats: PNG, JPEG, WebP, BMP, and the first frame of a GIF, told by their content. EXIF rotation is applied. Transparency is laid on
-white. 16-bit grey is scaled so that 65535 becomes 255, not clipped. Colour profiles are ignored. Resizing is bicubic and antialiased.
+Formats: PNG, JPEG, WebP, BMP, and the first frame of a GIF, told by their content. EXIF rotation is
+applied. Transparency is laid on white. 16-bit grey is scaled so that 65535 becomes 255, not
+clipped. Colour profiles are ignored. Resizing is bicubic and antialiased.
 """
 
 import contextlib
@@ -67,7 +69,8 @@ def require_valid_size(size: int) -> None:
 
 
 def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "numpy.ndarray":
-    """Return the image in a file's bytes as uint8 of the geometry's shape; 1 channel is grey, 3 are RGB, 4 are RGB and transparency.
+    """Return the image in a file's bytes as uint8 of the geometry's shape; 1 channel is grey, 3 are
+    RGB, 4 are RGB and transparency.
 
     Raises:
         ImageError: the data is damaged, no image, or larger than `max_megapixels`.
@@ -78,7 +81,8 @@ def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "num
 
 @contextlib.contextmanager
 def open_image(data: bytes, max_megapixels: float) -> "Iterator[Image]":
-    """Open the image in a file's bytes, of which only the header is read; whatever goes wrong in the block is an `ImageError`.
+    """Open the image in a file's bytes, of which only the header is read; whatever goes wrong in
+    the block is an `ImageError`.
 
     Raises:
         ImageError: the data is damaged, no image, or larger than `max_megapixels`.
@@ -87,7 +91,8 @@ def open_image(data: bytes, max_megapixels: float) -> "Iterator[Image]":
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             raise ImageError(
-                f"too large: {file.width}x{file.height} is {megapixels:.1f} megapixels, data.max_megapixels is {max_megapixels}"
+                f"too large: {file.width}x{file.height} is {megapixels:.1f} megapixels,"
+                f" data.max_megapixels is {max_megapixels}"
             )
         yield file
 
@@ -97,24 +102,38 @@ def decode_upright(file: "Image", channels: int, geometry: Geometry | None = Non
 
     Args:
         channels: 1 is grey, 3 is RGB, 4 is RGB and transparency.
-        geometry: what the image will be brought to: a JPEG is then decoded at a fraction of its size, but at least twice the size needed,
-            which saves most of the time.
+        geometry: what the image will be brought to: a JPEG is then decoded at a fraction of its
+            size, but at least twice the size needed, which saves most of the time.
     """
     from PIL import ImageOps
 
     if geometry:
-        width, height = _compute_scaled_size(get_upright_size(file), (geometry.shape[1], geometry.shape[0]), geometry.resize)
-        file.draft(None, (2 * height, 2 * width) if get_orientation(file) in _SIDEWAYS else (2 * width, 2 * height))
+        width, height = _compute_scaled_size(
+            get_upright_size(file), (geometry.shape[1], geometry.shape[0]), geometry.resize
+        )
+        file.draft(
+            None,
+            (
+                (2 * height, 2 * width)
+                if get_orientation(file) in _SIDEWAYS
+                else (2 * width, 2 * height)
+            ),
+        )
     return convert_channels(ImageOps.exif_transpose(file), channels)
 
 
 def resize_pixels(pixels: "numpy.ndarray", geometry: Geometry) -> "numpy.ndarray":
-    """Return an image that is stored as pixels, uint8 (height, width, channels), at a geometry; channel by channel, of any number."""
+    """Return an image that is stored as pixels, uint8 (height, width, channels), at a geometry;
+    channel by channel, of any number.
+    """
     import numpy
     from PIL import Image
 
     channels = [
-        fit_to_size(Image.fromarray(pixels[..., i]), Geometry((*geometry.shape[:2], 1), geometry.resize)) for i in range(pixels.shape[2])
+        fit_to_size(
+            Image.fromarray(pixels[..., i]), Geometry((*geometry.shape[:2], 1), geometry.resize)
+        )
+        for i in range(pixels.shape[2])
     ]
     return numpy.concatenate(channels, axis=2)
 
@@ -124,20 +143,32 @@ def fit_to_size(image: "Image", geometry: Geometry) -> "numpy.ndarray":
     import numpy
 
     height, width, _ = geometry.shape
-    return numpy.array(resize_image(image, (width, height), geometry.resize)).reshape(geometry.shape)
+    return numpy.array(resize_image(image, (width, height), geometry.resize)).reshape(
+        geometry.shape
+    )
 
 
 def shrink(image: "Image", short_side: int) -> "Image":
-    """Return an image whose short side is longer than `short_side` shrunk to that, in its proportions."""
+    """Return an image whose short side is longer than `short_side` shrunk to that, in its
+    proportions.
+    """
     from PIL import Image
 
     scale = short_side / min(image.size)
-    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    return image.resize(
+        (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
+    )
 
 
 def is_plain(file: "Image") -> bool:
-    """Tell from the header whether an opened image is a JPEG in grey or RGB that lies upright, as most are."""
-    return file.format == "JPEG" and file.mode in ("L", "RGB") and get_orientation(file) not in _NOT_UPRIGHT
+    """Tell from the header whether an opened image is a JPEG in grey or RGB that lies upright, as
+    most are.
+    """
+    return (
+        file.format == "JPEG"
+        and file.mode in ("L", "RGB")
+        and get_orientation(file) not in _NOT_UPRIGHT
+    )
 
 
 def get_orientation(image: "Image") -> int:
@@ -151,16 +182,22 @@ def get_upright_size(image: "Image") -> tuple[int, int]:
 
 
 def is_grayscale(image: "Image") -> bool:
-    """Tell from the header alone whether an opened image is grey: by its pixel format, or by a palette of greys."""
+    """Tell from the header alone whether an opened image is grey: by its pixel format, or by a
+    palette of greys.
+    """
     if image.mode != "P":
         return image.mode in _GRAYSCALE_MODES
     order, entries = image.palette.getdata()
     step = len(order)  # RGB, or BGRX in a BMP: the first three are the colours
-    return all(entries[i] == entries[i + 1] == entries[i + 2] for i in range(0, len(entries) - step + 1, step))
+    return all(
+        entries[i] == entries[i + 1] == entries[i + 2]
+        for i in range(0, len(entries) - step + 1, step)
+    )
 
 
 def convert_channels(image: "Image", channels: int) -> "Image":
-    """Return an image of any pixel format as 8-bit grey (`channels` 1), RGB (3), or RGB with transparency (4), which is else laid on white.
+    """Return an image of any pixel format as 8-bit grey (`channels` 1), RGB (3), or RGB with
+    transparency (4), which is else laid on white.
 
     Raises:
         ImageError: the pixel format has no known range, such as 32-bit integers and floats.
@@ -168,7 +205,10 @@ def convert_channels(image: "Image", channels: int) -> "Image":
     from PIL import Image
 
     if image.mode not in (*_GRAYSCALE_MODES, *_COLOR_MODES):
-        raise ImageError(f"pixel format {image.mode} has no known range; save the image with 8 or 16 bits a channel")
+        raise ImageError(
+            f"pixel format {image.mode} has no known range; save the image with 8 or 16 bits a"
+            " channel"
+        )
     if image.mode.startswith("I;16"):
         image = _to_eight_bits(image)
     elif channels == 4:
@@ -183,8 +223,8 @@ def convert_channels(image: "Image", channels: int) -> "Image":
 
 
 def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Image":
-    """Return an image at `size` (width, height): `stretch` ignores the proportions, `random_crop` cuts the longer side at its centre,
-    `pad` keeps the whole image, with black bars beside it."""
+    """Return an image at `size` (width, height): `stretch` ignores the proportions, `random_crop`
+    cuts the longer side at its centre, `pad` keeps the whole image, with black bars beside it."""
     from PIL import Image, ImageOps
 
     if resize == "stretch":
@@ -197,8 +237,12 @@ def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Imag
     return canvas
 
 
-def _compute_scaled_size(given: tuple[int, int], size: tuple[int, int], resize: Resize) -> tuple[int, int]:
-    """Return the width and height of the whole image after scaling; at least 1 pixel, so that the thinnest image survives."""
+def _compute_scaled_size(
+    given: tuple[int, int], size: tuple[int, int], resize: Resize
+) -> tuple[int, int]:
+    """Return the width and height of the whole image after scaling; at least 1 pixel, so that the
+    thinnest image survives.
+    """
     if resize == "stretch":
         return size
     ratios = (size[0] / given[0], size[1] / given[1])
@@ -207,7 +251,9 @@ def _compute_scaled_size(given: tuple[int, int], size: tuple[int, int], resize: 
 
 
 def _to_eight_bits(image: "Image") -> "Image":
-    """Scale 16-bit grey to 8 bits, to the nearest; a pixel value declared transparent becomes white."""
+    """Scale 16-bit grey to 8 bits, to the nearest; a pixel value declared transparent becomes
+    white.
+    """
     import numpy
     from PIL import Image
 
@@ -220,8 +266,9 @@ def _to_eight_bits(image: "Image") -> "Image":
 
 @cache
 def _import_pillow() -> ModuleType:
-    """Return PIL.Image, without its own limit on pixels, which would refuse what `max_megapixels` allows and cannot be set for one call,
-    and without its warnings on damaged EXIF data, which name no file; such an image counts as upright."""
+    """Return PIL.Image, without its own limit on pixels, which would refuse what `max_megapixels`
+    allows and cannot be set for one call, and without its warnings on damaged EXIF data, which name
+    no file; such an image counts as upright."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None
@@ -231,7 +278,9 @@ def _import_pillow() -> ModuleType:
 
 @contextlib.contextmanager
 def _explain_damage() -> Iterator[None]:
-    """Turn whatever a decoder raises into an `ImageError`: on damaged files Pillow's plugins raise errors of a dozen types."""
+    """Turn whatever a decoder raises into an `ImageError`: on damaged files Pillow's plugins raise
+    errors of a dozen types.
+    """
     from PIL import UnidentifiedImageError
 
     try:

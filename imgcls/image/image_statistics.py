@@ -1,7 +1,9 @@
-"""How images look: measures of each, taken once while a store is built, from which imgcls/checks find what is odd. Light zone.
+"""How images look: measures of each, taken once while a store is built, from which imgcls/checks
+find what is odd. Light zone.
 
-The perceptual hash is the sign of the lowest 8x8 frequencies about their median (Zauner, 2010, "Implementation and benchmarking of
-perceptual image hash functions", section 3.2.1), taken from the image's grey values at 32x32 pixels.
+The perceptual hash is the sign of the lowest 8x8 frequencies about their median (Zauner, 2010,
+"Implementation and benchmarking of perceptual image hash functions", section 3.2.1), taken from the
+image's grey values at 32x32 pixels.
 """
 
 from dataclasses import dataclass
@@ -30,9 +32,9 @@ COLUMNS = [
     ("grey", "?"),
     ("frames", "<u4"),
 ]
-"""A row an image: perceptual hash; grey values at 8x8; mean red, green and blue, or mean of all channels three times, in 0..255; digest of
-the stored bytes; height and width of the file as it is seen; file format and pixel format, in Pillow's words; whether
-it is grey; frames."""
+"""A row an image: perceptual hash; grey values at 8x8; mean red, green and blue, or mean of all
+channels three times, in 0..255; digest of the stored bytes; height and width of the file as it is
+seen; file format and pixel format, in Pillow's words; whether it is grey; frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class ImageStatistics:
     frames: int
 
 
-def measure_image(file: "Image", channels: int, geometry: Geometry | None = None) -> "tuple[ImageStatistics, Image]":
+def measure_image(
+    file: "Image", channels: int, geometry: Geometry | None = None
+) -> "tuple[ImageStatistics, Image]":
     """Measure an opened image; return its look, and the image as `decode.decoded` gives it."""
     import numpy
     from PIL import Image
@@ -59,7 +63,12 @@ def measure_image(file: "Image", channels: int, geometry: Geometry | None = None
     image = decode.decode_upright(file, channels, geometry)
     small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     mean = numpy.asarray(small).mean(axis=(0, 1))
-    return ImageStatistics(numpy.asarray(small.convert("L")), tuple(mean.tolist()), height, width, *header), image
+    return (
+        ImageStatistics(
+            numpy.asarray(small.convert("L")), tuple(mean.tolist()), height, width, *header
+        ),
+        image,
+    )
 
 
 def measure_pixels(pixels: "numpy.ndarray") -> list[ImageStatistics]:
@@ -70,27 +79,42 @@ def measure_pixels(pixels: "numpy.ndarray") -> list[ImageStatistics]:
     means = pixels.mean(axis=(1, 2))
     colours = means if channels == 3 else numpy.repeat(means.mean(axis=1, keepdims=True), 3, axis=1)
     grey = pixels[..., 0] if channels == 1 else pixels @ _compute_luma_weights(channels)
-    reduced = (_compute_reduction(height) @ grey.astype(numpy.float32) @ _compute_reduction(width).T).round().astype(numpy.uint8)
+    reduced = (
+        (_compute_reduction(height) @ grey.astype(numpy.float32) @ _compute_reduction(width).T)
+        .round()
+        .astype(numpy.uint8)
+    )
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}x8")
     rows = zip(reduced, colours.tolist(), strict=True)
-    return [ImageStatistics(small, tuple(colour), height, width, "pixels", mode, channels == 1, 1) for small, colour in rows]
+    return [
+        ImageStatistics(small, tuple(colour), height, width, "pixels", mode, channels == 1, 1)
+        for small, colour in rows
+    ]
 
 
 def _compute_luma_weights(channels: int) -> "numpy.ndarray":
-    """Return by what a channel counts in the grey value: ITU-R 601-2 for three, as Pillow has it, else all alike."""
+    """Return by what a channel counts in the grey value: ITU-R 601-2 for three, as Pillow has it,
+    else all alike.
+    """
     import numpy
 
-    return numpy.array([0.299, 0.587, 0.114] if channels == 3 else [1 / channels] * channels, numpy.float32)
+    return numpy.array(
+        [0.299, 0.587, 0.114] if channels == 3 else [1 / channels] * channels, numpy.float32
+    )
 
 
 @lru_cache(maxsize=8)
 def _compute_reduction(length: int) -> "numpy.ndarray":
-    """Return the matrix by which Pillow resizes `length` pixels to `SIDE`, bilinearly and antialiased: float32 (SIDE, length)."""
+    """Return the matrix by which Pillow resizes `length` pixels to `SIDE`, bilinearly and
+    antialiased: float32 (SIDE, length).
+    """
     import numpy
 
     scale = length / SIDE
     centres, support = (numpy.arange(SIDE) + 0.5) * scale, max(scale, 1.0)
-    weights = numpy.maximum(1 - numpy.abs(numpy.arange(length) + 0.5 - centres[:, None]) / support, 0)
+    weights = numpy.maximum(
+        1 - numpy.abs(numpy.arange(length) + 0.5 - centres[:, None]) / support, 0
+    )
     return (weights / weights.sum(axis=1, keepdims=True)).astype(numpy.float32)
 
 
@@ -110,7 +134,8 @@ def make_table(looks: list[ImageStatistics], digests: list[bytes]) -> "numpy.nda
 
 
 def compute_perceptual_hashes(grey: "numpy.ndarray") -> "numpy.ndarray":
-    """Return the hashes of images, uint64 (n,): bit i is 1 where the i-th of the lowest 8x8 frequencies is above their median.
+    """Return the hashes of images, uint64 (n,): bit i is 1 where the i-th of the lowest 8x8
+    frequencies is above their median.
 
     Args:
         grey: (n, 32, 32), grey values.

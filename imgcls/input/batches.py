@@ -1,8 +1,10 @@
-"""Which examples a batch holds, and what is done to them: pure functions of (seed, step, row). Heavy zone.
+"""Which examples a batch holds, and what is done to them: pure functions of (seed, step, row).
+Heavy zone.
 
-There is no shuffle buffer and no state, so that resuming at any step is a seek in constant time, and every number of devices sees
-the same global batches. Rows that fill up a short last batch hold real images, whose weight is 0: batch norm then meets nothing strange,
-and no replica is ever without images.
+There is no shuffle buffer and no state, so that resuming at any step is a seek in constant time,
+and every number of devices sees the same global batches. Rows that fill up a short last batch hold
+real images, whose weight is 0: batch norm then meets nothing strange, and no replica is ever
+without images.
 """
 
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ class Examples:
         images: reads images of the store when a batch needs them.
         labels: int32 (n,), of the whole store.
         indices: int64 (examples,), which images belong to the split.
-        weights: how often resampling by weight draws each image of the store, float32 (n,); None where nothing is known of it.
+        weights: how often resampling by weight draws each image of the store, float32 (n,); None
+            where nothing is known of it.
     """
 
     images: Reader
@@ -60,19 +63,29 @@ class Examples:
         return self.images.read(index), self.labels[index]
 
 
-def make_examples(store: Store, split: Split, name: SplitName, images: Reader | None = None) -> Examples:
+def make_examples(
+    store: Store, split: Split, name: SplitName, images: Reader | None = None
+) -> Examples:
     """Return the examples of a store's split, as the model sees them.
 
     Args:
         images: reads the store's images; in this process unless given.
     """
-    return Examples(images or store.reader(split.geometry), store.labels, split.indices(name), store.weights)
+    return Examples(
+        images or store.reader(split.geometry), store.labels, split.indices(name), store.weights
+    )
 
 
-def open_training_examples(store: Store, split: Split, processes: int | None) -> tuple[Examples, Examples]:
-    """Return the examples of the training split and of the validation split, which so many processes read where that takes work."""
+def open_training_examples(
+    store: Store, split: Split, processes: int | None
+) -> tuple[Examples, Examples]:
+    """Return the examples of the training split and of the validation split, which so many
+    processes read where that takes work.
+    """
     images = reader_pool.open_training_reader(store, split.geometry, processes)
-    return make_examples(store, split, "train", images), make_examples(store, split, "validation", images)
+    return make_examples(store, split, "train", images), make_examples(
+        store, split, "validation", images
+    )
 
 
 class SequentialBatches:
@@ -87,7 +100,9 @@ class SequentialBatches:
         self.steps = examples.steps(batch_size)
 
     def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return which positions of the split the rows of a step's global batch hold, int64 (batch size,), and their weights, float32."""
+        """Return which positions of the split the rows of a step's global batch hold, int64 (batch
+        size,), and their weights, float32.
+        """
         return compute_batch_positions(len(self.examples), self.batch_size, step % self.steps)
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
@@ -95,8 +110,12 @@ class SequentialBatches:
         positions, weights = self.positions(step)
         return *self.examples.rows(positions[rows]), weights[rows]
 
-    def prepare_inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return what rows `first_row`, ... of a step's global batch show to the model, and what it should say: both as they came."""
+    def prepare_inputs(
+        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what rows `first_row`, ... of a step's global batch show to the model, and what it
+        should say: both as they came.
+        """
         return images, labels
 
 
@@ -108,7 +127,8 @@ class ShuffledBatches(SequentialBatches):
         replicas: the devices that share a batch.
 
     Raises:
-        UserError: the augmentations do not fit the images or the devices, or there are no weights to draw by.
+        UserError: the augmentations do not fit the images or the devices, or there are no weights
+            to draw by.
     """
 
     def __init__(
@@ -124,33 +144,51 @@ class ShuffledBatches(SequentialBatches):
         self._mixes = mixes(experiment)
         self._classes = classes or int(examples.labels.max()) + 1
         self._windows = make_random_crop(experiment, examples.images, self.steps)
-        self._order = sampler.make_order(experiment, examples.labels, examples.indices, examples.weights)
+        self._order = sampler.make_order(
+            experiment, examples.labels, examples.indices, examples.weights
+        )
 
     def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return which positions of the split the rows of a step's global batch hold, int64 (batch size,), and their weights, float32."""
+        """Return which positions of the split the rows of a step's global batch hold, int64 (batch
+        size,), and their weights, float32.
+        """
         places, weights = super().positions(step)
         epoch, step = divmod(step, self.steps)
         repeats = self._experiment.train.augmentation_repeats
         if repeats == 1:
             return self._order(epoch)[places], weights
         order = self._order(epoch // repeats)
-        return order[sampler.repeat_positions(len(order), self.batch_size, repeats, epoch, step)], weights
+        return (
+            order[sampler.repeat_positions(len(order), self.batch_size, repeats, epoch, step)],
+            weights,
+        )
 
     @property
     def crops_on_read(self) -> bool:
-        """Whether what an image shows is decided when it is read, so that it cannot be kept for the next epoch."""
+        """Whether what an image shows is decided when it is read, so that it cannot be kept for the
+        next epoch.
+        """
         return self._windows is not None
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """Read rows of a step's global batch, of which augmentation may cut windows; return their images, labels and weights."""
+        """Read rows of a step's global batch, of which augmentation may cut windows; return their
+        images, labels and weights.
+        """
         if self._windows is None:
             return super().read(step, rows)
         positions, weights = self.positions(step)
         chosen = self.examples.indices[positions[rows]]
-        return self._windows.read(chosen, step, rows.start), self.examples.labels[chosen], weights[rows]
+        return (
+            self._windows.read(chosen, step, rows.start),
+            self.examples.labels[chosen],
+            weights[rows],
+        )
 
-    def prepare_inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return what rows `first_row`, ... of a step's global batch show to the model, uint8, augmented, and what it should say.
+    def prepare_inputs(
+        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what rows `first_row`, ... of a step's global batch show to the model, uint8,
+        augmented, and what it should say.
 
         The latter are the labels, or float32 (rows, classes) where a part mixes images.
         """
@@ -167,11 +205,15 @@ class ShuffledBatches(SequentialBatches):
         )
 
 
-def compute_batch_positions(count: int, batch_size: int, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return which positions of an epoch's order the rows of a global batch hold, int64 (batch_size,), and their weights, float32.
+def compute_batch_positions(
+    count: int, batch_size: int, step: int
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return which positions of an epoch's order the rows of a global batch hold, int64
+    (batch_size,), and their weights, float32.
 
-    A weight is 1 over the number of real examples in the global batch, so that weighted sums add up to means over it, on any number
-    of devices. Positions past the end are wrapped to the start and weigh 0.
+    A weight is 1 over the number of real examples in the global batch, so that weighted sums add up
+    to means over it, on any number of devices. Positions past the end are wrapped to the start and
+    weigh 0.
     """
     positions = step * batch_size + numpy.arange(batch_size)
     real = positions < count

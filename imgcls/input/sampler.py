@@ -1,4 +1,6 @@
-"""In which order an epoch meets the examples of a split: pure functions of (seed, epoch). Heavy zone."""
+"""In which order an epoch meets the examples of a split: pure functions of (seed, epoch). Heavy
+zone.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,9 +13,13 @@ from imgcls.seeds import derive_seed
 
 
 def make_order(
-    experiment: Experiment, labels: numpy.ndarray, indices: numpy.ndarray, weights: numpy.ndarray | None
+    experiment: Experiment,
+    labels: numpy.ndarray,
+    indices: numpy.ndarray,
+    weights: numpy.ndarray | None,
 ) -> Callable[[int], numpy.ndarray]:
-    """Return the function from an epoch to the positions in the order in which it meets them, int64 (examples,).
+    """Return the function from an epoch to the positions in the order in which it meets them, int64
+    (examples,).
 
     Args:
         labels: int32 (n,), of which `indices`, int64 (examples,), belong to the split.
@@ -29,7 +35,10 @@ def make_order(
     if resample.by == "class":
         weights = 1 / numpy.bincount(labels)[labels]
     elif weights is None:
-        raise UserError("train.sampling draws images by weight, but this data set has no weights; set by: class, or remove it")
+        raise UserError(
+            "train.sampling draws images by weight, but this data set has no weights; set by:"
+            " class, or remove it"
+        )
     else:
         weights = weights[indices]
     expected = numpy.asarray(weights, numpy.float64) ** resample.power
@@ -39,20 +48,25 @@ def make_order(
 
 @lru_cache(maxsize=2)
 def shuffle_epoch(count: int, seed: int, epoch: int) -> numpy.ndarray:
-    """Return the order in which an epoch meets `count` examples: a permutation, int64 (count,), known by (seed, epoch) alone.
+    """Return the order in which an epoch meets `count` examples: a permutation, int64 (count,),
+    known by (seed, epoch) alone.
 
-    Any epoch's order costs the same, 20 ms for a million examples; two are kept, since the batches of neighbours overlap in time.
-    tf.random.experimental.index_shuffle would need no memory, but leaves neighbours correlated (0.03 at 54,000, lag 1).
+    Any epoch's order costs the same, 20 ms for a million examples; two are kept, since the batches
+    of neighbours overlap in time. tf.random.experimental.index_shuffle would need no memory, but
+    leaves neighbours correlated (0.03 at 54,000, lag 1).
     """
     return _make_generator(seed, epoch).permutation(count)
 
 
-def sample_epoch(weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch: int) -> numpy.ndarray:
-    """Return as many positions as there are examples, drawn by weight with systematic sampling, int64 (examples,).
+def sample_epoch(
+    weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch: int
+) -> numpy.ndarray:
+    """Return as many positions as there are examples, drawn by weight with systematic sampling,
+    int64 (examples,).
 
-    The examples lie on a line, each as long as its expected number of draws, in random order within their class; what a comb of
-    teeth at distance 1 hits is drawn. So each example is hit as often as expected, rounded up or down; a class, whose examples lie
-    together, is too.
+    The examples lie on a line, each as long as its expected number of draws, in random order within
+    their class; what a comb of teeth at distance 1 hits is drawn. So each example is hit as often
+    as expected, rounded up or down; a class, whose examples lie together, is too.
 
     Args:
         weights: float64 (examples,), in proportion to the expected numbers.
@@ -62,14 +76,20 @@ def sample_epoch(weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch
     shuffled = generator.permutation(count)
     line = shuffled[numpy.argsort(labels[shuffled], kind="stable")]
     ends = numpy.cumsum(weights[line])
-    hit = numpy.searchsorted(ends * (count / ends[-1]), numpy.arange(count) + generator.random(), side="right")
+    hit = numpy.searchsorted(
+        ends * (count / ends[-1]), numpy.arange(count) + generator.random(), side="right"
+    )
     return generator.permutation(line[numpy.minimum(hit, count - 1)])
 
 
-def repeat_positions(count: int, batch_size: int, repeats: int, epoch: int, step: int) -> numpy.ndarray:
-    """Return which places of an order the rows of a global batch hold, int64 (batch_size,), where each comes `repeats` times.
+def repeat_positions(
+    count: int, batch_size: int, repeats: int, epoch: int, step: int
+) -> numpy.ndarray:
+    """Return which places of an order the rows of a global batch hold, int64 (batch_size,), where
+    each comes `repeats` times.
 
-    That many epochs share one order. The copies of an image lie as far apart as they can, so that a pair of rows holds two images.
+    That many epochs share one order. The copies of an image lie as far apart as they can, so that a
+    pair of rows holds two images.
 
     Args:
         count: of the examples.

@@ -1,1 +1,3 @@
-"""Files, terminal, signals, threads, downloads, archives: everything outside the process. Light zone."""
+"""Files, terminal, signals, threads, downloads, archives: everything outside the process. Light
+zone.
+"""

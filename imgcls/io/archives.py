@@ -1,8 +1,10 @@
-"""Tar archives read where they lie: nothing is unpacked to the disk, so that no path, link or bomb in one can do harm. Light zone.
+"""Tar archives read where they lie: nothing is unpacked to the disk, so that no path, link or bomb
+in one can do harm. Light zone.
 
-The members of a plain archive are found by a walk over the headers, once, and read by their offset, in any order. A tar among the members
-is walked through as well. The walk takes 34 to 39 microseconds a member (one core of an AMD EPYC, the archive in the page cache), 50 s
-for the 1,281,167 images of ImageNet; the index that it leaves is read in 0.05 microseconds a member.
+The members of a plain archive are found by a walk over the headers, once, and read by their offset,
+in any order. A tar among the members is walked through as well. The walk takes 34 to 39
+microseconds a member (one core of an AMD EPYC, the archive in the page cache), 50 s for the
+1,281,167 images of ImageNet; the index that it leaves is read in 0.05 microseconds a member.
 """
 
 import contextlib
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     import numpy
 
 _MAX_EXPANDED = 1 << 32
-"""Bytes that a compressed archive may unfold to before it is given up: a small one can unfold to a thousand times its size."""
+"""Bytes that a compressed archive may unfold to before it is given up: a small one can unfold to a
+thousand times its size.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class ArchiveIndex:
     """Where the files of an archive lie.
 
     Attributes:
-        names: bytes (n,), UTF-8; of a file in an inner archive `<inner archive without .tar>/<name>`.
+        names: bytes (n,), UTF-8; of a file in an inner archive `<inner archive without
+            .tar>/<name>`.
         starts: int64 (n,), the offsets of their first bytes in the outer archive.
         sizes: int64 (n,).
     """
@@ -49,7 +54,8 @@ class _Member(NamedTuple):
 
 
 def load_index(archive: Path, folder: Path) -> ArchiveIndex:
-    """Return where the files of a plain tar archive lie; found once, and kept in a folder for the next time.
+    """Return where the files of a plain tar archive lie; found once, and kept in a folder for the
+    next time.
 
     Raises:
         DataError: the archive cannot be read, is damaged or truncated, or holds links or devices.
@@ -72,12 +78,16 @@ def load_index(archive: Path, folder: Path) -> ArchiveIndex:
         sizes=numpy.array([member.size for member in members], numpy.int64),
     )
     with files.replace_file(path) as stream:
-        numpy.savez(stream, key=numpy.array(key), names=found.names, starts=found.starts, sizes=found.sizes)
+        numpy.savez(
+            stream, key=numpy.array(key), names=found.names, starts=found.starts, sizes=found.sizes
+        )
     return found
 
 
 def _load_cached(path: Path, key: str) -> ArchiveIndex | None:
-    """Return the index of a walk that was done, or None where there is none of this state of the archive."""
+    """Return the index of a walk that was done, or None where there is none of this state of the
+    archive.
+    """
     import numpy
 
     damage = contextlib.suppress(OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError)
@@ -105,7 +115,8 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
 
 
 def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    """Return the content of some members of a compressed tar archive by their names, which is kept in memory.
+    """Return the content of some members of a compressed tar archive by their names, which is kept
+    in memory.
 
     Args:
         wanted: the names, each with the bytes that it has at most.
@@ -118,12 +129,18 @@ def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
                 if member.offset_data + member.size > _MAX_EXPANDED:
-                    raise DataError(f"{archive} unfolds to more than {_MAX_EXPANDED >> 30} GiB; get the official archive")
+                    raise DataError(
+                        f"{archive} unfolds to more than {_MAX_EXPANDED >> 30} GiB; get the"
+                        " official archive"
+                    )
                 name = member.name.removeprefix("./")
                 if name in wanted:
                     _require_regular(member, archive)
                     if member.size > wanted[name]:
-                        raise DataError(f"{archive}: {name} has {member.size:,} bytes, at most {wanted[name]:,} are right")
+                        raise DataError(
+                            f"{archive}: {name} has {member.size:,} bytes, at most {wanted[name]:,}"
+                            " are right"
+                        )
                     found[name] = tar.extractfile(member).read()
                 if len(found) == len(wanted):
                     break
@@ -143,8 +160,16 @@ def _walk(archive: Path, end: int) -> Iterator[_Member]:
         outer = list(_iterate_files(stream, archive, 0, end))
         for member in terminal.track(outer, len(outer), archive.name):
             if member.name.endswith(".tar"):
-                inner = _iterate_files(stream, Path(f"{archive}/{member.name}"), member.start, member.start + member.size)
-                yield from (file._replace(name=f"{member.name.removesuffix('.tar')}/{file.name}") for file in inner)
+                inner = _iterate_files(
+                    stream,
+                    Path(f"{archive}/{member.name}"),
+                    member.start,
+                    member.start + member.size,
+                )
+                yield from (
+                    file._replace(name=f"{member.name.removesuffix('.tar')}/{file.name}")
+                    for file in inner
+                )
             else:
                 yield member
 
@@ -159,17 +184,27 @@ def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> It
                     continue
                 _require_regular(member, archive)
                 if member.offset_data + member.size > end:
-                    raise DataError(f"{archive} is truncated: {member.name} ends behind its end; get it again")
+                    raise DataError(
+                        f"{archive} is truncated: {member.name} ends behind its end; get it again"
+                    )
                 yield _Member(member.name, member.offset_data, member.size)
             reached = tar.offset
     except tarfile.TarError as error:
-        raise DataError(f"{archive} is no tar archive, or damaged or truncated ({error}); get it again") from None
+        raise DataError(
+            f"{archive} is no tar archive, or damaged or truncated ({error}); get it again"
+        ) from None
     # tarfile takes a damaged header for the end, and so would lose everything behind it.
     if (mark := os.pread(stream.fileno(), tarfile.BLOCKSIZE, reached)) != bytes(tarfile.BLOCKSIZE):
         state = "truncated" if len(mark) < tarfile.BLOCKSIZE else "damaged"
-        raise DataError(f"{archive} is {state} at byte {reached - start:,}, where a header or its end must be; get it again")
+        raise DataError(
+            f"{archive} is {state} at byte {reached - start:,}, where a header or its end must be;"
+            " get it again"
+        )
 
 
 def _require_regular(member: tarfile.TarInfo, archive: Path) -> None:
     if not member.isreg() or member.issparse():
-        raise DataError(f"{archive}: {member.name} is no regular file, but a link or device; get the official archive")
+        raise DataError(
+            f"{archive}: {member.name} is no regular file, but a link or device; get the official"
+            " archive"
+        )

@@ -1,7 +1,9 @@
-"""Downloads that are whole or not there: taken up where they broke off, mirrors, retries, time-outs, SHA-256. Light zone.
+"""Downloads that are whole or not there: taken up where they broke off, mirrors, retries,
+time-outs, SHA-256. Light zone.
 
-What has arrived lies in `.NAME.part` beside the file's place, and its address in `.NAME.part.json`: a process that is killed leaves both,
-and the next one asks for the rest alone (RFC 9110, section 14). Nothing has the file's name that its SHA-256 did not prove.
+What has arrived lies in `.NAME.part` beside the file's place, and its address in `.NAME.part.json`:
+a process that is killed leaves both, and the next one asks for the rest alone (RFC 9110, section
+14). Nothing has the file's name that its SHA-256 did not prove.
 """
 
 import contextlib
@@ -34,7 +36,8 @@ class RemoteFile:
         sha256: of the file's bytes, or of what its gzip data unpacks to, as `digest_of` says.
         mirrors: addresses that end with a slash.
         most: bytes that the file has at most; a server that sends more is cut off.
-        digest_of: content, where mirrors hold the same bytes packed by other hands: gzip data of one content differs in header and level.
+        digest_of: content, where mirrors hold the same bytes packed by other hands: gzip data of
+            one content differs in header and level.
     """
 
     name: str
@@ -46,8 +49,9 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to try: rounds over all mirrors, the first pause between two rounds (doubled each time), and when one mirror has stalled:
-    after `timeout` seconds without a byte, or with fewer than `least` bytes."""
+    """How long to try: rounds over all mirrors, the first pause between two rounds (doubled each
+    time), and when one mirror has stalled: after `timeout` seconds without a byte, or with fewer
+    than `least` bytes."""
 
     rounds: int = 4
     pause: float = 1.0
@@ -69,7 +73,9 @@ class _Digest:
     def __init__(self, remote: RemoteFile):
         self._expected = remote.sha256
         self._sha256 = hashlib.sha256()
-        self._gzip = zlib.decompressobj(wbits=31) if remote.digest_of == "content" else None  # 31: gzip, with its own checksum
+        self._gzip = (
+            zlib.decompressobj(wbits=31) if remote.digest_of == "content" else None
+        )  # 31: gzip, with its own checksum
 
     def update(self, piece: bytes) -> None:
         """Take the next bytes.
@@ -102,10 +108,15 @@ class _Digest:
         if not self.complete:
             return "the gzip data ends too early"
         subject = "uncompressed content" if self._gzip else "file"
-        return f"it holds other bytes: the SHA-256 of the {subject} is {self._sha256.hexdigest()}, expected {self._expected}"
+        return (
+            f"it holds other bytes: the SHA-256 of the {subject} is {self._sha256.hexdigest()},"
+            f" expected {self._expected}"
+        )
 
 
-def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: RetryPolicy = RetryPolicy()) -> Path:
+def fetch(
+    remote: RemoteFile, folder: Path, offline: bool = False, patience: RetryPolicy = RetryPolicy()
+) -> Path:
     """Return a file in a folder, downloading it unless it is there and whole.
 
     Args:
@@ -130,15 +141,21 @@ def fetch(remote: RemoteFile, folder: Path, offline: bool = False, patience: Ret
             for mirror in remote.mirrors:
                 try:
                     _download(mirror + remote.name, path, remote, patience)
-                except (OSError, http.client.HTTPException, _MismatchError, _IncompleteError) as error:
+                except (
+                    OSError,
+                    http.client.HTTPException,
+                    _MismatchError,
+                    _IncompleteError,
+                ) as error:
                     problems[mirror] = str(error) or type(error).__name__
                 else:
                     return path
     tried = "\n".join(f"  {mirror}{remote.name}: {problem}" for mirror, problem in problems.items())
     raise DataError(
-        f"cannot download {remote.name}, after {patience.rounds} tries of each mirror:\n{tried}\n"
-        f"check the network connection and run the same command again, which goes on where this one ended; or get the files in another way "
-        f"and name their folder as data.path"
+        f"cannot download {remote.name}, after {patience.rounds} tries of each"
+        f" mirror:\n{tried}\ncheck the network connection and run the same command again, which"
+        " goes on where this one ended; or get the files in another way and name their folder as"
+        " data.path"
     )
 
 
@@ -153,8 +170,10 @@ def is_published(path: Path, remote: RemoteFile) -> bool:
 def _explain_where_to_put(remote: RemoteFile, path: Path) -> str:
     addresses = " or ".join(mirror + remote.name for mirror in remote.mirrors)
     return (
-        f"{path} is missing or wrong, and data.offline forbids to download it; get it from {addresses} and put it there (SHA-256 of its "
-        f"{'uncompressed content' if remote.digest_of == 'content' else 'bytes'}: {remote.sha256}), or name another folder as data.path"
+        f"{path} is missing or wrong, and data.offline forbids to download it; get it from"
+        f" {addresses} and put it there (SHA-256 of its"
+        f" {'uncompressed content' if remote.digest_of == 'content' else 'bytes'}:"
+        f" {remote.sha256}), or name another folder as data.path"
     )
 
 
@@ -167,7 +186,9 @@ def _compute_digest(path: Path, remote: RemoteFile) -> _Digest:
 
 
 def _download(url: str, path: Path, remote: RemoteFile, patience: RetryPolicy) -> None:
-    """Bring what is here of a file up to the whole, and give it its name; what broke off stays for the next try, what is wrong goes."""
+    """Bring what is here of a file up to the whole, and give it its name; what broke off stays for
+    the next try, what is wrong goes.
+    """
     part = PartialFile(path)
     try:
         digest = _compute_digest(part.path, remote) if part.size else _Digest(remote)
@@ -179,14 +200,18 @@ def _download(url: str, path: Path, remote: RemoteFile, patience: RetryPolicy) -
     part.publish()
 
 
-def _receive(url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, patience: RetryPolicy) -> None:
+def _receive(
+    url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, patience: RetryPolicy
+) -> None:
     """Append what a server sends to the part; `digest` has taken what is in the part."""
     with contextlib.closing(_open_response(url, part, remote, patience)) as response:
         goes_on = response.status == http.HTTPStatus.PARTIAL_CONTENT
         size = _read_resume_offset(response, part) if goes_on else 0
         total = None if response.length is None else size + response.length
         if total is not None and total > remote.most:
-            raise _MismatchError(f"the server announces {total:,} bytes; the file has no more than {remote.most:,}")
+            raise _MismatchError(
+                f"the server announces {total:,} bytes; the file has no more than {remote.most:,}"
+            )
         if not goes_on:
             part.restart(url, response.headers)
             digest = _Digest(remote)
@@ -194,7 +219,10 @@ def _receive(url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, p
             for piece in _read_chunks(response, patience):
                 size += len(piece)
                 if size > remote.most:
-                    raise _MismatchError(f"the server sends more than {remote.most:,} bytes, the most that the file has")
+                    raise _MismatchError(
+                        f"the server sends more than {remote.most:,} bytes, the most that the"
+                        " file has"
+                    )
                 digest.update(piece)
                 append(piece)
                 advance(len(piece))
@@ -207,7 +235,9 @@ def _receive(url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, p
     raise _MismatchError(digest.describe_mismatch())
 
 
-def _open_response(url: str, part: PartialFile, remote: RemoteFile, patience: RetryPolicy) -> http.client.HTTPResponse:
+def _open_response(
+    url: str, part: PartialFile, remote: RemoteFile, patience: RetryPolicy
+) -> http.client.HTTPResponse:
     """Ask a server for a file, or for the rest of it."""
     headers = part.request_headers(url, same_everywhere=remote.digest_of == "file")
     request = urllib.request.Request(url, headers={"User-Agent": "imgcls", **headers})
@@ -215,7 +245,10 @@ def _open_response(url: str, part: PartialFile, remote: RemoteFile, patience: Re
         return urllib.request.urlopen(request, timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise _MismatchError(f"the server has no more than the {part.size:,} bytes that are here, which are not the file") from None
+            raise _MismatchError(
+                f"the server has no more than the {part.size:,} bytes that are here, which are not"
+                " the file"
+            ) from None
         raise
     except ValueError as error:  # a redirection to what is no address
         raise _IncompleteError(f"the server sends an address that is none: {error}") from None
@@ -225,12 +258,17 @@ def _read_resume_offset(response: http.client.HTTPResponse, part: PartialFile) -
     """Return from which byte on a server sends the rest of a file."""
     sent = response.headers["Content-Range"] or ""
     if not re.match(rf"bytes {part.size}-", sent):
-        raise _MismatchError(f"the server was asked for the bytes from {part.size} on, and sends another part: '{sent}'")
+        raise _MismatchError(
+            f"the server was asked for the bytes from {part.size} on, and sends another part:"
+            f" '{sent}'"
+        )
     return part.size
 
 
 def _read_chunks(response: http.client.HTTPResponse, patience: RetryPolicy) -> Iterator[bytes]:
-    """Yield what arrives as it arrives, unless it stalls: a few bytes now and then would keep a connection open for ever."""
+    """Yield what arrives as it arrives, unless it stalls: a few bytes now and then would keep a
+    connection open for ever.
+    """
     since, arrived = time.monotonic(), 0
     while piece := response.read1(_CHUNK):
         yield piece

@@ -17,7 +17,8 @@ from imgcls.io import terminal
 
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary neighbour of `path` for binary writing; rename it to `path` once the block ends without an error.
+    """Open a temporary neighbour of `path` for binary writing; rename it to `path` once the block
+    ends without an error.
 
     Whoever reads `path` sees the old content or the new, never a part, also after a power cut.
 
@@ -45,15 +46,21 @@ def explain_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk is full: cannot write {path}; free some space and run the same command again") from None
+            raise UserError(
+                f"the disk is full: cannot write {path}; free some space and run the same command"
+                " again"
+            ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise UserError(f"cannot write {path}: {error.strerror}; choose a folder that you may write") from None
+            raise UserError(
+                f"cannot write {path}: {error.strerror}; choose a folder that you may write"
+            ) from None
         raise
 
 
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever holds it; the system releases it when the process ends, however it ends.
+    """Hold the lock file `path`, waiting for whoever holds it; the system releases it when the
+    process ends, however it ends.
 
     Raises:
         UserError: the folder cannot be written.
@@ -90,7 +97,9 @@ def _opened_lock(path: Path) -> int:
     """Open a lock file, made with its folder where they do not exist."""
     with explain_errors(path):
         for _ in range(100):
-            with contextlib.suppress(FileNotFoundError, FileExistsError):  # who held the lock removed the folder in between
+            with contextlib.suppress(
+                FileNotFoundError, FileExistsError
+            ):  # who held the lock removed the folder in between
                 return _made_and_opened(path)
         return _made_and_opened(path)
 
@@ -137,9 +146,14 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; bring it back, or start anew in another folder") from None
+        raise DataError(
+            f"cannot read {path}: {error.strerror}; bring it back, or start anew in another folder"
+        ) from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or damaged") from None
+        raise DataError(
+            f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or"
+            " damaged"
+        ) from None
 
 
 def compute_sha256(path: Path) -> str:

@@ -1,4 +1,6 @@
-"""What has arrived of a file that is being downloaded: kept beside its place until it is whole. Light zone."""
+"""What has arrived of a file that is being downloaded: kept beside its place until it is whole.
+Light zone.
+"""
 
 import contextlib
 import os
@@ -12,7 +14,9 @@ from imgcls.io import files
 
 
 class PartialFile:
-    """The bytes that have arrived of the file `NAME`, in `.NAME.part`, and where they are from, in `.NAME.part.json`."""
+    """The bytes that have arrived of the file `NAME`, in `.NAME.part`, and where they are from, in
+    `.NAME.part.json`.
+    """
 
     def __init__(self, whole: Path):
         self.path = whole.with_name(f".{whole.name}.part")
@@ -25,7 +29,8 @@ class PartialFile:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def request_headers(self, url: str, same_everywhere: bool) -> dict[str, str]:
-        """Return what asks for the rest of the file alone; nothing, where what is here may be of another one.
+        """Return what asks for the rest of the file alone; nothing, where what is here may be of
+        another one.
 
         Args:
             same_everywhere: whether all addresses are known to hold the same bytes.
@@ -35,16 +40,22 @@ class PartialFile:
             return {}
         headers = {"Range": f"bytes={self.size}-"}
         if origin.get("url") == url and origin.get("validator"):
-            headers["If-Range"] = origin["validator"]  # a file that has changed since comes as a whole
+            headers["If-Range"] = origin[
+                "validator"
+            ]  # a file that has changed since comes as a whole
         return headers
 
     def restart(self, url: str, headers: Message) -> None:
         """Forget what is here: the whole file is about to come from an address."""
         etag = headers["ETag"]
-        strong = etag if etag and not etag.startswith("W/") else None  # a weak one does not promise the same bytes
+        strong = (
+            etag if etag and not etag.startswith("W/") else None
+        )  # a weak one does not promise the same bytes
         with files.explain_errors(self.path):
             self.path.open("wb").close()
-        files.write_json(self._origin_file, {"url": url, "validator": strong or headers["Last-Modified"]})
+        files.write_json(
+            self._origin_file, {"url": url, "validator": strong or headers["Last-Modified"]}
+        )
 
     @contextlib.contextmanager
     def open_for_append(self) -> Iterator[Callable[[bytes], None]]:
@@ -53,7 +64,9 @@ class PartialFile:
         Raises:
             UserError: the disk is full, or the file cannot be written.
         """
-        with self.path.open("ab", buffering=0) as stream:  # no buffer, which would fail anew when it is closed
+        with self.path.open(
+            "ab", buffering=0
+        ) as stream:  # no buffer, which would fail anew when it is closed
 
             def append(piece: bytes) -> None:
                 with files.explain_errors(self.path):

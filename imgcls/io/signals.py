@@ -1,4 +1,6 @@
-"""What asks a run to stop, a signal or its time limit: it finishes its steps, saves and ends with status 75. Light zone."""
+"""What asks a run to stop, a signal or its time limit: it finishes its steps, saves and ends with
+status 75. Light zone.
+"""
 
 import contextlib
 import os
@@ -20,7 +22,9 @@ class StopRequest:
         epochs: after how many epochs to stop; None for all.
     """
 
-    def __init__(self, minutes: float | None = None, started: float = 0.0, epochs: int | None = None) -> None:
+    def __init__(
+        self, minutes: float | None = None, started: float = 0.0, epochs: int | None = None
+    ) -> None:
         self.signal: signal.Signals | None = None
         self.epochs = epochs
         self._minutes = minutes
@@ -32,9 +36,13 @@ class StopRequest:
         """What asks to stop, in words; None to go on."""
         if self.signal is not None:
             return self.signal.name
-        # Twice what can come before the next look: the steps of a call, and an epoch's end with its validation and saving.
+        # Twice what can come before the next look: the steps of a call, and an epoch's end with its
+        # validation and saving.
         reserve = 2 * sum(self._longest.values())
-        if self._minutes is not None and time.monotonic() - self._started + reserve > 60 * self._minutes:
+        if (
+            self._minutes is not None
+            and time.monotonic() - self._started + reserve > 60 * self._minutes
+        ):
             return f"train.time_limit of {self._minutes:g} minutes"
         return None
 
@@ -45,19 +53,27 @@ class StopRequest:
     def receive(self, number: int) -> None:
         """Take note of a signal; the second one ends the process."""
         if self.signal is not None:
-            # The user has asked twice: no clean-up that could hang. The last checkpoint on disk is whole.
+            # The user has asked twice: no clean-up that could hang. The last checkpoint on disk is
+            # whole.
             os._exit(75)
         self.signal = signal.Signals(number)
         # Not print: the main thread may be in the middle of one.
-        os.write(2, f"note: {self.signal.name}: stopping after the present steps; a second signal stops at once\n".encode())
+        os.write(
+            2,
+            f"note: {self.signal.name}: stopping after the present steps; a second signal stops at"
+            " once\n".encode(),
+        )
 
 
 @contextlib.contextmanager
-def catch_signals(minutes: float | None, started: float, epochs: int | None) -> Iterator[StopRequest]:
+def catch_signals(
+    minutes: float | None, started: float, epochs: int | None
+) -> Iterator[StopRequest]:
     """Catch the stopping signals while the block runs; arguments as in `StopRequest`.
 
-    Python runs handlers between two of its own instructions, which may be many seconds apart while TensorFlow works. So a thread hears
-    the signals, from the pipe into which Python's C handler writes their numbers.
+    Python runs handlers between two of its own instructions, which may be many seconds apart while
+    TensorFlow works. So a thread hears the signals, from the pipe into which Python's C handler
+    writes their numbers.
     """
     request = StopRequest(minutes, started, epochs)
     heard, written = os.pipe()
@@ -89,9 +105,11 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def restore_default_signals(seconds: int) -> Iterator[None]:
-    """Let a stopping signal end the process at once while the block runs, and SIGALRM after so many seconds.
+    """Let a stopping signal end the process at once while the block runs, and SIGALRM after so many
+    seconds.
 
-    This is for calls that wait while they hold Python's lock, where no handler and no thread could run.
+    This is for calls that wait while they hold Python's lock, where no handler and no thread could
+    run.
     """
     previous = {number: signal.signal(number, signal.SIG_DFL) for number in STOPPING}
     signal.alarm(seconds)
@@ -105,7 +123,9 @@ def restore_default_signals(seconds: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def block_signals() -> Iterator[None]:
-    """Keep stopping signals for ever from a process that is started in the block: a terminal or a queue sends them to a whole job."""
+    """Keep stopping signals for ever from a process that is started in the block: a terminal or a
+    queue sends them to a whole job.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield

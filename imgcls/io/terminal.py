@@ -1,6 +1,7 @@
 """What a person sees while a command works: notes and progress, always on stderr. Light zone.
 
-stdout carries results alone. On a terminal progress is a rich bar; elsewhere nothing moves, so that logs hold plain lines.
+stdout carries results alone. On a terminal progress is a rich bar; elsewhere nothing moves, so that
+logs hold plain lines.
 """
 
 import contextlib
@@ -17,7 +18,9 @@ _quiet = contextvars.ContextVar("quiet", default=False)
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Show neither notes nor progress while the block runs: of several processes that work together, one speaks."""
+    """Show neither notes nor progress while the block runs: of several processes that work
+    together, one speaks.
+    """
     token = _quiet.set(True)
     try:
         yield
@@ -37,7 +40,9 @@ def print_line(message: str) -> None:
 
 
 def to_printable(name: str) -> str:
-    """Return a name as one line that a terminal shows and does not obey: line breaks, escapes and bytes that are no UTF-8 are spelt out."""
+    """Return a name as one line that a terminal shows and does not obey: line breaks, escapes and
+    bytes that are no UTF-8 are spelt out.
+    """
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
@@ -47,7 +52,9 @@ def is_terminal() -> bool:
 
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """Yield the items, behind a progress bar with count and time left where stderr is a terminal."""
+    """Yield the items, behind a progress bar with count and time left where stderr is a
+    terminal.
+    """
     with show_bar(total, description) as advance:
         for item in items:
             yield item
@@ -56,7 +63,9 @@ def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]
 
 @contextlib.contextmanager
 def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with count and time left, where stderr is a terminal; yield what moves it on by so many items."""
+    """Show a progress bar with count and time left, where stderr is a terminal; yield what moves it
+    on by so many items.
+    """
     if not is_terminal():
         yield lambda count: None
         return
@@ -69,14 +78,18 @@ def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how a download proceeds, in bytes and bytes/s where stderr is a terminal; yield what moves it on by so many bytes.
+    """Show how a download proceeds, in bytes and bytes/s where stderr is a terminal; yield what
+    moves it on by so many bytes.
 
     Args:
         size: bytes that are here already.
         total: bytes of the whole file, where they are known.
     """
     known = "" if total is None else f" ({total / 1e6:.1f} MB)"
-    note(f"downloading {url}{known}" + (f", going on after {size / 1e6:.1f} MB that are here" if size else ""))
+    note(
+        f"downloading {url}{known}"
+        + (f", going on after {size / 1e6:.1f} MB that are here" if size else "")
+    )
     if not is_terminal():
         yield lambda count: None
         return
@@ -103,7 +116,9 @@ def _make_bar(*measures: "object") -> "object":
 
 
 class TrainingProgress:
-    """The progress of a training run: a bar with the time left and images/s on a terminal, and one plain line an epoch everywhere."""
+    """The progress of a training run: a bar with the time left and images/s on a terminal, and one
+    plain line an epoch everywhere.
+    """
 
     def __init__(self, steps: int):
         self._bar = _make_training_bar() if is_terminal() else None
@@ -122,7 +137,12 @@ class TrainingProgress:
     def advance(self, steps: int, epoch: str, images_per_second: float) -> None:
         """Move the bar by some steps."""
         if self._bar:
-            self._bar.update(self._task, advance=steps, description=f"epoch {epoch}", rate=f"{images_per_second:,.0f} images/s")
+            self._bar.update(
+                self._task,
+                advance=steps,
+                description=f"epoch {epoch}",
+                rate=f"{images_per_second:,.0f} images/s",
+            )
 
     def epoch(self, text: str) -> None:
         """Print an epoch's numbers."""
@@ -134,7 +154,13 @@ class TrainingProgress:
 
 def _make_training_bar() -> "object":
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         TextColumn("{task.description}"),

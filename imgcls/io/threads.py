@@ -1,4 +1,6 @@
-"""Work spread over threads, with results in the order of the items and few in memory. Light zone."""
+"""Work spread over threads, with results in the order of the items and few in memory. Light
+zone.
+"""
 
 import os
 from collections import deque
@@ -11,7 +13,8 @@ Result = TypeVar("Result")
 
 
 def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, computed by a thread a core; at most 8 items a thread wait to be taken.
+    """Yield `function(item)` for each item in order, computed by a thread a core; at most 8 items a
+    thread wait to be taken.
 
     Threads pay off where `function` leaves Python's lock, as decoding and resizing in Pillow do.
     """

@@ -1,6 +1,8 @@
-"""Reading YAML with the place of every value, safely: no tags, no aliases, no duplicate keys. Light zone.
+"""Reading YAML with the place of every value, safely: no tags, no aliases, no duplicate keys. Light
+zone.
 
-Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a word; PyYAML's own YAML 1.1 says the reverse.
+Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a word; PyYAML's
+own YAML 1.1 says the reverse.
 """
 
 import re
@@ -27,7 +29,9 @@ _SCALARS = [
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a value was written: a file with line and column (counted from 1), or a `--set` option."""
+    """Where a value was written: a file with line and column (counted from 1), or a `--set`
+    option.
+    """
 
     source: str
     line: int | None = None
@@ -51,7 +55,9 @@ class Document:
     keys: dict[Location, Mark] = field(default_factory=dict)
 
     def mark(self, location: Location, of_key: bool = False) -> Mark:
-        """Return the mark at a location, or that of the nearest place around it which was written."""
+        """Return the mark at a location, or that of the nearest place around it which was
+        written.
+        """
         if of_key and location in self.keys:
             return self.keys[location]
         while location not in self.values and location:
@@ -77,9 +83,13 @@ def read(path: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give the path of an experiment file (YAML)") from None
+        raise UserError(
+            f"cannot read {path}: {error.strerror}; give the path of an experiment file (YAML)"
+        ) from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+        raise UserError(
+            f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8"
+        ) from None
     return parse(text, str(path))
 
 
@@ -104,22 +114,39 @@ def parse(text: str, source: str) -> Document:
 
 
 def _refuse_aliases(text: str, source: str) -> None:
-    """Refuse aliases before anything is built from them: a few lines of them can unfold to gigabytes."""
+    """Refuse aliases before anything is built from them: a few lines of them can unfold to
+    gigabytes.
+    """
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             mark = _make_mark(event.start_mark, source)
-            raise ProblemsError([f"{mark}: alias '*{event.anchor}' is not allowed; write the value again, or share it with extends:"])
+            raise ProblemsError(
+                [
+                    f"{mark}: alias '*{event.anchor}' is not allowed; write the value again, or"
+                    " share it with extends:"
+                ]
+            )
 
 
-def _build(node: yaml.Node, location: Location, document: Document, source: str, problems: list[str]) -> Any:
+def _build(
+    node: yaml.Node, location: Location, document: Document, source: str, problems: list[str]
+) -> Any:
     document.values[location] = _make_mark(node.start_mark, source)
-    if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in _PLAIN_TAGS:
-        problems.append(f"{document.values[location]}: tag {node.tag} is not allowed; write a plain value")
+    if (
+        not node.tag.startswith("tag:yaml.org,2002:")
+        or node.tag.rpartition(":")[2] not in _PLAIN_TAGS
+    ):
+        problems.append(
+            f"{document.values[location]}: tag {node.tag} is not allowed; write a plain value"
+        )
         return None
     if isinstance(node, yaml.MappingNode):
         return dict(_build_pairs(node, location, document, source, problems))
     if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*location, i), document, source, problems) for i, item in enumerate(node.value)]
+        return [
+            _build(item, (*location, i), document, source, problems)
+            for i, item in enumerate(node.value)
+        ]
     return _scalar(node)
 
 
@@ -133,7 +160,10 @@ def _build_pairs(
             continue
         key = key_node.value
         if (*location, key) in document.keys:
-            problems.append(f"{mark}: key '{key}' stands twice; it was given first in line {document.keys[(*location, key)].line}")
+            problems.append(
+                f"{mark}: key '{key}' stands twice; it was given first in line"
+                f" {document.keys[(*location, key)].line}"
+            )
             continue
         document.keys[(*location, key)] = mark
         yield key, _build(value_node, (*location, key), document, source, problems)
@@ -156,12 +186,16 @@ def _make_mark(mark: yaml.Mark, source: str) -> Mark:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `parse` reads back: a text that would read as a number or word of YAML 1.2 is quoted."""
+    """Writes what `parse` reads back: a text that would read as a number or word of YAML 1.2 is
+    quoted.
+    """
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     looks_like_a_value = any(pattern.fullmatch(text) for _, pattern, _ in _SCALARS)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if looks_like_a_value else None)
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="'" if looks_like_a_value else None
+    )
 
 
 _Dumper.add_representer(str, _represent_text)

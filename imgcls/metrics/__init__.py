@@ -1,12 +1,17 @@
-"""Metrics: each file holds `Settings` (a `MetricSettings`) and `compute(settings, predictions) -> Result`. Light zone.
+"""Metrics: each file holds `Settings` (a `MetricSettings`) and `compute(settings, predictions) ->
+Result`. Light zone.
 
-To add a metric, add a file: `metrics.json`, `report.txt` and `--fail-under` follow what `scalars` and `Result` say. The rules:
+To add a metric, add a file: `metrics.json`, `report.txt` and `--fail-under` follow what `scalars`
+and `Result` say. The rules:
 
 - A number that is undefined is `None` (JSON null), never NaN and never an exception.
-- A class absent from the split keeps its place in every list, with support 0, and is left out of macro means.
+- A class absent from the split keeps its place in every list, with support 0, and is left out of
+  macro means.
 - The order of the images changes nothing.
-- What is computed for each image alone goes through `predictions.per_image`, so that a bootstrap gathers it and does not repeat it.
-- Files whose name begins with an underscore are shared code, not metrics. numpy is imported inside functions.
+- What is computed for each image alone goes through `predictions.per_image`, so that a bootstrap
+  gathers it and does not repeat it.
+- Files whose name begins with an underscore are shared code, not metrics. numpy is imported inside
+  functions.
 """
 
 from collections.abc import Iterable
@@ -28,7 +33,9 @@ class MetricSettings(PartSettings):
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The names of the numbers in `Result.scalars`, each with which way is better; `--fail-under` takes these names."""
+        """The names of the numbers in `Result.scalars`, each with which way is better;
+        `--fail-under` takes these names.
+        """
         return {}
 
 
@@ -38,7 +45,8 @@ class Result:
 
     Attributes:
         scalars: the numbers that `Settings.scalars` names.
-        per_class: by name, one number a class in label order; the columns of the report's table of classes.
+        per_class: by name, one number a class in label order; the columns of the report's table of
+            classes.
         tables: by name, rows as mappings of the same keys; each is printed in the report.
         matrices: by name, (classes, classes) numbers, rows true and columns predicted; not printed.
     """
@@ -59,7 +67,10 @@ def directions(metrics: Iterable[MetricSettings]) -> dict[str, Direction]:
     for settings in metrics:
         twice = sorted(found.keys() & settings.scalars.keys())
         if twice:
-            raise UserError(f"evaluate.metrics: two metrics give {', '.join(twice)}, the second is '{settings.name}'; remove one of them")
+            raise UserError(
+                f"evaluate.metrics: two metrics give {', '.join(twice)}, the second is"
+                f" '{settings.name}'; remove one of them"
+            )
         found.update(settings.scalars)
     return found
 
@@ -75,6 +86,8 @@ def to_numbers(values: "numpy.ndarray") -> list[Number]:
 
 
 def macro_mean(values: "numpy.ndarray", present: "numpy.ndarray") -> Number:
-    """Return the mean over the classes that are present (a bool a class) and defined (not NaN); None when there is none."""
+    """Return the mean over the classes that are present (a bool a class) and defined (not NaN);
+    None when there is none.
+    """
     counted = values[present & (values == values)]
     return float(counted.mean()) if counted.size else None

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def one_vs_rest(predictions: "Predictions", name: str, measure: "Measure") -> Result:
     """Measure how well each class's probability ranks its own images before all others.
 
-    `measure` gets the sorted scores of all images and of the positive ones. Per class, it is undefined where no image is of the class or
-    all are; the macro mean is over the classes where it is defined. Micro pools all (image, class) pairs into one ranking.
+    `measure` gets the sorted scores of all images and of the positive ones. Per class, it is
+    undefined where no image is of the class or all are; the macro mean is over the classes where it
+    is defined. Micro pools all (image, class) pairs into one ranking.
     """
     import numpy
 
@@ -29,4 +30,7 @@ def one_vs_rest(predictions: "Predictions", name: str, measure: "Measure") -> Re
         values[i] = measure(numpy.sort(scores), numpy.sort(scores[labels == i]))
     own = numpy.take_along_axis(predictions.probabilities, labels[:, None], axis=1)
     micro = measure(numpy.sort(predictions.probabilities, axis=None), numpy.sort(own, axis=None))
-    return Result({f"macro_{name}": macro_mean(values, support > 0), f"micro_{name}": to_number(micro)}, {name: to_numbers(values)})
+    return Result(
+        {f"macro_{name}": macro_mean(values, support > 0), f"micro_{name}": to_number(micro)},
+        {name: to_numbers(values)},
+    )

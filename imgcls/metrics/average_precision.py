@@ -1,8 +1,9 @@
 """Average precision, one class against the rest: per class, macro and micro. Light zone.
 
-The precision-recall curve as a sum of steps, without interpolation: the mean over a class's images of the precision at the threshold
-that just admits the image, as in scikit-learn (Manning, Raghavan and Schütze, 2008, section 8.4). Range 0 to 1, chance is the class's
-share. Undefined for a class that no image or every image of the split has.
+The precision-recall curve as a sum of steps, without interpolation: the mean over a class's images
+of the precision at the threshold that just admits the image, as in scikit-learn (Manning, Raghavan
+and Schütze, 2008, section 8.4). Range 0 to 1, chance is the class's share. Undefined for a class
+that no image or every image of the split has.
 """
 
 from typing import TYPE_CHECKING
@@ -31,7 +32,9 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 
 def compute_average_precision(scores: "numpy.ndarray", positive: "numpy.ndarray") -> float:
-    """Return the average precision from the sorted scores of all and of the positive, both non-empty."""
+    """Return the average precision from the sorted scores of all and of the positive, both
+    non-empty.
+    """
     import numpy
 
     admitted = len(scores) - numpy.searchsorted(scores, positive, "left")

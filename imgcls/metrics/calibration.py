@@ -1,7 +1,9 @@
-"""Calibration error: how far confidence is from accuracy, over bins of equal width (Guo et al., 2017, section 2). Light zone.
+"""Calibration error: how far confidence is from accuracy, over bins of equal width (Guo et al.,
+2017, section 2). Light zone.
 
-Confidence is the highest probability. An image of confidence c is in the bin (low, high] that holds c. Expected: the mean gap, weighted
-by the images of each bin; maximum: the widest gap of a bin that has any. Range 0 to 1, lower is better.
+Confidence is the highest probability. An image of confidence c is in the bin (low, high] that holds
+c. Expected: the mean gap, weighted by the images of each bin; maximum: the widest gap of a bin that
+has any. Range 0 to 1, lower is better.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -50,7 +52,10 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
         "accuracy": to_numbers(accuracy),
     }
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    errors = {"expected_calibration_error": expected, "maximum_calibration_error": float(gaps.max())}
+    errors = {
+        "expected_calibration_error": expected,
+        "maximum_calibration_error": float(gaps.max()),
+    }
     return Result(errors, tables={"calibration": rows})
 
 

@@ -1,4 +1,6 @@
-"""Confusion matrix: how many images of each class (row) were taken for each class (column), and the commonest mistakes. Light zone."""
+"""Confusion matrix: how many images of each class (row) were taken for each class (column), and the
+commonest mistakes. Light zone.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +22,9 @@ class Settings(MetricSettings):
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the matrix of counts and the most confused pairs, each with the share of its true class that went wrong so."""
+    """Return the matrix of counts and the most confused pairs, each with the share of its true
+    class that went wrong so.
+    """
     import numpy
 
     counts = count_pairs(predictions)
@@ -36,7 +40,9 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 
 def count_pairs(predictions: "Predictions") -> "numpy.ndarray":
-    """Return the matrix: int64 (classes, classes), rows true and columns predicted; it sums to the number of images."""
+    """Return the matrix: int64 (classes, classes), rows true and columns predicted; it sums to the
+    number of images.
+    """
     import numpy
 
     classes = len(predictions.classes)

@@ -1,7 +1,8 @@
 """Log loss: the mean of -ln(probability of the true class), in nats (Good, 1952). Light zone.
 
-Probabilities are clipped to [e, 1 - e] with e = 2^-23, the float32 epsilon, as scikit-learn does, so that one image can cost at most
-15.94. Range 0 to 15.94, lower is better; ln(classes) is what a uniform guess gets.
+Probabilities are clipped to [e, 1 - e] with e = 2^-23, the float32 epsilon, as scikit-learn does,
+so that one image can cost at most 15.94. Range 0 to 15.94, lower is better; ln(classes) is what a
+uniform guess gets.
 """
 
 from typing import TYPE_CHECKING
@@ -41,4 +42,6 @@ def get_true_probability(predictions: "Predictions") -> "numpy.ndarray":
     """Return the probability that each image's true class was given: float64 (images,)."""
     import numpy
 
-    return numpy.take_along_axis(predictions.probabilities, predictions.labels[:, None], axis=1)[:, 0].astype(numpy.float64)
+    return numpy.take_along_axis(predictions.probabilities, predictions.labels[:, None], axis=1)[
+        :, 0
+    ].astype(numpy.float64)

@@ -1,7 +1,8 @@
-"""Top-k accuracy: the share of images whose true class is among the k most probable (Russakovsky et al., 2015, section 4.1).
+"""Top-k accuracy: the share of images whose true class is among the k most probable (Russakovsky et
+al., 2015, section 4.1).
 
-The lowest class number wins among equals, so that top-1 is the accuracy. Range 0 to 1; undefined where there are no more than k
-classes, since it would be 1 whatever the model says. Light zone.
+The lowest class number wins among equals, so that top-1 is the accuracy. Range 0 to 1; undefined
+where there are no more than k classes, since it would be 1 whatever the model says. Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +38,9 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 
 def compute_rank_of_truth(predictions: "Predictions") -> "numpy.ndarray":
-    """Return for each image how many classes come before the true one: int64 (images,), 0 where it is the most probable."""
+    """Return for each image how many classes come before the true one: int64 (images,), 0 where it
+    is the most probable.
+    """
     import numpy
 
     probabilities, labels = predictions.probabilities, predictions.labels

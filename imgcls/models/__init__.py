@@ -1,8 +1,9 @@
-"""Models: each file holds `Settings` (a `ModelSettings`) and `build(settings, images, problem) -> logits`. Light zone.
+"""Models: each file holds `Settings` (a `ModelSettings`) and `build(settings, images, problem) ->
+logits`. Light zone.
 
-`images` is a symbolic Keras tensor, uint8 (batch, height, width, channels); the result is one too, (batch, classes), before the
-softmax. Preprocessing is the model's own first layers, so that training, evaluation and every exported file share it.
-Keras is imported inside `build`.
+`images` is a symbolic Keras tensor, uint8 (batch, height, width, channels); the result is one too,
+(batch, classes), before the softmax. Preprocessing is the model's own first layers, so that
+training, evaluation and every exported file share it. Keras is imported inside `build`.
 """
 
 from dataclasses import dataclass

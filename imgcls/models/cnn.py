@@ -1,7 +1,8 @@
 """The five-part network: convolution blocks, a first and a second dense layer, dropout, softmax.
 
-A block is convolution, nonlinearity and max pooling (LeCun et al., 1998, "Gradient-based learning applied to document recognition";
-ReLU and dropout as in Krizhevsky et al., 2012). Light zone: keras is imported inside the functions.
+A block is convolution, nonlinearity and max pooling (LeCun et al., 1998, "Gradient-based learning
+applied to document recognition"; ReLU and dropout as in Krizhevsky et al., 2012). Light zone: keras
+is imported inside the functions.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -36,11 +37,15 @@ class Settings(ModelSettings):
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
     """The nonlinearity after each convolution and dense layer."""
     batch_norm: bool = False
-    """Whether each convolution is batch-normalized before its nonlinearity (Ioffe and Szegedy, 2015)."""
+    """Whether each convolution is batch-normalized before its nonlinearity (Ioffe and Szegedy,
+    2015).
+    """
     dense: list[Count] = [128, 128]
     """Units of each dense layer between the flattening and the logits; any number of them."""
     share_dense: bool = False
-    """Whether the later dense layers apply the first one's weights again; all widths must then be equal, the flattened one included."""
+    """Whether the later dense layers apply the first one's weights again; all widths must then be
+    equal, the flattened one included.
+    """
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the last dense layer's outputs that training sets to 0 (Srivastava et al., 2014)."""
     l2: Annotated[float, Field(ge=0)] = 0.0
@@ -48,21 +53,30 @@ class Settings(ModelSettings):
 
     def uses(self) -> set[str]:
         """Return which of `max pooling` and `batch norm` it has."""
-        return {name for name, present in (("max pooling", self.pooling > 1), ("batch norm", self.batch_norm)) if present}
+        return {
+            name
+            for name, present in (
+                ("max pooling", self.pooling > 1),
+                ("batch norm", self.batch_norm),
+            )
+            if present
+        }
 
     @model_validator(mode="after")
     def _one_kernel_size_a_block(self) -> "Settings":
         if len(self.kernel_sizes) not in (1, len(self.filters)):
             raise ValueError(
-                f"kernel_sizes has {len(self.kernel_sizes)} entries for {len(self.filters)} blocks (filters); "
-                "give one for all, or one for each"
+                f"kernel_sizes has {len(self.kernel_sizes)} entries for {len(self.filters)} blocks"
+                " (filters); give one for all, or one for each"
             )
         return self
 
     @model_validator(mode="after")
     def _shared_widths(self) -> "Settings":
         if self.share_dense and (len(self.dense) < 2 or len(set(self.dense)) > 1):
-            raise ValueError(f"share_dense needs two or more dense layers of one width; got dense: {self.dense}")
+            raise ValueError(
+                f"share_dense needs two or more dense layers of one width; got dense: {self.dense}"
+            )
         return self
 
 
@@ -84,19 +98,24 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     features = keras.layers.Flatten(name="flatten")(features)
     flat = features.shape[-1]
     features = _add_dense_layers(settings, features)
-    features = keras.layers.Dropout(settings.dropout, seed=problem.dropout_seed, name="dropout")(features)
+    features = keras.layers.Dropout(settings.dropout, seed=problem.dropout_seed, name="dropout")(
+        features
+    )
     logits = _layers.make_logits(features, problem)
     _note_dominant_head(keras.Model(images, logits), flat)
     return logits
 
 
-def _add_block(settings: Settings, features: "keras.KerasTensor", block: int) -> "keras.KerasTensor":
+def _add_block(
+    settings: Settings, features: "keras.KerasTensor", block: int
+) -> "keras.KerasTensor":
     import keras
 
     from imgcls.models import _layers
 
     number = block + 1
-    # The maximum commutes with a function that never falls: the same numbers, from a quarter of the pixels.
+    # The maximum commutes with a function that never falls: the same numbers, from a quarter of the
+    # pixels.
     pools_first = settings.pooling > 1 and settings.activation in MONOTONIC
     late_bias = pools_first and not settings.batch_norm
     convolution = (_layers.ConvolutionBeforePooling if late_bias else keras.layers.Conv2D)(
@@ -140,8 +159,9 @@ def _add_dense_layers(settings: Settings, features: "keras.KerasTensor") -> "ker
     flat = features.shape[-1]
     if settings.dense[0] != flat:
         raise UserError(
-            f"model.share_dense applies one matrix to the {flat} flattened features and again to its own outputs, so every width must be "
-            f"{flat}; got dense: {settings.dense}. Set dense: {[flat] * len(settings.dense)}, or change filters and pooling until it fits"
+            f"model.share_dense applies one matrix to the {flat} flattened features and again to"
+            f" its own outputs, so every width must be {flat}; got dense: {settings.dense}. Set"
+            f" dense: {[flat] * len(settings.dense)}, or change filters and pooling until it fits"
         )
     shared = layer(1)
     for _ in settings.dense:
@@ -154,17 +174,23 @@ def _check_pooling(settings: Settings, size: tuple[int, int]) -> None:
     shrink = settings.pooling ** len(settings.filters)
     if min(size) < shrink:
         raise UserError(
-            f"model.cnn: images of {size[0]}x{size[1]} pixels are too small for {len(settings.filters)} blocks with pooling "
-            f"{settings.pooling}, which need at least {shrink}x{shrink}; use fewer filters entries, or pooling: 1"
+            f"model.cnn: images of {size[0]}x{size[1]} pixels are too small for"
+            f" {len(settings.filters)} blocks with pooling {settings.pooling}, which need at least"
+            f" {shrink}x{shrink}; use fewer filters entries, or pooling: 1"
         )
 
 
 def _note_dominant_head(model: "keras.Model", flat: int) -> None:
-    """Say so when nearly all parameters sit in the first dense layer: it memorizes more than it sees."""
+    """Say so when nearly all parameters sit in the first dense layer: it memorizes more than it
+    sees.
+    """
     total = model.count_params()
-    first = max(layer.count_params() for layer in model.layers if layer.name in ("dense_1", "logits"))
+    first = max(
+        layer.count_params() for layer in model.layers if layer.name in ("dense_1", "logits")
+    )
     if first > DOMINANT_FRACTION * total and first > 100_000:
         terminal.note(
-            f"model.cnn: one dense layer holds {first:,} of {total:,} parameters, with {flat} flattened features before the head; "
-            "another block or more pooling before it makes the model smaller and often better"
+            f"model.cnn: one dense layer holds {first:,} of {total:,} parameters, with {flat}"
+            " flattened features before the head; another block or more pooling before it makes"
+            " the model smaller and often better"
         )

@@ -1,4 +1,6 @@
-"""Optimizers: each file holds `Settings` with a `learning_rate`, and `build(settings, learning_rate) -> keras.optimizers.Optimizer`.
+"""Optimizers: each file holds `Settings` with a `learning_rate`, and `build(settings,
+learning_rate) -> keras.optimizers.Optimizer`.
 
-`learning_rate` is a number or a Keras schedule (from imgcls/schedules). Light zone: keras is imported inside `build`.
+`learning_rate` is a number or a Keras schedule (from imgcls/schedules). Light zone: keras is
+imported inside `build`.
 """

@@ -23,8 +23,12 @@ class Settings(PartSettings):
     """Added to the root of the second moment."""
 
 
-def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
+def build(
+    settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
+) -> "keras.optimizers.Optimizer":
     """Return the optimizer."""
     from imgcls.optimizers._fused import FusedAdam
 
-    return FusedAdam(learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon)
+    return FusedAdam(
+        learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2, epsilon=settings.epsilon
+    )

@@ -1,4 +1,6 @@
-"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101)."""
+"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019,
+https://arxiv.org/abs/1711.05101).
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,9 @@ class Settings(PartSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """The peak of the schedule."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Decay a step, times the learning rate; applied to matrices and kernels, not to biases and batch-norm scales."""
+    """Decay a step, times the learning rate; applied to matrices and kernels, not to biases and
+    batch-norm scales.
+    """
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Share of the old first moment that a step keeps."""
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -25,7 +29,9 @@ class Settings(PartSettings):
     """Added to the root of the second moment."""
 
 
-def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
+def build(
+    settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
+) -> "keras.optimizers.Optimizer":
     """Return the optimizer."""
     from imgcls.optimizers._fused import FusedAdamW
 

@@ -1,4 +1,6 @@
-"""SGD: stochastic gradient descent with momentum, optionally Nesterov's (Sutskever et al., 2013)."""
+"""SGD: stochastic gradient descent with momentum, optionally Nesterov's (Sutskever et al.,
+2013).
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +23,12 @@ class Settings(PartSettings):
     """Whether the gradient is taken after the momentum's part of the step."""
 
 
-def build(settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule") -> "keras.optimizers.Optimizer":
+def build(
+    settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
+) -> "keras.optimizers.Optimizer":
     """Return the optimizer."""
     import keras
 
-    return keras.optimizers.SGD(learning_rate, momentum=settings.momentum, nesterov=settings.nesterov)
+    return keras.optimizers.SGD(
+        learning_rate, momentum=settings.momentum, nesterov=settings.nesterov
+    )

@@ -1,6 +1,8 @@
-"""report.html: one self-contained page of a run, with its metrics, figures, log and configuration. Light zone.
+"""report.html: one self-contained page of a run, with its metrics, figures, log and configuration.
+Light zone.
 
-No script, no link to elsewhere: it opens from a mail attachment, on a phone, and in ten years. Everything that comes from a run is escaped.
+No script, no link to elsewhere: it opens from a mail attachment, on a phone, and in ten years.
+Everything that comes from a run is escaped.
 """
 
 import base64
@@ -47,31 +49,56 @@ def write_page(subject: Subject) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    name, configuration = subject.experiment.name, subject.run.config_file.read_text(encoding="utf-8")
+    name, configuration = (
+        subject.experiment.name,
+        subject.run.config_file.read_text(encoding="utf-8"),
+    )
     sections = [
         f"<h1>{_escape(name)}</h1>",
         _render_overview(subject),
-        *[_render_evaluation(subject, split) for split in SPLITS if subject.run.metrics_file(split).is_file()],
+        *[
+            _render_evaluation(subject, split)
+            for split in SPLITS
+            if subject.run.metrics_file(split).is_file()
+        ],
         _render_figures(subject),
         _render_folded(f"Log: {len(subject.run.log)} epochs", _render_table(subject.run.log)),
         _render_folded("Configuration, with every default", f"<pre>{_escape(configuration)}</pre>"),
     ]
-    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{_escape(name)}</title>'
+    head = (
+        '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width,'
+        f' initial-scale=1">\n<title>{_escape(name)}</title>'
+    )
     body = "\n".join(sections)
-    page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+    page = (
+        "<!DOCTYPE html>\n<html"
+        f' lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+    )
     files.write_text(subject.run.report_page, page)
 
 
 def _render_overview(subject: Subject) -> str:
     """Say what was trained, how far, and on what."""
     run = subject.run
-    facts = {"run": str(run.folder), **{_to_words(key): str(value) for key, value in run.status.items() if value != ""}}
+    facts = {
+        "run": str(run.folder),
+        **{_to_words(key): str(value) for key, value in run.status.items() if value != ""},
+    }
     if run.data_file.is_file():
         data = subject.data
         sizes = ", ".join(f"{data['sizes'][split]:,} {split}" for split in SPLITS)
-        facts["data"] = f"{data['dataset']}, {len(data['classes'])} classes, {' by '.join(map(str, data['shape']))}; images: {sizes}"
+        facts["data"] = (
+            f"{data['dataset']}, {len(data['classes'])} classes,"
+            f" {' by '.join(map(str, data['shape']))}; images: {sizes}"
+        )
         facts["fingerprint"] = data["fingerprint"]
-    return "<dl>" + "".join(f"<dt>{_escape(key)}</dt><dd>{_escape(value)}</dd>" for key, value in facts.items()) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(
+            f"<dt>{_escape(key)}</dt><dd>{_escape(value)}</dd>" for key, value in facts.items()
+        )
+        + "</dl>"
+    )
 
 
 def _render_evaluation(subject: Subject, split: str) -> str:
@@ -80,17 +107,26 @@ def _render_evaluation(subject: Subject, split: str) -> str:
     absent = summary["classes_absent"]
     lines = [
         f"<h2>Metrics, {split} split</h2>",
-        f"<p>{summary['examples']:,} images; [low, high] is a {summary['confidence']:.0%} bootstrap interval over the images, "
-        f"{summary['resamples']:,} resamples.</p>",
+        (
+            f"<p>{summary['examples']:,} images; [low, high] is a {summary['confidence']:.0%}"
+            f" bootstrap interval over the images, {summary['resamples']:,} resamples.</p>"
+        ),
     ]
     if absent:
         lines.append(f"<p>Classes without an image in this split: {_escape(', '.join(absent))}</p>")
     lines.append(_render_table(_make_metric_rows(summary)))
     if summary["per_class"]:
         columns = {"class": summary["classes"], **summary["per_class"]}
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
         lines.append(_render_folded("Each class", _render_table(rows)))
-    lines += [_render_folded(_to_words(name), _render_table(rows)) for name, rows in summary["tables"].items() if rows]
+    lines += [
+        _render_folded(_to_words(name), _render_table(rows))
+        for name, rows in summary["tables"].items()
+        if rows
+    ]
     return "\n".join(lines)
 
 
@@ -99,15 +135,23 @@ def _make_metric_rows(summary: dict[str, Any]) -> Rows:
     for name, value in summary["metrics"].items():
         ends = summary["intervals"].get(name)
         rows.append(
-            {"metric": _to_words(name), "value": value, "interval": f"[{_format_cell(ends[0])}, {_format_cell(ends[1])}]" if ends else ""}
+            {
+                "metric": _to_words(name),
+                "value": value,
+                "interval": f"[{_format_cell(ends[0])}, {_format_cell(ends[1])}]" if ends else "",
+            }
         )
     return rows
 
 
 def _render_figures(subject: Subject) -> str:
     """Return every picture that the run has, those that the experiment lists first."""
-    names = dict.fromkeys([*[settings.name for settings in subject.experiment.figures], *parts.list_names("figures")])
-    return "<h2>Figures</h2>\n" + "\n".join(_render_figure(subject, name) for name in names if subject.run.figure_file(name).is_file())
+    names = dict.fromkeys(
+        [*[settings.name for settings in subject.experiment.figures], *parts.list_names("figures")]
+    )
+    return "<h2>Figures</h2>\n" + "\n".join(
+        _render_figure(subject, name) for name in names if subject.run.figure_file(name).is_file()
+    )
 
 
 def _render_figure(subject: Subject, name: str) -> str:
@@ -122,14 +166,27 @@ def _render_folded(title: str, content: str) -> str:
 
 
 def _render_table(rows: Rows) -> str:
-    """Return rows of the same keys as a table that scrolls sideways on a narrow screen; numbers stand to the right."""
+    """Return rows of the same keys as a table that scrolls sideways on a narrow screen; numbers
+    stand to the right.
+    """
     if not rows:
         return "<p>none</p>"
-    sides = {key: "" if any(isinstance(row[key], str) for row in rows) else ' class="number"' for key in rows[0]}
+    sides = {
+        key: "" if any(isinstance(row[key], str) for row in rows) else ' class="number"'
+        for key in rows[0]
+    }
     heads = "".join(f"<th{side}>{_escape(_to_words(key))}</th>" for key, side in sides.items())
-    lines = ["".join(f"<td{sides[key]}>{_escape(_format_cell(value))}</td>" for key, value in row.items()) for row in rows]
+    lines = [
+        "".join(
+            f"<td{sides[key]}>{_escape(_format_cell(value))}</td>" for key, value in row.items()
+        )
+        for row in rows
+    ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+    return (
+        "<div"
+        f' class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+    )
 
 
 def _format_cell(value: Any) -> str:
@@ -147,5 +204,7 @@ def _to_words(name: str) -> str:
 
 
 def _escape(value: str) -> str:
-    """Escape a text for HTML, in an attribute too; what UTF-8 cannot hold becomes a question mark."""
+    """Escape a text for HTML, in an attribute too; what UTF-8 cannot hold becomes a question
+    mark.
+    """
     return escape(_style.replace_surrogates(value), quote=True)

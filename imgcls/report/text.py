@@ -10,7 +10,8 @@ NAME_WIDTH = 32
 
 
 def format_report(summary: dict[str, Any], folder: Path) -> str:
-    """Return the report of what `evaluation.evaluate` found: the numbers, a table of the classes, and each metric's tables.
+    """Return the report of what `evaluation.evaluate` found: the numbers, a table of the classes,
+    and each metric's tables.
 
     It shows what is there: a new metric needs no change here.
     """
@@ -25,21 +26,33 @@ def format_report(summary: dict[str, Any], folder: Path) -> str:
 
 def _format_header(summary: dict[str, Any], folder: Path) -> str:
     classes, absent = summary["classes"], summary["classes_absent"]
-    lines = [f"{to_printable(str(folder))}: {summary['split']} split, {summary['examples']} images, model {summary['model'][:12]}"]
+    lines = [
+        f"{to_printable(str(folder))}: {summary['split']} split, {summary['examples']} images,"
+        f" model {summary['model'][:12]}"
+    ]
     if summary["intervals"]:
         percent = f"{100 * summary['confidence']:g} %"
-        lines.append(f"interval: {percent} of {summary['resamples']} bootstrap resamples of the images lie in it")
+        lines.append(
+            f"interval: {percent} of {summary['resamples']} bootstrap resamples of the images lie"
+            " in it"
+        )
     if absent:
         present = len(classes) - len(absent)
         names = ", ".join(map(_shorten, absent))
-        lines.append(f"macro means are over {present} of {len(classes)} classes; absent from this split: {names}")
+        lines.append(
+            f"macro means are over {present} of {len(classes)} classes; absent from this split:"
+            f" {names}"
+        )
     return "\n".join(lines)
 
 
 def _make_metric_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row a number, by the name that `--fail-under` takes."""
     intervals = {**dict.fromkeys(summary["metrics"]), **summary["intervals"]}
-    return [{"metric": name, "value": value, "interval": _format_interval(intervals[name])} for name, value in summary["metrics"].items()]
+    return [
+        {"metric": name, "value": value, "interval": _format_interval(intervals[name])}
+        for name, value in summary["metrics"].items()
+    ]
 
 
 def _format_interval(ends: list[float] | None) -> str:
@@ -52,7 +65,9 @@ def _make_class_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _format_table(rows: list[dict[str, Any]]) -> str:
-    """Lay out rows of the same keys: text to the left, numbers to the right, widths counted in terminal cells."""
+    """Lay out rows of the same keys: text to the left, numbers to the right, widths counted in
+    terminal cells.
+    """
     from rich.cells import cell_len
 
     if not rows:
@@ -62,7 +77,16 @@ def _format_table(rows: list[dict[str, Any]]) -> str:
         cells = [_to_words(key), *(_format_cell(row[key]) for row in rows)]
         width = max(map(cell_len, cells))
         is_text = any(isinstance(row[key], str) for row in rows)
-        columns.append([cell + " " * (width - cell_len(cell)) if is_text else " " * (width - cell_len(cell)) + cell for cell in cells])
+        columns.append(
+            [
+                (
+                    cell + " " * (width - cell_len(cell))
+                    if is_text
+                    else " " * (width - cell_len(cell)) + cell
+                )
+                for cell in cells
+            ]
+        )
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 

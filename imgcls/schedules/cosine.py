@@ -1,4 +1,6 @@
-"""A half cosine from the peak to `final_fraction`, after a linear warm-up (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983)."""
+"""A half cosine from the peak to `final_fraction`, after a linear warm-up (Loshchilov and Hutter,
+2017, https://arxiv.org/abs/1608.03983).
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +21,9 @@ class Settings(PartSettings):
     """The last rate, as a share of the peak."""
 
 
-def build(settings: Settings, learning_rate: float, steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
+def build(
+    settings: Settings, learning_rate: float, steps: int
+) -> "keras.optimizers.schedules.LearningRateSchedule":
     """Return the schedule."""
     import keras
 

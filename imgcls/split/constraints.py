@@ -1,4 +1,6 @@
-"""What every split must keep to: classes that can be trained, groups on one side, a limit that leaves no class out. Light zone."""
+"""What every split must keep to: classes that can be trained, groups on one side, a limit that
+leaves no class out. Light zone.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-def require_enough(store: Store, pool: Pool, indices: "numpy.ndarray", needed: int, places: str, advice: str) -> None:
+def require_enough(
+    store: Store, pool: Pool, indices: "numpy.ndarray", needed: int, places: str, advice: str
+) -> None:
     """Refuse classes that cannot have an image, or a group, in each of the places to be filled.
 
     Args:
@@ -35,7 +39,10 @@ def require_enough(store: Store, pool: Pool, indices: "numpy.ndarray", needed: i
     lines = []
     for label in small[:_SHOWN]:
         ids = store.ids(indices[pool.labels == label][:_SHOWN])
-        lines.append(f"  {store.classes[label]}: {counts[label]}" + (f" ({', '.join(map(terminal.to_printable, ids))})" if ids else ""))
+        lines.append(
+            f"  {store.classes[label]}: {counts[label]}"
+            + (f" ({', '.join(map(terminal.to_printable, ids))})" if ids else "")
+        )
     rest = [f"  and {len(small) - _SHOWN} more"] if len(small) > _SHOWN else []
     units = "images" if store.groups is None else "groups of images"
     title = f"classes with fewer than {needed} {units} to train on, one for each of {places}:"
@@ -51,8 +58,9 @@ def require_training_images(store: Store, sides: "numpy.ndarray") -> None:
     absent = find_absent_classes(store, sides, "train")
     if absent:
         raise DataError(
-            f"classes without a training image: {', '.join(absent)}; all that they have is in other splits, by the source, data.splits_file or "
-            "an earlier preparation: add images, move some, or remove the class"
+            f"classes without a training image: {', '.join(absent)}; all that they have is in other"
+            " splits, by the source, data.splits_file or an earlier preparation: add images, move"
+            " some, or remove the class"
         )
 
 
@@ -64,8 +72,11 @@ def find_absent_classes(store: Store, sides: "numpy.ndarray", name: SplitName) -
     return [store.classes[label] for label in numpy.flatnonzero(counts == 0).tolist()]
 
 
-def require_separate_groups(store: Store, groups: "numpy.ndarray", sides: "numpy.ndarray", names: Sequence[str], advice: str) -> None:
-    """Refuse images of one group on two sides, which would let a model be judged by what it has seen.
+def require_separate_groups(
+    store: Store, groups: "numpy.ndarray", sides: "numpy.ndarray", names: Sequence[str], advice: str
+) -> None:
+    """Refuse images of one group on two sides, which would let a model be judged by what it has
+    seen.
 
     Args:
         groups: numbers of the groups, int64 (count,).
@@ -83,16 +94,20 @@ def require_separate_groups(store: Store, groups: "numpy.ndarray", sides: "numpy
     if len(torn):
         pair = placed[torn[0] : torn[0] + 2]
         one, other = (
-            f"{terminal.to_printable(image)} in {names[at]}" for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
+            f"{terminal.to_printable(image)} in {names[at]}"
+            for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
         )
         name = store.groups[pair[0]].decode("utf-8", "replace")
         count = len(numpy.unique(group[torn]))
         raise DataError(
-            f"leakage: groups have images on more than one side, {count:,} in all, such as '{name}' with {one} and {other}; {advice}"
+            f"leakage: groups have images on more than one side, {count:,} in all, such as '{name}'"
+            f" with {one} and {other}; {advice}"
         )
 
 
-def require_limit_covers_classes(store: Store, parts: "dict[SplitName, numpy.ndarray]", limit: int) -> None:
+def require_limit_covers_classes(
+    store: Store, parts: "dict[SplitName, numpy.ndarray]", limit: int
+) -> None:
     """Refuse a limit that would leave a class of a split without an image.
 
     Raises:
@@ -104,6 +119,6 @@ def require_limit_covers_classes(store: Store, parts: "dict[SplitName, numpy.nda
     if max(least.values()) > limit:
         name = max(least, key=lambda name: least[name])
         raise DataError(
-            f"data.max_images is {limit}, but the {name} split has images of {least[name]} classes, each of which needs one; "
-            f"the least limit that works is {least[name]}"
+            f"data.max_images is {limit}, but the {name} split has images of {least[name]} classes,"
+            f" each of which needs one; the least limit that works is {least[name]}"
         )

@@ -19,7 +19,8 @@ class Pool:
     Attributes:
         classes: the number of classes.
         labels: class numbers, int (n,).
-        groups: numbers of groups, from 0 on, int64 (n,); an image without a group is one of its own.
+        groups: numbers of groups, from 0 on, int64 (n,); an image without a group is one of its
+            own.
         given: int64 (n,): the side that an image has already, or `OPEN`.
         order: uint64 (n,): the images of a class are dealt in the order of these numbers.
     """
@@ -45,9 +46,11 @@ class Pool:
 
 
 def draw_order(count: int, seed: int) -> "numpy.ndarray":
-    """Return a random number for each image of a store, uint64 (count,), from the sub-seed of splits.
+    """Return a random number for each image of a store, uint64 (count,), from the sub-seed of
+    splits.
 
-    A Philox generator's raw numbers are the same in every release of NumPy, which `permutation` does not promise.
+    A Philox generator's raw numbers are the same in every release of NumPy, which `permutation`
+    does not promise.
     """
     import numpy
 

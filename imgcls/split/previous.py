@@ -1,7 +1,9 @@
-"""What earlier preparations decided: images that are added later move none of those across that were there before. Light zone.
+"""What earlier preparations decided: images that are added later move none of those across that
+were there before. Light zone.
 
-The splits of one store whose names begin with the same `lookup.places_key` put every image on one side, whatever else their settings say;
-so do those of other states of the data set, as far as these have the same images.
+The splits of one store whose names begin with the same `lookup.places_key` put every image on one
+side, whatever else their settings say; so do those of other states of the data set, as far as these
+have the same images.
 """
 
 from collections.abc import Iterator
@@ -37,7 +39,9 @@ class PreviousSplit:
     folder: Path | None
 
     def count_kept(self, split: Split) -> int:
-        """Return how many of a split's images are where they were: on their side, or in their fold."""
+        """Return how many of a split's images are where they were: on their side, or in their
+        fold.
+        """
         import numpy
 
         same = split.assignments == self.assignments
@@ -50,13 +54,20 @@ def make_empty(count: int) -> PreviousSplit:
     """Return that no earlier split knew one of so many images."""
     import numpy
 
-    return PreviousSplit(numpy.full(count, UNASSIGNED), numpy.zeros(count, numpy.int64), numpy.zeros(count, bool), None)
+    return PreviousSplit(
+        numpy.full(count, UNASSIGNED),
+        numpy.zeros(count, numpy.int64),
+        numpy.zeros(count, bool),
+        None,
+    )
 
 
 def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
-    """Return what was decided before: by another split of this store, or else by one of the store that was prepared last.
+    """Return what was decided before: by another split of this store, or else by one of the store
+    that was prepared last.
 
-    Any split tells the folds of all images; which of the others are for validation, only one with the same fold as test split.
+    Any split tells the folds of all images; which of the others are for validation, only one with
+    the same fold as test split.
 
     Raises:
         DataError: such a split, or its store, is damaged.
@@ -71,7 +82,9 @@ def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
 
 
 def _iterate_splits(store: Store, data: DataSettings, seed: int) -> Iterator[tuple[Store, Split]]:
-    """Yield the splits that put images where the wanted one is to put them, with their stores: this store's, then from the newest on."""
+    """Yield the splits that put images where the wanted one is to put them, with their stores: this
+    store's, then from the newest on.
+    """
     key, start = lookup.compute_split_key(data, seed), lookup.compute_assignment_key(data, seed)
     stores = lookup.find_stores_with_split(store.folder.parent, start)
     for other in sorted(stores, key=lambda other: other.fingerprint != store.fingerprint):
@@ -83,7 +96,8 @@ def _iterate_splits(store: Store, data: DataSettings, seed: int) -> Iterator[tup
                 yield other, other.split(each)
             except DataError as error:
                 raise DataError(
-                    f"{error}; images were to keep the places that {other.split_file(each)} gives them: bring it back, or delete it"
+                    f"{error}; images were to keep the places that {other.split_file(each)} gives"
+                    " them: bring it back, or delete it"
                 ) from None
 
 
@@ -93,7 +107,9 @@ def _match(store: Store, other: Store, split: Split) -> PreviousSplit:
 
     used = numpy.zeros(other.count, bool)
     used[numpy.concatenate([split.indices(name) for name in SPLITS])] = True
-    _, here, there = numpy.intersect1d(store.id_bytes, other.id_bytes, assume_unique=True, return_indices=True)
+    _, here, there = numpy.intersect1d(
+        store.id_bytes, other.id_bytes, assume_unique=True, return_indices=True
+    )
     earlier = replace(make_empty(store.count), folder=other.folder)
     earlier.assignments[here], earlier.used[here] = split.assignments[there], used[there]
     if split.folds is not None:

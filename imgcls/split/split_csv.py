@@ -1,7 +1,8 @@
-"""Splits in a CSV file with the header `id,split`: reading what a user fixed, writing what was cut. Light zone.
+"""Splits in a CSV file with the header `id,split`: reading what a user fixed, writing what was cut.
+Light zone.
 
-The ids are the store's own; a split is train, validation, test, or unused for an image that is to be in none. Bytes of a file name that are
-not UTF-8 stand in the file as they are.
+The ids are the store's own; a split is train, validation, test, or unused for an image that is to
+be in none. Bytes of a file name that are not UTF-8 stand in the file as they are.
 """
 
 import csv
@@ -36,8 +37,9 @@ def hash_content(path: Path) -> str:
         return files.compute_sha256(path)
     except OSError as error:
         raise DataError(
-            f"cannot read data.splits_file: {path}: {error.strerror}; it fixes the splits and its content names them, so bring it back, "
-            "or write it from a prepared store with `imgcls prepare --splits`"
+            f"cannot read data.splits_file: {path}: {error.strerror}; it fixes the splits and its"
+            " content names them, so bring it back, or write it from a prepared store with `imgcls"
+            " prepare --splits`"
         ) from None
 
 
@@ -45,7 +47,8 @@ def read_assignments(path: Path, store: Store) -> "numpy.ndarray":
     """Return the side of each image of a store, int64 (count,): a place in `SPLITS`, or `UNUSED`.
 
     Raises:
-        DataError: the file cannot be read, or does not fit the store; all its mistakes are named, with their lines.
+        DataError: the file cannot be read, or does not fit the store; all its mistakes are named,
+            with their lines.
     """
     import numpy
 
@@ -66,19 +69,24 @@ def read_assignments(path: Path, store: Store) -> "numpy.ndarray":
     unnamed = numpy.flatnonzero(sides == UNASSIGNED)
     if len(unnamed):
         problems.append(
-            f"{path} does not name {len(unnamed):,} of {store.count:,} images, such as {ids[unnamed[0]]}; unused leaves one out"
+            f"{path} does not name {len(unnamed):,} of {store.count:,} images, such as"
+            f" {ids[unnamed[0]]}; unused leaves one out"
         )
     if problems:
         rest = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        raise DataError("\n".join([*problems[:_SHOWN], *rest, f"correct {path}, or remove data.splits_file"]))
+        raise DataError(
+            "\n".join([*problems[:_SHOWN], *rest, f"correct {path}, or remove data.splits_file"])
+        )
     return sides
 
 
 def write_assignments(path: Path, store: Store, split: Split) -> None:
-    """Write which image is used in which split, in a form that `data.splits_file` reads; atomically.
+    """Write which image is used in which split, in a form that `data.splits_file` reads;
+    atomically.
 
     Raises:
-        UserError: the file cannot be written, or there is one of another content, which may be somebody's work.
+        UserError: the file cannot be written, or there is one of another content, which may be
+            somebody's work.
     """
     import numpy
 
@@ -88,10 +96,19 @@ def write_assignments(path: Path, store: Store, split: Split) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADER)
-    writer.writerows(zip(store.ids(numpy.arange(store.count)), (_WORDS[side] for side in sides.tolist()), strict=True))
+    writer.writerows(
+        zip(
+            store.ids(numpy.arange(store.count)),
+            (_WORDS[side] for side in sides.tolist()),
+            strict=True,
+        )
+    )
     content = text.getvalue().encode("utf-8", "surrogateescape")
     if path.exists() and (not path.is_file() or path.read_bytes() != content):
-        raise UserError(f"--splits {path} is there already and holds something else; choose a new file, or delete this one first")
+        raise UserError(
+            f"--splits {path} is there already and holds something else; choose a new file, or"
+            " delete this one first"
+        )
     with files.replace_file(path) as stream:
         stream.write(content)
 
@@ -103,7 +120,10 @@ def _iterate_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             rows = csv.reader(stream, strict=True)
             header = next(rows, [])
             if header != _HEADER:
-                raise DataError(f"{path}:1: the header must be {','.join(_HEADER)}; got {','.join(header) or 'nothing'}")
+                raise DataError(
+                    f"{path}:1: the header must be {','.join(_HEADER)}; got"
+                    f" {','.join(header) or 'nothing'}"
+                )
             before = rows.line_num
             for row in rows:
                 if row:
@@ -115,7 +135,9 @@ def _iterate_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}:{rows.line_num}: not CSV ({error}); correct the quotes") from None
 
 
-def _find_problem(row: list[str], lines: dict[str, int], places: dict[str, int], skipped: set[str]) -> str | None:
+def _find_problem(
+    row: list[str], lines: dict[str, int], places: dict[str, int], skipped: set[str]
+) -> str | None:
     """Return what is wrong with a row; `lines` are those of the ids before it."""
     if len(row) != len(_HEADER):
         return f"needs an id and a split; got {len(row)} field{'s' if len(row) != 1 else ''}"
@@ -125,5 +147,8 @@ def _find_problem(row: list[str], lines: dict[str, int], places: dict[str, int],
     if name not in places and name not in skipped:
         return f"the data has no image {name}"
     if split not in _WORDS:
-        return f"unknown split '{split}'; allowed: {', '.join(_WORDS)}{parts.suggest(split, list(_WORDS))}"
+        return (
+            f"unknown split '{split}'; allowed:"
+            f" {', '.join(_WORDS)}{parts.suggest(split, list(_WORDS))}"
+        )
     return None

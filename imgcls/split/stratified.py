@@ -1,7 +1,8 @@
 """Dividing images so that every side gets its share of each class. Light zone.
 
-Images of one group go to one side as a whole (imgcls/split/grouped.py places the groups of several images first); an image that has a side
-already keeps it. The rest is dealt so that each class comes as near to its share as whole images can.
+Images of one group go to one side as a whole (imgcls/split/grouped.py places the groups of several
+images first); an image that has a side already keeps it. The rest is dealt so that each class comes
+as near to its share as whole images can.
 """
 
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ def choose_split(pool: Pool, share: float, reserve: int) -> "numpy.ndarray":
 
     Args:
         share: of each class, 0 < share < 1.
-        reserve: groups (or images without one) of each class that must stay in the rest; each class has more.
+        reserve: groups (or images without one) of each class that must stay in the rest; each class
+            has more.
 
     Returns:
         Which images go into the split, bool (n,).
@@ -36,13 +38,18 @@ def choose_split(pool: Pool, share: float, reserve: int) -> "numpy.ndarray":
 def choose_folds(pool: Pool, count: int) -> "numpy.ndarray":
     """Divide a pool among `count` sides of equal size; return the side of each image, int64 (n,).
 
-    Without groups and sides given before, the folds differ by at most one image in each class, and in all.
+    Without groups and sides given before, the folds differ by at most one image in each class, and
+    in all.
     """
     import numpy
 
-    given = grouped.assign_groups(pool, numpy.full(count, 1 / count), numpy.ones(count, numpy.int64))
+    given = grouped.assign_groups(
+        pool, numpy.full(count, 1 / count), numpy.ones(count, numpy.int64)
+    )
     placed, free = given != UNASSIGNED, pool.images(given == UNASSIGNED)
-    have = numpy.bincount(pool.labels[placed] * count + given[placed], minlength=pool.classes * count).reshape(pool.classes, count)
+    have = numpy.bincount(
+        pool.labels[placed] * count + given[placed], minlength=pool.classes * count
+    ).reshape(pool.classes, count)
     sizes = have.sum(axis=0)
     quotas = numpy.zeros_like(have)
     for label in range(pool.classes):
@@ -51,8 +58,11 @@ def choose_folds(pool: Pool, count: int) -> "numpy.ndarray":
     return _deal(pool, given, quotas)
 
 
-def limit_indices(indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.ndarray", limit: int) -> "numpy.ndarray":
-    """Return at most `limit` of a split's sorted indices, each class in its proportion and with one image at least.
+def limit_indices(
+    indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.ndarray", limit: int
+) -> "numpy.ndarray":
+    """Return at most `limit` of a split's sorted indices, each class in its proportion and with one
+    image at least.
 
     Args:
         labels, order: of these images; of a class, the first ones in this order are taken.
@@ -64,15 +74,19 @@ def limit_indices(indices: "numpy.ndarray", labels: "numpy.ndarray", order: "num
         return indices
     names, labels, counts = numpy.unique(labels, return_inverse=True, return_counts=True)
     quotas = numpy.array(_allocate_limit(counts.tolist(), limit))
-    pool = Pool(len(names), labels, numpy.arange(len(indices)), numpy.full(len(indices), UNASSIGNED), order)
+    pool = Pool(
+        len(names), labels, numpy.arange(len(indices)), numpy.full(len(indices), UNASSIGNED), order
+    )
     return indices[_deal(pool, pool.assigned, numpy.stack([quotas, counts - quotas], axis=1)) == 0]
 
 
 def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
-    """Return how many images of each class go into a split: `share` of each, rounded so that the total is `share` of all.
+    """Return how many images of each class go into a split: `share` of each, rounded so that the
+    total is `share` of all.
 
-    The method of largest remainders (Hamilton): every class differs by less than 1 from its exact share. Two bounds come first, and may
-    move the total: at least 1 of each class, and at least `reserve` left.
+    The method of largest remainders (Hamilton): every class differs by less than 1 from its exact
+    share. Two bounds come first, and may move the total: at least 1 of each class, and at least
+    `reserve` left.
 
     Args:
         counts: images of each class, each more than `reserve`.
@@ -80,16 +94,24 @@ def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
         reserve: images of each class that must be left.
     """
     exact = [count * share for count in counts]
-    numbers = [min(max(int(value), 1), count - reserve) for value, count in zip(exact, counts, strict=True)]
+    numbers = [
+        min(max(int(value), 1), count - reserve) for value, count in zip(exact, counts, strict=True)
+    ]
     by_remainder = sorted(range(len(counts)), key=lambda label: numbers[label] - exact[label])
-    open_to_one_more = [label for label in by_remainder if numbers[label] < min(exact[label], counts[label] - reserve)]
+    open_to_one_more = [
+        label
+        for label in by_remainder
+        if numbers[label] < min(exact[label], counts[label] - reserve)
+    ]
     for label in open_to_one_more[: max(0, round(sum(counts) * share) - sum(numbers))]:
         numbers[label] += 1
     return numbers
 
 
 def _allocate_limit(counts: list[int], limit: int) -> list[int]:
-    """Return how many of each class make up `limit` images: in proportion, but 1 of each class whose share is less than that."""
+    """Return how many of each class make up `limit` images: in proportion, but 1 of each class
+    whose share is less than that.
+    """
     rare: set[int] = set()
     while True:
         common = [label for label in range(len(counts)) if label not in rare]
@@ -99,17 +121,21 @@ def _allocate_limit(counts: list[int], limit: int) -> list[int]:
             break
         rare |= more  # what they take beyond their proportion, the others give, which may make others rare
     numbers = [1] * len(counts)
-    for label, number in zip(common, allocate([counts[label] for label in common], left / max(images, 1), 0), strict=True):
+    for label, number in zip(
+        common, allocate([counts[label] for label in common], left / max(images, 1), 0), strict=True
+    ):
         numbers[label] = number
     return numbers
 
 
 def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "numpy.ndarray":
-    """Return how many of a class's free images each side gets, so that all sides come to the same level as far as they reach.
+    """Return how many of a class's free images each side gets, so that all sides come to the same
+    level as far as they reach.
 
     Args:
         have: images of the class on each side, int64 (sides,).
-        sizes: images of all classes on each side: of equal sides, the smaller ones get the last images.
+        sizes: images of all classes on each side: of equal sides, the smaller ones get the last
+            images.
     """
     import numpy
 
@@ -125,11 +151,15 @@ def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "n
 
 
 def _deal(pool: Pool, given: "numpy.ndarray", quotas: "numpy.ndarray") -> "numpy.ndarray":
-    """Deal the open images of each class to the sides by quotas (classes, sides), which use all of them up; return all sides."""
+    """Deal the open images of each class to the sides by quotas (classes, sides), which use all of
+    them up; return all sides.
+    """
     import numpy
 
     sides = given.copy()
     free = numpy.flatnonzero(given == UNASSIGNED)
     free = free[numpy.lexsort((pool.order[free], pool.labels[free]))]
-    sides[free] = numpy.repeat(numpy.tile(numpy.arange(quotas.shape[1]), len(quotas)), quotas.ravel())
+    sides[free] = numpy.repeat(
+        numpy.tile(numpy.arange(quotas.shape[1]), len(quotas)), quotas.ravel()
+    )
     return sides

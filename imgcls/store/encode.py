@@ -1,4 +1,6 @@
-"""What a store keeps of each image of a source: pixels of one shape, or an encoded file, and how the image looks. Light zone."""
+"""What a store keeps of each image of a source: pixels of one shape, or an encoded file, and how
+the image looks. Light zone.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +16,25 @@ from imgcls.io import terminal, threads
 if TYPE_CHECKING:
     import numpy
 
-RECORD_DTYPE = [("start", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("plain", "?")]
-"""Where an encoded image lies in its file, its size as it is seen, and whether it is a plain JPEG: grey or RGB, upright."""
+RECORD_DTYPE = [
+    ("start", "<u8"),
+    ("length", "<u8"),
+    ("height", "<u4"),
+    ("width", "<u4"),
+    ("plain", "?"),
+]
+"""Where an encoded image lies in its file, its size as it is seen, and whether it is a plain JPEG:
+grey or RGB, upright.
+"""
 
 _TOGETHER = 4 << 20  # bytes of pixels that are measured at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of one image; `height`, `width` and `plain` are of the encoded image, or of the pixels."""
+    """What is kept of one image; `height`, `width` and `plain` are of the encoded image, or of the
+    pixels.
+    """
 
     data: "bytes | numpy.ndarray"
     height: int
@@ -35,11 +47,17 @@ class Encoder(Protocol):
     """Reads entries of a source, and keeps what the store is to hold of them."""
 
     def encode(self, places: Sequence[int]) -> Iterator[Record | BadImage]:
-        """Yield what is kept of each of the entries at some places, in their order; few of them are in memory at a time."""
+        """Yield what is kept of each of the entries at some places, in their order; few of them are
+        in memory at a time.
+        """
 
 
-def make_encoder(source: Source, settings: DataSettings, shape: tuple[int, int, int] | None) -> Encoder:
-    """Return what turns a source's entries into what is stored of them; `shape` is `stored_shape` of the two."""
+def make_encoder(
+    source: Source, settings: DataSettings, shape: tuple[int, int, int] | None
+) -> Encoder:
+    """Return what turns a source's entries into what is stored of them; `shape` is `stored_shape`
+    of the two.
+    """
     if isinstance(settings, ImageSettings):
         return _FileEncoder(source, settings, shape)
     return _PixelEncoder(source)
@@ -52,13 +70,17 @@ class _PixelEncoder:
         self._source = source
 
     def encode(self, places: Sequence[int]) -> Iterator[Record]:
-        """Yield the pixels of some entries; another shape or type than promised is a bug of the dataset part."""
+        """Yield the pixels of some entries; another shape or type than promised is a bug of the
+        dataset part.
+        """
         import numpy
 
         shape = self._source.shape
         together = max(1, _TOGETHER // math.prod(shape))
         for start in range(0, len(places), together):
-            pixels = numpy.stack([self._read(place, shape) for place in places[start : start + together]])
+            pixels = numpy.stack(
+                [self._read(place, shape) for place in places[start : start + together]]
+            )
             for image, look in zip(pixels, image_statistics.measure_pixels(pixels), strict=True):
                 yield Record(image, shape[0], shape[1], False, look)
 
@@ -66,7 +88,9 @@ class _PixelEncoder:
         image = self._source.read(place)
         if image.shape != shape or image.dtype != "uint8":
             name = self._source.entries[place].id
-            raise ValueError(f"{name}: a source of {shape} uint8 images gave {image.shape} {image.dtype}")
+            raise ValueError(
+                f"{name}: a source of {shape} uint8 images gave {image.shape} {image.dtype}"
+            )
         return image
 
 
@@ -102,26 +126,37 @@ class _FileEncoder:
         short_side, markers = self._settings.short_side, self._settings.restart_markers
         with decode.open_image(data, self._settings.max_megapixels) as file:
             plain = decode.is_plain(file)
-            look, image = image_statistics.measure_image(file, 1 if decode.is_grayscale(file) else 3)
+            look, image = image_statistics.measure_image(
+                file, 1 if decode.is_grayscale(file) else 3
+            )
             if short_side and min(image.size) > short_side:
                 image, plain = decode.shrink(image, short_side), True
                 data = jpeg.encode_jpeg(image, markers)
-            elif plain and (markers or jpeg.has_index(data)):  # an index that came with a file need not be right
+            elif plain and (
+                markers or jpeg.has_index(data)
+            ):  # an index that came with a file need not be right
                 data = jpeg.encode_jpeg(jpeg.decode_ycbcr(data, image), markers, like=file)
             return Record(data, image.height, image.width, plain, look)
 
 
 def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:
-    """Return height, width and channels of stored pixels; None where the store holds encoded images."""
+    """Return height, width and channels of stored pixels; None where the store holds encoded
+    images.
+    """
     if not isinstance(settings, ImageSettings):
         return source.shape
     if settings.storage == "encoded":
         return None
-    return (*(settings.stored_size or settings.size), settings.channels or _choose_channels(source, settings))
+    return (
+        *(settings.stored_size or settings.size),
+        settings.channels or _choose_channels(source, settings),
+    )
 
 
 def _choose_channels(source: Source, settings: ImageSettings) -> int:
-    """Return 3 at the first image in colour, else 1; bad images are told of when their turn comes."""
+    """Return 3 at the first image in colour, else 1; bad images are told of when their turn
+    comes.
+    """
     for place, entry in enumerate(source.entries):
         try:
             with decode.open_image(source.read(place), settings.max_megapixels) as file:
@@ -129,7 +164,10 @@ def _choose_channels(source: Source, settings: ImageSettings) -> int:
         except ImageError:
             continue
         if not grey:
-            terminal.note(f"3 channels, since {terminal.to_printable(entry.id)} is in colour; to choose, set data.channels")
+            terminal.note(
+                f"3 channels, since {terminal.to_printable(entry.id)} is in colour; to choose, set"
+                " data.channels"
+            )
             return 3
     terminal.note("1 channel, since every image is grey; to choose, set data.channels")
     return 1

@@ -12,12 +12,17 @@ _BLOCK = 4 << 20  # bytes of pixels counted at a time
 _SAMPLE = 10_000
 
 
-def compute_pixel_statistics(reader: Reader, indices: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return mean and population deviation of each channel over some images at the reader's geometry, float32 (channels,), in 0..255.
+def compute_pixel_statistics(
+    reader: Reader, indices: "numpy.ndarray"
+) -> "tuple[numpy.ndarray, numpy.ndarray]":
+    """Return mean and population deviation of each channel over some images at the reader's
+    geometry, float32 (channels,), in 0..255.
 
-    Where every image must be decoded or resized for that, up to 10,000 of them count, spread evenly.
+    Where every image must be decoded or resized for that, up to 10,000 of them count, spread
+    evenly.
 
-    The pixels are counted value by value in blocks, so that the sums are exact however many images there are, and memory is bounded.
+    The pixels are counted value by value in blocks, so that the sums are exact however many images
+    there are, and memory is bounded.
     """
     import numpy
 

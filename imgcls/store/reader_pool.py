@@ -1,10 +1,12 @@
 """Reading images in several processes at once. Light zone.
 
-Threads would have to share Python's lock: two of them read 1.2 times as many images as one. Processes have a lock each, and write into
-memory that they share with this one, so that nothing is copied.
+Threads would have to share Python's lock: two of them read 1.2 times as many images as one.
+Processes have a lock each, and write into memory that they share with this one, so that nothing is
+copied.
 
-Such a process is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file descriptors. It is told the store's folder
-and the geometry, then asked for batches, which it writes to the memory. It ends with the process that started it, however that ends.
+Such a process is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
+descriptors. It is told the store's folder and the geometry, then asked for batches, which it writes
+to the memory. It ends with the process that started it, however that ends.
 """
 
 import contextlib
@@ -33,13 +35,17 @@ CHUNK = 256
 """Images that one process reads where more are asked for at once."""
 
 MAX_ATTEMPTS = 3
-"""How often a batch is asked for whose process ends: the system may kill one where memory is short."""
+"""How often a batch is asked for whose process ends: the system may kill one where memory is
+short.
+"""
 
 
 class ReaderPool:
-    """A `Reader` whose images are read by processes; every thread that asks for some gets one of them, or waits for it.
+    """A `Reader` whose images are read by processes; every thread that asks for some gets one of
+    them, or waits for it.
 
-    A process starts when it is needed, and ends with this object, with `close`, or with this process, however that ends.
+    A process starts when it is needed, and ends with this object, with `close`, or with this
+    process, however that ends.
 
     Args:
         count: of the processes; one for each core unless given.
@@ -51,7 +57,9 @@ class ReaderPool:
         self.larger = local.larger
         self.sizes = local.sizes
         self.parallel = count or environment.count_cores()
-        self._folder = store.folder.absolute()  # wherever this process may be when another one starts
+        self._folder = (
+            store.folder.absolute()
+        )  # wherever this process may be when another one starts
         self._batches = buffers.BatchBuffers()
         self._closed = False
         self._idle: queue.SimpleQueue[_ReaderProcess | None] = queue.SimpleQueue()
@@ -62,8 +70,12 @@ class ReaderPool:
         """Return whole images at the geometry, uint8 (n, height, width, channels)."""
         return self._collect("read", indices)
 
-    def crop(self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray") -> "numpy.ndarray":
-        """Return a window of each image, resized to the geometry's height and width, some of them mirrored."""
+    def crop(
+        self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray"
+    ) -> "numpy.ndarray":
+        """Return a window of each image, resized to the geometry's height and width, some of them
+        mirrored.
+        """
         return self._collect("cut", indices, windows, mirrored)
 
     def _collect(self, method: str, *arguments: "numpy.ndarray") -> "numpy.ndarray":
@@ -89,8 +101,14 @@ class ReaderPool:
             if exit_code is None:
                 return
             if left:
-                terminal.note(f"a process that reads images ended with status {exit_code}; another one takes its place")
-        raise RuntimeError(f"{MAX_ATTEMPTS} processes that were to read images ended, the last one with status {exit_code}")
+                terminal.note(
+                    f"a process that reads images ended with status {exit_code}; another one takes"
+                    " its place"
+                )
+        raise RuntimeError(
+            f"{MAX_ATTEMPTS} processes that were to read images ended, the last one with status"
+            f" {exit_code}"
+        )
 
     @contextlib.contextmanager
     def _borrow(self) -> "Iterator[_ReaderProcess]":
@@ -104,7 +122,9 @@ class ReaderPool:
             self._idle.put(process if process and process.is_alive else None)
 
     def close(self) -> None:
-        """End the processes, each once it has read what it was asked for; who asks for more gets an error."""
+        """End the processes, each once it has read what it was asked for; who asks for more gets an
+        error.
+        """
         self._closed = True
         ended = [self._idle.get() for _ in range(self.parallel)]
         for process in filter(None, ended):
@@ -123,9 +143,17 @@ class _ReaderProcess:
 
     def __init__(self, folder: Path, geometry: Geometry, memory: int):
         own, other = socket.socketpair()
-        command = [sys.executable, "-m", "imgcls.store.reader_pool", str(other.fileno()), str(memory)]
+        command = [
+            sys.executable,
+            "-m",
+            "imgcls.store.reader_pool",
+            str(other.fileno()),
+            str(memory),
+        ]
         with other, signals.block_signals():
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), memory))
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), memory)
+            )
         self._connection = Connection(own.detach())
         self._connection.send((folder, geometry))
         self.is_alive = True
@@ -148,7 +176,9 @@ def _terminate(connection: Connection, process: subprocess.Popen) -> None:
 
 
 def open_training_reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
-    """Return what reads a store's images for training: in processes, where that is more than copying pixels."""
+    """Return what reads a store's images for training: in processes, where that is more than
+    copying pixels.
+    """
     local = store.reader(geometry)
     return ReaderPool(store, geometry, processes) if local.larger else local
 

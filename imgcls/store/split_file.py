@@ -21,17 +21,23 @@ _OPTIONAL = ("folds", "dropped")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A cut of a store into splits, how the model sees its images, and the statistics that the model's preprocessing needs.
+    """A cut of a store into splits, how the model sees its images, and the statistics that the
+    model's preprocessing needs.
 
     Attributes:
         key: hash of the data settings and the split's sub-seed.
-        train, validation, test: sorted int64 indices into the store's images; validation may be empty.
-        mean, deviation: float32 (channels,) of the training pixels, in 0..255; population deviation, 0 for a constant channel.
+        train, validation, test: sorted int64 indices into the store's images; validation may be
+            empty.
+        mean, deviation: float32 (channels,) of the training pixels, in 0..255; population
+            deviation, 0 for a constant channel.
         geometry: what the model sees of every image.
-        sides: uint8 (images of the store,): the place in `SPLITS` of the split to which an image belongs, used or not: `data.max_images` and
-            the audit leave some of them out; `UNUSED` for one that belongs to none.
-        folds: int32 (images of the store,): the fold of an image, from 1 on, 0 for one outside the folds; None without `data.fold`.
-        dropped: sorted int64 indices of the images that the audit left out; None where it left out none.
+        sides: uint8 (images of the store,): the place in `SPLITS` of the split to which an image
+            belongs, used or not: `data.max_images` and the audit leave some of them out; `UNUSED`
+            for one that belongs to none.
+        folds: int32 (images of the store,): the fold of an image, from 1 on, 0 for one outside the
+            folds; None without `data.fold`.
+        dropped: sorted int64 indices of the images that the audit left out; None where it left out
+            none.
     """
 
     key: str
@@ -48,7 +54,11 @@ class Split:
     @property
     def test_fold(self) -> int | None:
         """The number of the fold that is the test split, from 1 on; None without folds."""
-        return None if self.folds is None else int(self.folds[self.assignments == SPLITS.index("test")].max())
+        return (
+            None
+            if self.folds is None
+            else int(self.folds[self.assignments == SPLITS.index("test")].max())
+        )
 
     @property
     def assigned_count(self) -> int:
@@ -57,7 +67,9 @@ class Split:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of which images are used in which split: two cuts of one store with one key may differ, since images keep their sides."""
+        """SHA-256 of which images are used in which split: two cuts of one store with one key may
+        differ, since images keep their sides.
+        """
         digest = hashlib.sha256()
         for name in SPLITS:
             indices = self.indices(name)
@@ -81,7 +93,9 @@ def read_split(path: Path, key: str) -> Split:
         with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
             geometry = _parse_geometry(arrays["shape"].tolist(), str(arrays["resize"]))
             found = {name: arrays[name] for name in (*SPLITS, "mean", "std", "assignments")}
-            return Split(key, **found, geometry=geometry, **{name: arrays.get(name) for name in _OPTIONAL})
+            return Split(
+                key, **found, geometry=geometry, **{name: arrays.get(name) for name in _OPTIONAL}
+            )
     except FileNotFoundError:
         raise DataError(f"{path} is missing; run `imgcls prepare` again") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -94,7 +108,10 @@ def write_split(split: Split, path: Path) -> None:
 
     arrays = {name: getattr(split, name) for name in (*SPLITS, "mean", "std", "assignments")}
     arrays |= {name: getattr(split, name) for name in _OPTIONAL if getattr(split, name) is not None}
-    arrays |= {"shape": numpy.array(split.geometry.shape), "resize": numpy.array(split.geometry.resize)}
+    arrays |= {
+        "shape": numpy.array(split.geometry.shape),
+        "resize": numpy.array(split.geometry.resize),
+    }
     with files.replace_file(path) as stream:
         numpy.savez(stream, **arrays)
 

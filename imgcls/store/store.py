@@ -14,12 +14,14 @@ A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
     manifest.json      what the files hold, with their SHA-256, and the audit of each split; written last
     splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed); written once, and never cut again
 
-The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but image_statistics.npy, which is made of them): neither time nor
-path enters, so it is the same on every machine. `imgcls/store/writer.py` writes stores, `imgcls/store/lookup.py` finds them.
+The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but
+image_statistics.npy, which is made of them): neither time nor path enters, so it is the same on
+every machine. `imgcls/store/writer.py` writes stores, `imgcls/store/lookup.py` finds them.
 
-Plain files and an array of places were chosen for encoded images after a comparison over 1,281,167 records of 600 bytes, read at random:
-2.6 microseconds a record, and 1.9 of 10,000 records; 2.1 (1.3) with Arrow's file format, 2.0 (0.6) with LMDB, 33 (6) with ArrayRecord.
-Their bytes do not depend on a library's version, so that one content has one fingerprint.
+Plain files and an array of places were chosen for encoded images after a comparison over 1,281,167
+records of 600 bytes, read at random: 2.6 microseconds a record, and 1.9 of 10,000 records; 2.1
+(1.3) with Arrow's file format, 2.0 (0.6) with LMDB, 33 (6) with ArrayRecord. Their bytes do not
+depend on a library's version, so that one content has one fingerprint.
 """
 
 import hashlib
@@ -60,7 +62,9 @@ _KEYS = {
     "audits",
 }
 _ALWAYS_READ = 256 << 20
-"""Files of up to so many bytes are compared with their SHA-256 whenever a store is used, which costs a fifth of a second at most each."""
+"""Files of up to so many bytes are compared with their SHA-256 whenever a store is used, which
+costs a fifth of a second at most each.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +100,21 @@ class Store:
         return tuple(self.manifest["shape"]) if self.manifest["shape"] else None
 
     def reader(self, geometry: Geometry, room: Allocate = reader.allocate_new) -> Reader:
-        """Return what reads the images at a geometry, into arrays that `room` makes; they stay memory-mapped."""
+        """Return what reads the images at a geometry, into arrays that `room` makes; they stay
+        memory-mapped.
+        """
         import numpy
 
         if self.shape is None:
-            return EncodedReader(self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry, room)
-        stored = numpy.memmap(self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape))
-        return PixelReader(numpy.asarray(stored), geometry, room)  # an array of the mapped file: a memmap object for every batch costs time
+            return EncodedReader(
+                self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry, room
+            )
+        stored = numpy.memmap(
+            self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape)
+        )
+        return PixelReader(
+            numpy.asarray(stored), geometry, room
+        )  # an array of the mapped file: a memmap object for every batch costs time
 
     @cached_property
     def image_statistics(self) -> "numpy.ndarray":
@@ -113,7 +125,9 @@ class Store:
 
     @cached_property
     def weights(self) -> "numpy.ndarray | None":
-        """How often resampling by weight draws each image, float32 (count,); None where the source says nothing of it."""
+        """How often resampling by weight draws each image, float32 (count,); None where the source
+        says nothing of it.
+        """
         return self._optional("weights.npy")
 
     @cached_property
@@ -141,7 +155,9 @@ class Store:
         return numpy.load(self.folder / "source_splits.npy")
 
     def ids(self, indices: "numpy.ndarray") -> list[str]:
-        """Return the ids of some images; a file name that is not UTF-8 keeps its bytes as lone surrogates, as `os.fsdecode` does."""
+        """Return the ids of some images; a file name that is not UTF-8 keeps its bytes as lone
+        surrogates, as `os.fsdecode` does.
+        """
         return [name.decode("utf-8", "surrogateescape") for name in self.id_bytes[indices].tolist()]
 
     @property
@@ -172,7 +188,8 @@ class Store:
         split_file.write_split(split, self.split_file(split.key))
 
     def verify(self, whole: bool = False) -> None:
-        """Compare the files with the manifest: all sizes, the content of files up to 256 MiB, or of all, and the fingerprint over all.
+        """Compare the files with the manifest: all sizes, the content of files up to 256 MiB, or of
+        all, and the fingerprint over all.
 
         Args:
             whole: whether large files are read, too; it takes about a second for each GB.
@@ -189,15 +206,26 @@ class Store:
         for name, digest in self.manifest["sha256"].items():
             small = self.manifest["sizes"][name] <= _ALWAYS_READ
             if (whole or small) and files.compute_sha256(self.folder / name) != digest:
-                raise DataError(f"{self.folder / name} holds other bytes than were prepared: {advice}")
+                raise DataError(
+                    f"{self.folder / name} holds other bytes than were prepared: {advice}"
+                )
         if compute_fingerprint(self.manifest) != self.fingerprint:
-            raise DataError(f"{self.folder / 'manifest.json'} does not fit its fingerprint: {advice}")
+            raise DataError(
+                f"{self.folder / 'manifest.json'} does not fit its fingerprint: {advice}"
+            )
 
     def describe(self, split: Split) -> dict[str, Any]:
         """Return what a run keeps of its data, as JSON values."""
         import numpy
 
-        counts = {name: numpy.bincount(self.labels[split.indices(name)], minlength=len(self.classes)).tolist() for name in SPLITS}
+        counts = {
+            name: (
+                numpy.bincount(
+                    self.labels[split.indices(name)], minlength=len(self.classes)
+                ).tolist()
+            )
+            for name in SPLITS
+        }
         return {
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
@@ -214,14 +242,21 @@ class Store:
 
 def compute_fingerprint(manifest: dict[str, Any]) -> str:
     """Return the fingerprint of the content that a manifest describes."""
-    content = {"format": 1, **{key: manifest[key] for key in ("classes", "shape")}}  # 1 ever since: the same content, the same fingerprint
-    content["sha256"] = {name: digest for name, digest in manifest["sha256"].items() if name != STATISTICS}
+    content = {
+        "format": 1,
+        **{key: manifest[key] for key in ("classes", "shape")},
+    }  # 1 ever since: the same content, the same fingerprint
+    content["sha256"] = {
+        name: digest for name, digest in manifest["sha256"].items() if name != STATISTICS
+    }
     return hash_json(content)
 
 
 def hash_json(value: Any) -> str:
     """Return the SHA-256 of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def get_store_folder(parent: Path, dataset: str, fingerprint: str) -> Path:

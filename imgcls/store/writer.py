@@ -1,7 +1,9 @@
-"""Writing a store: into a hidden folder beside its place, block by block, which is renamed once all of it is on the disk. Light zone.
+"""Writing a store: into a hidden folder beside its place, block by block, which is renamed once all
+of it is on the disk. Light zone.
 
-A process that is killed leaves its folder, and the next one with the same source goes on after the last whole block. Of two processes
-that prepare the same data at once, the second one waits, and uses the first one's store.
+A process that is killed leaves its folder, and the next one with the same source goes on after the
+last whole block. Of two processes that prepare the same data at once, the second one waits, and
+uses the first one's store.
 """
 
 import contextlib
@@ -18,20 +20,30 @@ from imgcls.errors import DataError
 from imgcls.io import files, terminal
 from imgcls.store import encode, lookup, shards
 from imgcls.store.shards import Columns
-from imgcls.store.store import FORMAT, Store, compute_fingerprint, get_store_folder, hash_json, open_store
+from imgcls.store.store import (
+    FORMAT,
+    Store,
+    compute_fingerprint,
+    get_store_folder,
+    hash_json,
+    open_store,
+)
 
 _DRAFT, _DISCARDED, _LOCK = ".draft-", ".tmp-", "lock"
 
 
 def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
-    """Return the store of a source, and whether it was there already: found, taken up where a process was interrupted, or made.
+    """Return the store of a source, and whether it was there already: found, taken up where a
+    process was interrupted, or made.
 
     Raises:
         DataError: not one image is usable.
         UserError: the folder cannot be written, or the disk is full.
     """
     parent = Path(data.store_dir)
-    key = hash_json({"data": data.storage_settings(), "version": source.version, "format": FORMAT})[:16]
+    key = hash_json({"data": data.storage_settings(), "version": source.version, "format": FORMAT})[
+        :16
+    ]
     with _hold_draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
         found = lookup.find_store_of_source(parent, key)
         if found:
@@ -42,7 +54,8 @@ def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
 
 @contextlib.contextmanager
 def _hold_draft_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield the hidden folder to write a store in, alone; removed at the end, unless it was renamed or the process is interrupted.
+    """Yield the hidden folder to write a store in, alone; removed at the end, unless it was renamed
+    or the process is interrupted.
 
     Raises:
         UserError: `parent` cannot be written, or the disk is full.
@@ -62,7 +75,9 @@ def _hold_draft_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes left: discarded stores, and drafts of other states of this data set."""
+    """Remove what killed processes left: discarded stores, and drafts of other states of this data
+    set.
+    """
     dataset = folder.name.rpartition("-")[0]
     for other in [*folder.parent.glob(f"{_DISCARDED}*"), *folder.parent.glob(f"{dataset}-*")]:
         if other != folder and not files.is_locked(other / _LOCK):
@@ -70,13 +85,20 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
-    """Write all that a source gives into a folder, with bounded memory (labels, ids and looks apart), and return it as a store."""
+    """Write all that a source gives into a folder, with bounded memory (labels, ids and looks
+    apart), and return it as a store.
+    """
     shape = encode.get_stored_shape(source, data)
     name = "images.u8" if shape else "images.bin"
-    columns = shards.write_shards(source, encode.make_encoder(source, data, shape), folder / "blocks", folder / name)
+    columns = shards.write_shards(
+        source, encode.make_encoder(source, data, shape), folder / "blocks", folder / name
+    )
     bad = [*source.bad, *columns.bad]
     if not len(columns.places):
-        raise DataError(f"{data.name} has no usable image: {len(bad)} were tried; check data.path and the files in it")
+        raise DataError(
+            f"{data.name} has no usable image: {len(bad)} were tried; check data.path and the files"
+            " in it"
+        )
     content = _collect_arrays(source, columns, encoded=shape is None)
     _save_arrays(folder, content)
     shutil.rmtree(folder / "blocks")
@@ -112,9 +134,12 @@ def _collect_arrays(source: Source, columns: Columns, encoded: bool) -> dict[str
     if encoded:
         content["records"] = columns.records
     if any(entry.group is not None for entry in entries):
-        # An image without a group is one of its own: its id, behind a byte that begins no group's name.
+        # An image without a group is one of its own: its id, behind a byte that begins no group's
+        # name.
         groups = [f"\0{entry.id}" if entry.group is None else entry.group for entry in entries]
-        content["groups"] = numpy.array([group.encode("utf-8", "surrogateescape") for group in groups])
+        content["groups"] = numpy.array(
+            [group.encode("utf-8", "surrogateescape") for group in groups]
+        )
     if any(entry.weight != 1.0 for entry in entries):
         content["weights"] = numpy.array([entry.weight for entry in entries], "<f4")
     return content
@@ -131,7 +156,11 @@ def _count_classes(source: Source, content: dict[str, Any]) -> dict[str, list[in
     import numpy
 
     return {
-        split: numpy.bincount(content["labels"][content["source_splits"] == number], minlength=len(source.classes)).tolist()
+        split: (
+            numpy.bincount(
+                content["labels"][content["source_splits"] == number], minlength=len(source.classes)
+            ).tolist()
+        )
         for number, split in enumerate(SPLITS)
     }
 
@@ -150,10 +179,11 @@ def _touch(store: Store, **changes: Any) -> Store:
 
 
 def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
-    """Make a draft the store of its fingerprint; return that store, and whether it was there already and is used again.
+    """Make a draft the store of its fingerprint; return that store, and whether it was there
+    already and is used again.
 
-    A store that is there is verified, and replaced if it is damaged. Its list of bad images, its source and its time are brought up to
-    date, so that the store prepared last is the newest.
+    A store that is there is verified, and replaced if it is damaged. Its list of bad images, its
+    source and its time are brought up to date, so that the store prepared last is the newest.
     """
     folder = get_store_folder(parent, draft.dataset, draft.fingerprint)
     with files.hold_lock(parent / ".lock"):
@@ -163,11 +193,16 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 store.verify()
             except DataError as error:
                 terminal.note(f"replacing a damaged store: {error}")
-                if (folder / "splits").is_dir():  # what was decided once stays, since the content is the same
+                if (
+                    folder / "splits"
+                ).is_dir():  # what was decided once stays, since the content is the same
                     shutil.copytree(folder / "splits", draft.folder / "splits")
                 _discard(folder)
             else:
-                return _touch(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}), True
+                return (
+                    _touch(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}),
+                    True,
+                )
         _publish(draft, folder)
     return Store(folder, draft.manifest), False
 
@@ -184,7 +219,9 @@ def _publish(draft: Store, folder: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Move a store or a draft out of the way before it is removed, so that nobody opens one that is half gone, or locks it."""
+    """Move a store or a draft out of the way before it is removed, so that nobody opens one that is
+    half gone, or locks it.
+    """
     aside = folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
     os.rename(folder, aside)
     shutil.rmtree(aside, ignore_errors=True)  # what is left, the next preparation removes

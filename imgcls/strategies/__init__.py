@@ -1,7 +1,9 @@
-"""Device strategies: each file holds `Settings` (a `StrategySettings`) and `build(settings, cluster) -> tf.distribute.Strategy`.
+"""Device strategies: each file holds `Settings` (a `StrategySettings`) and `build(settings,
+cluster) -> tf.distribute.Strategy`.
 
-`build` is called once a process, before anything is placed on a device. `cluster` names the processes that train together; it is
-`cluster.ALONE` unless `Settings.spans_processes`. Light zone: tensorflow is imported inside `build`.
+`build` is called once a process, before anything is placed on a device. `cluster` names the
+processes that train together; it is `cluster.ALONE` unless `Settings.spans_processes`. Light zone:
+tensorflow is imported inside `build`.
 """
 
 from typing import ClassVar

@@ -1,4 +1,6 @@
-"""Several devices of one machine, each with a copy of the model; gradients are summed after every step (tf.distribute.MirroredStrategy)."""
+"""Several devices of one machine, each with a copy of the model; gradients are summed after every
+step (tf.distribute.MirroredStrategy).
+"""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -18,14 +20,17 @@ class Settings(StrategySettings):
 
     several_devices: ClassVar[bool] = True
     replicas: Annotated[int, Field(ge=1)] | None = None
-    """How many devices; all GPUs unless given. Without a GPU, the CPU is divided into so many logical devices."""
+    """How many devices; all GPUs unless given. Without a GPU, the CPU is divided into so many
+    logical devices.
+    """
 
 
 def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     """Return the strategy.
 
     Raises:
-        UserError: there are fewer GPUs than `replicas`, or there is none and `replicas` is not given.
+        UserError: there are fewer GPUs than `replicas`, or there is none and `replicas` is not
+            given.
     """
     from imgcls.backend import tf
 
@@ -33,27 +38,39 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     if gpus:
         wanted = settings.replicas or len(gpus)
         if wanted > len(gpus):
-            raise UserError(f"train.strategy.replicas is {wanted}, but this machine has {len(gpus)} GPU(s); set at most that many")
+            raise UserError(
+                f"train.strategy.replicas is {wanted}, but this machine has {len(gpus)} GPU(s); set"
+                " at most that many"
+            )
         return _make_strategy(tuple(f"GPU:{i}" for i in range(wanted)))
     if settings.replicas is None:
-        raise UserError("train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU, or name: one_device")
+        raise UserError(
+            "train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU,"
+            " or name: one_device"
+        )
     _divide_cpu(settings.replicas)
     return _make_strategy(tuple(f"CPU:{i}" for i in range(settings.replicas)))
 
 
 @lru_cache
 def _make_strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
-    """Return the one strategy of these devices: a second one would number its collectives from the start again, and clash."""
+    """Return the one strategy of these devices: a second one would number its collectives from the
+    start again, and clash.
+    """
     from imgcls.backend import tf
 
     return tf.distribute.MirroredStrategy(devices)
 
 
 def _divide_cpu(replicas: int) -> None:
-    """Divide the CPU into logical devices, which TensorFlow allows only once, before its first operation."""
+    """Divide the CPU into logical devices, which TensorFlow allows only once, before its first
+    operation.
+    """
     from imgcls.backend import tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     present = tf.config.get_logical_device_configuration(cpu)
     if present is None or len(present) < replicas:
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
+        )

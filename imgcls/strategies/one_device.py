@@ -17,4 +17,6 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     """Return the strategy."""
     from imgcls.backend import tf
 
-    return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0")
+    return tf.distribute.OneDeviceStrategy(
+        "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
+    )

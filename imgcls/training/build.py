@@ -13,7 +13,9 @@ from imgcls.store.store import Store
 
 
 def set_up_process(experiment: Experiment) -> None:
-    """Set what holds for the whole process: the seed of initial weights, deterministic kernels if wanted, and the dtype policy."""
+    """Set what holds for the whole process: the seed of initial weights, deterministic kernels if
+    wanted, and the dtype policy.
+    """
     keras.backend.clear_session()
     keras.utils.set_random_seed(derive_seed(experiment.seed, "init"))
     if experiment.train.deterministic:
@@ -30,7 +32,9 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
         dropout_seed=derive_seed(experiment.seed, "dropout"),
     )
     images = keras.Input(split.geometry.shape, dtype="uint8", name="images")
-    return keras.Model(images, parts.load_for("models", experiment.model).build(experiment.model, images, problem))
+    return keras.Model(
+        images, parts.load_for("models", experiment.model).build(experiment.model, images, problem)
+    )
 
 
 class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
@@ -42,7 +46,9 @@ class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, rate: float | keras.optimizers.schedules.LearningRateSchedule):
         self._rate = rate
-        self.factor = keras.Variable(1.0, trainable=False, dtype="float32", name="learning_rate_factor")
+        self.factor = keras.Variable(
+            1.0, trainable=False, dtype="float32", name="learning_rate_factor"
+        )
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the learning rate of a step, from 0."""
@@ -54,24 +60,37 @@ class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
         self.factor.assign(self.factor * factor)
 
 
-def build_optimizer(experiment: Experiment, steps: int) -> tuple[keras.optimizers.Optimizer, ScaledLearningRate]:
+def build_optimizer(
+    experiment: Experiment, steps: int
+) -> tuple[keras.optimizers.Optimizer, ScaledLearningRate]:
     """Return the optimizer and its learning rate.
 
-    The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under a float32 policy.
+    The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under
+    a float32 policy.
     """
     settings = experiment.train
     rate = ScaledLearningRate(
-        parts.load_for("schedules", settings.schedule).build(settings.schedule, settings.optimizer.learning_rate, steps)
+        parts.load_for("schedules", settings.schedule).build(
+            settings.schedule, settings.optimizer.learning_rate, steps
+        )
     )
     optimizer = parts.load_for("optimizers", settings.optimizer).build(settings.optimizer, rate)
     if settings.ema:
         optimizer.use_ema, optimizer.ema_momentum = True, settings.ema.decay
-    return (keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer), rate
+    return (
+        keras.optimizers.LossScaleOptimizer(optimizer)
+        if settings.precision == "mixed_float16"
+        else optimizer
+    ), rate
 
 
 @contextlib.contextmanager
-def use_averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Give the model its averaged weights while the block runs, where the optimizer keeps an average; then the trained ones again."""
+def use_averaged_weights(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> Iterator[None]:
+    """Give the model its averaged weights while the block runs, where the optimizer keeps an
+    average; then the trained ones again.
+    """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if not inner.use_ema:
         yield

@@ -1,6 +1,8 @@
-"""The training state on disk: every variable that training changes, and the counters around them, in one file. Heavy zone.
+"""The training state on disk: every variable that training changes, and the counters around them,
+in one file. Heavy zone.
 
-`save_weights` and `tf.train.Checkpoint` leave out the dropout seed states; `model.variables` holds them.
+`save_weights` and `tf.train.Checkpoint` leave out the dropout seed states; `model.variables` holds
+them.
 """
 
 import hashlib
@@ -29,7 +31,10 @@ class CorruptError(DataError):
     """A checkpoint is torn or corrupt. Exit status 3."""
 
     def __init__(self, path: Path, reason: str):
-        super().__init__(f"{path} is damaged ({reason}); delete the folder {path.parent} to train this run from its start")
+        super().__init__(
+            f"{path} is damaged ({reason}); delete the folder {path.parent} to train this run from"
+            " its start"
+        )
         self.path = path
         self.reason = reason
 
@@ -43,8 +48,10 @@ class Counters:
         sums: over the steps of the present epoch (see steps.py).
         stages: the seconds that each stage of the present epoch took so far.
         epochs: the log so far.
-        accumulation_steps: how many micro-batches each device works on one after the other for a step.
-        retries: for each time that training diverged and went on from here with a lower learning rate, where that was.
+        accumulation_steps: how many micro-batches each device works on one after the other for a
+            step.
+        retries: for each time that training diverged and went on from here with a lower learning
+            rate, where that was.
     """
 
     step: int = 0
@@ -60,7 +67,9 @@ class Counters:
         self.stages[stage] += seconds
         return seconds
 
-    def end_epoch(self, val_loss: float | None, val_accuracy: float | None, learning_rate: float) -> None:
+    def end_epoch(
+        self, val_loss: float | None, val_accuracy: float | None, learning_rate: float
+    ) -> None:
         """Add the present epoch to the log, and start the sums and times of the next one."""
         sums, seconds = self.sums, self.stages["steps"]
         entry = {
@@ -110,7 +119,14 @@ class Checkpoints:
         others: the variables of the training state that are not the model's.
     """
 
-    def __init__(self, run: Run, settings: Train, model: keras.Model, others: list[keras.Variable], steps_per_epoch: int):
+    def __init__(
+        self,
+        run: Run,
+        settings: Train,
+        model: keras.Model,
+        others: list[keras.Variable],
+        steps_per_epoch: int,
+    ):
         self._run = run
         self._settings = settings
         self._model = model
@@ -118,7 +134,8 @@ class Checkpoints:
         self._steps_per_epoch = steps_per_epoch
 
     def restore(self) -> Counters | None:
-        """Load the newest state that is whole, and delete newer ones that are not; return its counters, or None if there is no state.
+        """Load the newest state that is whole, and delete newer ones that are not; return its
+        counters, or None if there is no state.
 
         Raises:
             DamagedError: there are states, but none is whole; it names the oldest.
@@ -155,13 +172,20 @@ class Checkpoints:
         kept = self._run.state_files()[:2]
         for path in self._run.state_files()[2:]:
             path.unlink()
-        needed = {self._get_best_weights_file(counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]) for path in kept}
+        needed = {
+            self._get_best_weights_file(
+                counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]
+            )
+            for path in kept
+        }
         for path in self._run.best_weights_files():
             if path not in needed:
                 path.unlink()
 
     def save_best(self, epochs: history.Epochs) -> None:
-        """Keep the weights if the last epoch is the best so far; the state that refers to them is written after them."""
+        """Keep the weights if the last epoch is the best so far; the state that refers to them is
+        written after them.
+        """
         if self._get_best_weights_file(epochs) == self._run.best_weights_file(len(epochs)):
             save(self._run.best_weights_file(len(epochs)), self._model.variables, {})
 
@@ -176,20 +200,27 @@ class Checkpoints:
             load(best, self._model.variables)
 
     def _get_best_weights_file(self, epochs: history.Epochs) -> Path | None:
-        """Return the file with the best epoch's weights; None before the first epoch, and where the last epoch is chosen."""
+        """Return the file with the best epoch's weights; None before the first epoch, and where the
+        last epoch is chosen.
+        """
         if self._settings.select_weights != "best" or not epochs:
             return None
         return self._run.best_weights_file(history.best_epoch(epochs, self._settings.monitor))
 
 
 def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) -> None:
-    """Write variables and counters to one .npz file with a SHA-256 of them all, which replaces the last one as a whole.
+    """Write variables and counters to one .npz file with a SHA-256 of them all, which replaces the
+    last one as a whole.
 
     Args:
         counters: a JSON object.
     """
     arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
-    header = {"counters": counters, "paths": [variable.path for variable in variables], "sha256": _compute_digest(arrays, counters)}
+    header = {
+        "counters": counters,
+        "paths": [variable.path for variable in variables],
+        "sha256": _compute_digest(arrays, counters),
+    }
     text = json.dumps(header, allow_nan=False)
     with files.replace_file(path) as stream:
         numpy.savez(stream, **arrays, **{HEADER: numpy.frombuffer(text.encode(), numpy.uint8)})
@@ -205,11 +236,15 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
     try:
         content = io.BytesIO(path.read_bytes())
     except OSError as error:  # no damaged file, which would be deleted
-        raise DataError(f"cannot read {path}: {error.strerror}; repair that, and run the same command again") from None
+        raise DataError(
+            f"cannot read {path}: {error.strerror}; repair that, and run the same command again"
+        ) from None
     try:
         with numpy.load(content, allow_pickle=False) as archive:
             header = json.loads(archive[HEADER].tobytes())
-            arrays = {f"{number:05d}": archive[f"{number:05d}"] for number in range(len(header["paths"]))}
+            arrays = {
+                f"{number:05d}": archive[f"{number:05d}"] for number in range(len(header["paths"]))
+            }
         if header["sha256"] != _compute_digest(arrays, header["counters"]):
             raise ValueError("its checksum does not match its content")
     except MemoryError:
@@ -217,9 +252,14 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
     except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything, a tokenizer's errors too
         raise CorruptError(path, str(error) or type(error).__name__) from None
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
-    found = [(name, value.shape) for name, value in zip(header["paths"], arrays.values(), strict=True)]
+    found = [
+        (name, value.shape) for name, value in zip(header["paths"], arrays.values(), strict=True)
+    ]
     if expected != found:
-        raise DataError(f"{path} holds other variables than this model and optimizer; was imgcls changed? Start a new run")
+        raise DataError(
+            f"{path} holds other variables than this model and optimizer; was imgcls changed? Start"
+            " a new run"
+        )
     for variable, value in zip(variables, arrays.values(), strict=True):
         variable.assign(value)
     return header["counters"]

@@ -1,4 +1,6 @@
-"""Stopping on numbers that are not finite, and saying where: epoch, step, learning rate, images. Heavy zone."""
+"""Stopping on numbers that are not finite, and saying where: epoch, step, learning rate, images.
+Heavy zone.
+"""
 
 from collections.abc import Callable
 
@@ -10,8 +12,8 @@ from imgcls.io import terminal
 from imgcls.training import steps
 
 ADVICE = (
-    "lower train.optimizer.learning_rate, or add warmup to train.schedule (train.on_divergence lowers the rate by itself); "
-    "the last good state is kept"
+    "lower train.optimizer.learning_rate, or add warmup to train.schedule (train.on_divergence"
+    " lowers the rate by itself); the last good state is kept"
 )
 SHOWN = 5
 
@@ -24,7 +26,9 @@ class Guard:
         ids: from the steps done to the ids of the images of the next one.
     """
 
-    def __init__(self, steps_per_epoch: int, rate: Callable[[int], float], ids: Callable[[int], list[str]]):
+    def __init__(
+        self, steps_per_epoch: int, rate: Callable[[int], float], ids: Callable[[int], list[str]]
+    ):
         self._steps_per_epoch = steps_per_epoch
         self._rate = rate
         self._ids = ids
@@ -45,9 +49,15 @@ class Guard:
         ids = self._ids(done)
         more = f" and {len(ids) - SHOWN} more (all in status.json)" if len(ids) > SHOWN else ""
         raise DivergenceError(
-            f"{what} is no finite number in epoch {epoch + 1}, at step {done + 1}, at a learning rate of {self._rate(done):.3g}, "
-            f"on the images {', '.join(map(terminal.to_printable, ids[:SHOWN]))}{more}; {ADVICE}",
-            {"epoch": epoch + 1, "step": done + 1, "learning_rate": self._rate(done), "images": ids},
+            f"{what} is no finite number in epoch {epoch + 1}, at step {done + 1}, at a learning"
+            f" rate of {self._rate(done):.3g}, on the images"
+            f" {', '.join(map(terminal.to_printable, ids[:SHOWN]))}{more}; {ADVICE}",
+            {
+                "epoch": epoch + 1,
+                "step": done + 1,
+                "learning_rate": self._rate(done),
+                "images": ids,
+            },
         )
 
     def check_weights(self, variables: list[keras.Variable], step: int) -> None:
@@ -56,11 +66,16 @@ class Guard:
         Raises:
             DivergenceError: a variable is not finite.
         """
-        broken = [variable.path for variable in variables if not numpy.isfinite(variable.value.numpy()).all()]
+        broken = [
+            variable.path
+            for variable in variables
+            if not numpy.isfinite(variable.value.numpy()).all()
+        ]
         if broken:
             rate = self._rate(step - 1)
             raise DivergenceError(
-                f"{broken[0]} is no longer finite after step {step}, at a learning rate of {rate:.3g}; {ADVICE}",
+                f"{broken[0]} is no longer finite after step {step}, at a learning rate of"
+                f" {rate:.3g}; {ADVICE}",
                 {"step": step, "learning_rate": rate},
             )
 
@@ -71,4 +86,6 @@ class Guard:
             DivergenceError: it is not finite.
         """
         if loss is not None and not numpy.isfinite(loss):
-            raise DivergenceError(f"the validation loss became {loss} in epoch {epoch}; {ADVICE}", {"epoch": epoch})
+            raise DivergenceError(
+                f"the validation loss became {loss} in epoch {epoch}; {ADVICE}", {"epoch": epoch}
+            )

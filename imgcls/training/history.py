@@ -1,6 +1,8 @@
-"""Decisions that follow from the log alone: which epoch is best, and whether to stop early. Light zone.
+"""Decisions that follow from the log alone: which epoch is best, and whether to stop early. Light
+zone.
 
-Since the log is part of the checkpoint, a resumed run decides the same without any state of its own.
+Since the log is part of the checkpoint, a resumed run decides the same without any state of its
+own.
 """
 
 from typing import Any
@@ -15,7 +17,9 @@ TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 FOREGROUND = ("steps", "validation", "saving")
 """The stages that follow one another; steps include what the device waits for data."""
 BACKGROUND = ("reading", "augmentation")
-"""The stages of the loader, where splits are streamed: they run beside the others, in several processes or threads."""
+"""The stages of the loader, where splits are streamed: they run beside the others, in several
+processes or threads.
+"""
 STAGES = (*FOREGROUND, *BACKGROUND)
 
 LOADER_BOUND = 0.1
@@ -37,18 +41,27 @@ def best_epoch(epochs: Epochs, monitor: Monitor) -> int:
 
 
 def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
-    """Tell whether the last `patience` epochs brought no improvement of more than `min_delta` over the best before them."""
-    return settings is not None and _count_epochs_without_improvement(epochs, settings) >= settings.patience
+    """Tell whether the last `patience` epochs brought no improvement of more than `min_delta` over
+    the best before them.
+    """
+    return (
+        settings is not None
+        and _count_epochs_without_improvement(epochs, settings) >= settings.patience
+    )
 
 
 def reaches_plateau(epochs: Epochs, settings: Plateau | None) -> bool:
-    """Tell whether the learning rate falls after the last epoch: its `patience` has run out, or has run out once more."""
+    """Tell whether the learning rate falls after the last epoch: its `patience` has run out, or has
+    run out once more.
+    """
     without = 0 if settings is None else _count_epochs_without_improvement(epochs, settings)
     return without > 0 and without % settings.patience == 0
 
 
 def _count_epochs_without_improvement(epochs: Epochs, settings: EarlyStopping | Plateau) -> int:
-    """Return how many epochs have passed since the last one that was better than the best before it by more than `min_delta`."""
+    """Return how many epochs have passed since the last one that was better than the best before it
+    by more than `min_delta`.
+    """
     without, best = 0, None
     for epoch in epochs:
         value = epoch[settings.monitor]
@@ -60,23 +73,37 @@ def _count_epochs_without_improvement(epochs: Epochs, settings: EarlyStopping | 
 
 
 def describe_bottleneck(epochs: Epochs) -> str:
-    """Return in a sentence whether the device or the loader was the limit, and which stage was the slowest."""
+    """Return in a sentence whether the device or the loader was the limit, and which stage was the
+    slowest.
+    """
     stages = {name: sum(epoch["stage_seconds"][name] for epoch in epochs) for name in STAGES}
-    waited = sum(epoch["input_wait"] * epoch["stage_seconds"]["steps"] for epoch in epochs) / stages["steps"]
+    waited = (
+        sum(epoch["input_wait"] * epoch["stage_seconds"]["steps"] for epoch in epochs)
+        / stages["steps"]
+    )
     total = sum(stages[name] for name in FOREGROUND)
     loader = waited >= LOADER_BOUND
     slowest = max(BACKGROUND if loader else FOREGROUND, key=stages.__getitem__)
-    share = f"{stages[slowest]:.1f} s of work beside the steps" if loader else f"{stages[slowest]:.1f} of {total:.1f} s"
+    share = (
+        f"{stages[slowest]:.1f} s of work beside the steps"
+        if loader
+        else f"{stages[slowest]:.1f} of {total:.1f} s"
+    )
     return (
-        f"the {'loader' if loader else 'device'} is the limit: in training steps it waited for data {waited:.1%} of the time; "
-        f"the slowest stage is {slowest} ({share})"
+        f"the {'loader' if loader else 'device'} is the limit: in training steps it waited for data"
+        f" {waited:.1%} of the time; the slowest stage is {slowest} ({share})"
     )
 
 
 def format_epoch(epoch: dict[str, Any], epochs: int) -> str:
     """Return an epoch's numbers as one plain line."""
-    validation = "" if epoch["val_loss"] is None else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
+    validation = (
+        ""
+        if epoch["val_loss"] is None
+        else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
+    )
     return (
-        f"epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy {epoch['accuracy']:.4f}{validation}  "
-        f"learning_rate {epoch['learning_rate']:.2e}  {epoch['seconds']:.1f} s  {epoch['images_per_second']:,.0f} images/s"
+        f"epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy"
+        f" {epoch['accuracy']:.4f}{validation}  learning_rate {epoch['learning_rate']:.2e} "
+        f" {epoch['seconds']:.1f} s  {epoch['images_per_second']:,.0f} images/s"
     )

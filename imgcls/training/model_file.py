@@ -14,26 +14,40 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def make_serving_model(model: keras.Model) -> keras.Model:
-    """Return the model that people load: from raw uint8 pixels to probabilities, at least float32 (batch, classes).
+    """Return the model that people load: from raw uint8 pixels to probabilities, at least float32
+    (batch, classes).
 
-    Layers that only training needs are replaced by what they call `plain`, so that Keras alone can load it.
+    Layers that only training needs are replaced by what they call `plain`, so that Keras alone can
+    load it.
     """
     plain = keras.models.clone_model(model, clone_function=_to_plain_layer)
     plain.set_weights(model.get_weights())
     logits = plain.outputs[0]
-    return keras.Model(plain.inputs[0], keras.layers.Softmax(dtype=logits.dtype, name="probabilities")(logits), name="imgcls")
+    return keras.Model(
+        plain.inputs[0],
+        keras.layers.Softmax(dtype=logits.dtype, name="probabilities")(logits),
+        name="imgcls",
+    )
 
 
 def _to_plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return layer.to_plain() if hasattr(layer, "to_plain") else type(layer).from_config(layer.get_config())
+    return (
+        layer.to_plain()
+        if hasattr(layer, "to_plain")
+        else type(layer).from_config(layer.get_config())
+    )
 
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Save a Keras model so that `keras.models.load_model(path)` reads it without imgcls.
 
-    Keras writes the time and addresses in memory into the archive; without them, two equal runs have equal files.
+    Keras writes the time and addresses in memory into the archive; without them, two equal runs
+    have equal files.
     """
-    with files.explain_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".model-") as folder:
+    with (
+        files.explain_errors(path),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".model-") as folder,
+    ):
         plain = Path(folder) / "model.keras"
         model.save(plain)
         with (
@@ -43,17 +57,24 @@ def save_model(model: keras.Model, path: Path) -> None:
         ):
             for name in sorted(source.namelist()):
                 content = source.read(name)
-                target.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), _remove_volatile_fields(content) if name.endswith(".json") else content)
+                target.writestr(
+                    zipfile.ZipInfo(name, ZIP_EPOCH),
+                    _remove_volatile_fields(content) if name.endswith(".json") else content,
+                )
 
 
 def _remove_volatile_fields(content: bytes) -> bytes:
-    """Return a JSON file of the archive without its date, and with shared objects numbered in order instead of by address."""
+    """Return a JSON file of the archive without its date, and with shared objects numbered in order
+    instead of by address.
+    """
     numbers: dict[int, int] = {}
 
     def replace(mapping: dict[str, Any]) -> dict[str, Any]:
         mapping.pop("date_saved", None)
         if "shared_object_id" in mapping:
-            mapping["shared_object_id"] = numbers.setdefault(mapping["shared_object_id"], len(numbers))
+            mapping["shared_object_id"] = numbers.setdefault(
+                mapping["shared_object_id"], len(numbers)
+            )
         return mapping
 
     return json.dumps(json.loads(content, object_hook=replace)).encode()

@@ -1,8 +1,10 @@
-"""Training processes that train an epoch each time they are told to, so that several ways of training can be timed in turns. Light zone.
+"""Training processes that train an epoch each time they are told to, so that several ways of
+training can be timed in turns. Light zone.
 
-`probe` starts one; `imgcls doctor` and the benchmarks do. The process is `python -m imgcls.training.probe EXPERIMENT FOLDER [WORKERS
-RANK]`: the line `epoch` trains one and is answered with its log entry; any other line is a path, to which the weights are written. The end
-of the input ends it.
+`probe` starts one; `imgcls doctor` and the benchmarks do. The process is `python -m
+imgcls.training.probe EXPERIMENT FOLDER [WORKERS RANK]`: the line `epoch` trains one and is answered
+with its log entry; any other line is a path, to which the weights are written. The end of the input
+ends it.
 """
 
 import contextlib
@@ -30,7 +32,8 @@ SHARING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 def start_probe(
     experiment: Path, folder: Path, *workers: str | int, variables: dict[str, str] | None = None
 ) -> Iterator[Callable[[str], Any]]:
-    """Start a probe, which ends with the block; yield the function that sends it a line and returns its answer.
+    """Start a probe, which ends with the block; yield the function that sends it a line and returns
+    its answer.
 
     Args:
         folder: of its run; must be new.
@@ -40,7 +43,12 @@ def start_probe(
     Raises:
         UserError: the process ended; its last words are the message.
     """
-    command = [sys.executable, "-m", "imgcls.training.probe", *map(str, (experiment, folder, *workers))]
+    command = [
+        sys.executable,
+        "-m",
+        "imgcls.training.probe",
+        *map(str, (experiment, folder, *workers)),
+    ]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,
@@ -96,4 +104,8 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
 
 if __name__ == "__main__":
     place, where, *workers = sys.argv[1:]
-    serve(Path(place), Path(where), read_cluster(workers[0], int(workers[1]), {}) if workers else SINGLE_PROCESS)
+    serve(
+        Path(place),
+        Path(where),
+        read_cluster(workers[0], int(workers[1]), {}) if workers else SINGLE_PROCESS,
+    )

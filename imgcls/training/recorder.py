@@ -47,10 +47,17 @@ class Recorder:
         """Write the complete training state, and how far it came."""
         if self.writes:
             self._checkpoints.save(counters)
-            self._run.write_status("running", step=counters.step, retries=counters.retries, accumulation_steps=counters.accumulation_steps)
+            self._run.write_status(
+                "running",
+                step=counters.step,
+                retries=counters.retries,
+                accumulation_steps=counters.accumulation_steps,
+            )
 
     def request_accumulation_steps(self, number: int) -> None:
-        """Let the next start of all processes divide into so many micro-batches; the one thing that any process may write."""
+        """Let the next start of all processes divide into so many micro-batches; the one thing that
+        any process may write.
+        """
         files.write_json(self._run.accumulation_steps_file, number)
 
     def restore(self, rows: int) -> Counters | None:
@@ -64,7 +71,10 @@ class Recorder:
             return restored
         asked = files.read_json(self._run.accumulation_steps_file)
         if type(asked) is not int or asked < 1 or rows % asked:
-            raise DataError(f"{self._run.accumulation_steps_file} holds {asked!r}, which does not divide {rows} images; delete it")
+            raise DataError(
+                f"{self._run.accumulation_steps_file} holds {asked!r}, which does not divide {rows}"
+                " images; delete it"
+            )
         restored.accumulation_steps = max(restored.accumulation_steps, asked)
         self.save(restored)
         self._run.accumulation_steps_file.unlink()
@@ -78,10 +88,15 @@ class Recorder:
     def write_log(self, epochs: list[dict[str, Any]]) -> None:
         """Write the log anew: after a fall back to an older state, later epochs must go."""
         if self.writes:
-            files.write_text(self._run.log_file, "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs))
+            files.write_text(
+                self._run.log_file,
+                "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in epochs),
+            )
 
     def write_model(self, model: keras.Model, epochs: list[dict[str, Any]]) -> None:
-        """Write the chosen weights as model.keras; for the last epoch's, the model's present ones."""
+        """Write the chosen weights as model.keras; for the last epoch's, the model's present
+        ones.
+        """
         if self.writes:
             self._checkpoints.load_selected(epochs)
             model_file.save_model(model_file.make_serving_model(model), self._run.model_file)

@@ -31,43 +31,69 @@ class Trainer:
     """Trains the model of a run, alone or as one of the processes of a cluster.
 
     Raises:
-        UserError: the batch size does not divide among the devices, or the model does not fit the images.
+        UserError: the batch size does not divide among the devices, or the model does not fit the
+            images.
     """
 
-    def __init__(self, run: Run, experiment: Experiment, store: Store, split: Split, cluster: Cluster = SINGLE_PROCESS):
+    def __init__(
+        self,
+        run: Run,
+        experiment: Experiment,
+        store: Store,
+        split: Split,
+        cluster: Cluster = SINGLE_PROCESS,
+    ):
         self._run = run
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
-        self._examples, self._validation = open_training_examples(store, split, self._settings.data_workers)
+        self._examples, self._validation = open_training_examples(
+            store, split, self._settings.data_workers
+        )
         self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
         self._progress = TrainingProgress(self._total_steps)
         self._save_plan = SavePlan(self._settings.checkpoint)
-        self._strategy = parts.load_for("strategies", self._settings.strategy).build(self._settings.strategy, cluster)
+        self._strategy = parts.load_for("strategies", self._settings.strategy).build(
+            self._settings.strategy, cluster
+        )
         build.set_up_process(experiment)
-        self._rows = micro_batches.compute_local_batch_size(self._settings, self._strategy.num_replicas_in_sync, len(self._examples))
+        self._rows = micro_batches.compute_local_batch_size(
+            self._settings, self._strategy.num_replicas_in_sync, len(self._examples)
+        )
         with self._strategy.scope():
             self.model = build.build_model(experiment, store, split)
             self._optimizer, self._rate = build.build_optimizer(experiment, self._total_steps)
             self._optimizer.build(self.model.trainable_variables)
-        self._plan = ShuffledBatches(self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync)
+        self._plan = ShuffledBatches(
+            self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync
+        )
         self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
         self._collectives = Collectives(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
-        self._recorder = Recorder(run, Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch), cluster)
-        self._set_accumulation_steps(micro_batches.count_accumulation_steps(self._settings, self._rows))
+        self._recorder = Recorder(
+            run,
+            Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch),
+            cluster,
+        )
+        self._set_accumulation_steps(
+            micro_batches.count_accumulation_steps(self._settings, self._rows)
+        )
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
 
         Raises:
             EpochLimit: it stopped after as many epochs as `stop` says.
-            Interrupted: a signal or the time limit asked to stop, here or in another process; the state is saved.
+            Interrupted: a signal or the time limit asked to stop, here or in another process; the
+                state is saved.
             DivergenceError: the loss or a weight is no finite number; the last good state is kept.
         """
-        self._recorder.write_environment(self._experiment.seed, [str(device) for device in self._strategy.extended.worker_devices])
+        self._recorder.write_environment(
+            self._experiment.seed,
+            [str(device) for device in self._strategy.extended.worker_devices],
+        )
         self._begin()
         micro_batches.note_batch_norm(self._experiment, self._counters.accumulation_steps)
         while True:
@@ -82,13 +108,17 @@ class Trainer:
             gc.collect()  # the failed call's functions, and the images that they hold on the devices
         if not self._is_finished():
             self._collectives.wait()
-            raise EpochLimit(f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}")
+            raise EpochLimit(
+                f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}"
+            )
         with build.use_averaged_weights(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
         self._collectives.wait()  # no process leaves before the model is written
 
     def close(self) -> None:
-        """End the processes that read images: TensorFlow would keep them, with the graph that asks them, as long as this process lives."""
+        """End the processes that read images: TensorFlow would keep them, with the graph that asks
+        them, as long as this process lives.
+        """
         self._examples.images.close()
 
     def _begin(self) -> None:
@@ -106,13 +136,21 @@ class Trainer:
     def _set_accumulation_steps(self, number: int) -> None:
         """Divide each device's rows into micro-batches from now on."""
         self._counters.accumulation_steps = number
-        self._steps = steps.Steps(self._strategy, self.model, self._optimizer, number, self._settings.jit_compile)
+        self._steps = steps.Steps(
+            self._strategy, self.model, self._optimizer, number, self._settings.jit_compile
+        )
 
     def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
-        """Train epoch after epoch from the present state; yield each one's log entry once it is saved."""
+        """Train epoch after epoch from the present state; yield each one's log entry once it is
+        saved.
+        """
         counters, settings = self._counters, self._settings
         batches = self._make_iterator(self._plan, counters.step)
-        validation = self._make_iterator(SequentialBatches(self._validation, settings.batch_size), 0) if len(self._validation) else None
+        validation = (
+            self._make_iterator(SequentialBatches(self._validation, settings.batch_size), 0)
+            if len(self._validation)
+            else None
+        )
         with self._progress.start_at(counters.step):
             while len(counters.epochs) != stop.epochs and not self._is_finished():
                 self._train_epoch(batches, stop)
@@ -127,7 +165,10 @@ class Trainer:
 
     def _make_iterator(self, plan: SequentialBatches, start: int) -> steps.Feed:
         """Return a feed of a plan's batches from a step on; the two splits share the cache."""
-        fits = self._examples.nbytes + self._validation.nbytes <= self._settings.device_cache_mib * 2**20
+        fits = (
+            self._examples.nbytes + self._validation.nbytes
+            <= self._settings.device_cache_mib * 2**20
+        )
         if fits and not plan.crops_on_read:
             return InMemoryIterator(plan, self._strategy)
         return StreamingIterator(plan, self._strategy, start, self._counters.stages)
@@ -137,52 +178,80 @@ class Trainer:
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = min(self._settings.steps_per_execution, epoch_end - counters.step, self._save_plan.steps_left(counters.step))
+            count = min(
+                self._settings.steps_per_execution,
+                epoch_end - counters.step,
+                self._save_plan.steps_left(counters.step),
+            )
             start = time.perf_counter()
             sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
             stop.record_duration("steps", counters.add("steps", start))
             self._guard.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
             images_per_second = sums[steps.COUNT] / counters.stages["steps"]
-            self._progress.advance(count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second)
+            self._progress.advance(
+                count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second
+            )
             self._check_requests(stop, epoch_end)
 
     def _check_requests(self, stop: StopRequest, epoch_end: int) -> None:
-        """Between two calls of the device: stop if any process is asked to, and save if that is due."""
+        """Between two calls of the device: stop if any process is asked to, and save if that is
+        due.
+        """
         reason = stop.reason
-        stopping, due = self._collectives.all_reduce_max(reason is not None, self._save_plan.is_due(self._counters.step))
+        stopping, due = self._collectives.all_reduce_max(
+            reason is not None, self._save_plan.is_due(self._counters.step)
+        )
         if stopping:
             self._save()
             self._collectives.wait()  # no process leaves before the state is saved
-            raise Interrupted(f"{reason or 'stopped with another worker'} at step {self._counters.step}; {self._how_to_continue()}")
+            raise Interrupted(
+                f"{reason or 'stopped with another worker'} at step {self._counters.step};"
+                f" {self._how_to_continue()}"
+            )
         if due and self._counters.step < epoch_end:
             self._save()
 
     def _how_to_continue(self) -> str:
         if not self._collectives.is_single:
             return "the state is saved; start all workers again with the same commands to continue"
-        return f"the state is saved, continue with: imgcls train {self._run.config_file} --run {self._run.folder}"
+        return (
+            f"the state is saved, continue with: imgcls train {self._run.config_file} --run"
+            f" {self._run.folder}"
+        )
 
     def _retry(self, error: DivergenceError) -> None:
-        """Go back to the last good state with a lower learning rate, or raise the error where that is not wanted or did not help."""
+        """Go back to the last good state with a lower learning rate, or raise the error where that
+        is not wanted or did not help.
+        """
         policy = self._settings.on_divergence
         if policy is None:
             raise error
         self._begin()
         if len(self._counters.retries) >= policy.retries:
-            raise DivergenceError(f"{error}; the {policy.retries} retries of train.on_divergence are used up", error.details)
+            raise DivergenceError(
+                f"{error}; the {policy.retries} retries of train.on_divergence are used up",
+                error.details,
+            )
         self._rate.lower(policy.learning_rate_factor)
-        self._counters.retries.append({**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())})
+        self._counters.retries.append(
+            {**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())}
+        )
         self._save()
         terminal.note(
-            f"{error}; going back to step {self._counters.step} with {policy.learning_rate_factor:g} times the learning rate "
-            f"(retry {len(self._counters.retries)} of {policy.retries})"
+            f"{error}; going back to step {self._counters.step} with"
+            f" {policy.learning_rate_factor:g} times the learning rate (retry"
+            f" {len(self._counters.retries)} of {policy.retries})"
         )
 
     def _reduce_micro_batch(self, error: tf.errors.ResourceExhaustedError) -> None:
-        """Go back to the last good state with smaller micro-batches on all devices, or give up where they hold one image."""
+        """Go back to the last good state with smaller micro-batches on all devices, or give up
+        where they hold one image.
+        """
         stopped_at, rows = self._counters.step, self._rows
-        smaller = micro_batches.increase_accumulation_steps(rows, self._counters.accumulation_steps, error)
+        smaller = micro_batches.increase_accumulation_steps(
+            rows, self._counters.accumulation_steps, error
+        )
         size = rows // smaller
         if not self._collectives.is_single:
             self._recorder.request_accumulation_steps(smaller)
@@ -190,11 +259,16 @@ class Trainer:
         self._begin()
         self._set_accumulation_steps(smaller)
         self._save()
-        terminal.note(f"out of memory after step {stopped_at}; going on from step {self._counters.step} in micro-batches of {size}")
+        terminal.note(
+            f"out of memory after step {stopped_at}; going on from step {self._counters.step} in"
+            f" micro-batches of {size}"
+        )
         micro_batches.note_batch_norm(self._experiment, smaller)
 
     def _learning_rate(self, updates: int) -> float:
-        """Return the rate of the step after so many updates; steps that the loss scale skipped are none."""
+        """Return the rate of the step after so many updates; steps that the loss scale skipped are
+        none.
+        """
         return float(self._rate(updates))
 
     def _ids(self, step: int) -> list[str]:
@@ -225,7 +299,10 @@ class Trainer:
         start = time.perf_counter()
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
         self._counters.add("validation", start)
-        loss, accuracy = float(sums[steps.LOSS] / sums[steps.COUNT]), float(sums[steps.CORRECT] / sums[steps.COUNT])
+        loss, accuracy = (
+            float(sums[steps.LOSS] / sums[steps.COUNT]),
+            float(sums[steps.CORRECT] / sums[steps.COUNT]),
+        )
         self._guard.check_validation(loss, len(self._counters.epochs) + 1)
         return loss, accuracy
 

@@ -1,4 +1,6 @@
-"""One process's part in training a run: it meets the others, trains, and explains what ended it. Heavy zone."""
+"""One process's part in training a run: it meets the others, trains, and explains what ended it.
+Heavy zone.
+"""
 
 from imgcls import environment
 from imgcls.backend import tf
@@ -15,14 +17,25 @@ from imgcls.training import micro_batches
 from imgcls.training.trainer import Trainer
 
 
-def train_run(run: Run, experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster = SINGLE_PROCESS) -> None:
+def train_run(
+    run: Run,
+    experiment: Experiment,
+    store: Store,
+    split: Split,
+    stop: StopRequest,
+    cluster: Cluster = SINGLE_PROCESS,
+) -> None:
     """Train a run to its end, as `Trainer.run_to_end` does.
 
     Raises:
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another process of the cluster ended, or does not answer.
     """
-    plan = (experiment.identity(), experiment.train.model_dump(exclude={"time_limit"}), stop.epochs)  # any worker's limit stops all
+    plan = (
+        experiment.identity(),
+        experiment.train.model_dump(exclude={"time_limit"}),
+        stop.epochs,
+    )  # any worker's limit stops all
     same = {
         "experiment": plan,
         "data": (store.fingerprint, split.sha256),
@@ -38,7 +51,8 @@ def train_run(run: Run, experiment: Experiment, store: Store, split: Split, stop
             trainer.close()
     except tf.errors.ResourceExhaustedError as error:
         raise OutOfMemoryError(
-            f"out of memory while the model was made ({micro_batches.extract_reason(error)}); use a smaller model"
+            f"out of memory while the model was made ({micro_batches.extract_reason(error)}); use a"
+            " smaller model"
         ) from None
     except tf.errors.OpError as error:
         raise explain_lost_worker(error, run.folder, len(cluster.addresses)) from None

@@ -1,6 +1,8 @@
-"""The verb `doctor`: can the numbers of this machine be trusted, and what does that cost? Light zone.
+"""The verb `doctor`: can the numbers of this machine be trusted, and what does that cost? Light
+zone.
 
-It trains a small network on real digits, in processes of their own: on one device and on two, with and without deterministic kernels.
+It trains a small network on real digits, in processes of their own: on one device and on two, with
+and without deterministic kernels.
 """
 
 import contextlib
@@ -17,7 +19,9 @@ from imgcls.training.probe import start_probe
 from imgcls.verbs import prepare
 
 LARGEST_DIFFERENCE = 1e-12
-"""Between the float64 weights of one and two devices: rounding leaves some 1e-15, a wrong gradient much more."""
+"""Between the float64 weights of one and two devices: rounding leaves some 1e-15, a wrong gradient
+much more.
+"""
 EPOCHS, ROUNDS = 2, 7
 TWO = {"name": "mirrored", "replicas": 2}
 
@@ -33,12 +37,17 @@ def diagnose(precision: str) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        experiment = read_experiment(_write_experiment(folder, "first"), [f"train.precision={precision}"])
+        experiment = read_experiment(
+            _write_experiment(folder, "first"), [f"train.precision={precision}"]
+        )
         with terminal.quiet():
             prepare.prepare(experiment)
         gpus, devices = _list_devices()
         hidden = {} if len(gpus) >= 2 else {"CUDA_VISIBLE_DEVICES": "-1"}
-        differences = {each: _measure_difference(folder, each, hidden) for each in dict.fromkeys(("float64", precision))}
+        differences = {
+            each: _measure_difference(folder, each, hidden)
+            for each in dict.fromkeys(("float64", precision))
+        }
         return {
             "versions": environment.get_versions(),
             "devices": devices,
@@ -58,9 +67,17 @@ def format_report(found: dict[str, Any]) -> str:
         **found["versions"],
         "devices": ", ".join(found["devices"]),
         "self-check": f"weights on one device and on {found['checked_on']} differ by",
-        "  float64": f"{found['float64_difference']:.1e}, {verdict}: at most {LARGEST_DIFFERENCE:g} is allowed",
-        f"  {found['precision']}": f"{found['precision_difference']:.1e}, from rounding in another order",
-        "determinism": f"a training step takes {found['determinism_cost']:.2f} times the time that it takes without ({found['precision']})",
+        "  float64": (
+            f"{found['float64_difference']:.1e}, {verdict}: at most {LARGEST_DIFFERENCE:g} is"
+            " allowed"
+        ),
+        f"  {found['precision']}": (
+            f"{found['precision_difference']:.1e}, from rounding in another order"
+        ),
+        "determinism": (
+            f"a training step takes {found['determinism_cost']:.2f} times the time that it takes"
+            f" without ({found['precision']})"
+        ),
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
@@ -74,8 +91,9 @@ def require_healthy(found: dict[str, Any]) -> None:
     """
     if not found["float64_difference"] <= LARGEST_DIFFERENCE:
         raise GateError(
-            f"one and two devices differ by {found['float64_difference']:.1e} in float64, where at most {LARGEST_DIFFERENCE:g} comes from "
-            "rounding: do not train on several devices of this machine before its drivers and TensorFlow are in order"
+            f"one and two devices differ by {found['float64_difference']:.1e} in float64, where at"
+            f" most {LARGEST_DIFFERENCE:g} comes from rounding: do not train on several devices of"
+            " this machine before its drivers and TensorFlow are in order"
         )
 
 
@@ -84,17 +102,34 @@ def _list_devices() -> tuple[list[str], list[str]]:
     from imgcls.backend import tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    described = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+    described = [
+        str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+        for gpu in gpus
+    ]
     return [gpu.name for gpu in gpus], [*described, f"{environment.count_cores()} CPU cores"]
 
 
 def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
-    """Write the small experiment: batch norm and a penalty, which differ where devices do not work together, and no dropout."""
+    """Write the small experiment: batch norm and a penalty, which differ where devices do not work
+    together, and no dropout.
+    """
     content = {
         "name": "doctor",
         "data": {"name": "digits", "store_dir": str(folder / "data")},
-        "model": {"name": "cnn", "filters": [16, 32], "dense": [64], "batch_norm": True, "dropout": 0.0, "l2": 1e-4},
-        "train": {"epochs": 1 + EPOCHS + ROUNDS, "batch_size": 128, "optimizer": {"name": "sgd", "learning_rate": 0.05}, **train},
+        "model": {
+            "name": "cnn",
+            "filters": [16, 32],
+            "dense": [64],
+            "batch_norm": True,
+            "dropout": 0.0,
+            "l2": 1e-4,
+        },
+        "train": {
+            "epochs": 1 + EPOCHS + ROUNDS,
+            "batch_size": 128,
+            "optimizer": {"name": "sgd", "learning_rate": 0.05},
+            **train,
+        },
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml_file.dump(content), encoding="utf-8")
@@ -102,10 +137,15 @@ def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
 
 
 def _measure_difference(folder: Path, precision: str, variables: dict[str, str]) -> float:
-    """Return the largest absolute difference between the weights after two epochs on one device and on two."""
+    """Return the largest absolute difference between the weights after two epochs on one device and
+    on two.
+    """
     import numpy
 
-    paths = [_write_experiment(folder, f"{precision}-{len(more) + 1}", precision=precision, **more) for more in ({}, {"strategy": TWO})]
+    paths = [
+        _write_experiment(folder, f"{precision}-{len(more) + 1}", precision=precision, **more)
+        for more in ({}, {"strategy": TWO})
+    ]
     found = []
     for path in paths:
         with start_probe(path, folder / path.stem, variables=variables) as tell:
@@ -122,7 +162,9 @@ def _measure_determinism_cost(folder: Path, precision: str) -> float:
     with contextlib.ExitStack() as stack:
         probes = {}
         for wanted in seconds:
-            path = _write_experiment(folder, f"deterministic-{wanted}", precision=precision, deterministic=wanted)
+            path = _write_experiment(
+                folder, f"deterministic-{wanted}", precision=precision, deterministic=wanted
+            )
             probes[wanted] = stack.enter_context(start_probe(path, folder / path.stem))
         for tell in probes.values():
             tell("epoch")  # which compiles

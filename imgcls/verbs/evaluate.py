@@ -1,4 +1,5 @@
-"""Judge a trained model on one split: predictions once, then metrics, intervals, report and gates. Light zone.
+"""Judge a trained model on one split: predictions once, then metrics, intervals, report and gates.
+Light zone.
 
 TensorFlow is imported only where predictions must be made.
 """
@@ -20,7 +21,8 @@ from imgcls.store import lookup
 
 
 def evaluate(run: Run, experiment: Experiment, split: str) -> dict[str, Any]:
-    """Judge a run on a split; write predictions.npz, metrics.json and report.txt, and return what metrics.json holds.
+    """Judge a run on a split; write predictions.npz, metrics.json and report.txt, and return what
+    metrics.json holds.
 
     `experiment.evaluate` says what is measured; it may differ from what the run was trained with.
 
@@ -43,9 +45,11 @@ def read_report(run: Run, split: str) -> str:
 
 
 def _load_predictions(run: Run, split: str) -> Predictions | None:
-    """Return the saved predictions of the run's present model on a split, or None where they must be made.
+    """Return the saved predictions of the run's present model on a split, or None where they must
+    be made.
 
-    They stand on the classes and sizes of data.json and on the model's digest, so that a run without its store can still be judged.
+    They stand on the classes and sizes of data.json and on the model's digest, so that a run
+    without its store can still be judged.
     """
     path = run.predictions_file(split)
     if not path.is_file() or not run.model_file.is_file():
@@ -56,15 +60,29 @@ def _load_predictions(run: Run, split: str) -> Predictions | None:
         terminal.note(f"{path} is damaged ({error}); predicting again")
         return None
     described = (saved.classes, len(saved.ids), saved.model)
-    return saved if described == (run.data["classes"], run.data["sizes"][split], files.compute_sha256(run.model_file)) else None
+    return (
+        saved
+        if described
+        == (
+            run.data["classes"],
+            run.data["sizes"][split],
+            files.compute_sha256(run.model_file),
+        )
+        else None
+    )
 
 
 def _require_images(run: Run, split: str) -> None:
     if split not in SPLITS:
-        raise UserError(f"there is no split '{split}'; allowed: {', '.join(SPLITS)}{parts.suggest(split, list(SPLITS))}")
+        raise UserError(
+            f"there is no split '{split}'; allowed:"
+            f" {', '.join(SPLITS)}{parts.suggest(split, list(SPLITS))}"
+        )
     if not run.data["sizes"][split]:
         filled = ", ".join(name for name in SPLITS if run.data["sizes"][name])
-        raise UserError(f"the {split} split of {run.folder} holds no image; choose one that does: {filled}")
+        raise UserError(
+            f"the {split} split of {run.folder} holds no image; choose one that does: {filled}"
+        )
 
 
 def _predict(run: Run, experiment: Experiment, split: str) -> Predictions:
@@ -75,7 +93,9 @@ def _predict(run: Run, experiment: Experiment, split: str) -> Predictions:
 
     indices = cut.indices(split)
     made = Predictions(
-        probabilities=predict(run.model_file, images.reader(cut.geometry), indices, experiment.train.batch_size),
+        probabilities=predict(
+            run.model_file, images.reader(cut.geometry), indices, experiment.train.batch_size
+        ),
         labels=images.labels[indices],
         ids=images.ids(indices),
         classes=images.classes,
@@ -92,8 +112,9 @@ def _require_finite(made: Predictions, run: Run) -> None:
     broken = numpy.flatnonzero(~numpy.isfinite(made.probabilities).all(axis=1))
     if broken.size:
         raise DivergenceError(
-            f"{run.model_file} gives probabilities that are not finite for {broken.size} of {len(made.ids)} images, the first is "
-            f"{terminal.to_printable(made.ids[broken[0]])}; train again with a lower learning rate or in float32"
+            f"{run.model_file} gives probabilities that are not finite for {broken.size} of"
+            f" {len(made.ids)} images, the first is {terminal.to_printable(made.ids[broken[0]])};"
+            " train again with a lower learning rate or in float32"
         )
 
 
@@ -108,17 +129,25 @@ def _describe(found: Predictions) -> dict[str, Any]:
 
 
 def _measure(experiment: Experiment, found: Predictions) -> dict[str, Any]:
-    """Return every metric's numbers, with intervals for the parts that `evaluate.intervals` names."""
+    """Return every metric's numbers, with intervals for the parts that `evaluate.intervals`
+    names.
+    """
     judged = experiment.evaluate
-    results = [parts.load_for("metrics", settings).compute(settings, found) for settings in judged.metrics]
+    results = [
+        parts.load_for("metrics", settings).compute(settings, found) for settings in judged.metrics
+    ]
     with_intervals = [settings for settings in judged.metrics if settings.name in judged.intervals]
     seed = derive_seed(experiment.seed, "bootstrap")
     return {
         "metrics": {name: value for result in results for name, value in result.scalars.items()},
-        "intervals": bootstrap.bootstrap_intervals(found, with_intervals, judged.bootstrap_samples, judged.confidence, seed),
+        "intervals": bootstrap.bootstrap_intervals(
+            found, with_intervals, judged.bootstrap_samples, judged.confidence, seed
+        ),
         "confidence": judged.confidence,
         "bootstrap_samples": judged.bootstrap_samples,
-        "per_class": {name: values for result in results for name, values in result.per_class.items()},
+        "per_class": {
+            name: values for result in results for name, values in result.per_class.items()
+        },
         "tables": {name: rows for result in results for name, rows in result.tables.items()},
         "matrices": {name: rows for result in results for name, rows in result.matrices.items()},
     }

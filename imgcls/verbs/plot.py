@@ -1,4 +1,6 @@
-"""The verb `plot`: draw a run's figures and its report page from what the run folder holds. Light zone."""
+"""The verb `plot`: draw a run's figures and its report page from what the run folder holds. Light
+zone.
+"""
 
 from pathlib import Path
 
@@ -16,15 +18,19 @@ def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path
     """Draw figures as PNG files, then report.html with every figure that the run has.
 
     Args:
-        run: a run folder; what is missing in it (an evaluation, say) costs only the figures that show it.
-        experiment: the run's, whose figures, metrics and place of the stores may have been changed since.
-        names: the figures to draw; without them those of the experiment, leaving out with a note what cannot be drawn.
+        run: a run folder; what is missing in it (an evaluation, say) costs only the figures that
+            show it.
+        experiment: the run's, whose figures, metrics and place of the stores may have been changed
+            since.
+        names: the figures to draw; without them those of the experiment, leaving out with a note
+            what cannot be drawn.
 
     Returns:
         The files written, the page last.
 
     Raises:
-        UserError: a name is unknown, a named figure cannot be drawn, or the folder cannot be written.
+        UserError: a name is unknown, a named figure cannot be drawn, or the folder cannot be
+            written.
         DataError: a named figure shows images, and their store is missing or changed.
     """
     subject = Subject(run, experiment)
@@ -32,7 +38,10 @@ def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path
         written = [_draw(settings, subject) for settings in _find_figures(names, subject)]
     else:
         settings_of_all = experiment.figures
-        drawn = [_draw_if_possible(settings, subject) for settings in track(settings_of_all, len(settings_of_all), "figures")]
+        drawn = [
+            _draw_if_possible(settings, subject)
+            for settings in track(settings_of_all, len(settings_of_all), "figures")
+        ]
         written = [path for path in drawn if path]
     _note_missing_glyphs(subject)
     page.write_page(subject)
@@ -40,14 +49,22 @@ def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path
 
 
 def _find_figures(names: list[str], subject: Subject) -> list[PartSettings]:
-    """Return the settings of the named figures: the experiment's own, or the defaults of one that it does not list."""
+    """Return the settings of the named figures: the experiment's own, or the defaults of one that
+    it does not list.
+    """
     known = parts.list_names("figures")
     unknown = [name for name in names if name not in known]
     if unknown:
-        lines = [f"unknown figure '{name}'; allowed: {', '.join(known)}{parts.suggest(name, known)}" for name in unknown]
+        lines = [
+            f"unknown figure '{name}'; allowed: {', '.join(known)}{parts.suggest(name, known)}"
+            for name in unknown
+        ]
         raise UserError("\n".join(lines))
     own = {settings.name: settings for settings in subject.experiment.figures}
-    return [own[name] if name in own else parts.default_settings("figures", name) for name in dict.fromkeys(names)]
+    return [
+        own[name] if name in own else parts.default_settings("figures", name)
+        for name in dict.fromkeys(names)
+    ]
 
 
 def _draw(settings: PartSettings, subject: Subject) -> Path:
@@ -68,4 +85,7 @@ def _draw_if_possible(settings: PartSettings, subject: Subject) -> Path | None:
 def _note_missing_glyphs(subject: Subject) -> None:
     """Say which characters of the class names became boxes, and what helps."""
     if subject.run.data_file.is_file() and (missing := _style.find_missing_glyphs(subject.classes)):
-        note(f"no installed font has the characters {missing[:20]} of the class names; install one, such as Noto Sans CJK, and plot again")
+        note(
+            f"no installed font has the characters {missing[:20]} of the class names; install one,"
+            " such as Noto Sans CJK, and plot again"
+        )

@@ -17,17 +17,19 @@ _SHOWN = 20
 
 
 def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
-    """Prepare an experiment's data, or find that it is prepared already, and report what it holds as JSON values.
+    """Prepare an experiment's data, or find that it is prepared already, and report what it holds
+    as JSON values.
 
-    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`, whether it was `reused`, `bad_images`,
-    the verdict of the `audit`, and `places`: how many images were `kept` on the side that an earlier preparation gave them, and how many
-    are `new`.
+    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`,
+    whether it was `reused`, `bad_images`, the verdict of the `audit`, and `places`: how many images
+    were `kept` on the side that an earlier preparation gave them, and how many are `new`.
 
     Args:
         splits: a file to write ids and splits in, as `data.splits_file` reads them.
 
     Raises:
-        DataError: the data is missing, broken, or too small to be split, or a check whose policy is `fail` found something.
+        DataError: the data is missing, broken, or too small to be split, or a check whose policy is
+            `fail` found something.
         UserError: the store, or the file, cannot be written.
     """
     data = experiment.data
@@ -39,8 +41,17 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any
     store.save_split(split)
     if splits:
         split_csv.write_assignments(splits, store, split)
-    of_the_store = {"folder": str(store.folder), "reused": reused, "bad_images": store.manifest["bad_images"]}
-    return {**store.describe(split), **of_the_store, "assignments": {"kept": kept, "new": split.assigned_count - kept}, "audit": verdict}
+    of_the_store = {
+        "folder": str(store.folder),
+        "reused": reused,
+        "bad_images": store.manifest["bad_images"],
+    }
+    return {
+        **store.describe(split),
+        **of_the_store,
+        "assignments": {"kept": kept, "new": split.assigned_count - kept},
+        "audit": verdict,
+    }
 
 
 def find_or_store(data: DataSettings) -> tuple[Store, bool]:
@@ -56,15 +67,21 @@ def find_or_store(data: DataSettings) -> tuple[Store, bool]:
 
 
 def _report_bad_images(store: Store, data: DataSettings) -> None:
-    """Name the images that cannot be used; the store holds the others, whatever is done about these."""
+    """Name the images that cannot be used; the store holds the others, whatever is done about
+    these.
+    """
     bad = store.manifest["bad_images"]
     if not bad:
         return
-    lines = [f"  {terminal.to_printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]]
+    lines = [
+        f"  {terminal.to_printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]
+    ]
     rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
     named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
     if isinstance(data, ImageSettings) and data.on_bad_image == "fail":
-        raise DataError(f"{named}\nrepair or remove them, or set data.on_bad_image: skip to leave them out")
+        raise DataError(
+            f"{named}\nrepair or remove them, or set data.on_bad_image: skip to leave them out"
+        )
     terminal.note(f"left out: {named}")
 
 
@@ -74,14 +91,27 @@ def format_report(report: dict[str, Any]) -> str:
 
 
 def format_classes(report: dict[str, Any]) -> str:
-    """Return a report's class table as text: a line a class with its images in each split, and totals."""
+    """Return a report's class table as text: a line a class with its images in each split, and
+    totals.
+    """
     height, width, channels = report["shape"]
     counts = [report["class_counts"][split] for split in SPLITS]
-    rows = [[name, *numbers, sum(numbers)] for name, *numbers in zip(report["classes"], *counts, strict=True)]
+    rows = [
+        [name, *numbers, sum(numbers)]
+        for name, *numbers in zip(report["classes"], *counts, strict=True)
+    ]
     sizes = [report["sizes"][split] for split in SPLITS]
     rows.append(["total", *sizes, sum(sizes)])
-    cells = [["class", *SPLITS, "total"], *[[row[0], *[f"{number:,}" for number in row[1:]]] for row in rows]]
+    cells = [
+        ["class", *SPLITS, "total"],
+        *[[row[0], *[f"{number:,}" for number in row[1:]]] for row in rows],
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-    title = f"{report['dataset']}: {sum(sizes):,} images, {height}x{width}x{channels}, in {report['folder']}"
+    lines = [
+        "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]) for row in cells
+    ]
+    title = (
+        f"{report['dataset']}: {sum(sizes):,} images, {height}x{width}x{channels}, in"
+        f" {report['folder']}"
+    )
     return "\n".join([title, "", *lines])

@@ -1,4 +1,5 @@
-"""The verb `reproduce`: train a run again from its folder alone, and compare. Light zone at the top.
+"""The verb `reproduce`: train a run again from its folder alone, and compare. Light zone at the
+top.
 
 It is the one verb that runs others: training and judging again is its work.
 """
@@ -38,24 +39,33 @@ def parse_tolerances(texts: list[str]) -> Tolerances:
         except ValueError:
             tolerances[name] = math.nan
         if not name or not tolerances[name] >= 0 or math.isinf(tolerances[name]):
-            raise UserError(f"--tolerance {text}: needs the form QUANTITY=VALUE with a number from 0 on, such as accuracy=0.005")
+            raise UserError(
+                f"--tolerance {text}: needs the form QUANTITY=VALUE with a number from 0 on, such"
+                " as accuracy=0.005"
+            )
     return tolerances
 
 
 def reproduce(
-    run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, tolerances: Tolerances, cluster: Cluster = SINGLE_PROCESS
+    run: Run,
+    experiment: Experiment,
+    folder: Path | None,
+    epochs: int | None,
+    tolerances: Tolerances,
+    cluster: Cluster = SINGLE_PROCESS,
 ) -> dict[str, Any] | None:
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
     Args:
-        folder: the new run's folder, or that of a reproduction to continue; `runs/<name>/<next number>` unless given.
+        folder: the new run's folder, or that of a reproduction to continue; `runs/<name>/<next
+            number>` unless given.
         epochs: how many epochs to train and compare; all unless given.
         tolerances: the largest differences allowed; where there are any, nothing else is compared.
         cluster: the processes that train together, each of which calls this function.
 
     Returns:
-        The summary that the command prints; `difference` is None where the runs agree, else the first difference in words. None where
-        another process leads.
+        The summary that the command prints; `difference` is None where the runs agree, else the
+        first difference in words. None where another process leads.
 
     Raises:
         UserError: the run has fewer epochs, or does not know a quantity of `tolerances`.
@@ -63,7 +73,9 @@ def reproduce(
     """
     length = len(run.log)
     if epochs is not None and not 0 < epochs <= length:
-        raise UserError(f"--epochs {epochs}: {run.folder} has {length} epochs; give a number from 1 to {length}")
+        raise UserError(
+            f"--epochs {epochs}: {run.folder} has {length} epochs; give a number from 1 to {length}"
+        )
     complete = epochs is None or epochs == length
     _require_known(tolerances, _read_final_quantities(run, epochs or length, complete))
     lookup.open_run_store(run.data, experiment.data.store_dir)
@@ -94,31 +106,47 @@ def require_same(summary: dict[str, Any] | None) -> None:
         GateError: it does; the message names the first difference.
     """
     if summary and summary["difference"]:
-        versions = f"; other versions were used: {', '.join(summary['versions_changed'])}" if summary["versions_changed"] else ""
-        raise GateError(f"{summary['reproduction']} is not {summary['run']} again: {summary['difference']}{versions}")
+        versions = (
+            f"; other versions were used: {', '.join(summary['versions_changed'])}"
+            if summary["versions_changed"]
+            else ""
+        )
+        raise GateError(
+            f"{summary['reproduction']} is not {summary['run']} again:"
+            f" {summary['difference']}{versions}"
+        )
 
 
-def _train_again(run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster) -> Run | None:
+def _train_again(
+    run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster
+) -> Run | None:
     if not cluster.is_chief:
         with contextlib.suppress(EpochLimit):
             train.train(experiment, folder, epochs, cluster, run.data)
         return None
     if folder is not None and folder.resolve() == run.folder.resolve():
-        raise UserError(f"--run {folder} is the run itself; choose another folder for the reproduction")
+        raise UserError(
+            f"--run {folder} is the run itself; choose another folder for the reproduction"
+        )
     again = create_run(experiment) if folder is None else Run(folder)
     try:
         train.train(experiment, again.folder, epochs, cluster, run.data)
     except EpochLimit:
         return again  # no error here: this is where it was asked to stop
     except Interrupted as error:
-        raise Interrupted(f"{error}, then compare with: imgcls reproduce {run.folder} --run {again.folder}") from None
+        raise Interrupted(
+            f"{error}, then compare with: imgcls reproduce {run.folder} --run {again.folder}"
+        ) from None
     return again
 
 
 def _require_same_data(run: Run, again: Run) -> None:
     for key, value in run.data.items():
         if again.data[key] != value:
-            raise DataError(f"the data changed since {run.folder} was trained: its {key} was {value}, now it is {again.data[key]}")
+            raise DataError(
+                f"the data changed since {run.folder} was trained: its {key} was {value}, now it is"
+                f" {again.data[key]}"
+            )
 
 
 def _evaluate_again(run: Run, again: Run, experiment: Experiment) -> None:
@@ -131,12 +159,23 @@ def _list_evaluated_splits(run: Run) -> list[str]:
     return [split for split in SPLITS if run.metrics_file(split).exists()]
 
 
-def _read_final_quantities(run: Run, epochs: int, complete: bool) -> dict[str, dict[str, float | None]]:
-    """Return the final numbers of a run by their place: the metrics of each judged split, or else the last compared epoch's."""
+def _read_final_quantities(
+    run: Run, epochs: int, complete: bool
+) -> dict[str, dict[str, float | None]]:
+    """Return the final numbers of a run by their place: the metrics of each judged split, or else
+    the last compared epoch's.
+    """
     if complete and _list_evaluated_splits(run):
-        return {f"{split} split": files.read_json(run.metrics_file(split))["metrics"] for split in _list_evaluated_splits(run)}
+        return {
+            f"{split} split": files.read_json(run.metrics_file(split))["metrics"]
+            for split in _list_evaluated_splits(run)
+        }
     row = run.log[epochs - 1]
-    return {f"epoch {epochs}, step {row['step']}": {name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}}
+    return {
+        f"epoch {epochs}, step {row['step']}": {
+            name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+        }
+    }
 
 
 def _require_known(tolerances: Tolerances, quantities: dict[str, dict[str, float | None]]) -> None:
@@ -144,26 +183,39 @@ def _require_known(tolerances: Tolerances, quantities: dict[str, dict[str, float
     for name in tolerances:
         if name not in known:
             guess = parts.suggest(name, known)
-            raise UserError(f"--tolerance {name}: the run has no such quantity; allowed: {', '.join(known)}{guess}")
+            raise UserError(
+                f"--tolerance {name}: the run has no such quantity; allowed:"
+                f" {', '.join(known)}{guess}"
+            )
 
 
-def _find_first_beyond(run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool) -> str | None:
+def _find_first_beyond(
+    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> str | None:
     """Return the first final number that is further away than its tolerance."""
     here = _read_final_quantities(again, epochs, complete)
     for place, values in _read_final_quantities(run, epochs, complete).items():
         for name, tolerance in tolerances.items():
             one, other = values.get(name), here[place].get(name)
             if one != other and (one is None or other is None or abs(one - other) > tolerance):
-                return f"{place}: {name} was {one} and is {other}, which differs by more than {tolerance:g}"
+                return (
+                    f"{place}: {name} was {one} and is {other}, which differs by more than"
+                    f" {tolerance:g}"
+                )
     return None
 
 
 def _find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
-    """Return the first number that is not the same to the last bit: of the log, then the weights, then the metrics."""
+    """Return the first number that is not the same to the last bit: of the log, then the weights,
+    then the metrics.
+    """
     for one, other in zip(run.log[:epochs], again.log, strict=False):
         for name in (name for name in one if name not in history.TIMES):
             if one[name] != other[name]:
-                return f"epoch {one['epoch']}, step {one['step']}: {name} was {one[name]} and is {other[name]}"
+                return (
+                    f"epoch {one['epoch']}, step {one['step']}: {name} was {one[name]} and is"
+                    f" {other[name]}"
+                )
     if len(again.log) < epochs:
         return f"it stopped after epoch {len(again.log)} instead of {epochs}"
     if not complete:
@@ -196,11 +248,22 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
     import h5py
 
     found = {}
-    with zipfile.ZipFile(model_file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
-        weights.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    with (
+        zipfile.ZipFile(model_file) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
+    ):
+        weights.visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
     return found
 
 
 def _find_changed_versions(run: Run, again: Run) -> list[str]:
     there, here = (files.read_json(each.environment_file)["versions"] for each in (run, again))
-    return [f"{name} {there.get(name)} then, {here.get(name)} now" for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+    return [
+        f"{name} {there.get(name)} then, {here.get(name)} now"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]

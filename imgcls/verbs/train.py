@@ -13,7 +13,12 @@ from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.io import files, terminal
 from imgcls.io.signals import catch_signals
 from imgcls.run import Run, create_run, find_runs
-from imgcls.store.lookup import compute_split_key, find_store, find_stores_with_split, open_run_store
+from imgcls.store.lookup import (
+    compute_split_key,
+    find_store,
+    find_stores_with_split,
+    open_run_store,
+)
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import history
@@ -29,13 +34,16 @@ def train(
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
     Args:
-        folder: the run folder. Without it, the experiment's newest run is continued if it is unfinished, else a new one is made.
+        folder: the run folder. Without it, the experiment's newest run is continued if it is
+            unfinished, else a new one is made.
         epochs: after how many epochs to stop; all unless given.
         cluster: the processes that train together, each of which calls this function.
-        data: the content of a run's data.json, whose store and split a new run is trained on; those prepared last unless given.
+        data: the content of a run's data.json, whose store and split a new run is trained on; those
+            prepared last unless given.
 
     Returns:
-        The summary that the command prints: run, status, epochs, chosen epoch and its numbers; None where another process leads.
+        The summary that the command prints: run, status, epochs, chosen epoch and its numbers; None
+            where another process leads.
 
     Raises:
         UserError: `folder` holds another experiment's run, or is in use.
@@ -67,7 +75,12 @@ def train(
 
 
 def _follow(
-    experiment: Experiment, folder: Path, epochs: int | None, cluster: Cluster, data: dict[str, Any] | None, started: float
+    experiment: Experiment,
+    folder: Path,
+    epochs: int | None,
+    cluster: Cluster,
+    data: dict[str, Any] | None,
+    started: float,
 ) -> None:
     """Train with the leading process, which alone writes and speaks."""
     run = _find_run_to_continue(experiment, folder)
@@ -85,7 +98,11 @@ def _follow(
 def summarize(run: Run) -> dict[str, Any]:
     """Return what a finished run came to."""
     experiment, epochs = run.experiment, run.log
-    chosen = history.best_epoch(epochs, experiment.train.monitor) if experiment.train.select_weights == "best" else len(epochs)
+    chosen = (
+        history.best_epoch(epochs, experiment.train.monitor)
+        if experiment.train.select_weights == "best"
+        else len(epochs)
+    )
     row = epochs[chosen - 1]
     return {
         "run": str(run.folder),
@@ -103,9 +120,16 @@ def _find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | 
     """Return the run that this command continues, or None if a new one is to be made."""
     if folder is None:
         newest = find_runs(experiment.name)[-1:]
-        unfinished = [run for run in newest if run.status["status"] != "finished" and run.experiment.identity() == experiment.identity()]
+        unfinished = [
+            run
+            for run in newest
+            if run.status["status"] != "finished"
+            and run.experiment.identity() == experiment.identity()
+        ]
         if unfinished:
-            terminal.note(f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}")
+            terminal.note(
+                f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}"
+            )
         return unfinished[0] if unfinished else None
     run = Run(folder)
     if run.config_file.exists() and not run.can_be_recreated():
@@ -120,10 +144,21 @@ def _require_same_experiment(run: Run, experiment: Experiment) -> None:
     there, here = _flatten(run.experiment.identity()), _flatten(experiment.identity())
     missing = object()
     keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
-    differences = [f"  {key}: {_format_given(there, key)} there, {_format_given(here, key)} here" for key in keys]
+    differences = [
+        f"  {key}: {_format_given(there, key)} there, {_format_given(here, key)} here"
+        for key in keys
+    ]
     if differences:
         raise UserError(
-            "\n".join([f"--run {run.folder} holds a run of another experiment; choose another folder. They differ in", *differences])
+            "\n".join(
+                [
+                    (
+                        f"--run {run.folder} holds a run of another experiment; choose another"
+                        " folder. They differ in"
+                    ),
+                    *differences,
+                ]
+            )
         )
 
 
@@ -133,7 +168,13 @@ def _format_given(flat: dict[str, Any], key: str) -> str:
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested mappings and lists as one mapping with dotted keys."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
     if items is None:
         return {prefix.removesuffix("."): value}
     flat: dict[str, Any] = {}
@@ -142,8 +183,12 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _open_data(experiment: Experiment, run: Run | None, data: dict[str, Any] | None) -> tuple[Store, Split]:
-    """Return the store and the split on which a run began, also when others were prepared since; for a new run, those of `data`."""
+def _open_data(
+    experiment: Experiment, run: Run | None, data: dict[str, Any] | None
+) -> tuple[Store, Split]:
+    """Return the store and the split on which a run began, also when others were prepared since;
+    for a new run, those of `data`.
+    """
     if data or not run or not run.data_file.exists():
         return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
     store, split = open_run_store(run.data, experiment.data.store_dir)
@@ -151,18 +196,22 @@ def _open_data(experiment: Experiment, run: Run | None, data: dict[str, Any] | N
     newest = next(iter(find_stores_with_split(Path(experiment.data.store_dir), key)), store)
     if (newest.fingerprint, key) != (store.fingerprint, split.key):
         terminal.note(
-            f"{run.folder} goes on with the data and the split on which it began, in {store.folder}, though others were prepared since "
-            f"(the newest in {newest.folder}); to train on those, give a new folder with --run"
+            f"{run.folder} goes on with the data and the split on which it began, in"
+            f" {store.folder}, though others were prepared since (the newest in {newest.folder});"
+            " to train on those, give a new folder with --run"
         )
     return store, split
 
 
 def _require_validation(experiment: Experiment, split: Split) -> None:
     settings = experiment.train
-    if not len(split.validation) and (settings.select_weights == "best" or settings.early_stopping or settings.plateau):
+    if not len(split.validation) and (
+        settings.select_weights == "best" or settings.early_stopping or settings.plateau
+    ):
         raise UserError(
-            "the validation split is empty, but train.select_weights: best, train.early_stopping and train.plateau look at it; hold some images "
-            "out with data.validation, or set train.select_weights: last and remove train.early_stopping and train.plateau"
+            "the validation split is empty, but train.select_weights: best, train.early_stopping"
+            " and train.plateau look at it; hold some images out with data.validation, or set"
+            " train.select_weights: last and remove train.early_stopping and train.plateau"
         )
 
 
@@ -175,8 +224,9 @@ def _record_data(run: Run, store: Store, split: Split) -> None:
     for key in ("fingerprint", "split", "split_sha256"):
         if run.data[key] != data[key]:
             raise DataError(
-                f"the data changed since {run.folder} began: its {key} was {run.data[key][:12]}, now it is {data[key][:12]}; "
-                "bring the old data back, or start a new run with --run"
+                f"the data changed since {run.folder} began: its {key} was {run.data[key][:12]},"
+                f" now it is {data[key][:12]}; bring the old data back, or start a new run with"
+                " --run"
             )
 
 
@@ -188,7 +238,13 @@ def _record_status(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
-        exit_code = 75 if isinstance(error, KeyboardInterrupt) else error.exit_code if isinstance(error, UserError) else 1
+        exit_code = (
+            75
+            if isinstance(error, KeyboardInterrupt)
+            else error.exit_code
+            if isinstance(error, UserError)
+            else 1
+        )
         details = {"divergence": error.details} if isinstance(error, DivergenceError) else {}
         reason = {"exit_code": exit_code, "reason": str(error) or type(error).__name__}
         try:
