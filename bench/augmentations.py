@@ -40,25 +40,25 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
     ]
     factors = {f"{name}_factor": 0.4 for name in ("brightness", "contrast", "saturation")}
     return {
-        "affine": ({}, warp),
+        "random_affine": ({}, warp),
         "affine, a turn alone": ({"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0}, warp[2:3]),
         "aug_mix": ({}, [layers.AugMix()]),
         # Keras's sigma goes up to 1, of which three deviations on either side make seven pixels.
-        "blur": (
+        "gaussian_blur": (
             {"sigma": [0.1, 1.0]},
             [layers.RandomGaussianBlur(factor=0.5, kernel_size=7, sigma=1.0)],
         ),
-        "colour": ({"hue": 0.1}, [layers.RandomColorJitter(**factors, hue_factor=0.1)]),
-        "crop": (
+        "color_jitter": ({"hue": 0.1}, [layers.RandomColorJitter(**factors, hue_factor=0.1)]),
+        "random_crop": (
             {},
             [layers.RandomTranslation(0.1, 0.1, fill_mode="constant", interpolation="nearest")],
         ),
         "cutmix": ({"probability": 1.0}, [layers.CutMix()]),
-        "erasing": ({}, [layers.RandomErasing()]),
-        "flip": ({}, [layers.RandomFlip("horizontal")]),
-        "grey": ({"probability": 0.5}, [layers.RandomGrayscale(0.5)]),
+        "random_erasing": ({}, [layers.RandomErasing()]),
+        "random_flip": ({}, [layers.RandomFlip("horizontal")]),
+        "random_grayscale": ({"probability": 0.5}, [layers.RandomGrayscale(0.5)]),
         "mixup": ({}, [layers.MixUp()]),
-        "noise": ({}, [layers.Rescaling(1 / 255), layers.GaussianNoise(10 / 255)]),
+        "gaussian_noise": ({}, [layers.Rescaling(1 / 255), layers.GaussianNoise(10 / 255)]),
         "rand_augment": ({}, [layers.RandAugment()]),
         "random_resized_crop": ({}, [layers.RandomZoom((-0.5, 0.0))]),
         "trivial_augment": ({}, [layers.RandAugment(num_ops=1)]),

@@ -32,4 +32,4 @@ def audit(
     from imgcls.verbs import audit
 
     report = audit.audit(target, runs or [], set_)
-    output.print_json(report) if json else print(audit.format_report(report))
+    output.print_json(report.model_dump()) if json else print(audit.format_report(report))

@@ -31,11 +31,14 @@ def evaluate(
     """
     from imgcls import metrics
     from imgcls.evaluation import gates
-    from imgcls.run import find_run
+    from imgcls.run_lookup import find_run
     from imgcls.verbs import evaluate
 
     run, experiment = find_run(target, set_)
     floors = gates.parse_gates(fail_under, metrics.directions(experiment.evaluate.metrics))
     summary = evaluate.evaluate(run, experiment, split)
-    output.print_json(summary) if json else print(evaluate.read_report(run, split), end="")
-    gates.check_gates(floors, summary["metrics"])
+    if json:
+        output.print_json(summary.model_dump())
+    else:
+        print(evaluate.read_report(run, split), end="")
+    gates.check_gates(floors, summary.metrics)

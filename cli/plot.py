@@ -26,7 +26,7 @@ def plot(
 
     Example: imgcls plot configs/digits.yaml confusion_matrix roc
     """
-    from imgcls.run import find_run
+    from imgcls.run_lookup import find_run
     from imgcls.verbs.plot import plot as draw
 
     paths = [str(path) for path in draw(*find_run(target, set_), figures)]

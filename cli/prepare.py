@@ -31,4 +31,4 @@ def prepare(
     from imgcls.verbs import prepare as verb
 
     report = verb.prepare(read_experiment(experiment, set_), splits)
-    output.print_json(report) if json else print(verb.format_report(report))
+    output.print_json(report.model_dump()) if json else print(verb.format_report(report))

@@ -46,7 +46,7 @@ def reproduce(
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """
     from imgcls.distributed.cluster import find_cluster
-    from imgcls.run import find_run, open_run
+    from imgcls.run_lookup import find_run, open_run
     from imgcls.verbs import reproduce
 
     tolerances = reproduce.parse_tolerances(tolerance)

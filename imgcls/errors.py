@@ -5,7 +5,10 @@ received and what to do, and reach the terminal without a traceback. A bug is an
 it exits with status 1.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgcls.training.status import Divergence
 
 
 class UserError(Exception):
@@ -26,15 +29,14 @@ class DivergenceError(UserError):
     """Training met a non-finite loss, gradient or weight. Exit status 4.
 
     Attributes:
-        details: where it was: epoch, step, learning_rate, images, as far as they are known; a JSON
-            object.
+        details: where it was; None where it was not in training.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, details: dict[str, Any] | None = None):
+    def __init__(self, message: str, details: "Divergence | None" = None):
         super().__init__(message)
-        self.details = details or {}
+        self.details = details
 
 
 class OutOfMemoryError(UserError):

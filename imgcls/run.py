@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.config import Experiment
+from imgcls.environment import Environment
 from imgcls.errors import DataError, UserError
+from imgcls.evaluation.summary import Evaluation
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
+from imgcls.io.records import DataFile, read_record, read_records, write_record
+from imgcls.store.manifest import DataDescription
+from imgcls.training.history import EpochLog
+from imgcls.training.status import Status
 
 RUNS = Path("runs")
+_RESTORE = "bring it back from a copy, or train a new run"
+"""What to do about a file that only the training could write."""
 
 
 @dataclass(frozen=True)
@@ -116,35 +123,98 @@ class Run:
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment that this run resolved."""
-        return read_experiment(self.config_file)
+        """The experiment that this run resolved.
 
-    @property
-    def status(self) -> dict[str, Any]:
-        """The content of status.json."""
-        return files.read_json(self.status_file)
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """The content of data.json."""
-        return files.read_json(self.data_file)
-
-    @property
-    def log(self) -> list[dict[str, Any]]:
-        """The epochs so far."""
-        if not self.log_file.exists():
-            return []
+        Raises:
+            DataError: config.yaml is damaged.
+        """
+        DataFile(self.config_file, _RESTORE).read_bytes()
         try:
-            return [json.loads(line) for line in self.log_file.read_text().splitlines()]
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{self.log_file} is damaged ({error.msg}); run the training command again to write"
-                " it anew"
-            ) from None
+            return read_experiment(self.config_file)
+        except UserError as error:
+            problem = str(error).splitlines()[0]
+            raise DataError(f"{self.config_file} is damaged ({problem}); {_RESTORE}") from None
 
-    def write_status(self, state: str, **details: Any) -> None:
-        """Replace status.json."""
-        files.write_json(self.status_file, {"status": state, **details})
+    @property
+    def status(self) -> Status:
+        """How far the run came.
+
+        Raises:
+            FormatError: another version of imgcls wrote the run.
+            DataError: status.json is damaged.
+        """
+        outdated = "go on with the imgcls that wrote it, or train a new run"
+        return read_record(self.status_file, Status, _RESTORE, outdated)
+
+    def require_format(self) -> None:
+        """Refuse a run of another version of imgcls, before its other files are read; raises as
+        `status` does.
+        """
+        _ = self.status
+
+    @property
+    def data(self) -> DataDescription:
+        """The data that the run is trained on.
+
+        Raises:
+            DataError: data.json is damaged.
+        """
+        return read_record(self.data_file, DataDescription, _RESTORE)
+
+    @property
+    def environment(self) -> Environment:
+        """What the run was made with.
+
+        Raises:
+            DataError: environment.json is damaged.
+        """
+        advice = "delete it to go on without what it says of earlier starts"
+        return read_record(self.environment_file, Environment, advice)
+
+    @property
+    def log(self) -> list[EpochLog]:
+        """The epochs so far.
+
+        Raises:
+            DataError: log.jsonl is damaged.
+        """
+        if not os.path.lexists(self.log_file):
+            return []
+        advice = "run the training command again, which writes it anew from the last saved state"
+        return read_records(self.log_file, EpochLog, advice)
+
+    def read_evaluation(self, split: str) -> Evaluation:
+        """Return the metrics of a split.
+
+        Raises:
+            DataError: metrics.json is missing or damaged.
+        """
+        return read_record(self.metrics_file(split), Evaluation, self.advise_evaluation(split))
+
+    def advise_evaluation(self, split: str) -> str:
+        """Return what to do where the files of an evaluation are damaged."""
+        return f"run `imgcls eval {self.folder} --split {split}` again"
+
+    def write_status(self, status: str, **details: Any) -> None:
+        """Replace status.json.
+
+        Args:
+            details: other fields of `Status`; those left out say that nothing was done yet.
+        """
+        start = {"step": 0, "retries": [], "accumulation_steps": 1, "divergence": None}
+        write_record(
+            self.status_file,
+            Status.model_validate(
+                {
+                    "format": Status.FORMAT,
+                    "status": status,
+                    **start,
+                    "exit_code": None,
+                    "reason": "",
+                    **details,
+                }
+            ),
+        )
 
     def can_be_recreated(self) -> bool:
         """Tell whether the folder is empty, or holds no more than a run that ended before its first
@@ -184,22 +254,6 @@ class Run:
             os.close(descriptor)
 
 
-def open_run(folder: Path) -> Run:
-    """Return the run in a folder.
-
-    Raises:
-        UserError: the folder does not exist or holds no run.
-    """
-    run = Run(folder)
-    if not run.config_file.is_file():
-        state = "holds no config.yaml" if folder.is_dir() else "does not exist"
-        raise UserError(
-            f"{folder} is not a run: it {state}; give a run folder such as runs/digits/1, or an"
-            " experiment file"
-        )
-    return run
-
-
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
     """Create a run folder, `runs/<name>/<next number>` unless `folder` names one, with its
     config.yaml and status.
@@ -219,7 +273,7 @@ def _make_next_folder(parent: Path) -> Path:
     """Make the folder with the next free number; two processes never get the same one."""
     parent.mkdir(parents=True, exist_ok=True)
     number = (
-        max((int(path.name) for path in parent.iterdir() if path.name.isdigit()), default=0) + 1
+        max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0) + 1
     )
     while True:
         try:
@@ -227,67 +281,3 @@ def _make_next_folder(parent: Path) -> Path:
             return parent / str(number)
         except FileExistsError:
             number += 1
-
-
-def find_runs(name: str) -> list[Run]:
-    """Return the numbered runs of an experiment, oldest first."""
-    folders = [
-        path
-        for path in (RUNS / name).glob("*")
-        if path.name.isdigit() and (path / "config.yaml").is_file()
-    ]
-    return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
-
-
-def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
-    """Return the finished run that a command line names, and the experiment that says how it is
-    judged and drawn.
-
-    Args:
-        target: a run folder, or an experiment file for the newest finished run that was trained as
-            the file says.
-        overrides: `a.b=value`, for what is decided after training: metrics, figures, the place of
-            the stores.
-
-    Raises:
-        UserError: there is no such run, the experiment is wrong, or an override changes what was
-            trained.
-        DataError: the run is not finished.
-    """
-    if not target.is_dir():
-        experiment = read_experiment(target, overrides)
-        return _find_newest_finished(experiment, target), experiment
-    run = open_run(target)
-    if run.status["status"] != "finished":
-        raise DataError(
-            f"{target} is {run.status['status']}, not finished; run `imgcls train {run.config_file}"
-            f" --run {target}` first"
-        )
-    experiment = read_experiment(run.config_file, overrides)
-    if experiment.identity() != run.experiment.identity():
-        raise UserError(
-            f"--set cannot change what {target} was trained with; set evaluate, figures or"
-            " data.store_dir, or train a new run"
-        )
-    return run, experiment
-
-
-def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
-    finished = [run for run in find_runs(experiment.name) if run.status["status"] == "finished"]
-    matching = [run for run in finished if run.experiment.identity() == experiment.identity()]
-    if not matching:
-        others = (
-            f" (its {len(finished)} finished runs had other settings; name one's folder to use it)"
-            if finished
-            else ""
-        )
-        raise DataError(
-            f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run"
-            f" `imgcls train {target}` first"
-        )
-    return matching[-1]
-
-
-def find_all_runs() -> list[Run]:
-    """Return every run below runs/, named or numbered."""
-    return [Run(path.parent) for path in RUNS.rglob("config.yaml")]

@@ -14,11 +14,14 @@ from imgcls.config import Experiment
 from imgcls.datasets import DataSettings, Entry, Source
 from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
+from imgcls.io.records import write_record
 from imgcls.run import Run
 from imgcls.store import writer
+from imgcls.store.manifest import DataDescription
 from imgcls.store.reader import PixelReader
 from imgcls.store.store import Store
 from imgcls.training import history
+from imgcls.training.history import EpochLog
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -77,10 +80,49 @@ def json_of(*arguments: object) -> Any:
 
 def log_without_times(run: Run) -> list[dict[str, Any]]:
     """Return the epochs of a run, without what differs from run to run."""
-    return [
-        {name: value for name, value in epoch.items() if name not in history.TIMES}
-        for epoch in run.log
-    ]
+    return [epoch.model_dump(exclude=history.TIMES) for epoch in run.log]
+
+
+def make_epoch(**changes: Any) -> EpochLog:
+    """Return a line of a log; its stages take no time unless they are given."""
+    stages = dict.fromkeys(history.STAGES, 0.0) | changes.pop("stage_seconds", {})
+    numbers = {
+        "epoch": 1,
+        "step": 10,
+        "loss": 1.0,
+        "accuracy": 0.5,
+        "val_loss": 1.0,
+        "val_accuracy": 0.5,
+        "learning_rate": 0.001,
+        "seconds": 1.5,
+        "images_per_second": 1000.0,
+        "input_wait": 0.01,
+    }
+    return EpochLog.model_validate({**numbers, "stage_seconds": stages, **changes})
+
+
+def describe_data(run: Run, classes: list[str], sizes: dict[str, int]) -> None:
+    """Write a run's data.json, in which all images are of the first class and no store exists."""
+    rest = [0] * (len(classes) - 1)
+    counts = {name: [size, *rest] for name, size in sizes.items()}
+    description = DataDescription(
+        dataset="digits",
+        fingerprint="f" * 64,
+        split="s" * 16,
+        split_sha256="5" * 64,
+        classes=classes,
+        shape=(8, 8, 1),
+        sizes=sizes,
+        class_counts=counts,
+        mean=[100.0],
+        std=[50.0],
+    )
+    write_record(run.data_file, description)
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file, as no program would."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def assert_same_result(one: Run, other: Run) -> None:
@@ -136,7 +178,7 @@ def wait_for_a_step_inside_an_epoch(process: subprocess.Popen, folder: Path) -> 
     """
     run, deadline = Run(folder), time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if run.status_file.exists() and run.status.get("step", 0) % 21:
+        if run.status_file.exists() and run.status.step % 21:
             return
         time.sleep(0.001)
     process.kill()

@@ -7,15 +7,18 @@ import json
 from pathlib import Path
 
 import numpy
-from experiments import source_of, stored
+from experiments import make_epoch, source_of, stored
 
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, Entry
 from imgcls.evaluation import predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.io import files
+from imgcls.io.records import write_record, write_records
 from imgcls.run import Run
 from imgcls.split import assign
+from imgcls.store.manifest import DataDescription
+from imgcls.training.history import EpochLog
 
 NASTY = [
     '<b>&"',
@@ -56,31 +59,23 @@ def make_predictions(classes: int, per_class: int) -> Predictions:
     )
 
 
-def make_log(epochs: int) -> list[dict]:
+def make_log(epochs: int) -> list[EpochLog]:
     """Return a log in which the loss falls, and the validation accuracy peaks at three quarters of
     the way.
     """
     peak = max(1, epochs * 3 // 4)
     return [
-        {
-            "epoch": epoch,
-            "step": 10 * epoch,
-            "loss": 2.0 / epoch,
-            "accuracy": 1 - 0.8 / epoch,
-            "val_loss": 2.2 / epoch + 0.002 * epoch,
-            "val_accuracy": 0.9 - abs(epoch - peak) / (2 * epochs + 2),
-            "learning_rate": 0.001 * (1 - epoch / (epochs + 1)),
-            "seconds": 1.5,
-            "images_per_second": 1000.0,
-            "input_wait": 0.01,
-        }
+        make_epoch(
+            epoch=epoch,
+            step=10 * epoch,
+            loss=2.0 / epoch,
+            accuracy=1 - 0.8 / epoch,
+            val_loss=2.2 / epoch + 0.002 * epoch,
+            val_accuracy=0.9 - abs(epoch - peak) / (2 * epochs + 2),
+            learning_rate=0.001 * (1 - epoch / (epochs + 1)),
+        )
         for epoch in range(1, epochs + 1)
     ]
-
-
-def write_log(run: Run, log: list[dict]) -> None:
-    """Replace a run's log."""
-    files.write_text(run.log_file, "".join(json.dumps(epoch) + "\n" for epoch in log))
 
 
 def make_run(
@@ -103,10 +98,8 @@ def make_run(
     }
     files.write_text(run.config_file, json.dumps(experiment))
     run.write_status("finished", step=10 * epochs, exit_code=0, reason="")
-    write_log(run, make_log(epochs))
-    files.write_json(
-        run.data_file, _make_store(run.experiment, parent, classes, per_class, channels)
-    )
+    write_records(run.log_file, make_log(epochs))
+    write_record(run.data_file, _make_store(run.experiment, parent, classes, per_class, channels))
     run.model_file.write_bytes(MODEL)
     predictions.save(make_predictions(classes, per_class), run.predictions_file("test"))
     return run
@@ -114,7 +107,7 @@ def make_run(
 
 def _make_store(
     experiment: Experiment, parent: Path, classes: int, per_class: int, channels: int
-) -> dict:
+) -> DataDescription:
     sizes = {"train": 2 * per_class, "validation": 2, "test": per_class}
     extra = {"train": 3, "validation": 2, "test": 1}
     places = [

@@ -230,7 +230,7 @@ def test_a_damaged_compressed_archive_is_told(tmp_path):
 
 
 def test_a_bomb_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "_LARGEST_STREAM", 1 << 20)
+    monkeypatch.setattr(archives, "_MAX_EXPANDED", 1 << 20)
     archive = put(tmp_path, tar_bytes({"bomb": bytes(1 << 21), "a": b"x"}, "w:gz"), "photos.tar.gz")
     with pytest.raises(DataError, match=r"unfolds to more than .* GiB"):
         archives.extract_members(archive, {"a": 10})

@@ -1,4 +1,4 @@
-"""The audit: checks run in turn, their policies decide, and the verdict is kept."""
+"""The audit: checks run in turn, their policies decide, and the report is kept."""
 
 import json
 from dataclasses import replace
@@ -10,6 +10,7 @@ from PIL import Image
 
 from imgcls import parts
 from imgcls.audit import runner
+from imgcls.audit.audit_report import ReportedFinding
 from imgcls.datasets import DataSettings, Entry
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
@@ -54,16 +55,16 @@ def copied(*pairs):
 
 
 def run(store, split, *policies):
-    """Run checks given as `name=policy`; return the verdict, the names that the split then holds,
+    """Run checks given as `name=policy`; return the report, the names that the split then holds,
     and the split.
     """
     chosen = [text.split("=") for text in policies]
     checks = [
         parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen
     ]
-    verdict, left = runner.run_checks(store, split, checks)
+    report, left = runner.run_checks(store, split, checks)
     return (
-        verdict,
+        report,
         {
             name
             for part in ("train", "validation", "test")
@@ -75,7 +76,7 @@ def run(store, split, *policies):
 
 def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path):
     store, split = toy(tmp_path, noise())
-    verdict, left = runner.run_checks(
+    report, left = runner.run_checks(
         store,
         split,
         [
@@ -84,12 +85,12 @@ def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path)
             if check.name != "small_classes"
         ],
     )
-    assert verdict["passed"]
-    assert verdict["findings"] == []
+    assert report.passed
+    assert report.findings == []
     assert left is split
     assert (
         "not checked, since data.audit does not list them: small_classes"
-        in runner.format_report(verdict)
+        in runner.format_report(report)
     )
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
 
@@ -104,10 +105,10 @@ def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_fi
     labels = [0] * len(NAMES)
     labels[1] = labels[14] = labels[16] = 1
     store, split = toy(tmp_path, images, labels)
-    verdict, kept, left = run(store, split, "exact_duplicates=drop")
+    report, kept, left = run(store, split, "exact_duplicates=drop")
     assert set(NAMES) - kept == {"train/2", "validation/1", "train/0", "train/4"}
     assert "train/10" < "train/4"
-    assert [(found["count"], found["dropped"]) for found in verdict["findings"]] == [(1, 1), (3, 3)]
+    assert [(found.count, found.dropped) for found in report.findings] == [(1, 1), (3, 3)]
     trained = images[[NAMES.index(name) for name in store.ids(left.train)]]
     assert left.mean == pytest.approx(trained.mean(), rel=1e-6)
     assert left.std == pytest.approx(trained.std(), rel=1e-6)
@@ -116,24 +117,24 @@ def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_fi
 @pytest.mark.parametrize(("policy", "dropped"), [("note", 0), ("fail", 0), ("drop", 1)])
 def test_a_policy_notes_drops_or_fails(tmp_path, policy, dropped):
     store, split = toy(tmp_path, copied(("train/0", "train/2")))
-    verdict, kept, _ = run(store, split, f"exact_duplicates={policy}")
-    (found,) = verdict["findings"]
-    assert found == {
-        "check": "exact_duplicates",
-        "policy": policy,
-        "count": 1,
-        "message": "1 image repeats another of the same split as an exact copy: 1 in train",
-        "examples": [["train/0", "train/2"]],
-        "dropped": dropped,
-    }
+    report, kept, _ = run(store, split, f"exact_duplicates={policy}")
+    (found,) = report.findings
+    assert found == ReportedFinding(
+        check="exact_duplicates",
+        policy=policy,
+        count=1,
+        message="1 image repeats another of the same split as an exact copy: 1 in train",
+        examples=[["train/0", "train/2"]],
+        dropped=dropped,
+    )
     assert len(kept) == len(NAMES) - dropped
-    assert verdict["passed"] == (policy != "fail")
+    assert report.passed == (policy != "fail")
 
 
 def test_a_later_check_sees_what_an_earlier_one_left(tmp_path):
     store, split = toy(tmp_path, copied(("train/0", "train/2")))
-    verdict, _, _ = run(store, split, "exact_duplicates=drop", "exact_duplicates=note")
-    assert len(verdict["findings"]) == 1
+    report, _, _ = run(store, split, "exact_duplicates=drop", "exact_duplicates=note")
+    assert len(report.findings) == 1
 
 
 def test_all_images_of_a_label_conflict_are_dropped(tmp_path):
@@ -146,13 +147,12 @@ def test_all_images_of_a_label_conflict_are_dropped(tmp_path):
             ("train/6", "train/8"),
         ),
     )
-    verdict, kept, _ = run(store, split, "label_conflicts=drop")
+    report, kept, _ = run(store, split, "label_conflicts=drop")
     assert set(NAMES) - kept == {"train/0", "train/1", "train/2"}
     assert (
-        verdict["findings"][0]["message"]
-        == "3 images in 1 group look the same and have different labels"
+        report.findings[0].message == "3 images in 1 group look the same and have different labels"
     )
-    assert verdict["findings"][0]["examples"] == [["train/0", "train/1", "train/2"]]
+    assert report.findings[0].examples == [["train/0", "train/1", "train/2"]]
 
 
 def test_a_split_that_was_written_without_images_is_audited_as_it_was_cut(tmp_path):
@@ -253,10 +253,10 @@ def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(pho
     assert "exact_duplicates: LEAKAGE: 2 held-out images" in stderr
     assert "label_conflicts: 2 images in 1 group" in stderr
     exit_code, stdout, _ = command("audit", "photos.yaml", "--set", failing, "--json")
-    verdict = json.loads(stdout)["audit"]
+    report = json.loads(stdout)["audit"]
     assert exit_code == 0
-    assert not verdict["passed"]
-    assert verdict["checks"] == {
+    assert not report["passed"]
+    assert report["checks"] == {
         "exact_duplicates": "fail",
         "label_conflicts": "fail",
         "imbalance": "note",
@@ -272,19 +272,19 @@ def test_policies_share_one_store_whose_manifest_keeps_the_verdict_of_each_split
     first, second, again, dropped_again = (
         prepare.prepare(wanted) for wanted in (noting, dropping, noting, dropping)
     )
-    assert first["folder"] == second["folder"]
-    assert again["reused"]
-    assert again["audit"] == first["audit"]
-    assert (dropped_again["audit"], dropped_again["split_sha256"]) == (
-        second["audit"],
-        second["split_sha256"],
+    assert first.folder == second.folder
+    assert again.reused
+    assert again.audit == first.audit
+    assert (dropped_again.audit, dropped_again.split_sha256) == (
+        second.audit,
+        second.split_sha256,
     )
-    assert second["sizes"]["train"] == first["sizes"]["train"] - 2
-    assert second["sizes"]["test"] == first["sizes"]["test"]
+    assert second.sizes["train"] == first.sizes["train"] - 2
+    assert second.sizes["test"] == first.sizes["test"]
     store, split = lookup.find_store(dropping)
     assert split.key != lookup.find_store(noting)[1].key
-    assert sorted(store.manifest["audits"].values(), key=str) == sorted(
-        [first["audit"], second["audit"]], key=str
+    assert sorted(store.manifest.audits.values(), key=str) == sorted(
+        [first.audit, second.audit], key=str
     )
     open_store(store.folder).verify(whole=True)
 

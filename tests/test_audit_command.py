@@ -1,4 +1,4 @@
-"""The verb `audit`: the verdict again, and the labels that runs contradict on images which they did
+"""The verb `audit`: the report again, and the labels that runs contradict on images which they did
 not train on.
 """
 
@@ -47,41 +47,38 @@ def run(workspace):
     """A finished run with an audited store, and sure predictions of its test split."""
     made = make_run(workspace / "1", per_class=PER_CLASS)
     store, split = lookup.open_run_store(made.data, made.experiment.data.store_dir)
-    verdict, _ = audits.run_checks(store, split, parts.default_settings_of_all("checks"))
-    audits.save_report(verdict, store, split.key)
+    report, _ = audits.run_checks(store, split, parts.default_settings_of_all("checks"))
+    audits.save_report(report, store, split.key)
     predict(made)
     return made
 
 
 def names_of(report):
-    return [error["id"] for error in report["label_errors"]["errors"]]
+    return [error.id for error in report.label_errors.errors]
 
 
 def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
     saved = predict(run, wrong=[5, 50])
     report = audit.audit(run.folder, [], [])
     assert names_of(report) == [saved.ids[5], saved.ids[50]]
-    first = report["label_errors"]["errors"][0]
-    assert (first["label"], first["suggested"]) == (
+    first = report.label_errors.errors[0]
+    assert (first.label, first.suggested) == (
         saved.classes[saved.labels[5]],
         saved.classes[saved.labels[5] + 1],
     )
-    assert first["probability_of_suggested"] == pytest.approx(0.9)
-    assert first["margin"] == pytest.approx(0.05 - 0.9)
-    assert report["label_errors"]["evaluated"] == run.data["sizes"]["test"]
+    assert first.probability_of_suggested == pytest.approx(0.9)
+    assert first.margin == pytest.approx(0.05 - 0.9)
+    assert report.label_errors.evaluated == run.data.sizes["test"]
     assert f"2 labels suspected among {len(saved.ids)} of" in audit.format_report(report)
     shown = [line.split()[:2] for line in audit.format_report(report).splitlines()]
-    assert [saved.ids[5], first["label"]] in shown
+    assert [saved.ids[5], first.label] in shown
 
 
 def test_images_of_training_are_not_judged_and_those_of_validation_are(run):
     predict(run, split="validation")
     report = audit.audit(run.folder, [], [])
-    assert (
-        report["label_errors"]["evaluated"]
-        == run.data["sizes"]["test"] + run.data["sizes"]["validation"]
-    )
-    assert report["label_errors"]["images"] == sum(run.data["sizes"].values())
+    assert report.label_errors.evaluated == run.data.sizes["test"] + run.data.sizes["validation"]
+    assert report.label_errors.images == sum(run.data.sizes.values())
 
 
 def test_several_runs_are_taken_by_their_mean(run, workspace):
@@ -93,9 +90,9 @@ def test_several_runs_are_taken_by_their_mean(run, workspace):
     assert names_of(audit.audit(run.folder, [], [])) != []
     assert names_of(report) == []
     saved = predict(other, wrong=[5], sure=0.9)
-    (error,) = audit.audit(run.folder, [other.folder, run.folder], [])["label_errors"]["errors"]
-    assert error["id"] == saved.ids[5]
-    assert error["probability_of_suggested"] == pytest.approx(0.85)
+    (error,) = audit.audit(run.folder, [other.folder, run.folder], []).label_errors.errors
+    assert error.id == saved.ids[5]
+    assert error.probability_of_suggested == pytest.approx(0.85)
     assert "by 2 runs" in audit.format_report(
         audit.audit(run.folder, [other.folder, run.folder], [])
     )
@@ -115,7 +112,7 @@ def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
         audits.save_report(audits.run_checks(store, split, [])[0], store, split.key)
     saved = [predict(fold, wrong=[number]) for number, fold in enumerate(folds)]
     report = audit.audit(folds[0].folder, [folds[1].folder], [])
-    assert report["label_errors"]["evaluated"] == int((split.folds > 0).sum())
+    assert report.label_errors.evaluated == int((split.folds > 0).sum())
     assert sorted(names_of(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
 
 
@@ -123,15 +120,15 @@ def test_the_command_shows_the_verdict_and_no_suspicion_where_there_is_none(run)
     exit_code, stdout, _ = command("audit", run.folder)
     assert exit_code == 0
     assert "exact_duplicates" in stdout
-    assert f"label errors: 0 labels suspected among {run.data['sizes']['test']} of" in stdout
+    assert f"label errors: 0 labels suspected among {run.data.sizes['test']} of" in stdout
     report = json.loads(command("audit", run.folder, "--json")[1])
     assert report["audit"]["checks"].keys() == set(parts.list_names("checks"))
-    assert report["fingerprint"] == run.data["fingerprint"]
+    assert report["fingerprint"] == run.data.fingerprint
 
 
 def test_without_a_run_there_are_no_label_errors(run):
     report = audit.audit(run.config_file, [], [])
-    assert report["label_errors"] is None
+    assert report.label_errors is None
     assert "label errors" not in audit.format_report(report)
 
 

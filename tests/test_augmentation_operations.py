@@ -143,18 +143,18 @@ def test_hue_turns_the_colour_circle_as_colorsys_does():
 
 @pytest.mark.parametrize("sigma", [0.5, 1.5])
 def test_blur_is_opencvs_away_from_the_border(sigma):
-    ours = applied("blur", CROPS, probability=1.0, sigma=[sigma, sigma]).astype(int)
+    ours = applied("gaussian_blur", CROPS, probability=1.0, sigma=[sigma, sigma]).astype(int)
     theirs = numpy.stack([cv2.GaussianBlur(image, (25, 25), sigma) for image in CROPS])
     inner = (slice(None), slice(8, -8), slice(8, -8))
     assert numpy.abs(ours[inner] - theirs[inner]).max() <= 1
     flat = numpy.full((5, 9, 9, 1), 200, numpy.uint8)
-    numpy.testing.assert_array_equal(applied("blur", flat, probability=1.0), flat)
+    numpy.testing.assert_array_equal(applied("gaussian_blur", flat, probability=1.0), flat)
 
 
 def test_blur_leaves_the_share_of_images_that_it_is_told_to():
     images = numpy.repeat(NOISE[:1], 400, axis=0)
     changed = (
-        (applied("blur", images, probability=0.3, sigma=[1.0, 2.0]) != images)
+        (applied("gaussian_blur", images, probability=0.3, sigma=[1.0, 2.0]) != images)
         .any(axis=(1, 2, 3))
         .mean()
     )
@@ -163,13 +163,15 @@ def test_blur_leaves_the_share_of_images_that_it_is_told_to():
 
 def test_noise_is_normal_of_the_deviation_that_is_drawn():
     grey = numpy.full((64, 40, 40, 1), 128, numpy.uint8)
-    difference = applied("noise", grey, sigma=[8.0, 8.0]).astype(float) - 128
+    difference = applied("gaussian_noise", grey, sigma=[8.0, 8.0]).astype(float) - 128
     assert abs(difference.mean()) < 5 * 8 / numpy.sqrt(difference.size)
     assert difference.std() == pytest.approx(
         numpy.sqrt(64 + 1 / 12), rel=0.01
     )  # rounding adds a twelfth
     assert stats.kurtosis(difference, axis=None) == pytest.approx(0, abs=0.05)
-    deviations = (applied("noise", grey, sigma=[0.0, 10.0]).astype(float) - 128).std(axis=(1, 2, 3))
+    deviations = (applied("gaussian_noise", grey, sigma=[0.0, 10.0]).astype(float) - 128).std(
+        axis=(1, 2, 3)
+    )
     assert deviations.min() < 2 < 8 < deviations.max()
 
 
@@ -177,7 +179,7 @@ def test_noise_is_normal_of_the_deviation_that_is_drawn():
     ("name", "scale", "ratio"),
     [
         ("random_resized_crop", [0.08, 1.0], [3 / 4, 4 / 3]),
-        ("erasing", [0.02, 0.4], [0.3, 1 / 0.3]),
+        ("random_erasing", [0.02, 0.4], [0.3, 1 / 0.3]),
     ],
 )
 def test_boxes_lie_inside_and_have_the_areas_and_shapes_asked_for(name, scale, ratio):
@@ -232,7 +234,7 @@ def test_random_resized_crop_is_pillows_enlargement_of_its_windows():
 
 def test_erasing_covers_one_box_and_leaves_the_rest():
     images = numpy.full((200, 30, 40, 1), 128, numpy.uint8)
-    erased = applied("erasing", images, probability=0.5, fill="constant")
+    erased = applied("random_erasing", images, probability=0.5, fill="constant")
     covered = (erased == 0)[..., 0]
     assert set(numpy.unique(erased)) == {0, 128}
     for mask in covered[covered.any(axis=(1, 2))]:
@@ -240,7 +242,7 @@ def test_erasing_covers_one_box_and_leaves_the_rest():
         assert mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
         assert 0.01 < mask.mean() < 0.41
     assert abs(covered.any(axis=(1, 2)).mean() - 0.5) < 4 * numpy.sqrt(0.25 / 200)
-    noise = applied("erasing", images, probability=1.0)
+    noise = applied("random_erasing", images, probability=1.0)
     assert len(numpy.unique(noise)) > 200
 
 
@@ -365,9 +367,9 @@ def test_colour_is_its_changes_one_after_the_other():
     names = ("brightness", "contrast", "saturation")
     off = dict.fromkeys(names, 0.0)
     for name in names:
-        changed = applied("colour", CROPS, **{**off, name: 0.4})
+        changed = applied("color_jitter", CROPS, **{**off, name: 0.4})
         factors = draws(5).uniform(0.6, 1.4)
         numpy.testing.assert_array_equal(
             changed, getattr(_tones, name)(tf.constant(CROPS), factors).numpy()
         )
-    numpy.testing.assert_array_equal(applied("colour", CROPS, **off), CROPS)
+    numpy.testing.assert_array_equal(applied("color_jitter", CROPS, **off), CROPS)

@@ -116,9 +116,9 @@ def test_a_warp_shows_outside_the_image_what_opencv_does(fill, border):
 
 
 def test_affine_turns_within_its_degrees_and_leaves_the_image_where_all_is_off():
-    still = applied("affine", CROPS, degrees=0.0, translate=0.0, scale=[1.0, 1.0], shear=0.0)
+    still = applied("random_affine", CROPS, degrees=0.0, translate=0.0, scale=[1.0, 1.0], shear=0.0)
     numpy.testing.assert_array_equal(still, CROPS)
-    assert (applied("affine", CROPS) != CROPS).any()
+    assert (applied("random_affine", CROPS) != CROPS).any()
 
 
 @pytest.mark.parametrize("count", [1, 16, 37])
@@ -138,4 +138,4 @@ def test_affine_warps_each_image_by_its_own_draws_in_batches_of_any_size(count):
         ).numpy()[0]
         for i in range(count)
     ]
-    numpy.testing.assert_array_equal(applied("affine", images), alone)
+    numpy.testing.assert_array_equal(applied("random_affine", images), alone)

@@ -76,7 +76,7 @@ def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits
     ):
         train.train(digits(), Path("run"))
     assert len(run.state_files()) == 2
-    assert (run.status["status"], run.status["exit_code"]) == ("failed", 3)
+    assert (run.status.status, run.status.exit_code) == ("failed", 3)
 
 
 def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):

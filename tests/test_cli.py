@@ -16,7 +16,6 @@ from PIL import Image
 
 from imgcls import __version__
 from imgcls.cli.main import COMMANDS
-from imgcls.io.files import read_json
 from imgcls.parts import list_names
 
 
@@ -61,7 +60,7 @@ def test_the_four_commands_fill_the_run_folder(finished):
     assert results["train"]["run"] == "runs/tiny/1"
     assert (
         results["eval"]["metrics"]
-        == read_json(folder / "runs/tiny/1/evaluation/test/metrics.json")["metrics"]
+        == json.loads((folder / "runs/tiny/1/evaluation/test/metrics.json").read_text())["metrics"]
     )
     assert [Path(path).stem for path in results["plot"]] == [*list_names("figures"), "report"]
     for path in results["plot"]:

@@ -169,11 +169,11 @@ def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(
         "going back to step 0 with 1e-21 times the learning rate (retry 1 of 1)"
         in capsys.readouterr().err
     )
-    assert [
-        (entry["step"], entry["learning_rate_factor"]) for entry in retried.status["retries"]
-    ] == [(2, pytest.approx(1e-21))]
-    assert retried.log[-1]["learning_rate"] == pytest.approx(0.1)
-    assert retried.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=1e-4)
+    assert [(entry["step"], entry["learning_rate_factor"]) for entry in retried.status.retries] == [
+        (2, pytest.approx(1e-21))
+    ]
+    assert retried.log[-1].learning_rate == pytest.approx(0.1)
+    assert retried.log[-1].loss == pytest.approx(plain.log[-1].loss, rel=1e-4)
 
 
 def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remembers_them(digits):

@@ -6,7 +6,7 @@ import sys
 
 import numpy
 import pytest
-from experiments import command, json_of
+from experiments import command, describe_data, json_of
 from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -15,8 +15,10 @@ from imgcls.errors import DataError, DivergenceError, UserError
 from imgcls.evaluation import predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.io import files
+from imgcls.io.records import write_record
 from imgcls.run import Run
 from imgcls.store import lookup
+from imgcls.store.manifest import DataDescription
 from imgcls.verbs import evaluate
 from imgcls.verbs.prepare import prepare
 
@@ -60,17 +62,7 @@ def run(tmp_path) -> Run:
     run = Run(tmp_path / "run")
     files.write_text(run.config_file, make_experiment().to_yaml())
     files.write_text(run.model_file, "not a model")
-    sizes = {"train": 200, "validation": 0, "test": 60}
-    files.write_json(
-        run.data_file,
-        {
-            "dataset": "digits",
-            "fingerprint": "f" * 64,
-            "split": "s" * 12,
-            "classes": CLASSES,
-            "sizes": sizes,
-        },
-    )
+    describe_data(run, CLASSES, {"train": 200, "validation": 0, "test": 60})
     predictions.save(
         make_predictions(files.compute_sha256(run.model_file)), run.predictions_file("test")
     )
@@ -80,24 +72,25 @@ def run(tmp_path) -> Run:
 
 def test_the_summary_is_what_metrics_json_holds(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
-    assert json.loads(run.metrics_file("test").read_text()) == summary
-    assert list(summary) == [
+    assert run.read_evaluation("test") == summary
+    assert list(json.loads(run.metrics_file("test").read_text())) == [
         "split", "examples", "classes", "classes_absent", "model",
-        "metrics", "intervals", "confidence", "bootstrap_samples", "per_class", "tables", "matrices",
+        "metrics", "intervals", "confidence", "bootstrap_samples", "per_class", "tables",
+        "matrices",
     ]  # fmt: skip
 
 
 def test_the_numbers_are_those_of_the_saved_predictions(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
-    saved = predictions.load(run.predictions_file("test"))
-    assert summary["metrics"]["accuracy"] == accuracy_score(saved.labels, saved.predicted)
-    assert summary["metrics"]["macro_f1"] == pytest.approx(
+    saved = predictions.load(run, "test")
+    assert summary.metrics["accuracy"] == accuracy_score(saved.labels, saved.predicted)
+    assert summary.metrics["macro_f1"] == pytest.approx(
         f1_score(saved.labels, saved.predicted, labels=[0, 1, 2, 3, 5], average="macro")
     )
-    assert summary["examples"] == 60
-    assert summary["model"] == files.compute_sha256(run.model_file)
-    assert summary["classes_absent"] == ["absent"]
-    assert summary["per_class"]["support"] == numpy.bincount(saved.labels, minlength=6).tolist()
+    assert summary.examples == 60
+    assert summary.model == files.compute_sha256(run.model_file)
+    assert summary.classes_absent == ["absent"]
+    assert summary.per_class["support"] == numpy.bincount(saved.labels, minlength=6).tolist()
 
 
 def test_the_same_evaluation_twice_writes_the_same_bytes(run):
@@ -109,18 +102,18 @@ def test_the_same_evaluation_twice_writes_the_same_bytes(run):
 
 def test_intervals_surround_the_numbers_of_the_named_parts_alone(run):
     summary = evaluate.evaluate(run, make_experiment(intervals=["accuracy", "log_loss"]), "test")
-    assert list(summary["intervals"]) == ["accuracy", "log_loss"]
-    for name, (low, high) in summary["intervals"].items():
-        assert low < summary["metrics"][name] < high
+    assert list(summary.intervals) == ["accuracy", "log_loss"]
+    for name, (low, high) in summary.intervals.items():
+        assert low < summary.metrics[name] < high
 
 
 def test_only_the_metrics_of_the_experiment_are_computed(run):
     summary = evaluate.evaluate(
         run, make_experiment(metrics=[{"name": "brier"}, {"name": "top_k", "k": 2}]), "test"
     )
-    assert list(summary["metrics"]) == ["brier", "top_2_accuracy"]
-    assert list(summary["intervals"]) == ["brier"]
-    assert summary["per_class"] == summary["tables"] == summary["matrices"] == {}
+    assert list(summary.metrics) == ["brier", "top_2_accuracy"]
+    assert list(summary.intervals) == ["brier"]
+    assert summary.per_class == summary.tables == summary.matrices == {}
 
 
 def test_saved_predictions_are_judged_without_tensorflow_and_without_the_store(run):
@@ -196,7 +189,7 @@ def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
     report = evaluate.read_report(run, "test")
     lines = report.splitlines()
-    assert set(summary["metrics"]) <= {line.split()[0] for line in lines if line}
+    assert set(summary.metrics) <= {line.split()[0] for line in lines if line}
     assert "absent from this split: absent" in report
     assert all(character.isprintable() or character == "\n" for character in report)
     assert "an animal with a…ong for a table  " in report
@@ -215,9 +208,7 @@ def test_a_report_of_100_classes_has_a_line_for_each(run):
         files.compute_sha256(run.model_file),
     )
     predictions.save(made, run.predictions_file("test"))
-    files.write_json(
-        run.data_file, {"classes": classes, "sizes": {"train": 100, "validation": 0, "test": 100}}
-    )
+    describe_data(run, classes, {"train": 100, "validation": 0, "test": 100})
     evaluate.evaluate(run, make_experiment(), "test")
     assert (
         sum(
@@ -240,14 +231,17 @@ def trained(tmp_path) -> Run:
     run = Run(tmp_path / "run")
     files.write_text(run.config_file, experiment.to_yaml())
     described = prepare(experiment)
-    files.write_json(run.data_file, described)
+    names = DataDescription.model_fields
+    write_record(
+        run.data_file, DataDescription(**{name: getattr(described, name) for name in names})
+    )
     layers = [
-        keras.Input(described["shape"], dtype="uint8"),
+        keras.Input(described.shape, dtype="uint8"),
         keras.layers.Rescaling(1 / 255),
         keras.layers.Flatten(),
     ]
     model = keras.Sequential(
-        [*layers, keras.layers.Dense(len(described["classes"]), activation="softmax")]
+        [*layers, keras.layers.Dense(len(described.classes), activation="softmax")]
     )
     model.save(run.model_file)
     return run
@@ -255,7 +249,7 @@ def trained(tmp_path) -> Run:
 
 def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained):
     summary = evaluate.evaluate(trained, trained.experiment, "test")
-    saved = predictions.load(trained.predictions_file("test"))
+    saved = predictions.load(trained, "test")
     held, cut = lookup.open_run_store(trained.data, trained.experiment.data.store_dir)
     assert saved.labels.tolist() == held.labels[cut.test].tolist()
     assert saved.ids == held.ids(cut.test)

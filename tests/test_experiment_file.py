@@ -134,7 +134,7 @@ def test_an_override_reaches_into_a_list(tmp_path):
         {**TINY, "augment": [{"name": "random_flip"}, {"name": "random_crop", "padding": 1}]},
     )
     augment = read_experiment(path, ["augment.1.padding=3"]).augment
-    assert [part.name for part in augment] == ["flip", "crop"]
+    assert [part.name for part in augment] == ["random_flip", "random_crop"]
     assert augment[1].padding == 3
 
 

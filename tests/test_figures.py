@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy
 import pytest
+from experiments import change_json
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
-from synthetic_run import class_names, make_log, make_predictions, make_run, write_log
+from synthetic_run import class_names, make_log, make_predictions, make_run
 
 from imgcls import parts
 from imgcls.evaluation import predictions
 from imgcls.figures import NotDrawableError, Subject, _mosaic, _style
-from imgcls.io import files
+from imgcls.io.records import write_records
 from imgcls.run import Run
 
 FLIP = [{"name": "random_flip"}]
@@ -161,7 +162,8 @@ def test_a_single_epoch_shows_as_a_dot_on_whole_numbers(tmp_path: Path):
 
 def test_a_run_without_validation_has_a_training_line_alone(tmp_path: Path):
     run = make_run(tmp_path / "run", train={"select_weights": "last"})
-    write_log(run, [{**epoch, "val_loss": None, "val_accuracy": None} for epoch in make_log(5)])
+    without = {"val_loss": None, "val_accuracy": None}
+    write_records(run.log_file, [epoch.model_copy(update=without) for epoch in make_log(5)])
     labels = [
         text.get_text() for text in draw(run, "learning_curves").axes[0].get_legend().get_texts()
     ]
@@ -172,7 +174,7 @@ def test_a_run_without_validation_has_a_training_line_alone(tmp_path: Path):
 
 
 def test_bars_of_the_class_distribution_are_the_counts(run: Run):
-    counts = run.data["class_counts"]
+    counts = run.data.class_counts
     for axes, split in zip(
         drawn(run, "class_distribution").axes, ("train", "validation", "test"), strict=True
     ):
@@ -191,9 +193,7 @@ def test_of_too_many_classes_those_with_the_fewest_images_are_shown(tmp_path: Pa
 
 def test_an_empty_validation_split_is_drawn_as_empty(tmp_path: Path):
     run = make_run(tmp_path / "run")
-    data = run.data
-    data["class_counts"]["validation"] = [0, 0, 0]
-    files.write_json(run.data_file, data)
+    change_json(run.data_file, class_counts={**run.data.class_counts, "validation": [0, 0, 0]})
     assert draw(run, "class_distribution").axes[1].get_title(loc="left") == "validation: 0 images"
 
 
@@ -437,6 +437,6 @@ def test_an_experiment_without_augmentation_has_no_augmented_samples(tmp_path: P
 
 def test_a_run_without_an_epoch_has_no_learning_curves(tmp_path: Path):
     run = make_run(tmp_path / "run")
-    write_log(run, [])
+    write_records(run.log_file, [])
     with pytest.raises(NotDrawableError, match="no epoch"):
         draw(run, "learning_curves")

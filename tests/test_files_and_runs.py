@@ -1,18 +1,22 @@
 """Writing so that nothing is lost, run folders, and what follows from seeds and logs."""
 
 import errno
-import json
 import os
+import re
 import threading
+import tomllib
+from pathlib import Path
 
+import h5py
 import pytest
-from experiments import experiment
+from experiments import experiment, make_epoch
 
 from imgcls import environment, seeds
 from imgcls.config import EarlyStopping
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
-from imgcls.run import Run, create_run, find_run, find_runs, open_run
+from imgcls.run import Run, create_run
+from imgcls.run_lookup import find_run, find_runs, open_run
 from imgcls.training import history
 from imgcls.verbs.runs import list_runs
 
@@ -72,14 +76,6 @@ def test_a_lock_is_taken_again_and_again_though_whoever_holds_it_moves_its_folde
         thread.join()
     assert errors == []
     assert len(list(tmp_path.iterdir())) == 450
-
-
-def test_json_with_nan_is_refused_and_broken_json_is_named(tmp_path):
-    with pytest.raises(ValueError, match="JSON compliant"):
-        files.write_json(tmp_path / "a.json", float("nan"))
-    (tmp_path / "b.json").write_text('{"a": ')
-    with pytest.raises(UserError, match=r"b\.json:1:7: not JSON"):
-        files.read_json(tmp_path / "b.json")
 
 
 def test_sub_seeds_differ_by_name_and_by_seed_and_stay_the_same():
@@ -157,7 +153,7 @@ def test_the_lock_of_a_run_ends_with_its_holder(workspace):
 
 def epochs(**values):
     name, numbers = values.popitem()
-    return [{"epoch": i + 1, name: number} for i, number in enumerate(numbers)]
+    return [make_epoch(epoch=i + 1, **{name: number}) for i, number in enumerate(numbers)]
 
 
 @pytest.mark.parametrize(
@@ -190,12 +186,21 @@ def test_early_stopping_counts_epochs_without_enough_improvement(losses, stops):
 
 
 def test_the_environment_says_what_a_run_was_made_with():
-    described = environment.describe(5, ["/CPU:0"], {"SWITCH": "1"})
-    assert (described["seed"], described["devices"], described["switches"]) == (
-        5,
-        ["/CPU:0"],
-        {"SWITCH": "1"},
+    first = environment.describe(5, ["/CPU:0"], {"SWITCH": "1"}, [], None)
+    assert (first.seed, first.devices, first.switches) == (5, ["/CPU:0"], {"SWITCH": "1"})
+    assert first.versions["h5py"] == h5py.__version__
+    assert first.cores == len(os.sched_getaffinity(0))
+    third = environment.describe(
+        7, [], {}, [], environment.describe(6, [], {}, ["a:1", "b:1"], first)
     )
-    assert set(described["versions"]) > {"python", "tensorflow", "keras", "numpy"}
-    assert described["cores"] >= 1
-    json.dumps(described)
+    assert [start.seed for start in (*third.earlier_starts, third)] == [5, 6, 7]
+    assert third.earlier_starts[1].workers == ["a:1", "b:1"]
+
+
+def test_every_dependency_that_can_change_a_number_is_recorded():
+    text = (Path(environment.__file__).parent.parent / "pyproject.toml").read_text()
+    required = {
+        re.match(r"[\w-]+", each)[0] for each in tomllib.loads(text)["project"]["dependencies"]
+    }
+    for_people_alone = {"matplotlib", "pyyaml", "rich", "typer", "filelock"}
+    assert set(environment.PACKAGES) == (required - for_people_alone) | {"imgcls"}

@@ -2,13 +2,14 @@
 
 import numpy
 import pytest
+from experiments import make_epoch
 
 from imgcls.config import EarlyStopping, Plateau
 from imgcls.training import history
 
 
 def epochs_of(values):
-    return [{"val_loss": value} for value in values]
+    return [make_epoch(val_loss=value) for value in values]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -40,10 +41,7 @@ def test_early_stopping_waits_for_patience_epochs_without_improvement():
 
 
 def epoch(steps, wait, **stages):
-    return {
-        "input_wait": wait,
-        "stage_seconds": {**dict.fromkeys(history.STAGES, 0.0), "steps": steps, **stages},
-    }
+    return make_epoch(input_wait=wait, stage_seconds={"steps": steps, **stages})
 
 
 def test_the_sentence_names_the_device_where_it_seldom_waits():

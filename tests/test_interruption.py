@@ -249,14 +249,14 @@ def test_a_signal_during_the_very_last_step_loses_nothing(digits):
     with pytest.raises(Interrupted):
         train.train(settings, Path("parts"))
     done.set()
-    assert Run(Path("parts")).status["step"] == 6
+    assert Run(Path("parts")).status.step == 6
     train.train(settings, Path("parts"))
     assert_same_result(whole, Run(Path("parts")))
 
 
 def test_in_a_call_that_holds_pythons_lock_the_system_ends_the_process_when_the_time_is_over():
     code = (
-        "import ctypes\nfrom imgcls.io import signals\nwith signals.left_to_the_system(1):\n   "
+        "import ctypes\nfrom imgcls.io import signals\nwith signals.restore_default_signals(1):\n   "
         " ctypes.PyDLL(None).sleep(30)\n"
     )
     began = time.monotonic()

@@ -233,7 +233,7 @@ def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(ph
 def test_missing_files_are_bad_images_where_these_are_skipped(photos):
     path = write(photos, "csv", [*ROWS, {"path": "gone.png", "label": "cat"}])
     store, _ = prepare_verb.find_or_store(settings(path, on_bad_image="skip"))
-    assert store.manifest["bad_images"] == [
+    assert store.manifest.bad_images == [
         {"id": "gone.png", "problem": "cannot be read: No such file or directory"}
     ]
     assert store.count == 5

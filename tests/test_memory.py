@@ -123,7 +123,7 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
 
 def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
     folder, results, _ = limited
-    parts = Run(folder / "mirrored").status["accumulation_steps"]
+    parts = Run(folder / "mirrored").status.accumulation_steps
     assert (
         f"note: batches of 1024 images are divided into {parts} micro-batches, and the batch norm"
         " of model cnn sees" in results["mirrored"][2]
@@ -134,8 +134,8 @@ def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
 def test_the_numbers_are_those_of_the_undivided_batch(limited):
     folder, _, _ = limited
     json_of("train", folder / "experiment.yaml", "--run", folder / "whole")
-    assert Run(folder / "one").log[0]["loss"] == pytest.approx(
-        Run(folder / "whole").log[0]["loss"], rel=1e-5
+    assert Run(folder / "one").log[0].loss == pytest.approx(
+        Run(folder / "whole").log[0].loss, rel=1e-5
     )
 
 
@@ -158,7 +158,7 @@ def test_where_the_model_does_not_fit_the_status_is_5_with_other_advice(limited)
     exit_code, _, stderr = results["model"]
     assert exit_code == 5, stderr
     assert "imgcls: out of memory while the model was made" in stderr
-    assert Run(folder / "model").status["exit_code"] == 5
+    assert Run(folder / "model").status.exit_code == 5
 
 
 def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_parts_at_the_next_start(

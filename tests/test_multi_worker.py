@@ -173,7 +173,7 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
     assert time.monotonic() - began < 30
     assert started[0].returncode == 75
     assert "another worker ended or does not answer" in stderr
-    assert (Run(Path("run")).status["status"], Run(Path("run")).status["exit_code"]) == (
+    assert (Run(Path("run")).status.status, Run(Path("run")).status.exit_code) == (
         "interrupted",
         75,
     )

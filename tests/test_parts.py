@@ -86,7 +86,7 @@ def test_an_unknown_kind_is_refused_with_the_nearest_one():
 
 def test_a_broken_part_file_raises_its_own_error(tmp_path, monkeypatch):
     (tmp_path / "probe.py").write_text("raise RuntimeError('broken on purpose')\n")
-    monkeypatch.setattr(parts, "names", lambda kind: ["probe"])
+    monkeypatch.setattr(parts, "list_names", lambda kind: ["probe"])
     monkeypatch.setattr(schedules, "__path__", [str(tmp_path)])
     with pytest.raises(RuntimeError, match="broken on purpose"):
         parts.load("schedules", "probe")

@@ -199,7 +199,7 @@ def test_the_page_gives_the_metrics_with_their_intervals_and_each_class(run: Run
 def test_the_page_gives_the_log_the_data_and_the_configuration(run: Run, page: Page):
     assert "Log: 5 epochs" in page.text
     assert "finished" in page.text
-    assert run.data["fingerprint"] in page.text
+    assert run.data.fingerprint in page.text
     assert run.config_file.read_text() in page.text
 
 

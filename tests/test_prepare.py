@@ -9,6 +9,8 @@ from experiments import stored_pixels
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from imgcls.audit.audit_report import AuditReport
+from imgcls.datasets import BadImage
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
 from imgcls.store import lookup
@@ -46,24 +48,25 @@ def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
     )
     numpy.testing.assert_array_equal(found.labels, load_digits().target)
     assert found.ids(numpy.array([0, 1796])) == ["digits/0000", "digits/1796"]
-    assert report["sizes"] == {"train": 1294, "validation": 144, "test": 359}
+    assert report.sizes == {"train": 1294, "validation": 144, "test": 359}
     assert (len(split.train), len(split.validation), len(split.test)) == (1294, 144, 359)
 
 
 def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
     digits = experiment(tmp_path)
-    report = json.loads(json.dumps(prepare.prepare(digits), allow_nan=False))
+    report = prepare.prepare(digits)
     found, split = lookup.find_store(digits)
-    audit = found.manifest["audits"][split.key]
+    audit = found.manifest.audits[split.key]
     of_the_store = {
         "folder": str(found.folder),
         "reused": False,
         "bad_images": [],
-        "places": {"kept": 0, "new": 1797},
-        "audit": audit,
+        "assignments": {"kept": 0, "new": 1797},
+        "audit": audit.model_dump(),
     }
-    assert report == found.describe(split) | of_the_store
-    assert prepare.prepare(digits)["reused"]
+    described = found.describe(split).model_dump() | of_the_store
+    assert json.dumps(report.model_dump()) == json.dumps(described)
+    assert prepare.prepare(digits).reused
 
 
 def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
@@ -78,10 +81,14 @@ def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
         )
     ]
     reports = [prepare.prepare(variant) for variant in variants]
-    assert len({report["folder"] for report in reports}) == 1
-    assert len({report["split"] for report in reports}) == 5
+    assert len({report.folder for report in reports}) == 1
+    assert len({report.split for report in reports}) == 5
     for variant, report in zip(variants, reports, strict=True):
-        assert lookup.find_store(variant)[1].key == report["split"]
+        assert lookup.find_store(variant)[1].key == report.split
+
+
+def counts(kept, new):
+    return prepare.AssignmentCounts(kept=kept, new=new)
 
 
 def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the_store_is_made_anew(
@@ -89,30 +96,30 @@ def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the
 ):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4]}")
-    assert prepare.prepare(photos)["places"] == {"kept": 0, "new": 24}
+    assert prepare.prepare(photos).assignments == counts(0, 24)
     Image.new("RGB", (9, 8)).save(tmp_path / "photos/cat/00.png")
     report = prepare.prepare(photos)
-    assert report["places"] == {"kept": 24, "new": 1}
+    assert report.assignments == counts(24, 1)
     assert (
         "24 of 25 images keep the places that they have in data/folder-" in capsys.readouterr().err
     )
-    (tmp_path / report["folder"] / "labels.npy").unlink()
+    (tmp_path / report.folder / "labels.npy").unlink()
     again = prepare.prepare(photos)
-    assert (again["split_sha256"], again["places"]) == (
-        report["split_sha256"],
-        {"kept": 25, "new": 0},
+    assert (again.split_sha256, again.assignments) == (
+        report.split_sha256,
+        counts(25, 0),
     )
 
 
 def test_splits_that_were_written_are_fixed_by_their_file(tmp_path):
     digits = experiment(tmp_path)
     report = prepare.prepare(digits, tmp_path / "splits.csv")
-    fixed = experiment(tmp_path, "{name: digits, splits: splits.csv}", "seed=5")
+    fixed = experiment(tmp_path, "{name: digits, splits_file: splits.csv}", "seed=5")
     again = prepare.prepare(fixed)
-    assert again["split_sha256"] == report["split_sha256"]
+    assert again.split_sha256 == report.split_sha256
     (tmp_path / "splits.csv").unlink()
     with pytest.raises(
-        DataError, match=r"cannot read data\.splits: splits\.csv: No such file or directory"
+        DataError, match=r"cannot read data\.splits_file: splits\.csv: No such file or directory"
     ):
         lookup.find_store(fixed)
 
@@ -127,24 +134,24 @@ def test_what_was_not_prepared_is_not_found(tmp_path):
 def test_a_run_finds_the_store_it_used(tmp_path):
     report = prepare.prepare(experiment(tmp_path))
     found, split = lookup.open_run_store(report, "data")
-    assert (found.fingerprint, split.key) == (report["fingerprint"], report["split"])
+    assert (found.fingerprint, split.key) == (report.fingerprint, report.split)
 
 
 def test_the_data_prepared_last_is_found_also_when_an_older_state_comes_back(tmp_path):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4]}")
-    first = prepare.prepare(photos)["fingerprint"]
+    first = prepare.prepare(photos).fingerprint
     (tmp_path / "photos/cat/0.png").rename(tmp_path / "kept.png")
-    second = prepare.prepare(photos)["fingerprint"]
+    second = prepare.prepare(photos).fingerprint
     assert lookup.find_store(photos)[0].fingerprint == second != first
     (tmp_path / "kept.png").rename(tmp_path / "photos/cat/0.png")
-    assert prepare.prepare(photos)["fingerprint"] == first
+    assert prepare.prepare(photos).fingerprint == first
     assert lookup.find_store(photos)[0].fingerprint == first
 
 
 def test_a_store_damaged_since_is_told_and_prepared_anew(tmp_path):
     digits = experiment(tmp_path)
-    folder = tmp_path / prepare.prepare(digits)["folder"]
+    folder = tmp_path / prepare.prepare(digits).folder
     (folder / "labels.npy").unlink()
     with pytest.raises(DataError, match="run `imgcls prepare` again"):
         lookup.find_store(digits)
@@ -156,9 +163,9 @@ def test_skipped_images_are_in_report_and_manifest(tmp_path):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
     (tmp_path / "photos/cat/0.png").write_bytes(b"")
     photos = experiment(tmp_path, "{name: folder, path: photos, size: [4, 4], on_bad_image: skip}")
-    bad = [{"id": "cat/0.png", "problem": "empty file (0 bytes)"}]
-    assert prepare.prepare(photos)["bad_images"] == bad
-    assert lookup.find_store(photos)[0].manifest["bad_images"] == bad
+    bad = [BadImage(id="cat/0.png", problem="empty file (0 bytes)")]
+    assert prepare.prepare(photos).bad_images == bad
+    assert lookup.find_store(photos)[0].manifest.bad_images == bad
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -198,16 +205,24 @@ def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):
 def test_the_class_table_lines_up_with_a_hundred_classes():
     classes = [f"class {number}" for number in range(100)]
     counts = {"train": list(range(0, 100_000, 1000)), "validation": [5] * 100, "test": [50] * 100}
-    report = {
-        "dataset": "toy",
-        "folder": "data/toy",
-        "classes": classes,
-        "shape": [8, 8, 1],
-        "class_counts": counts,
-    }
-    lines = prepare.format_classes(
-        report | {"sizes": {split: sum(numbers) for split, numbers in counts.items()}}
-    ).splitlines()
+    report = prepare.Preparation(
+        dataset="toy",
+        fingerprint="f" * 64,
+        split="s" * 16,
+        split_sha256="5" * 64,
+        classes=classes,
+        shape=(8, 8, 1),
+        sizes={split: sum(numbers) for split, numbers in counts.items()},
+        class_counts=counts,
+        mean=[100.0],
+        std=[50.0],
+        folder="data/toy",
+        reused=False,
+        bad_images=[],
+        assignments=prepare.AssignmentCounts(kept=0, new=1),
+        audit=AuditReport(passed=True, checks={}, findings=[]),
+    )
+    lines = prepare.format_classes(report).splitlines()
     assert len(lines) == 2 + 1 + 100 + 1
     assert len({len(line) for line in lines[2:]}) == 1
     assert lines[-2].split() == ["class", "99", "99,000", "5", "50", "99,055"]

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 def settings(folder, store, *overrides):
     data = (
-        f"data={{name: folder, path: {folder / 'photos'}, store: {folder / 'data'}, size: [24, 32],"
+        f"data={{name: folder, path: {folder / 'photos'}, store_dir: {folder / 'data'}, size: [24, 32],"
         f" resize: crop, {store}}}"
     )
     augment = "augment=[{name: random_resized_crop, until: 50%}, {name: random_flip}]"

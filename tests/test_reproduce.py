@@ -63,7 +63,7 @@ def test_the_first_different_number_of_the_log_is_named_with_status_6(run):
     exit_code, _, stderr = command("reproduce", "run", "--run", "again")
     assert exit_code == 6
     assert "again is not run again: epoch 2, step 12: val_loss was 0.125 and is " in stderr
-    assert Run(Path("again")).status["status"] == "finished"
+    assert Run(Path("again")).status.status == "finished"
 
 
 def test_a_different_weight_is_named(run):
@@ -102,7 +102,7 @@ def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run
     summary = json_of("reproduce", "run", "--epochs", "1", "--run", "again")
     assert (summary["epochs"], summary["difference"]) == (1, None)
     again = Run(Path("again"))
-    assert (len(again.log), again.status["status"], again.status["exit_code"]) == (
+    assert (len(again.log), again.status.status, again.status.exit_code) == (
         1,
         "interrupted",
         75,
@@ -145,7 +145,7 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
     assert command("eval", "run")[0] == 0
     assert json_of("reproduce", "run")["difference"] is None
     train.train(settings, Path("new"))
-    assert Run(Path("new")).data["sizes"]["train"] > Run(Path("run")).data["sizes"]["train"]
+    assert Run(Path("new")).data.sizes["train"] > Run(Path("run")).data.sizes["train"]
 
 
 def test_other_versions_are_reported_beside_a_difference(run):

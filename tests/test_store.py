@@ -11,12 +11,12 @@ import tracemalloc
 
 import numpy
 import pytest
-from experiments import source_of, stored_pixels
+from experiments import change_json, source_of, stored_pixels
 
 from imgcls.datasets import BadImage, DataSettings, Entry, Source
 from imgcls.errors import DataError, UserError
 from imgcls.image.decode import Geometry
-from imgcls.io import files, terminal
+from imgcls.io import terminal
 from imgcls.store import lookup, shards, store, writer
 from imgcls.store.split_file import Split
 
@@ -34,7 +34,11 @@ def source(
     entries = [Entry(*fields) for fields in zip(ids, labels, splits, strict=True)]
     version = repr((images.tobytes(), images.shape, classes, labels, ids, splits))
     return source_of(
-        images, entries, list(classes), bad=[BadImage("a/bad.png", "empty")], version=version
+        images,
+        entries,
+        list(classes),
+        bad=[BadImage(id="a/bad.png", problem="empty")],
+        version=version,
     )
 
 
@@ -66,8 +70,8 @@ def test_what_was_written_is_read_back(tmp_path):
     assert (stored_pixels(opened).dtype, opened.labels.dtype) == (numpy.uint8, numpy.int32)
     assert opened.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert opened.ids(numpy.arange(7)) == IDS
-    assert opened.manifest["bad_images"] == [{"id": "a/bad.png", "problem": "empty"}]
-    assert opened.manifest["class_counts"] == {
+    assert opened.manifest.bad_images == [BadImage(id="a/bad.png", problem="empty")]
+    assert opened.manifest.class_counts == {
         "train": [3, 3],
         "validation": [0, 0],
         "test": [0, 1],
@@ -79,9 +83,9 @@ def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
     assert names(tmp_path) == [".lock", folder.name]
     assert names(folder) == [
         "ids.npy",
+        "image_statistics.npy",
         "images.u8",
         "labels.npy",
-        "image_statistics.npy",
         "manifest.json",
         "source_splits.npy",
     ]
@@ -122,7 +126,7 @@ def test_the_same_content_is_used_again_with_its_splits(tmp_path, capsys):
     assert reused
     assert "holds this data already" in capsys.readouterr().err
     assert second.split("k" * 16).train.tolist() == [0, 3]
-    assert second.manifest["prepared"] > first.manifest["prepared"]
+    assert second.manifest.prepared > first.manifest.prepared
 
 
 def test_a_damaged_store_is_replaced_with_a_note(tmp_path, capsys):
@@ -162,8 +166,7 @@ def test_a_shorter_or_missing_file_is_noticed(tmp_path):
 
 def test_a_changed_class_name_is_noticed(tmp_path):
     folder = save(tmp_path)[0].folder
-    manifest = files.read_json(folder / "manifest.json")
-    files.write_json(folder / "manifest.json", manifest | {"classes": ["a", "z"]})
+    change_json(folder / "manifest.json", classes=["a", "z"])
     with pytest.raises(DataError, match="does not fit its fingerprint"):
         store.open_store(folder).verify()
 
@@ -182,7 +185,7 @@ def test_a_split_is_read_back(tmp_path):
     read = opened.split("k" * 16)
     for name in ("train", "validation", "test", "mean", "std", "assignments", "folds"):
         numpy.testing.assert_array_equal(getattr(read, name), getattr(split(), name))
-    assert opened.describe(read)["class_counts"] == {
+    assert opened.describe(read).class_counts == {
         "train": [1, 1],
         "validation": [1, 1],
         "test": [1, 1],
@@ -203,7 +206,7 @@ def test_a_damaged_split_is_noticed(tmp_path, damage):
     opened.save_split(split())
     path = opened.split_file("k" * 16)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match="is damaged; run `imgcls prepare` again"):
+    with pytest.raises(DataError, match=r"is damaged \(.*\); run `imgcls prepare` again"):
         opened.split("k" * 16)
 
 
@@ -220,13 +223,14 @@ def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
         lookup.open_run_store(data, str(tmp_path / "here"))
     with pytest.raises(DataError, match="but the run used"):
         lookup.open_run_store(
-            data | {"fingerprint": data["fingerprint"][:12] + "0" * 52}, str(tmp_path / "there")
+            data.model_copy(update={"fingerprint": data.fingerprint[:12] + "0" * 52}),
+            str(tmp_path / "there"),
         )
 
 
 def test_a_source_without_a_usable_image_is_refused(tmp_path):
     with pytest.raises(DataError, match="toy has no usable image: 1 were tried"):
-        save(tmp_path, source_of(IMAGES, [], ["a", "b"], bad=[BadImage("a", "empty")]))
+        save(tmp_path, source_of(IMAGES, [], ["a", "b"], bad=[BadImage(id="a", problem="empty")]))
     assert names(tmp_path) == []
 
 
@@ -255,7 +259,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(shards, "ENTRIES", 2)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 2)
 
 
 @pytest.mark.parametrize("place", range(7))
@@ -276,7 +280,7 @@ def test_an_interrupted_preparation_goes_on_after_its_last_whole_block(
     assert continued.fingerprint == whole.fingerprint
     assert names(tmp_path / "one") == [".lock", continued.folder.name]
     continued.verify(whole=True)
-    assert continued.manifest["bad_images"] == whole.manifest["bad_images"]
+    assert continued.manifest.bad_images == whole.manifest.bad_images
 
 
 def test_what_lies_behind_the_last_whole_block_is_cut_off(tmp_path, small_blocks):

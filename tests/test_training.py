@@ -118,7 +118,7 @@ def test_bfloat16_trains_nearly_as_float32_does(digits, strategy):
     losses = []
     for precision in ("float32", "mixed_bfloat16"):
         train.train(digits(*shared, f"train.precision={precision}"), Path(precision))
-        losses.append(Run(Path(precision)).log[-1]["val_loss"])
+        losses.append(Run(Path(precision)).log[-1].val_loss)
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
@@ -132,7 +132,7 @@ def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
     train.train(digits(*FLOAT64), Path("whole"))
     train.train(digits(*FLOAT64, *overrides), Path("parts"))
     whole, parts = Run(Path("whole")), Run(Path("parts"))
-    assert parts.status["accumulation_steps"] == (2 if MIRRORED in overrides else 4)
+    assert parts.status.accumulation_steps == (2 if MIRRORED in overrides else 4)
     for one, other in zip(whole.log, parts.log, strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert one[name] == pytest.approx(other[name], abs=1e-12)
@@ -347,7 +347,7 @@ def test_a_streamed_split_logs_what_reading_and_augmenting_cost(digits):
         ),
         Path("run"),
     )
-    stages = Run(Path("run")).log[0]["stage_seconds"]
+    stages = Run(Path("run")).log[0].stage_seconds
     assert stages["reading"] > 0
     assert stages["augmentation"] > 0
 
@@ -377,17 +377,17 @@ def test_the_run_folder_holds_what_the_design_says(digits):
         *("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"),
         *("learning_rate", "seconds", "images_per_second", "input_wait", "stage_seconds"),
     ]
-    assert (run.status["status"], run.status["step"], run.status["exit_code"]) == (
+    assert (run.status.status, run.status.step, run.status.exit_code) == (
         "finished",
         12,
         0,
     )
-    assert run.data["sizes"] == {"train": 1294, "validation": 144, "test": 359}
+    assert run.data.sizes == {"train": 1294, "validation": 144, "test": 359}
     environment = json.loads(run.environment_file.read_text())
     assert environment["seed"] == 0
     assert environment["versions"]["keras"].startswith("3.")
     assert environment["devices"]
-    assert 0 <= run.log[-1]["input_wait"] <= 1
+    assert 0 <= run.log[-1].input_wait <= 1
     assert summary["epochs"] == 2
 
 
@@ -409,7 +409,7 @@ def test_splits_that_are_streamed_give_the_same_bits_as_splits_that_live_on_the_
 def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
     train.train(digits("train.batch_size=2048", "train.epochs=1"), Path("run"))
     assert "train.batch_size is 2048, but there are 1294 training images" in capsys.readouterr().err
-    assert Run(Path("run")).log[0]["step"] == 1
+    assert Run(Path("run")).log[0].step == 1
 
 
 @pytest.mark.parametrize("mebibytes", [512, 0], ids=["resident", "streamed"])

@@ -172,9 +172,7 @@ def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(
     zoo, tmp_path, storage
 ):
     store = stored(zoo, tmp_path, storage=storage)
-    bad = {
-        image["id"].partition("/")[2]: image["problem"] for image in store.manifest["bad_images"]
-    }
+    bad = {image["id"].partition("/")[2]: image["problem"] for image in store.manifest.bad_images}
     expected = {name: problem for name, (_, problem) in bad_files().items()} | LINKS
     assert sorted(bad) == sorted(expected)
     assert [
@@ -207,7 +205,7 @@ def test_what_is_stored_of_damaged_images_can_be_read_in_training(tmp_path, kind
         path.with_name(f"whole {path.name}").write_bytes(data)
     store = stored(tmp_path / "images", tmp_path / "stores", storage="encoded", max_megapixels=1.0)
     indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
-    assert 80 <= store.count == 160 - len(store.manifest["bad_images"])
+    assert 80 <= store.count == 160 - len(store.manifest.bad_images)
     assert (
         reader.read(indices).shape
         == reader.crop(indices, *whole_windows(reader, indices)).shape

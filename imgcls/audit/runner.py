@@ -1,19 +1,15 @@
-"""The audit of the data: run the checks, do what their policies say, and keep the verdict. Light
-zone.
-
-A verdict is JSON: `passed`, false where a check whose policy is `fail` found something; `checks`,
-the policy of each that ran; and `findings`, each with check, policy, count, message, examples
-(lists of ids that belong together) and how many images were dropped.
-"""
+"""The audit of the data: run the checks, do what their policies say, and report it. Light zone."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgcls import parts
+from imgcls.audit.audit_report import AuditReport, ReportedFinding
 from imgcls.checks import EXAMPLES, AuditedData, Finding, format_names
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.io import files
+from imgcls.io.records import write_record
 from imgcls.io.terminal import to_printable
 from imgcls.parts import PartSettings
 from imgcls.store.pixel_statistics import compute_pixel_statistics
@@ -26,14 +22,12 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def run_checks(
-    store: Store, split: Split, checks: list[PartSettings]
-) -> tuple[dict[str, Any], Split]:
-    """Run checks one after the other, each on what those before it left; return the verdict, and
-    the split without dropped images.
+def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[AuditReport, Split]:
+    """Run checks one after the other, each on what those before it left; return what they found,
+    and the split without dropped images.
 
-    What an earlier audit dropped from the split is judged anew, so that the same checks give the
-    same verdict and the same split again.
+    What an earlier audit dropped from the split is checked anew, so that the same checks give the
+    same report and the same split again.
 
     Raises:
         DataError: dropping leaves a class without a training image, or a split without any.
@@ -51,44 +45,40 @@ def run_checks(
         if dropped:
             left = AuditedData(store, _drop_images(left.split, dropped))
     _require_not_empty(store, whole, left.split)
-    described = [
-        {
-            "check": settings.name,
-            "policy": settings.policy,
-            "count": finding.count,
-            "message": finding.message,
-            "examples": finding.examples,
-            "dropped": len(finding.drop) if _drops(settings, finding) else 0,
-        }
+    reported = [
+        ReportedFinding(
+            check=settings.name,
+            policy=settings.policy,
+            count=finding.count,
+            message=finding.message,
+            examples=finding.examples,
+            dropped=len(finding.drop) if _drops(settings, finding) else 0,
+        )
         for settings, finding in findings
     ]
-    verdict = {
-        "passed": all(settings.policy != "fail" for settings, _ in findings),
-        "checks": {settings.name: settings.policy for settings in checks},
-        "findings": described,
-    }
-    return verdict, _update_pixel_statistics(store, split, left.split)
+    report = AuditReport(
+        passed=all(settings.policy != "fail" for settings, _ in findings),
+        checks={settings.name: settings.policy for settings in checks},
+        findings=reported,
+    )
+    return report, _update_pixel_statistics(store, split, left.split)
 
 
-def save_report(verdict: dict[str, Any], store: Store, key: str) -> None:
-    """Keep the verdict on a split in the store's manifest, atomically, beside those on other
-    splits.
-    """
+def save_report(report: AuditReport, store: Store, key: str) -> None:
+    """Write what the audit of a split found to the store's manifest, beside the other audits."""
     with files.hold_lock(store.folder.parent / ".lock"):
         manifest = open_store(store.folder).manifest
-        files.write_json(
-            store.folder / "manifest.json",
-            manifest | {"audits": manifest["audits"] | {key: verdict}},
-        )
+        audits = {**manifest.audits, key: report}
+        write_record(store.folder / "manifest.json", manifest.model_copy(update={"audits": audits}))
 
 
-def require_passed(verdict: dict[str, Any]) -> None:
+def require_passed(report: AuditReport) -> None:
     """Refuse data in which a check whose policy is `fail` found something.
 
     Raises:
         DataError: naming all of these findings.
     """
-    failed = [finding for finding in verdict["findings"] if finding["policy"] == "fail"]
+    failed = [finding for finding in report.findings if finding.policy == "fail"]
     if failed:
         lines = [line for finding in failed for line in _format_finding(finding)]
         title = (
@@ -102,49 +92,48 @@ def require_passed(verdict: dict[str, Any]) -> None:
         raise DataError("\n".join([title, *[f"  {line}" for line in lines], advice]))
 
 
-def format_report(verdict: dict[str, Any]) -> str:
-    """Return a verdict for people: a line a check, then what was found, then what to do next."""
-    counts = dict.fromkeys(verdict["checks"], 0)
-    for finding in verdict["findings"]:
-        counts[finding["check"]] += finding["count"]
+def format_report(report: AuditReport) -> str:
+    """Return a report for people: a line a check, then what was found, then what to do next."""
+    counts = dict.fromkeys(report.checks, 0)
+    for finding in report.findings:
+        counts[finding.check] += finding.count
     cells = [
         ("check", "policy", "found"),
-        *[(name, policy, f"{counts[name]:,}") for name, policy in verdict["checks"].items()],
+        *[(name, policy, f"{counts[name]:,}") for name, policy in report.checks.items()],
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         f"{name:<{widths[0]}}  {policy:<{widths[1]}}  {count:>{widths[2]}}"
         for name, policy, count in cells
     ]
-    messages = [line for finding in verdict["findings"] for line in _format_finding(finding)]
-    return "\n".join([*lines, "", *messages, *([""] if messages else []), _suggest_next(verdict)])
+    messages = [line for finding in report.findings for line in _format_finding(finding)]
+    return "\n".join([*lines, "", *messages, *([""] if messages else []), _suggest_next(report)])
 
 
-def _format_finding(finding: dict[str, Any]) -> list[str]:
-    dropped = f"; dropped: {finding['dropped']:,}" if finding["dropped"] else ""
+def _format_finding(finding: ReportedFinding) -> list[str]:
+    dropped = f"; dropped: {finding.dropped:,}" if finding.dropped else ""
     examples = [
-        " = ".join(group[:4]) + (" = ..." if len(group) > 4 else "")
-        for group in finding["examples"]
+        " = ".join(group[:4]) + (" = ..." if len(group) > 4 else "") for group in finding.examples
     ]
-    lines = [f"{finding['check']}: {finding['message']}{dropped}"]
+    lines = [f"{finding.check}: {finding.message}{dropped}"]
     return lines + (
         [f"  such as {to_printable(format_names(examples, _SHOWN))}"] if examples else []
     )
 
 
-def _suggest_next(verdict: dict[str, Any]) -> str:
-    unchecked = [name for name in parts.list_names("checks") if name not in verdict["checks"]]
+def _suggest_next(report: AuditReport) -> str:
+    unchecked = [name for name in parts.list_names("checks") if name not in report.checks]
     skipped = (
         f"not checked, since data.audit does not list them: {', '.join(unchecked)}\n"
         if unchecked
         else ""
     )
-    if not verdict["passed"]:
+    if not report.passed:
         return (
             f"{skipped}failed: repair the data, or set another policy in data.audit, and run"
             " `imgcls prepare` again"
         )
-    if not verdict["findings"]:
+    if not report.findings:
         return f"{skipped}passed without a finding; next: `imgcls train`"
     return (
         f"{skipped}passed; look at the examples (--json has up to {EXAMPLES} of each), and set"
@@ -163,36 +152,36 @@ def _drop_images(split: Split, found: "list[numpy.ndarray]") -> Split:
 
     before = [] if split.dropped is None else [split.dropped]
     dropped = numpy.unique(numpy.concatenate([*before, *found]))
-    kept = {
+    left = {
         name: numpy.setdiff1d(split.indices(name), dropped, assume_unique=True) for name in SPLITS
     }
-    return replace(split, **kept, dropped=dropped)
+    return replace(split, **left, dropped=dropped)
 
 
 def _restore_dropped(split: Split) -> Split:
-    """Return a split as it was cut: dropped images are back on their sides."""
+    """Return a split as it was assigned: dropped images are back in it."""
     import numpy
 
     if split.dropped is None:
         return split
-    sides = split.assignments[split.dropped]
+    assignments = split.assignments[split.dropped]
     whole = {
-        name: numpy.union1d(split.indices(name), split.dropped[sides == side])
-        for side, name in enumerate(SPLITS)
+        name: numpy.union1d(split.indices(name), split.dropped[assignments == number])
+        for number, name in enumerate(SPLITS)
     }
     return replace(split, **whole, dropped=None)
 
 
 def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split:
-    """Return a split with the mean and deviation of the training images that are left, which
+    """Return a split with the mean and std of the training images that are left, which
     `before` has if its images are the same.
     """
     import numpy
 
     if numpy.array_equal(before.train, after.train):
         return after
-    mean, deviation = compute_pixel_statistics(store.reader(after.geometry), after.train)
-    return replace(after, mean=mean, std=deviation)
+    mean, std = compute_pixel_statistics(store.reader(after.geometry), after.train)
+    return replace(after, mean=mean, std=std)
 
 
 def _require_not_empty(store: Store, before: Split, after: Split) -> None:

@@ -19,8 +19,8 @@ class Settings(CheckSettings):
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images that the store had to leave out, a finding for each kind of damage."""
     kinds: dict[str, list[str]] = {}
-    for image in audited.store.manifest["bad_images"]:
-        kinds.setdefault(_kind(image["problem"]), []).append(image["id"])
+    for image in audited.store.manifest.bad_images:
+        kinds.setdefault(_kind(image.problem), []).append(image.id)
     return [
         Finding(
             f"{format_count(len(ids), 'image')} left out: {kind}",

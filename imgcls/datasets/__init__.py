@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts
 from imgcls.image.decode import Resize
+from imgcls.io.records import Record
 from imgcls.parts import PartOf, PartSettings, default_settings_of_all
 
 if TYPE_CHECKING:
@@ -224,12 +225,13 @@ class Entry:
     weight: float = 1.0
 
 
-@dataclass(frozen=True)
-class BadImage:
-    """An image that cannot be used: its path, and what is wrong with it."""
+class BadImage(Record):
+    """An image that cannot be used."""
 
     id: str
+    """Its path."""
     problem: str
+    """What is wrong with it."""
 
 
 @dataclass(frozen=True)

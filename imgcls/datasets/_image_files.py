@@ -155,7 +155,7 @@ def _add_class(listing: Listing, root: Path, folder: Path, label: int, split: Sp
     ):
         name = path.relative_to(root).as_posix()
         if problem:
-            listing.bad.append(BadImage(name, problem))
+            listing.bad.append(BadImage(id=name, problem=problem))
         elif path.name.startswith("."):
             listing.ignored["hidden"] += 1
         elif path.suffix.lower() in EXTENSIONS:

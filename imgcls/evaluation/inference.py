@@ -1,6 +1,5 @@
 """A saved model's probabilities. Heavy zone."""
 
-import zipfile
 from pathlib import Path
 
 import numpy
@@ -8,12 +7,13 @@ import numpy
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError, OutOfMemoryError
 from imgcls.io import terminal
+from imgcls.io.records import DataFile
 from imgcls.store.reader import Reader
 from imgcls.training import micro_batches
 
 
 def predict(
-    model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int
+    model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int, classes: int
 ) -> numpy.ndarray:
     """Return float32 (len(indices), classes): the probabilities of some of the images, in the order
     of `indices`.
@@ -26,11 +26,11 @@ def predict(
         indices: int64, images of the store.
 
     Raises:
-        DataError: the model file is missing or damaged.
+        DataError: the model file is missing, damaged, or of other images or classes.
         OutOfMemoryError: not even one image fits the device.
     """
     tf.config.experimental.enable_op_determinism()
-    model = _load_model(model_file)
+    model = _load_model(model_file, images.geometry.shape, classes)
     while True:
         try:
             return _predict_all(model, images, indices, batch_size)
@@ -62,15 +62,34 @@ def _predict_all(
     return numpy.concatenate(parts)
 
 
-def _load_model(model_file: Path) -> keras.Model:
+def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Return a model of images of a shape, with so many classes."""
+    file = DataFile(
+        model_file, "remove it, and run the training command again, which writes it anew"
+    )
     try:
-        return keras.models.load_model(model_file, compile=False)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"cannot load {model_file}: {reason}; remove it, and run the training command again to"
-            " write it anew"
+        file.require_regular()
+        model = keras.models.load_model(model_file, compile=False)
+    except (DataError, MemoryError):
+        raise
+    except tf.errors.ResourceExhaustedError as error:
+        raise OutOfMemoryError(
+            f"out of memory while {model_file} was loaded ({micro_batches.extract_reason(error)});"
+            " stop other programs on the device"
         ) from None
+    except OSError as error:
+        raise (file.unreadable(error) if error.errno else file.damaged(str(error))) from None
+    except Exception as error:  # of an archive with anything in it, Keras raises nearly anything
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise file.damaged(lines[0] if lines else type(error).__name__) from None
+    expected = ((None, *shape), (None, classes))
+    found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
+    if found != expected:
+        raise file.damaged(
+            f"it maps {found[0]} to {found[1]}, but this run's images and classes need"
+            f" {expected[0]} to {expected[1]}"
+        )
+    return model
 
 
 def _predict_batch(

@@ -5,9 +5,13 @@ zone.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Self
 
-from imgcls.io import files
+from pydantic import model_validator
+
+from imgcls.datasets import SplitName
+from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
+from imgcls.run import Run
 
 if TYPE_CHECKING:
     import numpy
@@ -37,11 +41,11 @@ class Predictions:
     )
 
     def per_image(self, quantity: "Quantity") -> "numpy.ndarray":
-        """Return a quantity of every image, (images, ...), which is computed once and kept.
+        """Return a quantity of every image, (images, ...), which is computed once.
 
         `quantity` is a function of a module, not a lambda, which would be another one each time. An
         image's value must not depend on the other images: a bootstrap
-        (imgcls/evaluation/bootstrap.py) gathers what is kept here.
+        (imgcls/evaluation/bootstrap.py) gathers what is cached here.
         """
         if quantity not in self._cached:
             self._cached[quantity] = quantity(self)
@@ -57,30 +61,60 @@ def _most_probable(predictions: Predictions) -> "numpy.ndarray":
     return predictions.probabilities.argmax(axis=1)
 
 
+class PredictionArrays(ArrayRecord):
+    """The file of the predictions on a split; a row an image."""
+
+    probabilities: Annotated[NDArray, Array("float32", "images", "classes")]
+    """Rows sum to 1."""
+    labels: Annotated[NDArray, Array("int32", "images")]
+    """True class numbers."""
+    ids: Annotated[NDArray, Array("U", "images")]
+    """The ids of the images, as the store names them."""
+    classes: Annotated[NDArray, Array("U", "classes")]
+    """Class names in label order."""
+    model: Annotated[NDArray, Array("U")]
+    """The SHA-256 of the model file that predicted."""
+
+    @model_validator(mode="after")
+    def _require_sound_values(self) -> Self:
+        import numpy
+
+        if not numpy.isfinite(self.probabilities).all():
+            raise ValueError("probabilities should be finite numbers")
+        labels, classes = self.labels, len(self.classes)
+        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"labels should be of {classes} classes, got {labels.max()}")
+        return self
+
+
 def save(predictions: Predictions, path: Path) -> None:
     """Write predictions to an .npz file, atomically."""
     import numpy
 
-    with files.replace_file(path) as stream:
-        numpy.savez(
-            stream,
+    write_arrays(
+        path,
+        PredictionArrays(
             probabilities=predictions.probabilities,
             labels=predictions.labels,
             ids=numpy.array(predictions.ids, dtype=str),
             classes=numpy.array(predictions.classes, dtype=str),
             model=numpy.array(predictions.model),
-        )
+        ),
+    )
 
 
-def load(path: Path) -> Predictions:
-    """Read what `save` wrote."""
-    import numpy
+def load(run: Run, split: SplitName) -> Predictions:
+    """Read the predictions of a run on a split.
 
-    with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
-        return Predictions(
-            probabilities=arrays["probabilities"],
-            labels=arrays["labels"],
-            ids=arrays["ids"].tolist(),
-            classes=arrays["classes"].tolist(),
-            model=str(arrays["model"]),
-        )
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    path = run.predictions_file(split)
+    found = read_arrays(path, PredictionArrays, run.advise_evaluation(split))
+    return Predictions(
+        probabilities=found.probabilities,
+        labels=found.labels,
+        ids=found.ids.tolist(),
+        classes=found.classes.tolist(),
+        model=str(found.model),
+    )

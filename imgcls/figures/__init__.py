@@ -7,9 +7,9 @@ where the run lacks what it needs. Files whose name begins with an underscore ar
 figures. matplotlib and numpy are imported inside functions.
 """
 
-import zipfile
+import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgcls import parts
 from imgcls.errors import UserError
@@ -18,12 +18,15 @@ from imgcls.io import files
 
 if TYPE_CHECKING:
     from imgcls.config import Experiment
+    from imgcls.datasets import SplitName
     from imgcls.evaluation.predictions import Predictions
     from imgcls.metrics import Result
     from imgcls.run import Run
+    from imgcls.store.manifest import DataDescription
     from imgcls.store.reader import Reader
     from imgcls.store.split_file import Split
     from imgcls.store.store import Store
+    from imgcls.training.history import EpochLog
 
 
 class NotDrawableError(UserError):
@@ -45,11 +48,12 @@ class Subject:
         self.experiment = experiment
 
     @cached_property
-    def log(self) -> list[dict[str, Any]]:
+    def log(self) -> "list[EpochLog]":
         """The epochs so far, at least one.
 
         Raises:
             NotDrawableError: no epoch has ended.
+            DataError: the log is damaged.
         """
         epochs = self.run.log
         if not epochs:
@@ -59,13 +63,14 @@ class Subject:
         return epochs
 
     @cached_property
-    def data(self) -> dict[str, Any]:
-        """The content of data.json.
+    def data(self) -> "DataDescription":
+        """The data that the run was trained on.
 
         Raises:
-            NotDrawableError: the file does not exist.
+            NotDrawableError: data.json does not exist.
+            DataError: it is damaged.
         """
-        if not self.run.data_file.is_file():
+        if not os.path.lexists(self.run.data_file):
             raise NotDrawableError(
                 f"{self.run.folder} holds no data.json; run `imgcls train` first"
             )
@@ -74,7 +79,7 @@ class Subject:
     @property
     def classes(self) -> list[str]:
         """The class names in label order."""
-        return self.data["classes"]
+        return self.data.classes
 
     @cached_property
     def _opened(self) -> "tuple[Store, Split]":
@@ -102,14 +107,15 @@ class Subject:
         return self.store.reader(self.split.geometry)
 
     @cached_property
-    def evaluated_split(self) -> str:
+    def evaluated_split(self) -> "SplitName":
         """The split whose predictions are shown: test, or validation where only that was evaluated.
 
         Raises:
             NotDrawableError: none was evaluated.
         """
-        for name in ("test", "validation"):
-            if self.run.predictions_file(name).is_file():
+        names: tuple[SplitName, ...] = ("test", "validation")
+        for name in names:
+            if os.path.lexists(self.run.predictions_file(name)):
                 return name
         raise NotDrawableError(
             f"{self.run.folder} holds no predictions; run `imgcls eval {self.run.folder}` first"
@@ -120,16 +126,10 @@ class Subject:
         """The predictions on `evaluated_split`.
 
         Raises:
-            NotDrawableError: nothing was evaluated, the file is damaged, or an earlier model made
-                it.
+            NotDrawableError: nothing was evaluated, or an earlier model made the predictions.
+            DataError: the file is damaged.
         """
-        path = self.run.predictions_file(self.evaluated_split)
-        try:
-            found = predictions.load(path)
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-            raise NotDrawableError(
-                f"{path} is damaged ({error}); run `imgcls eval {self.run.folder}` again"
-            ) from None
+        found = predictions.load(self.run, self.evaluated_split)
         if (
             self.run.model_file.is_file()
             and files.compute_sha256(self.run.model_file) != found.model

@@ -25,7 +25,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw horizontal bars, a row a class and a panel a split."""
     import numpy
 
-    classes, counts = subject.classes, subject.data["class_counts"]
+    classes, counts = subject.classes, subject.data.class_counts
     shown = numpy.sort(numpy.argsort(counts["train"], kind="stable")[: settings.rows])
     names = [classes[i] for i in shown]
     figure = _style.make_figure(_style.WIDTH, _style.compute_rows_height(len(shown)) + 1.0)

@@ -2,7 +2,7 @@
 epoch that became the model.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
@@ -32,10 +32,14 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     _draw_lines(loss, log, {"train": "loss", "validation": "val_loss"})
     _draw_lines(accuracy, log, {"train": "accuracy", "validation": "val_accuracy"})
     _draw_lines(learning_rate, log, {"train": "learning_rate"})
-    chosen, reason = _find_selected_epoch(log, subject.experiment.train)
+    selected, reason = _find_selected_epoch(log, subject.experiment.train)
     for axes, title in ((loss, "Loss"), (accuracy, "Accuracy"), (learning_rate, "Learning rate")):
         axes.axvline(
-            chosen, color=_style.FAINT, linestyle=":", zorder=0, label=f"epoch {chosen}: {reason}"
+            selected,
+            color=_style.FAINT,
+            linestyle=":",
+            zorder=0,
+            label=f"epoch {selected}: {reason}",
         )
         axes.set_title(title)
         axes.grid(axis="y")
@@ -45,15 +49,16 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     learning_rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     # One epoch has no width of its own: matplotlib would draw an axis of 0.95 to 1.05.
     margin = max(0.5, 0.02 * len(log))
-    learning_rate.set_xlim(log[0]["epoch"] - margin, log[-1]["epoch"] + margin)
+    learning_rate.set_xlim(log[0].epoch - margin, log[-1].epoch + margin)
     return figure
 
 
-def _draw_lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -> None:
+def _draw_lines(axes: "Axes", log: history.Epochs, keys: dict[str, str]) -> None:
     """Draw one line a split; epochs without a value, as where nothing is held out, are left out."""
     marker = "o" if len(log) <= MARKED_UP_TO else None
     for split, key in keys.items():
-        points = [(epoch["epoch"], epoch[key]) for epoch in log if epoch[key] is not None]
+        values = [(epoch.epoch, getattr(epoch, key)) for epoch in log]
+        points = [(epoch, value) for epoch, value in values if value is not None]
         if points:
             epochs, values = zip(*points, strict=True)
             line_style = "--" if split == "validation" else "-"
@@ -68,10 +73,10 @@ def _draw_lines(axes: "Axes", log: list[dict[str, Any]], keys: dict[str, str]) -
             )
 
 
-def _find_selected_epoch(log: list[dict[str, Any]], train: "Train") -> tuple[int, str]:
+def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]:
     """Return the epoch whose weights `train.select_weights` takes from the log, and why it does."""
     if train.select_weights == "last":
-        return log[-1]["epoch"], "the last"
+        return log[-1].epoch, "the last"
     best = history.best_epoch(log, train.monitor)
-    value = next(epoch[train.monitor] for epoch in log if epoch["epoch"] == best)
+    value = next(getattr(epoch, train.monitor) for epoch in log if epoch.epoch == best)
     return best, f"best {train.monitor}, {value:.4g}"

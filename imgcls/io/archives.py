@@ -10,17 +10,17 @@ microseconds a member (one core of an AMD EPYC, the archive in the page cache), 
 import contextlib
 import os
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
 from imgcls.errors import DataError
 from imgcls.image import decode
 from imgcls.image.decode import ImageError
-from imgcls.io import files, terminal
+from imgcls.io import terminal
+from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy
@@ -47,6 +47,19 @@ class ArchiveIndex:
     sizes: "numpy.ndarray"
 
 
+class IndexArrays(ArrayRecord):
+    """The file of an index; a row a file of the archive."""
+
+    key: Annotated[NDArray, Array("U")]
+    """Size and time of the archive that was read."""
+    names: Annotated[NDArray, Array("S", "files")]
+    """UTF-8."""
+    starts: Annotated[NDArray, Array("int64", "files")]
+    """Offsets in the archive, in bytes."""
+    sizes: Annotated[NDArray, Array("int64", "files")]
+    """In bytes."""
+
+
 class _Member(NamedTuple):
     name: str
     start: int
@@ -69,18 +82,20 @@ def load_index(archive: Path, folder: Path) -> ArchiveIndex:
         raise DataError(f"cannot read {archive}: {error.strerror}") from None
     key = f"{status.st_size} {status.st_mtime_ns}"
     path = folder / f"{archive.name}.index.npz"
-    if kept := _load_cached(path, key):
-        return kept
+    if cached := _load_cached(path, key):
+        return cached
     members = list(_walk(archive, status.st_size))
     found = ArchiveIndex(
         names=numpy.array([os.fsencode(member.name) for member in members], "S"),
         starts=numpy.array([member.start for member in members], numpy.int64),
         sizes=numpy.array([member.size for member in members], numpy.int64),
     )
-    with files.replace_file(path) as stream:
-        numpy.savez(
-            stream, key=numpy.array(key), names=found.names, starts=found.starts, sizes=found.sizes
-        )
+    write_arrays(
+        path,
+        IndexArrays(
+            key=numpy.array(key), names=found.names, starts=found.starts, sizes=found.sizes
+        ),
+    )
     return found
 
 
@@ -88,12 +103,10 @@ def _load_cached(path: Path, key: str) -> ArchiveIndex | None:
     """Return the index of a walk that was done, or None where there is none of this state of the
     archive.
     """
-    import numpy
-
-    damage = contextlib.suppress(OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError)
-    with damage, path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as arrays:
-        if str(arrays["key"]) == key:
-            return ArchiveIndex(arrays["names"], arrays["starts"], arrays["sizes"])
+    with contextlib.suppress(DataError):
+        found = read_arrays(path, IndexArrays, "the archive is read again")
+        if str(found.key) == key:
+            return ArchiveIndex(found.names, found.starts, found.sizes)
     return None
 
 

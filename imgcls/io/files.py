@@ -4,14 +4,13 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from imgcls.errors import DataError, UserError
+from imgcls.errors import UserError
 from imgcls.io import terminal
 
 
@@ -50,9 +49,14 @@ def explain_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: cannot write {path}; free some space and run the same command"
                 " again"
             ) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+        if error.errno in refusals:
             raise UserError(
                 f"cannot write {path}: {error.strerror}; choose a folder that you may write"
+            ) from None
+        if error.errno == errno.EISDIR:
+            raise UserError(
+                f"cannot write {path}: it is a folder; remove it, and run the same command again"
             ) from None
         raise
 
@@ -130,30 +134,6 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file as a whole."""
     with replace_file(path) as stream:
         stream.write(text.encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file as a whole; NaN is not JSON and raises `ValueError`."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: the file cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror}; bring it back, or start anew in another folder"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); the file was changed or"
-            " damaged"
-        ) from None
 
 
 def compute_sha256(path: Path) -> str:

@@ -7,10 +7,19 @@ import os
 from collections.abc import Callable, Iterator
 from email.message import Message
 from pathlib import Path
-from typing import Any
 
 from imgcls.errors import DataError
 from imgcls.io import files
+from imgcls.io.records import Record, read_record, write_record
+
+
+class Origin(Record):
+    """Where the bytes of a part are from."""
+
+    url: str
+    """The address."""
+    validator: str | None
+    """The ETag or the date by which its server tells another state of the file; null without."""
 
 
 class PartialFile:
@@ -36,13 +45,13 @@ class PartialFile:
             same_everywhere: whether all addresses are known to hold the same bytes.
         """
         origin = self._read_origin()
-        if not self.size or not (same_everywhere or origin.get("url") == url):
+        of_address = origin is not None and origin.url == url
+        if not self.size or not (same_everywhere or of_address):
             return {}
         headers = {"Range": f"bytes={self.size}-"}
-        if origin.get("url") == url and origin.get("validator"):
-            headers["If-Range"] = origin[
-                "validator"
-            ]  # a file that has changed since comes as a whole
+        if of_address and origin.validator:
+            # A file that has changed since comes as a whole.
+            headers["If-Range"] = origin.validator
         return headers
 
     def restart(self, url: str, headers: Message) -> None:
@@ -53,8 +62,8 @@ class PartialFile:
         )  # a weak one does not promise the same bytes
         with files.explain_errors(self.path):
             self.path.open("wb").close()
-        files.write_json(
-            self._origin_file, {"url": url, "validator": strong or headers["Last-Modified"]}
+        write_record(
+            self._origin_file, Origin(url=url, validator=strong or headers["Last-Modified"])
         )
 
     @contextlib.contextmanager
@@ -89,9 +98,9 @@ class PartialFile:
         self._origin_file.unlink(missing_ok=True)
         files.sync_folder(self._whole.parent)
 
-    def _read_origin(self) -> dict[str, Any]:
+    def _read_origin(self) -> Origin | None:
+        """Return where the part is from; None where that is not known."""
         try:
-            origin = files.read_json(self._origin_file)
-        except (DataError, UnicodeDecodeError):
-            return {}
-        return origin if isinstance(origin, dict) else {}
+            return read_record(self._origin_file, Origin, "the file is downloaded as a whole")
+        except DataError:
+            return None

@@ -2,11 +2,12 @@
 zone.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from imgcls import environment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,7 +19,7 @@ def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> I
 
     Threads pay off where `function` leaves Python's lock, as decoding and resizing in Pillow do.
     """
-    threads = os.cpu_count() or 1
+    threads = environment.count_cores()
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:

@@ -6,13 +6,16 @@ Everything that comes from a run is escaped.
 """
 
 import base64
+import os
 from html import escape
 from typing import Any
 
 from imgcls import parts
 from imgcls.datasets import SPLITS
+from imgcls.errors import DataError
+from imgcls.evaluation.summary import Evaluation
 from imgcls.figures import Subject, _style
-from imgcls.io import files
+from imgcls.io import files, terminal
 
 Rows = list[dict[str, Any]]
 
@@ -59,10 +62,10 @@ def write_page(subject: Subject) -> None:
         *[
             _render_evaluation(subject, split)
             for split in SPLITS
-            if subject.run.metrics_file(split).is_file()
+            if os.path.lexists(subject.run.metrics_file(split))
         ],
         _render_figures(subject),
-        _render_folded(f"Log: {len(subject.run.log)} epochs", _render_table(subject.run.log)),
+        _render_log(subject),
         _render_folded("Configuration, with every default", f"<pre>{_escape(configuration)}</pre>"),
     ]
     head = (
@@ -82,16 +85,20 @@ def _render_overview(subject: Subject) -> str:
     run = subject.run
     facts = {
         "run": str(run.folder),
-        **{_to_words(key): str(value) for key, value in run.status.items() if value != ""},
+        **{
+            _to_words(key): str(value)
+            for key, value in run.status.model_dump().items()
+            if value not in ("", None, [])
+        },
     }
-    if run.data_file.is_file():
+    if os.path.lexists(run.data_file):
         data = subject.data
-        sizes = ", ".join(f"{data['sizes'][split]:,} {split}" for split in SPLITS)
+        sizes = ", ".join(f"{data.sizes[split]:,} {split}" for split in SPLITS)
         facts["data"] = (
-            f"{data['dataset']}, {len(data['classes'])} classes,"
-            f" {' by '.join(map(str, data['shape']))}; images: {sizes}"
+            f"{data.dataset}, {len(data.classes)} classes,"
+            f" {' by '.join(map(str, data.shape))}; images: {sizes}"
         )
-        facts["fingerprint"] = data["fingerprint"]
+        facts["fingerprint"] = data.fingerprint
     return (
         "<dl>"
         + "".join(
@@ -103,20 +110,20 @@ def _render_overview(subject: Subject) -> str:
 
 def _render_evaluation(subject: Subject, split: str) -> str:
     """Return a split's numbers and tables, whatever metrics were computed."""
-    summary = files.read_json(subject.run.metrics_file(split))
-    absent = summary["classes_absent"]
+    evaluation = subject.run.read_evaluation(split)
+    absent = evaluation.classes_absent
     lines = [
         f"<h2>Metrics, {split} split</h2>",
         (
-            f"<p>{summary['examples']:,} images; [low, high] is a {summary['confidence']:.0%}"
-            f" bootstrap interval over the images, {summary['resamples']:,} resamples.</p>"
+            f"<p>{evaluation.examples:,} images; [low, high] is a {evaluation.confidence:.0%}"
+            f" bootstrap interval over the images, {evaluation.bootstrap_samples:,} samples.</p>"
         ),
     ]
     if absent:
         lines.append(f"<p>Classes without an image in this split: {_escape(', '.join(absent))}</p>")
-    lines.append(_render_table(_make_metric_rows(summary)))
-    if summary["per_class"]:
-        columns = {"class": summary["classes"], **summary["per_class"]}
+    lines.append(_render_table(_make_metric_rows(evaluation)))
+    if evaluation.per_class:
+        columns = {"class": evaluation.classes, **evaluation.per_class}
         rows = [
             dict(zip(columns, values, strict=True))
             for values in zip(*columns.values(), strict=True)
@@ -124,16 +131,16 @@ def _render_evaluation(subject: Subject, split: str) -> str:
         lines.append(_render_folded("Each class", _render_table(rows)))
     lines += [
         _render_folded(_to_words(name), _render_table(rows))
-        for name, rows in summary["tables"].items()
+        for name, rows in evaluation.tables.items()
         if rows
     ]
     return "\n".join(lines)
 
 
-def _make_metric_rows(summary: dict[str, Any]) -> Rows:
+def _make_metric_rows(evaluation: Evaluation) -> Rows:
     rows = []
-    for name, value in summary["metrics"].items():
-        ends = summary["intervals"].get(name)
+    for name, value in evaluation.metrics.items():
+        ends = evaluation.intervals.get(name)
         rows.append(
             {
                 "metric": _to_words(name),
@@ -142,6 +149,17 @@ def _make_metric_rows(summary: dict[str, Any]) -> Rows:
             }
         )
     return rows
+
+
+def _render_log(subject: Subject) -> str:
+    """Return the epochs as a table; without it, the page still shows what was evaluated."""
+    try:
+        log = subject.run.log
+    except DataError as error:
+        terminal.note(f"the page has no log: {error}")
+        return f"<p>{_escape(str(error))}</p>"
+    rows = [epoch.model_dump() for epoch in log]
+    return _render_folded(f"Log: {len(rows)} epochs", _render_table(rows))
 
 
 def _render_figures(subject: Subject) -> str:

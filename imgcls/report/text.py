@@ -3,38 +3,39 @@
 from pathlib import Path
 from typing import Any
 
+from imgcls.evaluation.summary import Evaluation
 from imgcls.io.terminal import to_printable
 
 NAME_WIDTH = 32
 """Longer class names lose their middle."""
 
 
-def format_report(summary: dict[str, Any], folder: Path) -> str:
-    """Return the report of what `evaluation.evaluate` found: the numbers, a table of the classes,
-    and each metric's tables.
+def format_report(evaluation: Evaluation, folder: Path) -> str:
+    """Return the report of an evaluation: the numbers, a table of the classes, and each metric's
+    tables.
 
     It shows what is there: a new metric needs no change here.
     """
-    sections = [_format_header(summary, folder), _format_table(_make_metric_rows(summary))]
-    if summary["per_class"]:
-        sections.append(_format_table(_make_class_rows(summary)))
-    for name, rows in summary["tables"].items():
+    sections = [_format_header(evaluation, folder), _format_table(_make_metric_rows(evaluation))]
+    if evaluation.per_class:
+        sections.append(_format_table(_make_class_rows(evaluation)))
+    for name, rows in evaluation.tables.items():
         if rows:
             sections.append(f"{_to_words(name)}\n\n{_format_table(rows)}")
     return "\n\n".join(sections) + "\n"
 
 
-def _format_header(summary: dict[str, Any], folder: Path) -> str:
-    classes, absent = summary["classes"], summary["classes_absent"]
+def _format_header(evaluation: Evaluation, folder: Path) -> str:
+    classes, absent = evaluation.classes, evaluation.classes_absent
     lines = [
-        f"{to_printable(str(folder))}: {summary['split']} split, {summary['examples']} images,"
-        f" model {summary['model'][:12]}"
+        f"{to_printable(str(folder))}: {evaluation.split} split, {evaluation.examples} images,"
+        f" model {evaluation.model[:12]}"
     ]
-    if summary["intervals"]:
-        percent = f"{100 * summary['confidence']:g} %"
+    if evaluation.intervals:
+        percent = f"{100 * evaluation.confidence:g} %"
         lines.append(
-            f"interval: {percent} of {summary['resamples']} bootstrap resamples of the images lie"
-            " in it"
+            f"interval: {percent} of {evaluation.bootstrap_samples} bootstrap samples of the images"
+            " lie in it"
         )
     if absent:
         present = len(classes) - len(absent)
@@ -46,21 +47,21 @@ def _format_header(summary: dict[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _make_metric_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _make_metric_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return a row a number, by the name that `--fail-under` takes."""
-    intervals = {**dict.fromkeys(summary["metrics"]), **summary["intervals"]}
+    intervals = {**dict.fromkeys(evaluation.metrics), **evaluation.intervals}
     return [
         {"metric": name, "value": value, "interval": _format_interval(intervals[name])}
-        for name, value in summary["metrics"].items()
+        for name, value in evaluation.metrics.items()
     ]
 
 
-def _format_interval(ends: list[float] | None) -> str:
+def _format_interval(ends: tuple[float, float] | None) -> str:
     return f"[{_format_cell(ends[0])}, {_format_cell(ends[1])}]" if ends else ""
 
 
-def _make_class_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    columns = {"class": summary["classes"], **summary["per_class"]}
+def _make_class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    columns = {"class": evaluation.classes, **evaluation.per_class}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -54,7 +54,7 @@ def read_assignments(path: Path, store: Store) -> "numpy.ndarray":
 
     ids = store.ids(numpy.arange(store.count))
     places = {name: place for place, name in enumerate(ids)}
-    skipped = {image["id"] for image in store.manifest["bad_images"]}
+    skipped = {image.id for image in store.manifest.bad_images}
     sides, lines, problems = numpy.full(store.count, UNASSIGNED), dict[str, int](), list[str]()
     for line, row in _iterate_rows(path):
         problem = _find_problem(row, lines, places, skipped)

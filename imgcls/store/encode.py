@@ -1,5 +1,5 @@
-"""What a store keeps of each image of a source: pixels of one shape, or an encoded file, and how
-the image looks. Light zone.
+"""What a store holds of each image of a source: pixels of one shape, or an encoded file, and
+statistics of it. Light zone.
 """
 
 import math
@@ -31,9 +31,9 @@ _TOGETHER = 4 << 20  # bytes of pixels that are measured at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What is kept of one image; `height`, `width` and `plain` are of the encoded image, or of the
-    pixels.
+class StoredImage:
+    """What is stored of one image; `height`, `width` and `plain` are of the encoded image, or of
+    the pixels.
     """
 
     data: "bytes | numpy.ndarray"
@@ -44,19 +44,19 @@ class Record:
 
 
 class Encoder(Protocol):
-    """Reads entries of a source, and keeps what the store is to hold of them."""
+    """Reads entries of a source, and encodes what the store is to hold of them."""
 
-    def encode(self, places: Sequence[int]) -> Iterator[Record | BadImage]:
-        """Yield what is kept of each of the entries at some places, in their order; few of them are
-        in memory at a time.
+    def encode(self, indices: Sequence[int]) -> Iterator[StoredImage | BadImage]:
+        """Yield what is stored of some of the entries, in the order of their indices; few of them
+        are in memory at a time.
         """
 
 
 def make_encoder(
     source: Source, settings: DataSettings, shape: tuple[int, int, int] | None
 ) -> Encoder:
-    """Return what turns a source's entries into what is stored of them; `shape` is `stored_shape`
-    of the two.
+    """Return what turns a source's entries into what is stored of them; `shape` is
+    `get_stored_shape` of the two.
     """
     if isinstance(settings, ImageSettings):
         return _FileEncoder(source, settings, shape)
@@ -64,12 +64,12 @@ def make_encoder(
 
 
 class _PixelEncoder:
-    """Keeps pixels as they come."""
+    """Stores pixels as they come."""
 
     def __init__(self, source: Source):
         self._source = source
 
-    def encode(self, places: Sequence[int]) -> Iterator[Record]:
+    def encode(self, indices: Sequence[int]) -> Iterator[StoredImage]:
         """Yield the pixels of some entries; another shape or type than promised is a bug of the
         dataset part.
         """
@@ -77,17 +77,18 @@ class _PixelEncoder:
 
         shape = self._source.shape
         together = max(1, _TOGETHER // math.prod(shape))
-        for start in range(0, len(places), together):
+        for start in range(0, len(indices), together):
             pixels = numpy.stack(
-                [self._read(place, shape) for place in places[start : start + together]]
+                [self._read(index, shape) for index in indices[start : start + together]]
             )
-            for image, look in zip(pixels, image_statistics.measure_pixels(pixels), strict=True):
-                yield Record(image, shape[0], shape[1], False, look)
+            rows = zip(pixels, image_statistics.measure_pixels(pixels), strict=True)
+            for image, statistics in rows:
+                yield StoredImage(image, shape[0], shape[1], False, statistics)
 
-    def _read(self, place: int, shape: tuple[int, int, int]) -> "numpy.ndarray":
-        image = self._source.read(place)
+    def _read(self, index: int, shape: tuple[int, int, int]) -> "numpy.ndarray":
+        image = self._source.read(index)
         if image.shape != shape or image.dtype != "uint8":
-            name = self._source.entries[place].id
+            name = self._source.entries[index].id
             raise ValueError(
                 f"{name}: a source of {shape} uint8 images gave {image.shape} {image.dtype}"
             )
@@ -95,38 +96,39 @@ class _PixelEncoder:
 
 
 class _FileEncoder:
-    """Keeps image files: as pixels of one shape, as they are, or shrunk."""
+    """Stores image files: as pixels of one shape, as they are, or shrunk."""
 
     def __init__(self, source: Source, settings: ImageSettings, shape: tuple[int, int, int] | None):
         self._source = source
         self._settings = settings
-        self._keep = self._make_pixel_encoder(shape) if shape else self._encode_file
+        self._encode = self._make_pixel_encoder(shape) if shape else self._encode_file
 
-    def encode(self, places: Sequence[int]) -> Iterator[Record | BadImage]:
-        """Yield what is kept of some entries, read and decoded on all cores."""
-        return threads.map_parallel(self._try, places)
+    def encode(self, indices: Sequence[int]) -> Iterator[StoredImage | BadImage]:
+        """Yield what is stored of some entries, read and decoded on all cores."""
+        return threads.map_parallel(self._try, indices)
 
-    def _try(self, place: int) -> Record | BadImage:
+    def _try(self, index: int) -> StoredImage | BadImage:
         try:
-            return self._keep(self._source.read(place))
+            return self._encode(self._source.read(index))
         except ImageError as error:
-            return BadImage(self._source.entries[place].id, str(error))
+            return BadImage(id=self._source.entries[index].id, problem=str(error))
 
-    def _make_pixel_encoder(self, shape: tuple[int, int, int]) -> Callable[[bytes], Record]:
+    def _make_pixel_encoder(self, shape: tuple[int, int, int]) -> Callable[[bytes], StoredImage]:
         geometry = Geometry(shape, self._settings.resize)
 
-        def keep(data: bytes) -> Record:
+        def encode(data: bytes) -> StoredImage:
             with decode.open_image(data, self._settings.max_megapixels) as file:
-                look, image = image_statistics.measure_image(file, shape[2], geometry)
-                return Record(decode.fit_to_size(image, geometry), shape[0], shape[1], False, look)
+                statistics, image = image_statistics.measure_image(file, shape[2], geometry)
+                pixels = decode.fit_to_size(image, geometry)
+                return StoredImage(pixels, shape[0], shape[1], False, statistics)
 
-        return keep
+        return encode
 
-    def _encode_file(self, data: bytes) -> Record:
+    def _encode_file(self, data: bytes) -> StoredImage:
         short_side, markers = self._settings.short_side, self._settings.restart_markers
         with decode.open_image(data, self._settings.max_megapixels) as file:
             plain = decode.is_plain(file)
-            look, image = image_statistics.measure_image(
+            statistics, image = image_statistics.measure_image(
                 file, 1 if decode.is_grayscale(file) else 3
             )
             if short_side and min(image.size) > short_side:
@@ -136,7 +138,7 @@ class _FileEncoder:
                 markers or jpeg.has_index(data)
             ):  # an index that came with a file need not be right
                 data = jpeg.encode_jpeg(jpeg.decode_ycbcr(data, image), markers, like=file)
-            return Record(data, image.height, image.width, plain, look)
+            return StoredImage(data, image.height, image.width, plain, statistics)
 
 
 def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:
@@ -154,12 +156,12 @@ def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, 
 
 
 def _choose_channels(source: Source, settings: ImageSettings) -> int:
-    """Return 3 at the first image in colour, else 1; bad images are told of when their turn
+    """Return 3 at the first image in colour, else 1; bad images are reported when their turn
     comes.
     """
-    for place, entry in enumerate(source.entries):
+    for index, entry in enumerate(source.entries):
         try:
-            with decode.open_image(source.read(place), settings.max_megapixels) as file:
+            with decode.open_image(source.read(index), settings.max_megapixels) as file:
                 grey = decode.is_grayscale(file)
         except ImageError:
             continue

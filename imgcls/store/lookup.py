@@ -9,7 +9,9 @@ from imgcls.config import Experiment
 from imgcls.datasets import DataSettings
 from imgcls.errors import DataError
 from imgcls.io import terminal
+from imgcls.io.records import FormatError
 from imgcls.split import split_csv
+from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store, get_store_folder, hash_json, open_store
 
@@ -18,8 +20,9 @@ def compute_split_key(data: DataSettings, seed: int) -> str:
     """Return the name of the split that these data settings and this seed give: 16 hexadecimal
     digits.
 
-    The first 8 are `places_key`; the others stand for all settings. One that is off does not count,
-    so that a later version's new settings change no name. Of a file of splits, the content counts.
+    The first 8 are `compute_assignment_key`; the others stand for all settings. One that is off
+    does not count, so that a later version's new settings change no name. Of a file of splits, the
+    content counts.
 
     Raises:
         DataError: the file of splits cannot be read.
@@ -29,7 +32,7 @@ def compute_split_key(data: DataSettings, seed: int) -> str:
 
 
 def compute_assignment_key(data: DataSettings, seed: int) -> str:
-    """Return what the names of all splits begin with that put an image on the same side: 8
+    """Return what the names of all splits begin with that put an image in the same split: 8
     hexadecimal digits.
 
     Raises:
@@ -45,15 +48,19 @@ def _hash_settings(data: DataSettings, settings: dict[str, Any], seed: int) -> s
 
 def find_stores_with_split(parent: Path, key: str) -> list[Store]:
     """Return the stores in a folder that have a split whose name begins with `key`, the one
-    prepared last first.
+    prepared last first. Stores of another format are left out, with a note.
 
     Raises:
         DataError: one of them is damaged.
     """
     folders = {path.parent.parent for path in parent.glob(f"[!.]*/splits/{key}*.npz")}
-    return sorted(
-        map(open_store, sorted(folders)), key=lambda store: store.manifest["prepared"], reverse=True
-    )
+    stores = []
+    for folder in sorted(folders):
+        try:
+            stores.append(open_store(folder))
+        except FormatError as error:
+            terminal.note(f"not used: {error}")
+    return sorted(stores, key=lambda store: store.manifest.prepared, reverse=True)
 
 
 def find_store_of_source(parent: Path, source: str) -> Store | None:
@@ -61,7 +68,7 @@ def find_store_of_source(parent: Path, source: str) -> Store | None:
     or a damaged one.
     """
     for store in _iterate_stores(parent):
-        if store.manifest["source"] == source:
+        if store.manifest.source == source:
             try:
                 store.verify()
                 return store
@@ -102,13 +109,13 @@ def find_audited(experiment: Experiment) -> Store:
         Path(experiment.data.store_dir),
         compute_split_key(experiment.data, experiment.seed),
     )
-    stores = [store for store in _iterate_stores(parent) if key in store.manifest["audits"]]
+    stores = [store for store in _iterate_stores(parent) if key in store.manifest.audits]
     if not stores:
         raise DataError(
             f"no data under {parent} was audited for these settings and seed {experiment.seed}; run"
             " `imgcls prepare` first"
         )
-    return max(stores, key=lambda store: store.manifest["prepared"])
+    return max(stores, key=lambda store: store.manifest.prepared)
 
 
 def _iterate_stores(parent: Path) -> Iterator[Store]:
@@ -120,28 +127,28 @@ def _iterate_stores(parent: Path) -> Iterator[Store]:
             terminal.note(f"not used: {error}")
 
 
-def open_run_store(data: dict[str, Any], parent: str) -> tuple[Store, Split]:
-    """Return the very store and split that a run used, verified; `data` is the content of the run's
-    data.json.
+def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
+    """Return the very store and split that a run used, verified; `data` is what the run
+    says of them.
 
     Raises:
         DataError: it is not under `parent`, or was changed or damaged since.
     """
-    folder = get_store_folder(Path(parent), data["dataset"], data["fingerprint"])
+    folder = get_store_folder(Path(parent), data.dataset, data.fingerprint)
     if not folder.is_dir():
         raise DataError(
             f"the run's data, {folder}, does not exist; run `imgcls prepare` on the run's"
             " config.yaml, or copy the folder there"
         )
     store = open_store(folder)
-    if store.fingerprint != data["fingerprint"]:
+    if store.fingerprint != data.fingerprint:
         raise DataError(
             f"{folder} has the fingerprint {store.fingerprint}, but the run used"
             f" {data['fingerprint']}; prepare the data again"
         )
     store.verify()
-    split = store.split(data["split"])
-    if split.sha256 != data["split_sha256"]:
+    split = store.split(data.split)
+    if split.sha256 != data.split_sha256:
         raise DataError(
             f"{store.split_file(split.key)} puts other images in the splits than the run used: the"
             " same data was split here without what was prepared before it there; copy this file"

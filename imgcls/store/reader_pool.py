@@ -76,7 +76,7 @@ class ReaderPool:
         """Return a window of each image, resized to the geometry's height and width, some of them
         mirrored.
         """
-        return self._collect("cut", indices, windows, mirrored)
+        return self._collect("crop", indices, windows, mirrored)
 
     def _collect(self, method: str, *arguments: "numpy.ndarray") -> "numpy.ndarray":
         count = len(arguments[0])

@@ -2,23 +2,27 @@
 
 A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
 
-    images.u8          pixels, uint8 (count, height, width, channels), memory-mapped; or instead
-    images.bin         encoded images, one behind the other, and
-    records.npy        where each lies and how large it is: `keeping.RECORD` (count,)
-    labels.npy         int32 (count,)
-    ids.npy            bytes (count,), UTF-8, memory-mapped
-    source_splits.npy  uint8 (count,): the place in `SPLITS` of the split that the source gave each image
-    groups.npy         bytes (count,), UTF-8, where the source groups its images: what must stay on one side of a split
-    weights.npy        float32 (count,), where the source weighs its images
-    image_statistics.npy          how each image looks: `looks.COLUMNS` (count,), for the audit
-    manifest.json      what the files hold, with their SHA-256, and the audit of each split; written last
-    splits/<key>.npz   a cut into train, validation and test, one for each (data settings, seed); written once, and never cut again
+    images.u8             pixels, uint8 (count, height, width, channels), memory-mapped; or instead
+    images.bin            encoded images, one behind the other, and
+    records.npy           where each lies and how large it is: `encode.RECORD_DTYPE` (count,)
+    labels.npy            int32 (count,)
+    ids.npy               bytes (count,), UTF-8, memory-mapped
+    source_splits.npy     uint8 (count,): the split that the source gave each image, an index into
+                          `SPLITS`
+    groups.npy            bytes (count,), UTF-8, where the source groups its images: those of one
+                          group stay in one split
+    weights.npy           float32 (count,), where the source weighs its images
+    image_statistics.npy  measures for the audit: `image_statistics.COLUMNS` (count,)
+    manifest.json         what the files hold, with their SHA-256, and the audit of each split;
+                          written last
+    splits/<key>.npz      train, validation and test, one for each (data settings, seed); written
+                          once and never assigned again
 
 The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but
 image_statistics.npy, which is made of them): neither time nor path enters, so it is the same on
 every machine. `imgcls/store/writer.py` writes stores, `imgcls/store/lookup.py` finds them.
 
-Plain files and an array of places were chosen for encoded images after a comparison over 1,281,167
+Plain files and an array of offsets were chosen for encoded images after a comparison over 1,281,167
 records of 600 bytes, read at random: 2.6 microseconds a record, and 1.9 of 10,000 records; 2.1
 (1.3) with Arrow's file format, 2.0 (0.6) with LMDB, 33 (6) with ArrayRecord. Their bytes do not
 depend on a library's version, so that one content has one fingerprint.
@@ -26,41 +30,26 @@ depend on a library's version, so that one content has one fingerprint.
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.datasets import SPLITS
-from imgcls.errors import DataError, UserError
+from imgcls.errors import DataError
 from imgcls.image.decode import Geometry
 from imgcls.io import files
+from imgcls.io.records import read_record
 from imgcls.store import reader, split_file
+from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.reader import Allocate, EncodedReader, PixelReader, Reader
 from imgcls.store.split_file import Split
 
 if TYPE_CHECKING:
     import numpy
 
-FORMAT = 2
 STATISTICS = "image_statistics.npy"
-_KEYS = {
-    *(
-        "format",
-        "dataset",
-        "fingerprint",
-        "classes",
-        "shape",
-        "count",
-        "class_counts",
-        "sizes",
-        "sha256",
-        "bad_images",
-        "prepared",
-        "source",
-    ),
-    "audits",
-}
 _ALWAYS_READ = 256 << 20
 """Files of up to so many bytes are compared with their SHA-256 whenever a store is used, which
 costs a fifth of a second at most each.
@@ -72,60 +61,63 @@ class Store:
     """A prepared data set. Images and ids stay on disk and are read as they are used."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def dataset(self) -> str:
         """The name of the dataset part."""
-        return self.manifest["dataset"]
+        return self.manifest.dataset
 
     @property
     def fingerprint(self) -> str:
         """64 hexadecimal digits that stand for the content."""
-        return self.manifest["fingerprint"]
+        return self.manifest.fingerprint
 
     @property
     def classes(self) -> list[str]:
         """Class names in label order."""
-        return self.manifest["classes"]
+        return self.manifest.classes
 
     @property
     def count(self) -> int:
         """The number of images."""
-        return self.manifest["count"]
+        return self.manifest.count
 
     @property
     def shape(self) -> tuple[int, int, int] | None:
         """Height, width and channels of every stored image; None for encoded ones."""
-        return tuple(self.manifest["shape"]) if self.manifest["shape"] else None
+        return self.manifest.shape
 
-    def reader(self, geometry: Geometry, room: Allocate = reader.allocate_new) -> Reader:
-        """Return what reads the images at a geometry, into arrays that `room` makes; they stay
+    def reader(self, geometry: Geometry, allocate: Allocate = reader.allocate_new) -> Reader:
+        """Return what reads the images at a geometry, into arrays that `allocate` makes; they stay
         memory-mapped.
         """
         import numpy
 
         if self.shape is None:
             return EncodedReader(
-                self.folder / "images.bin", numpy.load(self.folder / "records.npy"), geometry, room
+                self.folder / "images.bin",
+                numpy.load(self.folder / "records.npy"),
+                geometry,
+                allocate,
             )
         stored = numpy.memmap(
             self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape)
         )
         return PixelReader(
-            numpy.asarray(stored), geometry, room
+            numpy.asarray(stored), geometry, allocate
         )  # an array of the mapped file: a memmap object for every batch costs time
 
     @cached_property
     def image_statistics(self) -> "numpy.ndarray":
-        """How each image looks, `looks.COLUMNS` (count,)."""
+        """Measures of each image, `image_statistics.COLUMNS` (count,)."""
         import numpy
 
         return numpy.load(self.folder / STATISTICS)
 
     @cached_property
     def weights(self) -> "numpy.ndarray | None":
-        """How often resampling by weight draws each image, float32 (count,); None where the source
+        """How often sampling by weight draws each image, float32 (count,); None where the source
         says nothing of it.
         """
         return self._optional("weights.npy")
@@ -138,7 +130,7 @@ class Store:
     def _optional(self, name: str) -> "numpy.ndarray | None":
         import numpy
 
-        return numpy.load(self.folder / name) if name in self.manifest["sizes"] else None
+        return numpy.load(self.folder / name) if name in self.manifest.sizes else None
 
     @cached_property
     def labels(self) -> "numpy.ndarray":
@@ -149,7 +141,7 @@ class Store:
 
     @cached_property
     def source_splits(self) -> "numpy.ndarray":
-        """The split that the source gave each image, as its place in `SPLITS`, uint8 (count,)."""
+        """The split that the source gave each image, an index into `SPLITS`, uint8 (count,)."""
         import numpy
 
         return numpy.load(self.folder / "source_splits.npy")
@@ -179,9 +171,9 @@ class Store:
         """Read a split.
 
         Raises:
-            DataError: it is missing or damaged.
+            DataError: it is missing or damaged, or of another store.
         """
-        return split_file.read_split(self.split_file(key), key)
+        return split_file.read_split(self.split_file(key), key, self.count)
 
     def save_split(self, split: Split) -> None:
         """Write a split atomically."""
@@ -198,24 +190,26 @@ class Store:
             DataError: a file is missing, or its content is not what was prepared.
         """
         advice = f"the store {self.folder} was changed or damaged; run `imgcls prepare` again"
-        for name, size in self.manifest["sizes"].items():
+        for name, size in self.manifest.sizes.items():
             path = self.folder / name
             found = path.stat().st_size if path.is_file() else 0
             if found != size:
                 raise DataError(f"{path} has {found:,} bytes instead of {size:,}: {advice}")
-        for name, digest in self.manifest["sha256"].items():
-            small = self.manifest["sizes"][name] <= _ALWAYS_READ
+        for name, digest in self.manifest.sha256.items():
+            small = self.manifest.sizes[name] <= _ALWAYS_READ
             if (whole or small) and files.compute_sha256(self.folder / name) != digest:
                 raise DataError(
                     f"{self.folder / name} holds other bytes than were prepared: {advice}"
                 )
-        if compute_fingerprint(self.manifest) != self.fingerprint:
+        manifest = self.manifest
+        found = compute_fingerprint(manifest.classes, manifest.shape, manifest.sha256)
+        if found != self.fingerprint:
             raise DataError(
                 f"{self.folder / 'manifest.json'} does not fit its fingerprint: {advice}"
             )
 
-    def describe(self, split: Split) -> dict[str, Any]:
-        """Return what a run keeps of its data, as JSON values."""
+    def describe(self, split: Split) -> DataDescription:
+        """Return what a run keeps of its data."""
         import numpy
 
         counts = {
@@ -226,30 +220,32 @@ class Store:
             )
             for name in SPLITS
         }
-        return {
-            "dataset": self.dataset,
-            "fingerprint": self.fingerprint,
-            "split": split.key,
-            "split_sha256": split.sha256,
-            "classes": self.classes,
-            "shape": list(split.geometry.shape),
-            "sizes": {name: sum(counts[name]) for name in SPLITS},
-            "class_counts": counts,
-            "mean": split.mean.tolist(),
-            "std": split.std.tolist(),
-        }
+        return DataDescription(
+            dataset=self.dataset,
+            fingerprint=self.fingerprint,
+            split=split.key,
+            split_sha256=split.sha256,
+            classes=self.classes,
+            shape=split.geometry.shape,
+            sizes={name: sum(counts[name]) for name in SPLITS},
+            class_counts=counts,
+            mean=split.mean.tolist(),
+            std=split.std.tolist(),
+        )
 
 
-def compute_fingerprint(manifest: dict[str, Any]) -> str:
-    """Return the fingerprint of the content that a manifest describes."""
-    content = {
-        "format": 1,
-        **{key: manifest[key] for key in ("classes", "shape")},
-    }  # 1 ever since: the same content, the same fingerprint
-    content["sha256"] = {
-        name: digest for name, digest in manifest["sha256"].items() if name != STATISTICS
-    }
-    return hash_json(content)
+def compute_fingerprint(
+    classes: list[str], shape: tuple[int, int, int] | None, sha256: dict[str, str]
+) -> str:
+    """Return the fingerprint of a store's content.
+
+    Args:
+        sha256: of each file, by its name.
+    """
+    content = {name: digest for name, digest in sha256.items() if name != STATISTICS}
+    # The format of the manifest does not count, so 1 stays: the same content has the same
+    # fingerprint in every version.
+    return hash_json({"format": 1, "classes": classes, "shape": shape, "sha256": content})
 
 
 def hash_json(value: Any) -> str:
@@ -268,16 +264,11 @@ def open_store(folder: Path) -> Store:
     """Open a store by its folder, without a look at the images.
 
     Raises:
-        DataError: the manifest is missing, damaged, or of another format.
+        FormatError: another version of imgcls wrote it.
+        DataError: the manifest is missing or damaged.
     """
     path = folder / "manifest.json"
     advice = f"delete the folder {folder} and run `imgcls prepare` again"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise DataError(f"{folder} is not a store: it has no manifest.json; {advice}")
-    try:
-        manifest = files.read_json(path)
-    except (UserError, UnicodeDecodeError):
-        raise DataError(f"{path} is damaged; {advice}") from None
-    if not isinstance(manifest, dict) or set(manifest) != _KEYS or manifest["format"] != FORMAT:
-        raise DataError(f"{path} is not a manifest of format {FORMAT}; {advice}")
-    return Store(folder, manifest)
+    return Store(folder, read_record(path, Manifest, advice, outdated=advice))

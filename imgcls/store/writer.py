@@ -18,10 +18,11 @@ from typing import Any
 from imgcls.datasets import SPLITS, DataSettings, Source
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
+from imgcls.io.records import FormatError, write_record
 from imgcls.store import encode, lookup, shards
+from imgcls.store.manifest import Manifest
 from imgcls.store.shards import Columns
 from imgcls.store.store import (
-    FORMAT,
     Store,
     compute_fingerprint,
     get_store_folder,
@@ -41,9 +42,9 @@ def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
         UserError: the folder cannot be written, or the disk is full.
     """
     parent = Path(data.store_dir)
-    key = hash_json({"data": data.storage_settings(), "version": source.version, "format": FORMAT})[
-        :16
-    ]
+    key = hash_json(
+        {"data": data.storage_settings(), "version": source.version, "format": Manifest.FORMAT}
+    )[:16]
     with _hold_draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
         found = lookup.find_store_of_source(parent, key)
         if found:
@@ -85,8 +86,8 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
-    """Write all that a source gives into a folder, with bounded memory (labels, ids and looks
-    apart), and return it as a store.
+    """Write all that a source gives into a folder, with bounded memory (labels, ids and
+    statistics apart), and return it as a store.
     """
     shape = encode.get_stored_shape(source, data)
     name = "images.u8" if shape else "images.bin"
@@ -94,7 +95,7 @@ def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
         source, encode.make_encoder(source, data, shape), folder / "blocks", folder / name
     )
     bad = [*source.bad, *columns.bad]
-    if not len(columns.places):
+    if not len(columns.indices):
         raise DataError(
             f"{data.name} has no usable image: {len(bad)} were tried; check data.path and the files"
             " in it"
@@ -103,28 +104,30 @@ def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
     _save_arrays(folder, content)
     shutil.rmtree(folder / "blocks")
     names = sorted([name, *(f"{array}.npy" for array in content)])
-    manifest = {
-        "format": FORMAT,
-        "dataset": data.name,
-        "classes": source.classes,
-        "shape": list(shape) if shape else None,
-        "count": len(columns.places),
-        "class_counts": _count_classes(source, content),
-        "bad_images": [{"id": image.id, "problem": image.problem} for image in bad],
-        "prepared": _now(),
-        "source": key,
-        "audits": {},
-        "sizes": {name: (folder / name).stat().st_size for name in names},
-        "sha256": {name: files.compute_sha256(folder / name) for name in names},
-    }
-    return Store(folder, manifest | {"fingerprint": compute_fingerprint(manifest)})
+    sha256 = {name: files.compute_sha256(folder / name) for name in names}
+    manifest = Manifest(
+        format=Manifest.FORMAT,
+        dataset=data.name,
+        classes=source.classes,
+        shape=shape,
+        count=len(columns.indices),
+        class_counts=_count_classes(source, content),
+        bad_images=bad,
+        prepared=_now(),
+        source=key,
+        audits={},
+        sizes={name: (folder / name).stat().st_size for name in names},
+        sha256=sha256,
+        fingerprint=compute_fingerprint(source.classes, shape, sha256),
+    )
+    return Store(folder, manifest)
 
 
 def _collect_arrays(source: Source, columns: Columns, encoded: bool) -> dict[str, Any]:
     """Return the arrays of a store by their names, a row an image."""
     import numpy
 
-    entries = [source.entries[place] for place in columns.places.tolist()]
+    entries = [source.entries[index] for index in columns.indices.tolist()]
     content = {
         "labels": numpy.array([entry.label for entry in entries], "<i4"),
         "ids": numpy.array([entry.id.encode("utf-8", "surrogateescape") for entry in entries]),
@@ -172,8 +175,9 @@ def _now() -> str:
 
 def _touch(store: Store, **changes: Any) -> Store:
     """Make a store the one that was prepared last."""
-    store = Store(store.folder, store.manifest | {"prepared": _now()} | changes)
-    files.write_json(store.folder / "manifest.json", store.manifest)
+    manifest = store.manifest.model_copy(update={"prepared": _now(), **changes})
+    store = Store(store.folder, manifest)
+    write_record(store.folder / "manifest.json", manifest)
     terminal.note(f"{store.folder} holds this data already; using it again")
     return store
 
@@ -191,28 +195,28 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
             try:
                 store = open_store(folder)
                 store.verify()
+            except FormatError as error:
+                terminal.note(f"replacing a store, and splitting anew: {error}")
+                _discard(folder)
             except DataError as error:
                 terminal.note(f"replacing a damaged store: {error}")
-                if (
-                    folder / "splits"
-                ).is_dir():  # what was decided once stays, since the content is the same
+                # What was decided once stays, since the content is the same.
+                if (folder / "splits").is_dir():
                     shutil.copytree(folder / "splits", draft.folder / "splits")
                 _discard(folder)
             else:
-                return (
-                    _touch(store, **{key: draft.manifest[key] for key in ("bad_images", "source")}),
-                    True,
-                )
+                new = draft.manifest
+                return _touch(store, bad_images=new.bad_images, source=new.source), True
         _publish(draft, folder)
     return Store(folder, draft.manifest), False
 
 
 def _publish(draft: Store, folder: Path) -> None:
     """Put a draft's bytes on the disk, write its manifest last, and rename it to its place."""
-    for name in draft.manifest["sizes"]:
+    for name in draft.manifest.sizes:
         with (draft.folder / name).open("rb") as stream:
             os.fsync(stream.fileno())
-    files.write_json(draft.folder / "manifest.json", draft.manifest)
+    write_record(draft.folder / "manifest.json", draft.manifest)
     (draft.folder / _LOCK).unlink()
     os.rename(draft.folder, folder)
     files.sync_folder(folder.parent)

@@ -55,6 +55,12 @@ class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
         rate = self._rate(step) if callable(self._rate) else self._rate
         return tf.cast(rate, tf.float32) * self.factor
 
+    def after(self, updates: int) -> float:
+        """Return the learning rate of the step after so many updates; steps that the loss scale
+        skipped are none.
+        """
+        return float(self(updates))
+
     def lower(self, factor: float) -> None:
         """Multiply the rate of all later steps by a factor."""
         self.factor.assign(self.factor * factor)

@@ -5,30 +5,43 @@ in one file. Heavy zone.
 them.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy
+from pydantic import ValidationError
 
 from imgcls.backend import keras
 from imgcls.config import Checkpoint as CheckpointSettings
 from imgcls.config import Train
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
+from imgcls.io.records import DataFile, Record
 from imgcls.run import Run
-from imgcls.training import history, steps
+from imgcls.training import history
+from imgcls.training.counters import Counters
 
 HEADER = "header"
 
 
+class StateHeader(Record):
+    """What a file of variables says of them."""
+
+    counters: Counters | None
+    """The state beside the variables; null in a file of weights alone."""
+    paths: list[str]
+    """The names of the variables, in their order."""
+    sha256: str
+    """Of all counters and variables."""
+
+
 class CorruptError(DataError):
-    """A checkpoint is torn or corrupt. Exit status 3."""
+    """A checkpoint is truncated or corrupt. Exit code 3."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(
@@ -37,57 +50,6 @@ class CorruptError(DataError):
         )
         self.path = path
         self.reason = reason
-
-
-@dataclass
-class Counters:
-    """The part of the training state that is not in variables; saved with every checkpoint.
-
-    Attributes:
-        step: steps done, over all epochs.
-        sums: over the steps of the present epoch (see steps.py).
-        stages: the seconds that each stage of the present epoch took so far.
-        epochs: the log so far.
-        accumulation_steps: how many micro-batches each device works on one after the other for a
-            step.
-        retries: for each time that training diverged and went on from here with a lower learning
-            rate, where that was.
-    """
-
-    step: int = 0
-    sums: list[float] = field(default_factory=lambda: steps.make_zero_sums().tolist())
-    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(history.STAGES, 0.0))
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    accumulation_steps: int = 1
-    retries: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, stage: str, start: float) -> float:
-        """Add to a stage the seconds since `start`, a time of `time.perf_counter`; return them."""
-        seconds = time.perf_counter() - start
-        self.stages[stage] += seconds
-        return seconds
-
-    def end_epoch(
-        self, val_loss: float | None, val_accuracy: float | None, learning_rate: float
-    ) -> None:
-        """Add the present epoch to the log, and start the sums and times of the next one."""
-        sums, seconds = self.sums, self.stages["steps"]
-        entry = {
-            "epoch": len(self.epochs) + 1,
-            "step": self.step,
-            "loss": sums[steps.LOSS] / sums[steps.COUNT],
-            "accuracy": sums[steps.CORRECT] / sums[steps.COUNT],
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-            "learning_rate": learning_rate,
-            "seconds": sum(self.stages[name] for name in history.FOREGROUND),
-            "images_per_second": sums[steps.COUNT] / seconds,
-            "input_wait": min(sums[steps.WAIT] / seconds, 1.0),
-            "stage_seconds": dict(self.stages),
-        }
-        self.epochs.append(entry)
-        self.sums = steps.make_zero_sums().tolist()
-        self.stages.update(dict.fromkeys(self.stages, 0.0))
 
 
 class SavePlan:
@@ -138,13 +100,13 @@ class Checkpoints:
         counters, or None if there is no state.
 
         Raises:
-            DamagedError: there are states, but none is whole; it names the oldest.
+            CorruptError: there are states, but none is whole; it names the oldest.
             DataError: the states were written for other variables.
         """
         damaged: list[CorruptError] = []
         for path in self._run.state_files():
             try:
-                counters = Counters(**load(path, self._variables))
+                counters = _require_counters(path, load(path, self._variables))
             except CorruptError as error:
                 damaged.append(error)
                 terminal.note(f"{path} is damaged ({error.reason}); looking for the one before it")
@@ -164,19 +126,20 @@ class Checkpoints:
         Raises:
             DataError: the state is not there, or not whole.
         """
-        return Counters(**load(self._run.state_file(step), self._variables))
+        path = self._run.state_file(step)
+        return _require_counters(path, load(path, self._variables))
 
     def save(self, counters: Counters) -> None:
         """Write the state, and delete what neither it nor the one before it needs."""
-        save(self._run.state_file(counters.step), self._variables, asdict(counters))
-        kept = self._run.state_files()[:2]
+        save(self._run.state_file(counters.step), self._variables, counters)
+        states = self._run.state_files()[:2]
         for path in self._run.state_files()[2:]:
             path.unlink()
         needed = {
             self._get_best_weights_file(
                 counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]
             )
-            for path in kept
+            for path in states
         }
         for path in self._run.best_weights_files():
             if path not in needed:
@@ -187,13 +150,13 @@ class Checkpoints:
         written after them.
         """
         if self._get_best_weights_file(epochs) == self._run.best_weights_file(len(epochs)):
-            save(self._run.best_weights_file(len(epochs)), self._model.variables, {})
+            save(self._run.best_weights_file(len(epochs)), self._model.variables, None)
 
     def load_selected(self, epochs: history.Epochs) -> None:
         """Give the model the weights that `train.select_weights` names.
 
         Raises:
-            DamagedError: their file is torn or corrupt.
+            CorruptError: their file is truncated or corrupt.
         """
         best = self._get_best_weights_file(epochs)
         if best is not None:
@@ -208,53 +171,41 @@ class Checkpoints:
         return self._run.best_weights_file(history.best_epoch(epochs, self._settings.monitor))
 
 
-def save(path: Path, variables: list[keras.Variable], counters: dict[str, Any]) -> None:
+def read_newest_counters(run: Run) -> Counters | None:
+    """Return the counters of a run's newest state that is whole; None where there is none."""
+    for path in run.state_files():
+        with contextlib.suppress(DataError):
+            return _require_counters(path, _read(path)[0])
+    return None
+
+
+def save(path: Path, variables: list[keras.Variable], counters: Counters | None) -> None:
     """Write variables and counters to one .npz file with a SHA-256 of them all, which replaces the
     last one as a whole.
-
-    Args:
-        counters: a JSON object.
     """
     arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
-    header = {
-        "counters": counters,
-        "paths": [variable.path for variable in variables],
-        "sha256": _compute_digest(arrays, counters),
-    }
-    text = json.dumps(header, allow_nan=False)
+    header = StateHeader.model_validate(
+        {
+            "counters": None if counters is None else counters.model_dump(),
+            "paths": [variable.path for variable in variables],
+            "sha256": _compute_digest(arrays, counters),
+        }
+    )
+    text = json.dumps(header.model_dump(), allow_nan=False)
     with files.replace_file(path) as stream:
         numpy.savez(stream, **arrays, **{HEADER: numpy.frombuffer(text.encode(), numpy.uint8)})
 
 
-def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
+def load(path: Path, variables: list[keras.Variable]) -> Counters | None:
     """Assign what `save` wrote to variables that are already built; return the counters.
 
     Raises:
-        DamagedError: the file is torn or corrupt.
+        CorruptError: the file is truncated or corrupt.
         DataError: it cannot be read, or was written for other variables.
     """
-    try:
-        content = io.BytesIO(path.read_bytes())
-    except OSError as error:  # no damaged file, which would be deleted
-        raise DataError(
-            f"cannot read {path}: {error.strerror}; repair that, and run the same command again"
-        ) from None
-    try:
-        with numpy.load(content, allow_pickle=False) as archive:
-            header = json.loads(archive[HEADER].tobytes())
-            arrays = {
-                f"{number:05d}": archive[f"{number:05d}"] for number in range(len(header["paths"]))
-            }
-        if header["sha256"] != _compute_digest(arrays, header["counters"]):
-            raise ValueError("its checksum does not match its content")
-    except MemoryError:
-        raise
-    except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything, a tokenizer's errors too
-        raise CorruptError(path, str(error) or type(error).__name__) from None
+    header, arrays = _read(path)
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
-    found = [
-        (name, value.shape) for name, value in zip(header["paths"], arrays.values(), strict=True)
-    ]
+    found = [(name, value.shape) for name, value in zip(header.paths, arrays.values(), strict=True)]
     if expected != found:
         raise DataError(
             f"{path} holds other variables than this model and optimizer; was imgcls changed? Start"
@@ -262,11 +213,38 @@ def load(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
         )
     for variable, value in zip(variables, arrays.values(), strict=True):
         variable.assign(value)
-    return header["counters"]
+    return header.counters
 
 
-def _compute_digest(arrays: dict[str, numpy.ndarray], counters: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(counters, sort_keys=True).encode())
+def _read(path: Path) -> tuple[StateHeader, dict[str, numpy.ndarray]]:
+    """Return what `save` wrote; raises as `load` does."""
+    # What cannot be read is not taken for corrupt, and so not deleted.
+    content = DataFile(path, "run the same command again").read_bytes()
+    try:
+        with numpy.load(io.BytesIO(content), allow_pickle=False) as archive:
+            header = StateHeader.model_validate(json.loads(archive[HEADER].tobytes()))
+            names = [f"{number:05d}" for number in range(len(header.paths))]
+            arrays = {name: archive[name] for name in names}
+        if header.sha256 != _compute_digest(arrays, header.counters):
+            raise ValueError("its checksum does not match its content")
+    except MemoryError:
+        raise
+    except ValidationError:
+        raise CorruptError(path, "its header is not one of this version") from None
+    except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything
+        raise CorruptError(path, str(error) or type(error).__name__) from None
+    return header, arrays
+
+
+def _require_counters(path: Path, counters: Counters | None) -> Counters:
+    if counters is None:
+        raise CorruptError(path, "it holds weights alone")
+    return counters
+
+
+def _compute_digest(arrays: dict[str, numpy.ndarray], counters: Counters | None) -> str:
+    described = None if counters is None else counters.model_dump()
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for array in arrays.values():
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(numpy.ascontiguousarray(array).data)

@@ -10,6 +10,7 @@ from imgcls.backend import keras
 from imgcls.errors import DivergenceError
 from imgcls.io import terminal
 from imgcls.training import steps
+from imgcls.training.status import Divergence
 
 ADVICE = (
     "lower train.optimizer.learning_rate, or add warmup to train.schedule (train.on_divergence"
@@ -52,12 +53,7 @@ class Guard:
             f"{what} is no finite number in epoch {epoch + 1}, at step {done + 1}, at a learning"
             f" rate of {self._rate(done):.3g}, on the images"
             f" {', '.join(map(terminal.to_printable, ids[:SHOWN]))}{more}; {ADVICE}",
-            {
-                "epoch": epoch + 1,
-                "step": done + 1,
-                "learning_rate": self._rate(done),
-                "images": ids,
-            },
+            _describe(epoch=epoch + 1, step=done + 1, learning_rate=self._rate(done), images=ids),
         )
 
     def check_weights(self, variables: list[keras.Variable], step: int) -> None:
@@ -76,7 +72,7 @@ class Guard:
             raise DivergenceError(
                 f"{broken[0]} is no longer finite after step {step}, at a learning rate of"
                 f" {rate:.3g}; {ADVICE}",
-                {"step": step, "learning_rate": rate},
+                _describe(step=step, learning_rate=rate),
             )
 
     def check_validation(self, loss: float | None, epoch: int) -> None:
@@ -87,5 +83,17 @@ class Guard:
         """
         if loss is not None and not numpy.isfinite(loss):
             raise DivergenceError(
-                f"the validation loss became {loss} in epoch {epoch}; {ADVICE}", {"epoch": epoch}
+                f"the validation loss became {loss} in epoch {epoch}; {ADVICE}",
+                _describe(epoch=epoch),
             )
+
+
+def _describe(
+    epoch: int | None = None,
+    step: int | None = None,
+    learning_rate: float | None = None,
+    images: list[str] | None = None,
+) -> Divergence:
+    if learning_rate is not None and not numpy.isfinite(learning_rate):
+        learning_rate = None
+    return Divergence(epoch=epoch, step=step, learning_rate=learning_rate, images=images)

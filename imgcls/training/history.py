@@ -5,11 +5,68 @@ Since the log is part of the checkpoint, a resumed run decides the same without 
 own.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from imgcls.config import EarlyStopping, Monitor, Plateau
+from imgcls.io.records import Record
 
-Epochs = list[dict[str, Any]]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class StageSeconds(Record):
+    """Where the time of an epoch went, in seconds."""
+
+    steps: Seconds
+    """Training steps, with the time that the device waited for data."""
+    validation: Seconds
+    """The pass over the validation split."""
+    saving: Seconds
+    """Writing the training state; that at the end of an epoch counts in the next one."""
+    reading: Seconds
+    """The loader: reading and decoding images, summed over its processes or threads; 0 where the
+    split is in memory.
+    """
+    augmentation: Seconds
+    """The loader: augmenting images, summed over its threads; 0 where the split is in memory."""
+
+
+class EpochLog(Record):
+    """A line of the log: one epoch."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    """The number of the epoch, from 1."""
+    step: Annotated[int, Field(ge=0)]
+    """Training steps done at its end, over all epochs."""
+    loss: float
+    """Mean of the loss over the epoch's training images, in nats, with augmentation and dropout and
+    without the L2 penalty.
+    """
+    accuracy: float
+    """Share of the epoch's training images that were classified right, 0..1."""
+    val_loss: float | None
+    """Loss of the model on the validation split at the epoch's end; null where that is empty."""
+    val_accuracy: float | None
+    """Accuracy of the model on the validation split at the epoch's end, 0..1; null where that is
+    empty.
+    """
+    learning_rate: float
+    """The learning rate of its last step."""
+    seconds: Seconds
+    """Steps, validation and saving, in seconds."""
+    images_per_second: Seconds
+    """Training images for each second of training steps."""
+    input_wait: Annotated[float, Field(ge=0, le=1)]
+    """Share of the time of the training steps for which the device waited for data, 0..1; where the
+    split is streamed, timed on one step in `train.steps_per_execution`.
+    """
+    stage_seconds: StageSeconds
+    """Where the time went."""
+
+
+Epochs = Sequence[EpochLog]
 
 TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 """The numbers of an epoch that differ from run to run."""
@@ -21,6 +78,7 @@ BACKGROUND = ("reading", "augmentation")
 processes or threads.
 """
 STAGES = (*FOREGROUND, *BACKGROUND)
+"""The fields of `StageSeconds`."""
 
 LOADER_BOUND = 0.1
 """From which share of the steps' time spent waiting for data on the loader counts as the limit."""
@@ -31,13 +89,30 @@ def _measure_improvement(monitor: Monitor, new: float, old: float) -> float:
     return new - old if monitor == "val_accuracy" else old - new
 
 
+def _get_monitored(epoch: EpochLog, monitor: Monitor) -> float:
+    """Return what is monitored of an epoch.
+
+    Raises:
+        ValueError: nothing was validated, which `train` refuses before it begins.
+    """
+    value = epoch.val_loss if monitor == "val_loss" else epoch.val_accuracy
+    if value is None:
+        raise ValueError(f"epoch {epoch.epoch} has no {monitor}")
+    return value
+
+
 def best_epoch(epochs: Epochs, monitor: Monitor) -> int:
     """Return the number of the epoch with the best monitored value; the first of equals."""
     best = epochs[0]
     for epoch in epochs[1:]:
-        if _measure_improvement(monitor, epoch[monitor], best[monitor]) > 0:
+        if (
+            _measure_improvement(
+                monitor, _get_monitored(epoch, monitor), _get_monitored(best, monitor)
+            )
+            > 0
+        ):
             best = epoch
-    return best["epoch"]
+    return best.epoch
 
 
 def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
@@ -64,7 +139,7 @@ def _count_epochs_without_improvement(epochs: Epochs, settings: EarlyStopping | 
     """
     without, best = 0, None
     for epoch in epochs:
-        value = epoch[settings.monitor]
+        value = _get_monitored(epoch, settings.monitor)
         if best is None or _measure_improvement(settings.monitor, value, best) > settings.min_delta:
             best, without = value, 0
         else:
@@ -76,11 +151,8 @@ def describe_bottleneck(epochs: Epochs) -> str:
     """Return in a sentence whether the device or the loader was the limit, and which stage was the
     slowest.
     """
-    stages = {name: sum(epoch["stage_seconds"][name] for epoch in epochs) for name in STAGES}
-    waited = (
-        sum(epoch["input_wait"] * epoch["stage_seconds"]["steps"] for epoch in epochs)
-        / stages["steps"]
-    )
+    stages = {name: sum(getattr(epoch.stage_seconds, name) for epoch in epochs) for name in STAGES}
+    waited = sum(epoch.input_wait * epoch.stage_seconds.steps for epoch in epochs) / stages["steps"]
     total = sum(stages[name] for name in FOREGROUND)
     loader = waited >= LOADER_BOUND
     slowest = max(BACKGROUND if loader else FOREGROUND, key=stages.__getitem__)
@@ -95,15 +167,15 @@ def describe_bottleneck(epochs: Epochs) -> str:
     )
 
 
-def format_epoch(epoch: dict[str, Any], epochs: int) -> str:
+def format_epoch(epoch: EpochLog, epochs: int) -> str:
     """Return an epoch's numbers as one plain line."""
     validation = (
         ""
-        if epoch["val_loss"] is None
-        else f"  val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}"
+        if epoch.val_loss is None
+        else f"  val_loss {epoch.val_loss:.4f}  val_accuracy {epoch.val_accuracy:.4f}"
     )
     return (
-        f"epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy"
-        f" {epoch['accuracy']:.4f}{validation}  learning_rate {epoch['learning_rate']:.2e} "
-        f" {epoch['seconds']:.1f} s  {epoch['images_per_second']:,.0f} images/s"
+        f"epoch {epoch.epoch}/{epochs}  loss {epoch.loss:.4f}  accuracy"
+        f" {epoch.accuracy:.4f}{validation}  learning_rate {epoch.learning_rate:.2e} "
+        f" {epoch.seconds:.1f} s  {epoch.images_per_second:,.0f} images/s"
     )

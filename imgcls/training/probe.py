@@ -94,7 +94,7 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
     epochs = trainer.epochs(StopRequest())
     for line in map(str.strip, sys.stdin):
         if line == "epoch":
-            answer = next(epochs)
+            answer = next(epochs).model_dump()
         else:
             numpy.savez(line, *trainer.model.get_weights())
             answer = line

@@ -28,6 +28,11 @@ def make_zero_sums() -> numpy.ndarray:
     return numpy.zeros(ENTRIES, numpy.float64)
 
 
+def compute_means(sums: numpy.ndarray) -> tuple[float, float]:
+    """Return loss and accuracy from their sums over examples."""
+    return float(sums[LOSS] / sums[COUNT]), float(sums[CORRECT] / sums[COUNT])
+
+
 class Steps:
     """Compiled training and evaluation steps of one model, under the strategy in whose scope it was
     built.

@@ -3,7 +3,6 @@
 import gc
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy
 
@@ -22,8 +21,10 @@ from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import build, history, micro_batches, steps
-from imgcls.training.checkpoint import Checkpoints, Counters, SavePlan
+from imgcls.training.checkpoint import Checkpoints, SavePlan
+from imgcls.training.counters import Counters
 from imgcls.training.divergence import Guard
+from imgcls.training.history import EpochLog
 from imgcls.training.recorder import Recorder
 
 
@@ -69,7 +70,7 @@ class Trainer:
         self._plan = ShuffledBatches(
             self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync
         )
-        self._guard = Guard(self._steps_per_epoch, self._learning_rate, self._ids)
+        self._guard = Guard(self._steps_per_epoch, self._rate.after, self._ids)
         self._collectives = Collectives(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
         self._recorder = Recorder(
@@ -105,11 +106,11 @@ class Trainer:
                 self._retry(error)
             except tf.errors.ResourceExhaustedError as error:
                 self._reduce_micro_batch(error)
-            gc.collect()  # the failed call's functions, and the images that they hold on the devices
+            gc.collect()  # the failed call's functions and the images that they hold on the devices
         if not self._is_finished():
             self._collectives.wait()
             raise EpochLimit(
-                f"stopped after epoch {stop.epochs}, as asked; {self._how_to_continue()}"
+                f"stopped after epoch {stop.epochs}, as asked; {self._recorder.advise_continuation()}"
             )
         with build.use_averaged_weights(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
@@ -140,7 +141,7 @@ class Trainer:
             self._strategy, self.model, self._optimizer, number, self._settings.jit_compile
         )
 
-    def epochs(self, stop: StopRequest) -> Iterator[dict[str, Any]]:
+    def epochs(self, stop: StopRequest) -> Iterator[EpochLog]:
         """Train epoch after epoch from the present state; yield each one's log entry once it is
         saved.
         """
@@ -207,18 +208,10 @@ class Trainer:
             self._collectives.wait()  # no process leaves before the state is saved
             raise Interrupted(
                 f"{reason or 'stopped with another worker'} at step {self._counters.step};"
-                f" {self._how_to_continue()}"
+                f" {self._recorder.advise_continuation()}"
             )
         if due and self._counters.step < epoch_end:
             self._save()
-
-    def _how_to_continue(self) -> str:
-        if not self._collectives.is_single:
-            return "the state is saved; start all workers again with the same commands to continue"
-        return (
-            f"the state is saved, continue with: imgcls train {self._run.config_file} --run"
-            f" {self._run.folder}"
-        )
 
     def _retry(self, error: DivergenceError) -> None:
         """Go back to the last good state with a lower learning rate, or raise the error where that
@@ -234,14 +227,12 @@ class Trainer:
                 error.details,
             )
         self._rate.lower(policy.learning_rate_factor)
-        self._counters.retries.append(
-            {**error.details, "learning_rate_factor": float(self._rate.factor.value.numpy())}
-        )
+        count = self._counters.add_retry(error.details, float(self._rate.factor.value.numpy()))
         self._save()
         terminal.note(
             f"{error}; going back to step {self._counters.step} with"
-            f" {policy.learning_rate_factor:g} times the learning rate (retry"
-            f" {len(self._counters.retries)} of {policy.retries})"
+            f" {policy.learning_rate_factor:g} times the learning rate (retry {count} of"
+            f" {policy.retries})"
         )
 
     def _reduce_micro_batch(self, error: tf.errors.ResourceExhaustedError) -> None:
@@ -265,25 +256,19 @@ class Trainer:
         )
         micro_batches.note_batch_norm(self._experiment, smaller)
 
-    def _learning_rate(self, updates: int) -> float:
-        """Return the rate of the step after so many updates; steps that the loss scale skipped are
-        none.
-        """
-        return float(self._rate(updates))
-
     def _ids(self, step: int) -> list[str]:
         """Return the ids of the images of a step, counted from 0."""
         positions, weights = self._plan.positions(step)
         return self._store.ids(self._examples.indices[positions[weights > 0]])
 
     def _end_epoch(self, validation: steps.Feed | None) -> None:
-        """Judge the model on the validation split, log the epoch, and save."""
+        """Evaluate the model on the validation split, log the epoch, and save."""
         counters = self._counters
         self._guard.check_weights(self.model.variables, counters.step)
         with build.use_averaged_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
             updates = int(self._optimizer.iterations.value.numpy())
-            counters.end_epoch(val_loss, val_accuracy, self._learning_rate(max(updates - 1, 0)))
+            counters.end_epoch(val_loss, val_accuracy, self._rate.after(max(updates - 1, 0)))
             start = time.perf_counter()
             self._recorder.save_best(counters.epochs)
             counters.add("saving", start)
@@ -299,10 +284,7 @@ class Trainer:
         start = time.perf_counter()
         sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
         self._counters.add("validation", start)
-        loss, accuracy = (
-            float(sums[steps.LOSS] / sums[steps.COUNT]),
-            float(sums[steps.CORRECT] / sums[steps.COUNT]),
-        )
+        loss, accuracy = steps.compute_means(sums)
         self._guard.check_validation(loss, len(self._counters.epochs) + 1)
         return loss, accuracy
 

@@ -2,21 +2,23 @@
 models contradict. Light zone.
 """
 
-import zipfile
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgcls.audit import confident_learning
 from imgcls.audit import runner as audits
+from imgcls.audit.audit_report import AuditReport
 from imgcls.checks import format_count
 from imgcls.datasets import SplitName
 from imgcls.errors import DataError, UserError
 from imgcls.evaluation import predictions
-from imgcls.evaluation.predictions import Predictions
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
+from imgcls.io.records import Record
 from imgcls.io.terminal import to_printable
-from imgcls.run import Run, find_run
+from imgcls.run import Run
+from imgcls.run_lookup import find_run
 from imgcls.store import lookup
 from imgcls.store.store import Store
 
@@ -27,19 +29,62 @@ _HELD_OUT: tuple[SplitName, ...] = ("validation", "test")
 _SHOWN = 20
 
 
-def audit(target: Path, runs: list[Path], overrides: list[str]) -> dict[str, Any]:
-    """Return the verdict on prepared data, and with runs the likely label errors by what they
-    predict of images held out from them.
+class LabelError(Record):
+    """An image whose label is probably wrong."""
+
+    id: str
+    """The image."""
+    label: str
+    """The class that it is labelled with."""
+    suggested: str
+    """The class that it probably is of."""
+    probability_of_label: float
+    """0..1."""
+    probability_of_suggested: float
+    """0..1."""
+    margin: float
+    """By how much the label is more probable than the most probable other class, -1..1."""
+
+
+class LabelErrors(Record):
+    """What runs say of the labels of images that they did not train on."""
+
+    runs: list[str]
+    """The folders of the runs."""
+    evaluated: int
+    """Images that at least one of the runs held out."""
+    images: int
+    """Images in the store."""
+    errors: list[LabelError]
+    """The likeliest first."""
+
+
+class DataAudit(Record):
+    """What an audit found in prepared data, and runs in its labels."""
+
+    dataset: str
+    """The name of the dataset part."""
+    folder: str
+    """The folder of the store."""
+    fingerprint: str
+    """The fingerprint of the store."""
+    split: str
+    """The key of the split."""
+    audit: AuditReport
+    """What the checks found."""
+    label_errors: LabelErrors | None
+    """null without a run."""
+
+
+def audit(target: Path, runs: list[Path], overrides: list[str]) -> DataAudit:
+    """Return what the audit of prepared data found, and with runs the likely label errors by what
+    they predict of images held out from them.
 
     Args:
         target: an experiment file, or a run folder, which then is the first of the runs.
-        runs: more run folders, of the same data; an image that several of them held out is judged
-            by their mean probabilities.
+        runs: more run folders, of the same data; of an image that several of them held out, their
+            mean probabilities count.
         overrides: `a.b=value`.
-
-    Returns:
-        dataset, folder, fingerprint, split, the verdict as `audit`, and `label_errors`, None
-        without a run.
 
     Raises:
         UserError: there is no such experiment or run.
@@ -57,41 +102,37 @@ def audit(target: Path, runs: list[Path], overrides: list[str]) -> dict[str, Any
             lookup.compute_split_key(experiment.data, experiment.seed),
         )
         folders = runs
-    return {
-        "dataset": store.dataset,
-        "folder": str(store.folder),
-        "fingerprint": store.fingerprint,
-        "split": key,
-        "audit": _read_report(store, key),
-        "label_errors": (
-            _find_label_errors(store, folders, experiment.data.store_dir) if folders else None
-        ),
-    }
+    parent = experiment.data.store_dir
+    return DataAudit(
+        dataset=store.dataset,
+        folder=str(store.folder),
+        fingerprint=store.fingerprint,
+        split=key,
+        audit=_read_report(store, key),
+        label_errors=_find_label_errors(store, folders, parent) if folders else None,
+    )
 
 
-def format_report(report: dict[str, Any]) -> str:
+def format_report(report: DataAudit) -> str:
     """Return what `audit` found, for people."""
-    sections = [
-        f"{report['dataset']}, in {report['folder']}",
-        audits.format_report(report["audit"]),
-    ]
-    if report["label_errors"]:
-        sections.append(_format_label_errors(report["label_errors"]))
+    sections = [f"{report.dataset}, in {report.folder}", audits.format_report(report.audit)]
+    if report.label_errors:
+        sections.append(_format_label_errors(report.label_errors))
     return "\n\n".join(sections)
 
 
-def _read_report(store: Store, key: str) -> dict[str, Any]:
-    if key not in store.manifest["audits"]:
+def _read_report(store: Store, key: str) -> AuditReport:
+    if key not in store.manifest.audits:
         raise DataError(
             f"{store.folder} holds no audit of this split; run `imgcls prepare` again on the"
             " experiment, which makes one"
         )
-    return store.manifest["audits"][key]
+    return store.manifest.audits[key]
 
 
-def _find_label_errors(store: Store, folders: list[Path], parent: str) -> dict[str, Any]:
-    """Judge every image that a run held out, by the mean of the probabilities from the runs that
-    did.
+def _find_label_errors(store: Store, folders: list[Path], parent: str) -> LabelErrors:
+    """Compare the label of every image that a run held out with the mean of the probabilities from
+    the runs that did.
     """
     import numpy
 
@@ -103,30 +144,30 @@ def _find_label_errors(store: Store, folders: list[Path], parent: str) -> dict[s
         )
         sums[indices] += probabilities
         counts[indices] += 1
-    judged = numpy.flatnonzero(counts)
-    probabilities, labels = sums[judged] / counts[judged, None], store.labels[judged]
+    evaluated = numpy.flatnonzero(counts)
+    probabilities, labels = sums[evaluated] / counts[evaluated, None], store.labels[evaluated]
     suggested = confident_learning.suggest_labels(probabilities, labels)
     margins = confident_learning.compute_margins(probabilities, labels)
     suspected = numpy.flatnonzero(suggested != labels)
     suspected = suspected[numpy.lexsort([suspected, margins[suspected]])]
-    rows = zip(store.ids(judged[suspected]), suspected.tolist(), strict=True)
+    rows = zip(store.ids(evaluated[suspected]), suspected.tolist(), strict=True)
     errors = [
-        {
-            "id": name,
-            "label": store.classes[labels[i]],
-            "suggested": store.classes[suggested[i]],
-            "probability_of_label": float(probabilities[i, labels[i]]),
-            "probability_of_suggested": float(probabilities[i, suggested[i]]),
-            "margin": float(margins[i]),
-        }
+        LabelError(
+            id=name,
+            label=store.classes[labels[i]],
+            suggested=store.classes[suggested[i]],
+            probability_of_label=float(probabilities[i, labels[i]]),
+            probability_of_suggested=float(probabilities[i, suggested[i]]),
+            margin=float(margins[i]),
+        )
         for name, i in rows
     ]
-    return {
-        "runs": [str(folder) for folder in dict.fromkeys(folders)],
-        "evaluated": len(judged),
-        "images": store.count,
-        "errors": errors,
-    }
+    return LabelErrors(
+        runs=[str(folder) for folder in dict.fromkeys(folders)],
+        evaluated=len(evaluated),
+        images=store.count,
+        errors=errors,
+    )
 
 
 def _require_run(folder: Path) -> Path:
@@ -144,16 +185,17 @@ def _read_held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray,
     """
     import numpy
 
-    if run.data["fingerprint"] != store.fingerprint:
+    data = run.data
+    if data.fingerprint != store.fingerprint:
         raise DataError(
-            f"{run.folder} was trained on other data ({run.data['fingerprint'][:12]}) than"
+            f"{run.folder} was trained on other data ({data.fingerprint[:12]}) than"
             f" {store.folder}; leave it out"
         )
-    split = lookup.open_run_store(run.data, parent)[1]
+    split = lookup.open_run_store(data, parent)[1]
     saved = {
-        name: _load_predictions(run, name)
+        name: predictions.load(run, name)
         for name in _HELD_OUT
-        if run.predictions_file(name).is_file()
+        if os.path.lexists(run.predictions_file(name))
     }
     for name, found in saved.items():
         if found.ids != store.ids(split.indices(name)) or found.model != files.compute_sha256(
@@ -166,9 +208,7 @@ def _read_held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray,
             )
     if not saved:
         commands = " or ".join(
-            f"`imgcls eval {run.folder} --split {name}`"
-            for name in _HELD_OUT
-            if run.data["sizes"][name]
+            f"`imgcls eval {run.folder} --split {name}`" for name in _HELD_OUT if data.sizes[name]
         )
         raise DataError(
             f"{run.folder} has no predictions of images that it did not train on; run {commands}"
@@ -178,32 +218,21 @@ def _read_held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray,
     return indices, numpy.concatenate([found.probabilities for found in saved.values()])
 
 
-def _load_predictions(run: Run, split: SplitName) -> Predictions:
-    path = run.predictions_file(split)
-    try:
-        return predictions.load(path)
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); run `imgcls eval {run.folder} --split {split}` again"
-        ) from None
-
-
-def _format_label_errors(found: dict[str, Any]) -> str:
+def _format_label_errors(found: LabelErrors) -> str:
     """Return the likeliest errors as a table."""
-    errors = found["errors"]
-    judged = (
-        f"{found['judged']:,} of {found['images']:,} images, by"
-        f" {format_count(len(found['runs']), 'run')}"
+    errors = found.errors
+    images = (
+        f"{found.evaluated:,} of {found.images:,} images, by {format_count(len(found.runs), 'run')}"
     )
-    title = f"label errors: {format_count(len(errors), 'label')} suspected among {judged}"
+    title = f"label errors: {format_count(len(errors), 'label')} suspected among {images}"
     if not errors:
         return title
     cells = [("image", "label", "suggested", "margin")]
     for error in errors[:_SHOWN]:
         cells.append(
             (
-                *(to_printable(error[column]) for column in ("id", "label", "suggested")),
-                f"{error['margin']:+.3f}",
+                *map(to_printable, (error.id, error.label, error.suggested)),
+                f"{error.margin:+.3f}",
             )
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

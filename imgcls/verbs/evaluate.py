@@ -1,28 +1,30 @@
-"""Judge a trained model on one split: predictions once, then metrics, intervals, report and gates.
-Light zone.
+"""The verb `eval`: evaluate a trained model on one split: predictions once, then metrics, intervals
+and report. Light zone.
 
 TensorFlow is imported only where predictions must be made.
 """
 
-import zipfile
+import os
 from typing import Any
 
 from imgcls import parts
 from imgcls.config import Experiment
-from imgcls.datasets import SPLITS
-from imgcls.errors import DivergenceError, UserError
+from imgcls.datasets import SPLITS, SplitName
+from imgcls.errors import DataError, DivergenceError, UserError
 from imgcls.evaluation import bootstrap, predictions
 from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.summary import Evaluation
 from imgcls.io import files, terminal
+from imgcls.io.records import write_record
 from imgcls.report.text import format_report as report_text
 from imgcls.run import Run
 from imgcls.seeds import derive_seed
 from imgcls.store import lookup
 
 
-def evaluate(run: Run, experiment: Experiment, split: str) -> dict[str, Any]:
-    """Judge a run on a split; write predictions.npz, metrics.json and report.txt, and return what
-    metrics.json holds.
+def evaluate(run: Run, experiment: Experiment, split_name: str) -> Evaluation:
+    """Evaluate a run on a split; write predictions.npz, metrics.json and report.txt, and return
+    what metrics.json holds.
 
     `experiment.evaluate` says what is measured; it may differ from what the run was trained with.
 
@@ -31,12 +33,12 @@ def evaluate(run: Run, experiment: Experiment, split: str) -> dict[str, Any]:
         DataError: predictions must be made, and the run's store is missing or changed.
         DivergenceError: the model gives probabilities that are not finite.
     """
-    _require_images(run, split)
+    split = _require_images(run, split_name)
     found = _load_predictions(run, split) or _predict(run, experiment, split)
-    summary = {"split": split, **_describe(found), **_measure(experiment, found)}
-    files.write_json(run.metrics_file(split), summary)
-    files.write_text(run.report_file(split), report_text(summary, run.folder))
-    return summary
+    evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
+    write_record(run.metrics_file(split), evaluation)
+    files.write_text(run.report_file(split), report_text(evaluation, run.folder))
+    return evaluation
 
 
 def read_report(run: Run, split: str) -> str:
@@ -44,61 +46,61 @@ def read_report(run: Run, split: str) -> str:
     return run.report_file(split).read_text(encoding="utf-8")
 
 
-def _load_predictions(run: Run, split: str) -> Predictions | None:
+def _load_predictions(run: Run, split: SplitName) -> Predictions | None:
     """Return the saved predictions of the run's present model on a split, or None where they must
     be made.
 
     They stand on the classes and sizes of data.json and on the model's digest, so that a run
-    without its store can still be judged.
+    without its store can still be evaluated.
     """
     path = run.predictions_file(split)
-    if not path.is_file() or not run.model_file.is_file():
+    if not os.path.lexists(path) or not run.model_file.is_file():
         return None
     try:
-        saved = predictions.load(path)
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        terminal.note(f"{path} is damaged ({error}); predicting again")
+        saved = predictions.load(run, split)
+    except DataError as error:
+        terminal.note(f"predicting again: {error}")
         return None
-    described = (saved.classes, len(saved.ids), saved.model)
-    return (
-        saved
-        if described
-        == (
-            run.data["classes"],
-            run.data["sizes"][split],
-            files.compute_sha256(run.model_file),
-        )
-        else None
-    )
+    data = run.data
+    expected = (data.classes, data.sizes[split], files.compute_sha256(run.model_file))
+    return saved if (saved.classes, len(saved.ids), saved.model) == expected else None
 
 
-def _require_images(run: Run, split: str) -> None:
-    if split not in SPLITS:
+def _require_images(run: Run, name: str) -> SplitName:
+    """Return the split of a name, which must hold images."""
+    split = next((split for split in SPLITS if split == name), None)
+    if split is None:
         raise UserError(
-            f"there is no split '{split}'; allowed:"
-            f" {', '.join(SPLITS)}{parts.suggest(split, list(SPLITS))}"
+            f"there is no split '{name}'; allowed:"
+            f" {', '.join(SPLITS)}{parts.suggest(name, list(SPLITS))}"
         )
-    if not run.data["sizes"][split]:
-        filled = ", ".join(name for name in SPLITS if run.data["sizes"][name])
+    sizes = run.data.sizes
+    if not sizes[split]:
+        filled = ", ".join(name for name in SPLITS if sizes[name])
         raise UserError(
             f"the {split} split of {run.folder} holds no image; choose one that does: {filled}"
         )
+    return split
 
 
-def _predict(run: Run, experiment: Experiment, split: str) -> Predictions:
-    """Let the model judge every image of a split, and save what it says."""
-    images, cut = lookup.open_run_store(run.data, experiment.data.store_dir)
+def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
+    """Predict every image of a split with the run's model, and save the predictions."""
+    store, assigned = lookup.open_run_store(run.data, experiment.data.store_dir)
 
     from imgcls.evaluation.inference import predict
 
-    indices = cut.indices(split)
+    indices = assigned.indices(split)
     made = Predictions(
         probabilities=predict(
-            run.model_file, images.reader(cut.geometry), indices, experiment.train.batch_size
+            run.model_file,
+            store.reader(assigned.geometry),
+            indices,
+            experiment.train.batch_size,
+            classes=len(store.classes),
         ),
-        labels=images.labels[indices],
-        ids=images.ids(indices),
-        classes=images.classes,
+        labels=store.labels[indices],
+        ids=store.ids(indices),
+        classes=store.classes,
         model=files.compute_sha256(run.model_file),
     )
     _require_finite(made, run)
@@ -132,19 +134,28 @@ def _measure(experiment: Experiment, found: Predictions) -> dict[str, Any]:
     """Return every metric's numbers, with intervals for the parts that `evaluate.intervals`
     names.
     """
-    judged = experiment.evaluate
+    settings_of_all = experiment.evaluate
     results = [
-        parts.load_for("metrics", settings).compute(settings, found) for settings in judged.metrics
+        parts.load_for("metrics", settings).compute(settings, found)
+        for settings in settings_of_all.metrics
     ]
-    with_intervals = [settings for settings in judged.metrics if settings.name in judged.intervals]
+    with_intervals = [
+        settings
+        for settings in settings_of_all.metrics
+        if settings.name in settings_of_all.intervals
+    ]
     seed = derive_seed(experiment.seed, "bootstrap")
     return {
         "metrics": {name: value for result in results for name, value in result.scalars.items()},
         "intervals": bootstrap.bootstrap_intervals(
-            found, with_intervals, judged.bootstrap_samples, judged.confidence, seed
+            found,
+            with_intervals,
+            settings_of_all.bootstrap_samples,
+            settings_of_all.confidence,
+            seed,
         ),
-        "confidence": judged.confidence,
-        "bootstrap_samples": judged.bootstrap_samples,
+        "confidence": settings_of_all.confidence,
+        "bootstrap_samples": settings_of_all.bootstrap_samples,
         "per_class": {
             name: values for result in results for name, values in result.per_class.items()
         },

@@ -2,6 +2,7 @@
 zone.
 """
 
+import os
 from pathlib import Path
 
 from imgcls import parts
@@ -84,7 +85,9 @@ def _draw_if_possible(settings: PartSettings, subject: Subject) -> Path | None:
 
 def _note_missing_glyphs(subject: Subject) -> None:
     """Say which characters of the class names became boxes, and what helps."""
-    if subject.run.data_file.is_file() and (missing := _style.find_missing_glyphs(subject.classes)):
+    if os.path.lexists(subject.run.data_file) and (
+        missing := _style.find_missing_glyphs(subject.classes)
+    ):
         note(
             f"no installed font has the characters {missing[:20]} of the class names; install one,"
             " such as Noto Sans CJK, and plot again"

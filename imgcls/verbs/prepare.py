@@ -1,28 +1,49 @@
-"""`prepare`: read a data set, store it, split it, audit it. Light zone."""
+"""The verb `prepare`: read a data set, store it, split it, audit it. Light zone."""
 
 from pathlib import Path
-from typing import Any
 
 from imgcls import parts
 from imgcls.audit import runner
+from imgcls.audit.audit_report import AuditReport
 from imgcls.config import Experiment
-from imgcls.datasets import SPLITS, DataSettings, ImageSettings
+from imgcls.datasets import SPLITS, BadImage, DataSettings, ImageSettings
 from imgcls.errors import DataError
 from imgcls.io import terminal
+from imgcls.io.records import Record
 from imgcls.split import assign, split_csv
 from imgcls.store import writer
+from imgcls.store.manifest import DataDescription
 from imgcls.store.store import Store
 
 _SHOWN = 20
 
 
-def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any]:
-    """Prepare an experiment's data, or find that it is prepared already, and report what it holds
-    as JSON values.
+class AssignmentCounts(Record):
+    """How many images of a split are where they were, and how many are new to it."""
 
-    The report is what a run keeps of its data (`Store.describe`), with the store's `folder`,
-    whether it was `reused`, `bad_images`, the verdict of the `audit`, and `places`: how many images
-    were `kept` on the side that an earlier preparation gave them, and how many are `new`.
+    kept: int
+    """Images in the split, or fold, that an earlier preparation gave them."""
+    new: int
+    """The other images."""
+
+
+class Preparation(DataDescription):
+    """What was prepared: what a run keeps of its data, and what was done."""
+
+    folder: str
+    """The folder of the store."""
+    reused: bool
+    """Whether the store was there already."""
+    bad_images: list[BadImage]
+    """Images that cannot be used, which the store leaves out."""
+    assignments: AssignmentCounts
+    """Images that stayed in their split."""
+    audit: AuditReport
+    """What the audit found."""
+
+
+def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
+    """Prepare an experiment's data, or find that it is prepared already, and report what it holds.
 
     Args:
         splits: a file to write ids and splits in, as `data.splits_file` reads them.
@@ -34,24 +55,21 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> dict[str, Any
     """
     data = experiment.data
     store, reused = find_or_store(data)
-    cut, kept = assign.find_or_assign(store, data, experiment.seed)
-    verdict, split = runner.run_checks(store, cut, data.audit)
-    runner.save_report(verdict, store, split.key)
-    runner.require_passed(verdict)
+    assigned, kept = assign.find_or_assign(store, data, experiment.seed)
+    report, split = runner.run_checks(store, assigned, data.audit)
+    runner.save_report(report, store, split.key)
+    runner.require_passed(report)
     store.save_split(split)
     if splits:
         split_csv.write_assignments(splits, store, split)
-    of_the_store = {
-        "folder": str(store.folder),
-        "reused": reused,
-        "bad_images": store.manifest["bad_images"],
-    }
-    return {
-        **store.describe(split),
-        **of_the_store,
-        "assignments": {"kept": kept, "new": split.assigned_count - kept},
-        "audit": verdict,
-    }
+    return Preparation(
+        **dict(store.describe(split)),
+        folder=str(store.folder),
+        reused=reused,
+        bad_images=store.manifest.bad_images,
+        assignments=AssignmentCounts(kept=kept, new=split.assigned_count - kept),
+        audit=report,
+    )
 
 
 def find_or_store(data: DataSettings) -> tuple[Store, bool]:
@@ -70,12 +88,10 @@ def _report_bad_images(store: Store, data: DataSettings) -> None:
     """Name the images that cannot be used; the store holds the others, whatever is done about
     these.
     """
-    bad = store.manifest["bad_images"]
+    bad = store.manifest.bad_images
     if not bad:
         return
-    lines = [
-        f"  {terminal.to_printable(image['id'])}: {image['problem']}" for image in bad[:_SHOWN]
-    ]
+    lines = [f"  {terminal.to_printable(image.id)}: {image.problem}" for image in bad[:_SHOWN]]
     rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
     named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
     if isinstance(data, ImageSettings) and data.on_bad_image == "fail":
@@ -85,22 +101,22 @@ def _report_bad_images(store: Store, data: DataSettings) -> None:
     terminal.note(f"left out: {named}")
 
 
-def format_report(report: dict[str, Any]) -> str:
+def format_report(report: Preparation) -> str:
     """Return a report for people: the classes, then the audit."""
-    return f"{format_classes(report)}\n\n{runner.format_report(report['audit'])}"
+    return f"{format_classes(report)}\n\n{runner.format_report(report.audit)}"
 
 
-def format_classes(report: dict[str, Any]) -> str:
+def format_classes(report: Preparation) -> str:
     """Return a report's class table as text: a line a class with its images in each split, and
     totals.
     """
-    height, width, channels = report["shape"]
-    counts = [report["class_counts"][split] for split in SPLITS]
+    height, width, channels = report.shape
+    counts = [report.class_counts[split] for split in SPLITS]
     rows = [
         [name, *numbers, sum(numbers)]
-        for name, *numbers in zip(report["classes"], *counts, strict=True)
+        for name, *numbers in zip(report.classes, *counts, strict=True)
     ]
-    sizes = [report["sizes"][split] for split in SPLITS]
+    sizes = [report.sizes[split] for split in SPLITS]
     rows.append(["total", *sizes, sum(sizes)])
     cells = [
         ["class", *SPLITS, "total"],
@@ -111,7 +127,6 @@ def format_classes(report: dict[str, Any]) -> str:
         "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]) for row in cells
     ]
     title = (
-        f"{report['dataset']}: {sum(sizes):,} images, {height}x{width}x{channels}, in"
-        f" {report['folder']}"
+        f"{report.dataset}: {sum(sizes):,} images, {height}x{width}x{channels}, in {report.folder}"
     )
     return "\n".join([title, "", *lines])

@@ -1,7 +1,7 @@
 """The verb `reproduce`: train a run again from its folder alone, and compare. Light zone at the
 top.
 
-It is the one verb that runs others: training and judging again is its work.
+It is the one verb that runs others: training and evaluating again is its work.
 """
 
 import contextlib
@@ -16,10 +16,11 @@ from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
-from imgcls.io import files
+from imgcls.io.records import DataFile
 from imgcls.run import Run, create_run
 from imgcls.store import lookup
 from imgcls.training import history
+from imgcls.training.history import EpochLog
 from imgcls.verbs import evaluate, train
 
 Tolerances = dict[str, float]
@@ -141,11 +142,12 @@ def _train_again(
 
 
 def _require_same_data(run: Run, again: Run) -> None:
-    for key, value in run.data.items():
-        if again.data[key] != value:
+    there, here = run.data.model_dump(), again.data.model_dump()
+    for key, value in there.items():
+        if here[key] != value:
             raise DataError(
                 f"the data changed since {run.folder} was trained: its {key} was {value}, now it is"
-                f" {again.data[key]}"
+                f" {here[key]}"
             )
 
 
@@ -155,25 +157,25 @@ def _evaluate_again(run: Run, again: Run, experiment: Experiment) -> None:
 
 
 def _list_evaluated_splits(run: Run) -> list[str]:
-    """Return the splits that a run was judged on."""
+    """Return the splits that a run was evaluated on."""
     return [split for split in SPLITS if run.metrics_file(split).exists()]
 
 
 def _read_final_quantities(
     run: Run, epochs: int, complete: bool
 ) -> dict[str, dict[str, float | None]]:
-    """Return the final numbers of a run by their place: the metrics of each judged split, or else
-    the last compared epoch's.
+    """Return the final numbers of a run by their place: the metrics of each evaluated split, or
+    else the last compared epoch's.
     """
     if complete and _list_evaluated_splits(run):
         return {
-            f"{split} split": files.read_json(run.metrics_file(split))["metrics"]
+            f"{split} split": run.read_evaluation(split).metrics
             for split in _list_evaluated_splits(run)
         }
     row = run.log[epochs - 1]
     return {
-        f"epoch {epochs}, step {row['step']}": {
-            name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+        f"epoch {epochs}, step {row.step}": {
+            name: getattr(row, name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")
         }
     }
 
@@ -210,12 +212,10 @@ def _find_first_difference(run: Run, again: Run, epochs: int, complete: bool) ->
     then the metrics.
     """
     for one, other in zip(run.log[:epochs], again.log, strict=False):
-        for name in (name for name in one if name not in history.TIMES):
-            if one[name] != other[name]:
-                return (
-                    f"epoch {one['epoch']}, step {one['step']}: {name} was {one[name]} and is"
-                    f" {other[name]}"
-                )
+        for name in (name for name in EpochLog.model_fields if name not in history.TIMES):
+            was, found = getattr(one, name), getattr(other, name)
+            if was != found:
+                return f"epoch {one.epoch}, step {one.step}: {name} was {was} and is {found}"
     if len(again.log) < epochs:
         return f"it stopped after epoch {len(again.log)} instead of {epochs}"
     if not complete:
@@ -247,21 +247,30 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
     """Return the arrays in a Keras archive, by name."""
     import h5py
 
-    found = {}
-    with (
-        zipfile.ZipFile(model_file) as archive,
-        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
-    ):
-        weights.visititems(
-            lambda name, item: (
-                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+    file = DataFile(
+        model_file, "remove it, and run the training command again, which writes it anew"
+    )
+    content = io.BytesIO(file.read_bytes())
+    found: dict[str, Any] = {}
+    try:
+        with (
+            zipfile.ZipFile(content) as archive,
+            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
+        ):
+            weights.visititems(
+                lambda name, item: (
+                    found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
             )
-        )
+    except MemoryError:
+        raise
+    except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
+        raise file.damaged(str(error) or type(error).__name__) from None
     return found
 
 
 def _find_changed_versions(run: Run, again: Run) -> list[str]:
-    there, here = (files.read_json(each.environment_file)["versions"] for each in (run, again))
+    there, here = run.environment.versions, again.environment.versions
     return [
         f"{name} {there.get(name)} then, {here.get(name)} now"
         for name in sorted({*there, *here})

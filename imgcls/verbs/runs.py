@@ -1,23 +1,26 @@
-"""A table of the runs below runs/. Light zone."""
+"""The verb `runs`: a table of the runs below runs/. Light zone."""
 
+import os
 from typing import Any
 
-from imgcls.errors import UserError
-from imgcls.io import files
-from imgcls.run import Run, find_all_runs
+from imgcls.errors import DataError
+from imgcls.io.records import FormatError
+from imgcls.run import Run
+from imgcls.run_lookup import find_all_runs
 
 
 def list_runs() -> list[dict[str, Any]]:
     """Return a row for each run below runs/, named or numbered: status, epochs, last validation
     numbers, test accuracy if evaluated.
 
-    A run whose files cannot be read has the status "damaged", and hides no other.
+    A run whose files cannot be read has the status "damaged", one of another version of imgcls that
+    of its format; they hide no other.
     """
     return [_make_row(run) for run in sorted(find_all_runs(), key=_get_sort_key)]
 
 
 def _make_row(run: Run) -> dict[str, Any]:
-    row = {
+    row: dict[str, Any] = {
         "run": str(run.folder),
         "status": "damaged",
         "epochs": None,
@@ -26,15 +29,14 @@ def _make_row(run: Run) -> dict[str, Any]:
         "test_accuracy": None,
     }
     try:
-        status, log = run.status["status"], run.log
-        tested = (
-            files.read_json(run.metrics_file("test"))["metrics"]
-            if run.metrics_file("test").exists()
-            else {}
-        )
-    except (UserError, OSError, KeyError):
+        status, log = run.status.status, run.log
+        evaluated = os.path.lexists(run.metrics_file("test"))
+        tested = run.read_evaluation("test").metrics if evaluated else {}
+    except FormatError as error:
+        return {**row, "status": f"format {error.found}"}
+    except DataError:
         return row
-    last = {name: log[-1][name] for name in ("val_loss", "val_accuracy")} if log else {}
+    last = {"val_loss": log[-1].val_loss, "val_accuracy": log[-1].val_accuracy} if log else {}
     return {
         **row,
         "status": status,
@@ -47,6 +49,6 @@ def _make_row(run: Run) -> dict[str, Any]:
 def _get_sort_key(run: Run) -> tuple[str, int, str]:
     return (
         str(run.folder.parent),
-        int(run.folder.name) if run.folder.name.isdigit() else 0,
+        int(run.folder.name) if run.folder.name.isdecimal() else 0,
         run.folder.name,
     )

@@ -1,6 +1,7 @@
 """The verb `train`. Light zone at the top: mistakes are found before TensorFlow is imported."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +11,18 @@ from imgcls.config import Experiment
 from imgcls.distributed import rendezvous
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
-from imgcls.io import files, terminal
+from imgcls.io import terminal
+from imgcls.io.records import write_record
 from imgcls.io.signals import catch_signals
-from imgcls.run import Run, create_run, find_runs
+from imgcls.run import Run, create_run
+from imgcls.run_lookup import find_runs, read_if_possible
 from imgcls.store.lookup import (
     compute_split_key,
     find_store,
     find_stores_with_split,
     open_run_store,
 )
+from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import history
@@ -29,7 +33,7 @@ def train(
     folder: Path | None = None,
     epochs: int | None = None,
     cluster: Cluster = SINGLE_PROCESS,
-    data: dict[str, Any] | None = None,
+    data: DataDescription | None = None,
 ) -> dict[str, Any] | None:
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
@@ -38,12 +42,12 @@ def train(
             unfinished, else a new one is made.
         epochs: after how many epochs to stop; all unless given.
         cluster: the processes that train together, each of which calls this function.
-        data: the content of a run's data.json, whose store and split a new run is trained on; those
-            prepared last unless given.
+        data: a run's, whose store and split a new run is trained on; those prepared last unless
+            given.
 
     Returns:
-        The summary that the command prints: run, status, epochs, chosen epoch and its numbers; None
-            where another process leads.
+        The summary that the command prints: run, status, epochs, selected epoch and its numbers;
+            None where another process leads.
 
     Raises:
         UserError: `folder` holds another experiment's run, or is in use.
@@ -56,8 +60,9 @@ def train(
     with contextlib.ExitStack() as stack:
         with rendezvous.explain_to_workers(cluster):
             run = _find_run_to_continue(experiment, folder)
-            if run and run.status["status"] == "finished" and run.model_file.exists():
+            if run and _is_complete(run):
                 terminal.note(f"{run.folder} is finished; there is nothing to train")
+                _repair_log(run)
                 return summarize(run)
             store, split = _open_data(experiment, run, data)
             _require_validation(experiment, split)
@@ -79,12 +84,12 @@ def _follow(
     folder: Path,
     epochs: int | None,
     cluster: Cluster,
-    data: dict[str, Any] | None,
+    data: DataDescription | None,
     started: float,
 ) -> None:
     """Train with the leading process, which alone writes and speaks."""
     run = _find_run_to_continue(experiment, folder)
-    if run and run.status["status"] == "finished" and run.model_file.exists():
+    if run and _is_complete(run):
         return
     with terminal.quiet():
         store, split = _open_data(experiment, run, data)
@@ -95,22 +100,44 @@ def _follow(
         worker.train_run(run or Run(folder), experiment, store, split, stop, cluster)
 
 
+def _is_complete(run: Run) -> bool:
+    return run.status.status == "finished" and run.model_file.exists()
+
+
+def _repair_log(run: Run) -> None:
+    """Write the log of a finished run anew where it is missing, damaged or too short.
+
+    Raises:
+        DataError: no saved state is left to write it from.
+    """
+    try:
+        log = run.log
+        if log and log[-1].step == run.status.step:
+            return
+        problem = f"{run.log_file} lacks the last epochs"
+    except DataError as error:
+        problem = str(error).partition(";")[0]
+    from imgcls.training import recorder
+
+    recorder.rebuild_log(run, problem)
+
+
 def summarize(run: Run) -> dict[str, Any]:
     """Return what a finished run came to."""
     experiment, epochs = run.experiment, run.log
-    chosen = (
+    selected = (
         history.best_epoch(epochs, experiment.train.monitor)
         if experiment.train.select_weights == "best"
         else len(epochs)
     )
-    row = epochs[chosen - 1]
+    row = epochs[selected - 1]
     return {
         "run": str(run.folder),
-        "status": run.status["status"],
+        "status": run.status.status,
         "epochs": len(epochs),
-        "selected_epoch": chosen,
-        **{name: row[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
-        "seconds": sum(epoch["seconds"] for epoch in epochs),
+        "selected_epoch": selected,
+        **{name: getattr(row, name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "seconds": sum(epoch.seconds for epoch in epochs),
         "speed": history.describe_bottleneck(epochs),
         "model": str(run.model_file),
     }
@@ -119,24 +146,24 @@ def summarize(run: Run) -> dict[str, Any]:
 def _find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
     """Return the run that this command continues, or None if a new one is to be made."""
     if folder is None:
-        newest = find_runs(experiment.name)[-1:]
-        unfinished = [
-            run
-            for run in newest
-            if run.status["status"] != "finished"
-            and run.experiment.identity() == experiment.identity()
-        ]
-        if unfinished:
-            terminal.note(
-                f"continuing {unfinished[0].folder}, which is {unfinished[0].status['status']}"
-            )
-        return unfinished[0] if unfinished else None
+        return _find_unfinished(experiment)
     run = Run(folder)
-    if run.config_file.exists() and not run.can_be_recreated():
+    if os.path.lexists(run.config_file) and not run.can_be_recreated():
+        run.require_format()
         _require_same_experiment(run, experiment)
         return run
     if folder.exists() and not run.can_be_recreated():
         raise UserError(f"--run {folder} exists, but holds no run; choose a new or empty folder")
+    return None
+
+
+def _find_unfinished(experiment: Experiment) -> Run | None:
+    """Return the newest run of an experiment, if it is unfinished."""
+    for run in find_runs(experiment.name)[-1:]:
+        found = read_if_possible(run)
+        if found and run.status.status != "finished" and found.identity() == experiment.identity():
+            terminal.note(f"continuing {run.folder}, which is {run.status.status}")
+            return run
     return None
 
 
@@ -184,12 +211,12 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _open_data(
-    experiment: Experiment, run: Run | None, data: dict[str, Any] | None
+    experiment: Experiment, run: Run | None, data: DataDescription | None
 ) -> tuple[Store, Split]:
     """Return the store and the split on which a run began, also when others were prepared since;
     for a new run, those of `data`.
     """
-    if data or not run or not run.data_file.exists():
+    if data or not run or not os.path.lexists(run.data_file):
         return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
     store, split = open_run_store(run.data, experiment.data.store_dir)
     key = compute_split_key(experiment.data, experiment.seed)
@@ -218,14 +245,16 @@ def _require_validation(experiment: Experiment, split: Split) -> None:
 def _record_data(run: Run, store: Store, split: Split) -> None:
     """Write which data the run is trained on; refuse to continue on other data."""
     data = store.describe(split)
-    if not run.data_file.exists():
-        files.write_json(run.data_file, data)
+    if not os.path.lexists(run.data_file):
+        write_record(run.data_file, data)
         return
+    began = run.data
     for key in ("fingerprint", "split", "split_sha256"):
-        if run.data[key] != data[key]:
+        was, found = getattr(began, key), getattr(data, key)
+        if was != found:
             raise DataError(
-                f"the data changed since {run.folder} began: its {key} was {run.data[key][:12]},"
-                f" now it is {data[key][:12]}; bring the old data back, or start a new run with"
+                f"the data changed since {run.folder} began: its {key} was {was[:12]},"
+                f" now it is {found[:12]}; bring the old data back, or start a new run with"
                 " --run"
             )
 
@@ -245,18 +274,22 @@ def _record_status(run: Run) -> Iterator[None]:
             if isinstance(error, UserError)
             else 1
         )
-        details = {"divergence": error.details} if isinstance(error, DivergenceError) else {}
-        reason = {"exit_code": exit_code, "reason": str(error) or type(error).__name__}
+        divergence = error.details if isinstance(error, DivergenceError) else None
+        reason = str(error) or type(error).__name__
         try:
-            run.write_status(state, **{**_read_progress(run), **details, **reason})
+            run.write_status(
+                state,
+                **_read_progress(run),
+                divergence=divergence,
+                exit_code=exit_code,
+                reason=reason,
+            )
         except UserError as second:
             error.add_note(str(second))
         raise
-    run.write_status("finished", **_read_progress(run), exit_code=0, reason="")
+    run.write_status("finished", **_read_progress(run), exit_code=0)
 
 
 def _read_progress(run: Run) -> dict[str, Any]:
     """Return what status.json says about how far the training came."""
-    status = run.status
-    start = {"step": 0, "retries": [], "accumulation_steps": 1}
-    return {name: status.get(name, value) for name, value in start.items()}
+    return run.status.model_dump(include={"step", "retries", "accumulation_steps"})

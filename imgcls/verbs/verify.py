@@ -15,7 +15,7 @@ def verify(experiment: Experiment) -> dict[str, Any]:
     """
     store, split = lookup.find_store(experiment)
     store.verify(whole=True)
-    size = sum(store.manifest["sizes"].values())
+    size = sum(store.manifest.sizes.values())
     return {
         "folder": str(store.folder),
         "fingerprint": store.fingerprint,

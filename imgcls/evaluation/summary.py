@@ -1,0 +1,51 @@
+"""What metrics.json holds: every number of an evaluation. Light zone."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from imgcls.datasets import SplitName
+from imgcls.io.records import Record
+from imgcls.metrics import Number
+
+Interval = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class Evaluation(Record):
+    """The metrics of a run on a split."""
+
+    split: SplitName
+    """The split: train, validation or test."""
+    examples: Annotated[int, Field(ge=1)]
+    """Images in the split."""
+    classes: Annotated[list[str], Field(min_length=1)]
+    """Class names in label order."""
+    classes_absent: list[str]
+    """Classes without an image in the split."""
+    model: str
+    """The SHA-256 of the model.keras that predicted."""
+    metrics: dict[str, Number]
+    """The numbers, by the names that `--fail-under` takes; null where one is undefined."""
+    intervals: dict[str, Interval | None]
+    """Low and high end of the bootstrap interval of some of the numbers; null where undefined."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """The share of the bootstrap samples that lies in an interval."""
+    bootstrap_samples: Annotated[int, Field(ge=1)]
+    """How often the images were drawn again for the intervals."""
+    per_class: dict[str, list[Number]]
+    """By name, one number for each class in label order."""
+    tables: dict[str, list[dict[str, str | Number]]]
+    """By name, rows of the same columns, such as the bins of the calibration."""
+    matrices: dict[str, list[list[int]]]
+    """By name, a number for each true class (row) and predicted class (column)."""
+
+    @model_validator(mode="after")
+    def _require_consistency(self) -> Self:
+        for name, numbers in {**self.per_class, **self.matrices}.items():
+            if len(numbers) != len(self.classes):
+                raise ValueError(
+                    f"{name} is of {len(numbers)} classes, but there are {len(self.classes)}"
+                )
+        if absent := [name for name in self.intervals if name not in self.metrics]:
+            raise ValueError(f"intervals.{absent[0]} is of no metric")
+        return self
