@@ -23,7 +23,9 @@ CORES = len(os.sched_getaffinity(0))
 
 CROPPED = """
 name: loader
-data: {{name: folder, path: {folder}/photos, store_dir: {folder}/data, size: [224, 224], resize: crop, {store}}}
+data:
+  {{name: folder, path: {folder}/photos, store_dir: {folder}/data, size: [224, 224], resize: crop,
+    {store}}}
 augment: [{{name: random_resized_crop}}, {{name: random_flip}}]
 model: {{name: cnn, filters: [8, 8, 8, 8]}}
 train: {{batch_size: {batch}, device_cache_mib: 0}}

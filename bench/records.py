@@ -88,9 +88,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for work in ("build", "read"):
                 command = [sys.executable, "-m", "bench.records", work, str(count), folder]
+                found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
                 print(
-                    f"{count:,}:"
-                    f" {subprocess.run(command, capture_output=True, text=True, check=True).stdout}",
+                    f"{count:,}: {found}",
                     end="",
                     flush=True,
                 )

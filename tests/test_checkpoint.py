@@ -48,7 +48,7 @@ def emptied(path):
 
 
 @pytest.mark.parametrize("damage", [torn, corrupt, emptied])
-def test_of_two_checkpoints_a_damaged_newest_one_is_named_and_the_one_before_continues_to_the_same_bits(
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_continues_to_the_same_bits(
     digits, capsys, damage
 ):
     settings = digits(*RICH, "train.epochs=3", "train.optimizer={name: sgd, learning_rate: 0.3}")

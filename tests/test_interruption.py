@@ -256,8 +256,8 @@ def test_a_signal_during_the_very_last_step_loses_nothing(digits):
 
 def test_in_a_call_that_holds_pythons_lock_the_system_ends_the_process_when_the_time_is_over():
     code = (
-        "import ctypes\nfrom imgcls.io import signals\nwith signals.restore_default_signals(1):\n   "
-        " ctypes.PyDLL(None).sleep(30)\n"
+        "import ctypes\nfrom imgcls.io import signals\n"
+        "with signals.restore_default_signals(1):\n    ctypes.PyDLL(None).sleep(30)\n"
     )
     began = time.monotonic()
     result = subprocess.run([sys.executable, "-c", code], check=False)

@@ -161,7 +161,7 @@ def test_where_the_model_does_not_fit_the_status_is_5_with_other_advice(limited)
     assert Run(folder / "model").status.exit_code == 5
 
 
-def test_a_worker_that_runs_out_of_memory_makes_all_of_them_go_on_in_smaller_parts_at_the_next_start(
+def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at_the_next_start(
     limited,
 ):
     folder, results, spread = limited

@@ -136,7 +136,7 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
 
 
 @pytest.mark.parametrize(("victim", "precision"), [(0, "float32"), (1, "mixed_float16")])
-def test_a_worker_that_dies_ends_the_other_with_a_plain_message_and_starting_all_again_continues_to_the_same_bits(
+def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_the_same_bits(
     spread, start, victim, precision
 ):
     path = spread(epochs=5, checkpoint={"steps": 5}, precision=precision)

@@ -50,8 +50,8 @@ def folder(tmp_path_factory):
 
 def settings(folder, store, *overrides):
     data = (
-        f"data={{name: folder, path: {folder / 'photos'}, store_dir: {folder / 'data'}, size: [24, 32],"
-        f" resize: crop, {store}}}"
+        f"data={{name: folder, path: {folder / 'photos'}, store_dir: {folder / 'data'},"
+        f" size: [24, 32], resize: crop, {store}}}"
     )
     augment = "augment=[{name: random_resized_crop, until: 50%}, {name: random_flip}]"
     return experiment(

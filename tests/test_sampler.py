@@ -21,7 +21,7 @@ def order(tmp_path, *overrides, labels=LABELS, weights=None):
     )
 
 
-def test_resampling_by_class_shows_every_class_equally_often_and_each_image_floor_or_ceil_of_its_times(
+def test_sampling_by_class_shows_every_class_equally_often_and_spreads_it_over_its_images(
     tmp_path,
 ):
     drawn = order(tmp_path, "train.sampling={by: class}")

@@ -25,7 +25,8 @@ SRUN = """#!/bin/bash
 # Starts two tasks of a one-node job, as `srun` does; its status is the highest.
 while [[ $1 == --* ]]; do shift; done
 for rank in 0 1; do
-    SLURM_PROCID=$rank SLURM_STEP_NODELIST=localhost SLURM_STEP_TASKS_PER_NODE=2 SLURMD_NODENAME=localhost "$@" & pids+=($!)
+    export SLURM_PROCID=$rank SLURM_STEP_NODELIST=localhost SLURM_STEP_TASKS_PER_NODE=2
+    SLURMD_NODENAME=localhost "$@" & pids+=($!)
 done
 highest=0
 for pid in ${pids[@]}; do wait $pid; status=$?; ((status > highest)) && highest=$status; done

@@ -9,8 +9,8 @@ from imgcls.augmentations import _tones, _warps
 from imgcls.backend import tf
 
 ALL = (
-    "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "saturation", "contrast", "sharpness",
-    "posterize", "solarize", "autocontrast", "equalize",
+    "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness",
+    "saturation", "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
 )  # fmt: skip
 """The fourteen of RandAugment (Cubuk et al., 2020, section 3) and TrivialAugment."""
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 OPERATIONS = (
-    "identity", "autocontrast", "equalize", "posterize", "rotate", "solarize", "shear_x", "shear_y", "translate_x", "translate_y",
+    "identity", "autocontrast", "equalize", "posterize", "rotate", "solarize", "shear_x",
+    "shear_y", "translate_x", "translate_y",
 )  # fmt: skip
 """Those of the paper, which leaves out what ImageNet-C tests; the identity ends a chain."""
 

@@ -21,7 +21,8 @@ Rows = list[dict[str, Any]]
 
 STYLE_SHEET = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 64rem; margin: 0 auto; padding: 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+  max-width: 64rem; margin: 0 auto; padding: 1rem; }
 h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 p, dd, figcaption { overflow-wrap: anywhere; }
@@ -30,7 +31,8 @@ figure img { max-width: 100%; min-width: 34rem; height: auto; }
 figcaption { color: #555; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #eee; }
+th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid #eee; }
 th { color: #555; font-weight: 600; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 pre { font-size: .8125rem; overflow-x: auto; background: #f5f5f5; padding: .75rem; }
@@ -74,8 +76,8 @@ def write_page(subject: Subject) -> None:
     )
     body = "\n".join(sections)
     page = (
-        "<!DOCTYPE html>\n<html"
-        f' lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n'
+        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
     files.write_text(subject.run.report_page, page)
 
@@ -202,8 +204,8 @@ def _render_table(rows: Rows) -> str:
     ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return (
-        "<div"
-        f' class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+        f'<div class="scroll"><table>\n<thead><tr>{heads}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 

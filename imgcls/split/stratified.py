@@ -119,7 +119,8 @@ def _allocate_limit(counts: list[int], limit: int) -> list[int]:
         more = {label for label in common if counts[label] * left < images}
         if not more:
             break
-        rare |= more  # what they take beyond their proportion, the others give, which may make others rare
+        # What they take beyond their proportion, the others give, which may make others rare.
+        rare |= more
     numbers = [1] * len(counts)
     for label, number in zip(
         common, allocate([counts[label] for label in common], left / max(images, 1), 0), strict=True

@@ -110,7 +110,8 @@ class Trainer:
         if not self._is_finished():
             self._collectives.wait()
             raise EpochLimit(
-                f"stopped after epoch {stop.epochs}, as asked; {self._recorder.advise_continuation()}"
+                f"stopped after epoch {stop.epochs}, as asked;"
+                f" {self._recorder.advise_continuation()}"
             )
         with build.use_averaged_weights(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
