@@ -119,6 +119,10 @@ class Train(Section):
     epoch keeps its length: it shows one image in so many, and so many epochs show all."""
     sampling: Sampling | None = None
     """Off unless given: every image comes once an epoch."""
+    loss: Annotated[PartSettings, PartOf("losses")] = Field(
+        default_factory=lambda: parts.default_settings("losses", "cross_entropy")
+    )
+    """What is minimized, and what the log's `loss` and `val_loss` are: a file of imgcls/losses."""
     optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(
         default_factory=lambda: parts.default_settings("optimizers", "adamw")
     )

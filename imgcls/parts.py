@@ -25,6 +25,7 @@ KINDS = (
     "checks",
     "datasets",
     "figures",
+    "losses",
     "metrics",
     "models",
     "optimizers",

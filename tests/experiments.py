@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import DataSettings, Entry, Source
 from imgcls.experiment_file import read_experiment
@@ -158,6 +159,12 @@ def stored_pixels(store: Store) -> Any:
     import numpy
 
     return store.reader(Geometry(store.shape, "stretch")).read(numpy.arange(store.count))
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """Return what the default loss makes of targets and logits."""
+    part = parts.load("losses", "cross_entropy")
+    return part.compute(part.Settings(name="cross_entropy"), targets, logits)
 
 
 def free_addresses(count: int) -> tuple[str, ...]:

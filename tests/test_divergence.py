@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from experiments import SGD, as_they_are
+from experiments import SGD, as_they_are, cross_entropy
 
 from imgcls.errors import DivergenceError
 from imgcls.run import Run
@@ -81,7 +81,9 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
         ),
         strategy,
     )
-    sums = steps.Steps(strategy, model, optimizer).train(feed, 0, 3, steps.make_zero_sums())
+    sums = steps.Steps(strategy, model, optimizer, cross_entropy).train(
+        feed, 0, 3, steps.make_zero_sums()
+    )
     assert numpy.isfinite(sums[steps.LOSS])
     assert sums[steps.NONFINITE_GRADIENTS] > 0
     assert sums[steps.FINITE_STEPS] == 2
@@ -115,7 +117,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
         ),
         strategy,
     )
-    compiled = steps.Steps(strategy, model, optimizer)
+    compiled = steps.Steps(strategy, model, optimizer, cross_entropy)
 
     compiled.train(feed, 0, 1, steps.make_zero_sums())
     assert not any(weight.any() for weight in model.get_weights())

@@ -4,7 +4,7 @@ micro-batches.
 
 import numpy
 import pytest
-from experiments import as_they_are, experiment
+from experiments import as_they_are, cross_entropy, experiment
 
 from imgcls.backend import keras, tf
 from imgcls.input.batches import Examples, ShuffledBatches
@@ -50,7 +50,7 @@ def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_tar
     ]
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    sums = steps.Steps(strategy, model, optimizer, parts).train(
+    sums = steps.Steps(strategy, model, optimizer, cross_entropy, parts).train(
         InMemoryIterator(plan, strategy), 0, 1, steps.make_zero_sums()
     )
     assert sums[steps.LOSS] / sums[steps.COUNT] == pytest.approx(float(expected), rel=1e-5)

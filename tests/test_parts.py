@@ -17,6 +17,7 @@ FUNCTIONS = {
     "checks": ("find",),
     "datasets": ("prepare",),
     "figures": ("draw",),
+    "losses": ("compute",),
     "metrics": ("compute",),
     "models": ("build",),
     "optimizers": ("build",),

@@ -25,7 +25,7 @@ class Collectives:
             return list(values)
         return self._compiled(tf.constant(values, tf.float64)).numpy().max(axis=0).tolist()
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every process is here."""
         self.all_reduce_max(0.0)
 

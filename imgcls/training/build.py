@@ -1,7 +1,8 @@
 """From an experiment to an untrained model and its optimizer. Heavy zone."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from imgcls import parts
 from imgcls.backend import keras, tf
@@ -88,6 +89,12 @@ def build_optimizer(
         if settings.precision == "mixed_float16"
         else optimizer
     ), rate
+
+
+def build_loss(experiment: Experiment) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return the function from targets and logits to the loss of each row."""
+    settings = experiment.train.loss
+    return partial(parts.load_for("losses", settings).compute, settings)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from imgcls.input.iterators import InMemoryIterator, StreamingIterator
 
 Feed = InMemoryIterator | StreamingIterator
 
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
 ENTRIES = 6
 LOSS, CORRECT, COUNT, WAIT, NONFINITE_GRADIENTS, FINITE_STEPS = range(ENTRIES)
 """The entries of the vector of sums: cross-entropy, right predictions, examples, seconds that the
@@ -38,6 +40,7 @@ class Steps:
     built.
 
     Args:
+        loss: from targets and logits to the loss of each row, as in imgcls/losses.
         accumulation_steps: how many equal micro-batches each replica works on one after the other.
         jit_compile: whether XLA compiles the passes through the model.
     """
@@ -47,6 +50,7 @@ class Steps:
         strategy: tf.distribute.Strategy,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
+        loss: Loss,
         accumulation_steps: int = 1,
         jit_compile: bool = False,
     ):
@@ -57,6 +61,7 @@ class Steps:
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
+        self._loss = loss
         self._compiled: dict[tuple[Callable[..., tf.Tensor], Feed], Callable[..., tf.Tensor]] = {}
 
     def train(self, feed: Feed, step: int, count: int, sums: numpy.ndarray) -> numpy.ndarray:
@@ -153,7 +158,7 @@ class Steps:
         """Return the gradients of a micro-batch's share of the loss, and its sums."""
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
-            losses = _compute_losses(labels, logits)
+            losses = self._loss(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
             # The gradients of all parts and replicas are added up, so each takes its share of the
             # penalty, which all compute in full.
@@ -173,7 +178,7 @@ class Steps:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return no gradients, and a micro-batch's sums."""
         logits = self._model(images, training=False)
-        losses = _compute_losses(labels, logits)
+        losses = self._loss(labels, logits)
         return [], _compute_sums(losses, logits, labels, weights)
 
     def _accumulate(
@@ -251,15 +256,6 @@ class Steps:
             tf.where(bad_replicas > 0, tf.constant(float("nan"), gradient.dtype), gradient)
             for gradient in gradients
         ]
-
-
-def _compute_losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Return each row's cross-entropy: from a label, int32 (rows,), or from a target for each
-    class, float32 (rows, classes).
-    """
-    if labels.dtype.is_integer:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return tf.nn.softmax_cross_entropy_with_logits(tf.cast(labels, logits.dtype), logits)
 
 
 def _compute_sums(

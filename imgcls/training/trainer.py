@@ -108,19 +108,17 @@ class Trainer:
                 self._reduce_micro_batch(error)
             gc.collect()  # the failed call's functions and the images that they hold on the devices
         if not self._is_finished():
-            self._collectives.wait()
+            self._collectives.barrier()
             raise EpochLimit(
                 f"stopped after epoch {stop.epochs}, as asked;"
                 f" {self._recorder.advise_continuation()}"
             )
         with build.use_averaged_weights(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
-        self._collectives.wait()  # no process leaves before the model is written
+        self._collectives.barrier()  # no process leaves before the model is written
 
     def close(self) -> None:
-        """End the processes that read images: TensorFlow would keep them, with the graph that asks
-        them, as long as this process lives.
-        """
+        """End the reader processes, which TensorFlow's graph would keep as long as this one lives."""
         self._examples.images.close()
 
     def _begin(self) -> None:
@@ -133,13 +131,18 @@ class Trainer:
             self._save()
         self._set_accumulation_steps(self._counters.accumulation_steps)
         self._recorder.write_log(self._counters.epochs)
-        self._collectives.wait()  # until all have read the state, which may be written anew
+        self._collectives.barrier()  # until all have read the state, which may be written anew
 
     def _set_accumulation_steps(self, number: int) -> None:
         """Divide each device's rows into micro-batches from now on."""
         self._counters.accumulation_steps = number
         self._steps = steps.Steps(
-            self._strategy, self.model, self._optimizer, number, self._settings.jit_compile
+            self._strategy,
+            self.model,
+            self._optimizer,
+            build.build_loss(self._experiment),
+            number,
+            self._settings.jit_compile,
         )
 
     def epochs(self, stop: StopRequest) -> Iterator[EpochLog]:
@@ -206,7 +209,7 @@ class Trainer:
         )
         if stopping:
             self._save()
-            self._collectives.wait()  # no process leaves before the state is saved
+            self._collectives.barrier()  # no process leaves before the state is saved
             raise Interrupted(
                 f"{reason or 'stopped with another worker'} at step {self._counters.step};"
                 f" {self._recorder.advise_continuation()}"

@@ -1,0 +1,35 @@
+"""Softmax cross-entropy, with label smoothing on request (Szegedy et al., 2016, section 7).
+
+Light zone: tensorflow is imported inside the function.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Settings(PartSettings):
+    """The settings of the cross-entropy."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Fraction of each target that is spread evenly over all classes; 0 for none."""
+
+
+def compute(settings: Settings, targets: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
+    """Return each row's cross-entropy in nats."""
+    from imgcls.backend import tf
+
+    smoothing, classes = settings.label_smoothing, logits.shape[-1]
+    if targets.dtype.is_integer:
+        if not smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        targets = tf.one_hot(targets, classes)
+    targets = tf.cast(targets, logits.dtype)
+    if smoothing:
+        targets = targets * (1 - smoothing) + smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
