@@ -3,6 +3,7 @@
 `read_experiment` in `experiment_file.py` makes one from a YAML file.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from imgcls import parts
 from imgcls.augmentations import AugmentationSettings
 from imgcls.datasets import DataSettings
+from imgcls.durations import Duration, DurationIn
 from imgcls.io import yaml_file
 from imgcls.parts import PartOf, PartSettings, Section
 
@@ -51,15 +53,6 @@ class Ema(Section):
     """Share of the old average that a step keeps: the average reaches back over some 1 / (1 -
     decay) steps.
     """
-
-
-class Checkpoint(Section):
-    """When the training state is saved, besides the end of every epoch and a signal."""
-
-    steps: Annotated[int, Field(ge=1)] | None = None
-    """Save every so many steps."""
-    minutes: Annotated[float, Field(gt=0)] | None = 5.0
-    """Save when so many minutes have passed since the last time."""
 
 
 class OnDivergence(Section):
@@ -166,12 +159,16 @@ class Train(Section):
     """Off unless given."""
     on_divergence: OnDivergence | None = None
     """Off unless given: training stops at once."""
-    time_limit: Annotated[float, Field(gt=0)] | None = None
-    """Minutes from the start of the command after which the state must be saved; it ends with
-    status 75, and goes on when repeated.
+    time_limit: Annotated[Duration, DurationIn("s", "m", "h")] | None = None
+    """Time from the start of the command by which the state must be saved, such as 55m; the command
+    then ends with exit code 75, and goes on when it is repeated. Off unless given.
     """
-    checkpoint: Checkpoint = Checkpoint()
-    """When the state is saved in the middle of an epoch."""
+    checkpoint: Annotated[Duration, DurationIn("steps", "s", "m", "h")] | None = Duration(
+        Decimal(5), "m"
+    )
+    """How often the state is saved within an epoch, such as 5m or 500 steps; null for never. The
+    end of an epoch and a signal always save it.
+    """
 
     @model_validator(mode="after")
     def _repeats_fill_a_batch(self) -> "Train":
@@ -272,12 +269,12 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _augmentations_end_within_the_training(self) -> "Experiment":
-        for place, settings in enumerate(self.augment):
-            if settings.epochs(of=self.train.epochs) > self.train.epochs:
+        for index, settings in enumerate(self.augment):
+            until, epochs = settings.until, self.train.epochs
+            if until and until.unit == "epochs" and until.number > epochs:
                 raise ValueError(
-                    f"augment.{place}.until is {settings.until}, but train.epochs is"
-                    f" {self.train.epochs}; give at most that many, a share such as 90%, or no"
-                    " until"
+                    f"augment.{index}.until is {until}, but train.epochs is {epochs}; give at most"
+                    " that many, a percentage such as 90%, or no until"
                 )
         return self
 

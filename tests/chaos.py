@@ -47,7 +47,7 @@ def experiment_of(kind: str, folder: Path, epochs: int) -> Path:
         "epochs": epochs,
         "batch_size": 64,
         "steps_per_execution": 3,
-        "checkpoint": {"steps": 5},
+        "checkpoint": "5 steps",
         **KINDS[kind],
     }
     return write_experiment(folder, content, f"{kind.replace(' ', '_')}.yaml")

@@ -36,7 +36,7 @@ TINY: dict[str, Any] = {
 RICH = (
     "augment=[{name: random_crop, padding: 1}]",
     "model.batch_norm=true",
-    "train.schedule={name: cosine, warmup: 0.2}",
+    "train.schedule={name: cosine, warmup: 20%}",
 )
 """Everything that has state or chance: augmentation, batch norm, dropout, a schedule."""
 SGD = "{name: sgd, learning_rate: %s}"

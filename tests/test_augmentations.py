@@ -135,9 +135,10 @@ def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_s
     ("until", "message"),
     [
         ("0%", "is '0%'"),
-        ("100%", "is '100%'"),
+        ("101%", "is '101%', which is more than 100%"),
         ("0", "is 0"),
-        ("4", "train.epochs is 2"),
+        ("4 epochs", "train.epochs is 2"),
+        ("4", "is 4, which is not a number with a unit"),
         ("half", "is 'half'"),
     ],
 )
@@ -158,7 +159,8 @@ def test_parts_that_need_rgb_say_so_on_other_images(tmp_path, part):
     settings = experiment(tmp_path, f"augment=[{{name: random_flip}}, {part}]")
     check_augmentations(settings, 3, 8)
     with pytest.raises(
-        UserError, match=r"augment.1: (grey|colour) needs RGB images, but these have 1 channel\(s\)"
+        UserError,
+        match=r"augment.1: (random_grayscale|color_jitter) needs RGB images, but these have 1 channel\(s\)",
     ):
         check_augmentations(settings, 1, 8)
 

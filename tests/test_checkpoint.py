@@ -10,7 +10,7 @@ from experiments import (
     assert_same_result,
 )
 
-from imgcls.config import Checkpoint
+from imgcls.durations import parse_duration
 from imgcls.errors import DataError, UserError
 from imgcls.run import Run
 from imgcls.training import checkpoint
@@ -121,7 +121,7 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
 def test_the_state_is_due_when_the_minutes_since_the_last_time_are_over(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
     monkeypatch.setattr(checkpoint, "time", clock)
-    plan = checkpoint.SavePlan(Checkpoint(minutes=0.5))
+    plan = checkpoint.SavePlan(parse_duration("0.5m"))
     due = []
     for seconds in (29, 2, 3):
         clock.now += seconds
@@ -136,7 +136,7 @@ def test_the_state_is_due_when_the_minutes_since_the_last_time_are_over(monkeypa
 def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
     monkeypatch.setattr(checkpoint, "time", clock)
-    plan = checkpoint.SavePlan(Checkpoint(steps=5, minutes=None))
+    plan = checkpoint.SavePlan(parse_duration("5 steps"))
     clock.now = 1e9
     assert [step for step in range(1, 12) if plan.is_due(step)] == [5, 10]
     assert [plan.steps_left(step) for step in (3, 5)] == [2, 5]
@@ -144,7 +144,7 @@ def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch)
 
 def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
     train.train(digits("train.epochs=1"), Path("slow"))
-    train.train(digits("train.epochs=1", "train.checkpoint.minutes=1.0e-9"), Path("often"))
+    train.train(digits("train.epochs=1", "train.checkpoint=0.0000001s"), Path("often"))
     assert [
         [path.name for path in Run(Path(name)).state_files()] for name in ("slow", "often")
     ] == [

@@ -30,12 +30,12 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     ):
         train.train(settings, Path("run"))
     status = Run(Path("run")).status
-    assert (status["status"], status["exit_code"]) == ("failed", 4)
+    assert (status.status, status.exit_code) == ("failed", 4)
     store, split = find_store(settings)
     positions, _ = ShuffledBatches(
         Examples(store.reader(split.geometry), store.labels, split.train), settings
     ).positions(1)
-    assert status["divergence"]["images"] == store.ids(split.train[positions])
+    assert status.divergence.images == store.ids(split.train[positions])
     assert not Run(Path("run")).model_file.exists()
 
 
@@ -154,9 +154,9 @@ def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_le
         ]
         skipped = round(numpy.log2(2.0**30 / state[f"{place:05d}"]))
     assert 6 <= skipped < 18
-    last_updates = numpy.array([max(epoch["step"] - skipped - 1, 0) for epoch in log])
+    last_updates = numpy.array([max(epoch.step - skipped - 1, 0) for epoch in log])
     rates = 1e-3 * (1 + numpy.cos(numpy.pi * last_updates / 24)) / 2
-    numpy.testing.assert_allclose([epoch["learning_rate"] for epoch in log], rates, rtol=1e-6)
+    numpy.testing.assert_allclose([epoch.learning_rate for epoch in log], rates, rtol=1e-6)
     for name in ("loss", "val_loss"):
         assert log[0][name] == pytest.approx(untrained[name], rel=1e-6)
         assert log[-1][name] < 0.99 * untrained[name]
@@ -171,7 +171,7 @@ def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(
         "going back to step 0 with 1e-21 times the learning rate (retry 1 of 1)"
         in capsys.readouterr().err
     )
-    assert [(entry["step"], entry["learning_rate_factor"]) for entry in retried.status.retries] == [
+    assert [(entry.step, entry.learning_rate_factor) for entry in retried.status.retries] == [
         (2, pytest.approx(1e-21))
     ]
     assert retried.log[-1].learning_rate == pytest.approx(0.1)
@@ -187,7 +187,7 @@ def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remem
         with pytest.raises(DivergenceError, match=r"at a learning rate of 2\.5e\+19"):
             train.train(settings, Path("run"))
         status = Run(Path("run")).status
-        assert (status["status"], status["exit_code"], len(status["retries"])) == ("failed", 4, 2)
+        assert (status.status, status.exit_code, len(status.retries)) == ("failed", 4, 2)
 
 
 def test_weights_that_the_last_step_broke_are_not_saved(digits):

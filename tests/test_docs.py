@@ -55,7 +55,7 @@ def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
     parts.list_names.cache_clear()
     try:
         module = parts.load("schedules", "step")
-        schedule = module.build(module.Settings(name="step"), 1.0, 100)
+        schedule = module.build(module.Settings(name="step"), 1.0, 100, 10)
         assert [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)] == [
             1.0,
             1.0,

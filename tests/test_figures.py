@@ -135,7 +135,7 @@ def test_learning_curves_are_the_log(tmp_path: Path):
     ]:
         assert axes.lines[line].get_ydata().tolist() == [epoch[key] for epoch in log]
         assert axes.lines[line].get_xdata().tolist() == list(range(1, 201))
-    assert learning_rate.lines[0].get_ydata().tolist() == [epoch["learning_rate"] for epoch in log]
+    assert learning_rate.lines[0].get_ydata().tolist() == [epoch.learning_rate for epoch in log]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from experiments import (
     write_experiment,
 )
 
+from imgcls.durations import parse_duration
 from imgcls.errors import Interrupted, UserError
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
@@ -65,7 +66,7 @@ def train_with_interruptions(settings, folder):
             return count
         except Interrupted:
             status = Run(folder).status
-            assert (status["status"], status["exit_code"]) == ("interrupted", 75)
+            assert (status.status, status.exit_code) == ("interrupted", 75)
         finally:
             done.set()
     raise RuntimeError("never finished")
@@ -79,7 +80,7 @@ def train_with_interruptions(settings, folder):
         (*RICH, "train.steps_per_execution=1", "train.strategy={name: mirrored, replicas: 2}"),
         (
             "train.steps_per_execution=4",
-            "train.checkpoint.steps=3",
+            "train.checkpoint=3 steps",
             "train.early_stopping={patience: 1}",
             "train.optimizer={name: sgd, learning_rate: 0.5}",
         ),
@@ -122,25 +123,25 @@ def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_
     with pytest.raises(
         Interrupted,
         match=(
-            r"train\.time_limit of 1e-06 minutes at step 2; the state is saved, continue with:"
+            r"train\.time_limit of 0\.0001s at step 2; the state is saved, continue with:"
             r" imgcls train"
         ),
     ):
-        train.train(digits(*RICH, "train.time_limit=1.0e-6"), Path("parts"))
+        train.train(digits(*RICH, "train.time_limit=0.0001s"), Path("parts"))
     status = Run(Path("parts")).status
-    assert (status["status"], status["exit_code"], status["step"]) == ("interrupted", 75, 2)
+    assert (status.status, status.exit_code, status.step) == ("interrupted", 75, 2)
     train.train(digits(*RICH), Path("parts"))
     assert_same_result(Run(Path("whole")), Run(Path("parts")))
 
 
 def test_the_time_limit_leaves_twice_the_time_of_what_comes_before_the_next_look():
-    request = StopRequest(minutes=1, started=time.monotonic() - 40)
+    request = StopRequest(parse_duration("1m"), started=time.monotonic() - 40)
     assert request.reason is None
     request.record_duration("steps", 2)
     request.record_duration("end of epoch", 5)
     assert request.reason is None
     request.record_duration("end of epoch", 9)
-    assert request.reason == "train.time_limit of 1 minutes"
+    assert request.reason == "train.time_limit of 1m"
     assert StopRequest(None, 0.0).reason is None
 
 
@@ -188,7 +189,7 @@ def left_alone(prepared):
         "epochs": 40,
         "batch_size": 64,
         "steps_per_execution": 3,
-        "checkpoint": {"steps": 5},
+        "checkpoint": "5 steps",
     }
     path = write_experiment(prepared, content, "long.yaml")
     return path, json_of("train", path, "--run", prepared / "whole")

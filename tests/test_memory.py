@@ -117,8 +117,8 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
     assert exit_code == 0, stderr
     assert "note: out of memory after step 0; going on from step 0 in micro-batches of " in stderr
     status = Run(folder / name).status
-    assert status["status"] == "finished"
-    assert status["accumulation_steps"] > 1
+    assert status.status == "finished"
+    assert status.accumulation_steps > 1
 
 
 def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
@@ -149,7 +149,7 @@ def test_where_one_image_does_not_fit_the_status_is_5_with_advice(limited):
     )
     assert "use a smaller model or data.size" in stderr
     status = Run(folder / "image").status
-    assert (status["status"], status["exit_code"], status["accumulation_steps"]) == ("failed", 5, 2)
+    assert (status.status, status.exit_code, status.accumulation_steps) == ("failed", 5, 2)
     assert [path.name for path in Run(folder / "image").state_files()] == ["state-0.npz"]
 
 
@@ -173,7 +173,7 @@ def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at
     again = side_by_side({"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)})
     assert [again[name][0] for name in ("rank 0", "rank 1")] == [0, 0], again
     status = Run(folder / "spread").status
-    assert (status["status"], status["accumulation_steps"]) == ("finished", 2)
+    assert (status.status, status.accumulation_steps) == ("finished", 2)
     assert (
         json.loads((folder / "spread" / "environment.json").read_text())["switches"][
             "TF_ENABLE_ONEDNN_OPTS"

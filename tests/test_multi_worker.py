@@ -139,7 +139,7 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
 def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_the_same_bits(
     spread, start, victim, precision
 ):
-    path = spread(epochs=5, checkpoint={"steps": 5}, precision=precision)
+    path = spread(epochs=5, checkpoint="5 steps", precision=precision)
     started = start(path, Path("run"))
     wait_for_a_step_inside_an_epoch(started[0], Path("run"))
     started[victim].kill()
@@ -151,7 +151,7 @@ def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_t
     assert "start all 2 again with the same commands to continue run" in spoken[1 - victim][1]
     assert "Traceback" not in spoken[1 - victim][1]
     status = Run(Path("run")).status
-    assert (status["status"], status["step"] > 0) == (
+    assert (status.status, status.step > 0) == (
         ("running" if victim == 0 else "interrupted"),
         True,
     )
@@ -162,7 +162,7 @@ def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_t
 
 
 def test_a_worker_that_freezes_ends_the_other(spread, start):
-    started = start(spread(epochs=1000, checkpoint={"steps": 5}), Path("run"))
+    started = start(spread(epochs=1000, checkpoint="5 steps"), Path("run"))
     wait_for_a_step_inside_an_epoch(started[0], Path("run"))
     started[1].send_signal(signal.SIGSTOP)
     began = time.monotonic()
@@ -180,7 +180,7 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
 
 
 def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
-    path = spread(epochs=1000, checkpoint={"steps": 5})
+    path = spread(epochs=1000, checkpoint="5 steps")
     started = start(path, Path("run"))
     wait_for_a_step_inside_an_epoch(started[0], Path("run"))
     started[1].send_signal(signal.SIGTERM)
@@ -189,16 +189,16 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     assert "stopped with another worker at step" in spoken[0][1]
     assert "SIGTERM at step" in spoken[1][1]
     status = Run(Path("run")).status
-    assert (status["status"], status["exit_code"]) == ("interrupted", 75)
+    assert (status.status, status.exit_code) == ("interrupted", 75)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
 
 
 def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
-    started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=0.5"))
+    started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=30s"))
     statuses, spoken = finish(started)
     assert statuses == [75, 75], spoken
     assert "stopped with another worker at step" in spoken[0][1]
-    assert "train.time_limit of 0.5 minutes at step" in spoken[1][1]
+    assert "train.time_limit of 30s at step" in spoken[1][1]
     status = Run(Path("run")).status
-    assert (status["status"], status["exit_code"], status["step"] > 0) == ("interrupted", 75, True)
+    assert (status.status, status.exit_code, status.step > 0) == ("interrupted", 75, True)
     assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"

@@ -149,7 +149,7 @@ def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder,
     prepare(wanted)
     train.train(wanted, tmp_path / "whole")
     limited = settings(
-        folder, store, "train.epochs=2", "train.steps_per_execution=1", "train.time_limit=1.0e-6"
+        folder, store, "train.epochs=2", "train.steps_per_execution=1", "train.time_limit=0.0001s"
     )
     with pytest.raises(Interrupted, match="at step 1"):
         train.train(limited, tmp_path / "parts")

@@ -183,7 +183,7 @@ def test_a_wrong_command_line_ends_with_status_2_before_any_training(run, argume
 
 def test_a_reproduction_that_was_interrupted_continues_where_it_stopped_and_is_compared(run):
     arguments = ("reproduce", "run", "--run", "again")
-    exit_code, _, stderr = command(*arguments, "--set", "train.time_limit=1.0e-6")
+    exit_code, _, stderr = command(*arguments, "--set", "train.time_limit=0.0001s")
     assert exit_code == 75
     assert "then compare with: imgcls reproduce run --run again" in stderr
     assert json_of(*arguments)["difference"] is None

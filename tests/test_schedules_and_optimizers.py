@@ -11,7 +11,7 @@ from imgcls.backend import keras, tf
 
 def rates(name, steps, **settings):
     part = parts.load("schedules", name)
-    schedule = part.build(part.Settings(name=name, **settings), 0.5, steps)
+    schedule = part.build(part.Settings(name=name, **settings), 0.5, steps, 5)
     return [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
 
 
@@ -21,7 +21,7 @@ def test_constant_is_constant():
 
 def test_constant_climbs_linearly_and_stays():
     numpy.testing.assert_allclose(
-        rates("constant", 10, warmup=0.4), [0, 0.125, 0.25, 0.375, *[0.5] * 6], rtol=1e-6
+        rates("constant", 10, warmup="40%"), [0, 0.125, 0.25, 0.375, *[0.5] * 6], rtol=1e-6
     )
 
 
@@ -34,14 +34,14 @@ def test_cosine_follows_its_formula_after_the_climb():
         for step in range(warmup, steps)
     ]
     numpy.testing.assert_allclose(
-        rates("cosine", steps, warmup=0.1, final_fraction=floor), expected, rtol=1e-5, atol=1e-8
+        rates("cosine", steps, warmup="10%", final_fraction=floor), expected, rtol=1e-5, atol=1e-8
     )
 
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_schedules_survive_the_shortest_trainings(steps):
     for name in parts.list_names("schedules"):
-        assert all(math.isfinite(rate) for rate in rates(name, steps, warmup=0.9))
+        assert all(math.isfinite(rate) for rate in rates(name, steps, warmup="90%"))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def spread(workspace):
         "epochs": 15,
         "batch_size": 64,
         "steps_per_execution": 3,
-        "checkpoint": {"steps": 5},
+        "checkpoint": "5 steps",
         "strategy": {"name": "multi_worker"},
     }
     return write_experiment(workspace, {**TINY, "train": train})
@@ -181,4 +181,4 @@ def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spr
     _, stderr = script.communicate(timeout=60)
     assert script.returncode == 75, stderr
     status = json.loads((workspace / "ssh" / "status.json").read_text())
-    assert (status["status"], status["exit_code"]) == ("interrupted", 75)
+    assert (status.status, status.exit_code) == ("interrupted", 75)

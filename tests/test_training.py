@@ -223,7 +223,7 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
     )
     summary = train.train(settings, Path("run"))
     run = Run(Path("run"))
-    losses = [epoch["val_loss"] for epoch in run.log]
+    losses = [epoch.val_loss for epoch in run.log]
     assert summary["selected_epoch"] == losses.index(min(losses)) + 1
     steps = len(losses), len(losses) - 1  # the last two states, each with the best of its epochs
     assert {path.name for path in run.best_weights_files()} == {
@@ -259,7 +259,7 @@ def test_a_plateau_lowers_the_rate_of_the_epochs_after_it(digits):
         digits("train.epochs=5", "train.plateau={patience: 2, factor: 0.5, min_delta: 100.0}"),
         Path("run"),
     )
-    rates = [epoch["learning_rate"] for epoch in Run(Path("run")).log]
+    rates = [epoch.learning_rate for epoch in Run(Path("run")).log]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4, 5e-4])
 
 
@@ -285,11 +285,11 @@ def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(
     ):
         train.train(digits(*shared, *more), Path(name))
     plain, short, long = (Run(Path(name)) for name in ("plain", "short", "long"))
-    losses = [[epoch["loss"] for epoch in run.log] for run in (plain, short, long)]
+    losses = [[epoch.loss for epoch in run.log] for run in (plain, short, long)]
     assert losses[0] == losses[1] == losses[2]  # training itself does not see the average
     for one, other in zip(weights(plain), weights(short), strict=True):
         numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    assert [epoch["val_loss"] for epoch in long.log] != [epoch["val_loss"] for epoch in plain.log]
+    assert [epoch.val_loss for epoch in long.log] != [epoch.val_loss for epoch in plain.log]
     assert any(
         numpy.abs(one - other).max() > 1e-4
         for one, other in zip(weights(plain), weights(long), strict=True)

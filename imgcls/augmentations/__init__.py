@@ -13,36 +13,15 @@ fast on a CPU too, and that have deterministic kernels everywhere: a choice betw
 `tf.where`, for instance, takes ten times as long as one by bits.
 """
 
-import math
-import re
-from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field
 
+from imgcls.durations import Duration, DurationIn
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-PERCENT = r"^\d{1,2}(\.\d+)?%$"
-
-
-def _share_or_epochs(value: Any) -> Any:
-    """Refuse what is neither a share of the epochs nor a number of them, with one message for
-    both.
-    """
-    epochs = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    share = isinstance(value, str) and re.match(PERCENT, value) and Decimal(value[:-1]) > 0
-    if value is None or epochs or share:
-        return value
-    raise PydanticCustomError(
-        "until",
-        "is {given}; give a share of the epochs between 0% and 100%, such as 90%, or a number of"
-        " epochs",
-        {"given": repr(value)},
-    )
 
 
 def _require_ascending(value: list[float]) -> list[float]:
@@ -70,24 +49,16 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class AugmentationSettings(PartSettings):
     """What every augmentation can be told."""
 
-    until: Annotated[
-        Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=PERCENT)] | None,
-        BeforeValidator(_share_or_epochs),
-    ] = None
-    """How many epochs it works, or which share of them, such as `90%`: the epochs after that train
-    on images without it. All, unless given."""
+    until: Annotated[Duration, DurationIn("%", "epochs", "steps")] | None = None
+    """For how long it works: after that, training goes on without it. A percentage is rounded up to
+    whole epochs. To the end unless given.
+    """
 
-    def epochs(self, of: int) -> int:
-        """Return in how many of all epochs it works, counted from the first; a share is rounded
-        up.
-        """
+    def find_end(self, epochs: int, steps_per_epoch: int) -> int:
+        """Return the step from which on it does nothing."""
         if self.until is None:
-            return of
-        return (
-            self.until
-            if isinstance(self.until, int)
-            else math.ceil(Decimal(self.until[:-1]) * of / 100)
-        )
+            return epochs * steps_per_epoch
+        return self.until.find_end(epochs, steps_per_epoch)
 
     def needs_rgb(self) -> str | None:
         """Return what to do where images have another number of channels than 3, if it then cannot

@@ -174,7 +174,7 @@ def augment(
         if settings.until is None:
             images, targets = apply()
         else:
-            end = settings.epochs(of=experiment.train.epochs) * steps_per_epoch
+            end = settings.find_end(experiment.train.epochs, steps_per_epoch)
             # A branch that is not taken costs nothing.
             images, targets = tf.cond(
                 step < end, apply, lambda images=images, targets=targets: (images, targets)

@@ -36,7 +36,7 @@ class RandomCropOnRead:
             ],
         ]
         self._ends = [
-            settings.epochs(of=experiment.train.epochs) * steps_per_epoch
+            settings.find_end(experiment.train.epochs, steps_per_epoch)
             for settings, _ in self._parts
         ]
         self.applied = len(self._parts)

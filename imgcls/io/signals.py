@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from imgcls.durations import Duration
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -17,17 +19,17 @@ class StopRequest:
     """Whether a signal or the time limit asks to stop.
 
     Args:
-        minutes: from `started` until the state must be saved; None for no limit.
+        limit: the time from `started` by which the state must be saved; None for no limit.
         started: a time of `time.monotonic`.
         epochs: after how many epochs to stop; None for all.
     """
 
     def __init__(
-        self, minutes: float | None = None, started: float = 0.0, epochs: int | None = None
+        self, limit: Duration | None = None, started: float = 0.0, epochs: int | None = None
     ) -> None:
         self.signal: signal.Signals | None = None
         self.epochs = epochs
-        self._minutes = minutes
+        self._limit = limit
         self._started = started
         self._longest: dict[str, float] = {}
 
@@ -40,10 +42,10 @@ class StopRequest:
         # validation and saving.
         reserve = 2 * sum(self._longest.values())
         if (
-            self._minutes is not None
-            and time.monotonic() - self._started + reserve > 60 * self._minutes
+            self._limit is not None
+            and time.monotonic() - self._started + reserve > self._limit.seconds
         ):
-            return f"train.time_limit of {self._minutes:g} minutes"
+            return f"train.time_limit of {self._limit}"
         return None
 
     def record_duration(self, work: str, seconds: float) -> None:
@@ -67,7 +69,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def catch_signals(
-    minutes: float | None, started: float, epochs: int | None
+    limit: Duration | None, started: float, epochs: int | None
 ) -> Iterator[StopRequest]:
     """Catch the stopping signals while the block runs; arguments as in `StopRequest`.
 
@@ -75,7 +77,7 @@ def catch_signals(
     TensorFlow works. So a thread hears the signals, from the pipe into which Python's C handler
     writes their numbers.
     """
-    request = StopRequest(minutes, started, epochs)
+    request = StopRequest(limit, started, epochs)
     heard, written = os.pipe()
     os.set_blocking(written, False)
 

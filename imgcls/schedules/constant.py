@@ -4,8 +4,7 @@ https://arxiv.org/abs/1706.02677).
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
-
+from imgcls.durations import Duration, DurationIn
 from imgcls.parts import PartSettings
 
 if TYPE_CHECKING:
@@ -15,19 +14,19 @@ if TYPE_CHECKING:
 class Settings(PartSettings):
     """The constant schedule's settings."""
 
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of all steps over which the rate climbs from 0 to its peak."""
+    warmup: Annotated[Duration, DurationIn("%", "steps", "epochs")] | None = None
+    """For how long the rate climbs linearly from 0 to its peak, at the start; off unless given."""
 
 
 def build(
-    settings: Settings, learning_rate: float, steps: int
+    settings: Settings, learning_rate: float, steps: int, steps_per_epoch: int
 ) -> "float | keras.optimizers.schedules.LearningRateSchedule":
     """Return the rate, or its climb: Keras's polynomial of power 1 stays at its end value for
     ever.
     """
     import keras
 
-    warmup_steps = round(settings.warmup * steps)
+    warmup_steps = settings.warmup.count_steps(steps, steps_per_epoch) if settings.warmup else 0
     if warmup_steps == 0:
         return learning_rate
     return keras.optimizers.schedules.PolynomialDecay(

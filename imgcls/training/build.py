@@ -78,7 +78,7 @@ def build_optimizer(
     settings = experiment.train
     rate = ScaledLearningRate(
         parts.load_for("schedules", settings.schedule).build(
-            settings.schedule, settings.optimizer.learning_rate, steps
+            settings.schedule, settings.optimizer.learning_rate, steps, steps // settings.epochs
         )
     )
     optimizer = parts.load_for("optimizers", settings.optimizer).build(settings.optimizer, rate)

@@ -17,8 +17,8 @@ import numpy
 from pydantic import ValidationError
 
 from imgcls.backend import keras
-from imgcls.config import Checkpoint as CheckpointSettings
 from imgcls.config import Train
+from imgcls.durations import Duration
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
 from imgcls.io.records import DataFile, Record
@@ -55,9 +55,10 @@ class CorruptError(DataError):
 class SavePlan:
     """When the state is saved in the middle of an epoch."""
 
-    def __init__(self, settings: CheckpointSettings):
-        self._every = settings.steps
-        self._seconds = None if settings.minutes is None else 60 * settings.minutes
+    def __init__(self, every: Duration | None):
+        by_steps = every is not None and every.unit == "steps"
+        self._every = int(every.number) if by_steps else None
+        self._seconds = every.seconds if every and not by_steps else None
         self._last = time.monotonic()
 
     def mark_saved(self) -> None:

@@ -118,7 +118,7 @@ class Trainer:
         self._collectives.barrier()  # no process leaves before the model is written
 
     def close(self) -> None:
-        """End the reader processes, which TensorFlow's graph would keep as long as this one lives."""
+        """End the reader processes, which TensorFlow's graph would keep while this one lives."""
         self._examples.images.close()
 
     def _begin(self) -> None:
