@@ -1,4 +1,4 @@
-"""`python -m imgcls.cli` is the command `imgcls`."""
+"""`python -m imgcls.cli` is the command `imgcls`. Light zone."""
 
 from imgcls.cli.main import main
 

@@ -1,4 +1,4 @@
-"""imgcls audit."""
+"""imgcls audit. Light zone."""
 
 from pathlib import Path
 from typing import Annotated

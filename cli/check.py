@@ -1,4 +1,4 @@
-"""imgcls check."""
+"""imgcls check. Light zone."""
 
 from imgcls.cli import options, output
 

@@ -1,4 +1,4 @@
-"""imgcls doctor."""
+"""imgcls doctor. Light zone."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""imgcls eval."""
+"""imgcls eval. Light zone."""
 
 from typing import Annotated
 

@@ -1,5 +1,7 @@
 """The command `imgcls`: its table of commands, and the one place that turns errors into exit
 statuses.
+
+Light zone.
 """
 
 import contextlib

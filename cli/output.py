@@ -1,4 +1,4 @@
-"""Printing results: stdout carries nothing else."""
+"""Printing results: stdout carries nothing else. Light zone."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""imgcls parts."""
+"""imgcls parts. Light zone."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""imgcls plot."""
+"""imgcls plot. Light zone."""
 
 from typing import Annotated
 

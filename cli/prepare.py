@@ -1,4 +1,4 @@
-"""imgcls prepare."""
+"""imgcls prepare. Light zone."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""imgcls reproduce."""
+"""imgcls reproduce. Light zone."""
 
 from pathlib import Path
 from typing import Annotated

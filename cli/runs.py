@@ -1,4 +1,4 @@
-"""imgcls runs."""
+"""imgcls runs. Light zone."""
 
 from imgcls.cli import options, output
 

@@ -1,4 +1,4 @@
-"""imgcls schema."""
+"""imgcls schema. Light zone."""
 
 from imgcls.cli import output
 

@@ -1,4 +1,4 @@
-"""imgcls train."""
+"""imgcls train. Light zone."""
 
 from pathlib import Path
 from typing import Annotated

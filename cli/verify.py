@@ -1,4 +1,4 @@
-"""imgcls verify."""
+"""imgcls verify. Light zone."""
 
 from imgcls.cli import options, output
 

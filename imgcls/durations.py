@@ -32,9 +32,10 @@ class Duration:
     unit: Unit
 
     def __str__(self) -> str:
+        number = f"{self.number:f}"  # never with an exponent, which is not read back
         if self.unit not in ("steps", "epochs"):
-            return f"{self.number}{self.unit}"
-        return f"{self.number} {self.unit.removesuffix('s') if self.number == 1 else self.unit}"
+            return f"{number}{self.unit}"
+        return f"{number} {self.unit.removesuffix('s') if self.number == 1 else self.unit}"
 
     @property
     def seconds(self) -> float:

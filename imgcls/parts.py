@@ -121,7 +121,7 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
 
 
 def describe(kind: str | None) -> dict[str, str]:
-    """Return the first line of each part's docstring, by `kind/name`; of one kind, or of all.
+    """Return what each part is, by `kind/name`; of one kind, or of all.
 
     Raises:
         UserError: there is no such kind.
@@ -130,10 +130,16 @@ def describe(kind: str | None) -> dict[str, str]:
         raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{suggest(kind, KINDS)}")
     wanted = KINDS if kind is None else [kind]
     return {
-        f"{each}/{name}": (load(each, name).__doc__ or "").partition("\n")[0]
+        f"{each}/{name}": summarize(load(each, name))
         for each in wanted
         for name in list_names(each)
     }
+
+
+def summarize(module: ModuleType) -> str:
+    """Return the first paragraph of a part's docstring on one line, without its zone."""
+    paragraph = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
+    return paragraph.removesuffix("Light zone.").rstrip()
 
 
 class PartOf:

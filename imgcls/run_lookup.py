@@ -31,7 +31,7 @@ def find_runs(name: str) -> list[Run]:
     folders = [
         path
         for path in (RUNS / name).glob("*")
-        if path.name.isdecimal() and (path / "config.yaml").is_file()
+        if path.name.isdecimal() and Run(path).config_file.is_file()
     ]
     return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
@@ -104,4 +104,4 @@ def read_if_possible(run: Run) -> Experiment | None:
 
 def find_all_runs() -> list[Run]:
     """Return every run below runs/, named or numbered."""
-    return [Run(path.parent) for path in RUNS.rglob("config.yaml")]
+    return [Run(path.parent) for path in RUNS.rglob(Run(RUNS).config_file.name)]

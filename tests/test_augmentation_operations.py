@@ -210,7 +210,7 @@ def test_boxes_lie_inside_and_have_the_areas_and_shapes_asked_for(name, scale, r
 
 def test_a_window_that_never_fits_is_the_largest_in_the_middle():
     part = parts.load("augmentations", "random_resized_crop")
-    found = part.windows(
+    found = part.draw_crops(
         settings_of("random_resized_crop", scale=[1.0, 1.0]),
         draws(3),
         tf.fill([3], 100),
@@ -225,7 +225,7 @@ def test_random_resized_crop_is_pillows_enlargement_of_its_windows():
         settings_of("random_resized_crop"),
     )
     ours = part.compute(settings, tf.constant(CROPS), draws(5)).numpy().astype(int)
-    windows = part.windows(settings, draws(5), tf.fill([5], 40), tf.fill([5], 48)).numpy()
+    windows = part.draw_crops(settings, draws(5), tf.fill([5], 40), tf.fill([5], 48)).numpy()
     for image, (top, left, height, width), found in zip(CROPS, windows.tolist(), ours, strict=True):
         box = (left, top, left + width, top + height)
         expected = Image.fromarray(image).resize((48, 40), Image.Resampling.BILINEAR, box=box)
@@ -370,6 +370,6 @@ def test_colour_is_its_changes_one_after_the_other():
         changed = applied("color_jitter", CROPS, **{**off, name: 0.4})
         factors = draws(5).uniform(0.6, 1.4)
         numpy.testing.assert_array_equal(
-            changed, getattr(_tones, name)(tf.constant(CROPS), factors).numpy()
+            changed, getattr(_tones, f"adjust_{name}")(tf.constant(CROPS), factors).numpy()
         )
     numpy.testing.assert_array_equal(applied("color_jitter", CROPS, **off), CROPS)

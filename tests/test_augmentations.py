@@ -160,7 +160,10 @@ def test_parts_that_need_rgb_say_so_on_other_images(tmp_path, part):
     check_augmentations(settings, 3, 8)
     with pytest.raises(
         UserError,
-        match=r"augment.1: (random_grayscale|color_jitter) needs RGB images, but these have 1 channel\(s\)",
+        match=(
+            r"augment.1: (random_grayscale|color_jitter) needs RGB images, but these have 1"
+            r" channel\(s\)"
+        ),
     ):
         check_augmentations(settings, 1, 8)
 

@@ -14,6 +14,7 @@ from imgcls.durations import parse_duration
 from imgcls.errors import DataError, UserError
 from imgcls.run import Run
 from imgcls.training import checkpoint
+from imgcls.training.counters import Counters
 from imgcls.verbs import train
 
 
@@ -24,7 +25,7 @@ def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one_and_sta
     newest.unlink()
     newest.mkdir()  # what even root cannot read
     run.write_status("running", step=0)
-    with pytest.raises(UserError, match=r"cannot read .*state-12\.npz"):
+    with pytest.raises(UserError, match=r"state-12\.npz is a folder; remove it"):
         train.train(digits(), Path("run"))
     assert newest.exists()
     assert len(run.state_files()) == 2
@@ -86,10 +87,10 @@ def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
         keras.Variable(numpy.arange(3.0), name="one"),
         keras.Variable(numpy.eye(2), name="two"),
     ]
-    checkpoint.save(tmp_path / "state.npz", variables, {"step": 3})
+    checkpoint.save(tmp_path / "state.npz", variables, Counters(step=3))
     for variable in variables:
         variable.assign(variable * 0)
-    assert checkpoint.load(tmp_path / "state.npz", variables) == {"step": 3}
+    assert checkpoint.load(tmp_path / "state.npz", variables) == Counters(step=3)
     numpy.testing.assert_array_equal(variables[0], numpy.arange(3.0))
     numpy.testing.assert_array_equal(variables[1], numpy.eye(2))
     with pytest.raises(UserError, match="holds other variables"):
@@ -101,7 +102,7 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
 
     variable = keras.Variable(numpy.arange(6.0).reshape(2, 3), name="one")
     path = tmp_path / "state.npz"
-    checkpoint.save(path, [variable], {"step": 3})
+    checkpoint.save(path, [variable], Counters(step=3))
     whole = path.read_bytes()
     damaged = 0
     for place in range(len(whole) * 8):
@@ -109,9 +110,8 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
         flipped[place // 8] ^= 1 << place % 8
         path.write_bytes(flipped)
         try:
-            assert checkpoint.load(path, [variable]) == {
-                "step": 3
-            }  # a bit that says nothing here, such as a date
+            # A bit that says nothing here, such as one of a date.
+            assert checkpoint.load(path, [variable]) == Counters(step=3)
         except checkpoint.CorruptError:
             damaged += 1
         numpy.testing.assert_array_equal(variable, numpy.arange(6.0).reshape(2, 3))
@@ -167,9 +167,9 @@ def test_nonsense_about_micro_batches_is_named_before_it_is_saved(digits, nonsen
     train.train(digits("train.epochs=1"), Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
-    run.accumulation_steps_file.write_text(nonsense)
+    run.accumulation_steps_file.write_text(f'{{"accumulation_steps": {nonsense}}}')
     with pytest.raises(
-        DataError, match=r"parts\.json holds .*, which does not divide 256 images; delete it"
+        DataError, match=r"accumulation_steps\.json (is damaged|asks for) .*; delete it, and run"
     ):
         train.train(digits("train.epochs=1"), Path("run"))
     run.accumulation_steps_file.unlink()

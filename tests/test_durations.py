@@ -24,6 +24,7 @@ WARMUP = "train.schedule={{name: cosine, warmup: {}}}"
         ("30s", "30", "s", "30s"),
         ("55 m", "55", "m", "55m"),
         ("1.5h", "1.5", "h", "1.5h"),
+        ("0.0000001s", "0.0000001", "s", "0.0000001s"),
     ],
 )
 def test_a_duration_is_read_and_written_with_its_unit(text, number, unit, written):

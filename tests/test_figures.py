@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_s
 from synthetic_run import class_names, make_log, make_predictions, make_run
 
 from imgcls import parts
+from imgcls.errors import DataError
 from imgcls.evaluation import predictions
 from imgcls.figures import NotDrawableError, Subject, _mosaic, _style
 from imgcls.io.records import write_records
@@ -57,10 +58,9 @@ def drawn(run: Run, name: str) -> Figure:
 
 def replace_predictions(run: Run, **arrays: object) -> None:
     """Save other predictions in a run."""
-    predictions.save(
-        dataclasses.replace(Subject(run, run.experiment).predictions, **arrays),
-        run.predictions_file("test"),
-    )
+    saved = dataclasses.replace(Subject(run, run.experiment).predictions, **arrays)
+    ids = [f"image {i}" for i in range(len(saved.labels))]
+    predictions.save(dataclasses.replace(saved, ids=ids), run.predictions_file("test"))
 
 
 def overlaps(axes: Axes) -> list[tuple[str, str]]:
@@ -115,8 +115,9 @@ def test_one_image_a_class_and_one_epoch_are_enough(name: str, tmp_path: Path):
 
 @pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_the_docstring_opens_with_a_caption(name: str):
-    caption = parts.load("figures", name).__doc__.splitlines()[0]
+    caption = parts.summarize(parts.load("figures", name))
     assert caption.endswith((".", ")."))
+    assert "zone" not in caption
     assert ": " in caption
 
 
@@ -133,7 +134,7 @@ def test_learning_curves_are_the_log(tmp_path: Path):
         (accuracy, 0, "accuracy"),
         (accuracy, 1, "val_accuracy"),
     ]:
-        assert axes.lines[line].get_ydata().tolist() == [epoch[key] for epoch in log]
+        assert axes.lines[line].get_ydata().tolist() == [getattr(epoch, key) for epoch in log]
         assert axes.lines[line].get_xdata().tolist() == list(range(1, 201))
     assert learning_rate.lines[0].get_ydata().tolist() == [epoch.learning_rate for epoch in log]
 
@@ -193,7 +194,11 @@ def test_of_too_many_classes_those_with_the_fewest_images_are_shown(tmp_path: Pa
 
 def test_an_empty_validation_split_is_drawn_as_empty(tmp_path: Path):
     run = make_run(tmp_path / "run")
-    change_json(run.data_file, class_counts={**run.data.class_counts, "validation": [0, 0, 0]})
+    change_json(
+        run.data_file,
+        class_counts={**run.data.class_counts, "validation": [0, 0, 0]},
+        sizes={**run.data.sizes, "validation": 0},
+    )
     assert draw(run, "class_distribution").axes[1].get_title(loc="left") == "validation: 0 images"
 
 
@@ -240,7 +245,7 @@ def test_images_that_are_not_rgb_are_shown_in_grey_by_their_first_channel(
 
 
 def test_augmented_samples_begin_with_the_original_and_differ_by_the_augmentation_alone(run: Run):
-    figure = draw(run, "augmented_samples", rows=2, draws=12)
+    figure = draw(run, "augmented_samples", rows=2, variants=12)
     canvas = figure.axes[0].images[0].get_array()
     cells = [canvas[1:9, 12 * column + 1 : 12 * column + 11] for column in range(13)]
     subject = Subject(run, run.experiment)
@@ -419,7 +424,7 @@ def test_damaged_predictions_are_named(tmp_path: Path):
     run = make_run(tmp_path / "run")
     path = run.predictions_file("test")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(NotDrawableError, match="is damaged"):
+    with pytest.raises(DataError, match=r"predictions\.npz is damaged"):
         draw(run, "roc")
 
 

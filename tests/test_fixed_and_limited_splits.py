@@ -196,7 +196,7 @@ def test_the_content_of_the_file_and_not_its_place_names_the_split(tmp_path):
     assert keys[0] == keys[1] != keys[2]
     one.unlink()
     with pytest.raises(
-        DataError, match=r"cannot read data\.splits: .*1\.csv: No such file.*bring it back"
+        DataError, match=r"cannot read data\.splits_file: .*1\.csv: No such file.*bring it back"
     ):
         lookup.compute_split_key(fixed(one), 0)
 
@@ -236,8 +236,8 @@ def test_a_limit_below_the_number_of_classes_is_refused_with_the_least_that_work
     with pytest.raises(
         DataError,
         match=(
-            r"data\.limit is 2, but the train split has images of 3 classes.*the least limit that"
-            r" works is 3"
+            r"data\.max_images is 2, but the train split has images of 3 classes.*the least limit"
+            r" that works is 3"
         ),
     ):
         assign.assign_splits(store, DataSettings(name="toy", max_images=2), seed=0)

@@ -185,7 +185,7 @@ def test_fail_names_every_bad_image(broken):
 
 def test_skip_keeps_the_good_and_lists_the_bad(broken, capsys):
     store = stored(broken, on_bad_image="skip", max_megapixels=1.0)
-    assert [image["id"] for image in store.manifest.bad_images] == list(PROBLEMS)
+    assert [image.id for image in store.manifest.bad_images] == list(PROBLEMS)
     assert store.count == 4
     error = capsys.readouterr().err
     assert all(name in error for name in PROBLEMS)
@@ -280,7 +280,7 @@ def test_a_file_that_vanishes_after_the_listing_is_named(photos):
     source = folder.prepare(data)
     shutil.rmtree(photos / "dog")
     store, _ = writer.find_or_write(source, data)
-    bad = [(image["id"], image["problem"]) for image in store.manifest.bad_images]
+    bad = [(image.id, image.problem) for image in store.manifest.bad_images]
     assert bad == [
         (f"dog/{name}", "cannot be read: No such file or directory") for name in ("1.bmp", "2.gif")
     ]

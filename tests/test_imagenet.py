@@ -294,9 +294,9 @@ def test_an_archive_that_vanishes_in_between_gives_bad_images_with_their_names(t
     source = imagenet.prepare(settings)
     (folder / _ilsvrc.VALIDATION).unlink()
     store, _ = writer.find_or_write(source, settings)
-    assert [image["id"] for image in store.manifest.bad_images] == [
+    assert [image.id for image in store.manifest.bad_images] == [
         f"val/{name}" for name in VALIDATION
     ]
-    assert {image["problem"] for image in store.manifest.bad_images} == {
+    assert {image.problem for image in store.manifest.bad_images} == {
         "cannot be read: No such file or directory"
     }

@@ -154,7 +154,7 @@ def test_an_earlier_split_that_is_damaged_stops_the_next_one_and_says_what_to_do
     path.write_bytes(b"damaged")
     with pytest.raises(
         DataError,
-        match=rf"is damaged; .*keep the places that {path} gives them: bring it back, or delete it",
+        match=rf"is damaged.*; .*keep the places that {path} gives them: bring it back, or delete it",
     ):
         prepared(tmp_path, [*entries, *draw(random, 5)])
     path.unlink()
@@ -168,7 +168,7 @@ def test_groups_that_are_told_of_only_later_are_refused_where_a_split_tore_them(
     with pytest.raises(
         DataError,
         match=(
-            r"had these places before they were a group: give data\.splits, another seed, or"
+            r"had these places before they were a group: give data\.splits_file, another seed, or"
             r" another data\.store"
         ),
     ):

@@ -10,7 +10,7 @@ import pytest
 from experiments import stored_pixels
 from PIL import Image
 
-from imgcls.datasets import manifest
+from imgcls.datasets import BadImage, manifest
 from imgcls.errors import DataError
 from imgcls.split import assign
 from imgcls.verbs import prepare as prepare_verb
@@ -234,7 +234,7 @@ def test_missing_files_are_bad_images_where_these_are_skipped(photos):
     path = write(photos, "csv", [*ROWS, {"path": "gone.png", "label": "cat"}])
     store, _ = prepare_verb.find_or_store(settings(path, on_bad_image="skip"))
     assert store.manifest.bad_images == [
-        {"id": "gone.png", "problem": "cannot be read: No such file or directory"}
+        BadImage(id="gone.png", problem="cannot be read: No such file or directory")
     ]
     assert store.count == 5
 

@@ -165,7 +165,7 @@ def test_the_page_needs_nothing_else(page: Page):
 
 def test_the_page_shows_every_figure_of_the_run_with_a_description(page: Page):
     assert [figure["id"] for figure in page.all("figure")] == LIGHT
-    captions = [parts.load("figures", name).__doc__.splitlines()[0] for name in LIGHT]
+    captions = [parts.summarize(parts.load("figures", name)) for name in LIGHT]
     assert [image["alt"] for image in page.all("img")] == captions
     assert all(caption in page.text for caption in captions)
 
@@ -187,11 +187,11 @@ def test_class_names_are_text_and_never_markup(page: Page):
 
 def test_the_page_gives_the_metrics_with_their_intervals_and_each_class(run: Run, page: Page):
     summary = evaluate.evaluate(run, run.experiment, "test")
-    low, high = summary["intervals"]["accuracy"]
+    low, high = summary.intervals["accuracy"]
     for text in (
-        f"{summary['metrics']['accuracy']:.4f}",
+        f"{summary.metrics['accuracy']:.4f}",
         f"[{low:.4f}, {high:.4f}]",
-        f"{summary['per_class']['f1'][2]:.4f}",
+        f"{summary.per_class['f1'][2]:.4f}",
     ):
         assert text in page.text
 

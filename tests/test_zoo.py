@@ -172,7 +172,7 @@ def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(
     zoo, tmp_path, storage
 ):
     store = stored(zoo, tmp_path, storage=storage)
-    bad = {image["id"].partition("/")[2]: image["problem"] for image in store.manifest.bad_images}
+    bad = {image.id.partition("/")[2]: image.problem for image in store.manifest.bad_images}
     expected = {name: problem for name, (_, problem) in bad_files().items()} | LINKS
     assert sorted(bad) == sorted(expected)
     assert [

@@ -1,5 +1,7 @@
 """AugMix: each image mixed with chains of operations on it (Hendrycks et al., 2020, algorithm 1),
 without the loss of that paper.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """Change brightness, contrast, saturation and hue (Howard, 2013, https://arxiv.org/abs/1312.5402,
 section 2), in this order.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """CutMix: a box of each image covered by the same box of another; targets follow the area (Yun et
 al., 2019, algorithm A1).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """Gaussian blur of some images, by a width of their own (Chen et al., 2020,
 https://arxiv.org/abs/2002.05709, appendix A).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,7 @@
 """Add Gaussian noise to each byte (Bishop, 1995, Training with Noise is Equivalent to Tikhonov
 Regularization).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

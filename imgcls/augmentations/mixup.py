@@ -1,5 +1,7 @@
 """mixup: each image and its targets mixed with another's (Zhang et al., 2018,
 https://arxiv.org/abs/1710.09412).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """RandAugment: operations chosen at random for each image, all at one magnitude (Cubuk et al.,
 2020, section 3).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

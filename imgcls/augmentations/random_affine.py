@@ -1,5 +1,7 @@
 """Turn, shift, scale and shear each image, all in one warp (as torchvision's RandomAffine; Ciresan
 et al., 2012, section 3).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -1,5 +1,7 @@
 """Pad every side, then crop back at a random place: a shift by up to `padding` pixels (He et al.,
 2016, section 4.2).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -1,5 +1,7 @@
 """Cover a box of some images with noise (Zhong et al., 2020, Random Erasing Data Augmentation,
 algorithm 1).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Literal

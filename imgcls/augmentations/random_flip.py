@@ -1,5 +1,7 @@
 """Horizontal flip (Krizhevsky et al., 2012, section 4.1). Wrong for things that read left to right,
 such as digits and letters.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

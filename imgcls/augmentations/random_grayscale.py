@@ -1,5 +1,7 @@
 """Take the colours from some RGB images (Chen et al., 2020, https://arxiv.org/abs/2002.05709,
 appendix A).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,7 @@
 """Cut out a window of random area and shape, and enlarge it to the image's size (Szegedy et al.,
 2015, section 6).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

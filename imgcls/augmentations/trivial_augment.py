@@ -1,5 +1,7 @@
 """TrivialAugment: one operation for each image, at a random magnitude, over wide ranges (Müller and
 Hutter, 2021, table 1).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

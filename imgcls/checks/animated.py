@@ -1,4 +1,7 @@
-"""Animated images: files of more than one frame, of which the first is what the model sees."""
+"""Animated images: files of more than one frame, of which the first is what the model sees.
+
+Light zone.
+"""
 
 from imgcls.checks import AuditedData, DroppingSettings, Finding
 

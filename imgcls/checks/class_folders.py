@@ -1,5 +1,7 @@
 """Class folders: classes of which a split holds no image, as where a folder is missing in test/.
 The labels of the others never shift.
+
+Light zone.
 """
 
 from imgcls.checks import AuditedData, CheckSettings, Finding, format_count, format_names

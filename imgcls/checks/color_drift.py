@@ -6,6 +6,8 @@ images' mean red, green or blue. Its standard error is sqrt(1/n + 1/m + d^2 / 2(
 Olkin, 1985, section 5.E). Drift is where |d| lies above the threshold by a number of standard
 errors, so that small splits raise no false alarm. Images are taken as independent, which frames of
 one film are not.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -4,6 +4,8 @@ leak what is judged.
 Equal is the digest of the stored bytes: of pixels at the stored size, or of the image file. CIFAR's
 test splits hold some 1 % exact copies of training images (Barz and Denzler, 2020, "Do we train on
 test data? Purging CIFAR of near-duplicates", section 4).
+
+Light zone.
 """
 
 from imgcls.checks import AuditedData, DroppingSettings, Finding, _copies

@@ -1,5 +1,7 @@
 """Extreme shapes: images so long, tiny or huge that little of them is left at the size which the
 model sees.
+
+Light zone.
 """
 
 from typing import Annotated

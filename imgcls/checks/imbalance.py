@@ -1,5 +1,7 @@
 """Imbalance: some classes have many times the training images of others (Buda, Maki and Mazurowski,
 2018, section 2: the ratio rho).
+
+Light zone.
 """
 
 from typing import Annotated

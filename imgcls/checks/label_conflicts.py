@@ -1,6 +1,9 @@
 """Label conflicts: the same or nearly the same picture under two labels, of which one must be wrong
 (Northcutt, Athalye and Mueller, 2021, "Pervasive label errors in test sets", section 3). Which one,
-nothing here can say: `policy: drop` leaves all of them out."""
+nothing here can say: `policy: drop` leaves all of them out.
+
+Light zone.
+"""
 
 from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
 from imgcls.checks._like import SimilaritySettings

@@ -2,6 +2,8 @@
 A model may learn the camera by them.
 
 Told from the headers alone: a colour file that shows nothing but grey counts as colour.
+
+Light zone.
 """
 
 from imgcls.checks import AuditedData, CheckSettings, Finding

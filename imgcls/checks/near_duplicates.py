@@ -5,6 +5,8 @@ Compared are perceptual hashes (imgcls/image/image_statistics.py), confirmed by 
 joined to groups (imgcls/checks/_similarity.py): copies saved at another quality, size or
 brightness. Prints and lettering finer than an eighth of the picture are not seen. Groups of exact
 duplicates alone are left to that check; images of different labels are left to label_conflicts.
+
+Light zone.
 """
 
 from imgcls.checks import AuditedData, Finding, _copies

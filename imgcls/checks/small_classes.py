@@ -1,4 +1,4 @@
-"""Small classes: classes with few images to train on."""
+"""Small classes: classes with few images to train on. Light zone."""
 
 from typing import Annotated
 

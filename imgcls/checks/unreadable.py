@@ -1,5 +1,7 @@
 """Unreadable images: empty, truncated, damaged and oversized files, told apart; `data.on_bad_image`
 says whether they end `prepare`.
+
+Light zone.
 """
 
 from typing import Literal

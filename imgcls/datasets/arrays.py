@@ -3,6 +3,8 @@ classes, splits, groups and weights.
 
 Any names serve, such as those of Keras (x_train, y_train, ...) and of MedMNIST (train_images,
 train_labels, ...; Yang et al., 2023, https://doi.org/10.1038/s41597-022-01721-8).
+
+Light zone.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,9 @@
 """CIFAR-10: 60,000 photos of 32x32 in ten classes (Krizhevsky, 2009, "Learning multiple layers of
 features from tiny images"). It has a test split of its own. The SHA-256 of its archive is the one
-that TensorFlow Datasets publishes."""
+that TensorFlow Datasets publishes.
+
+Light zone.
+"""
 
 from imgcls.datasets import Source, _cifar
 from imgcls.io.downloads import RemoteFile

@@ -1,6 +1,9 @@
 """CIFAR-100: 60,000 photos of 32x32 in 100 classes, or in 20 groups of them (Krizhevsky, 2009,
 "Learning multiple layers of features from tiny images"). It has a test split of its own. The
-SHA-256 of its archive is the one that TensorFlow Datasets publishes."""
+SHA-256 of its archive is the one that TensorFlow Datasets publishes.
+
+Light zone.
+"""
 
 from typing import Literal
 

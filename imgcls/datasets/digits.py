@@ -3,6 +3,8 @@ is needed.
 
 The test part of the UCI set "Optical recognition of handwritten digits" (Alpaydin and Kaynak, 1998,
 https://doi.org/10.24432/C50P49).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

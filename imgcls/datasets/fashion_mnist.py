@@ -1,5 +1,8 @@
 """Fashion-MNIST: 70,000 articles of clothing, 28x28 grey (Xiao, Rasul and Vollgraf, 2017,
-https://arxiv.org/abs/1708.07747). It has a test split of its own."""
+https://arxiv.org/abs/1708.07747). It has a test split of its own.
+
+Light zone.
+"""
 
 from imgcls.datasets import Source, _idx
 

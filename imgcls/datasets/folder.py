@@ -3,6 +3,8 @@ https://arxiv.org/abs/1409.0575).
 
 Sub-folders `train`, `validation` and `test` are kept as they are. imgcls/image/decode.py says how a
 file becomes pixels.
+
+Light zone.
 """
 
 from pathlib import Path

@@ -5,6 +5,8 @@ From the official archives as they are published, which are read in place, or fr
 train/ and val/ unpacked from them. The official validation images are the `test` split, which
 `eval` alone reads, since the labels of the official test images are secret; validation is cut from
 the training images. Classes are the WordNet ids in order, by the first of their words.
+
+Light zone.
 """
 
 import itertools

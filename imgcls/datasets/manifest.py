@@ -3,6 +3,8 @@ split, weight and group.
 
 Paths are relative to the list's folder, or absolute. imgcls/image/decode.py says how a file becomes
 pixels.
+
+Light zone.
 """
 
 import hashlib

@@ -1,6 +1,9 @@
 """MNIST: 70,000 handwritten digits, 28x28 grey (LeCun, Bottou, Bengio and Haffner, 1998,
 "Gradient-based learning applied to document recognition", http://yann.lecun.com/exdb/mnist/). It
-has a test split of its own."""
+has a test split of its own.
+
+Light zone.
+"""
 
 from imgcls.datasets import Source, _idx
 

@@ -3,6 +3,8 @@ array_record; needs the extra imgcls[tfds].
 
 Images stay the files that they are there: they are read, but not decoded, by the library.
 imgcls/image/decode.py says how a file becomes pixels.
+
+Light zone.
 """
 
 from pathlib import Path

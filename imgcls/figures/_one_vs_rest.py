@@ -85,6 +85,21 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
             label=name,
             **_choose_line_style(place),
         )
+    _draw_averages(axes, kind, subject, grid, heights)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_title(f"{kind.title} ({subject.evaluated_title})")
+    axes.grid()
+    _add_legend(axes, len(curves), len(predictions.classes))
+    return figure
+
+
+def _draw_averages(
+    axes: "Axes", kind: Kind, subject: Subject, grid: "numpy.ndarray", heights: "numpy.ndarray"
+) -> None:
+    """Draw the mean of the classes' heights over the grid, and the curve of all classes pooled."""
+    import numpy
+
+    predictions, result = subject.predictions, subject.compute_metric(kind.metric)
     bold = {"color": _style.INK, "linewidth": 2.2}
     macro, micro = result.scalars[f"macro_{kind.area}"], result.scalars[f"micro_{kind.area}"]
     axes.plot(grid, heights.mean(axis=0), label=f"{kind.symbol} {macro:.4f}  macro average", **bold)
@@ -98,11 +113,6 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
         label=f"{kind.symbol} {micro:.4f}  micro average",
         **bold,
     )
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_title(f"{kind.title} ({subject.evaluated_title})")
-    axes.grid()
-    _add_legend(axes, len(curves), len(predictions.classes))
-    return figure
 
 
 def _interpolate(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy.ndarray":

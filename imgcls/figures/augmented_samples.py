@@ -1,5 +1,7 @@
 """Augmented samples: training images, each beside what the augmentations made of it in several
 draws.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """Reliability diagram: how often predictions made with a given confidence are right (Guo et al.,
 2017, section 2).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

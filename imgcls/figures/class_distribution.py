@@ -1,4 +1,4 @@
-"""Class distribution: the number of images of each class in each split."""
+"""Class distribution: the number of images of each class in each split. Light zone."""
 
 from typing import TYPE_CHECKING, Annotated
 

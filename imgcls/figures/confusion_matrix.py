@@ -1,5 +1,7 @@
 """Confusion matrix: rows are true classes, columns predicted ones; colour is the share of the row,
 numbers count images.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

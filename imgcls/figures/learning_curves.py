@@ -1,5 +1,7 @@
 """Learning curves: loss, accuracy and learning rate over the epochs; a vertical line marks the
 epoch that became the model.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

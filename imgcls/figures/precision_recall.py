@@ -1,5 +1,7 @@
 """Precision-recall curves: precision against recall of each class against the rest, with the
 average precision (AP).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

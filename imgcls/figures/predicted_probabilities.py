@@ -1,5 +1,7 @@
 """Predicted probabilities: how much probability the images of each class gave to their true
 class.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """ROC curves: true against false positive rate of each class against the rest, with the area below
 (Fawcett, 2006).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Samples: training images of each class, as the model gets them."""
+"""Samples: training images of each class, as the model gets them. Light zone."""
 
 from typing import TYPE_CHECKING, Annotated
 

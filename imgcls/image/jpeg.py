@@ -237,12 +237,9 @@ def _crop_intervals(
     starts, stops = ends[opening] - lengths[opening], ends[opening + across[file_of_run] - 1]
     whole = _join_intervals(files, (heads, frames, coded), parts, rows, (starts, stops))
 
-    run_of_marker, place = _number_items(across[file_of_run])
     moved = (stops - starts).cumsum() + numpy.repeat((coded - heads + 2).cumsum(), rows) - stops
     codes = numpy.frombuffer(whole, numpy.uint8)
-    codes[ends[opening[run_of_marker] + place] + moved[run_of_marker] - 1] = (
-        _RESTART | _number_items(rows * across)[1] & 7
-    )
+    _renumber_markers(codes, ends, opening, moved, across[file_of_run], rows * across)
     file_ends = (
         numpy.add.reduceat(stops - starts, rows.cumsum() - rows) + coded - heads + 2
     ).cumsum()
@@ -252,6 +249,28 @@ def _crop_intervals(
         (view[start:end], tuple(part))
         for start, end, part in zip(bounds, bounds[1:], parts.tolist(), strict=False)
     ]
+
+
+def _renumber_markers(
+    codes: "numpy.ndarray",
+    ends: "numpy.ndarray",
+    opening: "numpy.ndarray",
+    moved: "numpy.ndarray",
+    across: "numpy.ndarray",
+    counts: "numpy.ndarray",
+) -> None:
+    """Number the restart markers of each new file from 0 on, in place.
+
+    Args:
+        codes: the new files one behind the other, uint8.
+        ends: where each interval ends in its old file.
+        opening: the first interval of each run.
+        moved: how far the bytes of each run have moved.
+        across: intervals of each run.
+        counts: intervals of each new file.
+    """
+    run, place = _number_items(across)
+    codes[ends[opening[run] + place] + moved[run] - 1] = _RESTART | _number_items(counts)[1] & 7
 
 
 def _join_intervals(

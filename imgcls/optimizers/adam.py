@@ -1,4 +1,7 @@
-"""Adam: adaptive moment estimation (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980)."""
+"""Adam: adaptive moment estimation (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980).
+
+Light zone.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,5 +1,7 @@
 """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019,
 https://arxiv.org/abs/1711.05101).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,7 @@
 """SGD: stochastic gradient descent with momentum, optionally Nesterov's (Sutskever et al.,
 2013).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -176,7 +176,7 @@ def _render_figures(subject: Subject) -> str:
 
 def _render_figure(subject: Subject, name: str) -> str:
     picture = base64.b64encode(subject.run.figure_file(name).read_bytes()).decode()
-    caption = _escape(parts.load("figures", name).__doc__.splitlines()[0])
+    caption = _escape(parts.summarize(parts.load("figures", name)))
     image = f'<div class="scroll"><img alt="{caption}" src="data:image/png;base64,{picture}"></div>'
     return f'<figure id="{name}">\n{image}\n<figcaption>{caption}</figcaption>\n</figure>'
 

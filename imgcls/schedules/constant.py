@@ -1,5 +1,7 @@
 """A constant learning rate, after an optional linear warm-up (Goyal et al., 2017, section 2.2,
 https://arxiv.org/abs/1706.02677).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

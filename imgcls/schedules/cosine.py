@@ -1,5 +1,7 @@
 """A half cosine from the peak to `final_fraction`, after a linear warm-up (Loshchilov and Hutter,
 2017, https://arxiv.org/abs/1608.03983).
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated

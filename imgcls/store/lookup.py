@@ -42,7 +42,8 @@ def compute_assignment_key(data: DataSettings, seed: int) -> str:
 
 
 def _hash_settings(data: DataSettings, settings: dict[str, Any], seed: int) -> str:
-    fixed = {"splits": split_csv.hash_content(Path(data.splits_file))} if data.splits_file else {}
+    path = data.splits_file
+    fixed = {"splits_file": split_csv.hash_content(Path(path))} if path else {}
     return hash_json({"data": settings | fixed, "seed": seeds.derive_seed(seed, "split")})[:8]
 
 

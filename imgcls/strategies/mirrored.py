@@ -1,5 +1,7 @@
 """Several devices of one machine, each with a copy of the model; gradients are summed after every
 step (tf.distribute.MirroredStrategy).
+
+Light zone.
 """
 
 from functools import lru_cache

@@ -2,6 +2,8 @@
 (tf.distribute.MultiWorkerMirroredStrategy).
 
 A process uses every GPU that it sees (CUDA_VISIBLE_DEVICES), or else its CPU.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING, ClassVar

@@ -1,4 +1,4 @@
-"""One device: the first GPU, or the CPU where there is none."""
+"""One device: the first GPU, or the CPU where there is none. Light zone."""
 
 from typing import TYPE_CHECKING
 

@@ -43,12 +43,8 @@ def start_probe(
     Raises:
         UserError: the process ended; its last words are the message.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "imgcls.training.probe",
-        *map(str, (experiment, folder, *workers)),
-    ]
+    arguments = map(str, (experiment, folder, *workers))
+    command = [sys.executable, "-m", "imgcls.training.probe", *arguments]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,

@@ -87,10 +87,9 @@ def reproduce(
     if complete:
         _evaluate_again(run, again, experiment)
     compared = epochs or length
-    if tolerances:
-        difference = _find_first_beyond(run, again, tolerances, compared, complete)
-    else:
-        difference = _find_first_difference(run, again, compared, complete)
+    bounds = [tolerances] if tolerances else []
+    find = _find_first_beyond if tolerances else _find_first_difference
+    difference = find(run, again, *bounds, compared, complete)
     return {
         "run": str(run.folder),
         "reproduction": str(again.folder),
