@@ -64,7 +64,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
             f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or"
             " 'val_accuracy'; got 'val_los'"
         ),
-        f"{path}:9:37: augment.0.probability: input should be less than or equal to 1; got 2",
+        f"{path}:9:44: augment.0.probability: input should be less than or equal to 1; got 2",
     ]
 
 

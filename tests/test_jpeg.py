@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from imgcls.image import jpeg
+from imgcls.image import jpeg, jpeg_encode
 
 PHOTO = load_sample_images().images[0]
 KINDS = {
@@ -45,7 +45,9 @@ def opened(data):
 
 def indexed(data):
     """Return a file's image with restart markers and their index."""
-    return jpeg.encode_jpeg(jpeg.decode_ycbcr(data, opened(data)), True, like=opened(data))
+    return jpeg_encode.encode_jpeg(
+        jpeg_encode.decode_ycbcr(data, opened(data)), True, like=opened(data)
+    )
 
 
 def decoded(data, strict=True):
@@ -66,7 +68,7 @@ def test_a_file_that_is_encoded_anew_shows_what_it_showed(size, kind, quality):
 @pytest.mark.parametrize("kind", ["4:2:2", "RGB"])
 def test_a_file_whose_chroma_cannot_be_taken_as_it_is_loses_little(kind):
     data = photo(375, 500, kind, quality=90)
-    assert jpeg.decode_ycbcr(data, opened(data)).mode == "RGB"
+    assert jpeg_encode.decode_ycbcr(data, opened(data)).mode == "RGB"
     assert (
         numpy.abs(
             numpy.asarray(opened(indexed(data))).astype(int) - numpy.asarray(opened(data))
@@ -160,7 +162,7 @@ def test_a_file_with_an_index_shows_what_pillow_would_encode_without_one(kind):
         image, qtables=image.quantization, subsampling=subsampling, keep_rgb=kind == "RGB"
     )
     numpy.testing.assert_array_equal(
-        numpy.asarray(opened(jpeg.encode_jpeg(image, True, like=image))),
+        numpy.asarray(opened(jpeg_encode.encode_jpeg(image, True, like=image))),
         numpy.asarray(opened(plain)),
     )
 
@@ -172,7 +174,7 @@ def test_restart_markers_and_their_index_take_a_tenth_more_space(quality):
 
 
 def test_an_image_with_too_many_intervals_for_an_index_is_cut_below_its_windows():
-    data = jpeg.encode_jpeg(Image.new("L", (4000, 1100)), True)
+    data = jpeg_encode.encode_jpeg(Image.new("L", (4000, 1100)), True)
     assert not jpeg.has_index(data)
     ((smaller, part),) = cut(data, [50, 60, 30, 40])
     assert part == (0, 0, 80, 4000)

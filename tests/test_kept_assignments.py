@@ -154,7 +154,9 @@ def test_an_earlier_split_that_is_damaged_stops_the_next_one_and_says_what_to_do
     path.write_bytes(b"damaged")
     with pytest.raises(
         DataError,
-        match=rf"is damaged.*; .*keep the places that {path} gives them: bring it back, or delete it",
+        match=(
+            rf"is damaged.*; .*keep the places that {path} gives them: bring it back, or delete"
+        ),
     ):
         prepared(tmp_path, [*entries, *draw(random, 5)])
     path.unlink()

@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 
 from imgcls.datasets import folder
 from imgcls.errors import DataError
-from imgcls.image import jpeg
+from imgcls.image import jpeg, jpeg_encode
 from imgcls.image.decode import Geometry
 from imgcls.store.reader import EncodedReader, PixelReader
 from imgcls.verbs import prepare
@@ -151,7 +151,7 @@ def test_windows_of_files_with_restart_markers_are_what_they_are_without(photos,
 
 
 def test_an_index_that_comes_with_a_file_is_not_trusted(tmp_path):
-    forged = bytearray(jpeg.encode_jpeg(Image.fromarray(PHOTO), True))
+    forged = bytearray(jpeg_encode.encode_jpeg(Image.fromarray(PHOTO), True))
     forged[28:60] = bytes(32)
     for name, data in (("a/1.jpg", bytes(forged)), ("b/2.jpg", saved(PHOTO))):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -243,7 +243,7 @@ def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_pre
         exit_code, _, stderr = command("eval", "run", "--split", split)
         assert exit_code == 0, stderr
     run = Run(tmp_path / "run")
-    ids = {name for split in SPLITS for name in predictions.load(run.predictions_file(split)).ids}
+    ids = {name for split in SPLITS for name in predictions.load(run, split).ids}
     assert {name.partition("/")[2] for name in ids} == set(good_files())
 
 

@@ -263,11 +263,8 @@ def _explain(problem: ErrorDetails, value: Any) -> str:
     if kind == "extra_forbidden":
         return f"{name} is an unknown key"
     if kind in ("too_long", "too_short"):
-        limit = (
-            f"at most {context['max_length']}"
-            if kind == "too_long"
-            else (f"at least {context['min_length']}")
-        )
+        most = kind == "too_long"
+        limit = f"at most {context['max_length']}" if most else f"at least {context['min_length']}"
         message = f"should have {limit} items, got {context['actual_length']}"
     elif kind in _EXPECTED:
         message = f"should be {_EXPECTED[kind]}, got {_describe(given)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imgcls.datasets import BadImage, DataSettings, ImageSettings, Source
-from imgcls.image import decode, image_statistics, jpeg
+from imgcls.image import decode, image_statistics, jpeg, jpeg_encode
 from imgcls.image.decode import Geometry, ImageError
 from imgcls.image.image_statistics import ImageStatistics
 from imgcls.io import terminal, threads
@@ -133,11 +133,13 @@ class _FileEncoder:
             )
             if short_side and min(image.size) > short_side:
                 image, plain = decode.shrink(image, short_side), True
-                data = jpeg.encode_jpeg(image, markers)
+                data = jpeg_encode.encode_jpeg(image, markers)
             elif plain and (
                 markers or jpeg.has_index(data)
             ):  # an index that came with a file need not be right
-                data = jpeg.encode_jpeg(jpeg.decode_ycbcr(data, image), markers, like=file)
+                data = jpeg_encode.encode_jpeg(
+                    jpeg_encode.decode_ycbcr(data, image), markers, like=file
+                )
             return StoredImage(data, image.height, image.width, plain, statistics)
 
 

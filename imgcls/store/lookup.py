@@ -145,7 +145,7 @@ def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
     if store.fingerprint != data.fingerprint:
         raise DataError(
             f"{folder} has the fingerprint {store.fingerprint}, but the run used"
-            f" {data['fingerprint']}; prepare the data again"
+            f" {data.fingerprint}; prepare the data again"
         )
     store.verify()
     split = store.split(data.split)
