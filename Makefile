@@ -17,7 +17,7 @@ setup: .venv/installed ## Install imgcls and the locked versions into .venv (Pyt
 	$(BIN)/pip install --quiet --no-deps -e .
 	touch $@
 
-demo: setup ## Prepare, train, judge and plot a classifier of real handwritten digits, in about a minute
+demo: setup ## Prepare, train, evaluate and plot a classifier of real handwritten digits, in about a minute
 	$(IMGCLS) prepare configs/digits.yaml
 	$(IMGCLS) train configs/digits.yaml
 	$(IMGCLS) eval configs/digits.yaml

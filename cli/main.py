@@ -126,9 +126,9 @@ def imgcls(
         ),
     ] = False,
 ) -> None:
-    """Train, judge, explain and ship image classifiers from one YAML file.
+    """Train and evaluate image classifiers from one YAML file.
 
-    Exit status: 0 done, 1 a bug in imgcls, 2 command line or experiment file wrong, 3 data missing,
+    Exit codes: 0 done, 1 a bug in imgcls, 2 command line or experiment file wrong, 3 data missing,
     broken or changed, 4 training diverged, 5 out of memory, 6 a gate failed, 75 interrupted with
     the state saved.
     """
