@@ -7,7 +7,7 @@ import typer
 from imgcls.cli import options, output
 
 Precision = Annotated[
-    str, typer.Option(metavar="NAME", help="A value of train.precision, to judge beside float64.")
+    str, typer.Option(metavar="NAME", help="A value of train.precision, to check beside float64.")
 ]
 
 

@@ -25,7 +25,7 @@ def evaluate(
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
-    """Judge a run's model on a split, once, and save the predictions and metrics.
+    """Evaluate a run's model on a split, once, and save the predictions and metrics.
 
     Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
     """

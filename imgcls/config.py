@@ -56,7 +56,7 @@ class Ema(Section):
 
 
 class OnDivergence(Section):
-    """What to do when the loss, a gradient or a weight is no finite number: load the last good
+    """What to do when the loss, a gradient or a weight is not finite: load the last good
     state, and go on more slowly.
     """
 
@@ -150,7 +150,7 @@ class Train(Section):
     select_weights: Literal["best", "last"] = "best"
     """Which epoch's weights become model.keras."""
     monitor: Monitor = "val_accuracy"
-    """By what `best` is judged, on the validation split; the first of equals is kept."""
+    """What `best` is chosen by, on the validation split; the first of equals is kept."""
     early_stopping: EarlyStopping | None = None
     """Off unless given."""
     plateau: Plateau | None = None
@@ -197,7 +197,7 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """How a model is judged."""
+    """How a model is evaluated."""
 
     metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(
         default_factory=lambda: parts.default_settings_of_all("metrics")
@@ -226,7 +226,7 @@ class Evaluate(Section):
 
 
 class Experiment(Section):
-    """One experiment: what is trained, on what, and how it is judged."""
+    """One experiment: what is trained, on what, and how it is evaluated."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """The name of the run folders: runs/<name>/<number>."""
@@ -241,7 +241,7 @@ class Experiment(Section):
     train: Train = Field(default_factory=Train)
     """How the model is trained."""
     evaluate: Evaluate = Field(default_factory=Evaluate)
-    """How it is judged."""
+    """How it is evaluated."""
     figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(
         default_factory=lambda: parts.default_settings_of_all("figures")
     )

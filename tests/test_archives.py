@@ -115,7 +115,7 @@ def test_a_damaged_index_is_made_anew(tmp_path):
 )
 def test_a_member_that_is_no_file_is_named(tmp_path, kind):
     archive = put(tmp_path, tar_bytes(CONTENT, members=[odd_member(kind)]))
-    with pytest.raises(DataError, match=r"photos.tar: odd is no regular file"):
+    with pytest.raises(DataError, match=r"photos.tar: odd is not a regular file"):
         archives.load_index(archive, tmp_path)
 
 
@@ -199,7 +199,7 @@ def test_wanted_members_of_a_compressed_archive_are_read(tmp_path):
     [
         ({"a.JPEG": 4}, r"a.JPEG has 5 bytes, at most 4 are right"),
         ({"nowhere": 4, "none": 1, "a.JPEG": 5}, "lacks nowhere, none"),
-        ({"odd": 4}, "odd is no regular file"),
+        ({"odd": 4}, "odd is not a regular file"),
     ],
 )
 def test_an_unwanted_member_of_a_compressed_archive_is_named(tmp_path, wanted, message):
@@ -232,5 +232,5 @@ def test_a_damaged_compressed_archive_is_told(tmp_path):
 def test_a_bomb_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MAX_EXPANDED", 1 << 20)
     archive = put(tmp_path, tar_bytes({"bomb": bytes(1 << 21), "a": b"x"}, "w:gz"), "photos.tar.gz")
-    with pytest.raises(DataError, match=r"unfolds to more than .* GiB"):
+    with pytest.raises(DataError, match=r"expands to more than .* GiB"):
         archives.extract_members(archive, {"a": 10})

@@ -291,7 +291,7 @@ def test_a_missing_file_and_another_kind_are_told(tmp_path):
     assert "set.npz: No such file or directory" in problem(tmp_path / "set.npz")
     assert "is neither a folder of .npy files nor an .npz archive" in problem(tmp_path / "set.mat")
     (tmp_path / "set.npz").write_text("no archive")
-    assert "set.npz is no .npz archive, or damaged" in problem(tmp_path / "set.npz")
+    assert "set.npz is not an .npz archive, or damaged" in problem(tmp_path / "set.npz")
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy"])

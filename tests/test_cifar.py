@@ -155,7 +155,7 @@ def test_a_link_in_the_archive_is_refused(tmp_path):
         if key != "test_batch.bin"
     }
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(tar_bytes(content, "w:gz", members=[member]))
-    with pytest.raises(DataError, match=r"test_batch.bin is no regular file"):
+    with pytest.raises(DataError, match=r"test_batch.bin is not a regular file"):
         prepare("cifar10", tmp_path)
 
 

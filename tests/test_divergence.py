@@ -24,7 +24,7 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     with pytest.raises(
         DivergenceError,
         match=(
-            r"is no finite number in epoch 1, at step 2, at a learning rate of 1e\+20, on the"
+            r"is not finite in epoch 1, at step 2, at a learning rate of 1e\+20, on the"
             r" images "
         ),
     ):
@@ -50,9 +50,7 @@ def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(digits):
     sums[steps.NONFINITE_GRADIENTS], sums[steps.FINITE_STEPS] = 1, np.float64(3)
     with pytest.raises(
         DivergenceError,
-        match=(
-            r"a gradient is no finite number in epoch 2, at step 10, .* 0\.5, on the images a, b;"
-        ),
+        match=(r"a gradient is not finite in epoch 2, at step 10, .* 0\.5, on the images a, b;"),
     ):
         Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
 

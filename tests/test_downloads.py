@@ -200,7 +200,7 @@ REASONS = {
     "404": "HTTP Error 404",
     "500": "HTTP Error 500",
     "lie": "it holds other bytes: the SHA-256 of the uncompressed content is",
-    "not gzip": "it is no gzip file, or damaged",
+    "not gzip": "it is not a gzip file, or damaged",
     "tail": "other bytes follow the end of the gzip data",
     "trickle": "stalled: ",
     "stall": "timed out",

@@ -223,7 +223,7 @@ WRONG = [
     (
         packed,
         with_file(_ilsvrc.TRAIN, tar_bytes({}, members=[LINK])),
-        "n01440764.tar is no regular file",
+        "n01440764.tar is not a regular file",
     ),
     (
         packed,
@@ -238,7 +238,7 @@ WRONG = [
     (
         packed,
         with_file(_ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]),
-        "img_val.tar is no tar archive, or damaged or truncated",
+        "img_val.tar is not a tar archive, or damaged or truncated",
     ),
     (
         packed,

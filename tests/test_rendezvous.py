@@ -76,8 +76,8 @@ def test_all_learn_that_plans_differ_and_in_what():
     assert (
         str(first)
         == str(second)
-        == "worker 1 has not the same data as worker 0; start all with the same command, files and"
-        " versions"
+        == "worker 1 does not have the same data as worker 0; start all with the same command, files"
+        " and versions"
     )
     assert (first.exit_code, second.exit_code) == (2, 2)
 
@@ -96,7 +96,7 @@ def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
         for rank, each in enumerate([split, replace(split, train=split.train[1:])])
     ]
     assert {str(error).split(";")[0] for error in results(calls)} == {
-        "worker 1 has not the same data as worker 0"
+        "worker 1 does not have the same data as worker 0"
     }
 
 

@@ -52,7 +52,7 @@ def chunk(kind, data):
 
 
 def bomb(width, height):
-    """A PNG of a few kilobytes that says it has so many pixels, and that unfolds to 16 million of
+    """A PNG of a few kilobytes that says it has so many pixels, and that expands to 16 million of
     them.
     """
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

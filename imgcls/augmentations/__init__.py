@@ -79,7 +79,7 @@ class RandomParameters(Protocol):
         """Return int32 (batch,), uniform over low, ..., high - 1."""
 
     def normal(self, shape: tuple[int, ...]) -> "tf.Tensor":
-        """Return float32 (batch, *shape), of mean 0 and deviation 1."""
+        """Return float32 (batch, *shape), of mean 0 and std 1."""
 
     def bytes(self, shape: tuple[int, ...]) -> "tf.Tensor":
         """Return uint8 (batch, *shape), uniform over 0, ..., 255."""

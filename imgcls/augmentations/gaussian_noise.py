@@ -22,7 +22,7 @@ class Settings(AugmentationSettings):
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Add noise of each image's own deviation, and clip."""
+    """Add noise of each image's own sigma, and clip."""
     from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
     from imgcls.backend import tf
 

@@ -105,18 +105,18 @@ class AuditedData:
             self.store.labels[self.split.indices(split)], minlength=len(self.store.classes)
         )
 
-    def find_similar(self, likeness: "Similarity") -> "tuple[numpy.ndarray, numpy.ndarray]":
-        """Return `likeness.groups` of the images of `indices`, computed once for all checks that
-        ask for the same likeness.
+    def find_similar(self, similarity: "Similarity") -> "tuple[numpy.ndarray, numpy.ndarray]":
+        """Return `similarity.groups` of the images of `indices`, computed once for all checks that
+        ask for the same similarity.
         """
         from imgcls.checks import _similarity as finder
 
-        if likeness not in self._groups:
+        if similarity not in self._groups:
             looks = self.image_statistics
-            self._groups[likeness] = finder.group_similar(
-                looks["hash"], looks["thumbnail"], self.labels, likeness
+            self._groups[similarity] = finder.group_similar(
+                looks["hash"], looks["thumbnail"], self.labels, similarity
             )
-        return self._groups[likeness]
+        return self._groups[similarity]
 
     def images(self, kind: str, chosen: "numpy.ndarray", noun: str = "image") -> list[Finding]:
         """Return a finding of the images of `indices` where `chosen` is true, each of them by

@@ -2,8 +2,8 @@
 splits. Light zone.
 
 One image of each group stays: in the test split if the group has any there, else in validation,
-else in train, and of that split the first by id. So what is judged stays as it was, and no copy of
-it is trained on.
+else in train, and of that split the first by id. So what is evaluated stays as it was, and no copy
+of it is trained on.
 """
 
 from typing import TYPE_CHECKING

@@ -22,7 +22,7 @@ MAX_NEIGHBORS = 512
 blocks; beyond that, neighbours are.
 """
 _FLAT = 32.0
-"""Grey levels: thumbnails of less deviation are not stretched to 1, which would blow up the noise
+"""Grey levels: thumbnails of a smaller std are not stretched to 1, which would blow up the noise
 of skies and blank pages to a pattern.
 """
 _CHUNK = 1 << 16
@@ -35,7 +35,7 @@ class Similarity:
     Attributes:
         distance: largest number of bits in which their hashes differ.
         difference: largest mean absolute difference of their thumbnails, both brought to mean 0
-            and, unless they are flat, deviation 1.
+            and, unless they are flat, std 1.
         brightness: largest mean absolute difference of their thumbnails as they are, in grey
             levels.
     """
@@ -49,7 +49,7 @@ def group_similar(
     hashes: "numpy.ndarray",
     thumbnails: "numpy.ndarray",
     labels: "numpy.ndarray",
-    likeness: Similarity,
+    similarity: Similarity,
 ) -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Join images that look alike, directly or by way of others, once among those of one label and
     once across labels.
@@ -69,7 +69,7 @@ def group_similar(
     words = numpy.ascontiguousarray(thumbnails).reshape(-1, 64).view("<u8")
     looks, first = number_equal_rows([labels, *words.T, hashes])
     same, contradicting = numpy.arange(len(first)), numpy.arange(len(first))
-    for a, b in _iterate_pairs(hashes[first], thumbnails[first], likeness):
+    for a, b in _iterate_pairs(hashes[first], thumbnails[first], similarity):
         agree = labels[first[a]] == labels[first[b]]
         same = _join(same, a[agree], b[agree])
         contradicting = _join(contradicting, a[~agree], b[~agree])
@@ -108,21 +108,21 @@ def _join(group: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray") -> "nu
 
 
 def _iterate_pairs(
-    hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", likeness: Similarity
+    hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", similarity: Similarity
 ) -> "Iterator[tuple[numpy.ndarray, numpy.ndarray]]":
     """Yield the pairs that look alike, a table at a time; a pair comes as often as tables hold it.
     The hashes are sorted.
     """
     import numpy
 
-    count = likeness.distance + 2
+    count = similarity.distance + 2
     for number, blocks in enumerate(combinations(range(count), 2)):
         mask = numpy.uint64(sum(1 << bit for bit in range(64) if bit % count in blocks))
         keys = hashes & mask
         order = numpy.argsort(keys, kind="stable")
         found = list(
             _find_near_hashes(
-                hashes[order], keys[order], likeness.distance, equal_hashes=number == 0
+                hashes[order], keys[order], similarity.distance, equal_hashes=number == 0
             )
         )
         a, b = (
@@ -130,7 +130,7 @@ def _iterate_pairs(
             if found
             else (order[:0], order[:0])
         )
-        alike = _confirm_by_thumbnail(thumbnails, a, b, likeness)
+        alike = _confirm_by_thumbnail(thumbnails, a, b, similarity)
         yield a[alike], b[alike]
 
 
@@ -154,7 +154,7 @@ def _find_near_hashes(
 
 
 def _confirm_by_thumbnail(
-    thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", likeness: Similarity
+    thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", similarity: Similarity
 ) -> "numpy.ndarray":
     """Tell of each pair whether the thumbnails confirm it, bool."""
     import numpy
@@ -165,15 +165,15 @@ def _confirm_by_thumbnail(
         one, other = (
             thumbnails[side[block]].reshape(-1, 64).astype(numpy.float32) for side in (a, b)
         )
-        near = numpy.abs(one - other).mean(axis=1) <= likeness.brightness
+        near = numpy.abs(one - other).mean(axis=1) <= similarity.brightness
         alike[block] = near & (
-            numpy.abs(_standardize(one) - _standardize(other)).mean(axis=1) <= likeness.difference
+            numpy.abs(_standardize(one) - _standardize(other)).mean(axis=1) <= similarity.difference
         )
     return alike
 
 
 def _standardize(grey: "numpy.ndarray") -> "numpy.ndarray":
-    """Bring grey values (n, 64) to mean 0 and deviation 1, so that brightness and contrast make no
+    """Bring grey values (n, 64) to mean 0 and std 1, so that brightness and contrast make no
     difference; flat ones to less.
     """
     import numpy

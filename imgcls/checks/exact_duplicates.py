@@ -1,5 +1,5 @@
 """Exact duplicates: images of equal content and label, within a split and across splits, where they
-leak what is judged.
+leak into what is evaluated.
 
 Equal is the digest of the stored bytes: of pixels at the stored size, or of the image file. CIFAR's
 test splits hold some 1 % exact copies of training images (Barz and Denzler, 2020, "Do we train on

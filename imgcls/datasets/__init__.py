@@ -168,7 +168,7 @@ class ImageSettings(DataSettings):
     them.
     """
     max_megapixels: Annotated[float, Field(gt=0)] = 100.0
-    """An image with more pixels is bad: a small file can unfold to gigabytes."""
+    """An image with more pixels is bad: a small file can expand to gigabytes."""
 
     @model_validator(mode="after")
     def _fits_the_store(self) -> "ImageSettings":

@@ -78,7 +78,7 @@ def _list_array_names(path: Path) -> list[str]:
         raise DataError(f"data.path: cannot read {path}: {error.strerror or error}") from None
     except Exception as error:
         raise DataError(
-            f"data.path: {path} is no .npz archive, or damaged: {error or type(error).__name__}"
+            f"data.path: {path} is not an .npz archive, or damaged: {error or type(error).__name__}"
         ) from None
 
 
@@ -153,7 +153,7 @@ def make_reader(
 
 def _to_bytes(image: "numpy.ndarray", low: float, high: float, place: str) -> "numpy.ndarray":
     """Return an image with `low` as 0 and `high` as 255, to the nearest, or refuse a value beyond
-    the two, and what is no number.
+    the two, and what is not a number.
     """
     import numpy
 

@@ -193,7 +193,7 @@ def read_idx(path: Path, dimensions: int) -> "tuple[numpy.ndarray, str]":
 
 def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
     """Return header and data, reading no more than the header announces: a small gzip file can
-    unfold to gigabytes.
+    expand to gigabytes.
     """
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"

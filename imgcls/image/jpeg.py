@@ -69,7 +69,7 @@ def _crop_below(data: bytes, size: tuple[int, int], window: list[int]) -> tuple[
     """Return a file whose image ends below a window, and which part of the image it shows."""
     with contextlib.suppress(
         IndexError, ValueError
-    ):  # of another kind, or damaged: the decoder is to judge
+    ):  # of another kind, or damaged: the decoder decides
         frame, _, mcu = parse_layout(data)
         if (_read_uint16(data, frame + 5), _read_uint16(data, frame + 7)) == size:
             height = min(size[0], -(-(window[0] + window[2]) // mcu[0]) * mcu[0])

@@ -62,7 +62,7 @@ class StatelessRandom:
         )
 
     def normal(self, shape: tuple[int, ...]) -> tf.Tensor:
-        """Return float32 (rows, *shape), of mean 0 and deviation 1: the quantiles of 16 random
+        """Return float32 (rows, *shape), of mean 0 and std 1: the quantiles of 16 random
         bits, at most 4.3 from 0.
 
         TensorFlow's own normal numbers take almost twice as long.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy
 
 _MAX_EXPANDED = 1 << 32
-"""Bytes that a compressed archive may unfold to before it is given up: a small one can unfold to a
+"""Bytes that a compressed archive may expand to before it is given up: a small one can expand to a
 thousand times its size.
 """
 
@@ -143,7 +143,7 @@ def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes
             for member in tar:
                 if member.offset_data + member.size > _MAX_EXPANDED:
                     raise DataError(
-                        f"{archive} unfolds to more than {_MAX_EXPANDED >> 30} GiB; get the"
+                        f"{archive} expands to more than {_MAX_EXPANDED >> 30} GiB; get the"
                         " official archive"
                     )
                 name = member.name.removeprefix("./")
@@ -204,7 +204,7 @@ def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> It
             reached = tar.offset
     except tarfile.TarError as error:
         raise DataError(
-            f"{archive} is no tar archive, or damaged or truncated ({error}); get it again"
+            f"{archive} is not a tar archive, or damaged or truncated ({error}); get it again"
         ) from None
     # tarfile takes a damaged header for the end, and so would lose everything behind it.
     if (mark := os.pread(stream.fileno(), tarfile.BLOCKSIZE, reached)) != bytes(tarfile.BLOCKSIZE):
@@ -218,6 +218,6 @@ def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> It
 def _require_regular(member: tarfile.TarInfo, archive: Path) -> None:
     if not member.isreg() or member.issparse():
         raise DataError(
-            f"{archive}: {member.name} is no regular file, but a link or device; get the official"
-            " archive"
+            f"{archive}: {member.name} is not a regular file, but a link or device; get the"
+            " official archive"
         )

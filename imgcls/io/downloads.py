@@ -89,7 +89,7 @@ class _Digest:
         try:
             self._sha256.update(self._gzip.decompress(piece))
         except zlib.error as error:
-            raise _MismatchError(f"it is no gzip file, or damaged: {error}") from None
+            raise _MismatchError(f"it is not a gzip file, or damaged: {error}") from None
         if self._gzip.unused_data:
             raise _MismatchError("other bytes follow the end of the gzip data")
 
@@ -250,7 +250,7 @@ def _open_response(
                 " the file"
             ) from None
         raise
-    except ValueError as error:  # a redirection to what is no address
+    except ValueError as error:  # a redirection to what is not an address
         raise _IncompleteError(f"the server sends an address that is none: {error}") from None
 
 

@@ -114,7 +114,7 @@ def parse(text: str, source: str) -> Document:
 
 
 def _refuse_aliases(text: str, source: str) -> None:
-    """Refuse aliases before anything is built from them: a few lines of them can unfold to
+    """Refuse aliases before anything is built from them: a few lines of them can expand to
     gigabytes.
     """
     for event in yaml.parse(text, Loader=yaml.SafeLoader):

@@ -28,7 +28,7 @@ class Problem:
 
     Attributes:
         classes: the width of the logits.
-        mean, deviation: of the training pixels, per channel, in 0..255.
+        mean, std: of the training pixels, per channel, in 0..255.
         dropout_seed: the first of the seeds that dropout layers take.
     """
 

@@ -13,12 +13,12 @@ ImageNet.
 
 
 def standardize(images: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
-    """Bring uint8 images to mean 0 and deviation 1 per channel of the training pixels, in the
+    """Bring uint8 images to mean 0 and std 1 per channel of the training pixels, in the
     policy's compute dtype.
 
     A channel that never varies is only centred.
     """
-    variance = [deviation**2 if deviation > 0 else 1.0 for deviation in problem.std]
+    variance = [std**2 if std > 0 else 1.0 for std in problem.std]
     return keras.layers.Normalization(
         axis=-1, mean=problem.mean, variance=variance, name="standardize"
     )(images)

@@ -70,12 +70,12 @@ def assign_splits(
     constraints.require_training_images(store, sides)
     parts = _limit_images(store, data, sides, order, earlier)
     geometry = _choose_geometry(store, data)
-    mean, deviation = compute_pixel_statistics(store.reader(geometry), parts["train"])
+    mean, std = compute_pixel_statistics(store.reader(geometry), parts["train"])
     return Split(
         compute_split_key(data, seed),
         **parts,
         mean=mean,
-        std=deviation,
+        std=std,
         geometry=geometry,
         assignments=sides.astype("uint8"),
         folds=folds,

@@ -75,7 +75,7 @@ def find_absent_classes(store: Store, sides: "numpy.ndarray", name: SplitName) -
 def require_separate_groups(
     store: Store, groups: "numpy.ndarray", sides: "numpy.ndarray", names: Sequence[str], advice: str
 ) -> None:
-    """Refuse images of one group on two sides, which would let a model be judged by what it has
+    """Refuse images of one group on two sides, which would let a model be evaluated on what it has
     seen.
 
     Args:
@@ -90,15 +90,15 @@ def require_separate_groups(
     placed = numpy.flatnonzero((sides >= 0) & (sides < len(names)))
     placed = placed[numpy.lexsort((sides[placed], groups[placed]))]
     group, side = groups[placed], sides[placed]
-    torn = numpy.flatnonzero((group[1:] == group[:-1]) & (side[1:] != side[:-1]))
-    if len(torn):
-        pair = placed[torn[0] : torn[0] + 2]
+    divided = numpy.flatnonzero((group[1:] == group[:-1]) & (side[1:] != side[:-1]))
+    if len(divided):
+        pair = placed[divided[0] : divided[0] + 2]
         one, other = (
             f"{terminal.to_printable(image)} in {names[at]}"
             for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
         )
         name = store.groups[pair[0]].decode("utf-8", "replace")
-        count = len(numpy.unique(group[torn]))
+        count = len(numpy.unique(group[divided]))
         raise DataError(
             f"leakage: groups have images on more than one side, {count:,} in all, such as '{name}'"
             f" with {one} and {other}; {advice}"

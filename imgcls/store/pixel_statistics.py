@@ -1,4 +1,4 @@
-"""Mean and deviation of the training pixels, which the model's preprocessing needs. Light zone."""
+"""Mean and std of the training pixels, which the model's preprocessing needs. Light zone."""
 
 import math
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ _SAMPLE = 10_000
 def compute_pixel_statistics(
     reader: Reader, indices: "numpy.ndarray"
 ) -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return mean and population deviation of each channel over some images at the reader's
+    """Return mean and population std of each channel over some images at the reader's
     geometry, float32 (channels,), in 0..255.
 
     Where every image must be decoded or resized for that, up to 10,000 of them count, spread

@@ -50,7 +50,7 @@ class Guard:
         ids = self._ids(done)
         more = f" and {len(ids) - SHOWN} more (all in status.json)" if len(ids) > SHOWN else ""
         raise DivergenceError(
-            f"{what} is no finite number in epoch {epoch + 1}, at step {done + 1}, at a learning"
+            f"{what} is not finite in epoch {epoch + 1}, at step {done + 1}, at a learning"
             f" rate of {self._rate(done):.3g}, on the images"
             f" {', '.join(map(terminal.to_printable, ids[:SHOWN]))}{more}; {ADVICE}",
             _describe(epoch=epoch + 1, step=done + 1, learning_rate=self._rate(done), images=ids),

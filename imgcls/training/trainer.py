@@ -89,7 +89,7 @@ class Trainer:
             EpochLimit: it stopped after as many epochs as `stop` says.
             Interrupted: a signal or the time limit asked to stop, here or in another process; the
                 state is saved.
-            DivergenceError: the loss or a weight is no finite number; the last good state is kept.
+            DivergenceError: the loss or a weight is not finite; the last good state is kept.
         """
         self._recorder.write_environment(
             self._experiment.seed,

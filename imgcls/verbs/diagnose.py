@@ -30,7 +30,7 @@ def diagnose(precision: str) -> dict[str, Any]:
     """Return what this machine has, how far one and two devices differ, and what determinism costs.
 
     Args:
-        precision: a value of `train.precision`, judged beside float64.
+        precision: a value of `train.precision`, checked beside float64.
 
     Raises:
         UserError: there is no such precision, or a training process failed.
@@ -62,14 +62,13 @@ def diagnose(precision: str) -> dict[str, Any]:
 
 def format_report(found: dict[str, Any]) -> str:
     """Return what `diagnose` found, for people."""
-    verdict = "as it should be" if found["float64_difference"] <= LARGEST_DIFFERENCE else "TOO MUCH"
+    state = "as it should be" if found["float64_difference"] <= LARGEST_DIFFERENCE else "TOO MUCH"
     rows = {
         **found["versions"],
         "devices": ", ".join(found["devices"]),
         "self-check": f"weights on one device and on {found['checked_on']} differ by",
         "  float64": (
-            f"{found['float64_difference']:.1e}, {verdict}: at most {LARGEST_DIFFERENCE:g} is"
-            " allowed"
+            f"{found['float64_difference']:.1e}, {state}: at most {LARGEST_DIFFERENCE:g} is allowed"
         ),
         f"  {found['precision']}": (
             f"{found['precision_difference']:.1e}, from rounding in another order"
