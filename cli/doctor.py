@@ -13,7 +13,7 @@ Precision = Annotated[
 
 def doctor(precision: Precision = "float32", json: options.Json = False) -> None:
     """Check this machine in a minute: do one and two devices train to the same weights, and what
-    does determinism cost? Status 6 if not.
+    does determinism cost? Exit code 6 if not.
 
     Example: imgcls doctor --precision mixed_float16
     """

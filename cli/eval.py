@@ -12,7 +12,7 @@ FailUnder = Annotated[
     typer.Option(
         "--fail-under",
         metavar="METRIC=VALUE",
-        help="Exit with status 6 if a metric is lower. Repeatable.",
+        help="Exit with code 6 if a metric is lower. Repeatable.",
         show_default=False,
     ),
 ]

@@ -48,7 +48,7 @@ COMMANDS = {
 
 
 def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command so that every error ends in a message on stderr and its exit status."""
+    """Wrap a command so that every error ends in a message on stderr and its exit code."""
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> None:

@@ -61,7 +61,7 @@ class OnDivergence(Section):
     """
 
     retries: Annotated[int, Field(ge=1)] = 3
-    """How often; then training stops with status 4."""
+    """How often; then training stops with exit code 4."""
     learning_rate_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """By what the learning rate of all later steps is multiplied each time."""
 

@@ -1,8 +1,8 @@
-"""What can go wrong for a user, each with the exit status that scripts rely on. Light zone.
+"""What can go wrong for a user, each with the exit code that scripts rely on. Light zone.
 
 `UserError` and its children are for people: they carry a message that says what is wrong, what was
 received and what to do, and reach the terminal without a traceback. A bug is any other exception;
-it exits with status 1.
+it exits with code 1.
 """
 
 from typing import TYPE_CHECKING
@@ -20,13 +20,13 @@ class UserError(Exception):
 
 
 class DataError(UserError):
-    """Data is missing, broken or changed. Exit status 3."""
+    """Data is missing, broken or changed. Exit code 3."""
 
     exit_code = 3
 
 
 class DivergenceError(UserError):
-    """Training met a non-finite loss, gradient or weight. Exit status 4.
+    """Training met a non-finite loss, gradient or weight. Exit code 4.
 
     Attributes:
         details: where it was; None where it was not in training.
@@ -40,19 +40,19 @@ class DivergenceError(UserError):
 
 
 class OutOfMemoryError(UserError):
-    """The device or the host ran out of memory. Exit status 5."""
+    """The device or the host ran out of memory. Exit code 5."""
 
     exit_code = 5
 
 
 class GateError(UserError):
-    """A gate such as `--fail-under` did not hold. Exit status 6."""
+    """A gate such as `--fail-under` did not hold. Exit code 6."""
 
     exit_code = 6
 
 
 class Interrupted(UserError):
-    """A signal stopped the work after its state was saved. Exit status 75 (EX_TEMPFAIL of
+    """A signal stopped the work after its state was saved. Exit code 75 (EX_TEMPFAIL of
     sysexits.h).
     """
 
@@ -61,9 +61,9 @@ class Interrupted(UserError):
 
 class WorkerLostError(Interrupted):
     """Another process of the cluster ended, or does not answer; the last saved state is kept. Exit
-    status 75.
+    code 75.
     """
 
 
 class EpochLimit(Interrupted):
-    """The work stopped after as many epochs as were asked for. Exit status 75."""
+    """The work stopped after as many epochs as were asked for. Exit code 75."""

@@ -76,8 +76,8 @@ def test_all_learn_that_plans_differ_and_in_what():
     assert (
         str(first)
         == str(second)
-        == "worker 1 does not have the same data as worker 0; start all with the same command, files"
-        " and versions"
+        == "worker 1 does not have the same data as worker 0; start all with the same command,"
+        " files and versions"
     )
     assert (first.exit_code, second.exit_code) == (2, 2)
 

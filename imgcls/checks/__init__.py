@@ -30,7 +30,7 @@ class CheckSettings(PartSettings):
     """What every check can be told."""
 
     policy: Literal["note", "fail"] = "note"
-    """note: tell; fail: end `prepare` with status 3, after all checks."""
+    """note: tell; fail: end `prepare` with exit code 3, after all checks."""
 
 
 class DroppingSettings(CheckSettings):
@@ -38,7 +38,7 @@ class DroppingSettings(CheckSettings):
 
     policy: Literal["note", "drop", "fail"] = "note"
     """note: tell; drop: leave the images out of every split, the store keeps them; fail: end
-    `prepare` with status 3, after all checks.
+    `prepare` with exit code 3, after all checks.
     """
 
 

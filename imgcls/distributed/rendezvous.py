@@ -152,8 +152,8 @@ def _find_mismatch(
     if not different:
         return None
     return (
-        f"worker {rank} does not have the same {' and '.join(different)} as worker 0; start all with"
-        " the same command, files and versions"
+        f"worker {rank} does not have the same {' and '.join(different)} as worker 0; start all"
+        " with the same command, files and versions"
     )
 
 

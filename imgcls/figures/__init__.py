@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class NotDrawableError(UserError):
-    """A figure needs something that the run does not have (yet). Exit status 2 when the figure was
+    """A figure needs something that the run does not have (yet). Exit code 2 when the figure was
     asked for by name.
     """
 

@@ -1,5 +1,5 @@
 """What asks a run to stop, a signal or its time limit: it finishes its steps, saves and ends with
-status 75. Light zone.
+exit code 75. Light zone.
 """
 
 import contextlib

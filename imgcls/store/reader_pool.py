@@ -160,7 +160,7 @@ class _ReaderProcess:
         self.end = weakref.finalize(self, _terminate, self._connection, self._process)
 
     def request(self, request: tuple[Any, ...]) -> int | None:
-        """Let it do what a request says; return its exit status if it ended instead."""
+        """Let it do what a request says; return its exit code if it ended instead."""
         try:
             self._connection.send(request)
             self._connection.recv()
