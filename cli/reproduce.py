@@ -40,8 +40,8 @@ def reproduce(
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
-    """Train a run again from its folder alone, and compare. Exit code 6 if a number differs, 3 if the
-    data changed.
+    """Train a run again from its folder alone, and compare. Exit code 6 if a number differs, 3 if
+    the data changed.
 
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """
