@@ -49,7 +49,9 @@ def test_one_and_two_devices_give_the_same_weights_in_float64(digits):
     )
     for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
         numpy.testing.assert_allclose(
-            [epoch[key] for epoch in one.log], [epoch[key] for epoch in two.log], rtol=1e-12
+            [getattr(epoch, key) for epoch in one.log],
+            [getattr(epoch, key) for epoch in two.log],
+            rtol=1e-12,
         )
     for mine, theirs in zip(weights(one), weights(two), strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
@@ -135,7 +137,7 @@ def test_micro_batches_add_up_to_the_global_batch(digits, overrides):
     assert parts.status.accumulation_steps == (2 if MIRRORED in overrides else 4)
     for one, other in zip(whole.log, parts.log, strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-            assert one[name] == pytest.approx(other[name], abs=1e-12)
+            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12)
     for one, other in zip(weights(whole), weights(parts), strict=True):
         numpy.testing.assert_allclose(one, other, atol=1e-12)
 
@@ -156,7 +158,7 @@ def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_i
     notes = [line for line in capsys.readouterr().err.splitlines() if "batch norm" in line]
     said = (
         f"note: batches of 256 images are divided into {parts} parts, and the batch norm of model"
-        " cnn sees each part, "
+        " cnn sees each, "
     )
     assert [note.partition(" images, by itself")[0] for note in notes] == (
         [f"{said}{256 // parts}"] if parts else []
@@ -209,7 +211,7 @@ def test_a_run_whose_data_is_gone_does_not_continue_on_other_data(digits):
     train.train(settings, Path("run"))
     run = Run(Path("run"))
     data = run.data
-    run.data_file.write_text(json.dumps({**data, "fingerprint": "0" * 64}))
+    run.data_file.write_text(json.dumps({**data.model_dump(), "fingerprint": "0" * 64}))
     run.write_status("running", step=0)
     with pytest.raises(DataError, match=r"the run's data, .*digits-000000000000, does not exist"):
         train.train(settings, Path("run"))
@@ -325,7 +327,7 @@ def test_xla_gives_the_same_numbers(digits, strategy):
     train.train(digits(*shared, "train.jit_compile=true"), Path("compiled"))
     plain, compiled = Run(Path("plain")).log[0], Run(Path("compiled")).log[0]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        assert plain[name] == pytest.approx(compiled[name], rel=1e-10)
+        assert getattr(plain, name) == pytest.approx(getattr(compiled, name), rel=1e-10)
 
 
 def test_the_summary_says_what_limits_the_speed_and_which_stage_is_slowest(digits):
@@ -348,8 +350,8 @@ def test_a_streamed_split_logs_what_reading_and_augmenting_cost(digits):
         Path("run"),
     )
     stages = Run(Path("run")).log[0].stage_seconds
-    assert stages["reading"] > 0
-    assert stages["augmentation"] > 0
+    assert stages.reading > 0
+    assert stages.augmentation > 0
 
 
 def test_the_model_file_gives_probabilities_from_raw_pixels_without_imgcls(digits, prepared):
@@ -373,7 +375,7 @@ def test_the_run_folder_holds_what_the_design_says(digits):
     summary = train.train(digits(), Path("run"))
     run = Run(Path("run"))
     assert run.experiment == digits()
-    assert list(run.log[0]) == [
+    assert list(run.log[0].model_dump()) == [
         *("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"),
         *("learning_rate", "seconds", "images_per_second", "input_wait", "stage_seconds"),
     ]
