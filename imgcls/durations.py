@@ -49,7 +49,8 @@ class Duration:
             steps: of the whole training.
         """
         if self.unit == "%":
-            return round(float(self.number) / 100 * steps)
+            # The nearest float of the fraction: 0.7% of 500 steps is round(0.007 * 500).
+            return round(float(self.number / 100) * steps)
         return int(self.number) * (steps_per_epoch if self.unit == "epochs" else 1)
 
     def find_end(self, epochs: int, steps_per_epoch: int) -> int:
@@ -90,10 +91,8 @@ class DurationIn:
 
     def validate(self, value: Any) -> Duration:
         """Return the duration that a text states, or raise `ValueError` with what is allowed."""
-        if isinstance(value, Duration):
-            return value
         try:
-            duration = parse_duration(value if isinstance(value, str) else str(value))
+            duration = value if isinstance(value, Duration) else parse_duration(str(value))
         except ValueError as error:
             problem = str(error)
         else:
@@ -102,7 +101,8 @@ class DurationIn:
             problem = "has a unit that does not fit here"
         examples = [_EXAMPLES[unit] for unit in self.units]
         allowed = f"{', '.join(examples[:-1])} or {examples[-1]}" if examples[1:] else examples[0]
-        raise ValueError(f"is {value!r}, which {problem}; give a duration such as {allowed}")
+        shown = repr(str(value) if isinstance(value, Duration) else value)
+        raise ValueError(f"is {shown}, which {problem}; give a duration such as {allowed}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(

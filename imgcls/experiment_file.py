@@ -7,9 +7,11 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
 from imgcls import parts
 from imgcls.config import Experiment
+from imgcls.durations import Duration
 from imgcls.io import yaml_file
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 from imgcls.parts import PartOf, Section
@@ -36,11 +38,20 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
         ) from None
 
 
+class _SchemaWithText(GenerateJsonSchema):
+    """Writes the default of a duration as an experiment file does, where pydantic shows the fields
+    of its class.
+    """
+
+    def encode_default(self, dft: Any) -> Any:
+        return str(dft) if isinstance(dft, Duration) else super().encode_default(dft)
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of experiment files; one that extends another may leave anything to
     it.
     """
-    schema = Experiment.model_json_schema()
+    schema = Experiment.model_json_schema(schema_generator=_SchemaWithText)
     schema["properties"]["extends"] = {
         "type": "string",
         "description": "An experiment file beside this one, merged below it.",

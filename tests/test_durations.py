@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from experiments import experiment
 
+from imgcls.config import Train
 from imgcls.durations import Duration, parse_duration
 from imgcls.errors import UserError
 from imgcls.experiment_file import json_schema, read_experiment
@@ -34,10 +35,12 @@ def test_a_duration_is_read_and_written_with_its_unit(text, number, unit, writte
     assert parse_duration(written) == duration
 
 
-@pytest.mark.parametrize("percent", [1, 3, 5, 7, 12.5, 20, 33.3, 99])
-@pytest.mark.parametrize("steps", [1, 7, 21, 100, 6431])
+@pytest.mark.parametrize("percent", [0.7, 1, 3, 5, 7, 12.5, 20, 33.3, 99])
+@pytest.mark.parametrize("steps", [1, 7, 21, 100, 500, 6431])
 def test_a_percentage_of_steps_is_rounded_to_the_nearest(percent, steps):
-    assert parse_duration(f"{percent}%").count_steps(steps, 1) == round(percent / 100 * steps)
+    assert parse_duration(f"{percent}%").count_steps(steps, 1) == round(
+        float(Decimal(str(percent)) / 100) * steps
+    )
 
 
 def test_steps_and_epochs_are_counted_in_steps():
@@ -97,3 +100,12 @@ def test_the_schema_describes_a_duration_as_text_with_its_units():
     limit = json_schema()["$defs"]["Train"]["properties"]["time_limit"]
     (text,) = [choice for choice in limit["anyOf"] if choice["type"] == "string"]
     assert text["pattern"] == r"^\d+(\.\d+)? ?(s|m|h)$"
+
+
+def test_the_schema_writes_the_default_as_an_experiment_file_does():
+    assert json_schema()["$defs"]["Train"]["properties"]["checkpoint"]["default"] == "5m"
+
+
+def test_a_duration_made_in_python_needs_a_unit_that_fits_too():
+    with pytest.raises(ValueError, match="is '5%', which has a unit that does not fit here"):
+        Train(time_limit=Duration(Decimal(5), "%"))

@@ -185,7 +185,7 @@ def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
     code = (
         "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from"
         " imgcls.store.store import open_store\nfrom imgcls.store.reader_pool import"
-        f" Processes\nprocesses = Processes(open_store(Path({str(store.folder)!r})), Geometry((24,"
+        f" ReaderPool\nprocesses = ReaderPool(open_store(Path({str(store.folder)!r})), Geometry((24,"
         " 32, 3), 'crop'), 2)\nimport numpy; processes.read(numpy.zeros(600, 'int64'));"
         " time.sleep(600)"
     )
@@ -202,7 +202,7 @@ def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
 
 def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
     data = (
-        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store:"
+        f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store_dir:"
         f" {tmp_path / 'data'}, size: [8, 8], storage: encoded}}"
     )
     wanted = experiment(tmp_path, data, "augment=[{name: random_resized_crop}]", "train.epochs=1")

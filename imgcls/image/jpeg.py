@@ -85,17 +85,15 @@ def _crop_below(data: bytes, size: tuple[int, int], window: list[int]) -> tuple[
 def _crop_intervals(
     files: list[bytes], sizes: "numpy.ndarray", windows: "numpy.ndarray"
 ) -> list[tuple[memoryview, Region]]:
-    """Return files of the restart intervals that windows touch, and which parts of the images they
-    are.
+    """Return files of the restart intervals that crops touch, and which regions they show.
 
     All files at once: each alone would take a fifth of the time of decoding. A run is what a window
     touches of a row of intervals.
     """
     import numpy
 
-    frames, coded, heights, widths, columns = numpy.array(
-        [INDEX.unpack_from(data)[4:] for data in files]
-    ).T
+    headers = numpy.array([INDEX.unpack_from(data)[4:] for data in files])
+    frames, coded, heights, widths, columns = headers.T
     unit = numpy.stack([heights, widths], axis=1)
     first, last = windows[:, :2] // unit, -(-(windows[:, :2] + windows[:, 2:]) // unit)
     parts = numpy.concatenate(
@@ -124,9 +122,8 @@ def _crop_intervals(
     moved = (stops - starts).cumsum() + numpy.repeat((coded - heads + 2).cumsum(), rows) - stops
     codes = numpy.frombuffer(whole, numpy.uint8)
     _renumber_markers(codes, ends, opening, moved, across[file_of_run], rows * across)
-    file_ends = (
-        numpy.add.reduceat(stops - starts, rows.cumsum() - rows) + coded - heads + 2
-    ).cumsum()
+    bytes_of_file = numpy.add.reduceat(stops - starts, rows.cumsum() - rows) + coded - heads + 2
+    file_ends = bytes_of_file.cumsum()
     codes[file_ends - 1] = _END
     view, bounds = memoryview(whole), [0, *file_ends.tolist()]
     return [
