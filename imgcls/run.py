@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from imgcls.config import Experiment
 from imgcls.environment import Environment
 from imgcls.errors import DataError, UserError

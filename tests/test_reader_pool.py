@@ -186,8 +186,8 @@ def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
         "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from"
         " imgcls.store.store import open_store\nfrom imgcls.store.reader_pool import"
         f" ReaderPool\nprocesses = ReaderPool(open_store(Path({str(store.folder)!r})),"
-        " Geometry((24, 32, 3), 'crop'), 2)\nimport numpy; processes.read(numpy.zeros(600, 'int64'));"
-        " time.sleep(600)"
+        " Geometry((24, 32, 3), 'crop'), 2)\nimport numpy;"
+        " processes.read(numpy.zeros(600, 'int64')); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
         try:
