@@ -271,6 +271,7 @@ def test_channels_that_seem_to_come_first_are_noted(tmp_path, capsys):
 def test_settings_that_do_not_fit_together_are_refused(changes):
     with pytest.raises(ValidationError):
         arrays.Settings(name="arrays", path="x", **changes)
+    assert changes.keys() <= arrays.Settings.model_fields.keys()
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_fail_names_every_bad_image(broken):
         read(broken, max_megapixels=1.0)
     lines = str(caught.value).splitlines()
     assert lines[0] == "6 bad images:"
-    for line, (name, problem) in zip(lines[1:], PROBLEMS.items(), strict=False):
+    for line, (name, problem) in zip(lines[1:-1], PROBLEMS.items(), strict=True):
         assert line.startswith(f"  {name}: {problem}")
     assert lines[-1].endswith("set data.on_bad_image: skip to leave them out")
 
@@ -271,6 +271,7 @@ def test_a_store_among_the_classes_is_refused(photos, store):
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
         folder.Settings(name="folder", path="x", **wrong)
+    assert wrong.keys() <= folder.Settings.model_fields.keys()
 
 
 def test_a_file_that_vanishes_after_the_listing_is_named(photos):

@@ -53,7 +53,7 @@ class IdxFiles:
     classes: list[str]
 
 
-class SplitArrays(NamedTuple):
+class IdxSplit(NamedTuple):
     """One split: uint8 images (count, height, width) and labels (count,), and the SHA-256 of both
     files' content.
     """
@@ -133,7 +133,7 @@ def _find_files(folder: Path, archive: IdxFiles) -> dict[str, Path]:
     return found
 
 
-def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> SplitArrays:
+def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> IdxSplit:
     (images, of_images), (labels, of_labels) = (
         _read_known(images_file, 3, archive),
         _read_known(labels_file, 1, archive),
@@ -150,7 +150,7 @@ def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> Spli
             f"{labels_file} holds the label {labels.max()}; {archive.title} has the labels 0 to"
             f" {len(archive.classes) - 1}"
         )
-    return SplitArrays(images, labels, f"{of_images} {of_labels}")
+    return IdxSplit(images, labels, f"{of_images} {of_labels}")
 
 
 def _read_known(path: Path, dimensions: int, archive: IdxFiles) -> "tuple[numpy.ndarray, str]":
@@ -224,7 +224,7 @@ def _parse_shape(header: bytes) -> tuple[int, ...]:
     )
 
 
-def _make_reader(parts: dict[SplitName, SplitArrays]) -> "Callable[[int], numpy.ndarray]":
+def _make_reader(parts: dict[SplitName, IdxSplit]) -> "Callable[[int], numpy.ndarray]":
     """Return what reads the image at a place, one split behind the other."""
     first, *others = (part.images for part in parts.values())
 

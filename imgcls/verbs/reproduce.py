@@ -58,8 +58,7 @@ def reproduce(
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
     Args:
-        folder: the new run's folder, or that of a reproduction to continue; `runs/<name>/<next
-            number>` unless given.
+        folder: of the new run, or of one to continue; `runs/<name>/<next number>` unless given.
         epochs: how many epochs to train and compare; all unless given.
         tolerances: the largest differences allowed; where there are any, nothing else is compared.
         cluster: the processes that train together, each of which calls this function.
@@ -87,9 +86,10 @@ def reproduce(
     if complete:
         _evaluate_again(run, again, experiment)
     compared = epochs or length
-    bounds = [tolerances] if tolerances else []
-    find = _find_first_beyond if tolerances else _find_first_difference
-    difference = find(run, again, *bounds, compared, complete)
+    if tolerances:
+        difference = _find_first_beyond(run, again, tolerances, compared, complete)
+    else:
+        difference = _find_first_difference(run, again, compared, complete)
     return {
         "run": str(run.folder),
         "reproduction": str(again.folder),
