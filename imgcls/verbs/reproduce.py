@@ -64,8 +64,8 @@ def reproduce(
         cluster: the processes that train together, each of which calls this function.
 
     Returns:
-        The summary that the command prints; `difference` is None where the runs agree, else the
-        first difference in words. None where another process leads.
+        The summary that the command prints; `difference` is None or the first one in words. None
+        where another process leads.
 
     Raises:
         UserError: the run has fewer epochs, or does not know a quantity of `tolerances`.
@@ -86,17 +86,22 @@ def reproduce(
     if complete:
         _evaluate_again(run, again, experiment)
     compared = epochs or length
-    if tolerances:
-        difference = _find_first_beyond(run, again, tolerances, compared, complete)
-    else:
-        difference = _find_first_difference(run, again, compared, complete)
     return {
         "run": str(run.folder),
         "reproduction": str(again.folder),
         "epochs": compared,
         "versions_changed": _find_changed_versions(run, again),
-        "difference": difference,
+        "difference": _find_difference(run, again, tolerances, compared, complete),
     }
+
+
+def _find_difference(
+    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> str | None:
+    """Return the first difference in words: of the quantities with a tolerance, or of all."""
+    if tolerances:
+        return _find_first_beyond(run, again, tolerances, epochs, complete)
+    return _find_first_difference(run, again, epochs, complete)
 
 
 def require_same(summary: dict[str, Any] | None) -> None:
