@@ -159,8 +159,8 @@ def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_i
     train.train(digits("train.epochs=1", *overrides), Path("run"))
     notes = [line for line in capsys.readouterr().err.splitlines() if "batch norm" in line]
     said = (
-        f"note: batches of 256 images are divided into {parts} parts, and the batch norm of model"
-        " cnn sees each, "
+        f"note: batches of 256 images are divided into {parts} micro-batches, and the batch norm of"
+        " model cnn sees each, "
     )
     assert [note.partition(" images, by itself")[0] for note in notes] == (
         [f"{said}{256 // parts}"] if parts else []
@@ -170,7 +170,7 @@ def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_i
 def test_a_micro_batch_that_does_not_divide_the_batch_is_refused_with_those_that_do(digits):
     with pytest.raises(
         UserError,
-        match=r"train\.micro_batch is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256",
+        match=r"micro_batch_size is 100, .* 256 .* use one of 1, 2, 4, 8, 16, 32, 64, 128, 256",
     ):
         train.train(digits("train.micro_batch_size=100"))
 
