@@ -1,13 +1,14 @@
 """The run folder: the one place that builds a path in it. Light zone."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from imgcls.config import Experiment
 from imgcls.environment import Environment
@@ -239,12 +240,11 @@ class Run:
         Raises:
             UserError: another process holds it.
         """
-        with files.explain_errors(self.folder):
-            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            with files.explain_errors(self.folder):
+                lock.acquire()
+        except Timeout:
             raise UserError(
                 f"another process trains in {self.folder}; wait until it ends, or choose another"
                 " folder with --run"
@@ -252,7 +252,7 @@ class Run:
         try:
             yield
         finally:
-            os.close(descriptor)
+            lock.release()
 
 
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:

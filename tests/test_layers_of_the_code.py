@@ -25,7 +25,13 @@ HEAVY = {
     "simplejpeg": "simplejpeg",
 }
 """Dependencies that no light module imports at its top, each with the name it is imported by."""
-LIGHT = {"pydantic": "pydantic", "pyyaml": "yaml", "rich": "rich", "typer": "typer"}
+LIGHT = {
+    "filelock": "filelock",
+    "pydantic": "pydantic",
+    "pyyaml": "yaml",
+    "rich": "rich",
+    "typer": "typer",
+}
 MOST_LINES = 300
 PACKAGE = ROOT / "imgcls"
 MODULES = sorted(PACKAGE.rglob("*.py"))
