@@ -153,7 +153,7 @@ OF_ARRAYS: dict[str, Damage] = {
     ),
     "other dtype": _change_arrays(
         lambda arrays: arrays.update(
-            {next(iter(arrays)): next(iter(arrays.values())).astype(numpy.complex64)}
+            {next(iter(arrays)): numpy.zeros(next(iter(arrays.values())).shape, numpy.complex64)}
         )
     ),
 }
@@ -175,5 +175,5 @@ def assert_refused_in_one_line(read: Callable[[], Any], path: Path) -> str:
     what, _, advice = message.rpartition("; ")
     assert what, message
     assert advice, message
-    assert not {"Input", "validation", "pydantic", "Errno"} & set(message.split()), message
+    assert not any(word in message for word in ("Input", "validation error", "Errno")), message
     return message

@@ -74,8 +74,8 @@ TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 FOREGROUND = ("steps", "validation", "saving")
 """The stages that follow one another; steps include what the device waits for data."""
 BACKGROUND = ("reading", "augmentation")
-"""The stages of the loader, where splits are read from the store as needed: they run beside the others, in several
-processes or threads.
+"""The stages of the loader, where splits are read from the store as needed: they run beside the
+others, in several processes or threads.
 """
 STAGES = (*FOREGROUND, *BACKGROUND)
 """The fields of `StageSeconds`."""
