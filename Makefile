@@ -31,6 +31,7 @@ check: setup ## Lint, and check the formatting
 	$(BIN)/ruff format --check .
 
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
+	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(DATA)
 
 chaos: setup ## Kill training 36 times, and compare with runs left alone (four minutes)

@@ -38,11 +38,11 @@ def ratios() -> list[tuple[str, float, str]]:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _photos(folder / "photos")
+        write_photos(folder / "photos")
         ways = {
-            "encoded": _feed(folder, "storage: encoded"),
-            "restart markers": _feed(folder, "storage: encoded, restart_markers: true"),
-            "raw 256": _feed(folder, "stored_size: [256, 256]"),
+            "encoded": _stored(folder, "storage: encoded"),
+            "restart markers": _stored(folder, "storage: encoded, restart_markers: true"),
+            "raw 256": _stored(folder, "stored_size: [256, 256]"),
             "decode": _decoding(folder / "photos", lambda image: tf.shape(image)),
             "decode and resize": _decoding(
                 folder / "photos", lambda image: tf.image.resize(image, [224, 224])
@@ -82,7 +82,7 @@ def ratios() -> list[tuple[str, float, str]]:
     ]
 
 
-def _photos(folder: Path) -> None:
+def write_photos(folder: Path) -> None:
     """Cut JPEGs of 500x375 out of scikit-learn's two photos, one class each."""
     import numpy
     from PIL import Image
@@ -124,10 +124,9 @@ def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[flo
     return speeds
 
 
-def _plan(experiment_text: str, folder: Path) -> Any:
-    """Return the training plan of an experiment, whose data is prepared."""
+def prepare_experiment(experiment_text: str, folder: Path) -> tuple[Any, Any, Any]:
+    """Return an experiment, and the store and the split of its data, which is prepared."""
     from imgcls.experiment_file import read_experiment
-    from imgcls.input.batches import ShuffledBatches, open_training_examples
     from imgcls.store.lookup import find_store
     from imgcls.verbs.prepare import prepare
 
@@ -135,24 +134,37 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     path.write_text(experiment_text)
     experiment = read_experiment(path)
     prepare(experiment)
-    store, split = find_store(experiment)
+    return experiment, *find_store(experiment)
+
+
+def plan_batches(experiment: Any, store: Any, split: Any) -> Any:
+    """Return the plan of training batches, whose images are read as in training."""
+    from imgcls.input.batches import ShuffledBatches, open_training_examples
+
     return ShuffledBatches(open_training_examples(store, split, None)[0], experiment)
 
 
-def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
-    """Return what takes batches from imgcls's stream, as training does."""
+def stream(plan: Any) -> Callable[[], Iterator[Any]]:
+    """Return what takes batches of images from imgcls's iterator, as training does."""
     from imgcls.backend import tf
     from imgcls.input.iterators import StreamingIterator
     from imgcls.training import history
 
-    plan = _plan(CROPPED.format(folder=folder, store=store, batch=BATCH), folder)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
 
-    def batches() -> Iterator[int]:
-        stream = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
-        return (next(stream)[0].shape[0] for _ in itertools.count())
+    def batches() -> Iterator[Any]:
+        stages = dict.fromkeys(history.STAGES, 0.0)
+        stream = StreamingIterator(plan, strategy, 0, stages).call(0, 0)
+        return (next(stream)[0] for _ in itertools.count())
 
     return batches
+
+
+def _stored(folder: Path, store: str) -> Callable[[], Iterator[int]]:
+    """Return what takes batches of a kind of store."""
+    text = CROPPED.format(folder=folder, store=store, batch=BATCH)
+    batches = stream(plan_batches(*prepare_experiment(text, folder)))
+    return lambda: (images.shape[0] for images in batches())
 
 
 def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator[int]]:
