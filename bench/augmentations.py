@@ -41,7 +41,10 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
     factors = {f"{name}_factor": 0.4 for name in ("brightness", "contrast", "saturation")}
     return {
         "random_affine": ({}, warp),
-        "affine, a turn alone": ({"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0}, warp[2:3]),
+        "random_affine, rotation alone": (
+            {"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0},
+            warp[2:3],
+        ),
         "aug_mix": ({}, [layers.AugMix()]),
         # Keras's sigma goes up to 1, of which three on either side make seven pixels.
         "gaussian_blur": (

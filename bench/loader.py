@@ -1,5 +1,5 @@
-"""How fast training is fed: from encoded images, from stored pixels that are larger than what the
-model sees, and from memory.
+"""How fast batches reach training: from encoded images, from stored pixels that are larger than
+what the model sees, and from memory.
 """
 
 import gc
@@ -168,7 +168,7 @@ def _stored(folder: Path, store: str) -> Callable[[], Iterator[int]]:
 
 
 def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator[int]]:
-    """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing but
+    """Return what decodes random crops with TensorFlow's fastest decoder, and does nothing but
     `then` with each.
     """
     import numpy
@@ -179,24 +179,24 @@ def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator
 
     files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
     count = 1000
-    draws = StatelessRandom(
+    random = StatelessRandom(
         "bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count
     )
     settings = random_resized_crop.Settings(name="random_resized_crop")
-    windows = random_resized_crop.draw_crops(
-        settings, draws, tf.fill([count], 375), tf.fill([count], 500)
+    crops = random_resized_crop.draw_crops(
+        settings, random, tf.fill([count], 375), tf.fill([count], 500)
     )
     chosen = tf.constant(
         [files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)]
     )
 
-    def decoded(data: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    def decoded(data: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
         return then(
-            tf.image.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_FAST")
+            tf.image.decode_and_crop_jpeg(data, crop, channels=3, dct_method="INTEGER_FAST")
         )
 
     dataset = (
-        tf.data.Dataset.from_tensor_slices((chosen, windows))
+        tf.data.Dataset.from_tensor_slices((chosen, crops))
         .repeat()
         .map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
     )
@@ -238,20 +238,20 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
         read_experiment(path),
     )
     strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps
-    feed = InMemoryIterator(plan, strategy)
+    iterator = InMemoryIterator(plan, strategy)
 
-    @tf.function(input_signature=[feed.signature])
+    @tf.function(input_signature=[iterator.signature])
     def epoch(call: Any) -> tf.Tensor:
         total = tf.zeros([], tf.int64)
         for i in tf.range(steps):
-            share, _ = feed.share(call, i, total)
-            batch, _, _ = strategy.run(feed.batch, args=share)
+            share, _ = iterator.share(call, i, total)
+            batch, _, _ = strategy.run(iterator.batch, args=share)
             total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
         return total
 
     def batches() -> Iterator[int]:
         for _ in itertools.count():
-            epoch(feed.call(0, steps))
+            epoch(iterator.call(0, steps))
             yield steps * 128
 
     return batches
