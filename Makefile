@@ -34,6 +34,7 @@ docs: setup ## Write the pages that are made from the code
 	$(BIN)/python scripts/document_commands.py
 
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
+	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(DATA)
 
 chaos: setup ## Kill training 36 times, and compare with runs left alone (four minutes)
