@@ -3,8 +3,8 @@
 import cv2
 import numpy
 import pytest
+from augmentation_helpers import CROPS, NOISE, apply_augmentation, apply_pillow, make_random
 from PIL import Image
-from test_augmentation_operations import CROPS, NOISE, applied, draws, pillow
 
 from imgcls.augmentations import _warps
 from imgcls.backend import tf
@@ -31,7 +31,7 @@ from imgcls.backend import tf
     ],
     ids=["rotation", "shear_x", "shear_y"],
 )
-def test_warps_are_pillows_about_the_centre(interpolation, filter_, warp, matrix):
+def test_warps_are_pillows_about_the_center(interpolation, filter_, warp, matrix):
     image = cv2.GaussianBlur(CROPS[0], (5, 5), 1.5)
     ours = warp(tf.constant(image[None]), interpolation).numpy()[0].astype(int)
     if matrix is None:
@@ -39,12 +39,12 @@ def test_warps_are_pillows_about_the_centre(interpolation, filter_, warp, matrix
     else:
         a, b, c, d, e, f = matrix
         x, y = image.shape[1] / 2, image.shape[0] / 2
-        centred = (a, b, c + x - a * x - b * y, d, e, f + y - d * x - e * y)
+        centered = (a, b, c + x - a * x - b * y, d, e, f + y - d * x - e * y)
         theirs = Image.fromarray(image).transform(
-            image.shape[1::-1], Image.Transform.AFFINE, centred, filter_
+            image.shape[1::-1], Image.Transform.AFFINE, centered, filter_
         )
     difference = numpy.abs(ours - numpy.asarray(theirs))
-    # Not at the edge, where Pillow draws the line a little elsewhere.
+    # Not at the edge, which Pillow places slightly differently.
     full = warp(tf.constant(numpy.full_like(image, 255)[None]), interpolation).numpy()[0, :, :, 0]
     inner = cv2.erode(full, numpy.ones((3, 3), numpy.uint8), borderValue=0) == 255
     assert inner.mean() > 0.5
@@ -53,15 +53,18 @@ def test_warps_are_pillows_about_the_centre(interpolation, filter_, warp, matrix
 
 
 @pytest.mark.parametrize("slope", [-3.0, -0.3, 0.0, 0.99])
-def test_a_shear_lies_between_two_neighbours_of_a_row_and_is_black_outside(slope):
+def test_a_shear_interpolates_between_neighbors_in_a_row_and_is_black_outside(slope):
     image = NOISE[0].astype(float)
     height, width = image.shape[:2]
     expected = numpy.empty_like(image)
     for row in range(height):
-        places = numpy.arange(width) + slope * (row - (height - 1) / 2)
+        positions = numpy.arange(width) + slope * (row - (height - 1) / 2)
         bordered = numpy.pad(image[row], [(1, 1), (0, 0)])
         expected[row] = numpy.stack(
-            [numpy.interp(places, numpy.arange(-1, width + 1), channel) for channel in bordered.T],
+            [
+                numpy.interp(positions, numpy.arange(-1, width + 1), channel)
+                for channel in bordered.T
+            ],
             axis=-1,
         )
     ours = (
@@ -69,14 +72,14 @@ def test_a_shear_lies_between_two_neighbours_of_a_row_and_is_black_outside(slope
         .numpy()[0]
         .astype(float)
     )
-    cut_off = expected - ours  # in single precision
-    assert -1e-3 < cut_off.min() <= cut_off.max() < 1 + 1e-3
+    truncated = expected - ours  # in single precision
+    assert -1e-3 < truncated.min() <= truncated.max() < 1 + 1e-3
 
 
 @pytest.mark.parametrize(
-    ("shifted", "axis"), [(_warps.shift_right, 2), (_warps.shift_down, 5)], ids=["right", "down"]
+    ("shift", "axis"), [(_warps.shift_right, 2), (_warps.shift_down, 5)], ids=["right", "down"]
 )
-def test_a_shift_is_pillows_to_the_bit(shifted, axis):
+def test_a_shift_is_pillows_to_the_bit(shift, axis):
     pixels = [0, 3, -5, 48, -60]
 
     def theirs(image, i):
@@ -85,7 +88,7 @@ def test_a_shift_is_pillows_to_the_bit(shifted, axis):
         return image.transform(image.size, Image.Transform.AFFINE, matrix)
 
     numpy.testing.assert_array_equal(
-        shifted(tf.constant(CROPS), tf.constant(pixels)).numpy(), pillow(CROPS, theirs)
+        shift(tf.constant(CROPS), tf.constant(pixels)).numpy(), apply_pillow(CROPS, theirs)
     )
 
 
@@ -97,14 +100,14 @@ def test_a_shift_is_pillows_to_the_bit(shifted, axis):
         ("nearest", cv2.BORDER_REPLICATE),
     ],
 )
-def test_a_warp_shows_outside_the_image_what_opencv_does(fill, border):
+def test_a_warp_fills_the_outside_as_opencv_does(fill, border):
     inverse = _warps.compute_inverse_matrix(
         *[tf.constant([value]) for value in (10.0, 5.0, 0.8, 4.0, -3.0)]
     )
     ours = _warps.warp(tf.constant(CROPS[:1]), inverse, "nearest", fill).numpy()[0]
     matrix = inverse.numpy()[0].astype(numpy.float64)
-    centre = numpy.array([(CROPS.shape[2] - 1) / 2, (CROPS.shape[1] - 1) / 2])
-    matrix[:, 2] += centre - matrix[:, :2] @ centre
+    center = numpy.array([(CROPS.shape[2] - 1) / 2, (CROPS.shape[1] - 1) / 2])
+    matrix[:, 2] += center - matrix[:, :2] @ center
     theirs = cv2.warpAffine(
         CROPS[0],
         matrix,
@@ -115,21 +118,23 @@ def test_a_warp_shows_outside_the_image_what_opencv_does(fill, border):
     assert (ours == theirs).all(axis=2).mean() > 0.97
 
 
-def test_affine_turns_within_its_degrees_and_leaves_the_image_where_all_is_off():
-    still = applied("random_affine", CROPS, degrees=0.0, translate=0.0, scale=[1.0, 1.0], shear=0.0)
+def test_an_affine_warp_whose_ranges_are_all_zero_changes_nothing():
+    still = apply_augmentation(
+        "random_affine", CROPS, degrees=0.0, translate=0.0, scale=[1.0, 1.0], shear=0.0
+    )
     numpy.testing.assert_array_equal(still, CROPS)
-    assert (applied("random_affine", CROPS) != CROPS).any()
+    assert (apply_augmentation("random_affine", CROPS) != CROPS).any()
 
 
 @pytest.mark.parametrize("count", [1, 16, 37])
-def test_affine_warps_each_image_by_its_own_draws_in_batches_of_any_size(count):
+def test_an_affine_warp_has_random_parameters_per_image_in_batches_of_any_size(count):
     images = numpy.random.default_rng(0).integers(0, 256, (count, 9, 12, 3), numpy.uint8)
     high = numpy.array(
         [15.0, 10.0, 1.2, 0.9, 1.1], numpy.float32
     )  # degrees, shear, right, down, scale
     low = numpy.array([-15.0, -10.0, -1.2, -0.9, 0.9], numpy.float32)
     degrees, shear, right, down, scale = tf.unstack(
-        low + draws(count).uniform(0.0, 1.0, (5,)) * (high - low), axis=1
+        low + make_random(count).uniform(0.0, 1.0, (5,)) * (high - low), axis=1
     )
     inverse = _warps.compute_inverse_matrix(degrees, shear, scale, right, down)
     alone = [
@@ -138,4 +143,4 @@ def test_affine_warps_each_image_by_its_own_draws_in_batches_of_any_size(count):
         ).numpy()[0]
         for i in range(count)
     ]
-    numpy.testing.assert_array_equal(applied("random_affine", images), alone)
+    numpy.testing.assert_array_equal(apply_augmentation("random_affine", images), alone)

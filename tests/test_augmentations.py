@@ -1,4 +1,4 @@
-"""Augmentations against numpy, and what holds for all of them."""
+"""What all augmentations have in common; flip and crop against numpy."""
 
 import numpy
 import pytest
@@ -11,7 +11,7 @@ from imgcls.input.augment import augment, check_augmentations, preview
 
 
 class FixedRandom:
-    """Draws that a test chose."""
+    """Random parameters that a test chose."""
 
     def __init__(self, *values):
         self._values = list(values)
@@ -37,7 +37,7 @@ def test_an_augmentation_keeps_shape_and_type_and_depends_on_the_step(tmp_path, 
     assert (first != later).any()
 
 
-def test_flip_mirrors_the_images_whose_draw_is_below_the_probability(images):
+def test_flip_mirrors_the_images_whose_random_number_is_below_the_probability(images):
     part = parts.load("augmentations", "random_flip")
     result = part.compute(
         part.Settings(name="random_flip", probability=0.5),
@@ -53,7 +53,7 @@ def test_flip_mirrors_the_images_whose_draw_is_below_the_probability(images):
 @pytest.mark.parametrize(
     ("fill", "mode"), [("constant", "constant"), ("reflect", "reflect"), ("nearest", "edge")]
 )
-def test_crop_is_a_window_of_the_padded_image(images, fill, mode):
+def test_crop_is_a_region_of_the_padded_image(images, fill, mode):
     part = parts.load("augmentations", "random_crop")
     down, right = [-2, -1, 0, 1, 2], [2, 0, -2, -1, 1]
     result = part.compute(
@@ -67,7 +67,7 @@ def test_crop_is_a_window_of_the_padded_image(images, fill, mode):
         numpy.testing.assert_array_equal(result[row], padded[row, top : top + 6, left : left + 7])
 
 
-def test_draws_are_uniform_and_independent(tmp_path):
+def test_random_parameters_are_uniform_and_independent():
     from imgcls.input.augment import StatelessRandom
 
     random = [
@@ -92,7 +92,7 @@ def rgb():
 
 
 @pytest.mark.parametrize("name", parts.list_names("augmentations"))
-def test_a_device_makes_of_its_rows_what_one_device_would(tmp_path, rgb, name):
+def test_two_devices_make_the_same_images_as_one(tmp_path, rgb, name):
     settings, step = experiment(tmp_path, f"augment=[{{name: {name}}}]"), tf.constant(5, tf.int64)
 
     def rows(first, last):
@@ -108,15 +108,13 @@ def test_a_device_makes_of_its_rows_what_one_device_would(tmp_path, rgb, name):
         )
         return [each.numpy() for each in result]
 
-    whole, parts_of_it = rows(0, 8), [rows(0, 4), rows(4, 8)]
-    for each, pieces in zip(whole, zip(*parts_of_it, strict=True), strict=True):
-        numpy.testing.assert_array_equal(each, numpy.concatenate(pieces))
+    whole, halves = rows(0, 8), [rows(0, 4), rows(4, 8)]
+    for each, of_halves in zip(whole, zip(*halves, strict=True), strict=True):
+        numpy.testing.assert_array_equal(each, numpy.concatenate(of_halves))
 
 
 @pytest.mark.parametrize("name", parts.list_names("augmentations"))
-def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_says(
-    tmp_path, rgb, name
-):
+def test_a_part_runs_in_a_graph_with_op_determinism_and_stops_at_its_until(tmp_path, rgb, name):
     settings = experiment(tmp_path, f"augment=[{{name: {name}, until: 50%}}]", "train.epochs=3")
 
     @tf.function
@@ -128,7 +126,7 @@ def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_s
     changed = [
         bool((at(tf.constant(step, tf.int64)).numpy() != rgb).any()) for step in (0, 19, 20, 29)
     ]
-    assert changed == [True, True, False, False]  # half of three epochs, rounded up, are two
+    assert changed == [True, True, False, False]  # half of three epochs, rounded up, is two
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_a_part_works_in_a_graph_under_op_determinism_in_the_epochs_that_until_s
         ("101%", "is '101%', which is more than 100%"),
         ("0", "is 0"),
         ("4 epochs", "train.epochs is 2"),
-        ("4", "is 4, which is not a number with a unit"),
+        ("4", "is 4, which has no unit"),
         ("half", "is 'half'"),
     ],
 )
@@ -155,7 +153,7 @@ def test_an_until_that_means_nothing_is_refused(tmp_path, until, message):
         "{name: color_jitter, saturation: 0.0, hue: 0.1}",
     ],
 )
-def test_parts_that_need_rgb_say_so_on_other_images(tmp_path, part):
+def test_parts_that_need_rgb_refuse_other_images(tmp_path, part):
     settings = experiment(tmp_path, f"augment=[{{name: random_flip}}, {part}]")
     check_augmentations(settings, 3, 8)
     with pytest.raises(
@@ -168,7 +166,7 @@ def test_parts_that_need_rgb_say_so_on_other_images(tmp_path, part):
         check_augmentations(settings, 1, 8)
 
 
-def test_pairs_must_not_be_torn_by_devices(tmp_path):
+def test_pairs_must_not_be_split_between_devices(tmp_path):
     settings = experiment(tmp_path, "augment=[{name: mixup}]", "train.batch_size=10")
     check_augmentations(settings, 1, 10)
     with pytest.raises(
@@ -184,9 +182,7 @@ def test_every_augmentation_has_a_random_key_of_its_own():
     assert len(set(keys)) == len(keys)
 
 
-def test_the_draws_of_an_augmentation_follow_its_random_key_and_not_its_name(
-    tmp_path, images, monkeypatch
-):
+def test_random_parameters_follow_the_random_key_and_not_the_name(tmp_path, images, monkeypatch):
     settings = experiment(tmp_path, "augment=[{name: gaussian_noise}]")
     before = preview(settings, images, 0)
     part = parts.load("augmentations", "gaussian_noise")

@@ -1,6 +1,4 @@
-"""Training on mixed images: the loss takes a target for each class, in any feed and in
-micro-batches.
-"""
+"""Training on mixed images: the loss takes a target per class, in micro-batches too."""
 
 import numpy
 import pytest
@@ -12,10 +10,10 @@ from imgcls.input.iterators import InMemoryIterator
 from imgcls.training import steps
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_targets(
-    tmp_path, name, parts
+def test_a_step_on_mixed_images_minimizes_keras_categorical_cross_entropy(
+    tmp_path, name, accumulation_steps
 ):
     generator = numpy.random.default_rng(0)
     pixels, labels = (
@@ -42,15 +40,15 @@ def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_tar
     with tf.GradientTape() as tape:
         outputs = model(images)
         expected = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, outputs)
-    stepped = [
-        value - slope
-        for value, slope in zip(
+    updated = [
+        value - gradient
+        for value, gradient in zip(
             model.get_weights(), tape.gradient(expected, model.trainable_variables), strict=True
         )
     ]
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    sums = steps.Steps(strategy, model, optimizer, cross_entropy, parts).train(
+    sums = steps.Steps(strategy, model, optimizer, cross_entropy, accumulation_steps).train(
         InMemoryIterator(plan, strategy), 0, 1, steps.make_zero_sums()
     )
     assert sums[steps.LOSS] / sums[steps.COUNT] == pytest.approx(float(expected), rel=1e-5)
@@ -58,5 +56,5 @@ def test_a_step_on_mixed_images_is_kerass_categorical_cross_entropy_on_mixed_tar
         sums[steps.CORRECT]
         == (outputs.numpy().argmax(axis=1) == targets.numpy().argmax(axis=1)).sum()
     )
-    for value, wanted in zip(model.get_weights(), stepped, strict=True):
-        numpy.testing.assert_allclose(value, wanted, atol=1e-5)
+    for value, expected_value in zip(model.get_weights(), updated, strict=True):
+        numpy.testing.assert_allclose(value, expected_value, atol=1e-5)

@@ -3,14 +3,15 @@
 
 `images` is a uint8 tensor (batch, height, width, channels), and so is the result. A part that mixes
 images has `mix(settings, images, targets, random) -> (images, targets)` instead, with targets
-float32 (batch, classes). All chance comes from `draws`: a pure function of (seed, step, row in the
-global batch), so that any number of devices makes the same images. A part's constant `RANDOM_KEY`
-tells its draws from those of the others; it stays when the part gets another name, so that old
-numbers come again. Light zone: tensorflow is imported inside the function.
+float32 (batch, classes). All randomness comes from `random`, a pure function of (seed, step, row in
+the global batch), so that any number of devices makes the same images. A part's constant
+`RANDOM_KEY` keeps its random numbers apart from those of other parts; it stays when the part is
+renamed, so that results can still be reproduced. Light zone: tensorflow is imported inside the
+function.
 
-Modules whose name begins with an underscore hold what parts share. They choose operations that are
-fast on a CPU too, and that have deterministic kernels everywhere: a choice between bytes by
-`tf.where`, for instance, takes ten times as long as one by bits.
+Modules whose names begin with an underscore hold what parts share. They use operations that are
+fast on a CPU too, and that have deterministic kernels everywhere: choosing between bytes with
+`tf.where`, for instance, takes ten times as long as with bit masks.
 """
 
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -35,7 +36,7 @@ Range = Annotated[
     Field(min_length=2, max_length=2),
     AfterValidator(_require_ascending),
 ]
-"""The least and the largest value of what is drawn for each image."""
+"""The smallest and the largest value that is drawn for an image."""
 PositiveRange = Annotated[
     list[Annotated[float, Field(gt=0)]],
     Field(min_length=2, max_length=2),
@@ -47,30 +48,26 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class AugmentationSettings(PartSettings):
-    """What every augmentation can be told."""
+    """The settings that all augmentations share."""
 
     until: Annotated[Duration, DurationIn("%", "epochs", "steps")] | None = None
-    """For how long it works: after that, training goes on without it. A percentage is rounded up to
-    whole epochs. To the end unless given.
+    """How long it is applied; training then goes on without it. A percentage is rounded up to whole
+    epochs. To the end of training unless given.
     """
 
     def find_end(self, epochs: int, steps_per_epoch: int) -> int:
-        """Return the step from which on it does nothing."""
+        """Return the first step at which it is no longer applied."""
         if self.until is None:
             return epochs * steps_per_epoch
         return self.until.find_end(epochs, steps_per_epoch)
 
     def needs_rgb(self) -> str | None:
-        """Return what to do where images have another number of channels than 3, if it then cannot
-        work.
-        """
+        """Return what to do about images without 3 channels; None where the part works on them."""
         return None
 
 
 class RandomParameters(Protocol):
-    """A source of random numbers for one augmentation on one batch; each call is independent of the
-    ones before.
-    """
+    """The source of random parameters of one augmentation on one batch; calls are independent."""
 
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> "tf.Tensor":
         """Return float32 (batch, *shape), uniform in [low, high)."""
@@ -79,7 +76,7 @@ class RandomParameters(Protocol):
         """Return int32 (batch,), uniform over low, ..., high - 1."""
 
     def normal(self, shape: tuple[int, ...]) -> "tf.Tensor":
-        """Return float32 (batch, *shape), of mean 0 and std 1."""
+        """Return float32 (batch, *shape), with mean 0 and std 1."""
 
     def bytes(self, shape: tuple[int, ...]) -> "tf.Tensor":
         """Return uint8 (batch, *shape), uniform over 0, ..., 255."""

@@ -1,65 +1,66 @@
-"""What parts that mix two images share: who is mixed with whom, and how much. Heavy zone."""
+"""Mixing images in pairs: which image with which, and in which ratio. Heavy zone."""
 
 import numpy
 
 from imgcls.augmentations import RandomParameters
-from imgcls.augmentations._bytes import count_in_cache, round_to_bytes
+from imgcls.augmentations._bytes import count_images_in_cache, round_to_bytes
 from imgcls.backend import tf
 
 
 def gather_partners(values: tf.Tensor) -> tf.Tensor:
-    """Return each row's partner: rows 2k and 2k + 1 are a pair, the last row of an odd number is
-    its own.
+    """Return each row's partner: rows 2k and 2k + 1 are a pair; a single last row is its own.
 
-    The order of the batch is random, so that these pairs are too; and a pair stays on one device.
+    Batches are shuffled, so these pairs are random, and both rows of a pair are on one device.
     """
     rows = tf.shape(values)[0]
     return tf.gather(values, tf.minimum(tf.bitwise.bitwise_xor(tf.range(rows), 1), rows - 1))
 
 
-def draw_kept_fractions(alpha: float, probability: float, random: RandomParameters) -> tf.Tensor:
-    """Draw how much of itself each image keeps, in 256ths: int32 (batch,), 256 for all but a share
-    `probability` of the images.
+def draw_mixing_ratios(alpha: float, probability: float, random: RandomParameters) -> tf.Tensor:
+    """Draw the weight of each image itself in its mixture, in 256ths: int32 (batch,).
 
-    Beta(alpha, alpha), rounded to a 256th: the inverse of its distribution, since a sampler that
-    rejects would depend on the device.
+    An image is mixed with the given probability; otherwise its weight is 256. Weights are
+    Beta(alpha, alpha), rounded to 256ths, and drawn by inverting the distribution function:
+    rejection sampling would depend on the device.
     """
     limits = (numpy.arange(256) + 0.5) / 256
     with tf.init_scope():  # once, not in every step
-        below = tf.math.betainc(
+        cumulative = tf.math.betainc(
             tf.constant(alpha, tf.float64), tf.constant(alpha, tf.float64), limits
         ).numpy()
-    drawn = tf.searchsorted(tf.constant(below, tf.float32), random.uniform(0.0, 1.0))
-    return tf.where(random.uniform(0.0, 1.0) < probability, drawn, 256)
+    ratios = tf.searchsorted(tf.constant(cumulative, tf.float32), random.uniform(0.0, 1.0))
+    return tf.where(random.uniform(0.0, 1.0) < probability, ratios, 256)
 
 
-def mix_images(images: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
-    """Return what `mixed` does of images, uint8, rounded; in pieces of whole pairs, which stay in
-    the cache until they are bytes again.
+def mix_images(images: tf.Tensor, ratios: tf.Tensor) -> tf.Tensor:
+    """Mix uint8 images with their partners as `mix_values` does; return uint8, rounded.
 
-    A 256th of a byte is exact in float32, and so is a sum of two: the same bytes on every device.
+    Chunks of whole pairs stay in the cache until they are bytes again. A 256th of a byte is exact
+    in float32, and so is the sum of two, so every device computes the same bytes.
     """
-    rows = 2 * max(1, count_in_cache(images) // 2)
-    pieces = [slice(first, first + rows) for first in range(0, images.shape[0], rows)]
+    rows = 2 * max(1, count_images_in_cache(images) // 2)
+    chunks = [slice(first, first + rows) for first in range(0, images.shape[0], rows)]
     return tf.concat(
         [
-            round_to_bytes(mix_values(tf.cast(images[piece], tf.float32), kept[piece]))
-            for piece in pieces
+            round_to_bytes(mix_values(tf.cast(images[chunk], tf.float32), ratios[chunk]))
+            for chunk in chunks
         ],
         axis=0,
     )
 
 
-def mix_values(values: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
-    """Return of each row's values the share that is kept, float32 (batch,), and of its partner's
-    the rest: float32, shaped like `values`.
+def mix_values(values: tf.Tensor, ratios: tf.Tensor) -> tf.Tensor:
+    """Return ratio * row + (1 - ratio) * partner for each row: float32, shaped like `values`.
 
-    A pair is a product of two rows with a 2x2 matrix, which takes two thirds of the time of
+    Each pair of rows is multiplied by a 2x2 matrix, which takes two thirds of the time of
     multiplying and adding.
+
+    Args:
+        ratios: float32 (batch,), in 0..1.
     """
     rows = values.shape[0]
-    flat, own = tf.reshape(values, [rows, -1]), kept
-    if rows % 2:  # the last row gets itself as partner
+    flat, own = tf.reshape(values, [rows, -1]), ratios
+    if rows % 2:  # the last row is its own partner
         flat, own = tf.concat([flat, flat[-1:]], axis=0), tf.concat([own, tf.ones([1])], axis=0)
     own = tf.reshape(own, [-1, 2])
     weights = tf.stack(

@@ -1,6 +1,4 @@
-"""The operations among which rand_augment, trivial_augment and aug_mix choose for each image. Heavy
-zone.
-"""
+"""The operations that rand_augment, trivial_augment and aug_mix choose from. Heavy zone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +15,18 @@ ALL = (
 
 @dataclass(frozen=True)
 class Space:
-    """How far each operation goes at level 1.
+    """An augmentation space: how strong each operation is at level 1.
 
-    A method takes uint8 images and levels, float32 (batch,) in -1..1; operations without direction
-    look at the size of a level alone.
+    Each method takes uint8 images and levels, float32 (batch,) in -1..1; operations without a
+    direction use the absolute value of the level.
 
     Attributes:
         shear: slope.
         right, down: pixels of a shift.
-        degrees: of a turn.
+        degrees: of a rotation.
         enhance: change of the factors of brightness, saturation, contrast and sharpness.
-        bits: kept by posterize at level 0, and lost by level 1.
-        interpolation: of warps, which show black outside the image.
+        bits: how many posterize leaves at level 0, and how many fewer at level 1.
+        interpolation: of warps; outside the image they are black.
     """
 
     shear: float
@@ -60,38 +58,38 @@ class Space:
         return _warps.shift_down(images, tf.cast(levels * self.down, tf.int32))
 
     def rotate(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Turn clockwise."""
+        """Rotate clockwise."""
         return _warps.warp(
             images, _warps.compute_rotation(levels * self.degrees), self.interpolation, "constant"
         )
 
     def brightness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Brighten, or darken."""
+        """Brighten or darken."""
         return _tones.adjust_brightness(images, 1 + levels * self.enhance)
 
     def saturation(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Strengthen the colours, or weaken them; nothing on grey images."""
+        """Strengthen or weaken the colors; images of one channel stay as they are."""
         return _tones.adjust_saturation(images, 1 + levels * self.enhance)
 
     def contrast(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Raise the contrast, or lower it."""
+        """Raise or lower the contrast."""
         return _tones.adjust_contrast(images, 1 + levels * self.enhance)
 
     def sharpness(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Sharpen, or smooth."""
+        """Sharpen or smooth."""
         return _tones.adjust_sharpness(images, 1 + levels * self.enhance)
 
     def posterize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Keep the upper bits."""
-        most, lost = self.bits
-        return _tones.posterize(images, tf.cast(tf.round(most - lost * tf.abs(levels)), tf.int32))
+        most, fewer = self.bits
+        return _tones.posterize(images, tf.cast(tf.round(most - fewer * tf.abs(levels)), tf.int32))
 
     def solarize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Invert what is brighter than a threshold, which falls from 256 to 0."""
+        """Invert the levels from a threshold up; it falls from 256 to 0."""
         return _tones.solarize(images, tf.cast(tf.round(256 * (1 - tf.abs(levels))), tf.int32))
 
     def autocontrast(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-        """Stretch the contrast as far as it goes."""
+        """Stretch each channel to the full range."""
         return _tones.autocontrast(images)
 
     def equalize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
@@ -105,28 +103,27 @@ def apply_per_image(
     images: tf.Tensor,
     levels: tf.Tensor,
 ) -> tf.Tensor:
-    """Apply to each image the operations that were chosen for it, one after the other, and no
-    others.
+    """Apply to each image its own sequence of operations, and run no operation in vain.
 
-    Each time the batch is sorted by operation, and cut into groups. It stays so until all is done,
-    which saves sorting it back each time.
+    For each position in the sequence, the batch is sorted and grouped by operation; the original
+    order is restored once, at the end.
 
     Args:
-        choices: int32 (batch, places), places in `operations`.
-        levels: float32 (batch, places).
+        choices: indices into `operations`, int32 (batch, positions).
+        levels: float32 (batch, positions).
     """
     rows, shape = tf.range(images.shape[0]), images.shape
-    for place in range(choices.shape[1]):
-        chosen = tf.gather(choices[:, place], rows)
+    for position in range(choices.shape[1]):
+        chosen = tf.gather(choices[:, position], rows)
         order = tf.argsort(chosen)
         rows = tf.gather(rows, order)
         counts = tf.reduce_sum(tf.one_hot(chosen, len(operations), dtype=tf.int32), axis=0)
         groups = tf.split(tf.gather(images, order), counts, num=len(operations))
-        strengths = tf.split(tf.gather(levels[:, place], rows), counts, num=len(operations))
-        whole = [tf.ensure_shape(group, [None, *shape[1:]]) for group in groups]
-        done = [
+        strengths = tf.split(tf.gather(levels[:, position], rows), counts, num=len(operations))
+        shaped = [tf.ensure_shape(group, [None, *shape[1:]]) for group in groups]
+        results = [
             operation(group, strength)
-            for operation, group, strength in zip(operations, whole, strengths, strict=True)
+            for operation, group, strength in zip(operations, shaped, strengths, strict=True)
         ]
-        images = tf.concat(done, axis=0)
+        images = tf.concat(results, axis=0)
     return tf.ensure_shape(tf.gather(images, tf.argsort(rows)), shape)

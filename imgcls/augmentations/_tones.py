@@ -1,9 +1,8 @@
-"""Operations on grey levels and colours, as Pillow defines them, on uint8 batches, with one
-strength an image. Heavy zone.
+"""Operations on levels and colors, as Pillow defines them, with a strength per image. Heavy zone.
 
-Each takes images (batch, height, width, channels) and, where it has a strength, float32 or int32
-(batch,). The grey of an image is its luminance (ITU-R 601-2) if it has three channels, else the
-mean of its channels: one channel is its own grey.
+Each takes uint8 images (batch, height, width, channels) and, if it has a strength, float32 or int32
+(batch,). The gray level of a pixel is its luma (ITU-R 601-2) if it has three channels, else the
+mean of its channels.
 """
 
 import numpy
@@ -13,20 +12,20 @@ from imgcls.backend import tf
 
 
 def to_grayscale(images: tf.Tensor) -> tf.Tensor:
-    """Return each pixel's grey in all channels; Pillow's `convert("L")`, to the bit."""
+    """Return each pixel's gray level in all channels: Pillow's `convert("L")`, to the bit."""
     return tf.cast(_compute_luma(tf.cast(images, tf.float32)), tf.uint8)
 
 
 def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Multiply by a factor: `ImageEnhance.Brightness`."""
-    return _truncate(tf.cast(images, tf.float32) * _per_image(factors))
+    return _truncate(tf.cast(images, tf.float32) * _expand(factors))
 
 
 def adjust_contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Multiply the distance from the image's mean grey, a whole number: `ImageEnhance.Contrast`."""
+    """Scale the distance from the image's mean gray, an integer: `ImageEnhance.Contrast`."""
     pixels = tf.cast(images, tf.float32)
-    # A mean over rows of means over columns keeps float32 exact enough: a sum over 50,000 pixels
-    # would not.
+    # The mean of each row, then of the rows: a sum over 50,000 pixels would be too inexact in
+    # float32.
     mean = tf.reduce_mean(
         tf.reduce_mean(_compute_luma(pixels), axis=2, keepdims=True), axis=1, keepdims=True
     )
@@ -34,8 +33,9 @@ def adjust_contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def adjust_saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Multiply the distance from each pixel's grey: `ImageEnhance.Color`. One channel stays as it
-    is.
+    """Scale the distance from each pixel's gray level: `ImageEnhance.Color`.
+
+    Images of one channel stay as they are.
     """
     if images.shape[-1] == 1:
         return images
@@ -44,8 +44,9 @@ def adjust_saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def adjust_sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Multiply the distance from the smoothed image: `ImageEnhance.Sharpness`. Pixels of the border
-    stay as they are.
+    """Scale the distance from the smoothed image: `ImageEnhance.Sharpness`.
+
+    Border pixels stay as they are.
     """
     pixels = tf.cast(images, tf.float32)
     height, width = images.shape[1:3]
@@ -59,42 +60,39 @@ def adjust_sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     return tf.concat([images[:, :1], sharp, images[:, -1:]], axis=1)
 
 
-def adjust_hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
-    """Turn the hue of RGB images by a share of the colour circle, saturation and value (of HSV)
-    kept.
-    """
+def adjust_hue(images: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
+    """Shift the hue of RGB images by a fraction of the color circle, in HSV."""
     hsv = tf.image.rgb_to_hsv(tf.cast(images, tf.float32) / 255)
-    of_hue = tf.constant([1.0, 0.0, 0.0])
-    turned = hsv + _per_image(turns) * of_hue
-    return round_to_bytes(tf.image.hsv_to_rgb(turned - tf.floor(turned * of_hue)) * 255)
+    hue_only = tf.constant([1.0, 0.0, 0.0])
+    shifted = hsv + _expand(shifts) * hue_only
+    return round_to_bytes(tf.image.hsv_to_rgb(shifted - tf.floor(shifted * hue_only)) * 255)
 
 
 def solarize(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
-    """Invert the grey levels from a threshold on: `ImageOps.solarize`; int32 thresholds in
-    0..256.
-    """
-    bright = tf.cast(images, tf.int32) >= _per_image(thresholds)
+    """Invert the levels from a threshold up, int32 in 0..256: `ImageOps.solarize`."""
+    bright = tf.cast(images, tf.int32) >= _expand(thresholds)
     return tf.bitwise.bitwise_xor(images, 255 * tf.cast(bright, tf.uint8))
 
 
 def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-    """Keep the upper bits of each byte: `ImageOps.posterize`; int32 bits in 0..8."""
+    """Keep the upper bits of each byte, int32 in 0..8: `ImageOps.posterize`."""
     mask = tf.bitwise.left_shift(tf.constant(255), 8 - bits)
     return tf.bitwise.bitwise_and(
-        images, _per_image(tf.cast(tf.bitwise.bitwise_and(mask, 255), tf.uint8))
+        images, _expand(tf.cast(tf.bitwise.bitwise_and(mask, 255), tf.uint8))
     )
 
 
 def autocontrast(images: tf.Tensor) -> tf.Tensor:
-    """Stretch each channel to 0..255: `ImageOps.autocontrast`; a channel of one level stays as it
-    is.
+    """Stretch each channel to 0..255: `ImageOps.autocontrast`.
+
+    A channel of one level stays as it is.
     """
     lowest, highest = (
         tf.cast(f(images, axis=[1, 2], keepdims=True), tf.float64)
         for f in (tf.reduce_min, tf.reduce_max)
     )
     stretches = highest > lowest
-    # Pillow's very formula, in double: another order of the operations moves some levels by one.
+    # Pillow's own formula, in double: computed in another order, some levels are off by one.
     scale = tf.where(stretches, 255.0 / (highest - lowest), 1)
     return tf.cast(
         tf.cast(images, tf.float64) * scale - tf.where(stretches, lowest * scale, 0), tf.uint8
@@ -104,24 +102,24 @@ def autocontrast(images: tf.Tensor) -> tf.Tensor:
 def equalize(images: tf.Tensor) -> tf.Tensor:
     """Flatten each channel's histogram: `ImageOps.equalize`."""
     batch, height, width, channels = tf.shape(images)[0], *images.shape[1:]
-    # One level of one channel of one image is one place in all tables.
+    # Tables of 256 levels, one per channel of each image, one after the other.
     starts = 256 * (channels * tf.range(batch)[:, None] + tf.range(channels))
-    places = tf.cast(images, tf.int32) + starts[:, None, None, :]
-    # Counting kernels refuse to be deterministic on a GPU; a sum of integers is so in any order,
-    # which this kernel knows.
-    counts = tf.math.unsorted_segment_sum(tf.ones_like(places), places, 256 * channels * batch)
+    entries = tf.cast(images, tf.int32) + starts[:, None, None, :]
+    # Counting kernels refuse to run deterministically on a GPU; sums of integers do not depend on
+    # the order, and this kernel knows it.
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(entries), entries, 256 * channels * batch)
     below = tf.cumsum(tf.reshape(counts, [-1, 256]), axis=1, exclusive=True)
-    # All pixels but those of the highest level that occurs: below it, and nowhere above, some are
-    # missing.
+    # As Pillow: the number of pixels below the highest level that occurs, over 255.
     step = tf.reduce_max(tf.where(below < height * width, below, 0), axis=1, keepdims=True) // 255
     flat = tf.minimum((below + step // 2) // tf.maximum(step, 1), 255)
     tables = tf.cast(tf.where(step > 0, flat, tf.range(256)), tf.uint8)
-    return tf.gather(tf.reshape(tables, [-1]), places)
+    return tf.gather(tf.reshape(tables, [-1]), entries)
 
 
 def _compute_luma(pixels: tf.Tensor) -> tf.Tensor:
-    """Return the whole-numbered grey in all channels, float32; exact, since Pillow's weights are
-    multiples of 2**-16.
+    """Return the gray level, an integer, in all channels: float32, and exact.
+
+    Pillow's weights are multiples of 2**-16.
     """
     channels = pixels.shape[-1]
     weights = (
@@ -136,13 +134,13 @@ def _compute_luma(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _scale_distance(origin: tf.Tensor, pixels: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    return _truncate(origin + _per_image(factors) * (pixels - origin))
+    return _truncate(origin + _expand(factors) * (pixels - origin))
 
 
 def _truncate(values: tf.Tensor) -> tf.Tensor:
-    """Clip to 0..255 and cut off, as Pillow's `blend` does."""
+    """Clip to 0..255 and truncate, as Pillow's `blend` does."""
     return tf.cast(clip_to_bytes(values), tf.uint8)
 
 
-def _per_image(values: tf.Tensor) -> tf.Tensor:
+def _expand(values: tf.Tensor) -> tf.Tensor:
     return values[:, None, None, None]

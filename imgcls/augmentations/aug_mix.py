@@ -1,7 +1,6 @@
-"""AugMix: each image mixed with chains of operations on it (Hendrycks et al., 2020, algorithm 1),
-without the loss of that paper.
+"""AugMix: mix each image with augmented versions of itself (Hendrycks et al., 2020, algorithm 1).
 
-Light zone.
+The paper's consistency loss is not included. Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,7 @@ OPERATIONS = (
     "identity", "autocontrast", "equalize", "posterize", "rotate", "solarize", "shear_x",
     "shear_y", "translate_x", "translate_y",
 )  # fmt: skip
-"""Those of the paper, which leaves out what ImageNet-C tests; the identity ends a chain."""
+"""The paper's, without what ImageNet-C tests, and the identity, which fills up short chains."""
 
 RANDOM_KEY = "aug_mix"
 
@@ -26,39 +25,37 @@ class Settings(AugmentationSettings):
     """AugMix's settings."""
 
     severity: Annotated[float, Field(ge=0.1, le=10)] = 3.0
-    """Largest level of an operation, of 10."""
+    """Largest level of an operation, out of 10."""
     width: Annotated[int, Field(ge=1)] = 3
-    """Chains of operations, which are mixed with random weights."""
+    """How many chains of operations are mixed, with random weights."""
     depth: Annotated[int, Field(ge=1)] = 3
-    """Most operations of a chain; each chain draws its own number."""
+    """Largest number of operations in a chain; each chain draws its own."""
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Mix each image with its chains: Dirichlet(1, ..., 1) weights among these, a Beta(1, 1) share
-    for the image itself.
-    """
+    """Mix each image with its chains: Dirichlet(1, ..., 1) weights, times Beta(1, 1) for all."""
     from imgcls.backend import tf
 
-    of_chains, of_places = (settings.width,), (settings.width, settings.depth)
-    depths = 1 + tf.floor(random.uniform(0.0, 1.0, of_chains) * settings.depth)
-    any_of = 1 + tf.floor(random.uniform(0.0, 1.0, of_places) * (len(OPERATIONS) - 1))
+    chains, positions = (settings.width,), (settings.width, settings.depth)
+    depths = 1 + tf.floor(random.uniform(0.0, 1.0, chains) * settings.depth)
+    operations = 1 + tf.floor(random.uniform(0.0, 1.0, positions) * (len(OPERATIONS) - 1))
     choices = tf.cast(
-        tf.where(depths[..., None] > tf.range(settings.depth, dtype=tf.float32), any_of, 0),
+        tf.where(depths[..., None] > tf.range(settings.depth, dtype=tf.float32), operations, 0),
         tf.int32,
     )
     levels = (
-        random.uniform(0.1, settings.severity, of_places)
+        random.uniform(0.1, settings.severity, positions)
         / 10
-        * tf.sign(random.uniform(-1.0, 1.0, of_places))
+        * tf.sign(random.uniform(-1.0, 1.0, positions))
     )
-    # Exponential numbers over their sum are Dirichlet(1, ..., 1); no draw is 1, so that none of
-    # them is infinite.
-    weights = -tf.math.log1p(-random.uniform(0.0, 1.0, of_chains))
+    # Exponential numbers over their sum are Dirichlet(1, ..., 1). They are finite, since uniform
+    # numbers stay below 1.
+    weights = -tf.math.log1p(-random.uniform(0.0, 1.0, chains))
     weights *= random.uniform(0.0, 1.0, (1,)) / tf.maximum(
         tf.reduce_sum(weights, axis=1, keepdims=True), 1e-30
     )
-    # In halves, which do not wait for each other: small images, whose tensors are too small to
-    # share among cores, take a tenth less.
+    # Two halves run in parallel: small images, whose operations each use one core, take a tenth
+    # less time.
     rows = -(-images.shape[0] // 2)
     halves = [slice(first, first + rows) for first in range(0, images.shape[0], rows)]
     return tf.concat(
@@ -70,13 +67,13 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
 def _mix_chains(
     images: "tf.Tensor", choices: "tf.Tensor", levels: "tf.Tensor", weights: "tf.Tensor"
 ) -> "tf.Tensor":
-    """Return the images mixed with their chains of operations.
+    """Return the images mixed with the results of their chains of operations.
 
     Args:
         images: uint8 (batch, height, width, channels).
-        choices, levels: places in OPERATIONS, int32, and float32; both (batch, chains, places in a
-            chain).
-        weights: of the chains, float32 (batch, chains); the image itself has the rest.
+        choices: indices into OPERATIONS, int32 (batch, chains, positions).
+        levels: float32 (batch, chains, positions).
+        weights: of the chains, float32 (batch, chains); the image itself gets the rest of 1.
     """
     from imgcls.augmentations._bytes import round_to_bytes
     from imgcls.augmentations._operations import Space, apply_per_image
@@ -88,7 +85,7 @@ def _mix_chains(
     )
     functions = [getattr(space, name) for name in OPERATIONS]
     _, count, depth = choices.shape
-    # Not tf.repeat of the images, which takes sixteen times as long where they are large.
+    # tf.repeat of the images themselves takes sixteen times as long if they are large.
     chains = tf.gather(images, tf.repeat(tf.range(batch), count))
     chains = apply_per_image(
         functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth])

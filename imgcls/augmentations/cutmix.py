@@ -1,5 +1,4 @@
-"""CutMix: a box of each image covered by the same box of another; targets follow the area (Yun et
-al., 2019, algorithm A1).
+"""CutMix: paste a box of another image; targets follow the area (Yun et al., 2019, algorithm A1).
 
 Light zone.
 """
@@ -20,16 +19,17 @@ class Settings(AugmentationSettings):
     """CutMix's settings."""
 
     alpha: Annotated[float, Field(gt=0)] = 1.0
-    """An image keeps a Beta(alpha, alpha) share of its area, before its border cuts the box."""
+    """An image keeps a Beta(alpha, alpha) fraction of its area, before the box is clipped to it."""
     probability: Fraction = 0.5
-    """Share of the images that get a box."""
+    """Fraction of the images that get a box."""
 
 
 def mix(
     settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", random: RandomParameters
 ) -> tuple["tf.Tensor", "tf.Tensor"]:
-    """Cover a box of each image; its centre may lie anywhere, and the targets count the pixels that
-    are left.
+    """Paste a box of the partner into each image; targets are weighted by the pixels of each.
+
+    The center of a box may be anywhere in the image.
     """
     from imgcls.augmentations import _mixing
     from imgcls.augmentations._bytes import make_box_mask, paste
@@ -39,7 +39,7 @@ def mix(
     side = tf.sqrt(
         1
         - tf.cast(
-            _mixing.draw_kept_fractions(settings.alpha, settings.probability, random), tf.float32
+            _mixing.draw_mixing_ratios(settings.alpha, settings.probability, random), tf.float32
         )
         / 256
     )
@@ -50,6 +50,6 @@ def mix(
         last = tf.minimum(first + length, size)
         starts.append(tf.maximum(first, 0))
         lengths.append(last - starts[-1])
-    covered = tf.cast(lengths[0] * lengths[1], tf.float32) / (shape[0] * shape[1])
+    pasted = tf.cast(lengths[0] * lengths[1], tf.float32) / (shape[0] * shape[1])
     mixed = paste(make_box_mask(*starts, *lengths, shape), _mixing.gather_partners(images), images)
-    return mixed, _mixing.mix_values(targets, 1 - covered)
+    return mixed, _mixing.mix_values(targets, 1 - pasted)

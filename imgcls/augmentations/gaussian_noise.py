@@ -1,7 +1,6 @@
-"""Add Gaussian noise to each byte (Bishop, 1995, Training with Noise is Equivalent to Tikhonov
-Regularization).
+"""Add Gaussian noise to each byte (Bishop, 1995).
 
-Light zone.
+"Training with Noise is Equivalent to Tikhonov Regularization". Light zone.
 """
 
 from typing import TYPE_CHECKING
@@ -18,11 +17,11 @@ class Settings(AugmentationSettings):
     """The noise's settings."""
 
     sigma: Range = [0.0, 10.0]
-    """Least and largest standard deviation, in grey levels; each image draws its own."""
+    """Smallest and largest standard deviation, in levels of 0..255; each image draws its own."""
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Add noise of each image's own sigma, and clip."""
+    """Add noise with a random sigma per image, and clip."""
     from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
     from imgcls.backend import tf
 

@@ -1,7 +1,6 @@
-"""mixup: each image and its targets mixed with another's (Zhang et al., 2018,
-https://arxiv.org/abs/1710.09412).
+"""mixup: mix each image and its targets with those of another (Zhang et al., 2018).
 
-Light zone.
+https://arxiv.org/abs/1710.09412. Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -20,24 +19,24 @@ class Settings(AugmentationSettings):
     """mixup's settings."""
 
     alpha: Annotated[float, Field(gt=0)] = 0.2
-    """An image keeps a Beta(alpha, alpha) share of itself, in steps of 1/256: 1 makes all shares
-    likely, near 0 most are 0 or 1.
+    """An image's own weight is Beta(alpha, alpha), in steps of 1/256: uniform with alpha 1, mostly
+    close to 0 or 1 with alpha near 0.
     """
     probability: Fraction = 1.0
-    """Share of the images that are mixed."""
+    """Fraction of the images that are mixed."""
 
 
 def mix(
     settings: Settings, images: "tf.Tensor", targets: "tf.Tensor", random: RandomParameters
 ) -> tuple["tf.Tensor", "tf.Tensor"]:
-    """Mix each image with its partner, by a share of its own, where the paper draws one for all."""
+    """Mix each image with its partner, in a ratio of its own; the paper draws one per batch."""
     from imgcls.augmentations import _mixing
     from imgcls.backend import tf
 
-    kept = (
+    ratios = (
         tf.cast(
-            _mixing.draw_kept_fractions(settings.alpha, settings.probability, random), tf.float32
+            _mixing.draw_mixing_ratios(settings.alpha, settings.probability, random), tf.float32
         )
         / 256
     )
-    return _mixing.mix_images(images, kept), _mixing.mix_values(targets, kept)
+    return _mixing.mix_images(images, ratios), _mixing.mix_values(targets, ratios)

@@ -1,7 +1,6 @@
-"""RandAugment: operations chosen at random for each image, all at one magnitude (Cubuk et al.,
-2020, section 3).
+"""RandAugment: random operations for each image, all at one magnitude (Cubuk et al., 2020).
 
-Light zone.
+Section 3 of the paper. Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -20,14 +19,15 @@ class Settings(AugmentationSettings):
     """RandAugment's settings."""
 
     num_ops: Annotated[int, Field(ge=1)] = 2
-    """Operations an image goes through, one after the other."""
+    """How many operations are applied to an image, one after the other."""
     magnitude: Annotated[float, Field(ge=0, le=30)] = 9.0
-    """How far each goes, of 30."""
+    """How strong each is, out of 30."""
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Apply to each image operations of its own, in either direction, as torchvision does: nearest
-    pixel, black outside.
+    """Apply random operations to each image, in a random direction, as torchvision does.
+
+    Warps read the nearest pixel, and are black outside the image.
     """
     from imgcls.augmentations._operations import ALL, Space, apply_per_image
     from imgcls.backend import tf

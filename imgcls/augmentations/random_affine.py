@@ -1,7 +1,6 @@
-"""Turn, shift, scale and shear each image, all in one warp (as torchvision's RandomAffine; Ciresan
-et al., 2012, section 3).
+"""Rotate, shift, scale and shear each image in one warp (Ciresan et al., 2012, section 3).
 
-Light zone.
+As torchvision's RandomAffine. Light zone.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,26 +16,24 @@ RANDOM_KEY = "affine"
 
 
 class Settings(AugmentationSettings):
-    """The warp's settings. It draws each quantity uniformly."""
+    """The warp's settings; each quantity is drawn uniformly."""
 
     degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Largest turn, in either direction."""
+    """Largest rotation, in either direction."""
     translate: Fraction = 0.1
-    """Largest shift along either axis, as a share of the image's size."""
+    """Largest shift along each axis, as a fraction of the image's size."""
     scale: PositiveRange = [0.9, 1.1]
-    """Least and largest enlargement."""
+    """Smallest and largest scale factor."""
     shear: Annotated[float, Field(ge=0, lt=90)] = 10.0
     """Largest shear along x, an angle in degrees."""
     interpolation: Literal["nearest", "bilinear"] = "bilinear"
-    """How a pixel is read between the image's pixels."""
+    """How values between pixels are interpolated."""
     fill: Literal["constant", "reflect", "nearest"] = "constant"
-    """What shows where the image ends: zeros, the image mirrored at its edge, or the border pixel
-    repeated.
-    """
+    """What fills the outside: zeros, the image mirrored at its edge, or the nearest pixel."""
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Warp each image about its centre: shear, scale, turn, shift."""
+    """Warp each image about its center: shear, scale, rotate, shift."""
     from imgcls.augmentations import _warps
     from imgcls.backend import tf
 
@@ -49,7 +46,7 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     ]
     low = tf.constant([-each for each in most] + settings.scale[:1])
     high = tf.constant(most + settings.scale[1:])
-    # All in one draw: each more is ten steps of the graph, which count where images are small.
+    # One call for all: each costs ten operations of the graph, which matter if images are small.
     degrees, shear, right, down, scale = tf.unstack(
         low + random.uniform(0.0, 1.0, (5,)) * (high - low), axis=1
     )

@@ -1,5 +1,4 @@
-"""Pad every side, then crop back at a random place: a shift by up to `padding` pixels (He et al.,
-2016, section 4.2).
+"""Pad each side, then crop the image's size at random (He et al., 2016, section 4.2).
 
 Light zone.
 """
@@ -20,15 +19,13 @@ class Settings(AugmentationSettings):
     """The crop's settings."""
 
     padding: Annotated[int, Field(ge=1)] = 4
-    """Pixels added to every side before the crop."""
+    """Pixels added to each side before the crop."""
     fill: Literal["constant", "reflect", "nearest"] = "constant"
-    """What the added pixels show: zeros, the image mirrored without its border pixel, or the border
-    pixel repeated.
-    """
+    """What fills them: zeros, the image mirrored without its border pixel, or the nearest pixel."""
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Shift each image by a random number of pixels up to `padding`, along both axes."""
+    """Shift each image by up to `padding` pixels along each axis."""
     from imgcls.augmentations._bytes import make_box_mask
     from imgcls.backend import tf
 
@@ -36,18 +33,18 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     height, width, channels = images.shape[1:]
     down, right = random.integers(-padding, padding + 1), random.integers(-padding, padding + 1)
     rows, columns = tf.range(height) + down[:, None], tf.range(width) + right[:, None]
-    moved = tf.gather(images, _clip_indices(rows, height, settings.fill), axis=1, batch_dims=1)
-    moved = tf.gather(moved, _clip_indices(columns, width, settings.fill), axis=2, batch_dims=1)
+    shifted = tf.gather(images, _clip_indices(rows, height, settings.fill), axis=1, batch_dims=1)
+    shifted = tf.gather(shifted, _clip_indices(columns, width, settings.fill), axis=2, batch_dims=1)
     if settings.fill != "constant":
-        return moved
+        return shifted
     sizes = [tf.fill([images.shape[0]], side) for side in (height, width)]
     return tf.bitwise.bitwise_and(
-        moved, make_box_mask(-down, -right, *sizes, [height, width, channels])
+        shifted, make_box_mask(-down, -right, *sizes, [height, width, channels])
     )
 
 
 def _clip_indices(index: "tf.Tensor", size: int, fill: str) -> "tf.Tensor":
-    """Bring indices that lie up to `padding` outside back into 0, ..., size - 1."""
+    """Map indices up to `padding` outside the image to those of the pixels that fill it."""
     from imgcls.backend import tf
 
     if fill == "reflect":

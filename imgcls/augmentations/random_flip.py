@@ -1,5 +1,4 @@
-"""Horizontal flip (Krizhevsky et al., 2012, section 4.1). Wrong for things that read left to right,
-such as digits and letters.
+"""Horizontal flip (Krizhevsky et al., 2012, section 4.1); not for digits and letters.
 
 Light zone.
 """
@@ -18,7 +17,7 @@ class Settings(AugmentationSettings):
     """The flip's settings."""
 
     probability: Fraction = 0.5
-    """Share of the images that are flipped."""
+    """Fraction of the images that are flipped."""
 
 
 def draw_flips(settings: Settings, random: RandomParameters) -> "tf.Tensor":

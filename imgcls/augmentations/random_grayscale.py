@@ -1,7 +1,6 @@
-"""Take the colours from some RGB images (Chen et al., 2020, https://arxiv.org/abs/2002.05709,
-appendix A).
+"""Convert some RGB images to grayscale (Chen et al., 2020, appendix A).
 
-Light zone.
+https://arxiv.org/abs/2002.05709. Light zone.
 """
 
 from typing import TYPE_CHECKING
@@ -15,10 +14,10 @@ RANDOM_KEY = "grey"
 
 
 class Settings(AugmentationSettings):
-    """The settings of the loss of colours."""
+    """The conversion's settings."""
 
     probability: Fraction = 0.2
-    """Share of the images that turn grey."""
+    """Fraction of the images that are converted."""
 
     def needs_rgb(self) -> str:
         """Return what to do with other images."""
@@ -26,7 +25,7 @@ class Settings(AugmentationSettings):
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Replace all three channels by the luminance, in each image with the given probability."""
+    """Replace all three channels by the luma, in each image with the given probability."""
     from imgcls.augmentations import _tones
     from imgcls.augmentations._bytes import choose_images
 

@@ -1,5 +1,4 @@
-"""TrivialAugment: one operation for each image, at a random magnitude, over wide ranges (Müller and
-Hutter, 2021, table 1).
+"""TrivialAugment: one random operation per image, at a random magnitude (Müller and Hutter, 2021).
 
 Light zone.
 """
@@ -12,18 +11,19 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SHIFT = 32.0
-"""Pixels, of images of any size, as in the paper."""
+"""Largest shift in pixels, whatever the size of the image, as in table 1 of the paper."""
 
 RANDOM_KEY = "trivial_augment"
 
 
 class Settings(AugmentationSettings):
-    """TrivialAugment has no settings of its own: that is its point."""
+    """TrivialAugment has nothing to tune: that is its point."""
 
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
-    """Apply to each image an operation of its own, in either direction: nearest pixel, black
-    outside.
+    """Apply a random operation to each image, in a random direction.
+
+    Warps read the nearest pixel, and are black outside the image.
     """
     from imgcls.augmentations._operations import ALL, Space, apply_per_image
     from imgcls.backend import tf
