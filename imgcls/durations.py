@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 Unit = Literal["%", "steps", "epochs", "s", "m", "h"]
 
-_FORM = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?(%|steps?|epochs?|s|m|h)")
+_FORM = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?) ?(%|steps?|epochs?|s|m|h)?")
 _SECONDS: dict[str, int] = {"s": 1, "m": 60, "h": 3600}
 _EXAMPLES: dict[Unit, str] = {
     "%": "5%",
@@ -26,7 +26,7 @@ _EXAMPLES: dict[Unit, str] = {
 
 @dataclass(frozen=True)
 class Duration:
-    """A part of a training, or a time: a number above 0 of a unit."""
+    """A stretch of a training, or a time: a number above 0, and its unit."""
 
     number: Decimal
     unit: Unit
@@ -39,14 +39,15 @@ class Duration:
 
     @property
     def seconds(self) -> float:
-        """The seconds of a time."""
+        """How long a time is, in seconds."""
         return float(self.number) * _SECONDS[self.unit]
 
     def count_steps(self, steps: int, steps_per_epoch: int) -> int:
-        """Return how many steps of a training a duration takes; a percentage is rounded.
+        """Return how many steps of a training it covers; a percentage is rounded.
 
         Args:
-            steps: of the whole training.
+            steps: how many the whole training has.
+            steps_per_epoch: how many an epoch has.
         """
         if self.unit == "%":
             # The nearest float of the fraction: 0.7% of 500 steps is round(0.007 * 500).
@@ -54,7 +55,7 @@ class Duration:
         return int(self.number) * (steps_per_epoch if self.unit == "epochs" else 1)
 
     def find_end(self, epochs: int, steps_per_epoch: int) -> int:
-        """Return the step at which it ends, from the start of the training; a percentage is rounded
+        """Return the step at which it ends if it begins with the training; a percentage is rounded
         up to whole epochs.
         """
         if self.unit == "%":
@@ -63,18 +64,21 @@ class Duration:
 
 
 def parse_duration(text: str) -> Duration:
-    """Read a duration.
+    """Read a duration; `5.0%` is `5%`.
 
     Raises:
-        ValueError: it is not a number with a unit, not above 0, more than 100%, or steps or epochs
-            that are not whole.
+        ValueError: the text is not a number with a unit, or the number is not above 0, more than
+            100%, or not whole where it counts steps or epochs. The message goes on after "is ...,
+            which".
     """
     found = _FORM.fullmatch(text.strip())
     if not found:
         raise ValueError("is not a number with a unit")
-    number, word = Decimal(found[1]), found[2]
+    number, word = Decimal(found[1]).normalize(), found[2]
+    if not word:
+        raise ValueError("has no unit")
     unit: Any = {"step": "steps", "epoch": "epochs"}.get(word, word)
-    if number == 0:
+    if number <= 0:
         raise ValueError("is not above 0")
     if unit == "%" and number > 100:
         raise ValueError("is more than 100%")
@@ -84,7 +88,7 @@ def parse_duration(text: str) -> Duration:
 
 
 class DurationIn:
-    """Annotation of a field that holds a `Duration` in one of some units, written as text."""
+    """Annotation of a field that holds a `Duration` in one of the given units, written as text."""
 
     def __init__(self, *units: Unit):
         self.units = units
@@ -92,13 +96,13 @@ class DurationIn:
     def validate(self, value: Any) -> Duration:
         """Return the duration that a text states, or raise `ValueError` with what is allowed."""
         try:
-            duration = value if isinstance(value, Duration) else parse_duration(str(value))
+            duration = parse_duration(str(value))
         except ValueError as error:
             problem = str(error)
         else:
             if duration.unit in self.units:
                 return duration
-            problem = "has a unit that does not fit here"
+            problem = "has a unit that is not allowed here"
         examples = [_EXAMPLES[unit] for unit in self.units]
         allowed = f"{', '.join(examples[:-1])} or {examples[-1]}" if examples[1:] else examples[0]
         shown = repr(str(value) if isinstance(value, Duration) else value)
@@ -114,4 +118,8 @@ class DurationIn:
     ) -> dict[str, Any]:
         words = {"steps": "steps?", "epochs": "epochs?"}
         units = "|".join(words.get(unit, unit) for unit in self.units)
-        return {"type": "string", "pattern": rf"^\d+(\.\d+)? ?({units})$"}
+        return {
+            "type": "string",
+            "pattern": rf"^[0-9]+(\.[0-9]+)? ?({units})$",
+            "examples": [_EXAMPLES[unit] for unit in self.units],
+        }

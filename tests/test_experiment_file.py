@@ -226,7 +226,7 @@ def test_every_config_is_valid(configs):
                 "model.batch_norm=true",
                 "train.strategy={name: mirrored}",
             ],
-            "the batch norm of model cnn do not work together: devices meet in every batch norm",
+            "the batch norm of model cnn do not work together: batch norm synchronizes the devices",
         ),
         (
             ["train.plateau={patience: 3}", "train.early_stopping={patience: 3}"],

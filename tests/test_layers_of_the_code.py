@@ -51,6 +51,7 @@ ROOT_IMPORTS = {
         "imgcls.augmentations": "experiment files are checked with the settings of all kinds",
         "imgcls.datasets": "as above",
         "imgcls.io": "an experiment is written as YAML",
+        "imgcls.schedules": "a warm-up is compared with the training's epochs",
     },
     "imgcls.environment": {"imgcls.io": "environment.json is a record"},
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},

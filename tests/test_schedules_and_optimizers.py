@@ -7,9 +7,11 @@ import pytest
 
 from imgcls import parts
 from imgcls.backend import keras, tf
+from imgcls.errors import UserError
 
 
 def rates(name, steps, **settings):
+    """Return the learning rate of each step; an epoch has five."""
     part = parts.load("schedules", name)
     schedule = part.build(part.Settings(name=name, **settings), 0.5, steps, 5)
     return [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
@@ -23,6 +25,32 @@ def test_constant_climbs_linearly_and_stays():
     numpy.testing.assert_allclose(
         rates("constant", 10, warmup="40%"), [0, 0.125, 0.25, 0.375, *[0.5] * 6], rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", parts.list_names("schedules"))
+@pytest.mark.parametrize(
+    ("warmup", "steps"), [("20%", 4), ("7 steps", 7), ("1 step", 1), ("2 epochs", 10), ("0.1%", 0)]
+)
+def test_the_rate_climbs_for_as_many_steps_as_the_warmup_says(name, warmup, steps):
+    found = rates(name, 20, warmup=warmup)
+    assert found.index(max(found)) == steps
+    numpy.testing.assert_allclose(
+        found[: steps + 1], [0.5 * i / (steps or 1) for i in range(steps)] + [0.5], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", parts.list_names("schedules"))
+def test_the_rate_starts_at_its_peak_without_a_warmup(name):
+    assert rates(name, 20)[0] == rates(name, 20, warmup=None)[0] == 0.5
+
+
+@pytest.mark.parametrize("name", parts.list_names("schedules"))
+@pytest.mark.parametrize("warmup", ["21 steps", "5 epochs"])
+def test_a_warmup_longer_than_the_training_is_refused(name, warmup):
+    assert len(rates(name, 20, warmup="20 steps")) == 20
+    message = f"train.schedule.warmup is {warmup}, but the training has 20 steps; give at most"
+    with pytest.raises(UserError, match=message):
+        rates(name, 20, warmup=warmup)
 
 
 def test_cosine_follows_its_formula_after_the_climb():
@@ -39,9 +67,10 @@ def test_cosine_follows_its_formula_after_the_climb():
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_schedules_survive_the_shortest_trainings(steps):
+@pytest.mark.parametrize("warmup", ["90%", "100%"])
+def test_schedules_survive_the_shortest_trainings(steps, warmup):
     for name in parts.list_names("schedules"):
-        assert all(math.isfinite(rate) for rate in rates(name, steps, warmup="90%"))
+        assert all(math.isfinite(rate) for rate in rates(name, steps, warmup=warmup))
 
 
 @pytest.mark.parametrize(

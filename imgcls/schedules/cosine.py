@@ -1,5 +1,5 @@
-"""A half cosine from the peak to `final_fraction`, after a linear warm-up (Loshchilov and Hutter,
-2017, https://arxiv.org/abs/1608.03983).
+"""Half a cosine wave from the peak down to `final_fraction` of it, after an optional linear warm-up
+(Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983).
 
 Light zone.
 """
@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.durations import Duration, DurationIn
-from imgcls.parts import PartSettings
+from imgcls.schedules import WarmupSettings
 
 if TYPE_CHECKING:
     import keras
 
 
-class Settings(PartSettings):
+class Settings(WarmupSettings):
     """The cosine schedule's settings."""
 
-    warmup: Annotated[Duration, DurationIn("%", "steps", "epochs")] | None = None
-    """For how long the rate climbs linearly from 0 to its peak, at the start; off unless given."""
     final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """The last rate, as a fraction of the peak."""
+    """The learning rate at the end of training, as a fraction of the peak."""
 
 
 def build(
@@ -30,8 +27,8 @@ def build(
     """Return the schedule."""
     import keras
 
-    wanted = settings.warmup.count_steps(steps, steps_per_epoch) if settings.warmup else 0
-    warmup_steps = min(wanted, steps - 1)
+    # At least one step is the cosine's: Keras refuses one of no steps.
+    warmup_steps = min(settings.count_warmup_steps(steps, steps_per_epoch), steps - 1)
     return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup_steps else learning_rate,
         steps - warmup_steps,
