@@ -1,4 +1,5 @@
-"""Softmax cross-entropy, with label smoothing on request (Szegedy et al., 2016, section 7).
+"""Softmax cross-entropy, with optional label smoothing (Szegedy et al., 2016, section 7,
+https://arxiv.org/abs/1512.00567).
 
 Light zone: tensorflow is imported inside the function.
 """
@@ -17,7 +18,7 @@ class Settings(PartSettings):
     """The settings of the cross-entropy."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Fraction of each target that is spread evenly over all classes; 0 for none."""
+    """Fraction of each target that is spread evenly over all classes; 0 spreads nothing."""
 
 
 def compute(settings: Settings, targets: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
