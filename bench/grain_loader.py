@@ -134,7 +134,7 @@ def _record(experiment: Any, plan: "ShuffledBatches") -> "tuple[numpy.ndarray, .
 
     from imgcls.input.batches import Examples, ShuffledBatches
 
-    examples, recorder = plan.examples, _Recorder(plan.examples.images)
+    examples, recorder = plan.examples, _Recorder(plan.examples.reader)
     same = ShuffledBatches(Examples(recorder, examples.labels, examples.indices), experiment)
     for step in range(WARMING + STEPS + AHEAD):
         same.read(step, slice(0, loader.BATCH))

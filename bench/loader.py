@@ -154,7 +154,7 @@ def stream(plan: Any) -> Callable[[], Iterator[Any]]:
 
     def batches() -> Iterator[Any]:
         stages = dict.fromkeys(history.STAGES, 0.0)
-        stream = StreamingIterator(plan, strategy, 0, stages).call(0, 0)
+        stream = StreamingIterator(plan, strategy, 0, stages).make_execution_inputs(0, 0)
         return (next(stream)[0] for _ in itertools.count())
 
     return batches
@@ -237,21 +237,21 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
         Examples(PixelReader(images, Geometry((28, 28, 1), "stretch")), labels, indices),
         read_experiment(path),
     )
-    strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps
+    strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps_per_epoch
     iterator = InMemoryIterator(plan, strategy)
 
     @tf.function(input_signature=[iterator.signature])
-    def epoch(call: Any) -> tf.Tensor:
+    def epoch(inputs: Any) -> tf.Tensor:
         total = tf.zeros([], tf.int64)
         for i in tf.range(steps):
-            share, _ = iterator.share(call, i, total)
-            batch, _, _ = strategy.run(iterator.batch, args=share)
+            replica_inputs, _ = iterator.make_replica_inputs(inputs, i, total)
+            batch, _, _ = strategy.run(iterator.make_local_batch, args=replica_inputs)
             total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
         return total
 
     def batches() -> Iterator[int]:
         for _ in itertools.count():
-            epoch(iterator.call(0, steps))
+            epoch(iterator.make_execution_inputs(0, steps))
             yield steps * 128
 
     return batches

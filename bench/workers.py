@@ -106,5 +106,5 @@ def _seek() -> float:
     examples = Examples(nothing, numpy.zeros(1, numpy.int32), numpy.arange(count))
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"))
     start = time.perf_counter()
-    ShuffledBatches(examples, experiment).positions(STEP)
+    ShuffledBatches(examples, experiment).compute_positions(STEP)
     return time.perf_counter() - start

@@ -35,7 +35,7 @@ def settings(tmp_path):
     return experiment(tmp_path, f"train.batch_size={BATCH}")
 
 
-def strategy(replicas):
+def make_strategy(replicas):
     if replicas == 1:
         return tf.distribute.OneDeviceStrategy("CPU:0")
     from imgcls.strategies import mirrored
@@ -43,38 +43,36 @@ def strategy(replicas):
     return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
 
 
-def collect(feed_type, plan, start, stop, replicas=1):
-    """Return the global batches that a feed gives the replicas for steps start, ..., stop - 1,
-    joined over the replicas.
-    """
-    devices = strategy(replicas)
-    feed = (
+def collect_batches(iterator_type, plan, start, stop, replicas=1):
+    """Return the global batches of steps start, ..., stop - 1, joined over the replicas."""
+    devices = make_strategy(replicas)
+    iterator = (
         InMemoryIterator(plan, devices)
-        if feed_type is InMemoryIterator
+        if iterator_type is InMemoryIterator
         else StreamingIterator(plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
     )
 
     @tf.function
-    def one(call):
-        share, _ = feed.share(call, tf.constant(0), tf.constant(0.0))
-        return devices.run(feed.batch, args=share)
+    def run_one_step(inputs):
+        replica_inputs, _ = iterator.make_replica_inputs(inputs, tf.constant(0), tf.constant(0.0))
+        return devices.run(iterator.make_local_batch, args=replica_inputs)
 
     batches = []
     for step in range(start, stop):
-        parts = one(feed.call(step, 1))
+        tensors = run_one_step(iterator.make_execution_inputs(step, 1))
         batches.append(
             tuple(
                 numpy.concatenate(
-                    [part.numpy() for part in devices.experimental_local_results(each)]
+                    [local.numpy() for local in devices.experimental_local_results(each)]
                 )
-                for each in parts
+                for each in tensors
             )
         )
     return batches
 
 
-def test_an_epoch_meets_every_example_once_and_fills_up_with_weight_0(settings, examples):
-    batches = collect(StreamingIterator, ShuffledBatches(examples, settings), 0, 3)
+def test_an_epoch_holds_every_example_once_and_is_padded_with_weight_0(settings, examples):
+    batches = collect_batches(StreamingIterator, ShuffledBatches(examples, settings), 0, 3)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert sorted(labels) == list(range(4, 26))
     assert [int((weights > 0).sum()) for _, _, weights in batches] == [8, 8, 6]
@@ -82,52 +80,54 @@ def test_an_epoch_meets_every_example_once_and_fills_up_with_weight_0(settings, 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_weights_add_up_to_1_over_a_global_batch(settings, examples, replicas):
-    for _, _, weights in collect(
+    for _, _, weights in collect_batches(
         StreamingIterator, ShuffledBatches(examples, settings), 0, 3, replicas
     ):
         assert weights.sum() == pytest.approx(1.0)
 
 
-def test_rows_that_fill_up_hold_real_images(settings, examples):
-    images, labels, weights = collect(StreamingIterator, ShuffledBatches(examples, settings), 2, 3)[
-        0
-    ]
+def test_padding_rows_hold_real_images(settings, examples):
+    images, labels, weights = collect_batches(
+        StreamingIterator, ShuffledBatches(examples, settings), 2, 3
+    )[0]
     assert (weights == 0).sum() == 2
     assert set(labels) <= set(range(4, 26))
     assert (images[:, 0, 0, 0] == labels).all()
 
 
-@pytest.mark.parametrize("feed_type", [StreamingIterator, InMemoryIterator])
-def test_starting_at_a_step_gives_the_same_batches_as_counting_up_to_it(
-    tmp_path, examples, feed_type
+@pytest.mark.parametrize("iterator_type", [StreamingIterator, InMemoryIterator])
+def test_starting_at_a_step_gives_the_same_batches_as_running_up_to_it(
+    tmp_path, examples, iterator_type
 ):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
-    whole = collect(feed_type, plan, 0, 9)
+    whole = collect_batches(iterator_type, plan, 0, 9)
     for start in (1, 3, 5):
-        for counted, sought in zip(whole[start:], collect(feed_type, plan, start, 9), strict=True):
-            for one, other in zip(counted, sought, strict=True):
+        for expected, found in zip(
+            whole[start:], collect_batches(iterator_type, plan, start, 9), strict=True
+        ):
+            for one, other in zip(expected, found, strict=True):
                 numpy.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
-    ("feed_type", "replicas"),
+    ("iterator_type", "replicas"),
     [(InMemoryIterator, 1), (StreamingIterator, 2), (InMemoryIterator, 2)],
 )
-def test_any_feed_and_number_of_replicas_gives_the_same_global_batches(
-    tmp_path, examples, feed_type, replicas
+def test_any_iterator_and_number_of_replicas_gives_the_same_global_batches(
+    tmp_path, examples, iterator_type, replicas
 ):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
     for one, other in zip(
-        collect(StreamingIterator, plan, 0, 5),
-        collect(feed_type, plan, 0, 5, replicas),
+        collect_batches(StreamingIterator, plan, 0, 5),
+        collect_batches(iterator_type, plan, 0, 5, replicas),
         strict=True,
     ):
-        for part, other_part in zip(one, other, strict=True):
-            numpy.testing.assert_array_equal(part, other_part)
+        for tensor, other_tensor in zip(one, other, strict=True):
+            numpy.testing.assert_array_equal(tensor, other_tensor)
 
 
-def test_a_step_a_million_ahead_is_sought_and_not_counted_up_to(settings, examples):
-    [(_, labels, _)] = collect(
+def test_a_step_a_million_ahead_is_reached_at_once(settings, examples):
+    [(_, labels, _)] = collect_batches(
         StreamingIterator, ShuffledBatches(examples, settings), 1_000_000, 1_000_001
     )
     epoch, step = divmod(1_000_000, 3)
@@ -137,7 +137,7 @@ def test_a_step_a_million_ahead_is_sought_and_not_counted_up_to(settings, exampl
     )
 
 
-def test_epochs_differ_in_order_and_seeds_do_too():
+def test_epochs_and_seeds_differ_in_order():
     orders = [shuffle_epoch(1000, seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
     for order in orders:
         assert sorted(order) == list(range(1000))
@@ -146,9 +146,9 @@ def test_epochs_differ_in_order_and_seeds_do_too():
             assert abs(numpy.corrcoef(one, other)[0, 1]) < 0.15
 
 
-@pytest.mark.parametrize("feed_type", [StreamingIterator, InMemoryIterator])
-def test_ordered_batches_pass_over_the_split_again_and_again(examples, feed_type):
-    batches = collect(feed_type, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
+@pytest.mark.parametrize("iterator_type", [StreamingIterator, InMemoryIterator])
+def test_sequential_batches_pass_over_the_split_again_and_again(examples, iterator_type):
+    batches = collect_batches(iterator_type, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert list(labels) == [*range(4, 26), *range(4, 26)]
 
@@ -163,23 +163,25 @@ def test_positions_past_the_end_wrap_to_the_start(count, batch_size, step, posit
     assert list(weights) == [1 / real] * real + [0] * (batch_size - real)
 
 
-def test_adding_an_augmentation_does_not_change_the_draws_of_another(tmp_path, examples):
+def test_adding_an_augmentation_does_not_change_the_random_parameters_of_another(
+    tmp_path, examples
+):
     from imgcls.input.augment import preview
 
     images = numpy.random.default_rng(0).integers(0, 255, (BATCH, 6, 6, 1), numpy.uint8)
     flip_only = experiment(tmp_path, f"train.batch_size={BATCH}", "augment=[{name: random_flip}]")
-    after_nothing = experiment(
+    crop_and_flip = experiment(
         tmp_path,
         f"train.batch_size={BATCH}",
         "augment=[{name: random_crop, padding: 1, fill: nearest}, {name: random_flip}]",
     )
-    symmetric = (
+    gradients = (
         numpy.concatenate([images, images[:, :, ::-1]], axis=2) * 0
         + numpy.arange(12, dtype=numpy.uint8)[None, None, :, None]
     )
-    flipped = preview(flip_only, symmetric, 3)[:, 0, 5, 0] == 6
+    flipped = preview(flip_only, gradients, 3)[:, 0, 5, 0] == 6
     flipped_after_crop = (
-        numpy.diff(preview(after_nothing, symmetric, 3)[:, 0, 4:7, 0].astype(int)).mean(axis=1) < 0
+        numpy.diff(preview(crop_and_flip, gradients, 3)[:, 0, 4:7, 0].astype(int)).mean(axis=1) < 0
     )
     numpy.testing.assert_array_equal(flipped, flipped_after_crop)
     assert 0 < flipped.sum() < BATCH

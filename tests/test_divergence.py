@@ -34,7 +34,7 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     store, split = find_store(settings)
     positions, _ = ShuffledBatches(
         Examples(store.reader(split.geometry), store.labels, split.train), settings
-    ).positions(1)
+    ).compute_positions(1)
     assert status.divergence.images == store.ids(split.train[positions])
     assert not Run(Path("run")).model_file.exists()
 

@@ -26,7 +26,7 @@ def test_a_step_on_mixed_images_minimizes_keras_categorical_cross_entropy(
     plan = ShuffledBatches(
         Examples(as_they_are(pixels), labels, numpy.arange(8)), settings, classes=3
     )
-    order, _ = plan.positions(0)
+    order, _ = plan.compute_positions(0)
     start = tf.constant(0, tf.int64)
     images, targets = plan.prepare_inputs(
         tf.constant(pixels[order]), tf.constant(labels[order]), start, start

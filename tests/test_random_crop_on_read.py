@@ -1,6 +1,4 @@
-"""Windows that are cut on reading: what augmentation would show, from stored images larger than
-what the model sees.
-"""
+"""Crops on reading, from images stored larger than the model sees them."""
 
 import os
 from pathlib import Path
@@ -32,7 +30,7 @@ STORES = {"encoded": "storage: encoded", "larger pixels": "stored_size: [40, 40]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two classes of 20 photos of two shapes, JPEG and PNG in turn."""
-    folder = tmp_path_factory.mktemp("windows")
+    folder = tmp_path_factory.mktemp("crops")
     generator = numpy.random.default_rng(0)
     for number in range(40):
         photo = load_sample_images().images[number % 2]
@@ -48,7 +46,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def settings(folder, store, *overrides):
+def make_settings(folder, store, *overrides):
     data = (
         f"data={{name: folder, path: {folder / 'photos'}, store_dir: {folder / 'data'},"
         f" size: [24, 32], resize: crop, {store}}}"
@@ -60,74 +58,83 @@ def settings(folder, store, *overrides):
 
 
 @pytest.fixture(params=STORES.values(), ids=STORES)
-def cropped(request, folder):
-    """An experiment of two epochs, in the first of which windows are cut, with its plan."""
-    wanted = settings(folder, request.param)
-    prepare(wanted)
-    store, split = find_store(wanted)
-    return wanted, ShuffledBatches(open_training_examples(store, split, 2)[0], wanted), store, split
+def cropping(request, folder):
+    """An experiment of two epochs that crops in the first, its batches, store and split."""
+    settings = make_settings(folder, request.param)
+    prepare(settings)
+    store, split = find_store(settings)
+    return (
+        settings,
+        ShuffledBatches(open_training_examples(store, split, 2)[0], settings),
+        store,
+        split,
+    )
 
 
-def collected(plan, steps, replicas=1, start=0):
+def collect_batches(plan, steps, replicas=1, start=0):
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
-    feed = StreamingIterator(plan, strategy, start, dict.fromkeys(history.STAGES, 0.0))
-    batches = [strategy.experimental_local_results(next(feed.call(0, 0))[0]) for _ in range(steps)]
-    return numpy.stack([numpy.concatenate([part.numpy() for part in parts]) for parts in batches])
+    iterator = StreamingIterator(plan, strategy, start, dict.fromkeys(history.STAGES, 0.0))
+    stream = iterator.make_execution_inputs(0, 0)
+    batches = [strategy.experimental_local_results(next(stream)[0]) for _ in range(steps)]
+    return numpy.stack([numpy.concatenate([local.numpy() for local in each]) for each in batches])
 
 
-def test_what_is_read_is_what_the_augmentations_draw_for_the_stored_image(cropped):
-    wanted, plan, store, split = cropped
+def test_images_are_read_with_the_random_parameters_of_the_augmentations(cropping):
+    settings, plan, store, split = cropping
     step, rows = 2, slice(1, 7)
-    positions, _ = plan.positions(step)
+    positions, _ = plan.compute_positions(step)
     indices, reader = split.train[positions[rows]], store.reader(split.geometry)
     sizes = reader.sizes(indices)
-    (crop, crop_key), (flip_settings, flip_key) = iterate_with_keys(wanted)
+    (crop, crop_key), (flip, flip_key) = iterate_with_keys(settings)
     random = [
         StatelessRandom(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH)
         for key in (crop_key, flip_key)
     ]
-    windows = random_resized_crop.draw_crops(
+    crops = random_resized_crop.draw_crops(
         crop, random[0], tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])
     ).numpy()
-    cut = tf.constant(reader.crop(indices, windows, numpy.zeros(6, bool)))
+    cropped = tf.constant(reader.crop(indices, crops, numpy.zeros(6, bool)))
     images, labels, _ = plan.read(step, rows)
-    numpy.testing.assert_array_equal(images, random_flip.compute(flip_settings, cut, random[1]))
-    assert (images != cut.numpy()).any()
+    numpy.testing.assert_array_equal(images, random_flip.compute(flip, cropped, random[1]))
+    assert (images != cropped.numpy()).any()
     assert labels.tolist() == store.labels[indices].tolist()
 
 
-def test_windows_end_with_the_augmentations_epochs(cropped):
-    _, plan, store, split = cropped
-    step = plan.steps  # of the second epoch, in which only the flip goes on
-    positions, _ = plan.positions(step)
+def test_crops_end_when_the_until_of_the_augmentation_is_reached(cropping):
+    _, plan, store, split = cropping
+    step = plan.steps_per_epoch  # of the second epoch, in which only the flip goes on
+    positions, _ = plan.compute_positions(step)
     images, _, _ = plan.read(step, slice(0, BATCH))
     whole = store.reader(split.geometry).read(split.train[positions])
     flipped = [not (image == original).all() for image, original in zip(images, whole, strict=True)]
     assert 0 < sum(flipped) < BATCH
     numpy.testing.assert_array_equal(
-        [
-            image[:, ::-1] if turned else image
-            for image, turned in zip(images, flipped, strict=True)
-        ],
+        [image[:, ::-1] if flip else image for image, flip in zip(images, flipped, strict=True)],
         whole,
     )
 
 
-def test_the_batches_are_the_same_on_two_devices_and_after_a_seek(cropped):
-    _, plan, _, _ = cropped
-    one = collected(plan, plan.steps + 2)
+def test_batches_are_the_same_on_two_devices_and_after_a_resume(cropping):
+    _, plan, _, _ = cropping
+    one = collect_batches(plan, plan.steps_per_epoch + 2)
     assert one.shape[2:] == (24, 32, 3)
-    numpy.testing.assert_array_equal(one, collected(plan, plan.steps + 2, replicas=2))
-    numpy.testing.assert_array_equal(one[3:], collected(plan, plan.steps - 1, start=3))
+    numpy.testing.assert_array_equal(
+        one, collect_batches(plan, plan.steps_per_epoch + 2, replicas=2)
+    )
+    numpy.testing.assert_array_equal(
+        one[3:], collect_batches(plan, plan.steps_per_epoch - 1, start=3)
+    )
 
 
-def test_what_was_done_on_reading_is_not_done_a_second_time_to_the_batch(folder, monkeypatch):
-    wanted = settings(folder, STORES["encoded"])
-    prepare(wanted)
-    store, split = find_store(wanted)
+def test_what_was_applied_on_reading_is_not_applied_to_the_batch_again(folder, monkeypatch):
+    settings = make_settings(folder, STORES["encoded"])
+    prepare(settings)
+    store, split = find_store(settings)
     for part in (random_resized_crop, random_flip):
         monkeypatch.setattr(part, "compute", None)
-    assert collected(ShuffledBatches(make_examples(store, split, "train"), wanted), 1).shape == (
+    assert collect_batches(
+        ShuffledBatches(make_examples(store, split, "train"), settings), 1
+    ).shape == (
         1,
         BATCH,
         24,
@@ -136,36 +143,37 @@ def test_what_was_done_on_reading_is_not_done_a_second_time_to_the_batch(folder,
     )
 
 
-def test_a_store_of_the_models_size_leaves_the_windows_to_the_device(folder):
-    wanted = settings(folder, "storage: pixels")
-    prepare(wanted)
-    store, split = find_store(wanted)
-    assert not ShuffledBatches(make_examples(store, split, "train"), wanted).crops_on_read
+def test_a_store_of_the_models_size_is_cropped_on_the_device(folder):
+    settings = make_settings(folder, "storage: pixels")
+    prepare(settings)
+    store, split = find_store(settings)
+    assert not ShuffledBatches(make_examples(store, split, "train"), settings).crops_on_read
 
 
 @pytest.mark.parametrize("store", STORES.values(), ids=STORES)
-def test_training_on_windows_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
-    wanted = settings(folder, store, "train.epochs=2", "train.steps_per_execution=1")
-    prepare(wanted)
-    train.train(wanted, tmp_path / "whole")
-    limited = settings(
+def test_training_on_crops_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
+    settings = make_settings(folder, store, "train.epochs=2", "train.steps_per_execution=1")
+    prepare(settings)
+    train.train(settings, tmp_path / "whole")
+    limited = make_settings(
         folder, store, "train.epochs=2", "train.steps_per_execution=1", "train.time_limit=0.0001s"
     )
     with pytest.raises(Interrupted, match="at step 1"):
-        train.train(limited, tmp_path / "parts")
-    train.train(wanted, tmp_path / "parts")
-    assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
+        train.train(limited, tmp_path / "continued")
+    train.train(settings, tmp_path / "continued")
+    assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "continued"))
 
 
-def test_memory_stays_flat_over_60_epochs_of_windows(cropped):
-    _, plan, _, _ = cropped
+def test_memory_stays_flat_over_60_epochs_of_crops(cropping):
+    _, plan, _, _ = cropping
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), SINGLE_PROCESS)
-    stream = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
+    iterator = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0))
+    stream = iterator.make_execution_inputs(0, 0)
     pages = []
-    for _ in range(60 * plan.steps):
+    for _ in range(60 * plan.steps_per_epoch):
         next(stream)
-        all_of_it = [os.getpid(), *data_workers(os.getpid())]
+        processes = [os.getpid(), *data_workers(os.getpid())]
         pages.append(
-            sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in all_of_it)
+            sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in processes)
         )
-    assert (pages[-1] - pages[20 * plan.steps]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20
+    assert (pages[-1] - pages[20 * plan.steps_per_epoch]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

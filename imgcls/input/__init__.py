@@ -1,1 +1,1 @@
-"""From a split to the batches on a device: order, augmentation, iterators. Light zone."""
+"""From a split to local batches on the devices: order, augmentation, iterators. Light zone."""

@@ -1,5 +1,6 @@
-"""Applying an experiment's augmentations, without state: each draw is a function of (seed, step,
-row in the global batch). Heavy zone.
+"""Applying an experiment's augmentations, without state. Heavy zone.
+
+All random parameters are functions of (seed, step, row in the global batch).
 """
 
 import hashlib
@@ -19,16 +20,16 @@ from imgcls.errors import UserError
 from imgcls.seeds import derive_seed
 
 BLOCK = 4
-"""Numbers of 32 bits that Philox makes at once."""
+"""How many 32-bit numbers Philox makes at once."""
 
 
 class StatelessRandom:
-    """Random numbers for one augmentation on the rows of one replica.
+    """Random parameters for one augmentation on the local batch of one replica.
 
-    Of few numbers an image, those of the whole global batch are drawn, of which the replica's rows
-    are a slice: so they do not depend on how many devices share the batch. It costs microseconds.
-    Of a number for each byte, the replica draws its own rows: Philox (Salmon et al., 2011) counts
-    blocks of four numbers, and the rows before it are skipped by adding to the counter.
+    They must not depend on the number of devices. If an image needs few numbers, each replica draws
+    those of the whole global batch, which takes microseconds, and slices out its rows. If an image
+    needs a number per byte, a replica draws its own rows only: Philox (Salmon et al., 2011) numbers
+    its blocks of four, so that adding to its counter skips the rows before.
     """
 
     def __init__(self, key: str, step: tf.Tensor, first_row: tf.Tensor, rows: int, batch_size: int):
@@ -39,7 +40,7 @@ class StatelessRandom:
         self._batch_size = batch_size
         self._calls = 0
 
-    def _seed(self) -> tf.Tensor:
+    def _next_seed(self) -> tf.Tensor:
         digest = hashlib.sha256(f"{self._key}/{self._calls}".encode()).digest()
         self._calls += 1
         return tf.stack(
@@ -52,20 +53,19 @@ class StatelessRandom:
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> tf.Tensor:
         """Return float32 (rows, *shape), uniform in [low, high)."""
         return self._slice_local(
-            tf.random.stateless_uniform([self._batch_size, *shape], self._seed(), low, high)
+            tf.random.stateless_uniform([self._batch_size, *shape], self._next_seed(), low, high)
         )
 
     def integers(self, low: int, high: int) -> tf.Tensor:
         """Return int32 (rows,), uniform over low, ..., high - 1."""
         return self._slice_local(
-            tf.random.stateless_uniform([self._batch_size], self._seed(), low, high, tf.int32)
+            tf.random.stateless_uniform([self._batch_size], self._next_seed(), low, high, tf.int32)
         )
 
     def normal(self, shape: tuple[int, ...]) -> tf.Tensor:
-        """Return float32 (rows, *shape), of mean 0 and std 1: the quantiles of 16 random
-        bits, at most 4.3 from 0.
+        """Return float32 (rows, *shape) with mean 0 and std 1, at most 4.3 from 0.
 
-        TensorFlow's own normal numbers take almost twice as long.
+        These are the quantiles of 16 random bits; TensorFlow's own take almost twice as long.
         """
         with tf.init_scope():  # once, not in every step
             quantiles = (
@@ -80,7 +80,7 @@ class StatelessRandom:
         """Return uint8 (rows, *shape), uniform over 0, ..., 255."""
         count = math.prod(shape)
         blocks = -(-count // (4 * BLOCK))
-        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=self._seed())
+        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=self._next_seed())
         skipped = tf.stack(
             [tf.cast(self._first_row * blocks, tf.uint64), tf.constant(0, tf.uint64)]
         )
@@ -91,59 +91,58 @@ class StatelessRandom:
             alg=tf.random.Algorithm.PHILOX.value,
             dtype=tf.int32,
         )
-        drawn = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * BLOCK * blocks])
-        return tf.reshape(drawn[:, :count], [self._rows, *shape])
+        numbers = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * BLOCK * blocks])
+        return tf.reshape(numbers[:, :count], [self._rows, *shape])
 
-    def _slice_local(self, drawn: tf.Tensor) -> tf.Tensor:
-        return tf.slice(
-            drawn, [self._first_row] + [0] * (len(drawn.shape) - 1), [self._rows, *drawn.shape[1:]]
-        )
+    def _slice_local(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Return the replica's rows of numbers for the whole global batch."""
+        rest = numbers.shape[1:]
+        return tf.slice(numbers, [self._first_row] + [0] * len(rest), [self._rows, *rest])
 
 
-def mixes(experiment: Experiment) -> bool:
-    """Tell whether an augmentation of the experiment changes targets."""
+def mixes_images(experiment: Experiment) -> bool:
+    """Return whether an augmentation of the experiment mixes images, and so changes targets."""
     return any(
         hasattr(parts.load_for("augmentations", settings), "mix") for settings in experiment.augment
     )
 
 
 def check_augmentations(experiment: Experiment, channels: int, rows: int) -> None:
-    """Refuse augmentations that do not fit the images, or how the batch is divided among the
-    devices.
+    """Check that the augmentations suit the images, and the number of them on each device.
 
     Args:
         channels: of an image.
-        rows: of the global batch, on each device.
+        rows: of a local batch.
 
     Raises:
-        UserError: a part needs RGB images; or mixes pairs of images, and a pair would lie on two
-            devices, or the batch has no pair.
+        UserError: an augmentation needs RGB images, or mixes pairs of images where a device has an
+            odd number of them, or a single one.
     """
-    for place, settings in enumerate(experiment.augment):
+    for index, settings in enumerate(experiment.augment):
         advice = settings.needs_rgb()
         if advice and channels != 3:
             raise UserError(
-                f"augment.{place}: {settings.name} needs RGB images, but these have {channels}"
+                f"augment.{index}: {settings.name} needs RGB images, but these have {channels}"
                 f" channel(s); {advice}"
             )
-    if mixes(experiment) and rows % 2 and (rows == 1 or rows != experiment.train.batch_size):
+    if mixes_images(experiment) and rows % 2 and (rows == 1 or rows != experiment.train.batch_size):
         raise UserError(
-            f"augment: mixup and cutmix pair the images on a device, but each gets {rows}; make"
-            " train.batch_size an even number a device"
+            f"augment: mixup and cutmix pair the images on a device, but each device gets {rows};"
+            " set train.batch_size so that each gets an even number"
         )
 
 
 def iterate_with_keys(experiment: Experiment) -> Iterator[tuple[AugmentationSettings, str]]:
-    """Yield the experiment's augmentations, each with the key of its random.
+    """Yield the experiment's augmentations, each with the key of its random parameters.
 
-    It is made of the seed, the part's `RANDOM_KEY`, and how often that part came before, so that
-    neither adding another augmentation nor renaming one changes a draw.
+    A key consists of the seed, the part's `RANDOM_KEY`, and the number of times that the part
+    occurred before, so that adding or renaming another augmentation does not change it.
     """
-    seen: Counter[str] = Counter()
+    occurrences: Counter[str] = Counter()
     for settings in experiment.augment:
         key = parts.load_for("augmentations", settings).RANDOM_KEY
-        yield settings, f"{derive_seed(experiment.seed, 'augment')}/{key}/{seen[key]}"
-        seen[key] += 1
+        yield settings, f"{derive_seed(experiment.seed, 'augment')}/{key}/{occurrences[key]}"
+        occurrences[key] += 1
 
 
 def augment(
@@ -156,18 +155,19 @@ def augment(
     steps_per_epoch: int,
     applied: int = 0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Apply the experiment's augmentations in order; return the images, uint8, and the targets,
-    which only mixing parts change.
+    """Apply the experiment's augmentations, one after the other.
 
     Args:
         images: uint8 (rows, height, width, channels), rows `first_row`, ... of the global batch.
-        targets: float32 (rows, classes) where a part mixes, else anything.
+        targets: float32 (rows, classes) if an augmentation mixes images, else anything.
         step: int64 scalar, the training step from 0.
         first_row: int64 scalar.
         batch_size: images in the global batch.
-        steps_per_epoch: by which it is known whether a part's `until` is over.
-        applied: how many of the first augmentations the images went through already, when they were
-            read.
+        steps_per_epoch: needed to know when an augmentation's `until` is reached.
+        applied: how many of the first augmentations were already applied on reading.
+
+    Returns:
+        The images, uint8, and the targets, which change only if images are mixed.
     """
     for settings, key in itertools.islice(iterate_with_keys(experiment), applied, None):
         apply = partial(_apply, settings, key, images, targets, step, first_row, batch_size)
@@ -175,7 +175,7 @@ def augment(
             images, targets = apply()
         else:
             end = settings.find_end(experiment.train.epochs, steps_per_epoch)
-            # A branch that is not taken costs nothing.
+            # The branch that is not taken costs nothing.
             images, targets = tf.cond(
                 step < end, apply, lambda images=images, targets=targets: (images, targets)
             )
@@ -199,9 +199,7 @@ def _apply(
 
 
 def preview(experiment: Experiment, images: numpy.ndarray, step: int) -> numpy.ndarray:
-    """Return what training would make of a batch of uint8 images at a step of its first epoch, as a
-    numpy array.
-    """
+    """Augment a batch of uint8 images as training would at a step of its first epoch."""
     targets, first_row = tf.eye(len(images)), tf.constant(0, tf.int64)
     result, _ = augment(
         experiment,

@@ -1,10 +1,9 @@
-"""Which examples a batch holds, and what is done to them: pure functions of (seed, step, row).
-Heavy zone.
+"""Which examples a batch holds, and how they are augmented. Heavy zone.
 
-There is no shuffle buffer and no state, so that resuming at any step is a seek in constant time,
-and every number of devices sees the same global batches. Rows that fill up a short last batch hold
-real images, whose weight is 0: batch norm then meets nothing strange, and no replica is ever
-without images.
+All of it is a pure function of (seed, step, row): without a shuffle buffer or other state, training
+resumes at any step in constant time, and sees the same global batches on any number of devices. A
+short last batch is padded with real images of weight 0, which do not disturb batch norm, so that no
+replica is ever without images.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.datasets import SplitName
 from imgcls.input import sampler
-from imgcls.input.augment import augment, check_augmentations, mixes
+from imgcls.input.augment import augment, check_augmentations, mixes_images
 from imgcls.input.random_crop_on_read import make_random_crop
 from imgcls.store import reader_pool
 from imgcls.store.reader import Reader
@@ -28,14 +27,14 @@ class Examples:
     """The examples of a split.
 
     Attributes:
-        images: reads images of the store when a batch needs them.
-        labels: int32 (n,), of the whole store.
-        indices: int64 (examples,), which images belong to the split.
-        weights: how often resampling by weight draws each image of the store, float32 (n,); None
-            where nothing is known of it.
+        reader: reads images of the store when a batch needs them.
+        labels: of the whole store, int32 (n,).
+        indices: of the images that belong to the split, int64 (examples,).
+        weights: of all images of the store, for sampling by weight, float32 (n,); None if the data
+            set has none.
     """
 
-    images: Reader
+    reader: Reader
     labels: numpy.ndarray
     indices: numpy.ndarray
     weights: numpy.ndarray | None = None
@@ -46,89 +45,96 @@ class Examples:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
-        return self.images.geometry.shape
+        return self.reader.geometry.shape
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the split's images."""
+        """The size of all images of the split, in bytes."""
         return len(self) * int(numpy.prod(self.shape))
 
-    def steps(self, batch_size: int) -> int:
-        """The batches of one pass, the last one filled up."""
+    def count_batches(self, batch_size: int) -> int:
+        """Return the number of batches in one pass, a short last one included."""
         return -(-len(self) // batch_size)
 
-    def rows(self, positions: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return the images and labels at positions of the split."""
-        index = self.indices[positions]
-        return self.images.read(index), self.labels[index]
+    def read(self, positions: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Read the images at positions of the split; return them and their labels."""
+        indices = self.indices[positions]
+        return self.reader.read(indices), self.labels[indices]
 
 
 def make_examples(
-    store: Store, split: Split, name: SplitName, images: Reader | None = None
+    store: Store, split: Split, name: SplitName, reader: Reader | None = None
 ) -> Examples:
-    """Return the examples of a store's split, as the model sees them.
+    """Return the examples of one split of a store, with images of the size that the model sees.
 
     Args:
-        images: reads the store's images; in this process unless given.
+        reader: of the store's images; a reader in this process unless given.
     """
     return Examples(
-        images or store.reader(split.geometry), store.labels, split.indices(name), store.weights
+        reader or store.reader(split.geometry), store.labels, split.indices(name), store.weights
     )
 
 
 def open_training_examples(
     store: Store, split: Split, processes: int | None
 ) -> tuple[Examples, Examples]:
-    """Return the examples of the training split and of the validation split, which so many
-    processes read where that takes work.
+    """Return the examples of the training and of the validation split, with a common reader.
+
+    Args:
+        processes: how many read images that must be decoded or resized; one per core unless given.
     """
-    images = reader_pool.open_training_reader(store, split.geometry, processes)
-    return make_examples(store, split, "train", images), make_examples(
-        store, split, "validation", images
+    reader = reader_pool.open_training_reader(store, split.geometry, processes)
+    return make_examples(store, split, "train", reader), make_examples(
+        store, split, "validation", reader
     )
 
 
 class SequentialBatches:
-    """The split's batches in the store's order, pass after pass, as they are."""
+    """The batches of a split in the store's order, pass after pass, without augmentation."""
 
     crops_on_read = False
-    """Whether what an image shows is decided when it is read."""
+    """Whether images are cropped when they are read, so that no epoch can reuse them."""
 
     def __init__(self, examples: Examples, batch_size: int):
         self.examples = examples
         self.batch_size = batch_size
-        self.steps = examples.steps(batch_size)
+        self.steps_per_epoch = examples.count_batches(batch_size)
 
-    def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return which positions of the split the rows of a step's global batch hold, int64 (batch
-        size,), and their weights, float32.
+    def compute_positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Return the positions in the split that a step's global batch consists of, and weights.
+
+        Returns:
+            int64 (batch_size,) and float32 (batch_size,), as `compute_batch_positions` does.
         """
-        return compute_batch_positions(len(self.examples), self.batch_size, step % self.steps)
+        return compute_batch_positions(
+            len(self.examples), self.batch_size, step % self.steps_per_epoch
+        )
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """Read rows of a step's global batch; return their images, labels and weights."""
-        positions, weights = self.positions(step)
-        return *self.examples.rows(positions[rows]), weights[rows]
+        positions, weights = self.compute_positions(step)
+        return *self.examples.read(positions[rows]), weights[rows]
 
     def prepare_inputs(
         self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return what rows `first_row`, ... of a step's global batch show to the model, and what it
-        should say: both as they came.
+        """Return the model's inputs and targets for rows `first_row`, ... of a step's global batch.
+
+        Here, they are the images and labels themselves.
         """
         return images, labels
 
 
 class ShuffledBatches(SequentialBatches):
-    """The split's batches, shuffled or drawn anew each epoch, and augmented as the experiment says.
+    """The batches of a split, shuffled or sampled anew each epoch, and augmented.
 
     Args:
-        classes: of the targets that mixing parts make; as many as occur unless given.
-        replicas: the devices that share a batch.
+        classes: number of classes in mixed targets; the number of labels unless given.
+        replicas: number of devices that a batch is divided among.
 
     Raises:
-        UserError: the augmentations do not fit the images or the devices, or there are no weights
-            to draw by.
+        UserError: the augmentations do not suit the images or the number of devices, or there are
+            no weights to sample by.
     """
 
     def __init__(
@@ -141,58 +147,60 @@ class ShuffledBatches(SequentialBatches):
         super().__init__(examples, experiment.train.batch_size)
         check_augmentations(experiment, examples.shape[-1], self.batch_size // replicas)
         self._experiment = experiment
-        self._mixes = mixes(experiment)
+        self._mixes_images = mixes_images(experiment)
         self._classes = classes or int(examples.labels.max()) + 1
-        self._windows = make_random_crop(experiment, examples.images, self.steps)
-        self._order = sampler.make_order(
+        self._crop = make_random_crop(experiment, examples.reader, self.steps_per_epoch)
+        self._order_epoch = sampler.make_sampler(
             experiment, examples.labels, examples.indices, examples.weights
         )
 
-    def positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return which positions of the split the rows of a step's global batch hold, int64 (batch
-        size,), and their weights, float32.
+    def compute_positions(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Return the positions in the split that a step's global batch consists of, and weights.
+
+        Returns:
+            int64 (batch_size,) and float32 (batch_size,), as `compute_batch_positions` does.
         """
-        places, weights = super().positions(step)
-        epoch, step = divmod(step, self.steps)
-        repeats = self._experiment.train.augmentation_repeats
-        if repeats == 1:
-            return self._order(epoch)[places], weights
-        order = self._order(epoch // repeats)
-        return (
-            order[sampler.repeat_positions(len(order), self.batch_size, repeats, epoch, step)],
-            weights,
-        )
+        positions, weights = super().compute_positions(step)
+        epoch, step = divmod(step, self.steps_per_epoch)
+        augmentation_repeats = self._experiment.train.augmentation_repeats
+        order = self._order_epoch(epoch // augmentation_repeats)
+        if augmentation_repeats > 1:
+            positions = sampler.repeat_positions(
+                len(order), self.batch_size, augmentation_repeats, epoch, step
+            )
+        return order[positions], weights
 
     @property
     def crops_on_read(self) -> bool:
-        """Whether what an image shows is decided when it is read, so that it cannot be kept for the
-        next epoch.
-        """
-        return self._windows is not None
+        """Whether images are cropped when they are read, so that no epoch can reuse them."""
+        return self._crop is not None
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """Read rows of a step's global batch, of which augmentation may cut windows; return their
-        images, labels and weights.
+        """Read rows of a step's global batch, cropped if the first augmentation is done on reading.
+
+        Returns:
+            Their images, labels and weights.
         """
-        if self._windows is None:
+        if self._crop is None:
             return super().read(step, rows)
-        positions, weights = self.positions(step)
-        chosen = self.examples.indices[positions[rows]]
+        positions, weights = self.compute_positions(step)
+        indices = self.examples.indices[positions[rows]]
         return (
-            self._windows.read(chosen, step, rows.start),
-            self.examples.labels[chosen],
+            self._crop.read(indices, step, rows.start),
+            self.examples.labels[indices],
             weights[rows],
         )
 
     def prepare_inputs(
         self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return what rows `first_row`, ... of a step's global batch show to the model, uint8,
-        augmented, and what it should say.
+        """Return the model's inputs and targets for rows `first_row`, ... of a step's global batch.
 
-        The latter are the labels, or float32 (rows, classes) where a part mixes images.
+        Returns:
+            The augmented images, uint8; and the labels, or float32 (rows, classes) if an
+            augmentation mixes images.
         """
-        targets = tf.one_hot(labels, self._classes) if self._mixes else labels
+        targets = tf.one_hot(labels, self._classes) if self._mixes_images else labels
         return augment(
             self._experiment,
             images,
@@ -200,20 +208,25 @@ class ShuffledBatches(SequentialBatches):
             step,
             first_row,
             self.batch_size,
-            self.steps,
-            applied=self._windows.applied if self._windows else 0,
+            self.steps_per_epoch,
+            applied=self._crop.applied if self._crop else 0,
         )
 
 
 def compute_batch_positions(
     count: int, batch_size: int, step: int
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Return which positions of an epoch's order the rows of a global batch hold, int64
-    (batch_size,), and their weights, float32.
+    """Return the positions in an epoch's order that a global batch consists of, and their weights.
 
-    A weight is 1 over the number of real examples in the global batch, so that weighted sums add up
-    to means over it, on any number of devices. Positions past the end are wrapped to the start and
-    weigh 0.
+    A weight is 1 over the number of real examples in the global batch, so that weighted sums over
+    all devices are means over the batch. Positions past the end wrap around to the start, with
+    weight 0.
+
+    Args:
+        step: within the epoch.
+
+    Returns:
+        int64 (batch_size,) and float32 (batch_size,).
     """
     positions = step * batch_size + numpy.arange(batch_size)
     real = positions < count

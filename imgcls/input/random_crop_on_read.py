@@ -1,6 +1,4 @@
-"""Augmentation while images are read: where they are stored larger than the model sees them, only a
-window need be decoded. Heavy zone.
-"""
+"""Random crops while images are read: only the crop of a larger image is decoded. Heavy zone."""
 
 import numpy
 
@@ -13,21 +11,20 @@ from imgcls.store.reader import Reader
 
 
 class RandomCropOnRead:
-    """Cuts the windows that an experiment's first augmentation random, one of the parts that have a
-    function `windows`.
+    """Applies an experiment's first augmentation, a part with a function `draw_crops`, on reading.
 
-    Where the second one is a mirroring, a part with a function `mirrored`, it is done here too: at
-    a tenth of what it costs on a batch.
+    If the second one is a flip, a part with a function `draw_flips`, it is applied too, at a tenth
+    of what it costs on a batch.
 
     Attributes:
-        applied: how many of the experiment's augmentations that makes.
+        applied: how many of the experiment's augmentations are applied on reading.
     """
 
     def __init__(self, experiment: Experiment, reader: Reader, steps_per_epoch: int):
         self._reader = reader
         self._batch_size = experiment.train.batch_size
         first, *others = iterate_with_keys(experiment)
-        self._parts = [
+        self._augmentations = [
             first,
             *[
                 each
@@ -37,57 +34,64 @@ class RandomCropOnRead:
         ]
         self._ends = [
             settings.find_end(experiment.train.epochs, steps_per_epoch)
-            for settings, _ in self._parts
+            for settings, _ in self._augmentations
         ]
-        self.applied = len(self._parts)
+        self.applied = len(self._augmentations)
         self._compiled = tf.function(self._draw, autograph=False)
 
     def read(self, indices: numpy.ndarray, step: int, first_row: int) -> numpy.ndarray:
-        """Return the images at some places of the store as rows `first_row`, ... of a step's global
-        batch, uint8, at the reader's geometry.
+        """Read images of the store, to be rows `first_row`, ... of a step's global batch.
 
-        A part whose `until` is over does nothing: the image is then read whole, or as it lies.
+        An augmentation whose `until` is reached is not applied.
+
+        Args:
+            indices: of the images, int64 (rows,).
+
+        Returns:
+            uint8 (rows, height, width, channels), at the reader's geometry.
         """
         sizes = self._reader.sizes(indices)
         with tf.device("CPU:0"):
-            drawn = self._compiled(
+            parameters = self._compiled(
                 tf.constant(step, tf.int64), tf.constant(first_row, tf.int64), tf.constant(sizes)
             )
-        windows, mirrored = (each.numpy() for each in drawn)
+        crops, flips = (each.numpy() for each in parameters)
         if step < self._ends[0]:
-            return self._reader.crop(indices, windows, mirrored)
+            return self._reader.crop(indices, crops, flips)
         images = self._reader.read(indices)
-        resize.flip_images(images, mirrored)
+        resize.flip_images(images, flips)
         return images
 
     def _draw(
         self, step: tf.Tensor, first_row: tf.Tensor, sizes: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return windows, int32 (rows, 4), and which rows are mirrored, bool (rows,)."""
+        """Draw crops, int32 (rows, 4), and which rows are flipped, bool (rows,)."""
         random = [
             StatelessRandom(key, step, first_row, sizes.shape[0], self._batch_size)
-            for _, key in self._parts
+            for _, key in self._augmentations
         ]
-        (first, _), *second = self._parts
-        windows = parts.load_for("augmentations", first).draw_crops(
+        (first, _), *second = self._augmentations
+        crops = parts.load_for("augmentations", first).draw_crops(
             first, random[0], sizes[:, 0], sizes[:, 1]
         )
-        mirrored = tf.zeros(sizes.shape[0], tf.bool)
+        flips = tf.zeros(sizes.shape[0], tf.bool)
         for settings, _ in second:
-            mirrored = parts.load_for("augmentations", settings).draw_flips(settings, random[1]) & (
+            flips = parts.load_for("augmentations", settings).draw_flips(settings, random[1]) & (
                 step < self._ends[1]
             )
-        return windows, mirrored
+        return crops, flips
 
 
 def make_random_crop(
     experiment: Experiment, reader: Reader, steps_per_epoch: int
 ) -> RandomCropOnRead | None:
-    """Return what cuts windows on reading; None where the first augmentation draws none, or images
-    are stored as the model sees them.
+    """Return the random crop on reading; None if it would not save work.
+
+    That is: images are stored at the size that the model sees, or the first augmentation does not
+    crop.
 
     Args:
-        steps_per_epoch: by which it is known whether a part's `until` is over.
+        steps_per_epoch: needed to know when an augmentation's `until` is reached.
     """
     if (
         reader.larger

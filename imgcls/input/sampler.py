@@ -1,6 +1,4 @@
-"""In which order an epoch meets the examples of a split: pure functions of (seed, epoch). Heavy
-zone.
-"""
+"""The order of the examples of a split in an epoch: pure functions of (seed, epoch). Heavy zone."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -12,48 +10,47 @@ from imgcls.errors import UserError
 from imgcls.seeds import derive_seed
 
 
-def make_order(
+def make_sampler(
     experiment: Experiment,
     labels: numpy.ndarray,
     indices: numpy.ndarray,
     weights: numpy.ndarray | None,
 ) -> Callable[[int], numpy.ndarray]:
-    """Return the function from an epoch to the positions in the order in which it meets them, int64
-    (examples,).
+    """Return the function from an epoch to its order: positions in the split, int64 (examples,).
 
     Args:
-        labels: int32 (n,), of which `indices`, int64 (examples,), belong to the split.
+        labels: of the whole store, int32 (n,).
+        indices: of the images that belong to the split, int64 (examples,).
         weights: float (n,), for `train.sampling: {by: weight}`.
 
     Raises:
-        UserError: there are no weights, but the examples are to be drawn by them.
+        UserError: examples are to be sampled by weight, but have no weights.
     """
-    seed, resample = derive_seed(experiment.seed, "order"), experiment.train.sampling
-    if resample is None:
+    seed, sampling = derive_seed(experiment.seed, "order"), experiment.train.sampling
+    if sampling is None:
         return lambda epoch: shuffle_epoch(len(indices), seed, epoch)
     labels = labels[indices]
-    if resample.by == "class":
+    if sampling.by == "class":
         weights = 1 / numpy.bincount(labels)[labels]
     elif weights is None:
         raise UserError(
-            "train.sampling draws images by weight, but this data set has no weights; set by:"
-            " class, or remove it"
+            "train.sampling is by weight, but this data set has no weights; set by: class, or"
+            " remove it"
         )
     else:
         weights = weights[indices]
-    expected = numpy.asarray(weights, numpy.float64) ** resample.power
-    # The batches of neighbouring epochs overlap in time.
+    expected = numpy.asarray(weights, numpy.float64) ** sampling.power
+    # Batches of two neighboring epochs are made at the same time.
     return lru_cache(maxsize=2)(lambda epoch: sample_epoch(expected, labels, seed, epoch))
 
 
 @lru_cache(maxsize=2)
 def shuffle_epoch(count: int, seed: int, epoch: int) -> numpy.ndarray:
-    """Return the order in which an epoch meets `count` examples: a permutation, int64 (count,),
-    known by (seed, epoch) alone.
+    """Return a permutation of `count` positions, int64 (count,), given by (seed, epoch) alone.
 
-    Any epoch's order costs the same, 20 ms for a million examples; two are kept, since the batches
-    of neighbours overlap in time. tf.random.experimental.index_shuffle would need no memory, but
-    leaves neighbours correlated (0.03 at 54,000, lag 1).
+    Any epoch takes 20 ms for a million examples. Two orders are cached, since batches of two
+    neighboring epochs are made at the same time. tf.random.experimental.index_shuffle would need no
+    memory, but leaves neighbors correlated (0.03 at 54,000, lag 1).
     """
     return _make_generator(seed, epoch).permutation(count)
 
@@ -61,42 +58,46 @@ def shuffle_epoch(count: int, seed: int, epoch: int) -> numpy.ndarray:
 def sample_epoch(
     weights: numpy.ndarray, labels: numpy.ndarray, seed: int, epoch: int
 ) -> numpy.ndarray:
-    """Return as many positions as there are examples, drawn by weight with systematic sampling,
-    int64 (examples,).
+    """Sample as many positions as there are examples by weight, int64 (examples,).
 
-    The examples lie on a line, each as long as its expected number of draws, in random order within
-    their class; what a comb of teeth at distance 1 hits is drawn. So each example is hit as often
-    as expected, rounded up or down; a class, whose examples lie together, is too.
+    This is systematic sampling: the examples lie on a line, class by class and shuffled within
+    each, as intervals whose lengths are their expected counts; points at distance 1, with a random
+    start, select those that they hit. So each example, and each class, is sampled as often as
+    expected, rounded up or down.
 
     Args:
-        weights: float64 (examples,), in proportion to the expected numbers.
+        weights: float64 (examples,), proportional to the expected counts.
         labels: int32 (examples,).
     """
     generator, count = _make_generator(seed, epoch), len(weights)
     shuffled = generator.permutation(count)
     line = shuffled[numpy.argsort(labels[shuffled], kind="stable")]
     ends = numpy.cumsum(weights[line])
-    hit = numpy.searchsorted(
+    selected = numpy.searchsorted(
         ends * (count / ends[-1]), numpy.arange(count) + generator.random(), side="right"
     )
-    return generator.permutation(line[numpy.minimum(hit, count - 1)])
+    return generator.permutation(line[numpy.minimum(selected, count - 1)])
 
 
 def repeat_positions(
-    count: int, batch_size: int, repeats: int, epoch: int, step: int
+    count: int, batch_size: int, augmentation_repeats: int, epoch: int, step: int
 ) -> numpy.ndarray:
-    """Return which places of an order the rows of a global batch hold, int64 (batch_size,), where
-    each comes `repeats` times.
+    """Return the positions in an order that a global batch with repeated images consists of.
 
-    That many epochs share one order. The copies of an image lie as far apart as they can, so that a
-    pair of rows holds two images.
+    As many epochs as repeats have one order in common. The copies of an image are as far apart as
+    possible, so that the two rows of a mixed pair hold different images.
 
     Args:
-        count: of the examples.
+        count: number of examples.
+        augmentation_repeats: how often a batch holds each of its images.
         epoch, step: from 0; the step within the epoch.
+
+    Returns:
+        int64 (batch_size,).
     """
-    images = batch_size // repeats
-    first = (epoch % repeats) * -(-count // repeats) + step * images
+    images = batch_size // augmentation_repeats
+    examples_per_epoch = -(-count // augmentation_repeats)
+    first = (epoch % augmentation_repeats) * examples_per_epoch + step * images
     return (first + numpy.arange(batch_size) % images) % count
 
 

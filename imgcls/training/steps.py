@@ -85,7 +85,7 @@ class Steps:
         sums: numpy.ndarray,
     ) -> numpy.ndarray:
         began = time.perf_counter()
-        call = iterator.call(step, count)
+        inputs = iterator.make_execution_inputs(step, count)
         sums[WAIT] += time.perf_counter() - began
         if (function, iterator) not in self._compiled:
             signature = [
@@ -97,28 +97,28 @@ class Steps:
                 partial(self._run, function, iterator), input_signature=signature
             )
         return self._compiled[function, iterator](
-            call, tf.constant(count), tf.constant(sums)
+            inputs, tf.constant(count), tf.constant(sums)
         ).numpy()
 
     def _run(
         self,
         function: Callable[..., tf.Tensor],
         iterator: BatchIterator,
-        call: Any,
+        inputs: Any,
         count: tf.Tensor,
         sums: tf.Tensor,
     ) -> tf.Tensor:
         # Only the loops below are for AutoGraph to rewrite.
         on_replica = tf.autograph.experimental.do_not_convert(
-            lambda *share: function(*iterator.batch(*share))
+            lambda *own_inputs: function(*iterator.make_local_batch(*own_inputs))
         )
         own, last = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
         for i in tf.range(count):
-            share, wait = iterator.share(call, i, last)
+            replica_inputs, wait = iterator.make_replica_inputs(inputs, i, last)
             sums += _make_entry(WAIT, wait * tf.cast(count, tf.float64))
             last = tf.add_n(
                 self._strategy.experimental_local_results(
-                    self._strategy.run(on_replica, args=share)
+                    self._strategy.run(on_replica, args=replica_inputs)
                 )
             )
             own = own.write(i, last)

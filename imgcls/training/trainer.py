@@ -51,7 +51,7 @@ class Trainer:
         self._examples, self._validation = open_training_examples(
             store, split, self._settings.data_workers
         )
-        self._steps_per_epoch = self._examples.steps(self._settings.batch_size)
+        self._steps_per_epoch = self._examples.count_batches(self._settings.batch_size)
         self._total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
         self._progress = TrainingProgress(self._total_steps)
@@ -119,7 +119,7 @@ class Trainer:
 
     def close(self) -> None:
         """End the reader processes, which TensorFlow's graph would keep while this one lives."""
-        self._examples.images.close()
+        self._examples.reader.close()
 
     def _begin(self) -> None:
         """Take up the last state; at the start, save one to which training can go back."""
@@ -262,7 +262,7 @@ class Trainer:
 
     def _ids(self, step: int) -> list[str]:
         """Return the ids of the images of a step, counted from 0."""
-        positions, weights = self._plan.positions(step)
+        positions, weights = self._plan.compute_positions(step)
         return self._store.ids(self._examples.indices[positions[weights > 0]])
 
     def _end_epoch(self, validation: steps.BatchIterator | None) -> None:
@@ -286,7 +286,9 @@ class Trainer:
         if batches is None:
             return None, None
         start = time.perf_counter()
-        sums = self._steps.evaluate(batches, self._validation.steps(self._settings.batch_size))
+        sums = self._steps.evaluate(
+            batches, self._validation.count_batches(self._settings.batch_size)
+        )
         self._counters.add("validation", start)
         loss, accuracy = steps.compute_means(sums)
         self._guard.check_validation(loss, len(self._counters.epochs) + 1)
