@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from imgcls.config import Experiment
 from imgcls.environment import Environment
-from imgcls.errors import DataError, UserError
+from imgcls.errors import UserError
 from imgcls.evaluation.summary import Evaluation
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
@@ -129,12 +129,13 @@ class Run:
         Raises:
             DataError: config.yaml is damaged.
         """
-        DataFile(self.config_file, _RESTORE).read_bytes()
+        file = DataFile(self.config_file, _RESTORE)
+        file.read_bytes()
         try:
             return read_experiment(self.config_file)
         except UserError as error:
             problem = str(error).splitlines()[0]
-            raise DataError(f"{self.config_file} is damaged ({problem}); {_RESTORE}") from None
+            raise file.damaged(problem) from None
 
     @property
     def status(self) -> Status:

@@ -173,3 +173,18 @@ def test_every_setting_is_in_the_schema_with_its_description():
                 undescribed |= set() if "description" in section | field else {key}
     assert schema["properties"]["seed"]["description"].startswith("The one seed")
     assert undescribed == {"name"}
+
+
+def test_the_tables_of_files_say_what_the_models_hold(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import document_files
+
+    page = document_files.PAGE.read_text()
+    assert page == document_files.insert_tables(page), "run python scripts/document_files.py"
+    assert document_files.make_tables() in page
+
+
+def test_every_key_of_a_file_has_its_meaning_in_the_tables():
+    rows = re.findall(r"^\| `(.+?)` \| (.*) \|$", (ROOT / "docs" / "files.md").read_text(), re.M)
+    assert len(rows) > 90
+    assert all(meaning.endswith(".") for _, meaning in rows), rows

@@ -1,4 +1,7 @@
-"""Writing JPEG files that imgcls/image/jpeg.py can crop before they are decoded. Light zone."""
+"""Writing JPEG files that imgcls/image/jpeg.py can crop before they are decoded. Light zone.
+
+`encode_jpeg` is the one way in.
+"""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -12,58 +15,65 @@ QUALITY = 95
 INTERVAL = 2
 """MCUs between restart markers: a marker costs 3 bytes, an MCU that is decoded in vain 50."""
 
-_DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = (
-    -1,
-    0,
-    2,
-)  # of chroma, in Pillow's words; by default it is halved both ways
+# Of chroma, in Pillow's words; by default it is halved both ways.
+_DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = -1, 0, 2
 _LONGEST_SEGMENT = 0xFFFF
 
 
-def encode_jpeg(image: "Image", markers: bool, like: "Image | None" = None) -> bytes:
-    """Return an image, 8-bit grey, RGB or YCbCr, as a JPEG file.
+def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) -> bytes:
+    """Return an image, 8-bit grayscale or RGB, as a JPEG file for `jpeg.crop_files`.
 
     Args:
-        markers: whether to write restart markers and their index; an image of many megapixels has
-            too many for one.
-        like: the opened JPEG file that the image was decoded from, whose quantization tables,
-            subsampling of chroma and kind of colours are taken. Else the quality is 95.
+        markers: whether to write restart markers and an index of them, a tenth more bytes; an image
+            of many megapixels has too many for an index.
+        original: the plain JPEG file that the image was decoded from, whose coefficients,
+            quantization tables, subsampling of chroma and kind of colors are taken. It is returned
+            as it is where no markers are wanted, unless it holds an index, which need not be right.
+            Without an original, the quality is 95.
     """
+    from PIL import Image
     from PIL.JpegImagePlugin import get_sampling
 
-    sampling = get_sampling(like) if like else _DEFAULT_SAMPLING
+    sampling = _DEFAULT_SAMPLING
     how: dict[str, Any] = {"quality": QUALITY}
-    if like:
-        coded_as_rgb = "jfif" not in like.info and like.info.get("adobe_transform") == 0
-        how = {"qtables": like.quantization, "subsampling": sampling, "keep_rgb": coded_as_rgb}
+    if original is not None:
+        if not markers and not jpeg.has_index(original):
+            return original
+        with Image.open(io.BytesIO(original)) as file:
+            sampling = get_sampling(file)
+            coded_as_rgb = "jfif" not in file.info and file.info.get("adobe_transform") == 0
+            how = {
+                "qtables": file.quantization,
+                "subsampling": sampling,
+                "keep_rgb": coded_as_rgb,
+            }
+        image = _decode_ycbcr(original, image, sampling)
     if not markers:
         return _save(image, **how)
     halved = image.mode != "L" and sampling != _FULL_SAMPLING
     mcus = -(-image.width // (2 * jpeg.BLOCK if halved else jpeg.BLOCK))
     interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row begins behind a marker
-    return _add_index(
-        _save(image, restart_marker_blocks=interval, **how), (image.height, image.width), interval
-    )
+    data = _save(image, restart_marker_blocks=interval, **how)
+    return _add_index(data, (image.height, image.width), interval)
 
 
-def decode_ycbcr(data: bytes, image: "Image") -> "Image":
-    """Return the image of a JPEG file with its luma and chroma as they are coded, which `encoded`
-    brings back to the same coefficients.
+def _decode_ycbcr(data: bytes, image: "Image", sampling: int) -> "Image":
+    """Return the image of a JPEG file with its luma and chroma as they are coded, which
+    `encode_jpeg` brings back to the same coefficients.
 
-    Only blocks that were cut off at black or white change: by 0.07 of 255 levels at most in the
+    Only blocks that were clipped at black or white change: by 0.07 of 255 levels at most in the
     mean over photos, where the way over RGB and back changes up to 0.6. Chroma that is halved both
     ways comes unsmoothed out of a file that is decoded at half its size.
 
     Args:
-        image: the decoded file, which is returned where luma and chroma are not to be had: grey,
-            coded as RGB, or of other subsampling.
+        image: the decoded file, which is returned where luma and chroma are not to be had: in
+            grayscale, coded as RGB, or of another subsampling.
+        sampling: of the file's chroma.
     """
     from PIL import Image
-    from PIL.JpegImagePlugin import get_sampling
 
-    with Image.open(io.BytesIO(data)) as file:
-        sampling, small = get_sampling(file), min(file.size) < 2
-    if image.mode != "RGB" or small or sampling not in (_FULL_SAMPLING, _HALVED_SAMPLING):
+    usable = sampling in (_FULL_SAMPLING, _HALVED_SAMPLING)
+    if image.mode != "RGB" or min(image.size) < 2 or not usable:
         return image
 
     def read(mode: str, reduction: int) -> "Image.Image":
@@ -78,16 +88,8 @@ def decode_ycbcr(data: bytes, image: "Image") -> "Image":
     except OSError:  # coded as RGB
         return image
     size = (reduction * chroma[0].width, reduction * chroma[0].height)
-    return Image.merge(
-        "YCbCr",
-        [
-            luma,
-            *(
-                each.resize(size, Image.Resampling.NEAREST).crop((0, 0, *luma.size))
-                for each in chroma
-            ),
-        ],
-    )
+    enlarged = [each.resize(size, Image.Resampling.NEAREST) for each in chroma]
+    return Image.merge("YCbCr", [luma, *(each.crop((0, 0, *luma.size)) for each in enlarged)])
 
 
 def _save(image: "Image", **how: Any) -> bytes:

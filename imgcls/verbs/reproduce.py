@@ -16,6 +16,7 @@ from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
+from imgcls.io import terminal
 from imgcls.io.records import DataFile
 from imgcls.run import Run, create_run
 from imgcls.store import lookup
@@ -274,7 +275,12 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
 
 
 def _find_changed_versions(run: Run, again: Run) -> list[str]:
-    there, here = run.environment.versions, again.environment.versions
+    try:
+        there = run.environment.versions
+    except DataError as error:
+        terminal.note(f"versions are not compared: {error}")
+        return []
+    here = again.environment.versions
     return [
         f"{name} {there.get(name)} then, {here.get(name)} now"
         for name in sorted({*there, *here})
