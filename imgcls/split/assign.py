@@ -138,7 +138,7 @@ def _assign(
         require_separate_groups(store, groups, fixed, SPLITS, f"correct {data.splits_file}")
         return fixed, None
     cut = _Assignment(store, groups, order, earlier, store.source_splits.astype("int64"))
-    if data.fold_number:
+    if data.fold_numbers:
         cut.exclude_source_test()
     require_separate_groups(
         store,
@@ -147,7 +147,7 @@ def _assign(
         SPLITS,
         "these splits are the source's own: correct them, or give data.splits_file",
     )
-    folds = cut.folds(*data.fold_number) if data.fold_number else None
+    folds = cut.folds(*data.fold_numbers) if data.fold_numbers else None
     cut.assign_missing_splits({"test": data.test, "validation": data.validation})
     advice = (
         "they had these places before they were a group: give data.splits_file, another seed, or"

@@ -76,7 +76,7 @@ def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
     for other, split in _iterate_splits(store, data, seed):
         if earlier.folder is None:
             earlier = _match(store, other, split)
-        if data.fold_number is None or split.test_fold == data.fold_number[0]:
+        if data.fold_numbers is None or split.test_fold == data.fold_numbers[0]:
             return replace(_match(store, other, split), folds=earlier.folds, folder=earlier.folder)
     return replace(earlier, assignments=make_empty(store.count).assignments)
 
