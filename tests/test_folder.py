@@ -169,7 +169,7 @@ PROBLEMS = {
     "cat/gone.png": "cannot be read: No such file or directory",
     "cat/text.png": "damaged, or not a PNG, JPEG, WebP, BMP or GIF image",
     "dog/half.bmp": "cannot be read: image file is truncated",
-    "dog/huge.png": "too large: 1500x1000 is 1.5 megapixels, data.max_megapixels is 1.0",
+    "dog/huge.png": "too large: 1500x1000 is 1.5 megapixels, but data.max_megapixels is 1.0",
 }
 
 
@@ -178,7 +178,7 @@ def test_fail_lists_every_bad_image(broken):
         read(broken, max_megapixels=1.0)
     lines = str(caught.value).splitlines()
     assert lines[0] == "6 bad images:"
-    for line, (name, problem) in zip(lines[1:], PROBLEMS.items(), strict=False):
+    for line, (name, problem) in zip(lines[1:-1], PROBLEMS.items(), strict=True):
         assert line.startswith(f"  {name}: {problem}")
     assert lines[-1].endswith("set data.on_bad_image: skip to leave them out")
 
@@ -269,8 +269,10 @@ def test_a_store_among_the_class_folders_is_an_error(photos, store):
     ],
 )
 def test_invalid_settings_are_errors(wrong):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as caught:
         folder.Settings(name="folder", path="x", **wrong)
+    assert {error["loc"][0] for error in caught.value.errors()} == wrong.keys()
+    assert "extra_forbidden" not in {error["type"] for error in caught.value.errors()}
 
 
 def test_a_file_that_vanishes_after_the_listing_is_a_bad_image(photos):

@@ -234,7 +234,7 @@ WRONG = [
     (
         packed,
         with_file(_ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]),
-        "img_val.tar is not a tar archive, or damaged or truncated",
+        "img_val.tar is not a tar archive, or is damaged or truncated",
     ),
     (
         packed,

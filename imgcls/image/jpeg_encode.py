@@ -10,53 +10,51 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 INTERVAL = 2
-"""MCUs between restart markers: a marker costs 3 bytes, an MCU that is decoded in vain 50."""
+"""MCUs between restart markers: a marker costs 3 bytes, an MCU decoded needlessly 50."""
 
-_DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = (
-    -1,
-    0,
-    2,
-)  # of chroma, in Pillow's words; by default it is halved both ways
+# Of chroma, as Pillow numbers them; by default it is halved in both directions.
+_DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = -1, 0, 2
 _LONGEST_SEGMENT = 0xFFFF
 
 
 def encode_jpeg(image: "Image", markers: bool, like: "Image | None" = None) -> bytes:
-    """Return an image, 8-bit grey, RGB or YCbCr, as a JPEG file.
+    """Encode an image, 8-bit grayscale, RGB or YCbCr, as a JPEG file.
 
     Args:
-        markers: whether to write restart markers and their index; an image of many megapixels has
-            too many for one.
+        markers: whether to write restart markers and their index; images of many megapixels have
+            too many for an index.
         like: the opened JPEG file that the image was decoded from, whose quantization tables,
-            subsampling of chroma and kind of colours are taken. Else the quality is 95.
+            chroma subsampling and color space are used. Without it the quality is 95.
     """
     from PIL.JpegImagePlugin import get_sampling
 
     sampling = get_sampling(like) if like else _DEFAULT_SAMPLING
-    how: dict[str, Any] = {"quality": QUALITY}
+    options: dict[str, Any] = {"quality": QUALITY}
     if like:
         coded_as_rgb = "jfif" not in like.info and like.info.get("adobe_transform") == 0
-        how = {"qtables": like.quantization, "subsampling": sampling, "keep_rgb": coded_as_rgb}
+        options = {"qtables": like.quantization, "subsampling": sampling, "keep_rgb": coded_as_rgb}
     if not markers:
-        return _save(image, **how)
+        return _save(image, **options)
     halved = image.mode != "L" and sampling != _FULL_SAMPLING
     mcus = -(-image.width // (2 * jpeg.BLOCK if halved else jpeg.BLOCK))
-    interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row begins behind a marker
+    interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row starts after a marker
     return _add_index(
-        _save(image, restart_marker_blocks=interval, **how), (image.height, image.width), interval
+        _save(image, restart_marker_blocks=interval, **options),
+        (image.height, image.width),
+        interval,
     )
 
 
 def decode_ycbcr(data: bytes, image: "Image") -> "Image":
-    """Return the image of a JPEG file with its luma and chroma as they are coded, which `encoded`
-    brings back to the same coefficients.
+    """Return a JPEG image as its coded luma and chroma, which `encode_jpeg` encodes without loss.
 
-    Only blocks that were cut off at black or white change: by 0.07 of 255 levels at most in the
-    mean over photos, where the way over RGB and back changes up to 0.6. Chroma that is halved both
-    ways comes unsmoothed out of a file that is decoded at half its size.
+    Only blocks that were clipped at black or white change: by at most 0.07 of 255 levels on average
+    over photos, compared with 0.6 by way of RGB. Chroma that is halved in both directions is
+    decoded unsmoothed at half the size of the image.
 
     Args:
-        image: the decoded file, which is returned where luma and chroma are not to be had: grey,
-            coded as RGB, or of other subsampling.
+        image: the decoded file, which is returned if luma and chroma are not available: grayscale,
+            coded as RGB, or with other subsampling.
     """
     from PIL import Image
     from PIL.JpegImagePlugin import get_sampling
@@ -90,16 +88,14 @@ def decode_ycbcr(data: bytes, image: "Image") -> "Image":
     )
 
 
-def _save(image: "Image", **how: Any) -> bytes:
+def _save(image: "Image", **options: Any) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "JPEG", **how)
+    image.save(stream, "JPEG", **options)
     return stream.getvalue()
 
 
 def _add_index(data: bytes, size: tuple[int, int], interval: int) -> bytes:
-    """Return a file with restart markers with an index of them; without one where it has too
-    many.
-    """
+    """Add an index of its restart markers to a file, unless it has too many of them."""
     import numpy
 
     frame, coded, mcu = jpeg.parse_layout(data)
