@@ -33,9 +33,7 @@ train: {{batch_size: {batch}, device_cache_mib: 0}}
 
 
 def ratios() -> list[tuple[str, float, str]]:
-    """Compare imgcls's feeds with bare decoding, with Keras's loader, and with what training
-    takes.
-    """
+    """Compare imgcls's iterators with bare decoding, Keras's loader, and what training takes."""
     from imgcls.backend import tf
 
     with tempfile.TemporaryDirectory() as name:

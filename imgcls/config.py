@@ -174,8 +174,9 @@ class Train(Section):
     def _repeats_fill_a_batch(self) -> "Train":
         if self.batch_size % self.augmentation_repeats:
             raise ValueError(
-                f"repeats is {self.augmentation_repeats}, batch_size is {self.batch_size}: a batch"
-                " holds each of its images equally often; make batch_size a multiple of repeats"
+                f"augmentation_repeats is {self.augmentation_repeats}, batch_size is"
+                f" {self.batch_size}: a batch holds each of its images equally often; make"
+                " batch_size a multiple of augmentation_repeats"
             )
         return self
 

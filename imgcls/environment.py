@@ -73,7 +73,7 @@ class Environment(Start):
     """What a run was made with: the last start, and those before it."""
 
     earlier_starts: list[Start]
-    """The earlier starts of a run that was continued, the first one first."""
+    """The earlier starts of a run that was continued, the first one first, with the same keys."""
 
 
 def describe(
@@ -128,7 +128,7 @@ def count_cores() -> int:
 
 def _read_commit(folder: Path) -> Commit | None:
     """Return the commit of the imgcls sources and whether they differ from it; None where they are
-    no git checkout.
+    not a git checkout.
     """
 
     def git(*words: str) -> str:

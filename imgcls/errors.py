@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """The command line or the experiment file is wrong, or a file cannot be written. Exit status
+    """The command line or the experiment file is wrong, or a file cannot be written. Exit code
     2.
     """
 

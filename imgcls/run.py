@@ -1,7 +1,6 @@
 """The run folder: the one place that builds a path in it. Light zone."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from imgcls.config import Experiment
 from imgcls.environment import Environment
-from imgcls.errors import DataError, UserError
+from imgcls.errors import UserError
 from imgcls.evaluation.summary import Evaluation
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
@@ -128,12 +129,13 @@ class Run:
         Raises:
             DataError: config.yaml is damaged.
         """
-        DataFile(self.config_file, _RESTORE).read_bytes()
+        file = DataFile(self.config_file, _RESTORE)
+        file.read_bytes()
         try:
             return read_experiment(self.config_file)
         except UserError as error:
             problem = str(error).splitlines()[0]
-            raise DataError(f"{self.config_file} is damaged ({problem}); {_RESTORE}") from None
+            raise file.damaged(problem) from None
 
     @property
     def status(self) -> Status:
@@ -238,12 +240,11 @@ class Run:
         Raises:
             UserError: another process holds it.
         """
-        with files.explain_errors(self.folder):
-            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            with files.explain_errors(self.folder):
+                lock.acquire()
+        except Timeout:
             raise UserError(
                 f"another process trains in {self.folder}; wait until it ends, or choose another"
                 " folder with --run"
@@ -251,7 +252,7 @@ class Run:
         try:
             yield
         finally:
-            os.close(descriptor)
+            lock.release()
 
 
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:

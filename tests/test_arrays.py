@@ -255,9 +255,9 @@ def test_a_note_says_if_the_channels_seem_to_come_first(tmp_path, capsys):
     ],
 )
 def test_settings_that_contradict_each_other_are_errors(changes):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError):
         arrays.Settings(name="arrays", path="x", **changes)
-    assert "extra_forbidden" not in {error["type"] for error in caught.value.errors()}
+    assert changes.keys() <= arrays.Settings.model_fields.keys()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from experiments import command
 
 from imgcls import parts, schedules
-from imgcls.experiment_file import read_experiment
+from imgcls.experiment_file import json_schema, read_experiment
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,9 +73,30 @@ def test_every_link_leads_to_a_file(page):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_every_setting_of_the_experiment_is_in_the_schema_with_its_description():
-    from imgcls.config import Experiment, Train
+def test_every_setting_is_in_the_schema_with_its_description():
+    schema = json_schema()
+    objects, undescribed = [schema], set()
+    while objects:
+        inner = objects.pop()
+        for name, value in inner.items() if isinstance(inner, dict) else enumerate(inner):
+            objects += [value] if isinstance(value, dict | list) else []
+            for key, field in value.items() if name == "properties" else ():
+                section = schema["$defs"].get(field.get("$ref", "").rpartition("/")[2], {})
+                undescribed |= set() if "description" in section | field else {key}
+    assert schema["properties"]["seed"]["description"].startswith("The one seed")
+    assert undescribed == {"name"}
 
-    for section in (Experiment, Train):
-        for name, field in section.model_fields.items():
-            assert field.description or hasattr(field.annotation, "model_fields"), name
+
+def test_the_tables_of_files_say_what_the_models_hold(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import document_files
+
+    page = document_files.PAGE.read_text()
+    assert page == document_files.insert_tables(page), "run python scripts/document_files.py"
+    assert document_files.make_tables() in page
+
+
+def test_every_key_of_a_file_has_its_meaning_in_the_tables():
+    rows = re.findall(r"^\| `(.+?)` \| (.*) \|$", (ROOT / "docs" / "files.md").read_text(), re.M)
+    assert len(rows) > 90
+    assert all(meaning.endswith(".") for _, meaning in rows), rows

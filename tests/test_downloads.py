@@ -2,160 +2,22 @@
 machine.
 """
 
-import contextlib
 import errno
 import gzip
 import hashlib
-import http.server
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 
-import numpy
 import pytest
+from download_server import CONTENT, PACKED, QUICK, fetch, names, remote, serving
 
 from imgcls.errors import DataError, UserError
 from imgcls.io import downloads, terminal
-from imgcls.io.downloads import RemoteFile, RetryPolicy
-
-CONTENT = numpy.random.default_rng(0).integers(0, 256, 300_000, dtype=numpy.uint8).tobytes()
-PACKED = gzip.compress(CONTENT, mtime=0)
-QUICK = RetryPolicy(rounds=3, pause=0.01, timeout=0.3, least=1000)
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers each request with the next behaviour of a list, the last one stays; notes the headers
-    of each request.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, behaviours, body=PACKED):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.behaviours = behaviours
-        self.body = body
-        self.asked = []
-
-    @property
-    def requests(self):
-        return len(self.asked)
-
-    def next_behaviour(self, headers):
-        self.asked.append(headers)
-        return self.behaviours[min(self.requests, len(self.behaviours)) - 1]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """A server of one file with ranges, as RFC 9110 says, that misbehaves as it is told."""
-
-    def do_GET(self):
-        behaviour = self.server.next_behaviour(self.headers)
-        if behaviour in ("404", "500"):
-            self.send_error(int(behaviour))
-        elif behaviour == "elsewhere" and not self.path.startswith("/moved"):
-            self.answer(302, b"", {"Location": "/moved" + self.path})
-        elif behaviour == "nowhere":
-            self.answer(302, b"", {"Location": "http://[bad"})
-        elif behaviour == "in circles":
-            self.answer(302, b"", {"Location": self.path})
-        else:
-            self.send_file(behaviour)
-
-    def send_file(self, behaviour):
-        body = {
-            "lie": gzip.compress(b"other bytes"),
-            "not gzip": b"<html>sign in</html>",
-            "tail": PACKED + b"tail",
-        }.get(behaviour, self.server.body)
-        start = self.asked_start(behaviour)
-        if start > len(body) - 1:
-            self.answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
-            return
-        sent = body[start:]
-        headers = {
-            "Content-Length": str(len(sent) + {"too long": 50, "too short": -50}.get(behaviour, 0)),
-            "ETag": '"one"',
-        }
-        if behaviour == "weak":
-            headers |= {"ETag": 'W/"one"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
-        if behaviour == "no length":
-            del headers["Content-Length"]
-        if behaviour == "huge":
-            headers["Content-Length"] = str(1 << 40)
-        if start:
-            headers["Content-Range"] = (
-                "bytes"
-                f" {start + (7 if behaviour == 'wrong range' else 0)}-{len(body) - 1}/{len(body)}"
-            )
-        self.answer(206 if start else 200, self.crop(sent, behaviour), headers)
-        if behaviour == "stall":
-            time.sleep(1)
-        if behaviour == "trickle":
-            with contextlib.suppress(OSError):
-                for byte in sent[:50]:
-                    self.wfile.write(bytes([byte]))
-                    time.sleep(0.02)
-
-    def asked_start(self, behaviour):
-        asked, condition = (
-            re.match(r"bytes=(\d+)-", self.headers["Range"] or ""),
-            self.headers["If-Range"],
-        )
-        if (
-            not asked
-            or behaviour == "ignores ranges"
-            or condition not in (None, '"one"', "Mon, 01 Jan 2024 00:00:00 GMT")
-        ):
-            return 0
-        return int(asked[1])
-
-    def crop(self, sent, behaviour):
-        return {
-            "drop": sent[: len(sent) // 2],
-            "weak": sent[: len(sent) // 2],
-            "stall": sent[:100],
-            "trickle": b"",
-        }.get(behaviour, sent)
-
-    def answer(self, status, body, headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def log_message(self, *arguments):
-        """Stay silent."""
-
-
-@contextlib.contextmanager
-def serving(*behaviours, body=PACKED):
-    with Server(behaviours, body) as server:
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
-        yield server, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-def remote(*mirrors, digest_of="content"):
-    hashed = CONTENT if digest_of == "content" else PACKED
-    return RemoteFile("data.gz", hashlib.sha256(hashed).hexdigest(), mirrors, 1_000_000, digest_of)
-
-
-def fetch(folder, *mirrors, digest_of="content", **options):
-    return downloads.fetch(remote(*mirrors, digest_of=digest_of), folder, patience=QUICK, **options)
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
 
 BAD = [
     "404",
@@ -174,20 +36,20 @@ BAD = [
 
 
 @pytest.mark.parametrize("digest_of", ["content", "file"])
-@pytest.mark.parametrize("behaviour", BAD)
-def test_a_bad_answer_is_tried_again(tmp_path, behaviour, digest_of):
-    with serving(*[behaviour] * (10 if behaviour == "in circles" else 1), "good") as (_, url):
+@pytest.mark.parametrize("behavior", BAD)
+def test_a_bad_answer_is_tried_again(tmp_path, behavior, digest_of):
+    with serving(*[behavior] * (10 if behavior == "in circles" else 1), "good") as (_, url):
         path = downloads.fetch(remote(url, digest_of=digest_of), tmp_path, patience=QUICK)
     assert path.read_bytes() == PACKED
     assert names(tmp_path) == [".lock", "data.gz"]
 
 
-@pytest.mark.parametrize("behaviour", ["elsewhere", "no length", "too long"])
+@pytest.mark.parametrize("behavior", ["elsewhere", "no length", "too long"])
 @pytest.mark.parametrize("digest_of", ["content", "file"])
-def test_an_odd_answer_with_the_right_bytes_is_taken_at_once(tmp_path, behaviour, digest_of):
-    with serving(behaviour) as (server, url):
+def test_an_odd_answer_with_the_right_bytes_is_taken_at_once(tmp_path, behavior, digest_of):
+    with serving(behavior) as (server, url):
         assert fetch(tmp_path, url, digest_of=digest_of).read_bytes() == PACKED
-    assert server.requests == (2 if behaviour == "elsewhere" else 1)
+    assert server.requests == (2 if behavior == "elsewhere" else 1)
 
 
 def test_the_next_mirror_is_tried_at_once(tmp_path):
@@ -205,17 +67,17 @@ REASONS = {
     "trickle": "stalled: ",
     "stall": "timed out",
     "huge": "the server announces 1,099,511,627,776 bytes; the file has no more than 1,000,000",
-    "nowhere": "the server sends an address that is none",
+    "nowhere": "the server redirects to an invalid address",
     "in circles": "infinite loop",
 }
 
 
-@pytest.mark.parametrize("behaviour", REASONS)
-def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behaviour):
-    with serving(behaviour) as (_, url), pytest.raises(DataError) as caught:
+@pytest.mark.parametrize("behavior", REASONS)
+def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behavior):
+    with serving(behavior) as (_, url), pytest.raises(DataError) as caught:
         fetch(tmp_path, url)
     assert f"{url}data.gz: " in str(caught.value)
-    assert REASONS[behaviour] in str(caught.value)
+    assert REASONS[behavior] in str(caught.value)
     assert "data.path" in str(caught.value)
     assert "data.gz" not in names(tmp_path)
 
@@ -230,7 +92,7 @@ def test_an_endless_body_is_cut_off(tmp_path):
 
 
 @pytest.mark.parametrize("digest_of", ["content", "file"])
-def test_what_broke_off_is_taken_up_by_the_next_command(tmp_path, digest_of):
+def test_an_interrupted_download_is_resumed_by_the_next_command(tmp_path, digest_of):
     half = len(PACKED) // 2
     with serving("drop", "404", "404", "good") as (server, url):
         with pytest.raises(DataError, match="cannot download"):
@@ -277,13 +139,11 @@ def test_a_weak_tag_is_no_promise_but_a_date_is(tmp_path):
     assert server.asked[-1]["If-Range"] == "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
-@pytest.mark.parametrize("behaviour", ["ignores ranges", "wrong range"])
-def test_a_server_that_sends_another_range_costs_a_fresh_start_and_nothing_else(
-    tmp_path, behaviour
-):
-    with serving("drop", behaviour, "good") as (server, url):
+@pytest.mark.parametrize("behavior", ["ignores ranges", "wrong range"])
+def test_a_server_that_sends_another_range_costs_a_fresh_start_and_nothing_else(tmp_path, behavior):
+    with serving("drop", behavior, "good") as (server, url):
         assert fetch(tmp_path, url).read_bytes() == PACKED
-    assert server.requests == (2 if behaviour == "ignores ranges" else 3)
+    assert server.requests == (2 if behavior == "ignores ranges" else 3)
 
 
 def test_a_file_that_changes_in_between_comes_as_a_whole(tmp_path):
@@ -371,7 +231,7 @@ def test_a_damaged_file_is_downloaded_again(tmp_path, capsys):
     assert "data.gz is damaged, or another file of this name" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+def test_a_full_disk_is_reported_in_one_sentence(tmp_path):
     (tmp_path / ".data.gz.part").symlink_to("/dev/full")
     with (
         serving("good") as (_, url),

@@ -3,6 +3,9 @@
 import errno
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import tomllib
 from pathlib import Path
@@ -76,6 +79,55 @@ def test_a_lock_is_taken_again_and_again_though_whoever_holds_it_moves_its_folde
         thread.join()
     assert errors == []
     assert len(list(tmp_path.iterdir())) == 450
+
+
+HOLDER = """
+import os, pathlib, sys, time
+from imgcls.io import files
+
+with files.hold_lock(pathlib.Path(sys.argv[1])):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_is_waited_for_until_its_holder_is_killed_though_a_child_of_it_lives_on(
+    tmp_path, capsys
+):
+    lock = tmp_path / "lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE, text=True
+    )
+    child = int(holder.stdout.readline())
+    try:
+        assert files.is_locked(lock)
+        threading.Timer(0.5, holder.kill).start()
+        with files.hold_lock(lock):
+            assert holder.wait() == -signal.SIGKILL
+            os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.communicate()
+    assert f"another process is working in {tmp_path}; waiting for it" in capsys.readouterr().err
+    assert not files.is_locked(lock)
+
+
+def test_what_is_asked_about_a_lock_that_nobody_made_makes_none(tmp_path):
+    assert not files.is_locked(tmp_path / "folder" / "lock")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to nowhere"])
+def test_what_cannot_be_a_lock_file_is_a_user_error(tmp_path, kind):
+    lock = tmp_path / "lock"
+    if kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(tmp_path / "missing" / "file")
+    with pytest.raises(UserError, match="cannot write"), files.hold_lock(lock):
+        pass
 
 
 def test_sub_seeds_differ_by_name_and_by_seed_and_stay_the_same():

@@ -118,7 +118,7 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
     json_of("train", spread("one.yaml", "one_device", precision="float64"), "--run", "one")
     for mine, theirs in zip(Run(Path("one")).log, Run(Path("two")).log, strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-            assert mine[name] == pytest.approx(theirs[name], rel=1e-12)
+            assert getattr(mine, name) == pytest.approx(getattr(theirs, name), rel=1e-12)
     for mine, theirs in zip(weights(Run(Path("one"))), weights(Run(Path("two"))), strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
     assert len(json.loads(Run(Path("two")).environment_file.read_text())["workers"]) == 2
@@ -190,7 +190,7 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     assert "SIGTERM at step" in spoken[1][1]
     status = Run(Path("run")).status
     assert (status.status, status.exit_code) == ("interrupted", 75)
-    assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
+    assert Run(Path("run")).state_files()[0].name == f"state-{status.step}.npz"
 
 
 def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
@@ -201,4 +201,4 @@ def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, sta
     assert "train.time_limit of 30s at step" in spoken[1][1]
     status = Run(Path("run")).status
     assert (status.status, status.exit_code, status.step > 0) == ("interrupted", 75, True)
-    assert Run(Path("run")).state_files()[0].name == f"state-{status['step']}.npz"
+    assert Run(Path("run")).state_files()[0].name == f"state-{status.step}.npz"

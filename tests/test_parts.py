@@ -1,6 +1,5 @@
 """What holds for every part, found by listing the folders."""
 
-import ast
 import itertools
 import re
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import pytest
 
 from imgcls import parts, schedules
-from imgcls.config import Experiment
 from imgcls.errors import UserError
 from imgcls.models import Problem
 
@@ -48,65 +46,6 @@ def test_a_part_has_a_docstring_settings_and_its_function(kind, name):
 def test_a_part_forbids_unknown_settings(kind, name):
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         parts.load(kind, name).Settings.model_validate({"name": name, "no_such_setting": 1})
-
-
-READ_ELSEWHERE = {
-    ("checks", "policy"): "audit/runner.py does what it says",
-    ("optimizers", "learning_rate"): "training/build.py makes the schedule from it",
-}
-"""Settings of parts that their kind's machinery reads, with where."""
-
-
-def unread_settings(kind: str, text: str) -> set[str]:
-    """Return the settings that a part's source declares and never reads."""
-    tree = ast.parse(text)
-    section = next(node for node in tree.body if getattr(node, "name", "") == "Settings")
-    declared = {node.target.id for node in section.body if isinstance(node, ast.AnnAssign)}
-    constants = {
-        node.target.id
-        for node in section.body
-        if isinstance(node, ast.AnnAssign) and "ClassVar" in ast.unparse(node.annotation)
-    }
-    read = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id in ("settings", "self")
-    }
-    elsewhere = {name for of, name in READ_ELSEWHERE if of == kind}
-    return declared - constants - read - elsewhere
-
-
-@pytest.mark.parametrize(("kind", "name"), ALL)
-def test_every_setting_of_a_part_is_read_in_its_own_module(kind, name):
-    text = (parts.PACKAGE / kind / f"{name}.py").read_text()
-    read_by_name = (
-        {"labels", "groups", "weights"} if (kind, name) == ("datasets", "arrays") else set()
-    )
-    assert unread_settings(kind, text) - read_by_name == set()
-
-
-def test_a_dead_setting_of_a_part_is_found():
-    text = (parts.PACKAGE / "augmentations" / "random_crop.py").read_text()
-    dead = text.replace("    padding:", "    fill_value: int = 0\n    padding:", 1)
-    assert unread_settings("augmentations", dead) == {"fill_value"}
-
-
-def test_every_field_of_the_experiment_is_read():
-    read = _attributes_read()
-    sections = [
-        Experiment,
-        *[
-            field.annotation
-            for field in Experiment.model_fields.values()
-            if hasattr(field.annotation, "model_fields")
-        ],
-    ]
-    assert len(sections) >= 3
-    for section in sections:
-        for field in section.model_fields:
-            assert field in read, f"nothing reads {section.__name__}.{field}"
 
 
 def test_describe_lists_each_part_with_the_first_line_of_its_docstring():
@@ -171,18 +110,8 @@ def test_what_a_model_says_that_it_uses_is_what_its_layers_are(name, switches):
     }
 
 
-def _attributes_read() -> set[str]:
-    """Return the names of all attributes that the package loads, such as `settings.padding`."""
-    read = set()
-    for path in parts.PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                read.add(node.attr)
-    return read
-
-
-def test_every_part_states_a_source_or_what_it_is_in_one_line():
+def test_every_part_says_what_it_is_and_leaves_its_zone_out():
     for kind, name in ALL:
-        first = parts.load(kind, name).__doc__.partition("\n")[0]
-        assert re.search(r"\w", first), f"{kind}/{name}"
-        assert len(first) <= 140, f"{kind}/{name}"
+        summary = parts.summarize(parts.load(kind, name))
+        assert re.search(r"\w", summary), f"{kind}/{name}"
+        assert "zone" not in summary, f"{kind}/{name}"

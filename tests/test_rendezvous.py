@@ -192,6 +192,8 @@ def test_a_worker_whose_words_come_late_is_not_lost():
                 break
             except OSError:
                 time.sleep(0.02)
+        else:
+            raise TimeoutError("the first worker never listened")
         join_workers(Cluster(addresses, 1), PLANS, lambda: None, 5)
 
     late = threading.Thread(target=silent_first)
@@ -233,6 +235,8 @@ def test_a_stranger_on_the_port_is_ignored():
                     break
                 except OSError:
                     time.sleep(0.02)
+            else:
+                raise TimeoutError("the first worker never listened")
 
     late = threading.Thread(
         target=lambda: (disturb(), join_workers(Cluster(addresses, 1), PLANS, lambda: None))

@@ -2,7 +2,6 @@
 workers on this machine.
 """
 
-import json
 import os
 import random
 import signal
@@ -19,6 +18,8 @@ from experiments import (
     wait_for_a_step_inside_an_epoch,
     write_experiment,
 )
+
+from imgcls.run import Run
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 SRUN = """#!/bin/bash
@@ -180,5 +181,5 @@ def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spr
     script.send_signal(signal.SIGTERM)
     _, stderr = script.communicate(timeout=60)
     assert script.returncode == 75, stderr
-    status = json.loads((workspace / "ssh" / "status.json").read_text())
+    status = Run(workspace / "ssh").status
     assert (status.status, status.exit_code) == ("interrupted", 75)

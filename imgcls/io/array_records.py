@@ -39,7 +39,8 @@ class Array:
 
     def __str__(self) -> str:
         name = {"U": "text", "S": "bytes"}.get(str(self.dtype), self.dtype)
-        return f"{'rows' if isinstance(name, list) else name} ({', '.join(map(str, self.axes))})"
+        axes = f" ({', '.join(map(str, self.axes))})" if self.axes else ""
+        return f"{'rows' if isinstance(name, list) else name}{axes}"
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -74,7 +75,7 @@ class ArrayRecord(Record):
     def _require_equal_axes(self) -> Self:
         sizes: dict[str, tuple[int, str]] = {}
         for name, field in type(self).model_fields.items():
-            array, value = _find_array(field.metadata, field.annotation), getattr(self, name)
+            array, value = find_array(field.metadata, field.annotation), getattr(self, name)
             for axis, size in zip(array.axes, () if value is None else value.shape, strict=False):
                 expected, other = sizes.setdefault(str(axis), (size, name))
                 if size != expected:
@@ -82,7 +83,7 @@ class ArrayRecord(Record):
         return self
 
 
-def _find_array(metadata: list[Any], annotation: Any) -> Array:
+def find_array(metadata: list[Any], annotation: Any) -> Array:
     """Return the `Array` of a field, also where the field may be None."""
     inner = [item for each in get_args(annotation) for item in getattr(each, "__metadata__", ())]
     return next(item for item in [*metadata, *inner] if isinstance(item, Array))

@@ -1,9 +1,12 @@
-"""Downloads that are whole or not there: taken up where they broke off, mirrors, retries,
+"""Downloads that are whole or not there: resumed where they were interrupted, mirrors, retries,
 time-outs, SHA-256. Light zone.
 
 What has arrived lies in `.NAME.part` beside the file's place, and its address in `.NAME.part.json`:
 a process that is killed leaves both, and the next one asks for the rest alone (RFC 9110, section
 14). Nothing has the file's name that its SHA-256 did not prove.
+
+Not pooch (1.9): it starts again from the first byte, knows no mirrors, no limit of size, no server
+that trickles and no hash of what gzip data expands to, so what is here would have to stay.
 """
 
 import contextlib
@@ -33,7 +36,7 @@ class RemoteFile:
 
     Attributes:
         name: what the file is called, here and behind each mirror's address.
-        sha256: of the file's bytes, or of what its gzip data unpacks to, as `digest_of` says.
+        sha256: of the file's bytes, or of what its gzip data expands to, as `digest_of` says.
         mirrors: addresses that end with a slash.
         most: bytes that the file has at most; a server that sends more is cut off.
         digest_of: content, where mirrors hold the same bytes packed by other hands: gzip data of
@@ -81,7 +84,7 @@ class _Digest:
         """Take the next bytes.
 
         Raises:
-            _WrongError: they cannot be the file's.
+            _MismatchError: they cannot be the file's.
         """
         if self._gzip is None:
             self._sha256.update(piece)
@@ -154,7 +157,7 @@ def fetch(
     raise DataError(
         f"cannot download {remote.name}, after {patience.rounds} tries of each"
         f" mirror:\n{tried}\ncheck the network connection and run the same command again, which"
-        " goes on where this one ended; or get the files in another way and name their folder as"
+        " resumes where this one ended; or get the files in another way and name their folder as"
         " data.path"
     )
 
@@ -170,7 +173,7 @@ def is_published(path: Path, remote: RemoteFile) -> bool:
 def _explain_where_to_put(remote: RemoteFile, path: Path) -> str:
     addresses = " or ".join(mirror + remote.name for mirror in remote.mirrors)
     return (
-        f"{path} is missing or wrong, and data.offline forbids to download it; get it from"
+        f"{path} is missing or wrong, and data.offline forbids downloading it; get it from"
         f" {addresses} and put it there (SHA-256 of its"
         f" {'uncompressed content' if remote.digest_of == 'content' else 'bytes'}:"
         f" {remote.sha256}), or name another folder as data.path"
@@ -186,8 +189,8 @@ def _compute_digest(path: Path, remote: RemoteFile) -> _Digest:
 
 
 def _download(url: str, path: Path, remote: RemoteFile, patience: RetryPolicy) -> None:
-    """Bring what is here of a file up to the whole, and give it its name; what broke off stays for
-    the next try, what is wrong goes.
+    """Download the rest of a file, and give it its name; what is incomplete stays for the next try,
+    what is wrong is removed.
     """
     part = PartialFile(path)
     try:
@@ -251,7 +254,7 @@ def _open_response(
             ) from None
         raise
     except ValueError as error:  # a redirection to what is not an address
-        raise _IncompleteError(f"the server sends an address that is none: {error}") from None
+        raise _IncompleteError(f"the server redirects to an invalid address: {error}") from None
 
 
 def _read_resume_offset(response: http.client.HTTPResponse, part: PartialFile) -> int:
@@ -259,15 +262,14 @@ def _read_resume_offset(response: http.client.HTTPResponse, part: PartialFile) -
     sent = response.headers["Content-Range"] or ""
     if not re.match(rf"bytes {part.size}-", sent):
         raise _MismatchError(
-            f"the server was asked for the bytes from {part.size} on, and sends another part:"
-            f" '{sent}'"
+            f"the server was asked for the bytes from {part.size} on, and sends others: '{sent}'"
         )
     return part.size
 
 
 def _read_chunks(response: http.client.HTTPResponse, patience: RetryPolicy) -> Iterator[bytes]:
     """Yield what arrives as it arrives, unless it stalls: a few bytes now and then would keep a
-    connection open for ever.
+    connection open forever.
     """
     since, arrived = time.monotonic(), 0
     while piece := response.read1(_CHUNK):

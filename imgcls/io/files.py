@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -10,8 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock, Timeout, lock_descriptor
+
 from imgcls.errors import UserError
 from imgcls.io import terminal
+
+_ATTEMPTS = 100
 
 
 @contextlib.contextmanager
@@ -49,7 +52,10 @@ def explain_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: cannot write {path}; free some space and run the same command"
                 " again"
             ) from None
-        refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+        refusals = (
+            *(errno.EACCES, errno.EPERM, errno.EROFS),
+            *(errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+        )
         if error.errno in refusals:
             raise UserError(
                 f"cannot write {path}: {error.strerror}; choose a folder that you may write"
@@ -63,60 +69,47 @@ def explain_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever holds it; the system releases it when the
-    process ends, however it ends.
+    """Hold the lock file `path`, made with its folder, waiting for whoever holds it; the system
+    releases it when the process ends, however it ends.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    descriptor = _opened_lock(path)
-    try:
+
+    def require_in_place(descriptor: int) -> None:
+        # filelock notices a lock file that was removed, but not one that was moved away with its
+        # folder, as a draft is that becomes a store: such a lock keeps nobody out.
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    # Without `flock`, filelock would by itself turn to a file that a killed process leaves locked.
+    lock = FileLock(path, fallback_to_soft=False, on_acquired=require_in_place)
+    with explain_errors(path):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            terminal.note(f"another process works in {path.parent}; waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        while not _is_at(descriptor, path):  # who held it removed the folder, or moved it away
-            useless, descriptor = descriptor, _opened_lock(path)
-            os.close(useless)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _acquire(lock, blocking=False)
+        except Timeout:
+            terminal.note(f"another process is working in {path.parent}; waiting for it")
+            _acquire(lock, blocking=True)
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
+
+
+def _acquire(lock: FileLock, blocking: bool) -> None:
+    """Acquire a lock, though whoever held it may remove its folder, or move it away, meanwhile."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            lock.acquire(blocking=blocking)
+            return
+    lock.acquire(blocking=blocking)
 
 
 def is_locked(path: Path) -> bool:
     """Tell whether a living process holds a lock file."""
     try:
         with path.open("rb+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def _opened_lock(path: Path) -> int:
-    """Open a lock file, made with its folder where they do not exist."""
-    with explain_errors(path):
-        for _ in range(100):
-            with contextlib.suppress(
-                FileNotFoundError, FileExistsError
-            ):  # who held the lock removed the folder in between
-                return _made_and_opened(path)
-        return _made_and_opened(path)
-
-
-def _made_and_opened(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Tell whether an open file is the one that a path names."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+            return not lock_descriptor(stream.fileno(), blocking=False)
     except FileNotFoundError:
         return False
 

@@ -30,8 +30,8 @@ class Split:
         key: hash of the data settings and the split's sub-seed.
         train, validation, test: sorted int64 indices into the store's images; validation may be
             empty.
-        mean, std: float32 (channels,) of the training pixels, in 0..255; population standard
-            deviation, 0 for a constant channel.
+        mean, std: float32 (channels,) of the training pixels, in 0..255; the std of the
+            population, 0 for a constant channel.
         geometry: what the model sees of every image.
         assignments: uint8 (images of the store,): the split to which an image belongs, an index
             into `SPLITS`, used or not: `data.max_images` and the audit leave some of them out;

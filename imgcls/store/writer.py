@@ -196,6 +196,8 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 store = open_store(folder)
                 store.verify()
             except FormatError as error:
+                if error.found > Manifest.FORMAT:
+                    raise
                 terminal.note(f"replacing a store, and splitting anew: {error}")
                 _discard(folder)
             except DataError as error:

@@ -176,7 +176,7 @@ def read_newest_counters(run: Run) -> Counters | None:
     """Return the counters of a run's newest state that is whole; None where there is none."""
     for path in run.state_files():
         with contextlib.suppress(DataError):
-            return _require_counters(path, _read(path)[0])
+            return _require_counters(path, _read(path)[0].counters)
     return None
 
 

@@ -60,10 +60,10 @@ class EpochLog(Record):
     """Training images for each second of training steps."""
     input_wait: Annotated[float, Field(ge=0, le=1)]
     """Share of the time of the training steps for which the device waited for data, 0..1; where the
-    split is streamed, timed on one step in `train.steps_per_execution`.
+    split is read from the store as needed, timed on one step in `train.steps_per_execution`.
     """
     stage_seconds: StageSeconds
-    """Where the time went."""
+    """Where the time went, in seconds."""
 
 
 Epochs = Sequence[EpochLog]
@@ -74,8 +74,8 @@ TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 FOREGROUND = ("steps", "validation", "saving")
 """The stages that follow one another; steps include what the device waits for data."""
 BACKGROUND = ("reading", "augmentation")
-"""The stages of the loader, where splits are streamed: they run beside the others, in several
-processes or threads.
+"""The stages of the loader, where splits are read from the store as needed: they run beside the
+others, in several processes or threads.
 """
 STAGES = (*FOREGROUND, *BACKGROUND)
 """The fields of `StageSeconds`."""

@@ -74,13 +74,13 @@ def increase_accumulation_steps(
     return next(number for number in range(min(2 * present, rows), rows + 1) if rows % number == 0)
 
 
-def make_restart_error(error: "tf.errors.ResourceExhaustedError", micro_batch: int) -> Interrupted:
+def make_restart_error(error: "tf.errors.ResourceExhaustedError", size: int) -> Interrupted:
     """Return what ends a process of a cluster that ran out of memory: TensorFlow's collectives
     cannot go on after an error.
     """
     return Interrupted(
         f"out of memory on a worker ({extract_reason(error)}); start all workers again with the"
-        f" same commands, to go on in micro-batches of {micro_batch}"
+        f" same commands, to go on in micro-batches of {size}"
     )
 
 

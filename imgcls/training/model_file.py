@@ -48,7 +48,7 @@ def save_model(model: keras.Model, path: Path) -> None:
         files.explain_errors(path),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".model-") as folder,
     ):
-        plain = Path(folder) / "model.keras"
+        plain = Path(folder) / path.name
         model.save(plain)
         with (
             files.replace_file(path) as stream,

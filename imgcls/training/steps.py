@@ -14,7 +14,7 @@ import numpy
 from imgcls.backend import keras, tf
 from imgcls.input.iterators import InMemoryIterator, StreamingIterator
 
-Feed = InMemoryIterator | StreamingIterator
+BatchIterator = InMemoryIterator | StreamingIterator
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -62,53 +62,59 @@ class Steps:
         self._model = model
         self._optimizer = optimizer
         self._loss = loss
-        self._compiled: dict[tuple[Callable[..., tf.Tensor], Feed], Callable[..., tf.Tensor]] = {}
+        self._compiled: dict[
+            tuple[Callable[..., tf.Tensor], BatchIterator], Callable[..., tf.Tensor]
+        ] = {}
 
-    def train(self, feed: Feed, step: int, count: int, sums: numpy.ndarray) -> numpy.ndarray:
+    def train(
+        self, iterator: BatchIterator, step: int, count: int, sums: numpy.ndarray
+    ) -> numpy.ndarray:
         """Take `count` steps from `step` on; return the sums with those of the steps added."""
-        return self._call(self._training_step, feed, step, count, sums)
+        return self._call(self._training_step, iterator, step, count, sums)
 
-    def evaluate(self, feed: Feed, count: int) -> numpy.ndarray:
+    def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
         """Run the model on the first `count` batches; return the sums over their examples."""
-        return self._call(self._evaluation_step, feed, 0, count, make_zero_sums())
+        return self._call(self._evaluation_step, iterator, 0, count, make_zero_sums())
 
     def _call(
         self,
         function: Callable[..., tf.Tensor],
-        feed: Feed,
+        iterator: BatchIterator,
         step: int,
         count: int,
         sums: numpy.ndarray,
     ) -> numpy.ndarray:
         began = time.perf_counter()
-        call = feed.call(step, count)
+        call = iterator.call(step, count)
         sums[WAIT] += time.perf_counter() - began
-        if (function, feed) not in self._compiled:
+        if (function, iterator) not in self._compiled:
             signature = [
-                feed.signature,
+                iterator.signature,
                 tf.TensorSpec([], tf.int32),
                 tf.TensorSpec([ENTRIES], tf.float64),
             ]
-            self._compiled[function, feed] = tf.function(
-                partial(self._run, function, feed), input_signature=signature
+            self._compiled[function, iterator] = tf.function(
+                partial(self._run, function, iterator), input_signature=signature
             )
-        return self._compiled[function, feed](call, tf.constant(count), tf.constant(sums)).numpy()
+        return self._compiled[function, iterator](
+            call, tf.constant(count), tf.constant(sums)
+        ).numpy()
 
     def _run(
         self,
         function: Callable[..., tf.Tensor],
-        feed: Feed,
+        iterator: BatchIterator,
         call: Any,
         count: tf.Tensor,
         sums: tf.Tensor,
     ) -> tf.Tensor:
         # Only the loops below are for AutoGraph to rewrite.
         on_replica = tf.autograph.experimental.do_not_convert(
-            lambda *share: function(*feed.batch(*share))
+            lambda *share: function(*iterator.batch(*share))
         )
         own, last = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
         for i in tf.range(count):
-            share, wait = feed.share(call, i, last)
+            share, wait = iterator.share(call, i, last)
             sums += _make_entry(WAIT, wait * tf.cast(count, tf.float64))
             last = tf.add_n(
                 self._strategy.experimental_local_results(

@@ -168,8 +168,8 @@ class Trainer:
         done, settings = self._counters.epochs, self._settings
         return len(done) >= settings.epochs or history.should_stop(done, settings.early_stopping)
 
-    def _make_iterator(self, plan: SequentialBatches, start: int) -> steps.Feed:
-        """Return a feed of a plan's batches from a step on; the two splits share the cache."""
+    def _make_iterator(self, plan: SequentialBatches, start: int) -> steps.BatchIterator:
+        """Return an iterator over a plan's batches from a step on; both splits share the cache."""
         fits = (
             self._examples.nbytes + self._validation.nbytes
             <= self._settings.device_cache_mib * 2**20
@@ -178,7 +178,7 @@ class Trainer:
             return InMemoryIterator(plan, self._strategy)
         return StreamingIterator(plan, self._strategy, start, self._counters.stages)
 
-    def _train_epoch(self, batches: steps.Feed, stop: StopRequest) -> None:
+    def _train_epoch(self, batches: steps.BatchIterator, stop: StopRequest) -> None:
         """Take the steps that the present epoch still lacks."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
@@ -265,7 +265,7 @@ class Trainer:
         positions, weights = self._plan.positions(step)
         return self._store.ids(self._examples.indices[positions[weights > 0]])
 
-    def _end_epoch(self, validation: steps.Feed | None) -> None:
+    def _end_epoch(self, validation: steps.BatchIterator | None) -> None:
         """Evaluate the model on the validation split, log the epoch, and save."""
         counters = self._counters
         self._guard.check_weights(self.model.variables, counters.step)
@@ -281,7 +281,7 @@ class Trainer:
         self._save()
         self._recorder.write_log(counters.epochs)
 
-    def _validate(self, batches: steps.Feed | None) -> tuple[float | None, float | None]:
+    def _validate(self, batches: steps.BatchIterator | None) -> tuple[float | None, float | None]:
         """Return loss and accuracy on the validation split, where there is one."""
         if batches is None:
             return None, None

@@ -16,6 +16,7 @@ from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
+from imgcls.io import terminal
 from imgcls.io.records import DataFile
 from imgcls.run import Run, create_run
 from imgcls.store import lookup
@@ -58,15 +59,14 @@ def reproduce(
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
     Args:
-        folder: the new run's folder, or that of a reproduction to continue; `runs/<name>/<next
-            number>` unless given.
+        folder: of the new run, or of one to continue; `runs/<name>/<next number>` unless given.
         epochs: how many epochs to train and compare; all unless given.
         tolerances: the largest differences allowed; where there are any, nothing else is compared.
         cluster: the processes that train together, each of which calls this function.
 
     Returns:
-        The summary that the command prints; `difference` is None where the runs agree, else the
-        first difference in words. None where another process leads.
+        The summary that the command prints; `difference` is None or the first one in words. None
+        where another process leads.
 
     Raises:
         UserError: the run has fewer epochs, or does not know a quantity of `tolerances`.
@@ -87,16 +87,22 @@ def reproduce(
     if complete:
         _evaluate_again(run, again, experiment)
     compared = epochs or length
-    bounds = [tolerances] if tolerances else []
-    find = _find_first_beyond if tolerances else _find_first_difference
-    difference = find(run, again, *bounds, compared, complete)
     return {
         "run": str(run.folder),
         "reproduction": str(again.folder),
         "epochs": compared,
         "versions_changed": _find_changed_versions(run, again),
-        "difference": difference,
+        "difference": _find_difference(run, again, tolerances, compared, complete),
     }
+
+
+def _find_difference(
+    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> str | None:
+    """Return the first difference in words: of the quantities with a tolerance, or of all."""
+    if tolerances:
+        return _find_first_beyond(run, again, tolerances, epochs, complete)
+    return _find_first_difference(run, again, epochs, complete)
 
 
 def require_same(summary: dict[str, Any] | None) -> None:
@@ -269,7 +275,12 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
 
 
 def _find_changed_versions(run: Run, again: Run) -> list[str]:
-    there, here = run.environment.versions, again.environment.versions
+    try:
+        there = run.environment.versions
+    except DataError as error:
+        terminal.note(f"versions are not compared: {error}")
+        return []
+    here = again.environment.versions
     return [
         f"{name} {there.get(name)} then, {here.get(name)} now"
         for name in sorted({*there, *here})

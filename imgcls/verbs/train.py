@@ -116,7 +116,7 @@ def _repair_log(run: Run) -> None:
             return
         problem = f"{run.log_file} lacks the last epochs"
     except DataError as error:
-        problem = str(error).partition(";")[0]
+        problem = str(error).rpartition("; ")[0]
     from imgcls.training import recorder
 
     recorder.rebuild_log(run, problem)

@@ -1,0 +1,87 @@
+"""Writes the tables of keys in docs/files.md from the models through which imgcls reads and writes
+its files: `python scripts/document_files.py`. A test fails where the page and the models differ.
+"""
+
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+from imgcls.environment import Environment
+from imgcls.evaluation.predictions import PredictionArrays
+from imgcls.evaluation.summary import Evaluation
+from imgcls.io.array_records import ArrayRecord, find_array
+from imgcls.io.partial import Origin
+from imgcls.io.records import Record
+from imgcls.store.manifest import DataDescription, Manifest
+from imgcls.store.split_file import SplitArrays
+from imgcls.training.history import EpochLog
+from imgcls.training.recorder import RequestedAccumulation
+from imgcls.training.status import Status
+
+PAGE = Path(__file__).parent.parent / "docs" / "files.md"
+START, END = "<!-- From the models, by scripts/document_files.py: -->\n", "<!-- End. -->\n"
+
+FILES: dict[str, type[Record]] = {
+    "`status.json` of a run": Status,
+    "`data.json` of a run": DataDescription,
+    "`environment.json` of a run": Environment,
+    "A line of `log.jsonl`": EpochLog,
+    "`metrics.json` of an evaluation": Evaluation,
+    "`predictions.npz` of an evaluation": PredictionArrays,
+    "`checkpoint/accumulation_steps.json` of a run": RequestedAccumulation,
+    "`manifest.json` of a store": Manifest,
+    "`splits/<key>.npz` of a store": SplitArrays,
+    "`.<name>.part.json` beside a download": Origin,
+}
+"""The files, each with its model."""
+
+
+def make_tables() -> str:
+    """Return a heading and a table for each file."""
+    return "\n".join(_make_table(title, model) for title, model in FILES.items())
+
+
+def _make_table(title: str, model: type[Record]) -> str:
+    second = "array" if issubclass(model, ArrayRecord) else "key"
+    lines = [f"| `{name}` | {' '.join(text.split())} |" for name, text in _list_rows(model, "")]
+    return "\n".join([f"### {title}\n", f"| {second} | meaning |", "|---|---|", *lines, ""])
+
+
+def _list_rows(model: type[Record], prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield each key with its meaning, those of inner objects behind the key that holds them."""
+    for name, field in model.model_fields.items():
+        text = field.description or ""
+        if issubclass(model, ArrayRecord):
+            text = f"{find_array(field.metadata, field.annotation)}: {text}"
+        yield prefix + name, text
+        for inner, place in _find_records(field.annotation, ""):
+            if inner not in model.__mro__:  # the earlier starts have the keys of the last one
+                yield from _list_rows(inner, f"{prefix}{name}{place}.")
+
+
+def _find_records(annotation: Any, place: str) -> Iterator[tuple[type[Record], str]]:
+    """Yield the records in an annotation, with how a key leads to them: `[]` in a list, `.<key>`
+    in a mapping.
+    """
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        yield annotation, place
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        yield from _find_records(inner[0], f"{place}[]")
+    elif origin is dict:
+        yield from _find_records(inner[1], f"{place}.<key>")
+    elif origin in (Union, types.UnionType):
+        for each in inner:
+            yield from _find_records(each, place)
+
+
+def insert_tables(page: str) -> str:
+    """Return the page with the tables of the models as they are now."""
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    return f"{before}{START}\n{make_tables()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(insert_tables(PAGE.read_text()))
