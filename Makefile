@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 IMGCLS := $(BIN)/imgcls
 
-.PHONY: help setup demo test check bench chaos lock clean
+.PHONY: help setup demo test check docs bench chaos lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,7 +30,11 @@ check: setup ## Lint, and check the formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: setup ## Write the pages that are made from the code
+	$(BIN)/python scripts/document_commands.py
+
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
+	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(DATA)
 
 chaos: setup ## Kill training 36 times, and compare with runs left alone (four minutes)

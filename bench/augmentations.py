@@ -15,7 +15,7 @@ import numpy
 from imgcls import parts
 
 BATCH = 128
-DRAWS = 8
+TRACES = 8
 """Of Keras's AugMix, which chooses its operations once, while it is traced: its time depends on
 which they are, by a factor of three.
 """
@@ -41,9 +41,12 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
     factors = {f"{name}_factor": 0.4 for name in ("brightness", "contrast", "saturation")}
     return {
         "random_affine": ({}, warp),
-        "affine, a turn alone": ({"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0}, warp[2:3]),
+        "random_affine, rotation alone": (
+            {"translate": 0.0, "scale": [1.0, 1.0], "shear": 0.0},
+            warp[2:3],
+        ),
         "aug_mix": ({}, [layers.AugMix()]),
-        # Keras's sigma goes up to 1, of which three deviations on either side make seven pixels.
+        # Keras's sigma goes up to 1, of which three on either side make seven pixels.
         "gaussian_blur": (
             {"sigma": [0.1, 1.0]},
             [layers.RandomGaussianBlur(factor=0.5, kernel_size=7, sigma=1.0)],
@@ -67,14 +70,14 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
 
 def table() -> list[tuple[str, str, float, float]]:
     """Return part, images, and microseconds for an image, measured in turns: of the part, and of
-    Keras, on average over its random.
+    Keras, the mean over its traces.
     """
     from imgcls.backend import tf
 
     rows = []
     step = tf.constant(
         0, tf.int64
-    )  # given to the function, since a step that it knows makes its draws constants
+    )  # given to the function, since a step that it knows makes its random numbers constants
     for size, channels, turns in SIZES:
         images = tf.constant(
             numpy.random.default_rng(0).integers(0, 256, (BATCH, size, size, channels), numpy.uint8)
@@ -90,7 +93,7 @@ def table() -> list[tuple[str, str, float, float]]:
                 ways = [
                     way,
                     *_traced(
-                        keras_layers, hasattr(part, "mix"), DRAWS if label == "aug_mix" else 1
+                        keras_layers, hasattr(part, "mix"), TRACES if label == "aug_mix" else 1
                     ),
                 ]
                 ours, *each = _medians([partial(way, images, targets, step) for way in ways], turns)
@@ -107,14 +110,14 @@ def table() -> list[tuple[str, str, float, float]]:
     return rows
 
 
-def _traced(keras_layers: list[Any], mixes: bool, draws: int) -> list[Callable[..., Any]]:
-    """Return the layers in compiled functions, one for each draw of what they choose from Python's
-    own generator.
+def _traced(keras_layers: list[Any], mixes: bool, count: int) -> list[Callable[..., Any]]:
+    """Return the layers in so many compiled functions, each with other choices of what they take
+    from Python's own generator.
     """
     from imgcls.backend import tf
 
     random.seed(0)
-    return [tf.function(_keras(keras_layers, mixes)) for _ in range(random)]
+    return [tf.function(_keras(keras_layers, mixes)) for _ in range(count)]
 
 
 def _ours(part: Any, settings: Any) -> Callable[..., Any]:

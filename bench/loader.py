@@ -1,5 +1,5 @@
-"""How fast training is fed: from encoded images, from stored pixels that are larger than what the
-model sees, and from memory.
+"""How fast batches reach training: from encoded images, from stored pixels that are larger than
+what the model sees, and from memory.
 """
 
 import gc
@@ -38,11 +38,11 @@ def ratios() -> list[tuple[str, float, str]]:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _photos(folder / "photos")
+        write_photos(folder / "photos")
         ways = {
-            "encoded": _feed(folder, "storage: encoded"),
-            "restart markers": _feed(folder, "storage: encoded, restart_markers: true"),
-            "raw 256": _feed(folder, "stored_size: [256, 256]"),
+            "encoded": _stored(folder, "storage: encoded"),
+            "restart markers": _stored(folder, "storage: encoded, restart_markers: true"),
+            "raw 256": _stored(folder, "stored_size: [256, 256]"),
             "decode": _decoding(folder / "photos", lambda image: tf.shape(image)),
             "decode and resize": _decoding(
                 folder / "photos", lambda image: tf.image.resize(image, [224, 224])
@@ -82,7 +82,7 @@ def ratios() -> list[tuple[str, float, str]]:
     ]
 
 
-def _photos(folder: Path) -> None:
+def write_photos(folder: Path) -> None:
     """Cut JPEGs of 500x375 out of scikit-learn's two photos, one class each."""
     import numpy
     from PIL import Image
@@ -124,10 +124,9 @@ def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[flo
     return speeds
 
 
-def _plan(experiment_text: str, folder: Path) -> Any:
-    """Return the training plan of an experiment, whose data is prepared."""
+def prepare_experiment(experiment_text: str, folder: Path) -> tuple[Any, Any, Any]:
+    """Return an experiment, and the store and the split of its data, which is prepared."""
     from imgcls.experiment_file import read_experiment
-    from imgcls.input.batches import ShuffledBatches, open_training_examples
     from imgcls.store.lookup import find_store
     from imgcls.verbs.prepare import prepare
 
@@ -135,28 +134,41 @@ def _plan(experiment_text: str, folder: Path) -> Any:
     path.write_text(experiment_text)
     experiment = read_experiment(path)
     prepare(experiment)
-    store, split = find_store(experiment)
+    return experiment, *find_store(experiment)
+
+
+def plan_batches(experiment: Any, store: Any, split: Any) -> Any:
+    """Return the plan of training batches, whose images are read as in training."""
+    from imgcls.input.batches import ShuffledBatches, open_training_examples
+
     return ShuffledBatches(open_training_examples(store, split, None)[0], experiment)
 
 
-def _feed(folder: Path, store: str) -> Callable[[], Iterator[int]]:
-    """Return what takes batches from imgcls's stream, as training does."""
+def stream(plan: Any) -> Callable[[], Iterator[Any]]:
+    """Return what takes batches of images from imgcls's iterator, as training does."""
     from imgcls.backend import tf
     from imgcls.input.iterators import StreamingIterator
     from imgcls.training import history
 
-    plan = _plan(CROPPED.format(folder=folder, store=store, batch=BATCH), folder)
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
 
-    def batches() -> Iterator[int]:
-        stream = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0)).call(0, 0)
-        return (next(stream)[0].shape[0] for _ in itertools.count())
+    def batches() -> Iterator[Any]:
+        stages = dict.fromkeys(history.STAGES, 0.0)
+        stream = StreamingIterator(plan, strategy, 0, stages).call(0, 0)
+        return (next(stream)[0] for _ in itertools.count())
 
     return batches
 
 
+def _stored(folder: Path, store: str) -> Callable[[], Iterator[int]]:
+    """Return what takes batches of a kind of store."""
+    text = CROPPED.format(folder=folder, store=store, batch=BATCH)
+    batches = stream(plan_batches(*prepare_experiment(text, folder)))
+    return lambda: (images.shape[0] for images in batches())
+
+
 def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator[int]]:
-    """Return what decodes random windows with TensorFlow's fastest decoder, and does nothing but
+    """Return what decodes random crops with TensorFlow's fastest decoder, and does nothing but
     `then` with each.
     """
     import numpy
@@ -167,24 +179,24 @@ def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator
 
     files = [path.read_bytes() for path in sorted(photos.glob("*/*.jpg"))]
     count = 1000
-    draws = StatelessRandom(
+    random = StatelessRandom(
         "bench", tf.constant(0, tf.int64), tf.constant(0, tf.int64), count, count
     )
     settings = random_resized_crop.Settings(name="random_resized_crop")
-    windows = random_resized_crop.draw_crops(
-        settings, draws, tf.fill([count], 375), tf.fill([count], 500)
+    crops = random_resized_crop.draw_crops(
+        settings, random, tf.fill([count], 375), tf.fill([count], 500)
     )
     chosen = tf.constant(
         [files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)]
     )
 
-    def decoded(data: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    def decoded(data: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
         return then(
-            tf.image.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_FAST")
+            tf.image.decode_and_crop_jpeg(data, crop, channels=3, dct_method="INTEGER_FAST")
         )
 
     dataset = (
-        tf.data.Dataset.from_tensor_slices((chosen, windows))
+        tf.data.Dataset.from_tensor_slices((chosen, crops))
         .repeat()
         .map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
     )
@@ -226,20 +238,20 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
         read_experiment(path),
     )
     strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps
-    feed = InMemoryIterator(plan, strategy)
+    iterator = InMemoryIterator(plan, strategy)
 
-    @tf.function(input_signature=[feed.signature])
+    @tf.function(input_signature=[iterator.signature])
     def epoch(call: Any) -> tf.Tensor:
         total = tf.zeros([], tf.int64)
         for i in tf.range(steps):
-            share, _ = feed.share(call, i, total)
-            batch, _, _ = strategy.run(feed.batch, args=share)
+            share, _ = iterator.share(call, i, total)
+            batch, _, _ = strategy.run(iterator.batch, args=share)
             total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
         return total
 
     def batches() -> Iterator[int]:
         for _ in itertools.count():
-            epoch(feed.call(0, steps))
+            epoch(iterator.call(0, steps))
             yield steps * 128
 
     return batches

@@ -1,29 +1,54 @@
-"""The README and the docs: every command in them is run, every link leads somewhere."""
+"""The README and the docs: every example in them is run, every link leads somewhere, every file of
+the code that a newcomer looks for is named.
+"""
 
 import re
 import shlex
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from experiments import command
 
 from imgcls import parts, schedules
+from imgcls.config import Evaluate, Train
+from imgcls.datasets import ImageSettings
 from imgcls.experiment_file import json_schema, read_experiment
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README, CHANGELOG = ROOT / "README.md", ROOT / "CHANGELOG.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, CHANGELOG, ROOT / "CONTRIBUTING.md", *DOCS]
+PACKAGE = ROOT / "imgcls"
+FOLDERS = sorted(
+    path.parent.name for path in PACKAGE.glob("*/__init__.py") if not path.parent.is_symlink()
+)
+ROOT_FILES = sorted(path.name for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+SECTIONS = {"train": Train, "data": ImageSettings, "evaluate": Evaluate}
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def blocks(page: Path, language: str) -> list[str]:
+def find_blocks(page: Path, language: str) -> list[str]:
     """Return the code blocks of a page in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def list_anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def read_tree() -> str:
+    """Return the README's tree of folders and files."""
+    return README.read_text().partition("## The tree\n")[2]
+
+
+@each_page
 def test_every_command_of_a_page_works(page, workspace):
     shutil.copytree(ROOT / "configs", "configs")
-    for block in blocks(page, "bash"):
+    for block in find_blocks(page, "bash"):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
             assert words[0] == "imgcls", line
@@ -31,23 +56,25 @@ def test_every_command_of_a_page_works(page, workspace):
             assert exit_code == 0, f"{line}: {stderr}"
 
 
-def test_the_commands_of_the_readme_are_those_of_the_makefile():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = set(re.findall(r"make (\w+)", (ROOT / "README.md").read_text()))
-    assert {"demo", "test", "bench"} <= named <= targets
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_every_example_experiment_is_valid(page, workspace):
     Path("base.yaml").write_text("name: base\ndata: {name: digits}\nmodel: {name: cnn}\n")
-    for number, block in enumerate(blocks(page, "yaml")):
+    for number, block in enumerate(find_blocks(page, "yaml")):
         path = Path(f"{number}.yaml")
         path.write_text(block)
         read_experiment(path)
 
 
+@each_page
+def test_every_block_of_code_is_of_a_language_that_is_tested(page):
+    fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
+    tested = {"bash", "yaml", "text", *(["python"] if page.name == "parts.md" else [])}
+    assert set(fences[::2]) <= tested
+    assert set(fences[1::2]) <= {""}
+
+
 def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
-    (code,) = blocks(ROOT / "docs" / "parts.md", "python")
+    (code,) = find_blocks(ROOT / "docs" / "parts.md", "python")
     (tmp_path / "schedules").mkdir()
     (tmp_path / "schedules" / "step.py").write_text(code)
     monkeypatch.setattr(schedules, "__path__", [str(tmp_path / "schedules")])
@@ -56,21 +83,82 @@ def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
     try:
         module = parts.load("schedules", "step")
         schedule = module.build(module.Settings(name="step"), 1.0, 100, 10)
-        assert [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)] == [
-            1.0,
-            1.0,
-            0.1,
-            0.01,
-        ]
+        rates = [round(float(schedule(step)), 4) for step in (0, 29, 30, 60)]
+        assert rates == [1.0, 1.0, 0.1, 0.01]
     finally:
         parts.list_names.cache_clear()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file(page):
-    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+@each_page
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    text = page.read_text()
+    for link in [*re.findall(r"\]\(([^)]+)\)", text), *re.findall(r'src="([^"]+)"', text)]:
         if "://" not in link:
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in list_anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", [*DOCS, CHANGELOG, ROOT / "CONTRIBUTING.md"], ids=str)
+def test_the_readme_leads_to_every_page(page):
+    assert f"]({page.relative_to(ROOT)})" in README.read_text()
+
+
+def test_the_targets_that_are_named_are_those_of_the_makefile():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in (README, ROOT / "CONTRIBUTING.md"):
+        named = set(re.findall(r"(?:^    |`)make (\w+)", page.read_text(), re.MULTILINE))
+        assert len(named) > 2
+        assert named <= targets
+
+
+@pytest.mark.parametrize("name", [*ROOT_FILES, *[f"{folder}/" for folder in FOLDERS]])
+def test_the_tree_has_a_phrase_for_each_file_of_the_root_and_each_folder(name):
+    assert re.search(rf"^      {re.escape(name)} +\w.{{6,}}$", read_tree(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^      (\w+/ .*(?:\n {20}.*)*)", read_tree(), re.M))
+def test_the_tree_names_files_that_exist(line):
+    folder = PACKAGE / line.partition("/")[0]
+    named = set(re.findall(r"\w+\.py", line))
+    assert named <= {path.name for path in folder.glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    "name", ["cli", "imgcls", "configs", "docs", "tests", "bench", "scripts", "runs", "data"]
+)
+def test_the_tree_has_each_folder_of_the_top(name):
+    assert re.search(rf"^    (\w+/ )?{name}/", read_tree(), re.MULTILINE)
+
+
+def test_the_picture_of_the_architecture_has_every_folder_and_file_of_the_root():
+    picture = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
+    words = set(re.findall(r"\w+/?", " ".join(picture.itertext())))
+    assert {f"{folder}/" for folder in FOLDERS} | {Path(name).stem for name in ROOT_FILES} <= words
+
+
+@pytest.mark.parametrize("kind", parts.KINDS)
+def test_the_page_on_architecture_says_how_a_part_of_each_kind_is_added(kind):
+    assert f"\n| `{kind}/` | `" in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_the_page_of_commands_is_what_they_print(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import document_commands
+
+    assert document_commands.PAGE.read_text() == document_commands.make_page(), "run make docs"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    re.findall(r"^\| `([a-z_.]+)[^|]*` \| `([a-z_.]+)", CHANGELOG.read_text(), re.MULTILINE),
+)
+def test_a_renamed_key_has_its_new_name_alone(old, new):
+    for path, there in ((new, True), (old, old == new)):
+        section, _, key = path.partition(".")
+        if section in SECTIONS:
+            assert (key in SECTIONS[section].model_fields) == there, path
 
 
 def test_every_setting_is_in_the_schema_with_its_description():
