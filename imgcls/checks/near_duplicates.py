@@ -27,5 +27,5 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     words = numpy.ascontiguousarray(audited.image_statistics["digest"]).view("<u8").reshape(-1, 2)
     _, first = number_equal_rows([group, *words.T])
     contents = numpy.bincount(group[first], minlength=len(group))
-    alone = numpy.where(contents[group] > 1, group, len(group) + numpy.arange(len(group)))
-    return _copies.find_copies(audited, alone, "a near copy")
+    similar = numpy.where(contents[group] > 1, group, len(group) + numpy.arange(len(group)))
+    return _copies.find_copies(audited, similar, "a near copy")

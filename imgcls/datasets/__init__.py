@@ -109,8 +109,7 @@ class DataSettings(PartSettings):
         return self.model_dump(exclude={"store_dir", "offline"})
 
     def get_assignment_settings(self) -> dict[str, Any]:
-        """Return the settings that determine which split an image belongs to: the data set's own
-        ones, and how it is split.
+        """Return the settings that determine which split an image belongs to.
 
         Image size, `max_images` and the number of the test fold move no image between splits.
         """

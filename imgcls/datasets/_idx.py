@@ -1,5 +1,4 @@
-"""Data sets in MNIST's IDX format: four files, gzipped or not, in a folder or downloaded. Light
-zone.
+"""Data sets in MNIST's IDX format: four files, gzipped or not. Light zone.
 
 Format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a
 big-endian 32-bit number, the data (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/).
@@ -156,7 +155,7 @@ def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> IdxS
 def _read_known(path: Path, dimensions: int, archive: IdxFiles) -> "tuple[numpy.ndarray, str]":
     """Read a file as `read_idx` does, and note if it is not the published one.
 
-    It is no error, since subsets and drop-in replacements are also used on purpose.
+    Subsets and drop-in replacements are used on purpose, so this is not an error.
     """
     array, digest = read_idx(path, dimensions)
     if digest != archive.sha256[path.name.removesuffix(".gz")]:

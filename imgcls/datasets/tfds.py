@@ -137,7 +137,7 @@ def _prepare_builder(library: ModuleType, name: str, folder: Path) -> Any:
     try:
         builder = library.builder(name, data_dir=str(folder), file_format="array_record")
         builder.download_and_prepare()
-    except Exception as error:  # whatever the code of one of a thousand data sets raises
+    except Exception as error:  # a thousand data sets have code of their own
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise DataError(f"TensorFlow Datasets cannot prepare '{name}': {reason}") from error
     return builder
