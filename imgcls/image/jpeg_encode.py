@@ -1,4 +1,7 @@
-"""Writing JPEG files that imgcls/image/jpeg.py can crop before they are decoded. Light zone."""
+"""Writing JPEG files that imgcls/image/jpeg.py can crop before they are decoded. Light zone.
+
+`encode_jpeg` is the one way in.
+"""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -17,36 +20,45 @@ _DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = -1, 0, 2
 _LONGEST_SEGMENT = 0xFFFF
 
 
-def encode_jpeg(image: "Image", markers: bool, like: "Image | None" = None) -> bytes:
-    """Encode an image, 8-bit grayscale, RGB or YCbCr, as a JPEG file.
+def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) -> bytes:
+    """Encode an image, 8-bit grayscale or RGB, as a JPEG file for `jpeg.crop_files`.
 
     Args:
-        markers: whether to write restart markers and their index; images of many megapixels have
-            too many for an index.
-        like: the opened JPEG file that the image was decoded from, whose quantization tables,
-            chroma subsampling and color space are used. Without it the quality is 95.
+        markers: whether to write restart markers and an index of them, which adds a tenth to the
+            size; images of many megapixels have too many for an index.
+        original: the plain JPEG file that the image was decoded from, whose coefficients,
+            quantization tables, chroma subsampling and color space are used. Without markers it is
+            returned as it is, unless it holds an index, which might be wrong. Without an original
+            the quality is 95.
     """
+    from PIL import Image
     from PIL.JpegImagePlugin import get_sampling
 
-    sampling = get_sampling(like) if like else _DEFAULT_SAMPLING
+    sampling = _DEFAULT_SAMPLING
     options: dict[str, Any] = {"quality": QUALITY}
-    if like:
-        coded_as_rgb = "jfif" not in like.info and like.info.get("adobe_transform") == 0
-        options = {"qtables": like.quantization, "subsampling": sampling, "keep_rgb": coded_as_rgb}
+    if original is not None:
+        if not markers and not jpeg.has_index(original):
+            return original
+        with Image.open(io.BytesIO(original)) as file:
+            sampling = get_sampling(file)
+            coded_as_rgb = "jfif" not in file.info and file.info.get("adobe_transform") == 0
+            options = {
+                "qtables": file.quantization,
+                "subsampling": sampling,
+                "keep_rgb": coded_as_rgb,
+            }
+        image = _decode_ycbcr(original, image, sampling)
     if not markers:
         return _save(image, **options)
     halved = image.mode != "L" and sampling != _FULL_SAMPLING
     mcus = -(-image.width // (2 * jpeg.BLOCK if halved else jpeg.BLOCK))
     interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row starts after a marker
-    return _add_index(
-        _save(image, restart_marker_blocks=interval, **options),
-        (image.height, image.width),
-        interval,
-    )
+    data = _save(image, restart_marker_blocks=interval, **options)
+    return _add_index(data, (image.height, image.width), interval)
 
 
-def decode_ycbcr(data: bytes, image: "Image") -> "Image":
-    """Return a JPEG image as its coded luma and chroma, which `encode_jpeg` encodes without loss.
+def _decode_ycbcr(data: bytes, image: "Image", sampling: int) -> "Image":
+    """Return a JPEG image as its coded luma and chroma, which encode to the same coefficients.
 
     Only blocks that were clipped at black or white change: by at most 0.07 of 255 levels on average
     over photos, compared with 0.6 by way of RGB. Chroma that is halved in both directions is
@@ -55,13 +67,12 @@ def decode_ycbcr(data: bytes, image: "Image") -> "Image":
     Args:
         image: the decoded file, which is returned if luma and chroma are not available: grayscale,
             coded as RGB, or with other subsampling.
+        sampling: of the file's chroma.
     """
     from PIL import Image
-    from PIL.JpegImagePlugin import get_sampling
 
-    with Image.open(io.BytesIO(data)) as file:
-        sampling, small = get_sampling(file), min(file.size) < 2
-    if image.mode != "RGB" or small or sampling not in (_FULL_SAMPLING, _HALVED_SAMPLING):
+    usable = sampling in (_FULL_SAMPLING, _HALVED_SAMPLING)
+    if image.mode != "RGB" or min(image.size) < 2 or not usable:
         return image
 
     def read(mode: str, reduction: int) -> "Image.Image":
@@ -76,16 +87,8 @@ def decode_ycbcr(data: bytes, image: "Image") -> "Image":
     except OSError:  # coded as RGB
         return image
     size = (reduction * chroma[0].width, reduction * chroma[0].height)
-    return Image.merge(
-        "YCbCr",
-        [
-            luma,
-            *(
-                each.resize(size, Image.Resampling.NEAREST).crop((0, 0, *luma.size))
-                for each in chroma
-            ),
-        ],
-    )
+    enlarged = [each.resize(size, Image.Resampling.NEAREST) for each in chroma]
+    return Image.merge("YCbCr", [luma, *(each.crop((0, 0, *luma.size)) for each in enlarged)])
 
 
 def _save(image: "Image", **options: Any) -> bytes:

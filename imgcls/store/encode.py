@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imgcls.datasets import BadImage, DataSettings, ImageSettings, Source
-from imgcls.image import decode, image_statistics, jpeg, jpeg_encode
+from imgcls.image import decode, image_statistics, jpeg_encode
 from imgcls.image.decode import Geometry, ImageError
 from imgcls.image.image_statistics import ImageStatistics
 from imgcls.io import terminal, threads
@@ -134,12 +134,8 @@ class _FileEncoder:
             if short_side and min(image.size) > short_side:
                 image, plain = decode.shrink(image, short_side), True
                 data = jpeg_encode.encode_jpeg(image, markers)
-            elif plain and (
-                markers or jpeg.has_index(data)
-            ):  # an index that came with a file need not be right
-                data = jpeg_encode.encode_jpeg(
-                    jpeg_encode.decode_ycbcr(data, image), markers, like=file
-                )
+            elif plain:
+                data = jpeg_encode.encode_jpeg(image, markers, original=data)
             return StoredImage(data, image.height, image.width, plain, statistics)
 
 
