@@ -66,14 +66,14 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     if not isinstance(document.value, dict):
         raise ProblemsError(
             [
-                f"{document.mark(())}: an experiment is a mapping of keys such as name:, data:,"
-                f" model:; got {document.value!r}"
+                f"{document.find_mark(())}: an experiment maps keys to values, such as name:,"
+                f" data:, model:; got {document.value!r}"
             ]
         )
     parent = document.value.pop("extends", None)
     if parent is None:
         return document
-    mark = document.mark(("extends",))
+    mark = document.find_mark(("extends",))
     if not isinstance(parent, str):
         raise ProblemsError(
             [
@@ -160,17 +160,18 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
         place = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
         guess = parts.suggest(str(location[-1]), allowed)
         return (
-            document.mark(location, of_key=True),
+            document.find_mark(location, of_key=True),
             f"unknown key '{location[-1]}'{place}; allowed: {', '.join(allowed)}{guess}",
         )
     if kind == "missing":
-        return document.mark(location), f"{name} is missing; add it"
+        return document.find_mark(location), f"{name} is missing; add it"
     if kind == "unknown_part":
-        return document.mark((*location, "name")), f"{name}: {problem['msg']}"
+        return document.find_mark((*location, "name")), f"{name}: {problem['msg']}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = "" if kind == "value_error" else f"; got {_format_value(problem['input'])}"
-    return document.mark(location), f"{name}: {message}{given}" if name else f"{message}{given}"
+    mark = document.find_mark(location)
+    return mark, f"{name}: {message}{given}" if name else f"{message}{given}"
 
 
 def _format_value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Archives are read where they lie, whole or refused; the standard library writes them."""
+"""Archives are read without extracting them, or are errors; the standard library writes them."""
 
 import io
 import tarfile
@@ -13,13 +13,13 @@ from imgcls.io import archives
 CONTENT = {
     "a.JPEG": b"first",
     "sub/b.JPEG": b"x" * 1000,
-    "naïve \n\udcff.JPEG": b"odd name",
+    "naïve \n\udcff.JPEG": b"strange name",
     "empty.JPEG": b"",
 }
 
 
 def tar_bytes(content, mode="w", layout=tarfile.GNU_FORMAT, members=()):
-    """Return a tar archive of files, and of members of other kinds."""
+    """Return a tar archive of files and other members."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=mode, format=layout) as tar:
         for name, data in content.items():
@@ -31,7 +31,7 @@ def tar_bytes(content, mode="w", layout=tarfile.GNU_FORMAT, members=()):
     return stream.getvalue()
 
 
-def odd_member(kind, name="odd"):
+def special_member(kind, name="special"):
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, "/etc/passwd"
     return member
@@ -59,7 +59,7 @@ def test_every_file_is_found_with_its_bytes(tmp_path, layout):
     assert contents(put(tmp_path, tar_bytes(content, layout=layout)), tmp_path) == content
 
 
-def test_an_archive_in_an_archive_is_walked_through(tmp_path):
+def test_the_files_of_inner_archives_are_found(tmp_path):
     inner = {
         name: tar_bytes({f"{name}_{i}.JPEG": f"{name}{i}".encode() for i in range(3)})
         for name in ("n01", "n02")
@@ -70,7 +70,7 @@ def test_an_archive_in_an_archive_is_walked_through(tmp_path):
     }
 
 
-def test_an_image_is_read_by_its_place(tmp_path):
+def test_an_image_is_read_by_its_offset(tmp_path):
     archive = put(tmp_path, tar_bytes(CONTENT))
     found = archives.load_index(archive, tmp_path)
     start, size = int(found.starts[0]), int(found.sizes[0])
@@ -86,53 +86,53 @@ def test_an_image_is_read_by_its_place(tmp_path):
         archives.read_member(archive, start, size)
 
 
-def test_the_walk_is_done_once_for_a_state_of_the_archive(tmp_path, capsys):
+def test_the_headers_are_read_once_for_each_version_of_the_archive(tmp_path, capsys):
     archive = put(tmp_path, tar_bytes(CONTENT))
-    first = contents(archive, tmp_path / "kept")
+    first = contents(archive, tmp_path / "index")
     assert capsys.readouterr().err.count("reading the headers") == 1
-    assert contents(archive, tmp_path / "kept") == first
+    assert contents(archive, tmp_path / "index") == first
     assert capsys.readouterr().err == ""
     put(tmp_path, tar_bytes(CONTENT | {"new.JPEG": b"new"}))
-    assert contents(archive, tmp_path / "kept") == CONTENT | {"new.JPEG": b"new"}
+    assert contents(archive, tmp_path / "index") == CONTENT | {"new.JPEG": b"new"}
 
 
-def test_a_damaged_index_is_made_anew(tmp_path):
+def test_a_damaged_index_is_written_again(tmp_path):
     archive = put(tmp_path, tar_bytes(CONTENT))
     archives.load_index(archive, tmp_path)
-    kept = tmp_path / "photos.tar.index.npz"
+    index = tmp_path / "photos.tar.index.npz"
     for damaged in (
         b"",
         b"PK\x03\x04",
-        kept.read_bytes()[:-40],
-        kept.read_bytes()[:200] + b"x" + kept.read_bytes()[201:],
+        index.read_bytes()[:-40],
+        index.read_bytes()[:200] + b"x" + index.read_bytes()[201:],
     ):
-        kept.write_bytes(damaged)
+        index.write_bytes(damaged)
         assert contents(archive, tmp_path) == CONTENT
 
 
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
 )
-def test_a_member_that_is_no_file_is_named(tmp_path, kind):
-    archive = put(tmp_path, tar_bytes(CONTENT, members=[odd_member(kind)]))
-    with pytest.raises(DataError, match=r"photos.tar: odd is not a regular file"):
+def test_an_error_names_a_member_that_is_not_a_file(tmp_path, kind):
+    archive = put(tmp_path, tar_bytes(CONTENT, members=[special_member(kind)]))
+    with pytest.raises(DataError, match=r"photos.tar: special is not a regular file"):
         archives.load_index(archive, tmp_path)
 
 
 def test_a_path_that_leads_out_of_the_archive_writes_nothing(tmp_path):
     archive = put(tmp_path, tar_bytes({"../../outside.JPEG": b"x", "/absolute.JPEG": b"y"}))
-    assert contents(archive, tmp_path / "kept") == {
+    assert contents(archive, tmp_path / "index") == {
         "../../outside.JPEG": b"x",
         "/absolute.JPEG": b"y",
     }
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "kept",
+        "index",
         "photos.tar",
         "photos.tar.index.npz",
     ]
 
 
-def test_wherever_an_archive_is_truncated_it_is_told(tmp_path):
+def test_a_truncated_archive_is_an_error_wherever_it_ends(tmp_path):
     data = tar_bytes({f"{i}.JPEG": bytes([i]) * 700 for i in range(4)})
     end = 4 * (512 + 1024)
     for length in [0, 1, 511, 513, 1000, *range(end - 3000, end, 300), 512 + 1024, end]:
@@ -142,7 +142,7 @@ def test_wherever_an_archive_is_truncated_it_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["outer", "inner"])
-def test_a_damaged_header_in_the_middle_is_told(tmp_path, place):
+def test_a_damaged_header_in_the_middle_is_an_error(tmp_path, place):
     inner = tar_bytes({f"{i}.JPEG": bytes([i]) * 700 for i in range(1, 4)})
     data = bytearray(tar_bytes({"n01.tar": inner, "n02.tar": inner}))
     second = {"outer": 512 + len(inner), "inner": 512 + 512 + 1024}[place]
@@ -152,23 +152,25 @@ def test_a_damaged_header_in_the_middle_is_told(tmp_path, place):
         archives.load_index(put(tmp_path, bytes(data)), tmp_path)
 
 
-def test_an_inner_archive_that_runs_over_its_end_is_told(tmp_path):
-    cut = tar_bytes({"1.JPEG": b"x" * 600})[:1536]
+def test_an_inner_archive_that_exceeds_its_member_is_an_error(tmp_path):
+    truncated = tar_bytes({"1.JPEG": b"x" * 600})[:1536]
     with pytest.raises(DataError, match=r"n01.tar is (truncated|damaged)"):
         archives.load_index(
-            put(tmp_path, tar_bytes({"n01.tar": cut, "n02.tar": tar_bytes({"2.JPEG": b"y"})})),
+            put(
+                tmp_path, tar_bytes({"n01.tar": truncated, "n02.tar": tar_bytes({"2.JPEG": b"y"})})
+            ),
             tmp_path,
         )
 
 
-def test_what_is_no_archive_is_told(tmp_path):
+def test_a_file_that_is_not_an_archive_is_an_error(tmp_path):
     with pytest.raises(DataError, match="is not a tar archive"):
         archives.load_index(put(tmp_path, b"<html>sign in</html>" * 100), tmp_path)
     with pytest.raises(DataError, match=r"cannot read .*No such file"):
         archives.load_index(tmp_path / "nowhere.tar", tmp_path)
 
 
-def test_random_damage_is_told_or_harmless(tmp_path):
+def test_random_damage_is_an_error_or_harmless(tmp_path):
     data = tar_bytes({f"{i}.JPEG": bytes([i]) * 100 for i in range(4)})
     random, harmless = numpy.random.default_rng(0), 0
     for _ in range(150):
@@ -199,20 +201,24 @@ def test_wanted_members_of_a_compressed_archive_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"a.JPEG": 4}, r"a.JPEG has 5 bytes, at most 4 are right"),
+        ({"a.JPEG": 4}, r"a.JPEG has 5 bytes, more than the 4 allowed"),
         ({"nowhere": 4, "none": 1, "a.JPEG": 5}, "lacks nowhere, none"),
-        ({"odd": 4}, "odd is not a regular file"),
+        ({"special": 4}, "special is not a regular file"),
     ],
 )
-def test_an_unwanted_member_of_a_compressed_archive_is_named(tmp_path, wanted, message):
+def test_an_error_names_a_member_that_is_missing_or_too_large_or_not_a_file(
+    tmp_path, wanted, message
+):
     archive = put(
-        tmp_path, tar_bytes(CONTENT, "w:gz", members=[odd_member(tarfile.SYMTYPE)]), "photos.tar.gz"
+        tmp_path,
+        tar_bytes(CONTENT, "w:gz", members=[special_member(tarfile.SYMTYPE)]),
+        "photos.tar.gz",
     )
     with pytest.raises(DataError, match=message):
         archives.extract_members(archive, wanted)
 
 
-def test_a_damaged_compressed_archive_is_told(tmp_path):
+def test_a_damaged_compressed_archive_is_an_error(tmp_path):
     random = numpy.random.default_rng(0).integers(0, 256, 50_000, dtype=numpy.uint8).tobytes()
     data = tar_bytes({"a": random, "b": random}, "w:gz")
     flipped = bytearray(data)
@@ -231,7 +237,7 @@ def test_a_damaged_compressed_archive_is_told(tmp_path):
             )
 
 
-def test_a_bomb_is_given_up(tmp_path, monkeypatch):
+def test_an_archive_that_expands_too_much_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MAX_EXPANDED", 1 << 20)
     archive = put(tmp_path, tar_bytes({"bomb": bytes(1 << 21), "a": b"x"}, "w:gz"), "photos.tar.gz")
     with pytest.raises(DataError, match=r"expands to more than .* GiB"):

@@ -1,6 +1,4 @@
-"""Arrays of numpy: what is in the files is what is stored, and what cannot be an image or a label
-is named.
-"""
+"""NumPy arrays: they are stored as they are, and errors say what is not an image or a label."""
 
 import contextlib
 
@@ -62,24 +60,24 @@ def test_images_and_labels_are_stored_as_they_are(tmp_path, kind):
     assert found.ids(numpy.arange(2)) == ["images/0000000", "images/0000001"]
 
 
-def test_an_archive_and_a_folder_of_the_same_arrays_are_one_content(tmp_path):
+def test_an_archive_and_a_folder_of_the_same_arrays_have_one_fingerprint(tmp_path):
     assert store(write(tmp_path, "npz")).fingerprint == store(write(tmp_path, "npy")).fingerprint
 
 
-def test_a_changed_file_is_stored_anew(tmp_path):
+def test_a_changed_file_is_stored_again(tmp_path):
     first = store(write(tmp_path, "npy"))
     assert store(write(tmp_path, "npy", images=255 - IMAGES)).fingerprint != first.fingerprint
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 4), (6, 5, 4, 1), (6, 5, 4, 2), (6, 5, 4, 13)])
-def test_any_number_of_channels_is_kept(tmp_path, shape):
+def test_any_number_of_channels_is_stored(tmp_path, shape):
     images = RANDOM.integers(0, 256, shape, numpy.uint8)
     assert numpy.array_equal(
         stored_pixels(store(write(tmp_path, images=images))), images.reshape(6, 5, 4, -1)
     )
 
 
-def test_the_names_of_medmnist_are_its_splits(tmp_path):
+def test_medmnists_arrays_are_its_splits(tmp_path):
     content = {
         f"{split}_images": IMAGES + 10 * number
         for number, split in enumerate(("train", "val", "test"))
@@ -99,7 +97,7 @@ def test_the_names_of_medmnist_are_its_splits(tmp_path):
     assert found.ids(numpy.array([7])) == ["val_images/0000001"]
 
 
-def test_the_names_of_keras_are_its_splits_and_classes_are_the_union(tmp_path):
+def test_keras_arrays_are_its_splits_and_their_classes_are_the_union(tmp_path):
     path = write(
         tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:1], y_test=numpy.array([7], "u1")
     )
@@ -109,17 +107,17 @@ def test_the_names_of_keras_are_its_splits_and_classes_are_the_union(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["U", "S"])
-def test_text_labels_are_the_classes_in_the_order_of_their_bytes_or_of_the_classes_given(
+def test_text_labels_are_the_classes_sorted_by_their_bytes_or_in_the_order_of_classes(
     tmp_path, dtype
 ):
     labels = numpy.array(["dog", "Emu", "cat"] * 2, dtype)
     assert store(write(tmp_path, labels=labels)).classes == ["Emu", "cat", "dog"]
-    given = store(
+    found = store(
         write(tmp_path, labels=labels, names=numpy.array(["dog", "cat", "Emu", "yak"], dtype)),
         classes="names",
     )
-    assert given.classes == ["dog", "cat", "Emu", "yak"]
-    assert given.labels.tolist() == [0, 2, 1] * 2
+    assert found.classes == ["dog", "cat", "Emu", "yak"]
+    assert found.labels.tolist() == [0, 2, 1] * 2
 
 
 def test_splits_groups_and_weights_are_read_from_arrays(tmp_path):
@@ -151,7 +149,7 @@ def test_other_numbers_are_scaled_by_their_range_to_the_nearest_byte(tmp_path, d
 
 
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf, 1.01, -0.01])
-def test_a_value_that_is_no_number_or_out_of_range_is_named_with_its_place(tmp_path, value):
+def test_an_error_names_the_index_of_a_value_that_is_not_in_the_range(tmp_path, value):
     images = numpy.zeros((6, 5, 4, 3), numpy.float32)
     images[3, 2, 1, 0] = images[4, 0, 0, 0] = value
     message = problem(write(tmp_path, images=images), range=[0.0, 1.0])
@@ -164,44 +162,32 @@ def test_a_value_that_is_no_number_or_out_of_range_is_named_with_its_place(tmp_p
 @pytest.mark.parametrize(
     ("content", "changes", "message"),
     [
-        (
-            {"images": IMAGES[0, 0]},
-            {},
-            "the array 'images' has the shape (4, 3); images are (n, height, width)",
-        ),
+        ({"images": IMAGES[0, 0]}, {}, "has the shape (4, 3); images are (n, height, width)"),
         ({"images": IMAGES[:, :0]}, {}, "has the shape (6, 0, 4, 3)"),
-        (
-            {"images": IMAGES / 255},
-            {},
-            "holds float64; say with data.range which values are black and white",
-        ),
+        ({"images": IMAGES / 255}, {}, "holds float64; set data.range to the values of black"),
         (
             {"images": IMAGES.astype("c8")},
             {"range": [0.0, 1.0]},
             "holds complex64; images are uint8",
         ),
-        (
-            {"labels": LABELS[:5]},
-            {},
-            "the array 'images' holds 6 images, but there are 5 labels for them",
-        ),
+        ({"labels": LABELS[:5]}, {}, "holds 6 images, but there are 5 labels for them"),
         (
             {"labels": LABELS.reshape(3, 2)},
             {},
-            "the array 'labels' has the shape (3, 2); it must hold one value an image",
+            "the array 'labels' has the shape (3, 2); it must hold one value per image",
         ),
         ({"labels": numpy.int64(3)}, {}, "the array 'labels' has the shape ()"),
+        ({"labels": LABELS / 2}, {}, "holds float64; it must hold integers or text"),
         (
-            {"labels": LABELS / 2},
+            {"labels": LABELS - 1},
             {},
-            "the array 'labels' holds float64; right are integers or text",
+            "the array 'labels' holds -1 at index 0; labels are at least 0",
         ),
-        ({"labels": LABELS - 1}, {}, "the array 'labels' holds -1 at 0; labels are at least 0"),
-        ({"labels": LABELS * 0}, {}, "the classes are ['0']; a classifier needs at least two"),
+        ({"labels": LABELS * 0}, {}, "the classes are '0'; a classifier needs at least two"),
         (
             {"labels": numpy.array(["a", "b ", "c"] * 2)},
             {},
-            "class names must be printable text without space at its ends, received 'b '",
+            "class names must be printable text without spaces at the ends; got 'b '",
         ),
         (
             {"labels": numpy.array([b"a", b"\xff", b"c"] * 2)},
@@ -211,32 +197,32 @@ def test_a_value_that_is_no_number_or_out_of_range_is_named_with_its_place(tmp_p
         (
             {},
             {"classes": ["a", "b"]},
-            "the array 'labels' holds 2 at 2, which is none of the 2 classes",
+            "the array 'labels' holds 2 at index 2, which is not one of the 2 classes",
         ),
         ({}, {"classes": ["a", "b", "a"]}, "a classifier needs at least two, with different names"),
         ({}, {"images": "x"}, "set.npz has no array 'x'; it has images, labels"),
         (
             {"s": numpy.array(["train", "val"] * 3)},
             {"own_splits": "s"},
-            "the array 's' holds 'val' at 1; splits are train, validation, test",
+            "the array 's' holds 'val' at index 1; splits are train, validation, test",
         ),
         (
             {"w": numpy.array([1, numpy.nan] * 3)},
             {"weights": "w"},
-            "the array 'w' holds nan at 1; weights are finite",
+            "the array 'w' holds nan at index 1; weights are finite",
         ),
         (
             {"w": numpy.array([1, 1e300] * 3)},
             {"weights": "w"},
-            "the array 'w' holds 1e+300 at 1; weights are finite",
+            "the array 'w' holds 1e+300 at index 1; weights are finite",
         ),
     ],
 )
-def test_what_is_wrong_with_an_array_is_told(tmp_path, content, changes, message):
+def test_an_error_says_what_is_wrong_with_an_array(tmp_path, content, changes, message):
     assert message in problem(write(tmp_path, **content), **changes)
 
 
-def test_different_shapes_of_the_splits_and_mixed_labels_are_told(tmp_path):
+def test_splits_of_different_shape_and_mixed_labels_are_errors(tmp_path):
     path = write(
         tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, 1:], y_test=LABELS.astype(str)
     )
@@ -244,10 +230,10 @@ def test_different_shapes_of_the_splits_and_mixed_labels_are_told(tmp_path):
         path, **KERAS
     )
     path = write(tmp_path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS.astype(str))
-    assert "the arrays y_train, y_test hold text and numbers" in problem(path, **KERAS)
+    assert "the arrays y_train, y_test mix text and numbers" in problem(path, **KERAS)
 
 
-def test_channels_that_seem_to_come_first_are_noted(tmp_path, capsys):
+def test_a_note_says_if_the_channels_seem_to_come_first(tmp_path, capsys):
     store(write(tmp_path, images=IMAGES.transpose(0, 3, 1, 2).repeat(2, axis=3)))
     assert (
         "images of 3x5 with 8 channels: if the channels come first, transpose the array"
@@ -268,7 +254,7 @@ def test_channels_that_seem_to_come_first_are_noted(tmp_path, capsys):
         {"range": [0.0, float("nan")]},
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(changes):
+def test_settings_that_contradict_each_other_are_errors(changes):
     with pytest.raises(ValidationError):
         arrays.Settings(name="arrays", path="x", **changes)
     assert changes.keys() <= arrays.Settings.model_fields.keys()
@@ -288,20 +274,20 @@ def test_pickled_objects_are_never_loaded(tmp_path, kind, reason):
     )
 
 
-def test_a_missing_file_and_another_kind_are_told(tmp_path):
+def test_a_missing_file_and_another_format_are_errors(tmp_path):
     assert "set.npz: No such file or directory" in problem(tmp_path / "set.npz")
     assert "is neither a folder of .npy files nor an .npz archive" in problem(tmp_path / "set.mat")
-    (tmp_path / "set.npz").write_text("no archive")
+    (tmp_path / "set.npz").write_text("not an archive")
     assert "set.npz is not an .npz archive, or damaged" in problem(tmp_path / "set.npz")
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy"])
-def test_truncated_and_damaged_files_are_told_or_harmless(tmp_path, kind):
+def test_truncated_and_damaged_files_are_errors_or_harmless(tmp_path, kind):
     path = write(tmp_path, kind)
     file = path if kind == "npz" else path / "images.npy"
     data = file.read_bytes()
-    for place in range(0, len(data), len(data) // 10):
-        file.write_bytes(data[:place])
+    for end in range(0, len(data), len(data) // 10):
+        file.write_bytes(data[:end])
         assert str(path) in problem(path)
     for _ in range(80):
         damaged = numpy.frombuffer(data, numpy.uint8).copy()

@@ -1,4 +1,4 @@
-"""The audit: checks run in turn, their policies decide, and the report is kept."""
+"""The audit: checks run in order, their policies are applied, and the report is saved."""
 
 import json
 from dataclasses import replace
@@ -29,14 +29,12 @@ CLASSES = ["cat", "dog"]
 
 
 def noise(seed=0):
-    """Return 19 images that do not look alike."""
+    """Return 19 images that are not similar."""
     return numpy.random.default_rng(seed).integers(0, 256, (19, 8, 8, 1), dtype=numpy.uint8)
 
 
-def toy(folder, images, labels=None):
-    """Store images as those of `NAMES`, every second one a dog, and return the store and its
-    split.
-    """
+def make_store(folder, images, labels=None):
+    """Store images as those of `NAMES`, every second one a dog; return the store and its split."""
     labels = labels or [i % 2 for i in range(len(NAMES))]
     entries = [
         Entry(name, label, name.partition("/")[0])
@@ -46,8 +44,8 @@ def toy(folder, images, labels=None):
     return store, assign.assign_splits(store, DataSettings(name="toy"), 0)
 
 
-def copied(*pairs):
-    """Return images in which the second of each pair of names shows the first."""
+def noise_with_copies(*pairs):
+    """Return noise in which the second image of each pair of names is a copy of the first."""
     images = noise()
     for original, copy in pairs:
         images[NAMES.index(copy)] = images[NAMES.index(original)]
@@ -55,9 +53,7 @@ def copied(*pairs):
 
 
 def run(store, split, *policies):
-    """Run checks given as `name=policy`; return the report, the names that the split then holds,
-    and the split.
-    """
+    """Run checks given as `name=policy`; return report, ids of the images left, and split."""
     chosen = [text.split("=") for text in policies]
     checks = [
         parts.load("checks", name).Settings(name=name, policy=policy) for name, policy in chosen
@@ -67,15 +63,15 @@ def run(store, split, *policies):
         report,
         {
             name
-            for part in ("train", "validation", "test")
-            for name in store.ids(left.indices(part))
+            for each in ("train", "validation", "test")
+            for name in store.ids(left.indices(each))
         },
         left,
     )
 
 
-def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path):
-    store, split = toy(tmp_path, noise())
+def test_every_check_runs_by_default_and_clean_data_passes(tmp_path):
+    store, split = make_store(tmp_path, noise())
     report, left = runner.run_checks(
         store,
         split,
@@ -95,8 +91,8 @@ def test_every_check_runs_unless_a_list_is_given_and_clean_data_passes(tmp_path)
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
 
 
-def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_first_by_id(tmp_path):
-    images = copied(
+def test_the_copy_in_test_is_kept_or_else_the_first_by_id(tmp_path):
+    images = noise_with_copies(
         ("test/0", "train/2"),
         ("test/0", "validation/1"),
         ("validation/0", "train/0"),
@@ -104,9 +100,9 @@ def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_fi
     )
     labels = [0] * len(NAMES)
     labels[1] = labels[14] = labels[16] = 1
-    store, split = toy(tmp_path, images, labels)
-    report, kept, left = run(store, split, "exact_duplicates=drop")
-    assert set(NAMES) - kept == {"train/2", "validation/1", "train/0", "train/4"}
+    store, split = make_store(tmp_path, images, labels)
+    report, left_ids, left = run(store, split, "exact_duplicates=drop")
+    assert set(NAMES) - left_ids == {"train/2", "validation/1", "train/0", "train/4"}
     assert "train/10" < "train/4"
     assert [(found.count, found.dropped) for found in report.findings] == [(1, 1), (3, 3)]
     trained = images[[NAMES.index(name) for name in store.ids(left.train)]]
@@ -116,8 +112,8 @@ def test_of_copies_across_splits_the_one_in_test_stays_and_within_a_split_the_fi
 
 @pytest.mark.parametrize(("policy", "dropped"), [("note", 0), ("fail", 0), ("drop", 1)])
 def test_a_policy_notes_drops_or_fails(tmp_path, policy, dropped):
-    store, split = toy(tmp_path, copied(("train/0", "train/2")))
-    report, kept, _ = run(store, split, f"exact_duplicates={policy}")
+    store, split = make_store(tmp_path, noise_with_copies(("train/0", "train/2")))
+    report, left_ids, _ = run(store, split, f"exact_duplicates={policy}")
     (found,) = report.findings
     assert found == ReportedFinding(
         check="exact_duplicates",
@@ -127,47 +123,46 @@ def test_a_policy_notes_drops_or_fails(tmp_path, policy, dropped):
         examples=[["train/0", "train/2"]],
         dropped=dropped,
     )
-    assert len(kept) == len(NAMES) - dropped
+    assert len(left_ids) == len(NAMES) - dropped
     assert report.passed == (policy != "fail")
 
 
-def test_a_later_check_sees_what_an_earlier_one_left(tmp_path):
-    store, split = toy(tmp_path, copied(("train/0", "train/2")))
+def test_a_later_check_sees_only_what_an_earlier_one_did_not_drop(tmp_path):
+    store, split = make_store(tmp_path, noise_with_copies(("train/0", "train/2")))
     report, _, _ = run(store, split, "exact_duplicates=drop", "exact_duplicates=note")
     assert len(report.findings) == 1
 
 
 def test_all_images_of_a_label_conflict_are_dropped(tmp_path):
-    store, split = toy(
+    store, split = make_store(
         tmp_path,
-        copied(
+        noise_with_copies(
             ("train/0", "train/1"),
             ("train/0", "train/2"),
             ("train/4", "test/1"),
             ("train/6", "train/8"),
         ),
     )
-    report, kept, _ = run(store, split, "label_conflicts=drop")
-    assert set(NAMES) - kept == {"train/0", "train/1", "train/2"}
-    assert (
-        report.findings[0].message == "3 images in 1 group look the same and have different labels"
-    )
+    report, left_ids, _ = run(store, split, "label_conflicts=drop")
+    assert set(NAMES) - left_ids == {"train/0", "train/1", "train/2"}
+    assert report.findings[0].message == "3 images in 1 group are similar but have different labels"
     assert report.findings[0].examples == [["train/0", "train/1", "train/2"]]
 
 
-def test_a_split_that_was_written_without_images_is_audited_as_it_was_cut(tmp_path):
-    store, split = toy(
-        tmp_path, copied(("train/0", "train/2"), ("train/4", "test/0")), [0, 1] + [0] * 17
+def test_a_split_written_without_dropped_images_is_audited_with_them(tmp_path):
+    store, split = make_store(
+        tmp_path,
+        noise_with_copies(("train/0", "train/2"), ("train/4", "test/0")),
+        [0, 1] + [0] * 17,
     )
-    split = replace(
-        split, train=split.train[:11]
-    )  # as data.max_images leaves out an image, which must not come back
+    # As data.max_images leaves out an image, which must not come back.
+    split = replace(split, train=split.train[:11])
     first, _, left = run(store, split, "exact_duplicates=drop")
     assert left.dropped.tolist() == [2, 4]
     store.save_split(left)
-    again, _, kept = run(store, store.split(split.key), "exact_duplicates=drop")
+    again, _, last = run(store, store.split(split.key), "exact_duplicates=drop")
     assert again == first
-    assert (kept.sha256, kept.dropped.tolist(), kept.mean.tolist()) == (
+    assert (last.sha256, last.dropped.tolist(), last.mean.tolist()) == (
         left.sha256,
         [2, 4],
         left.mean.tolist(),
@@ -177,27 +172,27 @@ def test_a_split_that_was_written_without_images_is_audited_as_it_was_cut(tmp_pa
     )
 
 
-def test_dropping_may_not_empty_a_class_or_a_split(tmp_path):
-    images = copied(("train/1", "train/0"))
-    store, split = toy(tmp_path, images, [0] + [1] * 11 + [0, 1, 1] + [0, 1, 1, 1])
+def test_dropping_all_images_of_a_class_or_split_is_an_error(tmp_path):
+    images = noise_with_copies(("train/1", "train/0"))
+    store, split = make_store(tmp_path, images, [0] + [1] * 11 + [0, 1, 1] + [0, 1, 1, 1])
     with pytest.raises(
         DataError, match=r"leaves no image for class cat; .*another policy than drop in data\.audit"
     ):
         run(store, split, "label_conflicts=drop")
-    images = copied(
+    images = noise_with_copies(
         ("train/0", "validation/0"), ("train/1", "validation/1"), ("train/2", "validation/2")
     )
-    store, split = toy(tmp_path / "other", images, [0] * 11 + [1] + [0, 0, 0] + [0, 0, 0, 1])
+    store, split = make_store(tmp_path / "other", images, [0] * 11 + [1] + [0, 0, 0] + [0, 0, 0, 1])
     assert run(store, split, "exact_duplicates=drop")[2].validation.tolist() == [12, 13, 14]
-    images = copied(*[(f"validation/{i}", f"test/{i}") for i in range(3)])
-    store, split = toy(tmp_path / "third", images, [0] * 11 + [1] + [0, 0, 0] + [0, 0, 0, 1])
+    images = noise_with_copies(*[(f"validation/{i}", f"test/{i}") for i in range(3)])
+    store, split = make_store(tmp_path / "third", images, [0] * 11 + [1] + [0, 0, 0] + [0, 0, 0, 1])
     with pytest.raises(DataError, match="leaves no image for the validation split"):
         run(store, split, "exact_duplicates=drop")
 
 
 @pytest.fixture
 def photos(workspace):
-    """Two classes of 20 pictures, of which two are a leak and one has two labels."""
+    """Two classes of 20 images, with two leaked copies and one label conflict."""
     random = numpy.random.default_rng(0)
     for split, count in (("train", 16), ("test", 4)):
         for name in CLASSES:
@@ -221,7 +216,7 @@ def photos(workspace):
     return workspace
 
 
-def test_prepare_tells_what_it_found_and_what_to_do_next(photos):
+def test_prepare_reports_what_it_found_and_what_to_do_next(photos):
     exit_code, stdout, _ = command("prepare", "photos.yaml")
     assert exit_code == 0
     assert "exact_duplicates  note        2" in stdout
@@ -233,7 +228,7 @@ def test_prepare_tells_what_it_found_and_what_to_do_next(photos):
     assert "next: `imgcls train`" in stdout
 
 
-def test_a_file_name_can_neither_move_the_cursor_nor_stop_the_table(photos):
+def test_a_file_name_cannot_control_the_terminal(photos):
     name = b"photos/train/cat/\xff\n\x1b[31m.png"
     with open(name, "wb") as stream:
         stream.write((photos / "photos/test/cat/0.png").read_bytes())
@@ -242,7 +237,7 @@ def test_a_file_name_can_neither_move_the_cursor_nor_stop_the_table(photos):
     assert r"test/cat/0.png = train/cat/0.png = train/cat/\udcff\n\x1b[31m.png" in stdout
 
 
-def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(photos):
+def test_a_failed_audit_lists_all_findings_and_saves_a_report_but_no_split(photos):
     failing = (
         "data.audit=[{name: exact_duplicates, policy: fail}, {name: label_conflicts, policy: fail},"
         " {name: imbalance}]"
@@ -264,13 +259,13 @@ def test_a_failed_audit_lists_all_findings_and_leaves_a_verdict_but_no_split(pho
     assert command("train", "photos.yaml", "--set", failing)[0] == 3
 
 
-def test_policies_share_one_store_whose_manifest_keeps_the_verdict_of_each_split(photos):
+def test_policies_share_one_store_whose_manifest_has_the_report_of_each_split(photos):
     noting = read_experiment(photos / "photos.yaml", [])
     dropping = read_experiment(
         photos / "photos.yaml", ["data.audit=[{name: exact_duplicates, policy: drop}]"]
     )
     first, second, again, dropped_again = (
-        prepare.prepare(wanted) for wanted in (noting, dropping, noting, dropping)
+        prepare.prepare(each) for each in (noting, dropping, noting, dropping)
     )
     assert first.folder == second.folder
     assert again.reused
@@ -289,11 +284,11 @@ def test_policies_share_one_store_whose_manifest_keeps_the_verdict_of_each_split
     open_store(store.folder).verify(whole=True)
 
 
-def test_a_check_is_given_once(tmp_path):
+def test_a_check_given_twice_is_an_error(tmp_path):
     with pytest.raises(ProblemsError, match="lists imbalance more than once"):
         experiment(tmp_path, "data.audit=[{name: imbalance}, {name: imbalance}]")
 
 
-def test_a_check_that_finds_no_images_cannot_drop(tmp_path):
+def test_drop_is_an_error_for_checks_that_do_not_find_images(tmp_path):
     with pytest.raises(ProblemsError, match=r"data\.audit\.0\.policy.*'note' or 'fail'"):
         experiment(tmp_path, "data.audit=[{name: imbalance, policy: drop}]")

@@ -1,6 +1,4 @@
-"""The verb `audit`: the report again, and the labels that runs contradict on images which they did
-not train on.
-"""
+"""The verb `audit`: the report, and labels that runs contradict on images held out from them."""
 
 import hashlib
 import json
@@ -22,19 +20,19 @@ from imgcls.verbs import audit
 PER_CLASS = 40
 
 
-def predict(run, wrong=(), split="test", sure=0.9):
-    """Save predictions of a split that are sure of each label, except for places in `wrong`, where
-    they are sure of the next class.
-    """
-    store, cut = lookup.open_run_store(run.data, run.experiment.data.store_dir)
-    indices = cut.indices(split)
+def predict(run, wrong=(), split="test", confidence=0.9):
+    """Save confident predictions of a split: the label, but the next class at indices `wrong`."""
+    store, assigned = lookup.open_run_store(run.data, run.experiment.data.store_dir)
+    indices = assigned.indices(split)
     labels = store.labels[indices]
-    believed = labels.copy()
-    believed[list(wrong)] = (believed[list(wrong)] + 1) % len(store.classes)
+    predicted = labels.copy()
+    predicted[list(wrong)] = (predicted[list(wrong)] + 1) % len(store.classes)
     probabilities = numpy.full(
-        (len(indices), len(store.classes)), (1 - sure) / (len(store.classes) - 1), numpy.float32
+        (len(indices), len(store.classes)),
+        (1 - confidence) / (len(store.classes) - 1),
+        numpy.float32,
     )
-    probabilities[numpy.arange(len(indices)), believed] = sure
+    probabilities[numpy.arange(len(indices)), predicted] = confidence
     saved = Predictions(
         probabilities, labels, store.ids(indices), store.classes, hashlib.sha256(MODEL).hexdigest()
     )
@@ -44,7 +42,7 @@ def predict(run, wrong=(), split="test", sure=0.9):
 
 @pytest.fixture
 def run(workspace):
-    """A finished run with an audited store, and sure predictions of its test split."""
+    """A finished run with an audited store, and confident predictions of its test split."""
     made = make_run(workspace / "1", per_class=PER_CLASS)
     store, split = lookup.open_run_store(made.data, made.experiment.data.store_dir)
     report, _ = audits.run_checks(store, split, parts.default_settings_of_all("checks"))
@@ -53,14 +51,14 @@ def run(workspace):
     return made
 
 
-def names_of(report):
+def list_ids(report):
     return [error.id for error in report.label_errors.errors]
 
 
-def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
+def test_labels_that_a_run_contradicts_are_listed_with_its_suggestions(run):
     saved = predict(run, wrong=[5, 50])
     report = audit.audit(run.folder, [], [])
-    assert names_of(report) == [saved.ids[5], saved.ids[50]]
+    assert list_ids(report) == [saved.ids[5], saved.ids[50]]
     first = report.label_errors.errors[0]
     assert (first.label, first.suggested) == (
         saved.classes[saved.labels[5]],
@@ -74,22 +72,22 @@ def test_labels_that_a_run_contradicts_are_named_with_what_it_suggests(run):
     assert [saved.ids[5], first.label] in shown
 
 
-def test_images_of_training_are_not_judged_and_those_of_validation_are(run):
+def test_training_images_are_not_evaluated_but_validation_images_are(run):
     predict(run, split="validation")
     report = audit.audit(run.folder, [], [])
     assert report.label_errors.evaluated == run.data.sizes["test"] + run.data.sizes["validation"]
     assert report.label_errors.images == sum(run.data.sizes.values())
 
 
-def test_several_runs_are_taken_by_their_mean(run, workspace):
+def test_the_probabilities_of_several_runs_are_averaged(run, workspace):
     shutil.copytree(run.folder, workspace / "2")
     other = type(run)(workspace / "2")
-    predict(run, wrong=[5], sure=0.8)
-    predict(other, sure=0.9)
+    predict(run, wrong=[5], confidence=0.8)
+    predict(other, confidence=0.9)
     report = audit.audit(run.folder, [other.folder], [])
-    assert names_of(audit.audit(run.folder, [], [])) != []
-    assert names_of(report) == []
-    saved = predict(other, wrong=[5], sure=0.9)
+    assert list_ids(audit.audit(run.folder, [], [])) != []
+    assert list_ids(report) == []
+    saved = predict(other, wrong=[5], confidence=0.9)
     (error,) = audit.audit(run.folder, [other.folder, run.folder], []).label_errors.errors
     assert error.id == saved.ids[5]
     assert error.probability_of_suggested == pytest.approx(0.85)
@@ -98,7 +96,7 @@ def test_several_runs_are_taken_by_their_mean(run, workspace):
     )
 
 
-def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
+def test_the_runs_of_all_folds_evaluate_every_image_of_a_fold(workspace):
     folds = []
     for number in (1, 2):
         data = {
@@ -113,10 +111,10 @@ def test_the_runs_of_all_folds_judge_every_image_that_is_in_a_fold(workspace):
     saved = [predict(fold, wrong=[number]) for number, fold in enumerate(folds)]
     report = audit.audit(folds[0].folder, [folds[1].folder], [])
     assert report.label_errors.evaluated == int((split.folds > 0).sum())
-    assert sorted(names_of(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
+    assert sorted(list_ids(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
 
 
-def test_the_command_shows_the_verdict_and_no_suspicion_where_there_is_none(run):
+def test_the_command_shows_the_report_and_that_no_label_is_suspected(run):
     exit_code, stdout, _ = command("audit", run.folder)
     assert exit_code == 0
     assert "exact_duplicates" in stdout
@@ -132,7 +130,7 @@ def test_without_a_run_there_are_no_label_errors(run):
     assert "label errors" not in audit.format_report(report)
 
 
-def test_a_run_without_predictions_of_held_out_images_is_told_what_to_run(run):
+def test_a_run_without_predictions_is_an_error_that_says_what_to_run(run):
     run.predictions_file("test").unlink()
     with pytest.raises(
         DataError,
@@ -144,7 +142,7 @@ def test_a_run_without_predictions_of_held_out_images_is_told_what_to_run(run):
         audit.audit(run.folder, [], [])
 
 
-def test_predictions_of_other_images_or_models_are_refused(run):
+def test_predictions_of_other_images_or_models_are_an_error(run):
     saved = predict(run)
     changed = [
         Predictions(saved.probabilities, saved.labels, saved.ids[::-1], saved.classes, saved.model),
@@ -159,27 +157,27 @@ def test_predictions_of_other_images_or_models_are_refused(run):
             audit.audit(run.folder, [], [])
 
 
-def test_damaged_predictions_are_named(run):
+def test_damaged_predictions_are_an_error_with_their_path(run):
     run.predictions_file("test").write_bytes(b"PK damaged")
     with pytest.raises(DataError, match=r"predictions\.npz is damaged .*; run `imgcls eval"):
         audit.audit(run.folder, [], [])
 
 
-def test_a_run_of_other_data_is_refused(run, workspace):
+def test_a_run_of_other_data_is_an_error(run, workspace):
     (workspace / "other").mkdir()
     other = make_run(workspace / "other" / "1", per_class=PER_CLASS + 1)
     with pytest.raises(DataError, match="was trained on other data"):
         audit.audit(run.folder, [other.folder], [])
 
 
-def test_what_is_no_run_folder_is_refused(run):
+def test_a_path_that_is_not_a_run_folder_is_an_error(run):
     with pytest.raises(
         UserError, match=r"nowhere is not a run folder; give the folders of finished runs"
     ):
         audit.audit(run.folder, [run.folder.parent / "nowhere"], [])
 
 
-def test_a_split_without_an_audit_is_told_what_to_run(workspace):
+def test_a_split_without_an_audit_is_an_error_that_says_what_to_run(workspace):
     made = make_run(workspace / "1")
     with pytest.raises(DataError, match="holds no audit of this split; run `imgcls prepare` again"):
         audit.audit(made.folder, [], [])

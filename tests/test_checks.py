@@ -1,4 +1,4 @@
-"""Each check finds what it is for, and nothing in data that is as it should be."""
+"""Each check finds what it is for, and nothing in good data."""
 
 import numpy
 import pytest
@@ -16,7 +16,7 @@ CLASSES = ["cat", "dog", "eel"]
 
 
 def find(name, audited, **settings):
-    """Return what a check finds: message and number of each finding."""
+    """Return the message and count of each finding of a check."""
     module = parts.load("checks", name)
     return [
         (found.message, found.count)
@@ -24,8 +24,8 @@ def find(name, audited, **settings):
     ]
 
 
-def of_pixels(path, images, labels, splits):
-    """Store images of one shape, and return what checks look at."""
+def audit_pixels(path, images, labels, splits):
+    """Store images of one shape, and return them as audited data."""
     entries = [
         Entry(f"{split}/{i}", label, split)
         for i, (label, split) in enumerate(zip(labels, splits, strict=True))
@@ -36,8 +36,8 @@ def of_pixels(path, images, labels, splits):
     )
 
 
-def of_counts(path, train, test):
-    """Store noise, so many images of each class."""
+def audit_counts(path, train, test):
+    """Store noise, with these numbers of images of each class."""
     labels = [
         label
         for counts in (train, test)
@@ -45,14 +45,12 @@ def of_counts(path, train, test):
         for _ in range(count)
     ]
     images = numpy.random.default_rng(0).integers(0, 256, (len(labels), 4, 4, 1), dtype=numpy.uint8)
-    return of_pixels(path, images, labels, ["train"] * sum(train) + ["test"] * sum(test))
+    return audit_pixels(path, images, labels, ["train"] * sum(train) + ["test"] * sum(test))
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of eight plain photos in two classes, four of them for training; `audited` stores
-    it.
-    """
+    """A folder of eight plain photos in two classes, four for training; `audited` stores it."""
     root = tmp_path / "photos"
     random = numpy.random.default_rng(0)
 
@@ -83,16 +81,16 @@ def photos(tmp_path):
     return put
 
 
-def test_plain_photos_are_as_they_should_be(photos):
+def test_nothing_but_small_classes_is_found_in_plain_photos(photos):
     audited = photos.audited()
     assert [name for name in parts.list_names("checks") if find(name, audited)] == ["small_classes"]
 
 
-def test_unreadable_files_are_told_apart(photos):
+def test_unreadable_files_are_found_by_kind(photos):
     for number in range(2):
         photos(f"train/cat/empty{number}.png").write_bytes(b"")
-    cut = photos("train/cat/cut.jpg", size=(200, 160))
-    cut.write_bytes(cut.read_bytes()[:-2000])
+    truncated = photos("train/cat/truncated.jpg", size=(200, 160))
+    truncated.write_bytes(truncated.read_bytes()[:-2000])
     photos("train/cat/text.png").write_text("not an image")
     assert find("unreadable", photos.audited()) == [
         ("1 image left out: damaged", 1),
@@ -102,7 +100,7 @@ def test_unreadable_files_are_told_apart(photos):
 
 
 def test_animated_images_are_found(photos):
-    frames = [Image.new("RGB", (20, 16), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (20, 16), color) for color in ("red", "blue")]
     frames[0].save(photos("train/cat/moves.gif"), save_all=True, append_images=frames[1:])
     assert find("animated", photos.audited()) == [
         ("1 animated image of which the first frame is used", 1)
@@ -124,11 +122,11 @@ def test_extreme_shapes_are_long_tiny_or_huge(photos):
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("L", "1 image in grey among colour ones"),
+        ("L", "1 image in grayscale among color ones"),
         ("RGBA", "1 image with transparency among opaque ones"),
     ],
 )
-def test_mixed_formats_are_the_fewer_ones(photos, mode, message):
+def test_images_of_another_format_are_found(photos, mode, message):
     photos("train/cat/other.png", mode)
     assert find("mixed_formats", photos.audited()) == [(message, 1)]
 
@@ -152,11 +150,11 @@ def pictures():
     return numpy.stack(tiles), numpy.clip(tiles[0] * 1.03, 0, 255).astype(numpy.uint8)
 
 
-def test_exact_and_near_duplicates_and_conflicts_are_three_things(tmp_path, pictures):
+def test_exact_duplicates_near_duplicates_and_label_conflicts_are_separate(tmp_path, pictures):
     tiles, brighter = pictures
     images = numpy.concatenate([tiles, tiles[5:7], [brighter]])
     labels = [0] * 11 + [1, 0]
-    audited = of_pixels(
+    audited = audit_pixels(
         tmp_path, images, labels, ["train"] * 9 + ["test", "train", "train", "test"]
     )
     assert find("exact_duplicates", audited) == [
@@ -165,29 +163,29 @@ def test_exact_and_near_duplicates_and_conflicts_are_three_things(tmp_path, pict
     leak = "LEAKAGE: 1 held-out image with a near copy in another split: 1 of test in train"
     assert find("near_duplicates", audited) == [(leak, 1)]
     assert find("label_conflicts", audited) == [
-        ("2 images in 1 group look the same and have different labels", 2)
+        ("2 images in 1 group are similar but have different labels", 2)
     ]
 
 
-def test_a_near_copy_is_compared_at_the_thresholds_that_are_set(tmp_path, pictures):
+def test_near_copies_are_found_up_to_the_threshold(tmp_path, pictures):
     tiles, brighter = pictures
-    audited = of_pixels(
+    audited = audit_pixels(
         tmp_path, numpy.concatenate([tiles, [brighter]]), [0] * 11, ["train"] * 10 + ["test"]
     )
-    grey = audited.image_statistics["thumbnail"].astype(float)
-    apart = abs(grey[0] - grey[10]).mean()
-    assert 1 < apart < 32
-    assert len(find("near_duplicates", audited, brightness=apart + 0.01)) == 1
-    assert find("near_duplicates", audited, brightness=apart - 0.01) == []
+    gray = audited.image_statistics["thumbnail"].astype(float)
+    difference = abs(gray[0] - gray[10]).mean()
+    assert 1 < difference < 32
+    assert len(find("near_duplicates", audited, brightness=difference + 0.01)) == 1
+    assert find("near_duplicates", audited, brightness=difference - 0.01) == []
 
 
-def test_classes_that_a_split_lacks_are_named_for_each_split(tmp_path):
-    audited = of_counts(tmp_path, [3, 3, 3], [2, 0, 0])
-    assert find("class_folders", audited) == [("2 classes without an image in test: dog, eel", 2)]
+def test_classes_that_are_missing_from_a_split_are_found(tmp_path):
+    audited = audit_counts(tmp_path, [3, 3, 3], [2, 0, 0])
+    assert find("class_folders", audited) == [("2 classes without images in test: dog, eel", 2)]
 
 
-def test_small_classes_have_fewer_images_than_the_threshold(tmp_path):
-    audited = of_counts(tmp_path, [9, 10, 4], [1, 1, 1])
+def test_classes_with_fewer_images_than_the_threshold_are_found(tmp_path):
+    audited = audit_counts(tmp_path, [9, 10, 4], [1, 1, 1])
     assert find("small_classes", audited) == [
         ("2 classes with fewer than 10 training images: cat 9, eel 4", 2)
     ]
@@ -195,16 +193,16 @@ def test_small_classes_have_fewer_images_than_the_threshold(tmp_path):
 
 
 def test_imbalance_is_the_ratio_of_the_largest_class_to_the_smallest(tmp_path):
-    audited = of_counts(tmp_path, [40, 4, 3], [1, 1, 1])
+    audited = audit_counts(tmp_path, [40, 4, 3], [1, 1, 1])
     message = (
-        "the largest class, cat, has 13.3 times the training images of the smallest; classes below"
-        " a 10th of it: eel"
+        "the largest class, cat, has 13.3 times as many training images as the smallest; classes"
+        " smaller by more than 10 times: eel"
     )
     assert find("imbalance", audited) == [(message, 1)]
     assert find("imbalance", audited, ratio=13.4) == []
 
 
-def test_the_standardized_difference_and_its_error_are_those_of_repeated_samples():
+def test_the_standardized_difference_and_its_error_agree_with_repeated_samples():
     random = numpy.random.default_rng(0)
     pairs = [
         (random.normal(100, 20, (60, 1)), random.normal(110, 20, (40, 1))) for _ in range(4000)
@@ -216,10 +214,8 @@ def test_the_standardized_difference_and_its_error_are_those_of_repeated_samples
     assert measured[:, 0].std() == pytest.approx(measured[:, 1].mean(), rel=0.05)
 
 
-def shaded(path, test, shift, seed=0):
-    """Store 200 training images of one colour each, and `test` others that are brighter by `shift`
-    deviations.
-    """
+def audit_shades(path, test, shift, seed=0):
+    """Store 200 training images of one color each, and `test` others, brighter by `shift` std."""
     random = numpy.random.default_rng(seed)
     shades = numpy.concatenate(
         [random.normal(120, 20, (200, 3)), random.normal(120 + 20 * shift, 20, (test, 3))]
@@ -227,21 +223,23 @@ def shaded(path, test, shift, seed=0):
     images = numpy.clip(shades, 0, 255).astype(numpy.uint8)[:, None, None, :] + numpy.zeros(
         (1, 4, 4, 1), numpy.uint8
     )
-    return of_pixels(
+    return audit_pixels(
         path, images, [i % 3 for i in range(200 + test)], ["train"] * 200 + ["test"] * test
     )
 
 
-def test_drift_of_colour_is_found_and_small_splits_raise_no_false_alarm(tmp_path):
-    ((message, count),) = find("color_drift", shaded(tmp_path / "drift", 100, 1.0))
+def test_color_drift_is_found_and_small_splits_raise_no_false_alarm(tmp_path):
+    ((message, count),) = find("color_drift", audit_shades(tmp_path / "drift", 100, 1.0))
     assert message.startswith("the mean ")
     assert "of test differs from train's by +1." in message
     assert count == 100
     for seed in range(20):
-        assert find("color_drift", shaded(tmp_path / str(seed), 4, 0.0, seed)) == []
+        assert find("color_drift", audit_shades(tmp_path / str(seed), 4, 0.0, seed)) == []
 
 
-def test_of_mixed_formats_the_fewer_are_named_whichever_they_are(photos):
+def test_the_rarer_format_is_found_whichever_it_is(photos):
     for number in range(9):
-        photos(f"train/cat/grey{number}.png", "L")
-    assert find("mixed_formats", photos.audited()) == [("8 images in colour among grey ones", 8)]
+        photos(f"train/cat/gray{number}.png", "L")
+    assert find("mixed_formats", photos.audited()) == [
+        ("8 images in color among grayscale ones", 8)
+    ]

@@ -1,4 +1,4 @@
-"""CIFAR's binary version, in small archives of the official byte layout."""
+"""CIFAR's binary version, in small archives of the official format."""
 
 import dataclasses
 import hashlib
@@ -17,9 +17,7 @@ NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 
 
 def record(photo, *labels):
-    """Return a record as the format's page says: labels, then red, green and blue, each row by
-    row.
-    """
+    """Return a record as the page of the format says: labels, red, green, blue, each row by row."""
     return bytes(labels) + b"".join(photo[..., channel].tobytes() for channel in range(3))
 
 
@@ -54,8 +52,10 @@ SETS = {
 
 
 def write(folder, name, layout, **changes):
-    """Write a set as it is published, or unpacked; the changes are other contents of files, None
-    for a missing one.
+    """Write a data set as it is published, or extracted.
+
+    Args:
+        changes: other contents of files, None for a missing one.
     """
     _, archive, inner, content = SETS[name]
     content = {key: data for key, data in (content | changes).items() if data is not None}
@@ -68,7 +68,7 @@ def write(folder, name, layout, **changes):
     (folder / inner).mkdir()
     for key, data in content.items():
         (folder / inner / key).write_bytes(data)
-    return folder if layout == "unpacked" else folder / inner
+    return folder if layout == "extracted" else folder / inner
 
 
 def prepare(name, path, **settings):
@@ -77,25 +77,25 @@ def prepare(name, path, **settings):
 
 
 @pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("layout", ["archive", "unpacked", "inner"])
-def test_photos_arrive_in_order_in_every_layout(tmp_path, name, layout):
+@pytest.mark.parametrize("layout", ["archive", "extracted", "inner"])
+def test_photos_are_read_in_order_from_every_layout(tmp_path, name, layout):
     source = prepare(name, write(tmp_path / "set", name, layout))
     assert (source.shape, len(source.entries)) == ((32, 32, 3), 30)
-    numpy.testing.assert_array_equal([source.read(place) for place in range(30)], PHOTOS)
+    numpy.testing.assert_array_equal([source.read(index) for index in range(30)], PHOTOS)
     assert [(entry.id, entry.split) for entry in source.entries[24:26]] == [
         ("train/00024", "train"),
         ("test/00000", "test"),
     ]
 
 
-def test_an_archive_and_what_is_unpacked_from_it_are_one_version(tmp_path):
+def test_an_archive_and_its_extracted_files_have_the_same_version(tmp_path):
     assert (
         prepare("cifar10", write(tmp_path / "one", "cifar10", "archive")).version
-        == prepare("cifar10", write(tmp_path / "two", "cifar10", "unpacked")).version
+        == prepare("cifar10", write(tmp_path / "two", "cifar10", "extracted")).version
     )
 
 
-def test_cifar10_takes_its_class_names_and_labels_from_the_archive(tmp_path, capsys):
+def test_the_class_names_and_labels_of_cifar10_come_from_the_archive(tmp_path, capsys):
     source = prepare("cifar10", write(tmp_path / "set", "cifar10", "archive"))
     assert source.classes == NAMES
     assert [entry.label for entry in source.entries] == [
@@ -103,7 +103,7 @@ def test_cifar10_takes_its_class_names_and_labels_from_the_archive(tmp_path, cap
     ] + list(range(5))
     error = capsys.readouterr().err
     assert "is not the published archive of CIFAR-10" in error
-    assert "25 train and 5 test images are not the whole of CIFAR-10" in error
+    assert "25 train and 5 test images are not all of CIFAR-10" in error
 
 
 def test_cifar100_has_fine_and_coarse_labels(tmp_path):
@@ -131,22 +131,22 @@ def test_cifar100_has_fine_and_coarse_labels(tmp_path):
         ({"test_batch.bin": b""}, "test_batch.bin of CIFAR-10 has 0 bytes"),
         (
             {"test_batch.bin": record(PHOTOS[0], 10)},
-            "test_batch.bin of CIFAR-10 holds the label 10; right are 0 to 9",
+            "test_batch.bin of CIFAR-10 holds the label 10; labels are 0 to 9",
         ),
         ({"data_batch_5.bin": None}, "data_batch_5.bin"),
-        ({"batches.meta.txt": b"one\ntwo\n"}, "holds 2 names, not 10"),
-        ({"batches.meta.txt": b"\xff"}, "holds 0 names, not 10"),
-        ({"batches.meta.txt": b"cat\n" * 10}, "holds 10 names, not 10"),
+        ({"batches.meta.txt": b"one\ntwo\n"}, "holds 2 class names, not 10"),
+        ({"batches.meta.txt": b"\xff"}, "holds 0 class names, not 10"),
+        ({"batches.meta.txt": b"cat\n" * 10}, "lists a class twice"),
     ],
 )
-@pytest.mark.parametrize("layout", ["archive", "unpacked"])
-def test_a_broken_file_is_named(tmp_path, changes, message, layout):
+@pytest.mark.parametrize("layout", ["archive", "extracted"])
+def test_an_error_names_the_damaged_file(tmp_path, changes, message, layout):
     with pytest.raises(DataError) as caught:
         prepare("cifar10", write(tmp_path / "set", "cifar10", layout, **changes))
     assert message in str(caught.value)
 
 
-def test_a_link_in_the_archive_is_refused(tmp_path):
+def test_a_link_in_the_archive_is_an_error(tmp_path):
     member = tarfile.TarInfo("cifar-10-batches-bin/test_batch.bin")
     member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
     content = {
@@ -160,7 +160,7 @@ def test_a_link_in_the_archive_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_an_empty_folder_says_what_to_get_and_where(tmp_path, name):
+def test_an_empty_folder_is_an_error_that_says_where_to_get_the_archive(tmp_path, name):
     _, archive, inner, _ = SETS[name]
     with pytest.raises(DataError) as caught:
         prepare(name, tmp_path)
@@ -169,16 +169,14 @@ def test_an_empty_folder_says_what_to_get_and_where(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_offline_says_where_to_put_the_archive(tmp_path, name):
+def test_offline_is_an_error_that_says_where_to_put_the_archive(tmp_path, name):
     part, archive, _, _ = SETS[name]
     with pytest.raises(DataError, match=f"downloads/{name}/{archive} is missing"):
         part.prepare(part.Settings(name=name, store_dir=str(tmp_path), offline=True))
 
 
 def test_a_downloaded_archive_is_read(tmp_path, monkeypatch):
-    """The network is left out: the file that was put where a download goes is taken, if it has the
-    right digest.
-    """
+    """No network: a file in the place of a download is used if it has the right digest."""
     (tmp_path / "downloads").mkdir()
     folder = write(tmp_path / "downloads" / "cifar10", "cifar10", "archive")
     digest = hashlib.sha256((folder / "cifar-10-binary.tar.gz").read_bytes()).hexdigest()

@@ -1,6 +1,4 @@
-"""Suspected labels are those of the paper and of its authors' library, and flipped labels are among
-them.
-"""
+"""Suspected labels are those of the paper and of its authors' library, and include flipped ones."""
 
 import numpy
 import pytest
@@ -12,12 +10,10 @@ from imgcls.audit import confident_learning
 
 
 def draw(seed, images, classes, flipped, sharpness):
-    """Return true labels, given labels of which a share is wrong, and probabilities that know the
-    true ones more or less.
-    """
+    """Return true labels, noisy labels of which a fraction is wrong, and probabilities."""
     random = numpy.random.default_rng(seed)
     true = random.integers(0, classes, images)
-    given = numpy.where(
+    noisy = numpy.where(
         random.random(images) < flipped,
         (true + 1 + random.integers(0, classes - 1, images)) % classes,
         true,
@@ -25,11 +21,11 @@ def draw(seed, images, classes, flipped, sharpness):
     logits = random.normal(size=(images, classes))
     logits[numpy.arange(images), true] += sharpness
     probabilities = numpy.exp(logits)
-    return true, given, probabilities / probabilities.sum(axis=1, keepdims=True)
+    return true, noisy, probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
-def ranked(probabilities, labels):
-    """Return the suspected images, the likeliest errors first."""
+def rank_suspects(probabilities, labels):
+    """Return the suspected images, the most likely errors first."""
     suspected = numpy.flatnonzero(
         confident_learning.suggest_labels(probabilities, labels) != labels
     )
@@ -40,7 +36,7 @@ def ranked(probabilities, labels):
     ]
 
 
-# cleanlab 2.9.0: find_label_issues(given, probabilities, filter_by="confident_learning",
+# cleanlab 2.9.0: find_label_issues(noisy, probabilities, filter_by="confident_learning",
 # return_indices_ranked_by="normalized_margin")
 CLEANLAB = [
     ((0, 60, 3, 0.1, 2.0), 2, [23, 18]),
@@ -50,10 +46,10 @@ CLEANLAB = [
 ]
 
 
-@pytest.mark.parametrize(("drawn", "count", "likeliest"), CLEANLAB)
-def test_the_suspected_labels_and_their_order_are_cleanlabs(drawn, count, likeliest):
-    _, given, probabilities = draw(*drawn)
-    found = ranked(probabilities, given)
+@pytest.mark.parametrize(("arguments", "count", "likeliest"), CLEANLAB)
+def test_the_suspected_labels_and_their_order_are_cleanlabs(arguments, count, likeliest):
+    _, noisy, probabilities = draw(*arguments)
+    found = rank_suspects(probabilities, noisy)
     assert len(found) == count
     assert found[: len(likeliest)].tolist() == likeliest
 
@@ -66,7 +62,7 @@ def test_a_threshold_is_the_mean_probability_of_a_class_on_its_own_images():
     )
 
 
-def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
+def test_a_label_is_suspected_if_another_class_reaches_its_threshold():
     probabilities = numpy.array(
         [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.45, 0.55]]
     )
@@ -81,20 +77,21 @@ def test_a_label_is_suspected_where_another_class_reaches_its_threshold():
 
 
 def test_a_class_without_images_is_never_suggested():
-    _, given, probabilities = draw(0, 200, 3, 0.1, 2.0)
+    _, noisy, probabilities = draw(0, 200, 3, 0.1, 2.0)
     with_empty = numpy.concatenate([probabilities * 0.5, numpy.full((200, 1), 0.5)], axis=1)
-    assert 3 not in confident_learning.suggest_labels(with_empty, given)
+    assert 3 not in confident_learning.suggest_labels(with_empty, noisy)
 
 
 def test_flipped_labels_are_found():
-    """A model that is nearly always right, and one label in ten is wrong: 94 % of these are found,
-    and nothing else (as by cleanlab).
+    """One label in ten is wrong, and a nearly perfect model finds 94 % of them and nothing else.
+
+    So does cleanlab.
     """
-    true, given, probabilities = draw(7, 5000, 10, 0.1, 6.0)
+    true, noisy, probabilities = draw(7, 5000, 10, 0.1, 6.0)
     assert (probabilities.argmax(axis=1) == true).mean() > 0.99
     suspected, wrong = (
-        confident_learning.suggest_labels(probabilities, given) != given,
-        given != true,
+        confident_learning.suggest_labels(probabilities, noisy) != noisy,
+        noisy != true,
     )
     precision, recall = (
         (suspected & wrong).sum() / suspected.sum(),
@@ -102,20 +99,21 @@ def test_flipped_labels_are_found():
     )
     assert precision == 1.0
     assert recall == pytest.approx(0.9355, abs=1e-4)
-    assert (given != true)[ranked(probabilities, given)[:100]].all()
+    assert (noisy != true)[rank_suspects(probabilities, noisy)[:100]].all()
 
 
 def test_flipped_labels_of_real_digits_are_found_from_predictions_out_of_fold():
-    """A linear model, right on 92 % of the digits, and one label in 20 is wrong: precision 0.88 ±
-    0.03, recall 0.72 ± 0.03 (10 seeds).
+    """One label in 20 is wrong: precision 0.88 ± 0.03, recall 0.72 ± 0.03 (10 seeds).
+
+    The model is linear and right on 92 % of the digits.
     """
     digits, random = load_digits(), numpy.random.default_rng(0)
     wrong = random.random(len(digits.target)) < 0.05
-    given = numpy.where(
+    noisy = numpy.where(
         wrong, (digits.target + random.integers(1, 10, len(wrong))) % 10, digits.target
     )
     model = LogisticRegression(max_iter=500, C=0.3)
-    probabilities = cross_val_predict(model, digits.data / 16, given, cv=5, method="predict_proba")
-    suspected = confident_learning.suggest_labels(probabilities, given) != given
+    probabilities = cross_val_predict(model, digits.data / 16, noisy, cv=5, method="predict_proba")
+    suspected = confident_learning.suggest_labels(probabilities, noisy) != noisy
     assert (suspected & wrong).sum() / suspected.sum() >= 0.8
     assert (suspected & wrong).sum() / wrong.sum() >= 0.63

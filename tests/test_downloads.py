@@ -255,7 +255,7 @@ def test_a_log_gets_one_line_a_download_and_a_terminal_a_bar_in_bytes(
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         f"note: downloading {url}data.gz (0.3 MB)",
-        f"note: downloading {url}data.gz (0.3 MB), going on after 0.2 MB that are here",
+        f"note: downloading {url}data.gz (0.3 MB), continuing after the first 0.2 MB",
     ]
     monkeypatch.setattr(terminal, "is_terminal", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")

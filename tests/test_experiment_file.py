@@ -151,7 +151,7 @@ def test_a_mistake_in_a_parent_names_the_parent(tmp_path):
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "extends: a.yaml\n"}, "extends itself"),
         ({"a.yaml": "extends: missing.yaml\n"}, "which does not exist"),
         ({"a.yaml": "extends: [b.yaml]\n"}, "takes the path of one experiment file"),
-        ({"a.yaml": "- 1\n"}, "an experiment is a mapping"),
+        ({"a.yaml": "- 1\n"}, "an experiment maps keys to values"),
         ({"a.yaml": ""}, "data is missing"),
     ],
 )

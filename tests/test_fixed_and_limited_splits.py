@@ -1,4 +1,4 @@
-"""Splits that a file fixes, and limits for quick runs."""
+"""Splits from a file, and limits for quick runs."""
 
 import numpy
 import pytest
@@ -20,7 +20,7 @@ IDS = [
 ]
 
 
-def toy_store(folder, names=IDS, labels=(0, 0, 0, 0, 1, 1, 1), groups=None):
+def make_store(folder, names=IDS, labels=(0, 0, 0, 0, 1, 1, 1), groups=None):
     images = numpy.random.default_rng(0).integers(0, 256, (len(names), 2, 2, 1), dtype=numpy.uint8)
     entries = [
         Entry(name, label, group=group)
@@ -31,12 +31,12 @@ def toy_store(folder, names=IDS, labels=(0, 0, 0, 0, 1, 1, 1), groups=None):
     )
 
 
-def many(folder, counts):
+def make_large_store(folder, counts):
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
-    return toy_store(folder, [f"{index:05d}" for index in range(len(labels))], labels)
+    return make_store(folder, [f"{index:05d}" for index in range(len(labels))], labels)
 
 
-def fixed(path):
+def settings_for(path):
     return DataSettings(name="toy", splits_file=str(path))
 
 
@@ -47,12 +47,12 @@ def write(path, *rows):
     return path
 
 
-def by_name(store, split):
+def ids_by_split(store, split):
     return {name: store.ids(split.indices(name)) for name in SPLITS}
 
 
-def test_a_file_decides_on_every_image(tmp_path):
-    store = toy_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
+def test_a_file_assigns_every_image(tmp_path):
+    store = make_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
     path = write(
         tmp_path / "splits.csv",
         "6,test",
@@ -64,62 +64,60 @@ def test_a_file_decides_on_every_image(tmp_path):
         "",
         "4,train",
     )
-    split = assign.assign_splits(store, fixed(path), seed=0)
-    assert by_name(store, split) == {
+    split = assign.assign_splits(store, settings_for(path), seed=0)
+    assert ids_by_split(store, split) == {
         "train": ["0", "2", "4"],
         "validation": ["5"],
         "test": ["3", "6"],
     }
 
 
-def test_what_was_cut_and_written_is_read_back_whatever_the_ids(tmp_path):
-    store = toy_store(tmp_path)
-    cut = assign.assign_splits(store, DataSettings(name="toy", test=0.3), seed=0)
-    split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
-    again = assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=5)
-    assert by_name(store, again) == by_name(store, cut)
-    numpy.testing.assert_array_equal(again.mean, cut.mean)
+def test_a_written_split_is_read_back_whatever_the_ids(tmp_path):
+    store = make_store(tmp_path)
+    split = assign.assign_splits(store, DataSettings(name="toy", test=0.3), seed=0)
+    split_csv.write_assignments(tmp_path / "splits.csv", store, split)
+    again = assign.assign_splits(store, settings_for(tmp_path / "splits.csv"), seed=5)
+    assert ids_by_split(store, again) == ids_by_split(store, split)
+    numpy.testing.assert_array_equal(again.mean, split.mean)
 
 
-def test_no_file_of_another_content_is_overwritten(tmp_path):
-    """Whoever takes `prepare --splits` for the way to use a file would lose it."""
-    store = toy_store(tmp_path)
-    cut = assign.assign_splits(store, DataSettings(name="toy", test=0.3), seed=0)
+def test_no_file_with_other_content_is_overwritten(tmp_path):
+    """Else users who mistake `prepare --splits` for the way to use a file would lose it."""
+    store = make_store(tmp_path)
+    split = assign.assign_splits(store, DataSettings(name="toy", test=0.3), seed=0)
     own = write(tmp_path / "own.csv", "0,train")
     before = own.read_bytes()
     for path in (own, tmp_path):
-        with pytest.raises(
-            UserError, match="is there already and holds something else; choose a new file"
-        ):
-            split_csv.write_assignments(path, store, cut)
+        with pytest.raises(UserError, match="exists and holds something else; choose another file"):
+            split_csv.write_assignments(path, store, split)
     assert own.read_bytes() == before
     for _ in range(2):
-        split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
+        split_csv.write_assignments(tmp_path / "splits.csv", store, split)
 
 
 @pytest.mark.parametrize(
     "settings", [{"max_images": 9}, {"fold": "2/3"}, {"fold": "1/3", "max_images": 9}]
 )
-def test_images_that_a_split_leaves_out_are_left_out_by_its_file(tmp_path, settings):
-    store = many(tmp_path, [20, 40])
-    cut = assign.assign_splits(store, DataSettings(name="toy", **settings), seed=0)
-    split_csv.write_assignments(tmp_path / "splits.csv", store, cut)
-    again = assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=0)
-    assert by_name(store, again) == by_name(store, cut)
+def test_images_that_a_split_leaves_out_are_unused_in_its_file(tmp_path, settings):
+    store = make_large_store(tmp_path, [20, 40])
+    split = assign.assign_splits(store, DataSettings(name="toy", **settings), seed=0)
+    split_csv.write_assignments(tmp_path / "splits.csv", store, split)
+    again = assign.assign_splits(store, settings_for(tmp_path / "splits.csv"), seed=0)
+    assert ids_by_split(store, again) == ids_by_split(store, split)
 
 
 def test_a_file_saved_by_a_spreadsheet_is_read(tmp_path):
-    store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
+    store = make_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
     (tmp_path / "splits.csv").write_bytes(
         b'\xef\xbb\xbfid,split\r\n"0",train\r\n1,test\r\n2,train\r\n'
     )
-    assert by_name(store, assign.assign_splits(store, fixed(tmp_path / "splits.csv"), seed=0))[
-        "train"
-    ] == ["0", "2"]
+    assert ids_by_split(
+        store, assign.assign_splits(store, settings_for(tmp_path / "splits.csv"), seed=0)
+    )["train"] == ["0", "2"]
 
 
-def test_all_mistakes_of_a_file_are_named_with_their_lines(tmp_path):
-    store = toy_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
+def test_an_error_lists_all_mistakes_with_their_lines(tmp_path):
+    store = make_store(tmp_path, ["0", "1", "2", "3", "4", "5", "6"])
     path = write(
         tmp_path / "splits.csv",
         "0,train",
@@ -131,30 +129,31 @@ def test_all_mistakes_of_a_file_are_named_with_their_lines(tmp_path):
         "4,train",
     )
     with pytest.raises(DataError) as caught:
-        assign.assign_splits(store, fixed(path), seed=0)
+        assign.assign_splits(store, settings_for(path), seed=0)
     assert str(caught.value).splitlines() == [
+        "data.splits_file does not fit the data:",
         (
-            f"{path}:3: unknown split 'tran'; allowed: train, validation, test, unused (did you"
+            f"  {path}:3: unknown split 'tran'; allowed: train, validation, test, unused (did you"
             " mean 'train'?)"
         ),
-        f"{path}:4: 0 is named a second time, after line 2",
-        f"{path}:5: the data has no image nothing",
-        f"{path}:6: needs an id and a split; got 1 field",
-        f"{path}:7: needs an id and a split; got 3 fields",
-        f"{path} puts no image in test",
-        f"{path} does not name 5 of 7 images, such as 1; unused leaves one out",
+        f"  {path}:4: 0 is listed again, after line 2",
+        f"  {path}:5: the data has no image nothing",
+        f"  {path}:6: needs an id and a split; got 1 field",
+        f"  {path}:7: needs an id and a split; got 3 fields",
+        f"  {path} assigns no image to test",
+        f"  {path} does not list 5 of 7 images, such as 1; list images to leave out as unused",
         f"correct {path}, or remove data.splits_file",
     ]
 
 
-def test_of_many_mistakes_twenty_are_named_and_the_others_counted(tmp_path):
-    store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
+def test_an_error_lists_twenty_mistakes_and_counts_the_others(tmp_path):
+    store = make_store(tmp_path, ["0", "1", "2"], (0, 0, 1))
     path = write(tmp_path / "splits.csv", *[f"none {number},test" for number in range(30)])
     with pytest.raises(DataError) as caught:
-        assign.assign_splits(store, fixed(path), seed=0)
-    assert str(caught.value).splitlines()[19:21] == [
-        f"{path}:21: the data has no image none 19",
-        "and 12 more",
+        assign.assign_splits(store, settings_for(path), seed=0)
+    assert str(caught.value).splitlines()[20:22] == [
+        f"  {path}:21: the data has no image none 19",
+        "  and 12 more",
     ]
 
 
@@ -167,61 +166,62 @@ def test_of_many_mistakes_twenty_are_named_and_the_others_counted(tmp_path):
         (b'id,split\n"0,train\n', r":2: not CSV \(unexpected end of data\); correct the quotes"),
     ],
 )
-def test_what_is_no_table_of_splits_is_refused(tmp_path, content, message):
+def test_a_file_that_is_not_a_table_of_splits_is_an_error(tmp_path, content, message):
     (tmp_path / "splits.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        assign.assign_splits(toy_store(tmp_path), fixed(tmp_path / "splits.csv"), seed=0)
+        assign.assign_splits(make_store(tmp_path), settings_for(tmp_path / "splits.csv"), seed=0)
 
 
-def test_a_file_that_leaves_a_class_untrained_or_tears_a_group_is_refused(tmp_path):
-    store = toy_store(tmp_path, ["0", "1", "2"], (0, 0, 1), ("one", "one", "two"))
-    with pytest.raises(DataError, match="classes without a training image: class 1"):
+def test_a_file_that_leaves_a_class_untrained_or_divides_a_group_is_an_error(tmp_path):
+    store = make_store(tmp_path, ["0", "1", "2"], (0, 0, 1), ("one", "one", "two"))
+    with pytest.raises(DataError, match="classes without training images: class 1"):
         assign.assign_splits(
-            store, fixed(write(tmp_path / "1.csv", "0,train", "1,train", "2,test")), seed=0
+            store, settings_for(write(tmp_path / "1.csv", "0,train", "1,train", "2,test")), seed=0
         )
     with pytest.raises(
         DataError, match=r"leakage: .* 'one' with 0 in train and 1 in test; correct .*2\.csv"
     ):
         assign.assign_splits(
-            store, fixed(write(tmp_path / "2.csv", "0,train", "1,test", "2,train")), seed=0
+            store, settings_for(write(tmp_path / "2.csv", "0,train", "1,test", "2,train")), seed=0
         )
 
 
-def test_the_content_of_the_file_and_not_its_place_names_the_split(tmp_path):
+def test_the_key_of_the_split_depends_on_the_content_of_the_file_not_its_path(tmp_path):
     one, same, other = (
         write(tmp_path / f"{name}.csv", *rows)
         for name, rows in (("1", ["0,train"]), ("2", ["0,train"]), ("3", ["0,test"]))
     )
-    keys = [lookup.compute_split_key(fixed(path), 0) for path in (one, same, other)]
+    keys = [lookup.compute_split_key(settings_for(path), 0) for path in (one, same, other)]
     assert keys[0] == keys[1] != keys[2]
     one.unlink()
     with pytest.raises(
-        DataError, match=r"cannot read data\.splits_file: .*1\.csv: No such file.*bring it back"
+        DataError, match=r"cannot read data\.splits_file: .*1\.csv: No such file.*restore it"
     ):
-        lookup.compute_split_key(fixed(one), 0)
+        lookup.compute_split_key(settings_for(one), 0)
 
 
 @pytest.mark.parametrize("limit", [4, 5, 17, 60, 1000])
-def test_a_limit_keeps_that_many_of_each_split_with_every_class_in_its_proportion(tmp_path, limit):
-    store = many(tmp_path, [400, 300, 100, 10])
+def test_a_limit_takes_that_many_of_each_split_with_every_class_in_proportion(tmp_path, limit):
+    store = make_large_store(tmp_path, [400, 300, 100, 10])
     whole = assign.assign_splits(store, DataSettings(name="toy"), seed=0)
     split = assign.assign_splits(store, DataSettings(name="toy", max_images=limit), seed=0)
     for name in SPLITS:
-        chosen, all_of_it = split.indices(name), whole.indices(name)
-        assert len(chosen) == min(limit, len(all_of_it))
-        assert set(chosen) <= set(all_of_it)
+        chosen, everything = split.indices(name), whole.indices(name)
+        assert len(chosen) == min(limit, len(everything))
+        assert set(chosen) <= set(everything)
         assert (numpy.diff(chosen) > 0).all()
         counts = numpy.bincount(store.labels[chosen], minlength=4)
-        exact = numpy.bincount(store.labels[all_of_it], minlength=4) * len(chosen) / len(all_of_it)
+        exact = (
+            numpy.bincount(store.labels[everything], minlength=4) * len(chosen) / len(everything)
+        )
         assert counts.min() >= 1
-        if (
-            exact.min() >= 1
-        ):  # else rare classes get more than their proportion, at the cost of the others
+        # Rare classes get more than their proportion, at the cost of the others.
+        if exact.min() >= 1:
             assert numpy.abs(counts - exact).max() < 1
 
 
-def test_another_seed_chooses_other_images_and_the_statistics_are_of_those_chosen(tmp_path):
-    store = many(tmp_path, [100, 100])
+def test_another_seed_chooses_other_images_and_mean_is_of_the_chosen_ones(tmp_path):
+    store = make_large_store(tmp_path, [100, 100])
     one, other = (
         assign.assign_splits(store, DataSettings(name="toy", max_images=10), seed)
         for seed in (0, 1)
@@ -231,13 +231,13 @@ def test_another_seed_chooses_other_images_and_the_statistics_are_of_those_chose
     numpy.testing.assert_allclose(one.mean, pixels[one.train].mean(axis=(0, 1, 2)), rtol=1e-6)
 
 
-def test_a_limit_below_the_number_of_classes_is_refused_with_the_least_that_works(tmp_path):
-    store = many(tmp_path, [30, 30, 30])
+def test_a_limit_below_the_number_of_classes_is_an_error_that_says_the_lowest_possible(tmp_path):
+    store = make_large_store(tmp_path, [30, 30, 30])
     with pytest.raises(
         DataError,
         match=(
-            r"data\.max_images is 2, but the train split has images of 3 classes.*the least limit"
-            r" that works is 3"
+            r"data\.max_images is 2, but the train split has images of 3 classes.*set it to at"
+            r" least 3"
         ),
     ):
         assign.assign_splits(store, DataSettings(name="toy", max_images=2), seed=0)

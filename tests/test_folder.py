@@ -1,4 +1,4 @@
-"""A folder of images: layouts, classes, and every kind of file that people's folders hold."""
+"""A folder of images: layouts, classes, and every kind of file that users' folders hold."""
 
 import os
 import shutil
@@ -55,14 +55,14 @@ def read(root, **settings):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two classes of two grey images each, one of them nested."""
+    """Two classes of two grayscale images each, one of them nested."""
     root = tmp_path / "photos"
     for name in ("cat/1.png", "cat/more/2.JPG", "dog/1.bmp", "dog/2.gif"):
         put(root / name)
     return root
 
 
-def test_one_folder_a_class_with_nested_folders(photos):
+def test_each_folder_is_a_class_and_may_hold_folders(photos):
     store = stored(photos)
     assert (store.classes, store.shape, store.count) == (["cat", "dog"], (4, 4, 1), 4)
     found = [(record.id, record.label, record.split) for record in read(photos)]
@@ -77,7 +77,7 @@ def test_one_folder_a_class_with_nested_folders(photos):
     ]
 
 
-def test_the_folders_own_splits_are_kept_and_a_missing_class_shifts_no_label(tmp_path, capsys):
+def test_split_folders_become_splits_and_a_missing_class_shifts_no_label(tmp_path, capsys):
     for name in (
         "train/cat/1.png",
         "train/dog/1.png",
@@ -96,10 +96,10 @@ def test_the_folders_own_splits_are_kept_and_a_missing_class_shifts_no_label(tmp
     assert "class 'eel' has no folder in test" in error
 
 
-def test_the_order_is_bytewise_and_images_arrive_with_their_own_pixels(tmp_path):
+def test_images_are_sorted_by_the_bytes_of_their_ids_and_have_their_own_pixels(tmp_path):
     names = ["Z/1.png", "a/10.png", "a/9.png", "a/B.png", "a/b.png", "é/1.png"]
-    for position, name in enumerate(names):
-        put(tmp_path / name, shade=position * 10)
+    for index, name in enumerate(names):
+        put(tmp_path / name, shade=index * 10)
     records = read(tmp_path, resize="stretch")
     assert [record.id for record in records] == names == sorted(names, key=str.encode)
     assert (
@@ -115,16 +115,16 @@ def test_a_class_called_train_is_a_class(tmp_path):
     assert prepare(tmp_path).classes == ["bus", "train"]
 
 
-def test_channels_are_three_as_soon_as_one_image_is_in_colour(photos, capsys):
+def test_a_single_color_image_makes_the_channels_three(photos, capsys):
     assert stored(photos).shape == (4, 4, 1)
-    assert "1 channel, since every image is grey" in capsys.readouterr().err
+    assert "1 channel, since every image is grayscale" in capsys.readouterr().err
     put(photos / "dog/3.png", shade=(1, 2, 3))
     assert stored(photos).shape == (4, 4, 3)
-    assert "3 channels, since dog/3.png is in colour" in capsys.readouterr().err
+    assert "3 channels, since dog/3.png is in color" in capsys.readouterr().err
     assert stored(photos, channels=1).shape == (4, 4, 1)
 
 
-def test_resize_and_size_reach_the_images(tmp_path):
+def test_images_are_resized_to_size(tmp_path):
     put(tmp_path / "a/1.png", shade=255, size=(40, 10))
     put(tmp_path / "b/1.png", shade=255)
     padded, stretched = (
@@ -135,7 +135,7 @@ def test_resize_and_size_reach_the_images(tmp_path):
     assert (stretched == 255).all()
 
 
-def test_files_that_are_no_images_are_ignored_and_counted(photos, capsys):
+def test_files_that_are_not_images_are_ignored_and_counted(photos, capsys):
     for name in (
         "cat/readme.txt",
         "cat/b.TXT",
@@ -152,11 +152,11 @@ def test_files_that_are_no_images_are_ignored_and_counted(photos, capsys):
 
 @pytest.fixture
 def broken(photos):
-    """The photos with one bad entry of each kind; the value is what each is called."""
+    """The photos, and one bad entry of each kind."""
     (photos / "cat/empty.png").touch()
-    (photos / "cat/text.png").write_text("no image")
+    (photos / "cat/text.png").write_text("not an image")
     data = (photos / "dog/1.bmp").read_bytes()
-    (photos / "dog/cut.bmp").write_bytes(data[: len(data) // 2])
+    (photos / "dog/half.bmp").write_bytes(data[: len(data) // 2])
     put(photos / "dog/huge.png", size=(1500, 1000))
     (photos / "cat/gone.png").symlink_to("nowhere.png")
     (photos / "cat/circle").symlink_to(photos)
@@ -164,16 +164,16 @@ def broken(photos):
 
 
 PROBLEMS = {
-    "cat/circle": "a symbolic link that leads back to a folder above it",
+    "cat/circle": "a symbolic link to a folder above it",
     "cat/empty.png": "empty file (0 bytes)",
     "cat/gone.png": "cannot be read: No such file or directory",
     "cat/text.png": "damaged, or not a PNG, JPEG, WebP, BMP or GIF image",
-    "dog/cut.bmp": "cannot be read: image file is truncated",
-    "dog/huge.png": "too large: 1500x1000 is 1.5 megapixels, data.max_megapixels is 1.0",
+    "dog/half.bmp": "cannot be read: image file is truncated",
+    "dog/huge.png": "too large: 1500x1000 is 1.5 megapixels, but data.max_megapixels is 1.0",
 }
 
 
-def test_fail_names_every_bad_image(broken):
+def test_fail_lists_every_bad_image(broken):
     with pytest.raises(DataError) as caught:
         read(broken, max_megapixels=1.0)
     lines = str(caught.value).splitlines()
@@ -183,7 +183,7 @@ def test_fail_names_every_bad_image(broken):
     assert lines[-1].endswith("set data.on_bad_image: skip to leave them out")
 
 
-def test_skip_keeps_the_good_and_lists_the_bad(broken, capsys):
+def test_skip_stores_the_good_images_and_lists_the_bad_ones(broken, capsys):
     store = stored(broken, on_bad_image="skip", max_megapixels=1.0)
     assert [image.id for image in store.manifest.bad_images] == list(PROBLEMS)
     assert store.count == 4
@@ -191,7 +191,7 @@ def test_skip_keeps_the_good_and_lists_the_bad(broken, capsys):
     assert all(name in error for name in PROBLEMS)
 
 
-def test_of_many_bad_images_the_first_twenty_are_listed(photos):
+def test_only_the_first_twenty_bad_images_are_listed(photos):
     for number in range(25):
         (photos / f"cat/{number:02d}.png").touch()
     with pytest.raises(DataError, match=r"(?s)25 bad images.*19.png: empty.*and 5 more") as caught:
@@ -199,13 +199,13 @@ def test_of_many_bad_images_the_first_twenty_are_listed(photos):
     assert "20.png" not in str(caught.value)
 
 
-def test_a_file_name_that_is_not_utf8_is_read_and_keeps_its_bytes(photos):
+def test_a_file_name_that_is_not_utf8_is_stored_with_its_bytes(photos):
     put(photos / "cat/x.png")
     os.rename(os.fsencode(photos / "cat/x.png"), os.fsencode(photos / "cat") + b"/\xff.png")
     assert "cat/\udcff.png" in [record.id for record in read(photos)]
 
 
-def test_a_class_name_that_is_not_utf8_is_refused(photos):
+def test_a_class_name_that_is_not_utf8_is_an_error(photos):
     os.mkdir(os.fsencode(photos) + b"/\xff")
     with pytest.raises(DataError, match=r"not printable UTF-8 text: '\\udcff'; rename them"):
         prepare(photos)
@@ -225,13 +225,13 @@ def test_links_to_files_and_folders_are_followed(photos, tmp_path):
         (["1.png", "2.png"], "holds no class folders"),
         (["cat/1.png"], "holds one class, 'cat'"),
         (["train/cat/1.png"], "holds one class, 'cat'"),
-        (["cat/a.txt", "dog/b.txt"], "holds no image"),
+        (["cat/a.txt", "dog/b.txt"], "holds no images"),
         (["train/1.png", "test/2.png"], "test, train hold no class folders"),
         (["train/cat/1.png", "train/dog/1.png", "val/cat/1.png"], "and also val;"),
-        (["test/cat/1.png", "test/dog/1.png"], "no train/ with any"),
+        (["test/cat/1.png", "test/dog/1.png"], "but no such train/"),
     ],
 )
-def test_a_wrong_layout_says_what_is_allowed(tmp_path, files, message):
+def test_a_wrong_layout_is_an_error_that_shows_the_right_ones(tmp_path, files, message):
     for name in files:
         (
             put(tmp_path / name)
@@ -243,7 +243,7 @@ def test_a_wrong_layout_says_what_is_allowed(tmp_path, files, message):
     assert message in str(caught.value)
 
 
-def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
+def test_a_missing_folder_and_a_file_are_different_errors(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="nowhere does not exist"):
         prepare(tmp_path / "nowhere")
@@ -252,7 +252,7 @@ def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
 
 
 @pytest.mark.parametrize("store", [".", "stores/data"])
-def test_a_store_among_the_classes_is_refused(photos, store):
+def test_a_store_among_the_class_folders_is_an_error(photos, store):
     with pytest.raises(UserError, match="would count as a class"):
         prepare(photos, store_dir=str(photos / store))
 
@@ -268,13 +268,13 @@ def test_a_store_among_the_classes_is_refused(photos, store):
         {"max_megapixels": 0},
     ],
 )
-def test_wrong_settings_are_refused(wrong):
+def test_invalid_settings_are_errors(wrong):
     with pytest.raises(ValidationError):
         folder.Settings(name="folder", path="x", **wrong)
     assert wrong.keys() <= folder.Settings.model_fields.keys()
 
 
-def test_a_file_that_vanishes_after_the_listing_is_named(photos):
+def test_a_file_that_vanishes_after_the_listing_is_a_bad_image(photos):
     data = folder.Settings(
         name="folder", path=str(photos), store_dir=str(photos.parent / "stores"), channels=1
     )

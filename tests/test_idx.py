@@ -1,4 +1,4 @@
-"""IDX files of MNIST's layout: read whole, or refused with the file's name."""
+"""IDX files in MNIST's layout: read whole, or an error that names the file."""
 
 import gzip
 import struct
@@ -36,14 +36,14 @@ def prepare(folder):
     return mnist.prepare(mnist.Settings(name="mnist", path=str(folder)))
 
 
-def test_plain_and_gzipped_files_give_their_images_in_order(tmp_path, capsys):
+def test_plain_and_gzipped_files_are_read_in_order(tmp_path, capsys):
     source = prepare(write_set(tmp_path / "set"))
     assert (source.classes, source.shape, len(source.entries)) == (
         [str(digit) for digit in range(10)],
         (5, 4, 1),
         50,
     )
-    read = [source.read(place)[..., 0] for place in range(50)]
+    read = [source.read(index)[..., 0] for index in range(50)]
     numpy.testing.assert_array_equal(read, numpy.concatenate([IMAGES, IMAGES[:20]]))
     assert [entry.label for entry in source.entries] == [*LABELS.tolist(), *LABELS[:20].tolist()]
     assert [(entry.id, entry.split) for entry in source.entries[29:31]] == [
@@ -54,7 +54,7 @@ def test_plain_and_gzipped_files_give_their_images_in_order(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("part", [mnist, fashion_mnist])
-def test_each_set_names_ten_classes_and_a_hash_for_each_file(part):
+def test_each_data_set_has_ten_classes_and_a_hash_for_each_file(part):
     assert len(set(part.ARCHIVE.classes)) == 10
     assert sorted(part.ARCHIVE.sha256) == sorted(
         name for pair in _idx.FILES.values() for name in pair
@@ -70,17 +70,17 @@ def test_each_set_names_ten_classes_and_a_hash_for_each_file(part):
         (b"", "not an IDX file of labels: it begins with nothing"),
         (b"<html>", "not an IDX file of labels: it begins with 3c 68 74 6d"),
         (idx_bytes(IMAGES), "not an IDX file of labels"),
-        (idx_bytes(LABELS)[:-5], "truncated: its header announces 30 bytes of data, it holds 25"),
+        (idx_bytes(LABELS)[:-5], "announces 30 bytes of data, but it holds 25"),
         (idx_bytes(LABELS) + b"x", "too long: its header announces 30 bytes"),
         (
             struct.pack(">BBBBI", 0, 0, 8, 1, 2**32 - 1),
-            "truncated: its header announces 4,294,967,295 bytes of data, it holds 0",
+            "truncated: its header announces 4,294,967,295 bytes of data, but it holds 0",
         ),
         (idx_bytes(LABELS[:-1]), "30 images, but"),
         (idx_bytes(LABELS + 1), "holds the label 10; MNIST has the labels 0 to 9"),
     ],
 )
-def test_a_broken_file_is_named(tmp_path, content, message):
+def test_an_error_names_the_damaged_file(tmp_path, content, message):
     path = write_set(tmp_path / "set") / "train-labels-idx1-ubyte"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -89,7 +89,7 @@ def test_a_broken_file_is_named(tmp_path, content, message):
     assert str(path) in str(caught.value)
 
 
-def test_missing_files_are_all_named(tmp_path):
+def test_an_error_names_all_missing_files(tmp_path):
     folder = write_set(tmp_path / "set")
     (folder / "train-labels-idx1-ubyte").unlink()
     (folder / "t10k-images-idx3-ubyte.gz").unlink()
@@ -97,17 +97,17 @@ def test_missing_files_are_all_named(tmp_path):
         prepare(folder)
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_an_error_names_the_missing_folder(tmp_path):
     with pytest.raises(DataError, match="nowhere is not a folder"):
         prepare(tmp_path / "nowhere")
 
 
-def test_a_set_without_images_is_refused(tmp_path):
+def test_a_file_without_images_is_an_error(tmp_path):
     with pytest.raises(DataError, match="holds no image"):
         prepare(write_set(tmp_path / "set", IMAGES[:0], LABELS[:0]))
 
 
-def test_parts_of_different_image_size_are_refused(tmp_path):
+def test_splits_of_different_image_size_are_an_error(tmp_path):
     with pytest.raises(DataError, match="differ in size"):
         prepare(write_set(tmp_path / "set", IMAGES[:20, :3]))
 
@@ -117,6 +117,6 @@ def test_offline_changes_neither_the_store_nor_the_split_nor_the_training(tmp_pa
         experiment(tmp_path, f"data={{name: mnist, offline: {value}}}")
         for value in ("false", "true")
     )
-    assert online.data.storage_settings() == offline.data.storage_settings()
+    assert online.data.get_storage_settings() == offline.data.get_storage_settings()
     assert lookup.compute_split_key(online.data, 0) == lookup.compute_split_key(offline.data, 0)
     assert online.identity() == offline.identity()

@@ -1,6 +1,4 @@
-"""ImageNet's official archives, in small ones of the same byte layout, and what is unpacked from
-them.
-"""
+"""ImageNet's official archives, in small ones of the same format, and files extracted from them."""
 
 import io
 import tarfile
@@ -91,7 +89,7 @@ def packed(folder):
 
 
 def flat(folder):
-    """Unpack the images, validation in one folder, and leave the kit packed."""
+    """Extract the images, validation into one folder, and leave the kit packed."""
     for name, data in TRAIN.items():
         put(folder / "train" / name, data)
     for name, data in VALIDATION.items():
@@ -100,8 +98,8 @@ def flat(folder):
     return folder
 
 
-def unpacked(folder):
-    """Unpack everything, validation in a folder a class."""
+def extracted(folder):
+    """Extract everything, validation into a folder for each class."""
     wnid_of = {number: wnid for number, wnid, _ in SYNSETS}
     for name, data in TRAIN.items():
         put(folder / "train" / name, data)
@@ -120,7 +118,7 @@ def prepare(folder, **settings):
     )
 
 
-@pytest.mark.parametrize("layout", [packed, flat, unpacked])
+@pytest.mark.parametrize("layout", [packed, flat, extracted])
 def test_every_layout_gives_the_same_images_with_the_same_classes(tmp_path, layout):
     source = prepare(layout(tmp_path / "imagenet"))
     assert source.classes == ["tench", "crane n02012849", "kit fox", "crane n03126707"]
@@ -131,8 +129,8 @@ def test_every_layout_gives_the_same_images_with_the_same_classes(tmp_path, layo
     for (name, data), number in zip(VALIDATION.items(), TRUTH, strict=True):
         expected[f"val/{name}"] = (WNIDS.index(SYNSETS[number - 1][1]), "test", data)
     found = {
-        entry.id: (entry.label, entry.split, source.read(place))
-        for place, entry in enumerate(source.entries)
+        entry.id: (entry.label, entry.split, source.read(index))
+        for index, entry in enumerate(source.entries)
     }
     assert found == expected
     assert list(found) == sorted(found)
@@ -140,7 +138,7 @@ def test_every_layout_gives_the_same_images_with_the_same_classes(tmp_path, layo
 
 def test_every_layout_gives_the_same_store_with_the_official_validation_as_test(tmp_path):
     fingerprints = set()
-    for layout in (packed, flat, unpacked):
+    for layout in (packed, flat, extracted):
         folder = layout(tmp_path / layout.__name__)
         settings = {
             "store_dir": str(tmp_path / f"store of {layout.__name__}"),
@@ -158,27 +156,25 @@ def test_every_layout_gives_the_same_store_with_the_official_validation_as_test(
     assert len(fingerprints) == 1
 
 
-def test_the_second_time_the_headers_are_not_read_again(tmp_path, capsys):
+def test_the_headers_are_read_only_once(tmp_path, capsys):
     folder = packed(tmp_path / "imagenet")
     first = prepare(folder)
     assert capsys.readouterr().err.count("reading the headers") == 2
     second = prepare(folder)
     error = capsys.readouterr().err
     assert "reading the headers" not in error
-    assert (
-        "not the whole of ILSVRC2012: 4 classes, 12 training images, 6 validation images" in error
-    )
+    assert "not all of ILSVRC2012: 4 classes, 12 training images, 6 validation images" in error
     assert (first.version, first.entries) == (second.version, second.entries)
 
 
-def test_without_the_kit_classes_are_called_by_their_ids(tmp_path, capsys):
-    folder = unpacked(tmp_path / "imagenet")
+def test_without_the_kit_classes_are_named_by_their_ids(tmp_path, capsys):
+    folder = extracted(tmp_path / "imagenet")
     (folder / "ILSVRC2012_devkit_t12/data/meta.mat").unlink()
     assert prepare(folder).classes == WNIDS
-    assert "called by their WordNet ids" in capsys.readouterr().err
+    assert "classes are named by their WordNet ids" in capsys.readouterr().err
 
 
-def test_validation_images_of_classes_that_are_not_trained_on_are_left_out_and_counted(
+def test_validation_images_of_classes_without_training_images_are_left_out_and_counted(
     tmp_path, capsys
 ):
     folder = flat(tmp_path / "imagenet")
@@ -213,7 +209,7 @@ WRONG = [
     (
         packed,
         with_file(_ilsvrc.TRAIN, tar_bytes({"readme": b"x"})),
-        "is not the official archive: it holds readme",
+        "is not the official archive: besides archives of synsets it holds readme",
     ),
     (
         packed,
@@ -238,7 +234,7 @@ WRONG = [
     (
         packed,
         with_file(_ilsvrc.VALIDATION, tar_bytes(VALIDATION)[:3000]),
-        "img_val.tar is not a tar archive, or damaged or truncated",
+        "img_val.tar is not a tar archive, or is damaged or truncated",
     ),
     (
         packed,
@@ -257,17 +253,17 @@ WRONG = [
         with_file(_ilsvrc.KIT, tar_bytes(KIT | {list(KIT)[1]: b"1\n9\n"}, "w:gz")),
         "is damaged, or not the development kit",
     ),
-    (flat, without(_ilsvrc.KIT), "must say which image is what"),
+    (flat, without(_ilsvrc.KIT), "is needed for their labels"),
     (
-        unpacked,
+        extracted,
         with_file("val/ILSVRC2012_val_00000001.JPEG", b"x"),
-        "holds 1 images twice, the first is val/ILSVRC2012_val_00000001",
+        "holds images twice: val/ILSVRC2012_val_00000001.JPEG; remove one of each",
     ),
 ]
 
 
 @pytest.mark.parametrize(("layout", "change", "message"), WRONG)
-def test_what_is_missing_or_wrong_is_named(tmp_path, layout, change, message):
+def test_an_error_says_what_is_missing_or_wrong(tmp_path, layout, change, message):
     folder = layout(tmp_path / "imagenet")
     change(folder)
     with pytest.raises(DataError) as caught:
@@ -278,11 +274,11 @@ def test_what_is_missing_or_wrong_is_named(tmp_path, layout, change, message):
 def test_one_class_is_not_enough(tmp_path):
     put(tmp_path / "imagenet/train/n01440764/1.JPEG", photo(1, 2, 3))
     put(tmp_path / "imagenet/val/n01440764/2.JPEG", photo(1, 2, 3))
-    with pytest.raises(DataError, match="training images of n01440764 alone"):
+    with pytest.raises(DataError, match="training images of n01440764 only"):
         prepare(tmp_path / "imagenet")
 
 
-def test_an_archive_that_vanishes_in_between_gives_bad_images_with_their_names(tmp_path):
+def test_images_of_an_archive_that_vanishes_are_bad_images(tmp_path):
     folder = packed(tmp_path / "imagenet")
     settings = imagenet.Settings(
         name="imagenet",

@@ -1,4 +1,4 @@
-"""A list of images: read as it says, or every mistake named with its line."""
+"""A list of images: read as it is, or an error that names every mistake with its line."""
 
 import contextlib
 import csv
@@ -64,7 +64,7 @@ def prepare(path, **changes):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
-def test_every_kind_says_the_same(photos, kind):
+def test_every_format_gives_the_same_entries(photos, kind):
     source = prepare(write(photos, kind))
     assert source.classes == ["Zebra, plains", "cat", "dog"]
     assert [
@@ -78,7 +78,7 @@ def test_every_kind_says_the_same(photos, kind):
     ]
 
 
-def test_the_order_of_the_lines_and_the_kind_do_not_change_the_store(photos):
+def test_the_order_of_the_lines_and_the_format_do_not_change_the_store(photos):
     first, _ = prepare_verb.find_or_store(settings(write(photos, "csv")))
     second, _ = prepare_verb.find_or_store(settings(write(photos, "jsonl", ROWS[::-1])))
     assert first.fingerprint == second.fingerprint
@@ -89,7 +89,7 @@ def test_the_order_of_the_lines_and_the_kind_do_not_change_the_store(photos):
     assert first.groups.tolist()[:3] == [b"p1", b"p2", b"p1"]
 
 
-def test_absolute_paths_are_taken_as_they_are(photos, tmp_path):
+def test_absolute_paths_are_allowed(photos, tmp_path):
     (tmp_path / "lists").mkdir()
     rows = [{"path": str(photos / name), "label": name[0]} for name in ("a.png", "c c.png")]
     source = prepare(write(tmp_path / "lists", "csv", rows))
@@ -99,7 +99,7 @@ def test_absolute_paths_are_taken_as_they_are(photos, tmp_path):
     ]
 
 
-def test_a_file_name_that_is_not_utf8_can_be_named_in_json(photos):
+def test_a_file_name_that_is_not_utf8_can_be_written_in_json(photos):
     name = os.fsdecode(b"\xff.png")
     Image.new("L", (4, 4), 60).save(photos / name)
     path = write(photos, "jsonl", [{"path": name, "label": "x"}, {"path": "a.png", "label": "y"}])
@@ -114,13 +114,13 @@ def test_windows_line_ends_and_blank_lines_do_not_matter(photos):
     assert [entry.id for entry in prepare(path).entries] == ["a.png", "c c.png"]
 
 
-def assert_named_in_line_3(path, content, message):
-    text = mistakes(path, content)
+def assert_mistake_in_line_3(path, content, message):
+    text = read_mistakes(path, content)
     assert f"{path}:3: " in text
     assert message in text
 
 
-def mistakes(path, content, **changes):
+def read_mistakes(path, content, **changes):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as caught:
         prepare(path, **changes)
@@ -136,22 +136,22 @@ def mistakes(path, content, **changes):
         ("a.png,,,,", "label is missing or empty"),
         (
             "a.png, cat,,,",
-            "label must be printable text without space at its ends, received ' cat'",
+            "label must be printable text without spaces at the ends; got ' cat'",
         ),
-        ('a.png,"c\nat",,,', "label must be printable text without space at its ends"),
+        ('a.png,"c\nat",,,', "label must be printable text without spaces at the ends"),
         ("a.png,cat,val,,", "unknown split 'val'; allowed: train, validation, test"),
-        ("a.png,cat,,-1,", "weight must be a finite number of at least 0, received -1.0"),
-        ("a.png,cat,,nan,", "weight must be a finite number of at least 0, received nan"),
-        ("a.png,cat,,inf,", "weight must be a finite number of at least 0, received inf"),
-        ("a.png,cat,,heavy,", "weight must be a finite number of at least 0, received 'heavy'"),
-        ("a.png,cat", "has 2 fields, the header 5"),
+        ("a.png,cat,,-1,", "weight must be a finite number of at least 0; got -1.0"),
+        ("a.png,cat,,nan,", "weight must be a finite number of at least 0; got nan"),
+        ("a.png,cat,,inf,", "weight must be a finite number of at least 0; got inf"),
+        ("a.png,cat,,heavy,", "weight must be a finite number of at least 0; got 'heavy'"),
+        ("a.png,cat", "has 2 fields, but the header has 5"),
         ("./c c.png,dog,,,", "names the file of line 2 again: 'c c.png'"),
         ("a\0.png,cat,,,", "path holds a zero byte"),
         ('a.png,"cat', "is not CSV: unexpected end of data"),
     ],
 )
-def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
-    assert_named_in_line_3(
+def test_an_error_names_the_line_of_a_mistake_in_csv(photos, line, message):
+    assert_mistake_in_line_3(
         photos / "list.csv", f"path,label,split,weight,group\nc c.png,dog,,,one\n{line}\n", message
     )
 
@@ -163,35 +163,35 @@ def test_a_mistake_in_csv_is_named_with_its_line(photos, line, message):
         ("[" * 100_000, "is not JSON: "),
         ('"a.png"', "must be a JSON object such as"),
         ('{"path": "a.png"}', "label is missing or empty"),
-        ('{"path": "a.png", "label": 3}', "label must be text, received 3"),
-        ('{"path": ["a.png"], "label": "x"}', "path must be text, received ['a.png']"),
+        ('{"path": "a.png", "label": 3}', "label must be text; got 3"),
+        ('{"path": ["a.png"], "label": "x"}', "path must be text; got ['a.png']"),
         (
             '{"path": "a.png", "label": "x", "wieght": 1}',
             "unknown key 'wieght'; allowed: path, label, split, weight, group (did you mean",
         ),
         (
             '{"path": "a.png", "label": "x", "weight": true}',
-            "weight must be a finite number of at least 0, received True",
+            "weight must be a finite number of at least 0; got True",
         ),
         (
             '{"path": "a.png", "label": "x", "weight": NaN}',
-            "weight must be a finite number of at least 0, received nan",
+            "weight must be a finite number of at least 0; got nan",
         ),
         (
             f'{{"path": "a.png", "label": "x", "weight": {"9" * 400}}}',
-            "weight must be a finite number of at least 0, received 999",
+            "weight must be a finite number of at least 0; got 999",
         ),
         (
             '{"path": "a.png", "label": "x", "weight": 1e999}',
-            "weight must be a finite number of at least 0, received inf",
+            "weight must be a finite number of at least 0; got inf",
         ),
         ('{"path": "a\\ud800.png", "label": "x"}', "path holds half of a surrogate pair"),
         ('{"path": "a.png", "label": "x\\u0000"}', "label must be printable"),
-        ('{"path": "a.png", "label": "x", "group": 7}', "group must be text, received 7"),
+        ('{"path": "a.png", "label": "x", "group": 7}', "group must be text; got 7"),
     ],
 )
-def test_a_mistake_in_json_lines_is_named_with_its_line(photos, line, message):
-    assert_named_in_line_3(
+def test_an_error_names_the_line_of_a_mistake_in_json_lines(photos, line, message):
+    assert_mistake_in_line_3(
         photos / "list.jsonl", f'{{"path": "c c.png", "label": "dog"}}\n\n{line}\n', message
     )
 
@@ -202,25 +202,25 @@ def test_a_mistake_in_json_lines_is_named_with_its_line(photos, line, message):
         ("", ":1: has no header"),
         ("file,class\n", ":1: unknown column 'file'"),
         ("path,labels\n", ":1: the header lacks label"),
-        ("path,label,label\n", ":1: names the column label more than once"),
-        ("path,label\n", "names 0 images of 0 class"),
+        ("path,label,label\n", ":1: the header names label more than once"),
+        ("path,label\n", "lists 0 images of 0 class"),
         (
             "path,label\na.png,x\n",
-            "names 1 images of 1 class; a classifier needs at least two classes",
+            "lists 1 images of 1 class; a classifier needs at least two classes",
         ),
         ("\ufeffpath,label\na.png,x\nc c.png,y\n", ":1: begins with a byte order mark"),
         (b"path,label\na.png,caf\xe9\n", ":2: byte 10 is not UTF-8: b'\\xe9'"),
         ("path,label\n".encode("utf-16"), ":1: byte 1 is not UTF-8"),
     ],
 )
-def test_a_wrong_file_is_told(photos, content, message):
-    assert message in mistakes(photos / "list.csv", content)
+def test_an_error_says_what_is_wrong_with_the_file(photos, content, message):
+    assert message in read_mistakes(photos / "list.csv", content)
 
 
-def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(photos):
+def test_an_error_lists_the_first_twenty_mistakes_and_counts_all(photos):
     lines = [f"{number}.png,cat,{'' if number % 2 else 'val'}" for number in range(30)]
-    text = mistakes(photos / "list.csv", "\n".join(["path,label,split", *lines])).splitlines()
-    assert text[0] == "30 mistakes in the manifest:"
+    text = read_mistakes(photos / "list.csv", "\n".join(["path,label,split", *lines])).splitlines()
+    assert text[0] == "30 mistakes in the manifest; correct them:"
     assert (
         text[1]
         == f"  {photos / 'list.csv'}:2: unknown split 'val'; allowed: train, validation, test"
@@ -230,7 +230,7 @@ def test_several_mistakes_are_named_at_once_the_first_twenty_and_their_number(ph
     assert len(text) == 22
 
 
-def test_missing_files_are_bad_images_where_these_are_skipped(photos):
+def test_missing_files_are_bad_images_if_these_are_skipped(photos):
     path = write(photos, "csv", [*ROWS, {"path": "gone.png", "label": "cat"}])
     store, _ = prepare_verb.find_or_store(settings(path, on_bad_image="skip"))
     assert store.manifest.bad_images == [
@@ -239,15 +239,15 @@ def test_missing_files_are_bad_images_where_these_are_skipped(photos):
     assert store.count == 5
 
 
-def test_another_suffix_and_a_missing_file_are_told(photos):
+def test_another_extension_and_a_missing_file_are_errors(photos):
     (photos / "list.txt").write_text("path,label\n")
-    with pytest.raises(DataError, match=r"list.txt ends in none of .csv, .tsv and .jsonl"):
+    with pytest.raises(DataError, match=r"list.txt does not end in .csv, .tsv or .jsonl"):
         prepare(photos / "list.txt")
     with pytest.raises(DataError, match=r"cannot read .*nowhere.csv: No such file"):
         prepare(photos / "nowhere.csv")
 
 
-def test_random_damage_is_told_or_harmless(photos):
+def test_random_damage_is_an_error_or_harmless(photos):
     data = write(photos, "csv").read_bytes()
     random = numpy.random.default_rng(0)
     for kind in ("csv", "tsv", "jsonl"):
@@ -260,10 +260,10 @@ def test_random_damage_is_told_or_harmless(photos):
                 assert prepare(photos / f"list.{kind}").entries
 
 
-def test_a_group_in_two_splits_of_the_list_is_refused(photos):
+def test_a_group_in_two_splits_of_the_list_is_an_error(photos):
     rows = [
-        {"path": name, "label": "cd"[place % 2], "split": ("train", "test")[place > 1]}
-        for place, name in enumerate(SHADES)
+        {"path": name, "label": "cd"[index % 2], "split": ("train", "test")[index > 1]}
+        for index, name in enumerate(SHADES)
     ]
     rows[0]["group"] = rows[2]["group"] = "p1"
     store, _ = prepare_verb.find_or_store(settings(write(photos, "csv", rows)))

@@ -61,7 +61,7 @@ def test_the_report_is_json_and_says_what_training_will_find(tmp_path):
         "folder": str(found.folder),
         "reused": False,
         "bad_images": [],
-        "assignments": {"kept": 0, "new": 1797},
+        "assignments": {"unchanged": 0, "new": 1797},
         "audit": audit.model_dump(),
     }
     described = found.describe(split).model_dump() | of_the_store
@@ -87,11 +87,11 @@ def test_seeds_and_shares_use_one_store_with_a_split_each(tmp_path):
         assert lookup.find_store(variant)[1].key == report.split
 
 
-def counts(kept, new):
-    return prepare.AssignmentCounts(kept=kept, new=new)
+def counts(unchanged, new):
+    return prepare.AssignmentCounts(unchanged=unchanged, new=new)
 
 
-def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the_store_is_made_anew(
+def test_added_images_are_counted_and_the_others_stay_in_their_splits_in_a_new_store(
     tmp_path, capsys
 ):
     paint(tmp_path / "photos", {"cat": 12, "dog": 12})
@@ -101,7 +101,8 @@ def test_added_images_are_counted_and_the_others_keep_their_places_also_when_the
     report = prepare.prepare(photos)
     assert report.assignments == counts(24, 1)
     assert (
-        "24 of 25 images keep the places that they have in data/folder-" in capsys.readouterr().err
+        "24 of 25 images stay in the splits that they have in data/folder-"
+        in capsys.readouterr().err
     )
     (tmp_path / report.folder / "labels.npy").unlink()
     again = prepare.prepare(photos)
@@ -219,7 +220,7 @@ def test_the_class_table_lines_up_with_a_hundred_classes():
         folder="data/toy",
         reused=False,
         bad_images=[],
-        assignments=prepare.AssignmentCounts(kept=0, new=1),
+        assignments=prepare.AssignmentCounts(unchanged=0, new=1),
         audit=AuditReport(passed=True, checks={}, findings=[]),
     )
     lines = prepare.format_classes(report).splitlines()

@@ -171,9 +171,9 @@ def test_a_store_without_restart_markers_is_the_one_that_was_made_before_they_co
     photos,
 ):
     settings = {"name": "folder", "path": str(photos), "storage": "encoded"}
-    assert "restart_markers" not in folder.Settings(**settings).storage_settings()
+    assert "restart_markers" not in folder.Settings(**settings).get_storage_settings()
     assert (
-        folder.Settings(**settings, restart_markers=True).storage_settings()["restart_markers"]
+        folder.Settings(**settings, restart_markers=True).get_storage_settings()["restart_markers"]
         is True
     )
 
@@ -187,7 +187,7 @@ def test_a_short_side_and_restart_markers_go_together(photos):
 
 
 def test_restart_markers_are_refused_for_pixels():
-    with pytest.raises(ValueError, match="restart_markers are for storage: encoded"):
+    with pytest.raises(ValueError, match="restart_markers need storage: encoded"):
         folder.Settings(name="folder", path="photos", restart_markers=True)
 
 

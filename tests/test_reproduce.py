@@ -137,7 +137,7 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
     train.train(settings, Path("whole"))
     with pytest.raises(EpochLimit):
         train.train(settings, Path("run"), epochs=1)
-    assert data(90).assignments.model_dump() == {"kept": 60, "new": 30}
+    assert data(90).assignments.model_dump() == {"unchanged": 60, "new": 30}
     capsys.readouterr()
     train.train(settings, Path("run"))
     assert "run goes on with the data and the split on which it began" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Images that look alike are found, all of them, and others are not."""
+"""All similar images are found, and no others."""
 
 import io
 
@@ -14,36 +14,35 @@ from imgcls.image import image_statistics
 DEFAULT = near_duplicates.Settings(name="near_duplicates").similarity
 
 
-def standard(grey):
-    centred = grey.reshape(64).astype(float) - grey.mean()
-    return centred / max(centred.std(), 32.0)
+def standardize(gray):
+    centered = gray.reshape(64).astype(float) - gray.mean()
+    return centered / max(centered.std(), 32.0)
 
 
-def brute_force(hashes, thumbnails, labels, like):
-    """Return the groups of `_similarity.groups`, by comparing all pairs."""
-    same, contradicting = (list(range(len(hashes))) for _ in range(2))
+def compare_all_pairs(hashes, thumbnails, labels, thresholds):
+    """Return the groups of `group_similar`, by comparing all pairs."""
+    same, conflicting = (list(range(len(hashes))) for _ in range(2))
     for i in range(len(hashes)):
         for j in range(i):
             one, other = thumbnails[i], thumbnails[j]
-            near = int(hashes[i] ^ hashes[j]).bit_count() <= like.distance
-            near &= numpy.abs(one.astype(float) - other).mean() <= like.brightness
-            near &= numpy.abs(standard(one) - standard(other)).mean() <= like.difference
+            near = int(hashes[i] ^ hashes[j]).bit_count() <= thresholds.distance
+            near &= numpy.abs(one.astype(float) - other).mean() <= thresholds.brightness
+            near &= numpy.abs(standardize(one) - standardize(other)).mean() <= thresholds.difference
             equal = hashes[i] == hashes[j] and (one == other).all() and labels[i] == labels[j]
             if near and labels[i] == labels[j]:
                 same = [same[j] if group == same[i] else group for group in same]
             if (near and labels[i] != labels[j]) or equal:
-                contradicting = [
-                    contradicting[j] if group == contradicting[i] else group
-                    for group in contradicting
+                conflicting = [
+                    conflicting[j] if group == conflicting[i] else group for group in conflicting
                 ]
-    return same, contradicting
+    return same, conflicting
 
 
 def partition(groups):
-    """Return sets of places, whatever their groups are called."""
+    """Return the indices in each group, whatever the numbers of the groups."""
     members = {}
-    for place, group in enumerate(groups):
-        members.setdefault(int(group), []).append(place)
+    for index, group in enumerate(groups):
+        members.setdefault(int(group), []).append(index)
     return sorted(members.values())
 
 
@@ -61,26 +60,26 @@ def test_the_groups_are_those_of_comparing_all_pairs(distance):
         0, 16, (120, 8, 8), dtype=numpy.uint8
     )
     labels = random.integers(0, 3, 120, dtype=numpy.int32)
-    like = Similarity(distance, 0.05, 5.0)
+    thresholds = Similarity(distance, 0.05, 5.0)
     found, expected = (
-        _similarity.group_similar(hashes, thumbnails, labels, like),
-        brute_force(hashes, thumbnails, labels, like),
+        _similarity.group_similar(hashes, thumbnails, labels, thresholds),
+        compare_all_pairs(hashes, thumbnails, labels, thresholds),
     )
     assert 1 < len(partition(expected[0])) < 120
     assert [partition(groups) for groups in found] == [partition(groups) for groups in expected]
 
 
-def test_thousands_of_equal_images_are_one_group_and_those_of_other_labels_contradict():
+def test_thousands_of_equal_images_are_one_group_and_conflict_with_other_labels():
     hashes, thumbnails = (
         numpy.full(20_000, 7, numpy.uint64),
         numpy.full((20_000, 8, 8), 200, numpy.uint8),
     )
     labels = (numpy.arange(20_000) % 2).astype(numpy.int32)
-    same, contradicting = _similarity.group_similar(hashes, thumbnails, labels, DEFAULT)
-    assert (len(numpy.unique(same)), len(numpy.unique(contradicting))) == (2, 1)
+    same, conflicting = _similarity.group_similar(hashes, thumbnails, labels, DEFAULT)
+    assert (len(numpy.unique(same)), len(numpy.unique(conflicting))) == (2, 1)
 
 
-def test_thousands_of_different_noises_with_one_hash_are_compared_in_windows():
+def test_thousands_of_different_images_with_one_hash_are_not_similar():
     random = numpy.random.default_rng(0)
     thumbnails = random.integers(64, 192, (2_000, 8, 8), dtype=numpy.uint8)
     same, _ = _similarity.group_similar(
@@ -89,8 +88,8 @@ def test_thousands_of_different_noises_with_one_hash_are_compared_in_windows():
     assert len(numpy.unique(same)) == 2_000
 
 
-def test_a_white_and_a_black_page_are_not_alike():
-    thumbnails = numpy.stack([numpy.full((8, 8), grey, numpy.uint8) for grey in (5, 250, 240)])
+def test_a_white_and_a_black_page_are_not_similar():
+    thumbnails = numpy.stack([numpy.full((8, 8), gray, numpy.uint8) for gray in (5, 250, 240)])
     same, _ = _similarity.group_similar(
         numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT
     )
@@ -98,7 +97,7 @@ def test_a_white_and_a_black_page_are_not_alike():
 
 
 def saved(image, **options):
-    """Return an image as it comes back from a file."""
+    """Return an image after saving and opening it."""
     stream = io.BytesIO()
     image.save(stream, **options)
     return Image.open(io.BytesIO(stream.getvalue()))
@@ -121,11 +120,10 @@ COPIES = {
     ),
     "10 % darker": (lambda tile: ImageEnhance.Brightness(tile).enhance(0.9), 0.63),
     "5 % brighter": (lambda tile: ImageEnhance.Brightness(tile).enhance(1.05), 0.86),
-    "a pixel cut off at each side": (cropped, 0.63),
+    "cropped by a pixel on each side": (cropped, 0.63),
 }
-"""How a copy is made, and the share of copies that must be found: what was measured, rounded down.
-A third of the tiles are sky or blur.
-"""
+"""How a copy is made, and the fraction of copies that must be found, as measured and rounded down.
+A third of the tiles are sky or blur."""
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +137,7 @@ def tiles():
     ]
 
 
-def groups_of(pictures):
+def group(pictures):
     measured = [
         image_statistics.measure_image(saved(picture, format="PNG"), 3)[0] for picture in pictures
     ]
@@ -149,13 +147,13 @@ def groups_of(pictures):
     )[0]
 
 
-def test_different_photos_are_not_alike(tiles):
-    assert len(set(groups_of(tiles).tolist())) == len(tiles) == 30
+def test_different_photos_are_not_similar(tiles):
+    assert len(set(group(tiles).tolist())) == len(tiles) == 30
 
 
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_of_photos_are_found(tiles, kind):
-    copy, share = COPIES[kind]
-    groups = groups_of([*tiles, *[copy(tile).convert("RGB") for tile in tiles]])
+    copy, fraction = COPIES[kind]
+    groups = group([*tiles, *[copy(tile).convert("RGB") for tile in tiles]])
     found = (groups[: len(tiles)] == groups[len(tiles) :]).mean()
-    assert found >= share
+    assert found >= fraction

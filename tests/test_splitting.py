@@ -1,4 +1,4 @@
-"""Splits are stratified, repeatable, and keep what the source decided."""
+"""Splits are stratified and repeatable, and follow the source's own splits."""
 
 import numpy
 import pytest
@@ -11,9 +11,7 @@ from imgcls.store import pixel_statistics
 
 
 def make_store(folder, counts, splits=("train",)):
-    """A store of random 2x3 RGB images; `counts` images of each class, their source splits taken in
-    turn.
-    """
+    """A store of random 2x3 RGB images, `counts` of each class, with the source splits in turn."""
     random = numpy.random.default_rng(0)
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     images = random.integers(0, 256, (len(labels), 2, 3, 3), dtype=numpy.uint8)
@@ -26,46 +24,49 @@ def make_store(folder, counts, splits=("train",)):
     )
 
 
-def settings(**shares):
-    return DataSettings(name="toy", **shares)
+def settings(**fractions):
+    return DataSettings(name="toy", **fractions)
 
 
-def class_counts(store, indices):
+def count_classes(store, indices):
     return numpy.bincount(store.labels[indices], minlength=len(store.classes)).tolist()
 
 
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.2, 1 / 3, 0.5, 0.77])
-def test_allocation_is_within_one_of_each_exact_share_and_sums_to_the_whole(share):
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.2, 1 / 3, 0.5, 0.77])
+def test_allocation_is_within_one_of_each_exact_fraction_and_has_the_exact_total(fraction):
     random = numpy.random.default_rng(0)
     for _ in range(50):
         counts = random.integers(200, 3000, random.integers(2, 120)).tolist()
-        numbers = stratified.allocate(counts, share, reserve=1)
-        assert sum(numbers) == round(sum(counts) * share)
+        numbers = stratified.allocate(counts, fraction, reserve=1)
+        assert sum(numbers) == round(sum(counts) * fraction)
         assert (
-            max(abs(number - count * share) for number, count in zip(numbers, counts, strict=True))
+            max(
+                abs(number - count * fraction)
+                for number, count in zip(numbers, counts, strict=True)
+            )
             < 1
         )
 
 
-def test_allocation_gives_each_small_class_one_and_leaves_the_reserve():
+def test_allocation_gives_each_small_class_one_image_and_leaves_the_reserve():
     assert stratified.allocate([3, 3, 400], 0.01, reserve=2) == [1, 1, 4]
     assert stratified.allocate([3, 400], 0.9, reserve=2) == [1, 360]
 
 
-def test_splits_are_disjoint_cover_everything_and_are_sorted(tmp_path):
+def test_splits_are_sorted_and_disjoint_and_cover_everything(tmp_path):
     store = make_store(tmp_path, [40, 60, 100])
     split = assign.assign_splits(store, settings(), seed=0)
     assert sorted([*split.train, *split.validation, *split.test]) == list(range(200))
     assert all(
         (numpy.diff(split.indices(name)) > 0).all() for name in ("train", "validation", "test")
     )
-    assert (class_counts(store, split.test), class_counts(store, split.validation)) == (
+    assert (count_classes(store, split.test), count_classes(store, split.validation)) == (
         [8, 12, 20],
         [3, 5, 8],
     )
 
 
-def test_one_seed_gives_one_split_and_another_seed_another(tmp_path):
+def test_equal_seeds_give_equal_splits_and_other_seeds_other_splits(tmp_path):
     store = make_store(tmp_path, [40, 60])
     first, again, other = (assign.assign_splits(store, settings(), seed) for seed in (1, 1, 2))
     assert first.key == again.key != other.key
@@ -73,22 +74,22 @@ def test_one_seed_gives_one_split_and_another_seed_another(tmp_path):
     assert first.train.tolist() != other.train.tolist()
 
 
-def test_the_test_split_does_not_depend_on_the_validation_share(tmp_path):
+def test_the_test_split_does_not_depend_on_the_validation_fraction(tmp_path):
     store = make_store(tmp_path, [40, 60])
     tests = [
-        assign.assign_splits(store, settings(validation=share), seed=0).test.tolist()
-        for share in (0.0, 0.1, 0.4)
+        assign.assign_splits(store, settings(validation=fraction), seed=0).test.tolist()
+        for fraction in (0.0, 0.1, 0.4)
     ]
     assert tests[0] == tests[1] == tests[2]
 
 
 def test_the_split_of_a_seed_never_changes(tmp_path):
-    """Written down once: another NumPy, another machine and another day must give the same."""
+    """Golden values: another NumPy or machine must give the same."""
     split = assign.assign_splits(make_store(tmp_path, [10, 10]), settings(), seed=0)
     assert (split.test.tolist(), split.validation.tolist()) == ([2, 8, 10, 12], [0, 14])
 
 
-def test_validation_zero_cuts_none(tmp_path):
+def test_validation_zero_gives_no_validation_split(tmp_path):
     split = assign.assign_splits(make_store(tmp_path, [10, 10]), settings(validation=0.0), seed=0)
     assert (len(split.train), len(split.validation), len(split.test)) == (16, 0, 4)
 
@@ -96,7 +97,7 @@ def test_validation_zero_cuts_none(tmp_path):
 @pytest.mark.parametrize(
     "own", [("train", "test"), ("train", "validation"), ("train", "validation", "test")]
 )
-def test_the_sources_own_splits_are_kept(tmp_path, own):
+def test_the_sources_own_splits_are_used(tmp_path, own):
     store = make_store(tmp_path, [60, 60], own)
     split = assign.assign_splits(store, settings(), seed=0)
     for name in own[1:]:
@@ -104,25 +105,25 @@ def test_the_sources_own_splits_are_kept(tmp_path, own):
             index for index in range(120) if own[index % len(own)] == name
         ]
     assert len(split.train) + len(split.validation) + len(split.test) == 120
-    assert min(class_counts(store, split.validation) + class_counts(store, split.test)) > 0
+    assert min(count_classes(store, split.validation) + count_classes(store, split.test)) > 0
 
 
-def test_a_class_absent_from_an_own_test_split_is_fine(tmp_path):
+def test_a_class_may_be_absent_from_the_sources_own_test_split(tmp_path):
     store = make_store(tmp_path, [40, 40], ("test",) * 5 + ("train",) * 75)
     split = assign.assign_splits(store, settings(), seed=0)
-    assert class_counts(store, split.test) == [5, 0]
+    assert count_classes(store, split.test) == [5, 0]
 
 
-def test_classes_too_small_to_split_are_named_with_their_files(tmp_path):
+def test_an_error_names_classes_that_are_too_small_with_their_images(tmp_path):
     store = make_store(tmp_path, [10, 1, 2, 0])
     with pytest.raises(DataError) as caught:
         assign.assign_splits(store, settings(), seed=0)
     assert str(caught.value).splitlines() == [
-        "classes with fewer than 3 images to train on, one for each of train, test, validation:",
+        "classes with fewer than 3 images, one for each of train, test, validation:",
         "  class 1: 1 (1/10.png)",
         "  class 2: 2 (2/11.png, 2/12.png)",
         "  class 3: 0",
-        "add images or remove the class; data.validation: 0 needs one image less",
+        "add images or remove the class; data.validation: 0 needs one image fewer",
     ]
 
 
@@ -130,11 +131,11 @@ def test_three_images_are_enough_for_three_splits(tmp_path):
     store = make_store(tmp_path, [3, 90])
     split = assign.assign_splits(store, settings(), seed=0)
     assert [
-        class_counts(store, split.indices(name))[0] for name in ("train", "validation", "test")
+        count_classes(store, split.indices(name))[0] for name in ("train", "validation", "test")
     ] == [1, 1, 1]
 
 
-def test_statistics_equal_numpys_over_the_training_pixels(tmp_path, monkeypatch):
+def test_mean_and_std_equal_numpys_over_the_training_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(pixel_statistics, "_BLOCK", 7 * 18)  # several blocks, the last one shorter
     store = make_store(tmp_path, [40, 60])
     split = assign.assign_splits(store, settings(), seed=0)

@@ -1,5 +1,6 @@
-"""TensorFlow Datasets' images and classes, through a stand-in with the interface of the library's
-version 4.9.10, which is an extra.
+"""Images and classes of TensorFlow Datasets, of which a stand-in has the interface of 4.9.10.
+
+The library itself is an extra.
 """
 
 import io
@@ -84,7 +85,7 @@ def from_code(name, data_dir, file_format):
 
 @pytest.fixture
 def library(monkeypatch):
-    """The stand-in, in the library's place."""
+    """The stand-in, in place of the library."""
     module = SimpleNamespace(
         builder=from_code,
         core=SimpleNamespace(
@@ -100,18 +101,18 @@ def library(monkeypatch):
 
 
 def store(folder, **changes):
-    given = {
+    settings = {
         "name": "tfds",
         "dataset": "beans",
         "path": str(folder / "sets"),
         "store_dir": str(folder / "stores"),
         "size": [4, 4],
     }
-    return prepare.find_or_store(tfds.Settings(**given | changes))[0]
+    return prepare.find_or_store(tfds.Settings(**settings | changes))[0]
 
 
 @pytest.mark.parametrize("storage", ["pixels", "encoded"])
-def test_images_stay_the_files_that_they_are(tmp_path, library, storage):
+def test_image_files_are_stored_as_they_are(tmp_path, library, storage):
     found = store(tmp_path, storage=storage)
     assert found.classes == NAMES
     assert found.labels.tolist() == [
@@ -127,14 +128,14 @@ def test_images_stay_the_files_that_they_are(tmp_path, library, storage):
         )
 
 
-def test_it_is_prepared_once_and_needs_no_network_then(tmp_path, library, capsys):
+def test_it_is_prepared_once_and_then_needs_no_network(tmp_path, library, capsys):
     store(tmp_path)
-    assert "TensorFlow Datasets prepares 'beans'" in capsys.readouterr().err
+    assert "TensorFlow Datasets is preparing 'beans'" in capsys.readouterr().err
     store(tmp_path, offline=True)
-    assert "prepares" not in capsys.readouterr().err
+    assert "preparing" not in capsys.readouterr().err
 
 
-def test_the_splits_are_the_users_choice(tmp_path, library):
+def test_users_choose_the_splits(tmp_path, library):
     assert store(tmp_path, own_splits={"train": "test"}).count == 6
 
 
@@ -143,7 +144,7 @@ def test_the_splits_are_the_users_choice(tmp_path, library):
     [
         (
             {"offline": True},
-            "holds no prepared data set 'beans', and data.offline forbids to download it",
+            "holds no prepared data set 'beans', and data.offline forbids downloading it",
         ),
         (
             {"dataset": "nowhere"},
@@ -152,28 +153,28 @@ def test_the_splits_are_the_users_choice(tmp_path, library):
         (
             {"image": "photo"},
             (
-                "photo is no ImageFeature; its features are image (ImageFeature), label"
-                " (ClassLabel): choose data.image"
+                "photo is not of type ImageFeature; its features are image (ImageFeature), label"
+                " (ClassLabel): choose two of them with data.image"
             ),
         ),
         ({"own_splits": {"train": "val"}}, "beans has no split 'val': Unknown split 'val'."),
         (
             {"own_splits": {"test": "test"}},
-            "beans has the splits train, test, extra; say with data.own_splits which one is train",
+            "has the splits train, test, extra; choose the one for training with data.own_splits",
         ),
         (
             {"own_splits": {"train": "train", "test": "extra"}},
-            "beans: 1 of 1 images of extra have no label; choose data.own_splits",
+            "beans: 1 of 1 images of extra have no label; choose other splits",
         ),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path, library, changes, message):
+def test_an_error_says_what_is_wrong(tmp_path, library, changes, message):
     with pytest.raises(DataError) as caught:
         store(tmp_path, **changes)
     assert message in str(caught.value)
 
 
-def test_a_format_without_random_access_is_told(tmp_path, library, monkeypatch):
+def test_a_format_without_random_access_is_an_error(tmp_path, library, monkeypatch):
     monkeypatch.setattr(
         library.core.read_only_builder,
         "builder_from_files",
@@ -183,7 +184,7 @@ def test_a_format_without_random_access_is_told(tmp_path, library, monkeypatch):
         store(tmp_path)
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_the_extra_an_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"install it with: pip install 'imgcls\[tfds\]'"):
         store(tmp_path)

@@ -1,4 +1,4 @@
-"""Reading YAML with places, safely."""
+"""YAML is read safely, with the line and column of every value."""
 
 import math
 
@@ -34,15 +34,15 @@ def test_scalars_follow_yaml_1_2(text, value):
 
 def test_every_value_and_key_has_its_line_and_column():
     document = parse("a: 1\nb:\n  - c: 2\n", "file.yaml")
-    assert document.mark(("a",)) == Mark("file.yaml", 1, 4)
-    assert str(document.mark(("b", 0, "c"), of_key=True)) == "file.yaml:3:5"
-    assert document.mark(("b", 0, "missing")) == document.mark(("b", 0))
+    assert document.find_mark(("a",)) == Mark("file.yaml", 1, 4)
+    assert str(document.find_mark(("b", 0, "c"), of_key=True)) == "file.yaml:3:5"
+    assert document.find_mark(("b", 0, "missing")) == document.find_mark(("b", 0))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2\n", "x:2:1: key 'a' stands twice; it was given first in line 1"),
+        ("a: 1\na: 2\n", "x:2:1: key 'a' is given twice, first in line 1"),
         ("a: &b 1\nc: *b\n", "x:2:4: alias '*b' is not allowed"),
         (
             "a: !!python/object/apply:os.system [ls]\n",
@@ -57,20 +57,20 @@ def test_every_value_and_key_has_its_line_and_column():
         ("[" * 1000 + "]" * 1000, "x: nested too deeply"),
     ],
 )
-def test_what_is_not_allowed_is_named_with_its_place(text, message):
+def test_an_error_says_where_something_is_not_allowed(text, message):
     with pytest.raises(ProblemsError) as error:
         parse(text, "x")
     assert message in str(error.value)
 
 
-def test_an_alias_bomb_is_refused_before_it_unfolds():
+def test_an_alias_bomb_is_rejected_before_it_expands():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
     with pytest.raises(ProblemsError, match="alias"):
         parse("\n".join(lines), "bomb.yaml")
 
 
-def test_a_missing_file_a_folder_and_a_binary_file_are_each_refused_with_their_name(tmp_path):
+def test_a_missing_file_a_folder_and_a_binary_file_are_errors_with_their_path(tmp_path):
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"a: \xff\xfe")
     for path, reason in (

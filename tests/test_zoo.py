@@ -1,6 +1,4 @@
-"""A zoo of images as people's folders hold them: the good ones are stored right, the bad ones
-named, and no run dies of one.
-"""
+"""A zoo of image files: good ones are stored right, bad ones are listed, and none breaks a run."""
 
 import io
 import os
@@ -30,17 +28,17 @@ STRANGE = (
     "tab\t[red].png",
     "-r.png",
 )
-"""File names that a terminal, a shell, JSON or rich could trip over."""
+"""File names that could break a terminal, a shell, JSON or rich."""
 
 
-def encoded(image, kind, **options):
+def encode(image, kind, **options):
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 def noise(kind, **options):
-    return encoded(
+    return encode(
         Image.fromarray(numpy.random.default_rng(1).integers(0, 256, (48, 40, 3), numpy.uint8)),
         kind,
         **options,
@@ -52,9 +50,7 @@ def chunk(kind, data):
 
 
 def bomb(width, height):
-    """A PNG of a few kilobytes that says it has so many pixels, and that expands to 16 million of
-    them.
-    """
+    """Return a PNG of a few kilobytes that claims this size and expands to 16 million pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -65,61 +61,61 @@ def bomb(width, height):
 
 
 def good_files():
-    """Return files of one colour by their names, and the colours that must arrive."""
-    grey, orange = Image.new("L", (9, 7), 200), Image.new("RGB", (9, 7), (250, 120, 10))
-    see_through = Image.new("RGBA", (9, 7), (0, 0, 0, 51))
+    """Return files of one color by name, each with the color that must be read."""
+    gray, orange = Image.new("L", (9, 7), 200), Image.new("RGB", (9, 7), (250, 120, 10))
+    transparent = Image.new("RGBA", (9, 7), (0, 0, 0, 51))
     sixteen = Image.fromarray(numpy.full((7, 9), 51_400, numpy.uint16))
     cmyk = Image.new("CMYK", (9, 7), (0, 255, 255, 0))
     files = {
         **{
             f"kind.{kind.lower()}": (
-                encoded(orange, kind, **({"lossless": True} if kind == "WEBP" else {})),
+                encode(orange, kind, **({"lossless": True} if kind == "WEBP" else {})),
                 (250, 120, 10),
             )
             for kind in FORMATS
         },
-        "progressive.jpg": (encoded(orange, "JPEG", progressive=True), (250, 120, 10)),
-        "a png.jpg": (encoded(orange, "PNG"), (250, 120, 10)),
-        "a jpeg.png": (encoded(orange, "JPEG"), (250, 120, 10)),
+        "progressive.jpg": (encode(orange, "JPEG", progressive=True), (250, 120, 10)),
+        "a png.jpg": (encode(orange, "PNG"), (250, 120, 10)),
+        "a jpeg.png": (encode(orange, "JPEG"), (250, 120, 10)),
         "cmyk.jpg": (
-            encoded(cmyk, "JPEG"),
-            numpy.asarray(Image.open(io.BytesIO(encoded(cmyk, "JPEG"))).convert("RGB"))[0, 0],
+            encode(cmyk, "JPEG"),
+            numpy.asarray(Image.open(io.BytesIO(encode(cmyk, "JPEG"))).convert("RGB"))[0, 0],
         ),
-        "grey.jpg": (encoded(grey, "JPEG"), (200,) * 3),
-        "sixteen bits.png": (encoded(sixteen, "PNG"), (200,) * 3),
-        "one bit.png": (encoded(Image.new("1", (9, 7), 1), "PNG"), (255,) * 3),
-        "four channels.png": (encoded(see_through, "PNG"), (204,) * 3),
-        "grey and alpha.png": (encoded(see_through.convert("LA"), "PNG"), (204,) * 3),
-        "palette.png": (encoded(orange.quantize(4), "PNG"), (250, 120, 10)),
-        "wide.png": (encoded(Image.new("RGB", (30_000, 1), (250, 120, 10)), "PNG"), (250, 120, 10)),
+        "grayscale.jpg": (encode(gray, "JPEG"), (200,) * 3),
+        "sixteen bits.png": (encode(sixteen, "PNG"), (200,) * 3),
+        "one bit.png": (encode(Image.new("1", (9, 7), 1), "PNG"), (255,) * 3),
+        "four channels.png": (encode(transparent, "PNG"), (204,) * 3),
+        "gray and alpha.png": (encode(transparent.convert("LA"), "PNG"), (204,) * 3),
+        "palette.png": (encode(orange.quantize(4), "PNG"), (250, 120, 10)),
+        "wide.png": (encode(Image.new("RGB", (30_000, 1), (250, 120, 10)), "PNG"), (250, 120, 10)),
         "high.jpg": (
-            encoded(Image.new("RGB", (1, 30_000), (250, 120, 10)), "JPEG"),
+            encode(Image.new("RGB", (1, 30_000), (250, 120, 10)), "JPEG"),
             (250, 120, 10),
         ),
-        "one pixel.gif": (encoded(Image.new("L", (1, 1), 200), "GIF"), (200,) * 3),
+        "one pixel.gif": (encode(Image.new("L", (1, 1), 200), "GIF"), (200,) * 3),
     }
     return files | {
-        name: (encoded(Image.new("L", (9, 7), 30 * place), "PNG"), (30 * place,) * 3)
-        for place, name in enumerate(STRANGE)
+        name: (encode(Image.new("L", (9, 7), 30 * index), "PNG"), (30 * index,) * 3)
+        for index, name in enumerate(STRANGE)
     }
 
 
 def bad_files():
-    """Return files by their names, and what must be said of them."""
-    cut = {
+    """Return files by name, each with what the error must say."""
+    truncated = {
         f"{kind} {tenth}.{kind.lower()}": (data[: len(data) * tenth // 11], "")
         for kind, data in {kind: noise(kind) for kind in FORMATS}.items()
         for tenth in range(1, 11)
     }
     progressive = noise("JPEG", progressive=True)
     floats = Image.fromarray(numpy.full((4, 4), numpy.nan, numpy.float32))
-    return cut | {
-        "progressive cut.jpg": (progressive[: len(progressive) // 2], "truncated"),
+    return truncated | {
+        "half progressive.jpg": (progressive[: len(progressive) // 2], "truncated"),
         "empty.png": (b"", "empty file (0 bytes)"),
         "text.jpg": (b"<html>404</html>", "damaged, or not a PNG"),
         "bomb.png": (bomb(60_000, 60_000), "too large: 60000x60000 is 3600.0 megapixels"),
         "wide bomb.png": (bomb(2**31 - 1, 1), "too large"),
-        "nan.png": (encoded(floats, "TIFF"), "not a PNG, JPEG, WebP, BMP or GIF"),
+        "nan.png": (encode(floats, "TIFF"), "not a PNG, JPEG, WebP, BMP or GIF"),
         "no pixels.png": (bomb(0, 0), ""),
         "more lines than data.png": (bomb(5_000, 5_000), "truncated"),
         f"bad {STRANGE[1]}": (b"x", "damaged"),
@@ -129,10 +125,10 @@ def bad_files():
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
-    """A folder of all of them in two classes, with links that lead nowhere or round and a pipe."""
+    """A folder of all files in two classes, with dangling and circular links and a pipe."""
     root = tmp_path_factory.mktemp("zoo") / "images"
-    for place, (name, (data, _)) in enumerate([*good_files().items(), *bad_files().items()]):
-        path = root / ("ape", "bear")[place % 2] / name
+    for index, (name, (data, _)) in enumerate([*good_files().items(), *bad_files().items()]):
+        path = root / ("ape", "bear")[index % 2] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     (root / "ape/loop.png").symlink_to("loop.png")
@@ -145,22 +141,25 @@ def zoo(tmp_path_factory):
 LINKS = {
     "loop.png": "Too many levels of symbolic links",
     "nowhere.png": "No such file or directory",
-    "circle": "a symbolic link that leads back",
+    "circle": "a symbolic link to a folder above it",
     "pipe.png": "not a regular file",
 }
 
 
-def stored(root, folder_of_store, **changes):
-    given = {"size": [8, 8], "resize": "stretch", "channels": 3, "on_bad_image": "skip"} | changes
+def prepare_store(root, store_dir, **changes):
+    settings = {
+        "size": [8, 8],
+        "resize": "stretch",
+        "channels": 3,
+        "on_bad_image": "skip",
+    } | changes
     return prepare.find_or_store(
-        folder.Settings(name="folder", path=str(root), store_dir=str(folder_of_store), **given)
+        folder.Settings(name="folder", path=str(root), store_dir=str(store_dir), **settings)
     )[0]
 
 
-def whole_windows(reader, indices):
-    """Return the windows that are the whole images, as training may cut them, and that none is
-    mirrored.
-    """
+def whole_crops(reader, indices):
+    """Return crops that are the whole images, and that none is to be flipped."""
     sizes = reader.sizes(indices)
     return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1), numpy.zeros(
         len(indices), bool
@@ -168,10 +167,8 @@ def whole_windows(reader, indices):
 
 
 @pytest.mark.parametrize("storage", ["pixels", "encoded"])
-def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(
-    zoo, tmp_path, storage
-):
-    store = stored(zoo, tmp_path, storage=storage)
+def test_bad_images_are_listed_with_reasons_and_good_ones_are_stored_right(zoo, tmp_path, storage):
+    store = prepare_store(zoo, tmp_path, storage=storage)
     bad = {image.id.partition("/")[2]: image.problem for image in store.manifest.bad_images}
     expected = {name: problem for name, (_, problem) in bad_files().items()} | LINKS
     assert sorted(bad) == sorted(expected)
@@ -179,41 +176,43 @@ def test_bad_images_are_named_with_their_reason_and_good_ones_are_stored_right(
         name for name, problem in expected.items() if problem not in bad[name] or not bad[name]
     ] == []
     indices = numpy.arange(store.count)
-    colours = {name: colour for name, (_, colour) in good_files().items()}
+    colors = {name: color for name, (_, color) in good_files().items()}
     names = [name.partition("/")[2] for name in store.ids(indices)]
-    assert sorted(names) == sorted(colours)
+    assert sorted(names) == sorted(colors)
     reader = store.reader(GEOMETRY)
-    for images in (reader.read(indices), reader.crop(indices, *whole_windows(reader, indices))):
+    for images in (reader.read(indices), reader.crop(indices, *whole_crops(reader, indices))):
         difference = numpy.abs(
-            images.astype(int) - numpy.array([colours[name] for name in names])[:, None, None]
+            images.astype(int) - numpy.array([colors[name] for name in names])[:, None, None]
         ).max(axis=(1, 2, 3))
         assert {
-            name: difference[place] for place, name in enumerate(names) if difference[place] > 2
+            name: difference[index] for index, name in enumerate(names) if difference[index] > 2
         } == {}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_is_stored_of_damaged_images_can_be_read_in_training(tmp_path, kind):
+def test_damaged_images_that_are_stored_can_be_read_in_training(tmp_path, kind):
     random = numpy.random.default_rng(3)
     data = noise(kind)
-    for place in range(80):
+    for number in range(80):
         damaged = numpy.frombuffer(data, numpy.uint8).copy()
-        damaged[random.integers(0, len(data) if place % 2 else 64, 4)] = random.integers(0, 256, 4)
-        path = tmp_path / "images" / "ab"[place % 4 // 2] / f"{place}.{kind.lower()}"
+        damaged[random.integers(0, len(data) if number % 2 else 64, 4)] = random.integers(0, 256, 4)
+        path = tmp_path / "images" / "ab"[number % 4 // 2] / f"{number}.{kind.lower()}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(damaged.tobytes())
         path.with_name(f"whole {path.name}").write_bytes(data)
-    store = stored(tmp_path / "images", tmp_path / "stores", storage="encoded", max_megapixels=1.0)
+    store = prepare_store(
+        tmp_path / "images", tmp_path / "stores", storage="encoded", max_megapixels=1.0
+    )
     indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
     assert 80 <= store.count == 160 - len(store.manifest.bad_images)
     assert (
         reader.read(indices).shape
-        == reader.crop(indices, *whole_windows(reader, indices)).shape
+        == reader.crop(indices, *whole_crops(reader, indices)).shape
         == (store.count, *GEOMETRY.shape)
     )
 
 
-def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_prepare(
+def test_strange_names_reach_the_predictions_and_files_may_vanish_after_prepare(
     zoo, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -247,7 +246,7 @@ def test_strange_names_survive_to_the_predictions_and_files_may_vanish_after_pre
     assert {name.partition("/")[2] for name in ids} == set(good_files())
 
 
-def test_strange_names_are_spelt_out_where_they_are_told(tmp_path, monkeypatch):
+def test_strange_names_are_escaped_in_messages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("ape/1.png", "bear/1.png"):
         (tmp_path / "images" / name).parent.mkdir(parents=True)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from imgcls import parts
 from imgcls.audit.audit_report import AuditReport, ReportedFinding
-from imgcls.checks import EXAMPLES, AuditedData, Finding, format_names
+from imgcls.checks import EXAMPLES, AuditedData, Finding
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.io import files
 from imgcls.io.records import write_record
-from imgcls.io.terminal import to_printable
+from imgcls.io.terminal import format_some, to_printable
 from imgcls.parts import PartSettings
 from imgcls.store.pixel_statistics import compute_pixel_statistics
 from imgcls.store.split_file import Split
@@ -117,7 +117,7 @@ def _format_finding(finding: ReportedFinding) -> list[str]:
     ]
     lines = [f"{finding.check}: {finding.message}{dropped}"]
     return lines + (
-        [f"  such as {to_printable(format_names(examples, _SHOWN))}"] if examples else []
+        [f"  such as {to_printable(format_some(examples, _SHOWN))}"] if examples else []
     )
 
 
@@ -185,7 +185,7 @@ def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split
 
 
 def _require_not_empty(store: Store, before: Split, after: Split) -> None:
-    had, has = (AuditedData(store, split).class_counts("train") for split in (before, after))
+    had, has = (AuditedData(store, split).count_classes("train") for split in (before, after))
     empty = [
         f"class {name}"
         for name, old, new in zip(store.classes, had.tolist(), has.tolist(), strict=True)
@@ -198,6 +198,6 @@ def _require_not_empty(store: Store, before: Split, after: Split) -> None:
     ]
     if empty:
         raise DataError(
-            f"dropping what the audit found leaves no image for {format_names(empty)}; add images,"
+            f"dropping what the audit found leaves no image for {format_some(empty)}; add images,"
             " or set another policy than drop in data.audit"
         )

@@ -1,16 +1,16 @@
 """Checks of the data: each file holds `Settings` (a `CheckSettings`) and `find(settings, audited)
--> list[Finding]`. Light zone.
+-> list[Finding]`.
 
-Checks look at the store's measures of its images (imgcls/image/image_statistics.py), at labels and
-at the cut into splits, never at pixels. They run one after the other in the order of `data.audit`,
-each on the images that those before it left; imgcls/audit/runner.py does what their policies say.
-Files whose name begins with an underscore are shared code, not checks. numpy is imported inside
-functions.
+Checks use image statistics (imgcls/image/image_statistics.py), labels and splits, never pixels.
+They run in the order of `data.audit`, each on the images that earlier ones did not drop;
+imgcls/audit/runner.py applies their policies. Files whose names begin with an underscore are shared
+code, not checks.
+
+Light zone.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from imgcls.parts import PartSettings
@@ -23,23 +23,22 @@ if TYPE_CHECKING:
     from imgcls.store.store import Store
 
 EXAMPLES = 20
-"""The most ids that a finding shows."""
+"""The largest number of ids in a finding."""
 
 
 class CheckSettings(PartSettings):
-    """What every check can be told."""
+    """The settings of every check."""
 
     policy: Literal["note", "fail"] = "note"
-    """note: tell; fail: end `prepare` with exit code 3, after all checks."""
+    """note: report; fail: end `prepare` with exit code 3, after all checks."""
 
 
 class DroppingSettings(CheckSettings):
-    """What a check can be told whose findings are images that training can do without."""
+    """The settings of checks whose findings are images that can be left out."""
 
     policy: Literal["note", "drop", "fail"] = "note"
-    """note: tell; drop: leave the images out of every split, the store keeps them; fail: end
-    `prepare` with exit code 3, after all checks.
-    """
+    """note: report; drop: leave the images out of every split, but not of the store; fail: end
+    `prepare` with exit code 3, after all checks."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,11 @@ class Finding:
     """One thing that a check found.
 
     Attributes:
-        message: what was found, for people.
-        count: how many images, or classes where the check is of classes.
-        examples: ids, at most `EXAMPLES` of them; those of one inner list belong together, such as
-            the copies of one image.
-        drop: which images `policy: drop` leaves out, int64 indices into the store; None where there
+        message: what was found, in words.
+        count: the number of images, or of classes in a check of classes.
+        examples: at most `EXAMPLES` ids; those in one inner list belong together, such as the
+            copies of one image.
+        drop: the images that `policy: drop` leaves out, int64 indices into the store; None if there
             is nothing to drop.
     """
 
@@ -63,7 +62,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class AuditedData:
-    """What checks look at: a store, and a cut of it."""
+    """What checks examine: a store and its splits."""
 
     store: "Store"
     split: "Split"
@@ -79,17 +78,17 @@ class AuditedData:
         )
 
     @cached_property
-    def places(self) -> "numpy.ndarray":
-        """The place in `SPLITS` of the split that each image of `indices` is in, uint8."""
+    def assignments(self) -> "numpy.ndarray":
+        """The split of each image of `indices`, uint8 indices into `SPLITS`."""
         import numpy
 
-        places = numpy.zeros(self.store.count, numpy.uint8)
-        places[self.split.validation], places[self.split.test] = 1, 2
-        return places[self.indices]
+        assignments = numpy.zeros(self.store.count, numpy.uint8)
+        assignments[self.split.validation], assignments[self.split.test] = 1, 2
+        return assignments[self.indices]
 
     @cached_property
     def image_statistics(self) -> "numpy.ndarray":
-        """How each image of `indices` looks, `looks.COLUMNS`."""
+        """The statistics of each image of `indices`, `image_statistics.COLUMNS`."""
         return self.store.image_statistics[self.indices]
 
     @property
@@ -97,8 +96,8 @@ class AuditedData:
         """The class number of each image of `indices`, int32."""
         return self.store.labels[self.indices]
 
-    def class_counts(self, split: str) -> "numpy.ndarray":
-        """Return the images of each class in a split, int64 (classes,)."""
+    def count_classes(self, split: str) -> "numpy.ndarray":
+        """Return the number of images of each class in a split, int64 (classes,)."""
         import numpy
 
         return numpy.bincount(
@@ -106,21 +105,18 @@ class AuditedData:
         )
 
     def find_similar(self, similarity: "Similarity") -> "tuple[numpy.ndarray, numpy.ndarray]":
-        """Return `similarity.groups` of the images of `indices`, computed once for all checks that
-        ask for the same similarity.
-        """
-        from imgcls.checks import _similarity as finder
+        """Return `group_similar` of the images of `indices`, computed once for each similarity."""
+        from imgcls.checks import _similarity
 
         if similarity not in self._groups:
-            looks = self.image_statistics
-            self._groups[similarity] = finder.group_similar(
-                looks["hash"], looks["thumbnail"], self.labels, similarity
+            statistics = self.image_statistics
+            self._groups[similarity] = _similarity.group_similar(
+                statistics["hash"], statistics["thumbnail"], self.labels, similarity
             )
         return self._groups[similarity]
 
-    def images(self, kind: str, chosen: "numpy.ndarray", noun: str = "image") -> list[Finding]:
-        """Return a finding of the images of `indices` where `chosen` is true, each of them by
-        itself; none where it is nowhere true.
+    def report(self, kind: str, chosen: "numpy.ndarray", noun: str = "image") -> list[Finding]:
+        """Return a finding of the images of `indices` where `chosen` is true, if there are any.
 
         The message is their number, `noun` and `kind`.
         """
@@ -134,9 +130,3 @@ def format_count(count: int, noun: str) -> str:
     """Return a number with its noun, such as "1 image" or "1,200 images"."""
     plural = "classes" if noun == "class" else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
-
-
-def format_names(names: list[str], limit: int = 10) -> str:
-    """Return names as a text, of many the first ones and how many more."""
-    shown = ", ".join(islice(names, limit))
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,9 +1,10 @@
-"""Copies of images: which of them stays, and what is said of those within a split and across
-splits. Light zone.
+"""Copies of images within a split and across splits: what to report, and which one to keep.
 
-One image of each group stays: in the test split if the group has any there, else in validation,
-else in train, and of that split the first by id. So what is evaluated stays as it was, and no copy
-of it is trained on.
+One image of each group is kept: in the test split if any is there, else in validation, else in
+train, and of these the first by id. So evaluation does not change, and no copy of what is evaluated
+is trained on.
+
+Light zone.
 """
 
 from typing import TYPE_CHECKING
@@ -18,10 +19,10 @@ _TRAIN, _VALIDATION, _TEST = range(3)
 
 
 def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list[Finding]:
-    """Return what is found of copies within each split, and of copies across splits.
+    """Return a finding of copies within splits, and one of copies across splits, if any.
 
     Args:
-        group: int64, for each image of `audited.indices`: copies of one image have one number.
+        group: int64, a number for each image of `audited.indices`, equal for copies of one image.
         kind: such as "an exact copy", for the messages.
     """
     import numpy
@@ -30,28 +31,29 @@ def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list
     if not len(chosen):
         return []
     ids = audited.store.ids(audited.indices[chosen])
-    numbers, places = group[chosen].tolist(), audited.places[chosen].tolist()
-    order = sorted(range(len(chosen)), key=lambda i: (numbers[i], -places[i], ids[i]))
+    numbers, splits = group[chosen].tolist(), audited.assignments[chosen].tolist()
+    order = sorted(range(len(chosen)), key=lambda i: (numbers[i], -splits[i], ids[i]))
     members = chosen[order]
-    place, (first, number) = audited.places[members], _find_groups(group[members])
+    split, (first, number) = audited.assignments[members], _find_groups(group[members])
     sorted_ids = [ids[i] for i in order]
-    crosses = numpy.bincount(number, place != place[first][number])[number] > 0
-    dropped, elsewhere = first[number] != numpy.arange(len(members)), place != place[first][number]
+    elsewhere = split != split[first][number]
+    crosses = numpy.bincount(number, elsewhere)[number] > 0
+    dropped = first[number] != numpy.arange(len(members))
     indices = audited.indices[members]
     found = []
-    repeats = _find_repeats(number, place)
+    repeats = _find_repeats(number, split)
     if repeats.any():
         examples = _collect_examples(sorted_ids, number, numpy.isin(number, number[repeats]))
         found.append(
             Finding(
-                _describe_within(place, repeats, kind),
+                _describe_within(split, repeats, kind),
                 int(repeats.sum()),
                 examples,
                 indices[dropped & ~elsewhere],
             )
         )
     if crosses.any():
-        message, count = _describe_across(number, place, kind)
+        message, count = _describe_across(number, split, kind)
         found.append(
             Finding(
                 message, count, _collect_examples(sorted_ids, number, crosses), indices[elsewhere]
@@ -61,24 +63,24 @@ def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list
 
 
 def _find_groups(sorted_numbers: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return where each group begins, and the group of each member, counted from 0."""
+    """Return the first member of each group, and the group of each member, counted from 0."""
     import numpy
 
     new = numpy.concatenate([[True], sorted_numbers[1:] != sorted_numbers[:-1]])
     return numpy.flatnonzero(new), numpy.cumsum(new) - 1
 
 
-def _find_repeats(number: "numpy.ndarray", place: "numpy.ndarray") -> "numpy.ndarray":
-    """Tell of each member whether one before it in its group is of the same split."""
+def _find_repeats(number: "numpy.ndarray", split: "numpy.ndarray") -> "numpy.ndarray":
+    """Tell for each member whether an earlier one of its group is in the same split."""
     import numpy
 
     repeats = numpy.zeros(len(number), bool)
-    repeats[1:] = (number[1:] == number[:-1]) & (place[1:] == place[:-1])
+    repeats[1:] = (number[1:] == number[:-1]) & (split[1:] == split[:-1])
     return repeats
 
 
-def _describe_within(place: "numpy.ndarray", repeats: "numpy.ndarray", kind: str) -> str:
-    counts = {name: int((repeats & (place == i)).sum()) for i, name in enumerate(SPLITS)}
+def _describe_within(split: "numpy.ndarray", repeats: "numpy.ndarray", kind: str) -> str:
+    counts = {name: int((repeats & (split == i)).sum()) for i, name in enumerate(SPLITS)}
     where = ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
     total = sum(counts.values())
     return (
@@ -87,27 +89,25 @@ def _describe_within(place: "numpy.ndarray", repeats: "numpy.ndarray", kind: str
     )
 
 
-def _describe_across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str) -> tuple[str, int]:
-    """Say which held-out images have a copy in a split that they should be new to; and count
-    them.
-    """
+def _describe_across(number: "numpy.ndarray", split: "numpy.ndarray", kind: str) -> tuple[str, int]:
+    """Return a message about held-out images with a copy in another split, and their number."""
     import numpy
 
     has = numpy.zeros((3, number[-1] + 1), bool)
-    has[place, number] = True
-    parts = []
+    has[split, number] = True
+    counts = []
     for held_out, seen in ((_TEST, _TRAIN), (_VALIDATION, _TRAIN), (_TEST, _VALIDATION)):
-        count = int(((place == held_out) & has[seen][number]).sum())
+        count = int(((split == held_out) & has[seen][number]).sum())
         if count:
-            parts.append(f"{count:,} of {SPLITS[held_out]} in {SPLITS[seen]}")
-    leaked = ((place == _TEST) & (has[_TRAIN] | has[_VALIDATION])[number]) | (
-        (place == _VALIDATION) & has[_TRAIN][number]
+            counts.append(f"{count:,} of {SPLITS[held_out]} in {SPLITS[seen]}")
+    leaked = ((split == _TEST) & (has[_TRAIN] | has[_VALIDATION])[number]) | (
+        (split == _VALIDATION) & has[_TRAIN][number]
     )
     count = int(leaked.sum())
     return (
         (
             f"LEAKAGE: {format_count(count, 'held-out image')} with {kind} in another split:"
-            f" {', '.join(parts)}"
+            f" {', '.join(counts)}"
         ),
         count,
     )
@@ -116,7 +116,7 @@ def _describe_across(number: "numpy.ndarray", place: "numpy.ndarray", kind: str)
 def _collect_examples(
     ids: list[str], number: "numpy.ndarray", chosen: "numpy.ndarray"
 ) -> list[list[str]]:
-    """Return the ids of the first groups that are chosen, together at most `EXAMPLES`."""
+    """Return the ids of the first chosen groups, together at most `EXAMPLES`."""
     import numpy
 
     examples: dict[int, list[str]] = {}

@@ -1,48 +1,65 @@
-"""Which images look alike: found by perceptual hash, confirmed by thumbnail, and joined to groups.
-Light zone.
+"""Groups of similar images: found by perceptual hash and confirmed by thumbnail. Light zone.
 
-Two hashes that differ in d bits of 64 agree in at least two of d + 2 blocks of bits. So every pair
-of blocks makes a table, sorted by the bits of the two, and only images that are equal there are
-compared (Manku, Jain and Das Sarma, 2007, "Detecting near-duplicates for web crawling", section 3).
-The blocks interleave, since neighbouring frequencies are correlated. Images of one look and label
-count as one, so that thousands of blank images cost nothing; and an image is compared with the next
-`WINDOW` of its table at most. Memory is linear in the number of images.
+Two hashes that differ in d bits of 64 agree in at least two of d + 2 blocks of bits. So there is a
+table for every pair of blocks, sorted by their bits, and only images with equal bits are compared
+(Manku, Jain and Das Sarma, 2007, "Detecting near-duplicates for web crawling", section 3). The
+blocks interleave, since neighboring frequencies are correlated. Images with the same statistics and
+label count as one, so that thousands of blank images cost nothing, and an image is compared with at
+most the next `MAX_NEIGHBORS` of its table. Memory is linear in the number of images.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imgcls.checks import DroppingSettings
 
 if TYPE_CHECKING:
     import numpy
 
 MAX_NEIGHBORS = 512
-"""All pairs within the distance are found where no more than so many distinct looks agree in two
-blocks; beyond that, neighbours are.
-"""
+"""All pairs within the distance are found if at most this many distinct images agree in two blocks;
+beyond that only neighbors in the table."""
 _FLAT = 32.0
-"""Grey levels: thumbnails of a smaller std are not stretched to 1, which would blow up the noise
-of skies and blank pages to a pattern.
-"""
+"""Gray levels: thumbnails with a smaller std are not stretched to std 1, which would amplify the
+noise of skies and blank pages to a pattern."""
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """How near two images are that count as the same picture.
+    """The near-duplicate thresholds.
 
     Attributes:
-        distance: largest number of bits in which their hashes differ.
-        difference: largest mean absolute difference of their thumbnails, both brought to mean 0
-            and, unless they are flat, std 1.
-        brightness: largest mean absolute difference of their thumbnails as they are, in grey
-            levels.
+        distance: largest number of bits in which two hashes differ.
+        difference: largest mean absolute difference of two thumbnails, standardized to mean 0 and,
+            unless they are flat, std 1.
+        brightness: largest mean absolute difference of two thumbnails as they are, in gray levels.
     """
 
     distance: int
     difference: float
     brightness: float
+
+
+class SimilaritySettings(DroppingSettings):
+    """The settings of checks that compare images."""
+
+    distance: Annotated[int, Field(ge=0, le=8)] = 4
+    """Largest number of bits of the 64-bit perceptual hashes that differ. Nearly always 32 bits are
+    set, so that distances are even."""
+    difference: Annotated[float, Field(ge=0)] = 0.025
+    """Largest mean absolute difference of the 8x8 thumbnails, standardized to mean 0 and std 1."""
+    brightness: Annotated[float, Field(ge=0)] = 32.0
+    """Largest mean absolute difference of the thumbnails as they are, in gray levels of 0..255."""
+
+    @property
+    def similarity(self) -> Similarity:
+        """The three thresholds as one value."""
+        return Similarity(self.distance, self.difference, self.brightness)
 
 
 def group_similar(
@@ -51,8 +68,7 @@ def group_similar(
     labels: "numpy.ndarray",
     similarity: Similarity,
 ) -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Join images that look alike, directly or by way of others, once among those of one label and
-    once across labels.
+    """Group similar images, directly or through others, within labels and across labels.
 
     Args:
         hashes: uint64 (n,).
@@ -60,25 +76,27 @@ def group_similar(
         labels: int32 (n,).
 
     Returns:
-        Group numbers, int64 (n,) each: images of one number look alike and have one label; and
-        images of one number look alike, each to one of another label. In the second, images of
-        equal look and label share a number also where nothing contradicts them.
+        Two arrays of group numbers, int64 (n,). The first joins similar images with equal labels,
+        the second each image and similar ones with other labels; in the second, images with equal
+        statistics and labels have the same number even if no other image is similar.
     """
     import numpy
 
     words = numpy.ascontiguousarray(thumbnails).reshape(-1, 64).view("<u8")
-    looks, first = number_equal_rows([labels, *words.T, hashes])
-    same, contradicting = numpy.arange(len(first)), numpy.arange(len(first))
+    distinct, first = number_equal_rows([labels, *words.T, hashes])
+    same, conflicting = numpy.arange(len(first)), numpy.arange(len(first))
     for a, b in _iterate_pairs(hashes[first], thumbnails[first], similarity):
         agree = labels[first[a]] == labels[first[b]]
         same = _join(same, a[agree], b[agree])
-        contradicting = _join(contradicting, a[~agree], b[~agree])
-    return same[looks], contradicting[looks]
+        conflicting = _join(conflicting, a[~agree], b[~agree])
+    return same[distinct], conflicting[distinct]
 
 
 def number_equal_rows(columns: "list[numpy.ndarray]") -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Number the distinct rows of a table in the order of its last column: the number of each row,
-    int64 (n,), and each one's first row.
+    """Number the distinct rows of a table, in the order of its last column.
+
+    Returns:
+        The number of each row, int64 (n,), and the first row with each number.
     """
     import numpy
 
@@ -94,7 +112,7 @@ def number_equal_rows(columns: "list[numpy.ndarray]") -> "tuple[numpy.ndarray, n
 
 
 def _join(group: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray") -> "numpy.ndarray":
-    """Return group numbers after joining the groups of each pair."""
+    """Join the groups of each pair; return the group numbers."""
     import numpy
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -110,9 +128,7 @@ def _join(group: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray") -> "nu
 def _iterate_pairs(
     hashes: "numpy.ndarray", thumbnails: "numpy.ndarray", similarity: Similarity
 ) -> "Iterator[tuple[numpy.ndarray, numpy.ndarray]]":
-    """Yield the pairs that look alike, a table at a time; a pair comes as often as tables hold it.
-    The hashes are sorted.
-    """
+    """Yield the pairs of similar images in each table, in which pairs may repeat; sorted hashes."""
     import numpy
 
     count = similarity.distance + 2
@@ -126,57 +142,57 @@ def _iterate_pairs(
             )
         )
         a, b = (
-            (order[numpy.concatenate(side)] for side in zip(*found, strict=True))
+            (order[numpy.concatenate(column)] for column in zip(*found, strict=True))
             if found
             else (order[:0], order[:0])
         )
-        alike = _confirm_by_thumbnail(thumbnails, a, b, similarity)
-        yield a[alike], b[alike]
+        similar = _confirm_by_thumbnail(thumbnails, a, b, similarity)
+        yield a[similar], b[similar]
 
 
 def _find_near_hashes(
     hashes: "numpy.ndarray", keys: "numpy.ndarray", distance: int, equal_hashes: bool
 ) -> "Iterator[tuple[numpy.ndarray, numpy.ndarray]]":
-    """Yield the places of two hashes of one key within a distance; of equal hashes, which every
-    table holds, in one table only.
+    """Yield the indices of pairs of hashes with equal keys that are within a distance.
+
+    Args:
+        equal_hashes: whether to yield pairs of equal hashes, which are in every table.
     """
     import numpy
 
-    places = numpy.arange(len(keys))
+    indices = numpy.arange(len(keys))
     for step in range(1, MAX_NEIGHBORS + 1):
-        places = places[: numpy.searchsorted(places, len(keys) - step)]
-        places = places[keys[places] == keys[places + step]]
-        if not len(places):
+        indices = indices[: numpy.searchsorted(indices, len(keys) - step)]
+        indices = indices[keys[indices] == keys[indices + step]]
+        if not len(indices):
             return
-        bits = numpy.bitwise_count(hashes[places] ^ hashes[places + step])
-        chosen = places[(bits <= distance) & ((bits > 0) | equal_hashes)]
+        bits = numpy.bitwise_count(hashes[indices] ^ hashes[indices + step])
+        chosen = indices[(bits <= distance) & ((bits > 0) | equal_hashes)]
         yield chosen, chosen + step
 
 
 def _confirm_by_thumbnail(
     thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", similarity: Similarity
 ) -> "numpy.ndarray":
-    """Tell of each pair whether the thumbnails confirm it, bool."""
+    """Tell for each pair whether the thumbnails are similar too, bool."""
     import numpy
 
-    alike = numpy.zeros(len(a), bool)
+    similar = numpy.zeros(len(a), bool)
     for start in range(0, len(a), _CHUNK):
         block = slice(start, start + _CHUNK)
         one, other = (
-            thumbnails[side[block]].reshape(-1, 64).astype(numpy.float32) for side in (a, b)
+            thumbnails[each[block]].reshape(-1, 64).astype(numpy.float32) for each in (a, b)
         )
         near = numpy.abs(one - other).mean(axis=1) <= similarity.brightness
-        alike[block] = near & (
+        similar[block] = near & (
             numpy.abs(_standardize(one) - _standardize(other)).mean(axis=1) <= similarity.difference
         )
-    return alike
+    return similar
 
 
-def _standardize(grey: "numpy.ndarray") -> "numpy.ndarray":
-    """Bring grey values (n, 64) to mean 0 and std 1, so that brightness and contrast make no
-    difference; flat ones to less.
-    """
+def _standardize(gray: "numpy.ndarray") -> "numpy.ndarray":
+    """Scale gray values (n, 64) to mean 0 and std 1, or less for flat ones, to ignore contrast."""
     import numpy
 
-    centred = grey - grey.mean(axis=1, keepdims=True)
-    return centred / numpy.maximum(centred.std(axis=1, keepdims=True), _FLAT)
+    centered = gray - gray.mean(axis=1, keepdims=True)
+    return centered / numpy.maximum(centered.std(axis=1, keepdims=True), _FLAT)

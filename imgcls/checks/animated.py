@@ -1,4 +1,4 @@
-"""Animated images: files of more than one frame, of which the first is what the model sees.
+"""Animated images: files with several frames, of which the model sees the first.
 
 Light zone.
 """
@@ -12,6 +12,6 @@ class Settings(DroppingSettings):
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images with several frames."""
-    return audited.images(
+    return audited.report(
         "of which the first frame is used", audited.image_statistics["frames"] > 1, "animated image"
     )

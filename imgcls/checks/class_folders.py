@@ -1,11 +1,13 @@
-"""Class folders: classes of which a split holds no image, as where a folder is missing in test/.
-The labels of the others never shift.
+"""Class folders: classes without images in a split, such as a folder that is missing from test/.
+
+The labels of the other classes never shift.
 
 Light zone.
 """
 
-from imgcls.checks import AuditedData, CheckSettings, Finding, format_count, format_names
+from imgcls.checks import AuditedData, CheckSettings, Finding, format_count
 from imgcls.datasets import SPLITS
+from imgcls.io.terminal import format_some
 
 
 class Settings(CheckSettings):
@@ -13,10 +15,10 @@ class Settings(CheckSettings):
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return the classes that are missing, for each split that has images."""
+    """Return the classes without images, for each split that has any."""
     found = []
     for split in SPLITS:
-        counts = audited.class_counts(split)
+        counts = audited.count_classes(split)
         missing = [
             name
             for name, count in zip(audited.store.classes, counts.tolist(), strict=True)
@@ -25,8 +27,8 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
         if counts.any() and missing:
             found.append(
                 Finding(
-                    f"{format_count(len(missing), 'class')} without an image in {split}:"
-                    f" {format_names(missing)}",
+                    f"{format_count(len(missing), 'class')} without images in {split}:"
+                    f" {format_some(missing)}",
                     len(missing),
                 )
             )

@@ -1,9 +1,8 @@
-"""Exact duplicates: images of equal content and label, within a split and across splits, where they
-leak into what is evaluated.
+"""Exact duplicates: images with equal content and label, within a split and across splits.
 
-Equal is the digest of the stored bytes: of pixels at the stored size, or of the image file. CIFAR's
-test splits hold some 1 % exact copies of training images (Barz and Denzler, 2020, "Do we train on
-test data? Purging CIFAR of near-duplicates", section 4).
+Content is the digest of the stored bytes: of pixels at the stored size, or of the image file. About
+1 % of the images in CIFAR's test splits are exact copies of training images (Barz and Denzler,
+2020, "Do we train on test data? Purging CIFAR of near-duplicates", section 4).
 
 Light zone.
 """
@@ -16,7 +15,7 @@ class Settings(DroppingSettings):
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return copies within splits, and across splits."""
+    """Return the copies within splits, and across splits."""
     import numpy
 
     from imgcls.checks._similarity import number_equal_rows

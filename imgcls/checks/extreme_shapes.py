@@ -1,5 +1,4 @@
-"""Extreme shapes: images so long, tiny or huge that little of them is left at the size which the
-model sees.
+"""Extreme shapes: images so long, tiny or huge that little of them is left at the model's size.
 
 Light zone.
 """
@@ -17,13 +16,13 @@ class Settings(DroppingSettings):
     aspect_ratio: Annotated[float, Field(ge=1)] = 4.0
     """Largest ratio of the longer side to the shorter one."""
     smallest_side: Annotated[int, Field(ge=1)] = 8
-    """Pixels of the shorter side."""
+    """Smallest length of the shorter side, in pixels."""
     megapixels: Annotated[float, Field(gt=0)] = 50.0
     """Largest number of pixels, in millions."""
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return long, tiny and huge images, each kind by itself."""
+    """Return the long, tiny and huge images separately."""
     import numpy
 
     sides = numpy.stack(
@@ -31,16 +30,16 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     ).astype(numpy.float64)
     short, long = sides.min(axis=0), sides.max(axis=0)
     return [
-        *audited.images(
+        *audited.report(
             f"more than {settings.aspect_ratio:g} times as long as wide",
             long > settings.aspect_ratio * short,
         ),
-        *audited.images(
+        *audited.report(
             f"with a side of fewer than {settings.smallest_side} pixels",
             short < settings.smallest_side,
             "tiny image",
         ),
-        *audited.images(
+        *audited.report(
             f"of more than {settings.megapixels:g} megapixels",
             short * long > settings.megapixels * 1e6,
             "huge image",

@@ -1,5 +1,5 @@
-"""Imbalance: some classes have many times the training images of others (Buda, Maki and Mazurowski,
-2018, section 2: the ratio rho).
+"""Imbalance: some classes have many times as many training images as others (Buda, Maki and
+Mazurowski, 2018, section 2: the ratio rho).
 
 Light zone.
 """
@@ -8,21 +8,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import AuditedData, CheckSettings, Finding, format_names
+from imgcls.checks import AuditedData, CheckSettings, Finding
+from imgcls.io.terminal import format_some
 
 
 class Settings(CheckSettings):
     """The settings of imbalance."""
 
     ratio: Annotated[float, Field(ge=1)] = 10.0
-    """How many times the training images of the smallest class the largest one may have."""
+    """Largest ratio of the training images of the largest class to those of the smallest."""
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return the classes that are smaller than the largest by more than the ratio; those without a
-    training image are not counted.
-    """
-    counts = audited.class_counts("train")
+    """Return the classes, other than empty ones, that are smaller by more than the ratio."""
+    counts = audited.count_classes("train")
     largest, smallest = counts.max(), counts[counts > 0].min()
     small = [
         audited.store.classes[i]
@@ -33,12 +32,7 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
         return []
     message = (
         f"the largest class, {audited.store.classes[counts.argmax()]}, has {largest / smallest:.1f}"
-        " times the training images of the"
+        " times as many training images as the smallest; classes smaller by more than"
+        f" {settings.ratio:g} times: {format_some(small)}"
     )
-    return [
-        Finding(
-            f"{message} smallest; classes below a {settings.ratio:g}th of it:"
-            f" {format_names(small)}",
-            len(small),
-        )
-    ]
+    return [Finding(message, len(small))]

@@ -1,12 +1,13 @@
-"""Label conflicts: the same or nearly the same picture under two labels, of which one must be wrong
-(Northcutt, Athalye and Mueller, 2021, "Pervasive label errors in test sets", section 3). Which one,
-nothing here can say: `policy: drop` leaves all of them out.
+"""Label conflicts: equal or similar images with different labels, of which one must be wrong.
+
+See Northcutt, Athalye and Mueller, 2021, "Pervasive label errors in test sets", section 3. The
+check cannot know which label is wrong, so `policy: drop` leaves all of them out.
 
 Light zone.
 """
 
 from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
-from imgcls.checks._like import SimilaritySettings
+from imgcls.checks._similarity import SimilaritySettings
 
 
 class Settings(SimilaritySettings):
@@ -14,7 +15,7 @@ class Settings(SimilaritySettings):
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return the images that look like one of another label."""
+    """Return the images that are similar to one with another label."""
     import numpy
 
     labels, (_, group) = audited.labels, audited.find_similar(settings.similarity)
@@ -33,6 +34,6 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
         examples.setdefault(number, []).append(name)
     groups = format_count(len(numpy.unique(group[members])), "group")
     message = (
-        f"{format_count(len(members), 'image')} in {groups} look the same and have different labels"
+        f"{format_count(len(members), 'image')} in {groups} are similar but have different labels"
     )
     return [Finding(message, len(members), list(examples.values()), numpy.sort(indices))]

@@ -1,7 +1,7 @@
-"""Mixed channels and depths: grey among colour, 16 bits among 8, transparency among opaque images.
-A model may learn the camera by them.
+"""Mixed formats: grayscale among color images, 16 bits among 8, transparent among opaque ones.
 
-Told from the headers alone: a colour file that shows nothing but grey counts as colour.
+A model may learn the camera from such differences. Only headers are compared: a color file with
+nothing but gray pixels counts as color.
 
 Light zone.
 """
@@ -14,19 +14,19 @@ class Settings(CheckSettings):
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return the fewer of two kinds, for each of the three ways to differ."""
+    """Return the images of the rarer kind, for each of the three differences."""
     import numpy
 
-    looks, found = audited.image_statistics, []
+    statistics, found = audited.image_statistics, []
     kinds = [
-        (looks["grey"], "in grey among colour ones", "in colour among grey ones"),
+        (statistics["grayscale"], "in grayscale among color ones", "in color among grayscale ones"),
         (
-            numpy.char.startswith(looks["mode"], b"I;16"),
+            numpy.char.startswith(statistics["mode"], b"I;16"),
             "of 16 bits among those of 8",
             "of 8 bits among those of 16",
         ),
         (
-            numpy.isin(looks["mode"], [b"LA", b"PA", b"RGBA"]),
+            numpy.isin(statistics["mode"], [b"LA", b"PA", b"RGBA"]),
             "with transparency among opaque ones",
             "opaque among transparent ones",
         ),
@@ -34,8 +34,8 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     for is_one, fewer, more in kinds:
         if is_one.any() and not is_one.all():
             found += (
-                audited.images(fewer, is_one)
+                audited.report(fewer, is_one)
                 if is_one.mean() <= 0.5
-                else audited.images(more, ~is_one)
+                else audited.report(more, ~is_one)
             )
     return found

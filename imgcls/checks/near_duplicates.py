@@ -1,24 +1,24 @@
-"""Near duplicates: nearly the same picture with the same label, within a split and across splits
-(Barz and Denzler, 2020, "ciFAIR").
+"""Near-duplicates: similar images with the same label, within a split and across splits (Barz and
+Denzler, 2020, "ciFAIR").
 
-Compared are perceptual hashes (imgcls/image/image_statistics.py), confirmed by thumbnails, and
-joined to groups (imgcls/checks/_similarity.py): copies saved at another quality, size or
-brightness. Prints and lettering finer than an eighth of the picture are not seen. Groups of exact
-duplicates alone are left to that check; images of different labels are left to label_conflicts.
+Similar are images with near perceptual hashes (imgcls/image/image_statistics.py) and thumbnails
+(imgcls/checks/_similarity.py), such as copies saved at another quality, size or brightness. Details
+finer than an eighth of the image do not count. Groups of only exact duplicates are left to
+exact_duplicates, and images with different labels to label_conflicts.
 
 Light zone.
 """
 
 from imgcls.checks import AuditedData, Finding, _copies
-from imgcls.checks._like import SimilaritySettings
+from imgcls.checks._similarity import SimilaritySettings
 
 
 class Settings(SimilaritySettings):
-    """The settings of near duplicates."""
+    """The settings of near-duplicates."""
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return near copies within splits, and across splits."""
+    """Return the near copies within splits, and across splits."""
     import numpy
 
     from imgcls.checks._similarity import number_equal_rows
@@ -27,5 +27,5 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     words = numpy.ascontiguousarray(audited.image_statistics["digest"]).view("<u8").reshape(-1, 2)
     _, first = number_equal_rows([group, *words.T])
     contents = numpy.bincount(group[first], minlength=len(group))
-    alone = numpy.where(contents[group] > 1, group, len(group) + numpy.arange(len(group)))
-    return _copies.find_copies(audited, alone, "a near copy")
+    similar = numpy.where(contents[group] > 1, group, len(group) + numpy.arange(len(group)))
+    return _copies.find_copies(audited, similar, "a near copy")

@@ -1,25 +1,26 @@
-"""Small classes: classes with few images to train on. Light zone."""
+"""Small classes: classes with few training images. Light zone."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import AuditedData, CheckSettings, Finding, format_count, format_names
+from imgcls.checks import AuditedData, CheckSettings, Finding, format_count
+from imgcls.io.terminal import format_some
 
 
 class Settings(CheckSettings):
     """The settings of small classes."""
 
     images: Annotated[int, Field(ge=1)] = 10
-    """Training images that a class should have at least."""
+    """Smallest number of training images that a class should have."""
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the classes with fewer training images."""
-    counts = zip(audited.store.classes, audited.class_counts("train").tolist(), strict=True)
+    counts = zip(audited.store.classes, audited.count_classes("train").tolist(), strict=True)
     small = [f"{name} {count}" for name, count in counts if count < settings.images]
     message = (
         f"{format_count(len(small), 'class')} with fewer than {settings.images} training images:"
-        f" {format_names(small)}"
+        f" {format_some(small)}"
     )
     return [Finding(message, len(small))] if small else []

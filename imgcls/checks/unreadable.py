@@ -1,5 +1,6 @@
-"""Unreadable images: empty, truncated, damaged and oversized files, told apart; `data.on_bad_image`
-says whether they end `prepare`.
+"""Unreadable images: empty, truncated, damaged and oversized files.
+
+`data.on_bad_image` decides whether they end `prepare`.
 
 Light zone.
 """
@@ -13,16 +14,14 @@ class Settings(CheckSettings):
     """The settings of unreadable images."""
 
     policy: Literal["note"] = "note"
-    """Images that cannot be read are in no split; data.on_bad_image: fail or skip is their
-    policy.
-    """
+    """Only note: unreadable images are in no split, and data.on_bad_image is their policy."""
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return the images that the store had to leave out, a finding for each kind of damage."""
+    """Return the images that the store leaves out, with a finding for each kind of damage."""
     kinds: dict[str, list[str]] = {}
     for image in audited.store.manifest.bad_images:
-        kinds.setdefault(_kind(image.problem), []).append(image.id)
+        kinds.setdefault(_classify(image.problem), []).append(image.id)
     return [
         Finding(
             f"{format_count(len(ids), 'image')} left out: {kind}",
@@ -33,8 +32,8 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     ]
 
 
-def _kind(problem: str) -> str:
-    """Return what a problem of one image has in common with others of its kind."""
+def _classify(problem: str) -> str:
+    """Return the kind of an image's problem, without its details."""
     if "truncated" in problem:
         return "truncated"
     for mark in (" (", ":", ",", ";"):

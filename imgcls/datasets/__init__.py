@@ -1,10 +1,11 @@
-"""Data sets: each file holds `Settings` (a `DataSettings`) and `prepare(settings) -> Source`. Light
-zone.
+"""Data sets: each file holds `Settings` (a `DataSettings`) and `prepare(settings) -> Source`.
 
-A `Source` names the classes and one `Entry` an image, and reads the image of any entry: as pixels,
-where all have one shape, or as the bytes of an image file, whose settings are `ImageSettings`.
+A `Source` lists the classes and an `Entry` for each image, and reads the image of any entry: as
+pixels if all images have one shape, else as the bytes of an image file (see `ImageSettings`).
 `imgcls/store/writer.py` reads entries in parallel and stores them; `imgcls/split/assign.py` splits
 the store.
+
+Light zone.
 """
 
 import re
@@ -33,38 +34,34 @@ _FOLD = re.compile(r"[1-9][0-9]*/[1-9][0-9]*")
 
 
 class DataSettings(PartSettings):
-    """What every data set can be told."""
+    """The settings of every data set."""
 
     store_dir: str = "data"
     """The folder that holds prepared stores and downloads."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the training images held out for choosing, where the source has no validation split
-    of its own.
-    """
+    """Fraction of the training images held out for selecting the model, if the source has no
+    validation split of its own."""
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of all images held out for the final judgement, where the source has no test split of
-    its own.
-    """
+    """Fraction of all images held out for the final evaluation, if the source has no test split of
+    its own."""
     fold: str | None = None
-    """K/N, such as 2/5: the training images are cut into N folds, and fold K is the test split,
-    whatever `test` and the source say.
-    """
+    """K/N, such as 2/5: the training images are divided into N folds, and fold K becomes the test
+    split; `test` and the source's own test split are ignored."""
     splits_file: str | None = None
-    """A CSV file with the header id,split that puts every image in train, validation, test or
-    unused; `imgcls prepare --splits` writes one. It decides alone, whatever `test`, `validation`
-    and the source say."""
+    """A CSV file with the header id,split that assigns every image to train, validation, test or
+    unused; `imgcls prepare --splits` writes one. It overrides `test`, `validation` and the source's
+    own splits."""
     max_images: Annotated[int, Field(ge=1)] | None = None
-    """At most so many images in each split, stratified: for quick runs."""
+    """Largest number of images in each split, stratified by class: for quick runs."""
     audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(
         default_factory=lambda: default_settings_of_all("checks")
     )
-    """Checks of the data, files of imgcls/checks, in the order in which they run; all of them
-    unless given, each with its policy.
-    """
+    """Checks of the data, files of imgcls/checks, in the order in which they run, each with its
+    policy; by default all of them."""
 
     @field_validator("fold")
     @classmethod
-    def _is_one_of_the_folds(cls, value: str | None) -> str | None:
+    def _check_fold(cls, value: str | None) -> str | None:
         number, count = _parse_fold(value) if value and _FOLD.fullmatch(value) else (0, 0)
         if value is not None and not (count >= 2 and number <= count):
             raise ValueError(
@@ -75,27 +72,25 @@ class DataSettings(PartSettings):
 
     @field_validator("audit")
     @classmethod
-    def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
+    def _require_unique_checks(cls, value: list[PartSettings]) -> list[PartSettings]:
         return parts.require_unique(value, "give each check once")
 
     @model_validator(mode="after")
-    def _is_cut_in_one_way(self) -> "DataSettings":
+    def _require_one_way_to_split(self) -> "DataSettings":
         if self.fold and self.splits_file:
             raise ValueError(
-                f"fold ({self.fold}) cuts the splits, and splits_file ({self.splits_file}) fixes"
-                " them; give one of the two"
+                f"fold ({self.fold}) and splits_file ({self.splits_file}) both decide the splits;"
+                " give only one of them"
             )
         return self
 
     @property
-    def fold_number(self) -> tuple[int, int] | None:
-        """K, from 1 on, and N of `fold`."""
+    def fold_numbers(self) -> tuple[int, int] | None:
+        """K, from 1, and N of `fold`; None without `fold`."""
         return _parse_fold(self.fold) if self.fold else None
 
-    def storage_settings(self) -> dict[str, Any]:
-        """Return the settings that decide on the bytes of a store; all others decide on what is
-        made of it.
-        """
+    def get_storage_settings(self) -> dict[str, Any]:
+        """Return the settings that determine the bytes of a store; the others apply to its use."""
         return self.model_dump(
             exclude={
                 "store_dir",
@@ -110,22 +105,19 @@ class DataSettings(PartSettings):
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that can change a number: all but where a store lies and whether its
-        data may be downloaded.
-        """
+        """Return the settings that can change a number: all but `store_dir` and `offline`."""
         return self.model_dump(exclude={"store_dir", "offline"})
 
-    def assignment_settings(self) -> dict[str, Any]:
-        """Return the settings that decide on which side an image comes: what the data set itself is
-        told, and how it is cut.
+    def get_assignment_settings(self) -> dict[str, Any]:
+        """Return the settings that determine which split an image belongs to.
 
-        Neither a size nor a limit moves an image, nor which of the folds is the test split.
+        Image size, `max_images` and the number of the test fold move no image between splits.
         """
         own = set(type(self).model_fields) - set(ImageSettings.model_fields) - {"offline"}
         settings = self.model_dump(
             include=own | {"name", "validation", "test", "splits_file"}, exclude_none=True
         )
-        return settings | ({"folds": self.fold_number[1]} if self.fold_number else {})
+        return settings | ({"folds": self.fold_numbers[1]} if self.fold_numbers else {})
 
 
 def _parse_fold(fold: str) -> tuple[int, int]:
@@ -134,88 +126,83 @@ def _parse_fold(fold: str) -> tuple[int, int]:
 
 
 class ImageSettings(DataSettings):
-    """What a data set of image files can be told. imgcls/image/decode.py says how a file becomes
-    pixels.
-    """
+    """The settings of data sets of image files, which imgcls/image/decode.py turns into pixels."""
 
     size: list[SideLength] = Field([64, 64], min_length=2, max_length=2)
-    """Height and width that the model sees: every image is brought to it."""
+    """Height and width of every image as the model sees it."""
     resize: Resize = "pad"
-    """pad: the whole image with black bars; crop: the centre, filled; stretch: proportions are
-    lost.
-    """
+    """pad: the whole image, with black bars; crop: the center, which fills the size; stretch: the
+    whole image, without its aspect ratio."""
     channels: Literal[1, 3, 4] | None = None
-    """1 is grey, 3 is RGB, 4 is RGB with its transparency. Unless given: 1 if every image is grey,
-    else 3; the choice is printed.
-    """
+    """1: grayscale; 3: RGB; 4: RGB and transparency. By default 1 if every image is grayscale, else
+    3; the choice is printed."""
     storage: Literal["pixels", "encoded"] = "pixels"
-    """pixels: every image at one size, for small images, which need no decoding then; encoded:
-    image files of any size, decoded when they are needed."""
+    """pixels: all images decoded, at one size, for small images; encoded: image files of any size,
+    decoded when they are needed."""
     stored_size: list[SideLength] | None = Field(None, min_length=2, max_length=2)
-    """Height and width of stored pixels, where augmentation is to cut its windows from images
-    larger than `size`.
-    """
+    """Height and width of stored pixels, for augmentations that crop from images larger than
+    `size`."""
     short_side: SideLength | None = None
-    """Encoded images whose short side is longer are shrunk to it, as JPEG of quality 95; the files
-    as they are unless given.
-    """
+    """Encoded images with a longer short side are shrunk to this many pixels and saved as JPEG of
+    quality 95; by default files are stored as they are."""
     restart_markers: bool = False
-    """Encode plain JPEGs anew, with restart markers, by which random windows are cut out of them
-    before they are decoded: that saves a quarter of the time, and changes a pixel by 0.07 of 255
-    levels at most in the mean."""
+    """Encode plain JPEGs again with restart markers, so that they are cropped before they are
+    decoded: that saves a quarter of the time, and changes pixels by at most 0.07 of 255 levels on
+    average."""
     on_bad_image: Literal["fail", "skip"] = "fail"
-    """fail: check all images, then stop and list the bad ones; skip: leave them out and list
-    them.
-    """
+    """fail: check all images, list the bad ones and stop; skip: list them and leave them out."""
     max_megapixels: Annotated[float, Field(gt=0)] = 100.0
-    """An image with more pixels is bad: a small file can expand to gigabytes."""
+    """An image with more pixels counts as bad: a small file can expand to gigabytes."""
 
     @model_validator(mode="after")
-    def _fits_the_store(self) -> "ImageSettings":
+    def _check_storage(self) -> "ImageSettings":
         if self.stored_size and self.storage == "encoded":
             raise ValueError(
-                "stored_size is for storage: pixels; encoded images keep their own size, or are"
-                " shrunk to a short_side"
+                "stored_size needs storage: pixels; encoded images keep their own size, or are"
+                " shrunk to short_side"
             )
         if self.short_side and self.storage == "pixels":
             raise ValueError(
-                "short_side is for storage: encoded; pixels are stored at size, or at a stored_size"
+                "short_side needs storage: encoded; pixels are stored at size, or at stored_size"
             )
         if self.restart_markers and self.storage == "pixels":
-            raise ValueError("restart_markers are for storage: encoded; pixels need no decoding")
+            raise ValueError(
+                "restart_markers need storage: encoded; stored pixels need no decoding"
+            )
         if self.stored_size and any(
             stored < seen for stored, seen in zip(self.stored_size, self.size, strict=True)
         ):
             raise ValueError(
-                f"stored_size is {self.stored_size}, smaller than size, {self.size}; it is for"
-                " storing larger images"
+                f"stored_size {self.stored_size} is smaller than size {self.size}; make it at"
+                " least as large, or leave it out"
             )
         return self
 
-    def storage_settings(self) -> dict[str, Any]:
-        """Return the settings that decide on the bytes of a store; encoded images serve any
-        size.
-        """
+    def get_storage_settings(self) -> dict[str, Any]:
+        """Return the settings that determine the bytes of a store; encoded images suit any size."""
         later = {"on_bad_image"} | (
             {"size", "resize", "channels"} if self.storage == "encoded" else set()
         )
         if not self.restart_markers:
-            later.add(
-                "restart_markers"
-            )  # stores that were made before there was this setting are still found
+            # Stores that were made before this setting existed are still found.
+            later.add("restart_markers")
         return {
-            name: value for name, value in super().storage_settings().items() if name not in later
+            name: value
+            for name, value in super().get_storage_settings().items()
+            if name not in later
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image of a source, before it is read: an id unique in the set, its class number, and the
-    source's own split.
+    """One image of a source, before it is read.
 
-    A source without a test split of its own says "train" for every image. Images of one `group`,
-    such as a patient's, stay on one side of every split. `weight` is how often resampling by weight
-    draws the image, relative to the others.
+    Attributes:
+        id: unique in the data set.
+        label: class number.
+        split: the source's own; "train" if the source has no splits.
+        group: images of one group, such as those of a patient, stay in one split.
+        weight: how often sampling by weight draws the image, relative to the others.
     """
 
     id: str
@@ -240,14 +227,14 @@ class Source:
 
     Attributes:
         classes: names in label order.
-        entries: one for each image, in the order in which the store keeps them.
-        read: called with an entry's place, from several threads at once: returns its pixels, uint8
-            of `shape`, or the bytes of an image file; raises `ImageError` where it cannot be used.
-        version: another text whenever another content may be read, such as a digest of archives, or
-            of sizes and times of files.
-        shape: height, width and channels of all images, for a source of pixels; None for one of
-            image files.
-        bad: what was found unusable before any image was read.
+        entries: one for each image, in the order of the store.
+        read: returns the image of the entry at an index: uint8 pixels of `shape`, or the bytes of
+            an image file; raises `ImageError` if it cannot be used. Called from several threads.
+        version: a text that changes whenever the content may have changed, such as a digest of
+            archives, or of the sizes and times of files.
+        shape: height, width and channels of all images, for a source of pixels; None for image
+            files.
+        bad: images that were found unusable before any was read.
     """
 
     classes: list[str]

@@ -1,18 +1,15 @@
-"""Numpy's arrays from files, by name: the members of an .npz archive, or the .npy files of a
-folder. Light zone.
+"""NumPy arrays by name, from an .npz archive or a folder of .npy files. Light zone.
 
-A member of an .npz is loaded into memory whole; an .npy file is memory-mapped, so that it may be
-larger than the memory. Nothing is ever unpickled, since to unpickle is to run what the file says.
+A member of an .npz archive is loaded into memory whole; an .npy file is memory-mapped, so it may be
+larger than memory. Nothing is ever unpickled, since unpickling runs whatever code the file holds.
 """
 
-import bisect
 import functools
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls.datasets import MAX_WEIGHT, SPLITS, _image_files
+from imgcls.datasets import MAX_WEIGHT, SPLITS, _concatenated, _image_files
 from imgcls.errors import DataError
 from imgcls.io import terminal
 
@@ -24,8 +21,8 @@ class ArrayFiles:
     """The arrays in an .npz archive or in a folder.
 
     Raises:
-        DataError: there is neither, or it cannot be listed; later, where an array is asked for that
-            is missing or damaged.
+        DataError: the path is neither, or cannot be read; from `load`, also if the array is missing
+            or damaged.
     """
 
     def __init__(self, path: Path):
@@ -35,10 +32,10 @@ class ArrayFiles:
 
     @property
     def version(self) -> str:
-        """Another text whenever a file may have changed."""
-        return _image_files.compute_version([self._file(name) for name in self._names])
+        """A text that changes whenever a file may have changed."""
+        return _image_files.compute_version([self._get_file(name) for name in self._names])
 
-    def _file(self, name: str) -> Path:
+    def _get_file(self, name: str) -> Path:
         return self._path / f"{name}.npy" if self._path.is_dir() else self._path
 
     def _load(self, name: str) -> "numpy.ndarray":
@@ -51,10 +48,10 @@ class ArrayFiles:
             )
         try:
             if self._path.is_dir():
-                return numpy.load(self._file(name), mmap_mode="r", allow_pickle=False)
+                return numpy.load(self._get_file(name), mmap_mode="r", allow_pickle=False)
             with self._path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as archive:
                 return archive[name]
-        except Exception as error:  # a damaged header or archive raises errors of a dozen types
+        except Exception as error:  # damaged files raise errors of a dozen types
             raise DataError(
                 f"{self._path}: the array '{name}' cannot be read: {error or type(error).__name__}"
             ) from None
@@ -68,8 +65,8 @@ def _list_array_names(path: Path) -> list[str]:
         return sorted(file.stem for file in path.glob("*.npy"))
     if path.suffix != ".npz":
         raise DataError(
-            f"data.path: {path} is neither a folder of .npy files nor an .npz archive; give one of"
-            " the two"
+            f"data.path: {path} is neither a folder of .npy files nor an .npz archive; give the"
+            " path of one"
         )
     try:
         with path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as archive:
@@ -83,10 +80,10 @@ def _list_array_names(path: Path) -> list[str]:
 
 
 def check_images(images: "numpy.ndarray", name: str, scaled: bool) -> "numpy.ndarray":
-    """Return images as (n, height, width, channels); grey ones may come without the last axis.
+    """Return images as (n, height, width, channels); grayscale images may lack the last axis.
 
     Raises:
-        DataError: the shape or the type is another.
+        DataError: the shape or dtype is not that of images.
     """
     shape = images.shape
     if images.ndim not in (3, 4) or 0 in shape[1:]:
@@ -96,19 +93,19 @@ def check_images(images: "numpy.ndarray", name: str, scaled: bool) -> "numpy.nda
         )
     if images.dtype.kind not in "buif":
         raise DataError(
-            f"the array '{name}' holds {images.dtype}; images are uint8, or other numbers with"
+            f"the array '{name}' holds {images.dtype}; images are uint8, or other real numbers with"
             " data.range"
         )
     if images.dtype != "uint8" and not scaled:
         raise DataError(
-            f"the array '{name}' holds {images.dtype}; say with data.range which values are black"
-            " and white, such as [0, 1] or [0, 65535]"
+            f"the array '{name}' holds {images.dtype}; set data.range to the values of black and"
+            " white, such as [0, 1] or [0, 65535]"
         )
     return images.reshape(*shape[:3], -1) if images.ndim == 3 else images
 
 
 def require_one_shape(images: "Mapping[str, numpy.ndarray]") -> tuple[int, int, int]:
-    """Return height, width and channels of the images in some arrays.
+    """Return the height, width and channels that the images of all arrays have.
 
     Raises:
         DataError: they differ.
@@ -131,39 +128,31 @@ def require_one_shape(images: "Mapping[str, numpy.ndarray]") -> tuple[int, int, 
 def make_reader(
     images: "Mapping[str, numpy.ndarray]", bounds: Sequence[float] | None
 ) -> "Callable[[int], numpy.ndarray]":
-    """Return what reads the image at a place, one array behind the other, as uint8.
+    """Return a function that reads the image at an index into all arrays, as uint8.
 
     Args:
-        bounds: the values that become 0 and 255; unless given, the images are uint8.
+        bounds: the values that become 0 and 255; None for images that are uint8 already.
     """
-    names = list(images)
-    ends = list(itertools.accumulate(len(array) for array in images.values()))
+    names, arrays = list(images), list(images.values())
 
-    def read(place: int) -> "numpy.ndarray":
-        position = bisect.bisect_right(ends, place)
-        name = names[position]
-        number = place - ends[position]  # counted from the array's end
-        image = images[name][number]
-        return (
-            _to_bytes(image, *bounds, f"{name}[{number + len(images[name])}]") if bounds else image
-        )
+    def read(number: int, index: int) -> "numpy.ndarray":
+        image = arrays[number][index]
+        return _scale_to_bytes(image, *bounds, f"{names[number]}[{index}]") if bounds else image
 
-    return read
+    return _concatenated.make_reader(arrays, read)
 
 
-def _to_bytes(image: "numpy.ndarray", low: float, high: float, place: str) -> "numpy.ndarray":
-    """Return an image with `low` as 0 and `high` as 255, to the nearest, or refuse a value beyond
-    the two, and what is not a number.
-    """
+def _scale_to_bytes(image: "numpy.ndarray", low: float, high: float, name: str) -> "numpy.ndarray":
+    """Map `low` to 0 and `high` to 255, to the nearest; NaN and values outside are errors."""
     import numpy
 
     values = image.astype(numpy.float64)
-    wrong = ~((values >= low) & (values <= high))  # so that NaN is wrong, too
+    wrong = ~((values >= low) & (values <= high))  # NaN is wrong, too
     if wrong.any():
         first = tuple(numpy.argwhere(wrong)[0].tolist())
         raise DataError(
-            f"{place}: the value at {first} is {image[first]}; {wrong.sum():,} of its values are"
-            f" outside data.range, {low:g} to {high:g}"
+            f"{name}: the value at {first} is {image[first]}; {wrong.sum():,} of its values are"
+            f" outside data.range, {low:g} to {high:g}: correct the array or data.range"
         )
     return numpy.rint((values - low) / (high - low) * 255).astype(numpy.uint8)
 
@@ -175,18 +164,19 @@ def parse_labels(
 
     Args:
         arrays: integers or text, (n,) or (n, 1), by the arrays' names.
-        names: the class names, of which integers are the places; unless given, the classes are the
-            labels that occur, sorted.
+        names: the class names, into which integer labels are indices; None for the labels that
+            occur, sorted.
 
     Raises:
-        DataError: the labels are of another shape or type, or none of the class names; or there are
-            fewer than two classes.
+        DataError: the labels have another shape or dtype, or are not among the class names; or
+            there are fewer than two classes.
     """
     flat = {name: _parse_flat_labels(array, name) for name, array in arrays.items()}
     is_text = {isinstance(value, str) for values in flat.values() for value in values[:1]}
     if len(is_text) == 2:
         raise DataError(
-            f"the arrays {', '.join(arrays)} hold text and numbers; labels are the one or the other"
+            f"the arrays {', '.join(arrays)} mix text and numbers; make all labels text, or all"
+            " integers"
         )
     keys = sorted(
         {value for values in flat.values() for value in values},
@@ -199,11 +189,11 @@ def parse_labels(
     numbers = {key: number for number, key in enumerate(keys)}
     for name, values in flat.items():
         if wrong := next(
-            ((place, value) for place, value in enumerate(values) if value not in numbers), None
+            ((index, value) for index, value in enumerate(values) if value not in numbers), None
         ):
             raise DataError(
-                f"the array '{name}' holds {wrong[1]!r} at {wrong[0]}, which is none of the"
-                f" {len(classes)} classes"
+                f"the array '{name}' holds {wrong[1]!r} at index {wrong[0]}, which is not one of"
+                f" the {len(classes)} classes"
             )
     return classes, [[numbers[value] for value in values] for values in flat.values()]
 
@@ -211,13 +201,14 @@ def parse_labels(
 def _check_classes(classes: list[str]) -> None:
     if len(set(classes)) < max(2, len(classes)):
         raise DataError(
-            f"the classes are {classes[:20]}; a classifier needs at least two, with different names"
+            f"the classes are {terminal.format_some(list(map(repr, classes)), 20)}; a classifier"
+            " needs at least two, with different names"
         )
-    if odd := [
+    if wrong := [
         name for name in classes if not name.isprintable() or name != name.strip() or not name
     ]:
         raise DataError(
-            f"class names must be printable text without space at its ends, received {odd[0]!r}"
+            f"class names must be printable text without spaces at the ends; got {wrong[0]!r}"
         )
 
 
@@ -226,19 +217,20 @@ def _parse_flat_labels(array: "numpy.ndarray", name: str) -> list[int] | list[st
         return parse_texts(array, name)
     values = _read_column(array, name, "iu", "integers or text")
     if (
-        negative := next((place for place, value in enumerate(values) if value < 0), None)
+        negative := next((index for index, value in enumerate(values) if value < 0), None)
     ) is not None:
         raise DataError(
-            f"the array '{name}' holds {values[negative]} at {negative}; labels are at least 0"
+            f"the array '{name}' holds {values[negative]} at index {negative}; labels are at"
+            " least 0"
         )
     return values
 
 
 def parse_texts(array: "numpy.ndarray", name: str) -> list[str]:
-    """Return an array of text or integers as text: bytes are UTF-8.
+    """Return an array of text or integers as text; bytes are decoded as UTF-8.
 
     Raises:
-        DataError: they are not; or its shape or type is another.
+        DataError: bytes are not UTF-8, or the array has another shape or dtype.
     """
     try:
         return [
@@ -259,10 +251,11 @@ def parse_splits(array: "numpy.ndarray", name: str) -> list[str]:
     """
     values = parse_texts(array, name)
     if wrong := next(
-        ((place, value) for place, value in enumerate(values) if value not in SPLITS), None
+        ((index, value) for index, value in enumerate(values) if value not in SPLITS), None
     ):
         raise DataError(
-            f"the array '{name}' holds {wrong[1]!r} at {wrong[0]}; splits are {', '.join(SPLITS)}"
+            f"the array '{name}' holds {wrong[1]!r} at index {wrong[0]}; splits are"
+            f" {', '.join(SPLITS)}"
         )
     return values
 
@@ -275,22 +268,22 @@ def parse_weights(array: "numpy.ndarray", name: str) -> list[float]:
     """
     values = [float(value) for value in _read_column(array, name, "buif", "numbers")]
     if wrong := next(
-        ((place, value) for place, value in enumerate(values) if not 0 <= value <= MAX_WEIGHT), None
+        ((index, value) for index, value in enumerate(values) if not 0 <= value <= MAX_WEIGHT), None
     ):
         raise DataError(
-            f"the array '{name}' holds {wrong[1]} at {wrong[0]}; weights are finite numbers of at"
-            " least 0"
+            f"the array '{name}' holds {wrong[1]} at index {wrong[0]}; weights are finite numbers"
+            " of at least 0"
         )
     return values
 
 
 def _read_column(array: "numpy.ndarray", name: str, kinds: str, meaning: str) -> list:
-    """Return an array of one value an image, (n,) or (n, 1), of one of numpy's kinds, as a list."""
+    """Return the values of an array with one per image, (n,) or (n, 1), of one of NumPy's kinds."""
     if array.ndim not in (1, 2) or array.shape[1:] not in ((), (1,)):
         raise DataError(
-            f"the array '{name}' has the shape {array.shape}; it must hold one value an image: (n,)"
-            " or (n, 1)"
+            f"the array '{name}' has the shape {array.shape}; it must hold one value per image:"
+            " (n,) or (n, 1)"
         )
     if array.dtype.kind not in kinds:
-        raise DataError(f"the array '{name}' holds {array.dtype}; right are {meaning}")
+        raise DataError(f"the array '{name}' holds {array.dtype}; it must hold {meaning}")
     return array.reshape(-1).tolist()

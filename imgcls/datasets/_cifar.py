@@ -1,17 +1,15 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: records of labels and 32x32 pixels, in an archive
-or a folder. Light zone.
+"""The binary version of CIFAR-10 and CIFAR-100: records of labels and 32x32 pixels. Light zone.
 
 Format: one byte for each label, then 1,024 bytes of red, 1,024 of green and 1,024 of blue, row by
 row (https://www.cs.toronto.edu/~kriz/cifar.html, "Binary version").
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls.datasets import DataSettings, Entry, Source, SplitName
+from imgcls.datasets import DataSettings, Entry, Source, SplitName, _concatenated
 from imgcls.errors import DataError
 from imgcls.io import archives, downloads, terminal
 from imgcls.io.downloads import RemoteFile
@@ -22,30 +20,30 @@ if TYPE_CHECKING:
 PIXELS = 32 * 32 * 3
 _COUNTS: dict[SplitName, int] = {"train": 50_000, "test": 10_000}
 _MAX_BYTES = 1 << 28
-"""Bytes of a member, at most: the largest has 154 MB."""
+"""Largest size of an archive member, in bytes: the largest has 154 MB."""
 
 
 class CifarSettings(DataSettings):
-    """What a CIFAR data set can be told."""
+    """The settings of the CIFAR data sets."""
 
     path: str | None = None
-    """The folder that holds the binary archive (.tar.gz) as it is published, or the folder unpacked
-    from it; unless given, the archive is downloaded into the store's folder."""
+    """The folder that holds the published binary archive (.tar.gz), or the folder extracted from
+    it; by default the archive is downloaded into `store_dir`."""
     offline: bool = False
     """Never download: a missing archive is an error that says where to put it."""
 
 
 @dataclass(frozen=True)
 class CifarArchive:
-    """A published set.
+    """A published data set.
 
     Attributes:
         remote: the archive.
-        folder: the folder in it.
+        folder: the folder inside it.
         files: the record files of each split, in order.
         names: the file of class names.
-        labels: label bytes of a record.
-        label: which of them counts.
+        labels: the number of label bytes in a record.
+        label: the index of the label byte to use.
         classes: the number of classes.
     """
 
@@ -60,10 +58,10 @@ class CifarArchive:
 
 
 def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
-    """Read the training and the test part of a set.
+    """Read the training and test splits.
 
     Raises:
-        DataError: a file is missing, damaged, or not of this format; or it cannot be downloaded.
+        DataError: a file is missing, damaged, of another format, or cannot be downloaded.
     """
     content = _read_content(settings, archive)
     classes = _parse_class_names(content[archive.names], archive)
@@ -79,23 +77,31 @@ def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
     if counts != _COUNTS:
         found = " and ".join(f"{count:,} {split}" for split, count in counts.items())
         terminal.note(
-            f"{found} images are not the whole of {archive.title}, which has 50,000 and 10,000;"
-            " using them all the same"
+            f"{found} images are not all of {archive.title}, which has 50,000 and 10,000; using"
+            " them anyway"
         )
     digest = hashlib.sha256()
     for name in sorted(content):
         digest.update(content[name])
+    arrays = list(records.values())
+
+    def read(split: int, index: int) -> "numpy.ndarray":
+        import numpy
+
+        pixels = arrays[split][index, archive.labels :].reshape(3, 32, 32)
+        return numpy.ascontiguousarray(pixels.transpose(1, 2, 0))
+
     return Source(
         classes,
         entries,
-        _make_reader(list(records.values()), archive.labels),
+        _concatenated.make_reader(arrays, read),
         digest.hexdigest(),
         shape=(32, 32, 3),
     )
 
 
 def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, bytes]:
-    """Return the needed files of a set by their names."""
+    """Return the contents of the files that are needed, by file name."""
     names = [archive.names, *(name for names in archive.files.values() for name in names)]
     if settings.path is None:
         packed = downloads.fetch(
@@ -107,8 +113,8 @@ def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, b
     if packed.is_file():
         if not downloads.is_published(packed, archive.remote):
             terminal.note(
-                f"{packed} is not the published archive of {archive.title}, by its SHA-256; using"
-                " it all the same"
+                f"{packed} is not the published archive of {archive.title} (its SHA-256 differs);"
+                " using it anyway"
             )
         return _extract(packed, names, archive)
     for extracted in (folder / archive.folder, folder):
@@ -132,7 +138,9 @@ def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; unpack the archive again") from None
+        raise DataError(
+            f"cannot read {path}: {error.strerror}; extract the archive again"
+        ) from None
 
 
 def _parse_class_names(content: bytes, archive: CifarArchive) -> list[str]:
@@ -140,9 +148,14 @@ def _parse_class_names(content: bytes, archive: CifarArchive) -> list[str]:
         names = content.decode().split()
     except UnicodeDecodeError:
         names = []
-    if len(names) != archive.classes or len(set(names)) != len(names):
+    if len(set(names)) < len(names):
         raise DataError(
-            f"{archive.names} of {archive.title} holds {len(names)} names, not {archive.classes};"
+            f"{archive.names} of {archive.title} lists a class twice; get the archive again"
+        )
+    if len(names) != archive.classes:
+        raise DataError(
+            f"{archive.names} of {archive.title} holds {len(names)} class names, not"
+            f" {archive.classes};"
             " get the archive again"
         )
     return names
@@ -160,27 +173,13 @@ def _parse_records(
         data = content[name]
         if not data or len(data) % length:
             raise DataError(
-                f"{name} of {archive.title} has {len(data):,} bytes, which are not records of"
-                f" {length:,}: it is truncated, or not of the binary version; get the archive again"
+                f"{name} of {archive.title} has {len(data):,} bytes, which is not a multiple of"
+                f" {length:,}: it is truncated, or not the binary version; get the archive again"
             )
         arrays.append(numpy.frombuffer(data, numpy.uint8).reshape(-1, length))
         if (largest := arrays[-1][:, archive.label].max()) >= archive.classes:
             raise DataError(
-                f"{name} of {archive.title} holds the label {largest}; right are 0 to"
-                f" {archive.classes - 1}"
+                f"{name} of {archive.title} holds the label {largest}; labels are 0 to"
+                f" {archive.classes - 1}: get the archive again"
             )
     return numpy.concatenate(arrays)
-
-
-def _make_reader(splits: "list[numpy.ndarray]", labels: int) -> "Callable[[int], numpy.ndarray]":
-    """Return what reads the image at a place, one split behind the other."""
-    import numpy
-
-    records = numpy.concatenate(splits)
-
-    def read(place: int) -> "numpy.ndarray":
-        return numpy.ascontiguousarray(
-            records[place, labels:].reshape(3, 32, 32).transpose(1, 2, 0)
-        )
-
-    return read

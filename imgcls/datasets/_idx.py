@@ -1,5 +1,4 @@
-"""Data sets in the IDX format of MNIST: four files, gzipped or not, in a folder or downloaded.
-Light zone.
+"""Data sets in MNIST's IDX format: four files, gzipped or not. Light zone.
 
 Format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a
 big-endian 32-bit number, the data (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/).
@@ -9,12 +8,11 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgcls.datasets import DataSettings, Entry, Source, SplitName
+from imgcls.datasets import DataSettings, Entry, Source, SplitName, _concatenated
 from imgcls.errors import DataError
 from imgcls.io import downloads, terminal
 
@@ -27,25 +25,22 @@ FILES: dict[SplitName, tuple[str, str]] = {
 }
 
 _MAX_BYTES = 1 << 26
-"""Bytes of a gzip file, at most: the largest content has 47 MB."""
+"""Largest size of a gzip file, in bytes: the largest content has 47 MB."""
 
 
 class IdxSettings(DataSettings):
-    """What a data set of IDX files can be told."""
+    """The settings of data sets of IDX files."""
 
     path: str | None = None
-    """The folder that holds the four files, with or without .gz; unless given, they are downloaded
-    into the store's folder.
-    """
+    """The folder that holds the four files, with or without .gz; by default they are downloaded
+    into `store_dir`."""
     offline: bool = False
     """Never download: a missing file is an error that says where to put it."""
 
 
 @dataclass(frozen=True)
 class IdxFiles:
-    """A published set: its title, where it is downloaded from, and the SHA-256 of each
-    *uncompressed* file.
-    """
+    """A published data set: title, mirrors, classes, and the SHA-256 of each uncompressed file."""
 
     title: str
     mirrors: tuple[str, ...]
@@ -54,9 +49,7 @@ class IdxFiles:
 
 
 class IdxSplit(NamedTuple):
-    """One split: uint8 images (count, height, width) and labels (count,), and the SHA-256 of both
-    files' content.
-    """
+    """One split: uint8 images (count, height, width), labels (count,), and the files' SHA-256."""
 
     images: "numpy.ndarray"
     labels: "numpy.ndarray"
@@ -64,10 +57,10 @@ class IdxSplit(NamedTuple):
 
 
 def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
-    """Read the training and the test part of a set.
+    """Read the training and test splits.
 
     Raises:
-        DataError: a file is missing, damaged, not IDX, or does not fit the others; or it cannot be
+        DataError: a file is missing, damaged, not IDX, does not fit the others, or cannot be
             downloaded.
     """
     if settings.path is None:
@@ -76,24 +69,30 @@ def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
         )
     else:
         files = _find_files(Path(settings.path).expanduser(), archive)
-    parts = {
-        split: _read_split(files[images], files[labels], archive)
-        for split, (images, labels) in FILES.items()
+    splits = {
+        name: _read_split(files[images], files[labels], archive)
+        for name, (images, labels) in FILES.items()
     }
-    sizes = {part.images.shape[1:] for part in parts.values()}
+    sizes = {split.images.shape[1:] for split in splits.values()}
     if len(sizes) > 1:
         raise DataError(
             f"{archive.title}: training and test images differ in size:"
-            f" {' and '.join(map(str, sorted(sizes)))}; get one set"
+            f" {' and '.join(map(str, sorted(sizes)))}; use files of one data set"
         )
     height, width = sizes.pop()
     entries = [
-        Entry(f"{split}/{index:05d}", label, split)
-        for split, part in parts.items()
-        for index, label in enumerate(part.labels.tolist())
+        Entry(f"{name}/{index:05d}", label, name)
+        for name, split in splits.items()
+        for index, label in enumerate(split.labels.tolist())
     ]
-    version = " ".join(part.digests for part in parts.values())
-    return Source(archive.classes, entries, _make_reader(parts), version, shape=(height, width, 1))
+    images = [split.images for split in splits.values()]
+    return Source(
+        archive.classes,
+        entries,
+        _concatenated.make_reader(images, lambda split, index: images[split][index][..., None]),
+        version=" ".join(split.digests for split in splits.values()),
+        shape=(height, width, 1),
+    )
 
 
 def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]:
@@ -111,7 +110,7 @@ def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]
 
 
 def _find_files(folder: Path, archive: IdxFiles) -> dict[str, Path]:
-    """Find the files in the user's folder; a plain file goes before a gzipped one."""
+    """Find the files in the user's folder; a plain file takes precedence over a gzipped one."""
     if not folder.is_dir():
         raise DataError(
             f"data.path: {folder} is not a folder; give the one that holds the four files of"
@@ -141,7 +140,7 @@ def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> IdxS
     if len(images) != len(labels):
         raise DataError(
             f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels;"
-            " the two do not belong together"
+            " use files of one data set"
         )
     if images.size == 0:
         raise DataError(f"{images_file} holds no image; get the file again")
@@ -154,25 +153,28 @@ def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> IdxS
 
 
 def _read_known(path: Path, dimensions: int, archive: IdxFiles) -> "tuple[numpy.ndarray, str]":
-    """Read a file as `read_idx` does, and note if it is not the published one, since subsets and
-    look-alikes are used on purpose too.
+    """Read a file as `read_idx` does, and note if it is not the published one.
+
+    Subsets and drop-in replacements are used on purpose, so this is not an error.
     """
     array, digest = read_idx(path, dimensions)
     if digest != archive.sha256[path.name.removesuffix(".gz")]:
         terminal.note(
             f"{path} is not the published file of {archive.title} (SHA-256 of its content:"
-            f" {digest}); using it all the same"
+            f" {digest}); using it anyway"
         )
     return array, digest
 
 
 def read_idx(path: Path, dimensions: int) -> "tuple[numpy.ndarray, str]":
-    """Read an IDX file of unsigned bytes, gzipped or not; return its array and the SHA-256 of its
-    uncompressed bytes.
+    """Read an IDX file of unsigned bytes, gzipped or not.
+
+    Returns:
+        The array, and the SHA-256 of the file's uncompressed bytes.
 
     Raises:
-        DataError: the file cannot be read, is truncated or too long, or is not IDX with so many
-            dimensions.
+        DataError: the file cannot be read, is truncated or too long, or is not an IDX file of this
+            number of dimensions.
     """
     import numpy
 
@@ -192,8 +194,9 @@ def read_idx(path: Path, dimensions: int) -> "tuple[numpy.ndarray, str]":
 
 
 def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
-    """Return header and data, reading no more than the header announces: a small gzip file can
-    expand to gigabytes.
+    """Return header and data.
+
+    Reads no more than the header announces, since a small gzip file can expand to gigabytes.
     """
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
@@ -207,12 +210,12 @@ def _read_bytes(path: Path, dimensions: int) -> tuple[bytes, bytes]:
             )
         expected = math.prod(_parse_shape(header))
         content = bytearray()
-        while len(content) <= expected and (piece := stream.read(1 << 20)):
-            content += piece
+        while len(content) <= expected and (chunk := stream.read(1 << 20)):
+            content += chunk
     if len(content) != expected:
         state = "truncated" if len(content) < expected else "too long"
         raise DataError(
-            f"{path} is {state}: its header announces {expected:,} bytes of data, it holds"
+            f"{path} is {state}: its header announces {expected:,} bytes of data, but it holds"
             f" {len(content):,}; get the file again"
         )
     return header, bytes(content)
@@ -222,18 +225,3 @@ def _parse_shape(header: bytes) -> tuple[int, ...]:
     return tuple(
         int.from_bytes(header[start : start + 4], "big") for start in range(4, len(header), 4)
     )
-
-
-def _make_reader(parts: dict[SplitName, IdxSplit]) -> "Callable[[int], numpy.ndarray]":
-    """Return what reads the image at a place, one split behind the other."""
-    first, *others = (part.images for part in parts.values())
-
-    def read(place: int) -> "numpy.ndarray":
-        images = first
-        for images_of_split in others:
-            if place < len(images):
-                break
-            place, images = place - len(images), images_of_split
-        return images[place][..., None]
-
-    return read

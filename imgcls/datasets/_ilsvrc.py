@@ -1,10 +1,9 @@
-"""ImageNet's ILSVRC2012 as it is published, or unpacked: its development kit, and where its images
-lie. Light zone.
+"""ILSVRC2012's development kit and the locations of its images, packed or extracted. Light zone.
 
 The archives are ILSVRC2012_img_train.tar, which holds an archive for each synset,
-ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, whose readme.txt says how the others are to
-be read. Class numbers follow the sorted WordNet ids, as is usual in the field (torchvision's
-`ImageNet` does so), not the kit's own ILSVRC2012_ID.
+ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, whose readme.txt says how to read the
+others. Class numbers follow the sorted WordNet ids, as is usual (torchvision's `ImageNet` does the
+same), not the kit's own ILSVRC2012_ID.
 """
 
 import io
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from imgcls.datasets import _image_files
 from imgcls.errors import DataError
 from imgcls.image import decode
-from imgcls.io import archives
+from imgcls.io import archives, terminal
 from imgcls.io.archives import ArchiveIndex
 
 TRAIN, VALIDATION, KIT = (
@@ -39,11 +38,11 @@ _NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 @dataclass(frozen=True)
 class DevelopmentKit:
-    """What the development kit says.
+    """The contents of the development kit.
 
     Attributes:
-        words: the synonyms of each synset, by its WordNet id.
-        truth: the WordNet id of each validation image, in the order of their numbers.
+        words: the synonyms of each synset, by WordNet id.
+        truth: the WordNet id of each validation image, in the order of the images' numbers.
     """
 
     words: dict[str, str]
@@ -51,9 +50,7 @@ class DevelopmentKit:
 
 
 class ImageLocation(NamedTuple):
-    """Where an image lies: in a file of its own, or from `start` on in an archive; `wnid` is its
-    class.
-    """
+    """Where an image is: in its own file, or at `start` in an archive; `wnid` is its class."""
 
     id: str
     wnid: str
@@ -75,8 +72,7 @@ class ImageLocation(NamedTuple):
 
 
 def read_kit(folder: Path) -> DevelopmentKit | None:
-    """Return what the development kit in a folder says, packed or unpacked; None where there is
-    none.
+    """Return the development kit in a folder, packed or extracted; None if there is none.
 
     Raises:
         DataError: it is damaged.
@@ -92,7 +88,7 @@ def read_kit(folder: Path) -> DevelopmentKit | None:
             )
         except OSError as error:
             raise DataError(
-                f"cannot read {error.filename}: {error.strerror}; unpack {KIT} again"
+                f"cannot read {error.filename}: {error.strerror}; extract {KIT} again"
             ) from None
     return None
 
@@ -113,8 +109,9 @@ def _parse_kit(meta: bytes, truth: bytes, origin: Path) -> DevelopmentKit:
 
 
 def make_class_names(wnids: list[str], words: dict[str, str]) -> list[str]:
-    """Return the first synonym of each synset; the WordNet id follows where another one has the
-    same, as with the two cranes.
+    """Return each synset's first synonym, followed by the WordNet id if it is not unique.
+
+    Two synsets are called crane, for example.
     """
     first = [words[wnid].split(", ")[0] if wnid in words else wnid for wnid in wnids]
     counts = Counter(first)
@@ -128,28 +125,26 @@ def find_packed_train(folder: Path, cache: Path) -> list[ImageLocation]:
     """Return the images of the training archive.
 
     Raises:
-        DataError: it is missing, damaged, or not this archive.
+        DataError: it is missing, damaged, or not the official archive.
     """
-    places = _locate(folder / TRAIN, "train", archives.load_index(folder / TRAIN, cache))
-    strangers = sorted(
-        {place.id.split("/")[1] for place in places if not _WNID.fullmatch(place.wnid)}
-    )
-    if strangers:
+    locations = _locate(folder / TRAIN, "train", archives.load_index(folder / TRAIN, cache))
+    others = sorted({each.id.split("/")[1] for each in locations if not _WNID.fullmatch(each.wnid)})
+    if others:
         raise DataError(
-            f"{folder / TRAIN} is not the official archive: it holds {', '.join(strangers[:3])},"
-            " not archives of synsets"
+            f"{folder / TRAIN} is not the official archive: besides archives of synsets it holds"
+            f" {terminal.format_some(others, 3)}; get it from {WHERE}"
         )
-    return places
+    return locations
 
 
 def find_packed_validation(folder: Path, cache: Path, kit: DevelopmentKit) -> list[ImageLocation]:
     """Return the images of the validation archive.
 
     Raises:
-        DataError: it is missing, damaged, or not this archive.
+        DataError: it is missing, damaged, or not the official archive.
     """
-    places = _locate(folder / VALIDATION, "val", archives.load_index(folder / VALIDATION, cache))
-    return [place._replace(wnid=_find_true_class(place, kit)) for place in places]
+    locations = _locate(folder / VALIDATION, "val", archives.load_index(folder / VALIDATION, cache))
+    return [each._replace(wnid=_find_true_class(each, kit)) for each in locations]
 
 
 def _locate(archive: Path, prefix: str, index: ArchiveIndex) -> list[ImageLocation]:
@@ -170,30 +165,31 @@ def find_unpacked_train(folder: Path) -> list[ImageLocation]:
 
 
 def find_unpacked_validation(folder: Path, kit: DevelopmentKit | None) -> list[ImageLocation]:
-    """Return the images of val/<WordNet id>/, or of val/ with the development kit; the ids are the
-    same in both.
+    """Return the images of val/<WordNet id>/, or of a flat val/ with the development kit.
+
+    Image ids are the same in both layouts.
 
     Raises:
-        DataError: val/ is flat and there is no kit, or holds other images than the kit names.
+        DataError: val/ is flat and there is no kit, or it holds images that the kit does not list.
     """
     flat = [ImageLocation(f"val/{path.name}", "", path) for path in _list_files(folder / "val")]
     if flat and kit is None:
         raise DataError(
-            f"{folder / 'val'} has images outside of folders of synsets, so that {folder / KIT}"
-            f" must say which image is what; get it from {WHERE}"
+            f"{folder / 'val'} holds images that are not in class folders, so {folder / KIT} is"
+            f" needed for their labels; get it from {WHERE}"
         )
-    sorted_in = [
+    in_folders = [
         ImageLocation(f"val/{path.name}", path.parent.name, path)
         for path in _list_images_below(folder / "val")
     ]
     return [
-        *(place._replace(wnid=_find_true_class(place, kit)) for place in flat if kit),
-        *sorted_in,
+        *(each._replace(wnid=_find_true_class(each, kit)) for each in flat if kit),
+        *in_folders,
     ]
 
 
 def _list_images_below(folder: Path) -> list[Path]:
-    """Return the images in the sub-folders of a folder that WordNet ids name."""
+    """Return the images in the subfolders of a folder that are named by WordNet ids."""
     return [
         path
         for name, child in _image_files.list_folders(folder).items()
@@ -214,11 +210,12 @@ def _list_files(folder: Path) -> list[Path]:
         raise DataError(f"cannot list {folder}: {error.strerror}") from None
 
 
-def _find_true_class(place: ImageLocation, kit: DevelopmentKit) -> str:
-    numbered = _NUMBERED.fullmatch(place.id.removeprefix("val/"))
+def _find_true_class(image: ImageLocation, kit: DevelopmentKit) -> str:
+    name = image.id.removeprefix("val/")
+    numbered = _NUMBERED.fullmatch(name)
     if not numbered or not 1 <= int(numbered[1]) <= len(kit.truth):
         raise DataError(
-            f"{place.path}: {place.id.removeprefix('val/')} is not one of the validation images,"
+            f"{image.path}: {name} is not one of the validation images,"
             f" ILSVRC2012_val_00000001.JPEG to ILSVRC2012_val_{len(kit.truth):08d}.JPEG; remove it,"
             " or get the official archive"
         )

@@ -1,5 +1,6 @@
-"""Finding the images of a folder, its classes and its splits, in an order that no file system
-decides. Light zone.
+"""Listing the images, classes and splits of a folder, in the same order on every file system.
+
+Light zone.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from pathlib import Path
 from imgcls.datasets import SPLITS, BadImage, SplitName
 from imgcls.errors import DataError
 from imgcls.image.decode import EXTENSIONS
+from imgcls.io import terminal
 
 _LAYOUTS = (
     "<path>/<class>/*.png, or <path>/train/<class>/*.png with validation/ and test/ beside train/"
@@ -20,7 +22,7 @@ _LAYOUTS = (
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file: its path relative to the data set's folder, class number and split."""
+    """An image file: its path relative to the data set's folder, its class number and its split."""
 
     id: str
     label: int
@@ -29,10 +31,14 @@ class ImageFile:
 
 @dataclass
 class Listing:
-    """What a folder holds: class names in label order, files sorted by id bytewise, entries that
-    cannot be used, ignored files by kind.
+    """What a folder holds.
 
-    `absent` names the splits, if any, in which a class has no folder.
+    Attributes:
+        classes: names in label order.
+        files: sorted by the bytes of their ids.
+        bad: entries that cannot be used.
+        ignored: the number of ignored files of each kind.
+        absent: the splits in which a class has no folder, for classes with any.
     """
 
     classes: list[str]
@@ -43,10 +49,10 @@ class Listing:
 
 
 def list_images(root: Path) -> Listing:
-    """List a folder of images in one of two layouts; nested folders inside a class belong to it.
+    """List a folder of images in one of two layouts; folders inside a class folder belong to it.
 
-    The classes are the union over the splits, sorted bytewise, so that a folder missing in one
-    split shifts no label.
+    The classes are the union over the splits, sorted by their bytes, so that a folder missing from
+    one split shifts no label.
 
     Raises:
         DataError: the folder is missing, or its layout is not one of the two.
@@ -54,7 +60,7 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
         raise DataError(
-            f"data.path: {root} {state}; give the folder of the images, laid out as {_LAYOUTS}"
+            f"data.path: {root} {state}; give a folder of images, laid out as {_LAYOUTS}"
         )
     folders = {split: list_folders(folder) for split, folder in _find_split_folders(root).items()}
     classes = sorted({name for names in folders.values() for name in names}, key=os.fsencode)
@@ -68,16 +74,14 @@ def list_images(root: Path) -> Listing:
     listing.files.sort(key=lambda file: os.fsencode(file.id))
     if not listing.files and not listing.bad:
         raise DataError(
-            f"{root} holds no image: its class folders have no file ending in"
+            f"{root} holds no images: its class folders hold no file ending in"
             f" {', '.join(EXTENSIONS)}"
         )
     return listing
 
 
 def compute_version(paths: list[Path]) -> str:
-    """Return a digest of the names, sizes and times of files: another one whenever a file may have
-    changed.
-    """
+    """Return a digest of the names, sizes and times of files, which changes if a file may have."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -90,9 +94,7 @@ def compute_version(paths: list[Path]) -> str:
 
 
 def _find_split_folders(root: Path) -> dict[SplitName, Path]:
-    """Return the folder of each split that the source has; the root itself is `train` where it has
-    none.
-    """
+    """Return the folder of each split of the source; without splits the root itself is `train`."""
     folders = list_folders(root)
     if not folders:
         raise DataError(f"{root} holds no class folders; lay the images out as {_LAYOUTS}")
@@ -111,13 +113,13 @@ def _find_split_folders(root: Path) -> dict[SplitName, Path]:
         return {"train": root}
     if others:
         raise DataError(
-            f"{root} holds {', '.join(splits)} with class folders, and also {', '.join(others)};"
-            " beside each other only train, validation and test are allowed: rename or move the"
-            " rest"
+            f"{root} holds {', '.join(splits)} with class folders, and also"
+            f" {terminal.format_some(others)}; only train, validation and test may be beside each"
+            " other: rename or move the rest"
         )
     if "train" not in splits:
         raise DataError(
-            f"{root} holds {', '.join(splits)} with class folders, but no train/ with any; lay the"
+            f"{root} holds {', '.join(splits)} with class folders, but no such train/; lay the"
             f" images out as {_LAYOUTS}"
         )
     return splits
@@ -136,11 +138,11 @@ def list_folders(parent: Path) -> dict[str, Path]:
 
 
 def _check_classes(root: Path, classes: list[str]) -> None:
-    unspeakable = [name for name in classes if not name.isprintable()]
-    if unspeakable:
-        shown = ", ".join(ascii(name) for name in unspeakable)
+    unprintable = [ascii(name) for name in classes if not name.isprintable()]
+    if unprintable:
         raise DataError(
-            f"{root}: class folders whose names are not printable UTF-8 text: {shown}; rename them"
+            f"{root} has class folders whose names are not printable UTF-8 text:"
+            f" {terminal.format_some(unprintable)}; rename them"
         )
     if len(classes) == 1:
         raise DataError(
@@ -165,10 +167,9 @@ def _add_class(listing: Listing, root: Path, folder: Path, label: int, split: Sp
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Path, str | None]]:
-    """Yield every file below a folder; with a problem, a folder that cannot be listed or that a
-    link leads back up to.
+    """Yield every file below a folder; a folder that cannot be listed or is a loop has a problem.
 
-    Symbolic links are followed, since big data sets are often linked together; `above` are the
+    Symbolic links are followed, since large data sets are often linked together; `above` are the
     folders on the way down.
     """
     waiting = [(folder, above)]
@@ -181,7 +182,7 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Pat
             yield current, f"cannot be listed: {error.strerror}"
             continue
         if identity in above:
-            yield current, "a symbolic link that leads back to a folder above it"
+            yield current, "a symbolic link to a folder above it"
             continue
         for child in children:
             if child.name.startswith(".") or not child.is_dir():

@@ -1,5 +1,6 @@
-"""Lists of images and their classes, as CSV, TSV or JSON lines: read whole, with every mistake
-named by its line. Light zone.
+"""Reading lists of images and their classes as CSV, TSV or JSON lines, with all their mistakes.
+
+Light zone.
 """
 
 import csv
@@ -13,19 +14,17 @@ from typing import Any
 
 from imgcls.datasets import MAX_WEIGHT, SPLITS
 from imgcls.errors import DataError
+from imgcls.io import terminal
 from imgcls.parts import suggest
 
 REQUIRED = ("path", "label")
 COLUMNS = (*REQUIRED, "split", "weight", "group")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An image: its line in the manifest, its path without needless dots, its class name, and what
-    the optional columns say.
-    """
+    """An image: its line in the manifest, its normalized path, its class name, optional columns."""
 
     line: int
     path: str
@@ -46,39 +45,28 @@ class Mistakes:
         """Note a mistake."""
         self.found.append((line, problem))
 
-    def refuse(self) -> None:
-        """Raise a `DataError` that names the first mistakes and counts all, if there are any."""
-        if not self.found:
-            return
-        lines = [
-            f"  {self.manifest}:{line}: {problem}" for line, problem in sorted(self.found)[:_SHOWN]
-        ]
-        rest = [f"  and {len(self.found) - _SHOWN:,} more"] if len(self.found) > _SHOWN else []
-        raise DataError(
-            "\n".join(
-                [
-                    (
-                        f"{len(self.found):,} mistake{'s' if len(self.found) > 1 else ''} in the"
-                        " manifest:"
-                    ),
-                    *lines,
-                    *rest,
-                ]
+    def raise_if_any(self) -> None:
+        """Raise a `DataError` that lists the first mistakes and counts all, if there are any."""
+        if self.found:
+            count = len(self.found)
+            lines = [f"{self.manifest}:{line}: {problem}" for line, problem in sorted(self.found)]
+            raise DataError(
+                f"{count:,} mistake{'s' if count > 1 else ''} in the manifest; correct"
+                f" {'them' if count > 1 else 'it'}:\n{terminal.format_lines(lines)}"
             )
-        )
 
 
 def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
-    """Return the rows of a manifest that are right, and note what is wrong with the others.
+    """Return the valid rows of a manifest, and note what is wrong with the others.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8, or is of another kind.
+        DataError: the file cannot be read, is not UTF-8, or has another extension.
     """
     try:
         data = manifest.read_bytes()
     except OSError as error:
         raise DataError(
-            f"data.path: cannot read {manifest}: {error.strerror}; give the manifest's file"
+            f"data.path: cannot read {manifest}: {error.strerror}; give the path of a manifest"
         ) from None
     text = _decode(data, mistakes)
     if manifest.suffix.lower() in _DELIMITERS:
@@ -87,8 +75,8 @@ def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
         fields = _iterate_json_rows(text, mistakes)
     else:
         raise DataError(
-            f"data.path: {manifest} ends in none of .csv, .tsv and .jsonl, by which its kind is"
-            " known; rename it"
+            f"data.path: {manifest} does not end in .csv, .tsv or .jsonl, which says how to read"
+            " it; rename it"
         )
     rows = [row for line, values in fields if (row := _parse_row(line, values, mistakes))]
     _note_duplicates(rows, mistakes)
@@ -112,7 +100,7 @@ def _decode(data: bytes, mistakes: Mistakes) -> str:
                 f"byte {error.start + 1} is not UTF-8: {line[error.start : error.start + 1]!r};"
                 " save the file as UTF-8",
             )
-    mistakes.refuse()
+    mistakes.raise_if_any()
     text = data.decode()
     if text.startswith("\ufeff"):
         mistakes.add(1, "begins with a byte order mark; save the file as UTF-8 without one")
@@ -141,15 +129,15 @@ def _iterate_csv_rows(
                     },
                 )
             elif record:
-                mistakes.add(line, f"has {len(record)} fields, the header {len(header)}")
+                mistakes.add(line, f"has {len(record)} fields, but the header has {len(header)}")
             line = reader.line_num + 1
     except csv.Error as error:
         mistakes.add(line, f"is not CSV: {error}")
     if header is None:
         mistakes.add(
             1,
-            f"has no header; the first line names the columns: {', '.join(COLUMNS)}, of which path"
-            " and label are needed",
+            f"has no header; the first line must name the columns, of {', '.join(COLUMNS)}; path"
+            " and label are required",
         )
 
 
@@ -162,10 +150,10 @@ def _check_header(header: list[str], mistakes: Mistakes) -> None:
                 f" {', '.join(COLUMNS)}{suggest(name, list(COLUMNS))}",
             )
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        mistakes.add(1, f"names the column {', '.join(twice)} more than once")
+        mistakes.add(1, f"the header names {', '.join(twice)} more than once")
     if missing := [name for name in REQUIRED if name not in header]:
         mistakes.add(1, f"the header lacks {' and '.join(missing)}")
-    mistakes.refuse()
+    mistakes.raise_if_any()
 
 
 def _parse_number(text: str) -> float | str:
@@ -187,7 +175,7 @@ def _iterate_json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dic
         if not isinstance(value, dict):
             mistakes.add(
                 number,
-                "must be a JSON object such as {'path': 'cat.png', 'label': 'cat'}, received"
+                'must be a JSON object such as {"path": "cat.png", "label": "cat"}; got'
                 f" {line[:40]!r}",
             )
             continue
@@ -229,18 +217,18 @@ def _find_weight_problem(value: Any) -> str | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and 0 <= value <= MAX_WEIGHT:
         return None
-    return f"weight must be a finite number of at least 0, received {value!r}"
+    return f"weight must be a finite number of at least 0; got {value!r}"
 
 
 def _find_text_problem(name: str, value: Any) -> str | None:
     if not isinstance(value, str):
-        return f"{name} must be text, received {value!r}"
+        return f"{name} must be text; got {value!r}"
     if name == "split" and value not in SPLITS:
         return (
             f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{suggest(value, list(SPLITS))}"
         )
     if name == "label" and (not value.isprintable() or value != value.strip()):
-        return f"label must be printable text without space at its ends, received {value!r}"
+        return f"label must be printable text without spaces at the ends; got {value!r}"
     try:
         if b"\0" not in os.fsencode(value):
             return None
@@ -252,7 +240,7 @@ def _find_text_problem(name: str, value: Any) -> str | None:
 def _note_duplicates(rows: list[Row], mistakes: Mistakes) -> None:
     first: dict[str, int] = {}
     for row in rows:
-        place = os.path.join(os.path.abspath(mistakes.manifest.parent), row.path)
-        line = first.setdefault(os.path.normpath(place), row.line)
+        path = os.path.join(os.path.abspath(mistakes.manifest.parent), row.path)
+        line = first.setdefault(os.path.normpath(path), row.line)
         if line != row.line:
             mistakes.add(row.line, f"names the file of line {line} again: {row.path!r}")

@@ -1,8 +1,8 @@
-"""Arrays of numpy, an .npz archive or a folder of .npy files: images, labels, and optionally
-classes, splits, groups and weights.
+"""NumPy arrays of images, labels, and optionally classes, splits, groups and weights.
 
-Any names serve, such as those of Keras (x_train, y_train, ...) and of MedMNIST (train_images,
-train_labels, ...; Yang et al., 2023, https://doi.org/10.1038/s41597-022-01721-8).
+They come from an .npz archive or a folder of .npy files, under any names, such as those of Keras
+(x_train, y_train, ...) or MedMNIST (train_images, train_labels, ...; Yang et al., 2023,
+https://doi.org/10.1038/s41597-022-01721-8).
 
 Light zone.
 """
@@ -17,38 +17,33 @@ from imgcls.datasets._array_files import ArrayFiles
 from imgcls.errors import DataError
 
 Names = str | dict[SplitName, str]
-"""The name of an array of all images, or of one for each split."""
+"""The name of one array for all images, or of one array for each split."""
 
 
 class Settings(DataSettings):
-    """What arrays can be told."""
+    """The settings of arrays."""
 
     path: str
-    """An .npz archive, whose arrays are loaded into memory, or a folder of .npy files, which are
-    memory-mapped.
-    """
+    """An .npz archive, which is loaded into memory, or a folder of .npy files, which are mapped."""
     images: Names = "images"
     """The array of images, (n, height, width) or (n, height, width, channels) with any number of
     channels; or one for each split, such as {train: x_train, test: x_test}."""
     labels: Names = "labels"
     """The array of labels, integers or text; or one for each split."""
     classes: str | list[str] | None = None
-    """Class names, or the array that holds them; integer labels are their places. Unless given, the
-    labels that occur, sorted.
-    """
+    """Class names, or the array that holds them; integer labels are indices into them. By default
+    the labels that occur, sorted."""
     own_splits: str | None = None
-    """The array that says train, validation or test for each image, where there is one array of
-    images.
-    """
+    """The array that says train, validation or test for each image of a single array."""
     groups: Names | None = None
-    """The array of groups: images of one group stay on one side of every split."""
+    """The array of groups: images of one group stay in one split; or one for each split."""
     weights: Names | None = None
-    """The array of weights: how often resampling by weight draws an image."""
+    """The array of weights: how often sampling by weight draws an image; or one for each split."""
     range: list[float] | None = pydantic.Field(None, min_length=2, max_length=2)
-    """The values that become 0 and 255, where images are not to be taken as the bytes they are."""
+    """The values that become 0 and 255; by default images are uint8 and stored as they are."""
 
     @pydantic.model_validator(mode="after")
-    def _names_fit_together(self) -> "Settings":
+    def _check_names(self) -> "Settings":
         splits = _map_by_split(self.images).keys()
         for name in ("labels", "groups", "weights"):
             names = getattr(self, name)
@@ -57,21 +52,21 @@ class Settings(DataSettings):
                 or isinstance(names, str) != isinstance(self.images, str)
             ):
                 raise ValueError(
-                    f"{name} must name an array for each of the arrays that images names, received"
-                    f" {names}"
+                    f"{name} must name one array for each array that images names; got {names}"
                 )
         if self.own_splits and not isinstance(self.images, str):
             raise ValueError(
-                "own_splits is for one array of images; here images says the split of each array"
+                "own_splits needs a single array of images, but images names an array per split"
             )
         if "train" not in splits:
             raise ValueError("images must name an array for train")
         if len(set(_map_by_split(self.images).values())) < len(splits):
             raise ValueError(
-                "images names one array for two splits, which would be tested on what was learnt"
+                "images names one array for two splits, so that the model would be tested on images"
+                " that it was trained on"
             )
         if self.range and self.range[0] >= self.range[1]:
-            raise ValueError(f"range is [low, high], received {self.range}")
+            raise ValueError(f"range must be [low, high] with low < high; got {self.range}")
         return self
 
 
@@ -79,8 +74,8 @@ def prepare(settings: Settings) -> Source:
     """Open the arrays.
 
     Raises:
-        DataError: the file is missing or damaged, or an array is missing, of another shape or type,
-            or holds what it must not.
+        DataError: the file is missing or damaged, or an array is missing, has another shape or
+            dtype, or holds a value that is not allowed.
     """
     files = ArrayFiles(Path(settings.path).expanduser())
     images = {
@@ -115,9 +110,7 @@ def _map_by_split(names: Names) -> dict[SplitName, str]:
 def _make_entries(
     files: ArrayFiles, settings: Settings, split: SplitName, labels: list[int]
 ) -> Iterable[Entry]:
-    """Return the entries of an array of images, which are those of a split, unless an array says
-    the split of each.
-    """
+    """Return the entries of one array of images; `own_splits` takes precedence over `split`."""
     name = _map_by_split(settings.images)[split]
     count = len(files.load(name))
     columns = {
@@ -126,14 +119,14 @@ def _make_entries(
         "groups": [None] * count,
         "weights": [1.0] * count,
     }
-    more = {
+    optional = {
         "splits": (settings.own_splits, _array_files.parse_splits),
         "groups": (settings.groups, _array_files.parse_texts),
         "weights": (settings.weights, _array_files.parse_weights),
     }
-    for column, (names, values_of) in more.items():
+    for column, (names, parse) in optional.items():
         if names is not None:
-            columns[column] = values_of(
+            columns[column] = parse(
                 files.load(_map_by_split(names)[split]), _map_by_split(names)[split]
             )
     for column, values in columns.items():
@@ -143,6 +136,6 @@ def _make_entries(
                 " for them"
             )
     return (
-        Entry(f"{name}/{place:07d}", *values)
-        for place, values in enumerate(zip(*columns.values(), strict=True))
+        Entry(f"{name}/{index:07d}", *values)
+        for index, values in enumerate(zip(*columns.values(), strict=True))
     )

@@ -1,6 +1,7 @@
-"""CIFAR-10: 60,000 photos of 32x32 in ten classes (Krizhevsky, 2009, "Learning multiple layers of
-features from tiny images"). It has a test split of its own. The SHA-256 of its archive is the one
-that TensorFlow Datasets publishes.
+"""CIFAR-10: 60,000 photos of 32x32 pixels in ten classes, with its own test split (Krizhevsky,
+2009, "Learning multiple layers of features from tiny images").
+
+The SHA-256 of its archive is the one that TensorFlow Datasets publishes.
 
 Light zone.
 """

@@ -1,6 +1,7 @@
-"""CIFAR-100: 60,000 photos of 32x32 in 100 classes, or in 20 groups of them (Krizhevsky, 2009,
-"Learning multiple layers of features from tiny images"). It has a test split of its own. The
-SHA-256 of its archive is the one that TensorFlow Datasets publishes.
+"""CIFAR-100: 60,000 photos of 32x32 pixels in 100 classes or 20 superclasses, with its own test
+split (Krizhevsky, 2009, "Learning multiple layers of features from tiny images").
+
+The SHA-256 of its archive is the one that TensorFlow Datasets publishes.
 
 Light zone.
 """
@@ -17,7 +18,7 @@ REMOTE = RemoteFile(
     most=168_513_733,
 )
 CLASSES = {"coarse": 20, "fine": 100}
-"""In the order of a record's two label bytes."""
+"""The number of classes of each, in the order of a record's two label bytes."""
 
 
 class Settings(_cifar.CifarSettings):
@@ -28,7 +29,7 @@ class Settings(_cifar.CifarSettings):
 
 
 def make_archive(labels: Literal["fine", "coarse"]) -> _cifar.CifarArchive:
-    """Return what is published, as it is read for one of its two sets of classes."""
+    """Return the published archive, to be read with fine or coarse labels."""
     return _cifar.CifarArchive(
         title="CIFAR-100",
         remote=REMOTE,

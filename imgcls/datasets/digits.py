@@ -1,8 +1,7 @@
-"""Digits: 1,797 handwritten digits, 8x8 grey with 17 levels, which scikit-learn ships: no network
-is needed.
+"""Digits: 1,797 handwritten digits, 8x8 grayscale with 17 levels, which ship with scikit-learn.
 
-The test part of the UCI set "Optical recognition of handwritten digits" (Alpaydin and Kaynak, 1998,
-https://doi.org/10.24432/C50P49).
+No network is needed. They are the test split of the UCI data set "Optical recognition of
+handwritten digits" (Alpaydin and Kaynak, 1998, https://doi.org/10.24432/C50P49).
 
 Light zone.
 """
@@ -29,8 +28,8 @@ def prepare(settings: Settings) -> Source:
         Entry(f"digits/{index:04d}", label) for index, label in enumerate(digits.target.tolist())
     ]
 
-    def read(place: int) -> "numpy.ndarray":
-        return (digits.images[place] * 255 / 16).round().astype("uint8")[..., None]
+    def read(index: int) -> "numpy.ndarray":
+        return (digits.images[index] * 255 / 16).round().astype("uint8")[..., None]
 
     return Source(
         [str(digit) for digit in range(10)],

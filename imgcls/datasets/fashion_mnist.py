@@ -1,5 +1,5 @@
-"""Fashion-MNIST: 70,000 articles of clothing, 28x28 grey (Xiao, Rasul and Vollgraf, 2017,
-https://arxiv.org/abs/1708.07747). It has a test split of its own.
+"""Fashion-MNIST: 70,000 articles of clothing, 28x28 grayscale, with its own test split (Xiao, Rasul
+and Vollgraf, 2017, https://arxiv.org/abs/1708.07747).
 
 Light zone.
 """
@@ -43,7 +43,7 @@ ARCHIVE = _idx.IdxFiles(
 
 
 class Settings(_idx.IdxSettings):
-    """Fashion-MNIST's settings."""
+    """The settings of Fashion-MNIST."""
 
 
 def prepare(settings: Settings) -> Source:

@@ -1,10 +1,10 @@
 """ImageNet, ILSVRC2012: 1.28 million photos of 1,000 classes (Russakovsky et al., 2015,
 https://arxiv.org/abs/1409.0575).
 
-From the official archives as they are published, which are read in place, or from the folders
-train/ and val/ unpacked from them. The official validation images are the `test` split, which
-`eval` alone reads, since the labels of the official test images are secret; validation is cut from
-the training images. Classes are the WordNet ids in order, by the first of their words.
+Reads the official archives without extracting them, or the folders train/ and val/ extracted from
+them. The official validation images are the `test` split, since the labels of the official test
+images are secret; the `validation` split comes from the training images. Classes are in the order
+of their WordNet ids, and named by their first synonym.
 
 Light zone.
 """
@@ -21,11 +21,11 @@ _COUNTS = {"classes": 1_000, "training images": 1_281_167, "validation images": 
 
 
 class Settings(ImageSettings):
-    """What ImageNet can be told."""
+    """The settings of ImageNet."""
 
     path: str
-    """The folder that holds the three official archives, or train/<WordNet id>/*.JPEG and val/ with
-    the like, or a flat val/ and the development kit."""
+    """The folder that holds the three official archives; or train/<WordNet id>/*.JPEG, and val/ in
+    the same layout, or flat and with the development kit."""
 
 
 def prepare(settings: Settings) -> Source:
@@ -39,12 +39,12 @@ def prepare(settings: Settings) -> Source:
     train, validation = _locate_images(
         folder, kit, Path(settings.store_dir) / "downloads" / settings.name
     )
-    wnids = sorted({place.wnid for place in train})
-    known = [place for place in validation if place.wnid in set(wnids)]
+    wnids = sorted({image.wnid for image in train})
+    known = [image for image in validation if image.wnid in set(wnids)]
     if len(known) < len(validation):
         terminal.note(
-            f"left out {len(validation) - len(known):,} validation images, of classes without a"
-            " training image"
+            f"left out {len(validation) - len(known):,} validation images of classes without"
+            " training images"
         )
     classes = _ilsvrc.make_class_names(wnids, kit.words if kit else {})
     _note_differences(
@@ -52,19 +52,19 @@ def prepare(settings: Settings) -> Source:
         kit is not None,
     )
     labels = {wnid: label for label, wnid in enumerate(wnids)}
-    places = sorted([*train, *known], key=lambda place: place.id.encode("utf-8", "surrogateescape"))
-    _require_usable(folder, wnids, [place.id for place in places])
+    images = sorted([*train, *known], key=lambda image: image.id.encode("utf-8", "surrogateescape"))
+    _require_usable(folder, wnids, [image.id for image in images])
     entries = [
-        Entry(place.id, labels[place.wnid], "test" if place.id.startswith("val/") else "train")
-        for place in places
+        Entry(image.id, labels[image.wnid], "test" if image.id.startswith("val/") else "train")
+        for image in images
     ]
-    return Source(classes, entries, lambda number: places[number].read(), _compute_version(places))
+    return Source(classes, entries, lambda index: images[index].read(), _compute_version(images))
 
 
 def _locate_images(
     folder: Path, kit: _ilsvrc.DevelopmentKit | None, cache: Path
 ) -> tuple[list[ImageLocation], list[ImageLocation]]:
-    """Return the images of the official training and validation set."""
+    """Return the images of the official training and validation splits."""
     if (folder / _ilsvrc.TRAIN).is_file():
         missing = [
             name for name in (_ilsvrc.VALIDATION, _ilsvrc.KIT) if not (folder / name).is_file()
@@ -95,30 +95,29 @@ def _locate_images(
 def _require_usable(folder: Path, wnids: list[str], ids: list[str]) -> None:
     if len(wnids) < 2:
         raise DataError(
-            f"{folder} holds training images of {wnids[0] if wnids else 'no class'} alone; a"
-            " classifier needs two classes"
+            f"{folder} holds training images of {wnids[0] if wnids else 'no class'} only; a"
+            " classifier needs at least two classes"
         )
     twice = [first for first, second in itertools.pairwise(ids) if first == second]
     if twice:
         raise DataError(
-            f"{folder} holds {len(twice)} images twice, the first is {twice[0]}; remove one of"
-            " the two"
+            f"{folder} holds images twice: {terminal.format_some(twice, 3)}; remove one of each"
         )
 
 
 def _note_differences(found: dict[str, int], has_words: bool) -> None:
     if found != _COUNTS:
         terminal.note(
-            "this is not the whole of ILSVRC2012:"
+            "this is not all of ILSVRC2012:"
             f" {', '.join(f'{count:,} {name}' for name, count in found.items())}"
         )
     if not has_words:
         terminal.note(
-            f"the classes are called by their WordNet ids, since there is no {_ilsvrc.KIT} with"
-            " their words"
+            f"classes are named by their WordNet ids, since there is no {_ilsvrc.KIT} with their"
+            " synonyms"
         )
 
 
-def _compute_version(places: list[ImageLocation]) -> str:
-    """Return a digest of the archives' or the files' states."""
-    return _image_files.compute_version(list({place.path: None for place in places}))
+def _compute_version(images: list[ImageLocation]) -> str:
+    """Return a digest of the sizes and times of the archives or image files."""
+    return _image_files.compute_version(list({image.path: None for image in images}))

@@ -1,6 +1,6 @@
-"""MNIST: 70,000 handwritten digits, 28x28 grey (LeCun, Bottou, Bengio and Haffner, 1998,
-"Gradient-based learning applied to document recognition", http://yann.lecun.com/exdb/mnist/). It
-has a test split of its own.
+"""MNIST: 70,000 handwritten digits, 28x28 grayscale, with its own test split (LeCun, Bottou, Bengio
+and Haffner, 1998, "Gradient-based learning applied to document recognition",
+http://yann.lecun.com/exdb/mnist/).
 
 Light zone.
 """
@@ -32,7 +32,7 @@ ARCHIVE = _idx.IdxFiles(
 
 
 class Settings(_idx.IdxSettings):
-    """MNIST's settings."""
+    """The settings of MNIST."""
 
 
 def prepare(settings: Settings) -> Source:

@@ -1,8 +1,7 @@
-"""A data set of TensorFlow Datasets (https://www.tensorflow.org/datasets), in its format
-array_record; needs the extra imgcls[tfds].
+"""A data set of TensorFlow Datasets (https://www.tensorflow.org/datasets), as array_record.
 
-Images stay the files that they are there: they are read, but not decoded, by the library.
-imgcls/image/decode.py says how a file becomes pixels.
+It needs the extra imgcls[tfds]. The library reads the image files without decoding them;
+imgcls/image/decode.py turns them into pixels.
 
 Light zone.
 """
@@ -13,45 +12,51 @@ from typing import Any
 
 from pydantic import Field
 
-from imgcls.datasets import SPLITS, Entry, ImageSettings, Source, SplitName, _image_files
+from imgcls.datasets import (
+    SPLITS,
+    Entry,
+    ImageSettings,
+    Source,
+    SplitName,
+    _concatenated,
+    _image_files,
+)
 from imgcls.errors import DataError, UserError
 from imgcls.image import decode
 from imgcls.io import terminal
 
 
 class Settings(ImageSettings):
-    """What a data set of TensorFlow Datasets can be told."""
+    """The settings of a data set of TensorFlow Datasets."""
 
     dataset: str = Field(pattern=r"^\w+(/[\w.-]+)?(:[\w.*]+)?$")
     """Its name, such as beans, beans:0.1.0, or name/config:version."""
     path: str | None = None
-    """The folder of prepared data sets, where this one is prepared if it is not there; unless
-    given, one in the store's folder.
-    """
+    """The folder of prepared data sets, where this one is prepared if it is missing; by default a
+    folder in `store_dir`."""
     offline: bool = False
     """Never download: a missing data set is an error."""
     image: str = "image"
-    """The feature that is the image."""
+    """The name of the image feature."""
     label: str = "label"
-    """The feature that is the class."""
+    """The name of the label feature."""
     own_splits: dict[SplitName, str] | None = None
-    """What serves as train, validation and test, such as {train: "train[:80%]", test:
-    "train[80%:]"}; unless given, what is called so.
-    """
+    """The splits to use as train, validation and test, such as {train: "train[:80%]", test:
+    "train[80%:]"}; by default those of the same names."""
 
 
 def prepare(settings: Settings) -> Source:
-    """Open the data set, which the library downloads and prepares first if it is missing.
+    """Open the data set, after the library has downloaded and prepared it if it is missing.
 
     Raises:
         UserError: the library is not installed.
-        DataError: the data set is unknown or missing, has other features or splits, or cannot be
+        DataError: the data set is unknown or missing, lacks the features or splits, or cannot be
             downloaded.
     """
     library = _import_library()
     builder = _open_builder(library, settings)
     classes = _read_classes(library, builder, settings)
-    entries, records = [], []
+    entries, sources = [], []
     for split, name in _choose_splits(builder, settings).items():
         try:
             source = builder.as_data_source(
@@ -59,29 +64,31 @@ def prepare(settings: Settings) -> Source:
             )
         except ValueError as error:
             raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
-        numbers = [
-            int(source[place][settings.label])
-            for place in terminal.track(range(len(source)), len(source), f"labels of {name}")
+        labels = [
+            int(source[index][settings.label])
+            for index in terminal.track(range(len(source)), len(source), f"labels of {name}")
         ]
-        if unlabelled := sum(not 0 <= number < len(classes) for number in numbers):
+        if unlabeled := sum(not 0 <= label < len(classes) for label in labels):
             raise DataError(
-                f"{settings.dataset}: {unlabelled:,} of {len(numbers):,} images of {name} have no"
-                " label; choose data.own_splits"
+                f"{settings.dataset}: {unlabeled:,} of {len(labels):,} images of {name} have no"
+                " label; choose other splits with data.own_splits"
             )
         entries += [
-            Entry(f"{split}/{place:07d}", number, split) for place, number in enumerate(numbers)
+            Entry(f"{split}/{index:07d}", label, split) for index, label in enumerate(labels)
         ]
-        records += [(source, place) for place in range(len(source))]
+        sources.append(source)
 
-    def read(number: int) -> bytes:
-        source, place = records[number]
-        data = source[place][settings.image]
+    def read(number: int, index: int) -> bytes:
+        data = sources[number][index][settings.image]
         decode.require_valid_size(len(data))
         return data
 
     files = sorted(path for path in Path(builder.data_dir).iterdir() if path.is_file())
     return Source(
-        classes, entries, read, f"{builder.info.full_name} {_image_files.compute_version(files)}"
+        classes,
+        entries,
+        _concatenated.make_reader(sources, read),
+        f"{builder.info.full_name} {_image_files.compute_version(files)}",
     )
 
 
@@ -97,9 +104,7 @@ def _import_library() -> ModuleType:
 
 
 def _open_builder(library: ModuleType, settings: Settings) -> Any:
-    """Return what reads a prepared data set; prepared now, if it is not there and may be
-    downloaded.
-    """
+    """Return the builder of a data set, which is prepared first if it is missing."""
     folder = Path(
         settings.path or Path(settings.store_dir) / "downloads" / settings.name
     ).expanduser()
@@ -109,21 +114,16 @@ def _open_builder(library: ModuleType, settings: Settings) -> Any:
         )
     except library.core.registered.DatasetNotFoundError:
         if settings.offline:
-            problem = (
-                f"{folder} holds no prepared data set '{settings.dataset}', and data.offline"
-                " forbids to download it"
-            )
             raise DataError(
-                f"{problem}; prepare it where there is a network, and name its folder as data.path"
+                f"{folder} holds no prepared data set '{settings.dataset}', and data.offline"
+                " forbids downloading it; prepare it where there is a network, and set data.path to"
+                " its folder"
             ) from None
         builder = _prepare_builder(library, settings.dataset, folder)
     if builder.info.file_format.value != "array_record":
-        problem = (
-            f"{builder.data_dir} is stored as {builder.info.file_format.value}, which has no random"
-            " access"
-        )
         raise DataError(
-            f"{problem}; name another folder as data.path, in which it is prepared as array_record"
+            f"{builder.data_dir} is stored as {builder.info.file_format.value}, which has no random"
+            " access; set data.path to another folder, in which it is prepared as array_record"
         )
     return builder
 
@@ -133,11 +133,11 @@ def _prepare_builder(library: ModuleType, name: str, folder: Path) -> Any:
 
     if not terminal.is_terminal():
         library.disable_progress_bar()
-    terminal.note(f"TensorFlow Datasets prepares '{name}' in {folder}")
+    terminal.note(f"TensorFlow Datasets is preparing '{name}' in {folder}")
     try:
         builder = library.builder(name, data_dir=str(folder), file_format="array_record")
         builder.download_and_prepare()
-    except Exception as error:  # whatever the code of one of a thousand data sets raises
+    except Exception as error:  # a thousand data sets have code of their own
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise DataError(f"TensorFlow Datasets cannot prepare '{name}': {reason}") from error
     return builder
@@ -147,7 +147,7 @@ def _read_classes(library: ModuleType, builder: Any, settings: Settings) -> list
     features = dict(builder.info.features)
     wanted = {settings.image: library.features.Image, settings.label: library.features.ClassLabel}
     if wrong := [
-        f"{name} is no {kind.__name__}"
+        f"{name} is not of type {kind.__name__}"
         for name, kind in wanted.items()
         if not isinstance(features.get(name), kind)
     ]:
@@ -156,7 +156,7 @@ def _read_classes(library: ModuleType, builder: Any, settings: Settings) -> list
         )
         raise DataError(
             f"{settings.dataset}: {' and '.join(wrong)}; its features are {found}: choose"
-            " data.image and data.label"
+            " two of them with data.image and data.label"
         )
     return list(features[settings.label].names)
 
@@ -167,7 +167,7 @@ def _choose_splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
     }
     if "train" not in splits:
         raise DataError(
-            f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; say with"
-            " data.own_splits which one is train"
+            f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; choose the one"
+            " for training with data.own_splits"
         )
     return splits

@@ -1,1 +1,1 @@
-"""From an image file's bytes to pixels, and what is measured of an image. Light zone."""
+"""Decoding, encoding, resizing and measuring images. Light zone."""

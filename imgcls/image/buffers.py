@@ -1,6 +1,6 @@
-"""Memory that is used again, image after image and batch after batch. Light zone.
+"""Memory that is reused for image after image and batch after batch. Light zone.
 
-Freed memory goes back to the system, and the page faults of new memory can take as long as decoding
+Freed memory returns to the system, and the page faults of new memory can take as long as decoding
 an image into it.
 """
 
@@ -18,19 +18,17 @@ if TYPE_CHECKING:
     import numpy
 
 MAX_SCRATCH = 8 << 20
-"""The most bytes that a thread keeps for its next image: larger ones are rare, and threads many."""
+"""The most bytes that a thread holds for its next image: there are many threads."""
 
 
 class Scratch(threading.local):
-    """Arrays for what a thread needs while it works on one image."""
+    """Arrays that a thread needs while it works on one image."""
 
     def __init__(self) -> None:
         self._cached: dict[str, numpy.ndarray] = {}
 
-    def array(self, name: str, shape: tuple[int, ...]) -> "numpy.ndarray":
-        """Return an array, uint8, of any content; it is valid until the thread asks for the name
-        again.
-        """
+    def get_array(self, name: str, shape: tuple[int, ...]) -> "numpy.ndarray":
+        """Return an uninitialized uint8 array, valid until the thread asks for this name again."""
         import numpy
 
         size = math.prod(shape)
@@ -43,21 +41,18 @@ class Scratch(threading.local):
 
 @dataclass(frozen=True)
 class BatchRegion:
-    """Where a batch lies in the file of `Batches`: its first byte, and how many bytes of the file
-    are mapped for it.
-    """
+    """The part of the file of `BatchBuffers` that holds a batch: first byte and length in bytes."""
 
     offset: int
     length: int
 
 
 class BatchBuffers:
-    """Arrays for batches, each of them somebody's until nothing refers to it any more; then it
-    becomes another batch.
+    """Arrays for batches; the memory of an array is reused when nothing refers to it any more.
 
-    They lie in memory that other processes may share, through a file that has no name, so that none
-    is left behind by a process that is killed. A batch begins with a page, and TensorFlow takes
-    what lies at a multiple of 64 bytes as it is, without a copy.
+    Other processes can share the memory through a file without a name, so that a killed process
+    leaves no file behind. A batch starts at a page, since TensorFlow uses memory that is aligned to
+    64 bytes without a copy.
 
     Attributes:
         file: the descriptor of the file.
@@ -71,32 +66,32 @@ class BatchBuffers:
         self._growing = threading.Lock()
 
     def acquire(self, shape: tuple[int, ...]) -> "tuple[numpy.ndarray, BatchRegion]":
-        """Return an array, uint8, of any content, and where other processes find it."""
+        """Return an uninitialized uint8 array, and where other processes find it."""
         import numpy
 
         size = math.prod(shape)
         length = max(-(-size // mmap.ALLOCATIONGRANULARITY), 1) * mmap.ALLOCATIONGRANULARITY
         free = self._free.setdefault(length, [])
-        memory, place = self._new(length)
-        # The base of this array is no array, so every view of it refers to it, and not past it to
+        memory, region = self._get_memory(length)
+        # The base of this array is not an array, so every view refers to this array, not past it to
         # the memory.
         array = numpy.frombuffer(memory, numpy.uint8, size)
-        weakref.finalize(array, free.append, (memory, place)).atexit = False
-        return array.reshape(shape), place
+        weakref.finalize(array, free.append, (memory, region)).atexit = False
+        return array.reshape(shape), region
 
-    def _new(self, length: int) -> tuple[mmap.mmap, BatchRegion]:
-        """Return memory that was given back, or else more of the file."""
+    def _get_memory(self, length: int) -> tuple[mmap.mmap, BatchRegion]:
+        """Return memory that is free again, or else more of the file."""
         with contextlib.suppress(IndexError):
             return self._free[length].pop()
         with self._growing:
-            place = BatchRegion(self._end, length)
+            region = BatchRegion(self._end, length)
             self._end += length
             os.ftruncate(self.file, self._end)
-        return mmap.mmap(self.file, length, offset=place.offset), place
+        return mmap.mmap(self.file, length, offset=region.offset), region
 
 
 class MappedBuffers:
-    """The other side of `Batches`: a process's view of what another one lent it.
+    """Another process's view of `BatchBuffers`.
 
     Args:
         file: the descriptor of their file.
@@ -107,25 +102,21 @@ class MappedBuffers:
         self._mapped: dict[BatchRegion, mmap.mmap] = {}
         self._rest = memoryview(b"")
 
-    def map(self, place: BatchRegion, start: int) -> None:
-        """Make arrays at a place from now on, from one of its bytes on."""
-        if place not in self._mapped:
-            self._mapped[place] = mmap.mmap(self._file, place.length, offset=place.offset)
-        self._rest = memoryview(self._mapped[place])[start:]
+    def map(self, region: BatchRegion, start: int) -> None:
+        """Allocate arrays in a region from now on, from its byte `start`."""
+        if region not in self._mapped:
+            self._mapped[region] = mmap.mmap(self._file, region.length, offset=region.offset)
+        self._rest = memoryview(self._mapped[region])[start:]
 
-    def array(self, shape: tuple[int, ...]) -> "numpy.ndarray":
-        """Return an array, uint8, of any content; every one begins at the same byte, until another
-        place is taken.
-        """
+    def allocate(self, shape: tuple[int, ...]) -> "numpy.ndarray":
+        """Return an uninitialized uint8 array, always from the same byte until `map` is called."""
         import numpy
 
         return numpy.frombuffer(self._rest, numpy.uint8, math.prod(shape)).reshape(shape)
 
 
 def _create_anonymous_file() -> int:
-    """Return the descriptor of a new file in memory; where the system has no such thing, of one in
-    the folder for temporary files.
-    """
+    """Return the descriptor of a new file in memory, or else in the folder for temporary files."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("imgcls batches")
     with tempfile.TemporaryFile() as file:

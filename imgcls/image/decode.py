@@ -1,9 +1,9 @@
-"""Images from files, each kind handled on purpose: the one way from a file's bytes to pixels, for
-training and prediction. Light zone.
+"""Decoding image files to pixels, in the same way for training and prediction. Light zone.
 
-Formats: PNG, JPEG, WebP, BMP, and the first frame of a GIF, told by their content. EXIF rotation is
-applied. Transparency is laid on white. 16-bit grey is scaled so that 65535 becomes 255, not
-clipped. Colour profiles are ignored. Resizing is bicubic and antialiased.
+Formats are PNG, JPEG, WebP, BMP, and the first frame of a GIF, recognized by their content. EXIF
+orientation is applied. Transparent images are composited onto white. 16-bit grayscale is scaled so
+that 65535 becomes 255, not clipped. Color profiles are ignored. Resizing is bicubic and
+antialiased.
 """
 
 import contextlib
@@ -29,39 +29,39 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _GRAYSCALE_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
 _COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 _NOT_UPRIGHT = (2, 3, 4, 5, 6, 7, 8)  # EXIF orientations other than upright
-_SIDEWAYS = (5, 6, 7, 8)  # those that swap width and height
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 _MAX_FILE_BYTES = 1 << 30
 
 
 class ImageError(Exception):
-    """An image that cannot be used; the message says why, for a sentence that names the file."""
+    """An image that cannot be used; the message says why, without the name of the file."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What every image is brought to: height, width and channels, and how."""
+    """The shape that every image is brought to, (height, width, channels), and how to resize."""
 
     shape: tuple[int, int, int]
     resize: Resize
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of a file that is to be an image.
+    """Return the bytes of an image file.
 
     Raises:
-        ImageError: it cannot be read, is empty, no regular file, or larger than any image.
+        ImageError: it cannot be read, is empty, not a regular file, or too large.
     """
     with _explain_damage():
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not a regular file")  # to open a named pipe would wait for ever
+            raise ImageError("not a regular file")  # opening a named pipe would block forever
         require_valid_size(status.st_size)
         return path.read_bytes()
 
 
 def require_valid_size(size: int) -> None:
-    """Raise an `ImageError` where no image file has so many bytes."""
+    """Raise an `ImageError` if no image file can have this many bytes."""
     if size == 0:
         raise ImageError("empty file (0 bytes)")
     if size > _MAX_FILE_BYTES:
@@ -69,11 +69,12 @@ def require_valid_size(size: int) -> None:
 
 
 def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "numpy.ndarray":
-    """Return the image in a file's bytes as uint8 of the geometry's shape; 1 channel is grey, 3 are
-    RGB, 4 are RGB and transparency.
+    """Return the image in a file's bytes as uint8 of the geometry's shape.
+
+    1 channel is grayscale, 3 are RGB, 4 are RGB and transparency.
 
     Raises:
-        ImageError: the data is damaged, no image, or larger than `max_megapixels`.
+        ImageError: the data is damaged, not an image, or larger than `max_megapixels`.
     """
     with open_image(data, max_megapixels) as file:
         return fit_to_size(decode_upright(file, geometry.shape[2], geometry), geometry)
@@ -81,28 +82,28 @@ def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "num
 
 @contextlib.contextmanager
 def open_image(data: bytes, max_megapixels: float) -> "Iterator[Image]":
-    """Open the image in a file's bytes, of which only the header is read; whatever goes wrong in
-    the block is an `ImageError`.
+    """Open the image in a file's bytes, reading only the header.
 
     Raises:
-        ImageError: the data is damaged, no image, or larger than `max_megapixels`.
+        ImageError: the data is damaged, not an image, or larger than `max_megapixels`; also instead
+            of any error in the block.
     """
     with _explain_damage(), _import_pillow().open(io.BytesIO(data), formats=_FORMATS) as file:
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             raise ImageError(
-                f"too large: {file.width}x{file.height} is {megapixels:.1f} megapixels,"
+                f"too large: {file.width}x{file.height} is {megapixels:.1f} megapixels, but"
                 f" data.max_megapixels is {max_megapixels}"
             )
         yield file
 
 
 def decode_upright(file: "Image", channels: int, geometry: Geometry | None = None) -> "Image":
-    """Return an opened image upright, with 8 bits a channel.
+    """Return an opened image upright, with 8 bits per channel.
 
     Args:
-        channels: 1 is grey, 3 is RGB, 4 is RGB and transparency.
-        geometry: what the image will be brought to: a JPEG is then decoded at a fraction of its
+        channels: 1 is grayscale, 3 is RGB, 4 is RGB and transparency.
+        geometry: what the image will be resized to. A JPEG is then decoded at a fraction of its
             size, but at least twice the size needed, which saves most of the time.
     """
     from PIL import ImageOps
@@ -123,9 +124,7 @@ def decode_upright(file: "Image", channels: int, geometry: Geometry | None = Non
 
 
 def resize_pixels(pixels: "numpy.ndarray", geometry: Geometry) -> "numpy.ndarray":
-    """Return an image that is stored as pixels, uint8 (height, width, channels), at a geometry;
-    channel by channel, of any number.
-    """
+    """Resize pixels, uint8 (height, width, channels) with any number of channels."""
     import numpy
     from PIL import Image
 
@@ -139,7 +138,7 @@ def resize_pixels(pixels: "numpy.ndarray", geometry: Geometry) -> "numpy.ndarray
 
 
 def fit_to_size(image: "Image", geometry: Geometry) -> "numpy.ndarray":
-    """Return an 8-bit image at a geometry, uint8 (height, width, channels)."""
+    """Resize an 8-bit image to a geometry; return uint8 (height, width, channels)."""
     import numpy
 
     height, width, _ = geometry.shape
@@ -149,9 +148,7 @@ def fit_to_size(image: "Image", geometry: Geometry) -> "numpy.ndarray":
 
 
 def shrink(image: "Image", short_side: int) -> "Image":
-    """Return an image whose short side is longer than `short_side` shrunk to that, in its
-    proportions.
-    """
+    """Shrink an image to a short side of `short_side` pixels, keeping the aspect ratio."""
     from PIL import Image
 
     scale = short_side / min(image.size)
@@ -161,9 +158,7 @@ def shrink(image: "Image", short_side: int) -> "Image":
 
 
 def is_plain(file: "Image") -> bool:
-    """Tell from the header whether an opened image is a JPEG in grey or RGB that lies upright, as
-    most are.
-    """
+    """Tell from the header whether an opened image is an upright grayscale or RGB JPEG, as most."""
     return (
         file.format == "JPEG"
         and file.mode in ("L", "RGB")
@@ -177,18 +172,16 @@ def get_orientation(image: "Image") -> int:
 
 
 def get_upright_size(image: "Image") -> tuple[int, int]:
-    """Return width and height of an image after its EXIF rotation."""
+    """Return the width and height of an image after its EXIF orientation is applied."""
     return image.size[::-1] if get_orientation(image) in _SIDEWAYS else image.size
 
 
 def is_grayscale(image: "Image") -> bool:
-    """Tell from the header alone whether an opened image is grey: by its pixel format, or by a
-    palette of greys.
-    """
+    """Tell from the header whether an opened image is grayscale: by its pixel format or palette."""
     if image.mode != "P":
         return image.mode in _GRAYSCALE_MODES
     order, entries = image.palette.getdata()
-    step = len(order)  # RGB, or BGRX in a BMP: the first three are the colours
+    step = len(order)  # RGB, or BGRX in a BMP: the first three are the colors
     return all(
         entries[i] == entries[i + 1] == entries[i + 2]
         for i in range(0, len(entries) - step + 1, step)
@@ -196,21 +189,24 @@ def is_grayscale(image: "Image") -> bool:
 
 
 def convert_channels(image: "Image", channels: int) -> "Image":
-    """Return an image of any pixel format as 8-bit grey (`channels` 1), RGB (3), or RGB with
-    transparency (4), which is else laid on white.
+    """Convert an image of any pixel format to 8 bits per channel.
+
+    Args:
+        channels: 1 for grayscale and 3 for RGB, both composited onto white; 4 for RGB and
+            transparency.
 
     Raises:
-        ImageError: the pixel format has no known range, such as 32-bit integers and floats.
+        ImageError: the pixel format has no known range, as 32-bit integers and floats.
     """
     from PIL import Image
 
     if image.mode not in (*_GRAYSCALE_MODES, *_COLOR_MODES):
         raise ImageError(
-            f"pixel format {image.mode} has no known range; save the image with 8 or 16 bits a"
+            f"pixel format {image.mode} has no known range; save the image with 8 or 16 bits per"
             " channel"
         )
     if image.mode.startswith("I;16"):
-        image = _to_eight_bits(image)
+        image = _scale_to_eight_bits(image)
     elif channels == 4:
         return image.convert("RGBA")
     elif image.has_transparency_data:
@@ -223,8 +219,10 @@ def convert_channels(image: "Image", channels: int) -> "Image":
 
 
 def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Image":
-    """Return an image at `size` (width, height): `stretch` ignores the proportions, `random_crop`
-    cuts the longer side at its centre, `pad` keeps the whole image, with black bars beside it."""
+    """Resize an image to `size` (width, height).
+
+    `stretch` ignores the aspect ratio, `crop` takes the center, `pad` adds black bars.
+    """
     from PIL import Image, ImageOps
 
     if resize == "stretch":
@@ -238,22 +236,18 @@ def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Imag
 
 
 def _compute_scaled_size(
-    given: tuple[int, int], size: tuple[int, int], resize: Resize
+    original: tuple[int, int], size: tuple[int, int], resize: Resize
 ) -> tuple[int, int]:
-    """Return the width and height of the whole image after scaling; at least 1 pixel, so that the
-    thinnest image survives.
-    """
+    """Return the width and height, at least 1 pixel each, of the whole image after scaling."""
     if resize == "stretch":
         return size
-    ratios = (size[0] / given[0], size[1] / given[1])
+    ratios = (size[0] / original[0], size[1] / original[1])
     scale = min(ratios) if resize == "pad" else max(ratios)
-    return max(1, round(given[0] * scale)), max(1, round(given[1] * scale))
+    return max(1, round(original[0] * scale)), max(1, round(original[1] * scale))
 
 
-def _to_eight_bits(image: "Image") -> "Image":
-    """Scale 16-bit grey to 8 bits, to the nearest; a pixel value declared transparent becomes
-    white.
-    """
+def _scale_to_eight_bits(image: "Image") -> "Image":
+    """Scale 16-bit grayscale to 8 bits, to the nearest; a transparent value becomes white."""
     import numpy
     from PIL import Image
 
@@ -266,9 +260,11 @@ def _to_eight_bits(image: "Image") -> "Image":
 
 @cache
 def _import_pillow() -> ModuleType:
-    """Return PIL.Image, without its own limit on pixels, which would refuse what `max_megapixels`
-    allows and cannot be set for one call, and without its warnings on damaged EXIF data, which name
-    no file; such an image counts as upright."""
+    """Return PIL.Image, without its own limit on pixels and its warnings.
+
+    The limit would reject what `max_megapixels` allows, and cannot be set for a single call. The
+    warnings are about damaged EXIF data and name no file; such an image counts as upright.
+    """
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None
@@ -278,9 +274,7 @@ def _import_pillow() -> ModuleType:
 
 @contextlib.contextmanager
 def _explain_damage() -> Iterator[None]:
-    """Turn whatever a decoder raises into an `ImageError`: on damaged files Pillow's plugins raise
-    errors of a dozen types.
-    """
+    """Convert errors to `ImageError`: on damaged files Pillow's plugins raise a dozen types."""
     from PIL import UnidentifiedImageError
 
     try:

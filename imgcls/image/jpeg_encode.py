@@ -13,61 +13,60 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 INTERVAL = 2
-"""MCUs between restart markers: a marker costs 3 bytes, an MCU that is decoded in vain 50."""
+"""MCUs between restart markers: a marker costs 3 bytes, an MCU decoded needlessly 50."""
 
-# Of chroma, in Pillow's words; by default it is halved both ways.
+# Of chroma, as Pillow numbers them; by default it is halved in both directions.
 _DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = -1, 0, 2
 _LONGEST_SEGMENT = 0xFFFF
 
 
 def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) -> bytes:
-    """Return an image, 8-bit grayscale or RGB, as a JPEG file for `jpeg.crop_files`.
+    """Encode an image, 8-bit grayscale or RGB, as a JPEG file for `jpeg.crop_files`.
 
     Args:
-        markers: whether to write restart markers and an index of them, a tenth more bytes; an image
-            of many megapixels has too many for an index.
+        markers: whether to write restart markers and an index of them, which adds a tenth to the
+            size; images of many megapixels have too many for an index.
         original: the plain JPEG file that the image was decoded from, whose coefficients,
-            quantization tables, subsampling of chroma and kind of colors are taken. It is returned
-            as it is where no markers are wanted, unless it holds an index, which need not be right.
-            Without an original, the quality is 95.
+            quantization tables, chroma subsampling and color space are used. Without markers it is
+            returned as it is, unless it holds an index, which might be wrong. Without an original
+            the quality is 95.
     """
     from PIL import Image
     from PIL.JpegImagePlugin import get_sampling
 
     sampling = _DEFAULT_SAMPLING
-    how: dict[str, Any] = {"quality": QUALITY}
+    options: dict[str, Any] = {"quality": QUALITY}
     if original is not None:
         if not markers and not jpeg.has_index(original):
             return original
         with Image.open(io.BytesIO(original)) as file:
             sampling = get_sampling(file)
             coded_as_rgb = "jfif" not in file.info and file.info.get("adobe_transform") == 0
-            how = {
+            options = {
                 "qtables": file.quantization,
                 "subsampling": sampling,
                 "keep_rgb": coded_as_rgb,
             }
         image = _decode_ycbcr(original, image, sampling)
     if not markers:
-        return _save(image, **how)
+        return _save(image, **options)
     halved = image.mode != "L" and sampling != _FULL_SAMPLING
     mcus = -(-image.width // (2 * jpeg.BLOCK if halved else jpeg.BLOCK))
-    interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row begins behind a marker
-    data = _save(image, restart_marker_blocks=interval, **how)
+    interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row starts after a marker
+    data = _save(image, restart_marker_blocks=interval, **options)
     return _add_index(data, (image.height, image.width), interval)
 
 
 def _decode_ycbcr(data: bytes, image: "Image", sampling: int) -> "Image":
-    """Return the image of a JPEG file with its luma and chroma as they are coded, which
-    `encode_jpeg` brings back to the same coefficients.
+    """Return a JPEG image as its coded luma and chroma, which encode to the same coefficients.
 
-    Only blocks that were clipped at black or white change: by 0.07 of 255 levels at most in the
-    mean over photos, where the way over RGB and back changes up to 0.6. Chroma that is halved both
-    ways comes unsmoothed out of a file that is decoded at half its size.
+    Only blocks that were clipped at black or white change: by at most 0.07 of 255 levels on average
+    over photos, compared with 0.6 by way of RGB. Chroma that is halved in both directions is
+    decoded unsmoothed at half the size of the image.
 
     Args:
-        image: the decoded file, which is returned where luma and chroma are not to be had: in
-            grayscale, coded as RGB, or of another subsampling.
+        image: the decoded file, which is returned if luma and chroma are not available: grayscale,
+            coded as RGB, or with other subsampling.
         sampling: of the file's chroma.
     """
     from PIL import Image
@@ -92,16 +91,14 @@ def _decode_ycbcr(data: bytes, image: "Image", sampling: int) -> "Image":
     return Image.merge("YCbCr", [luma, *(each.crop((0, 0, *luma.size)) for each in enlarged)])
 
 
-def _save(image: "Image", **how: Any) -> bytes:
+def _save(image: "Image", **options: Any) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "JPEG", **how)
+    image.save(stream, "JPEG", **options)
     return stream.getvalue()
 
 
 def _add_index(data: bytes, size: tuple[int, int], interval: int) -> bytes:
-    """Return a file with restart markers with an index of them; without one where it has too
-    many.
-    """
+    """Add an index of its restart markers to a file, unless it has too many of them."""
     import numpy
 
     frame, coded, mcu = jpeg.parse_layout(data)

@@ -1,4 +1,4 @@
-"""Bringing windows of pixels to a size by OpenCV: fast, for training alone. Light zone."""
+"""Resizing crops with OpenCV: fast, for training only. Light zone."""
 
 from typing import TYPE_CHECKING
 
@@ -8,62 +8,62 @@ if TYPE_CHECKING:
     import numpy
 
 ALIASING = 1.5
-"""From which reduction on a window is smoothed before it is sampled: below, that changes less than
-2.4 of 255 grey levels, in the mean.
-"""
+"""The reduction above which a crop is smoothed before sampling; below, smoothing changes less than
+2.4 of 255 levels on average."""
 
 _scratch = buffers.Scratch()
 
 
-def write_crop(pixels: "numpy.ndarray", window: list[int], target: "numpy.ndarray") -> None:
-    """Resize a window of an image, bilinearly and antialiased, to the height and width of an array,
-    and write it there.
+def write_crop(pixels: "numpy.ndarray", crop: list[int], target: "numpy.ndarray") -> None:
+    """Resize a crop of an image, bilinearly and antialiased, and write it into an array.
 
-    An array of its own for every window would take a third of the time.
+    Allocating an array for every crop would take a third of the time.
 
-    What shrinks by two and more is averaged over whole pixels first. What then still shrinks much
-    is smoothed, with the variance that Pillow's antialiased filter would add: (r * r - 1) / 6 along
-    an axis that shrinks by r. The result is within 3 grey levels of Pillow's on photos, in the
-    mean, at a fifth of its time.
+    A reduction by two and more starts with averages over whole pixels. What then still shrinks much
+    is smoothed with the variance that Pillow's antialiased filter would add: (r * r - 1) / 6 along
+    an axis that shrinks by r. The result is within 3 levels of Pillow's on photos, on average, in a
+    fifth of its time.
+
+    Args:
+        pixels: uint8 (height, width, channels).
+        crop: top, left, height and width.
+        target: uint8 (height, width, channels), to whose height and width the crop is resized.
     """
     import cv2
 
-    top, left, height, width = window
-    cut = pixels[top : top + max(height, 1), left : left + max(width, 1)]
+    top, left, height, width = crop
+    image = pixels[top : top + max(height, 1), left : left + max(width, 1)]
     target_height, target_width = target.shape[:2]
     size = (
-        cut.shape[1] // max(1, cut.shape[1] // target_width),
-        cut.shape[0] // max(1, cut.shape[0] // target_height),
+        image.shape[1] // max(1, image.shape[1] // target_width),
+        image.shape[0] // max(1, image.shape[0] // target_height),
     )
-    if size != cut.shape[1::-1]:
-        room = _scratch.array("averaged", (size[1], size[0], cut.shape[2]))
-        cut = cv2.resize(cut, size, dst=room, interpolation=cv2.INTER_AREA)
-    down, right = cut.shape[0] / target_height, cut.shape[1] / target_width
+    if size != image.shape[1::-1]:
+        buffer = _scratch.get_array("averaged", (size[1], size[0], image.shape[2]))
+        image = cv2.resize(image, size, dst=buffer, interpolation=cv2.INTER_AREA)
+    down, right = image.shape[0] / target_height, image.shape[1] / target_width
     if max(down, right) > ALIASING:
-        room = _scratch.array("smoothed", cut.shape)
-        cut = cv2.sepFilter2D(
-            cut,
+        image = cv2.sepFilter2D(
+            image,
             -1,
             _compute_smoothing(right),
             _compute_smoothing(down),
-            dst=room,
+            dst=_scratch.get_array("smoothed", image.shape),
             borderType=cv2.BORDER_REPLICATE,
         )
-    cv2.resize(cut, (target_width, target_height), dst=target, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(image, (target_width, target_height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
 def _compute_smoothing(reduction: float) -> "numpy.ndarray":
-    """Return three weights whose variance is what an axis lacks that shrinks by `reduction`, less
-    than two.
-    """
+    """Return the three filter weights for an axis that shrinks by `reduction`, less than two."""
     import numpy
 
-    side = (max(reduction, 1.0) ** 2 - 1) / 12
-    return numpy.float32([side, 1 - 2 * side, side])
+    outer = (max(reduction, 1.0) ** 2 - 1) / 12
+    return numpy.float32([outer, 1 - 2 * outer, outer])
 
 
 def flip_images(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
-    """Turn some images left to right, in place.
+    """Flip some images horizontally, in place.
 
     Args:
         images: uint8 (n, height, width, channels).
@@ -71,5 +71,5 @@ def flip_images(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
     """
     import cv2
 
-    for place in chosen.nonzero()[0].tolist():
-        cv2.flip(images[place], 1, dst=images[place])
+    for index in chosen.nonzero()[0].tolist():
+        cv2.flip(images[index], 1, dst=images[index])

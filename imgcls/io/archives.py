@@ -1,10 +1,12 @@
-"""Tar archives read where they lie: nothing is unpacked to the disk, so that no path, link or bomb
-in one can do harm. Light zone.
+"""Reading tar archives without extracting them, so that no path, link or bomb can do harm.
 
-The members of a plain archive are found by a walk over the headers, once, and read by their offset,
-in any order. A tar among the members is walked through as well. The walk takes 34 to 39
-microseconds a member (one core of an AMD EPYC, the archive in the page cache), 50 s for the
-1,281,167 images of ImageNet; the index that it leaves is read in 0.05 microseconds a member.
+The members of a plain archive are found once, by reading all headers, and then read in any order by
+their offsets. Archives among the members are searched as well. Reading the headers takes 34 to 39
+microseconds per member (one core of an AMD EPYC, the archive in the page cache), or 50 s for the
+1,281,167 images of ImageNet; the index that is written then is read in 0.05 microseconds per
+member.
+
+Light zone.
 """
 
 import contextlib
@@ -26,20 +28,19 @@ if TYPE_CHECKING:
     import numpy
 
 _MAX_EXPANDED = 1 << 32
-"""Bytes that a compressed archive may expand to before it is given up: a small one can expand to a
-thousand times its size.
-"""
+"""The largest size, in bytes, that a compressed archive may expand to: a small one can expand to a
+thousand times its size."""
 
 
 @dataclass(frozen=True)
 class ArchiveIndex:
-    """Where the files of an archive lie.
+    """The locations of the files in an archive.
 
     Attributes:
-        names: bytes (n,), UTF-8; of a file in an inner archive `<inner archive without
-            .tar>/<name>`.
+        names: bytes (n,), UTF-8; `<inner archive without .tar>/<name>` for files in an inner
+            archive.
         starts: int64 (n,), the offsets of their first bytes in the outer archive.
-        sizes: int64 (n,).
+        sizes: int64 (n,), in bytes.
     """
 
     names: "numpy.ndarray"
@@ -48,7 +49,7 @@ class ArchiveIndex:
 
 
 class IndexArrays(ArrayRecord):
-    """The file of an index; a row a file of the archive."""
+    """The file of an index, with a row for each file of the archive."""
 
     key: Annotated[NDArray, Array("U")]
     """Size and time of the archive that was read."""
@@ -67,8 +68,7 @@ class _Member(NamedTuple):
 
 
 def load_index(archive: Path, folder: Path) -> ArchiveIndex:
-    """Return where the files of a plain tar archive lie; found once, and kept in a folder for the
-    next time.
+    """Return the index of a plain tar archive, which is written to a folder for the next time.
 
     Raises:
         DataError: the archive cannot be read, is damaged or truncated, or holds links or devices.
@@ -84,7 +84,7 @@ def load_index(archive: Path, folder: Path) -> ArchiveIndex:
     path = folder / f"{archive.name}.index.npz"
     if cached := _load_cached(path, key):
         return cached
-    members = list(_walk(archive, status.st_size))
+    members = list(_read_headers(archive, status.st_size))
     found = ArchiveIndex(
         names=numpy.array([os.fsencode(member.name) for member in members], "S"),
         starts=numpy.array([member.start for member in members], numpy.int64),
@@ -100,9 +100,7 @@ def load_index(archive: Path, folder: Path) -> ArchiveIndex:
 
 
 def _load_cached(path: Path, key: str) -> ArchiveIndex | None:
-    """Return the index of a walk that was done, or None where there is none of this state of the
-    archive.
-    """
+    """Return the index of this version of the archive, or None if there is none."""
     with contextlib.suppress(DataError):
         found = read_arrays(path, IndexArrays, "the archive is read again")
         if str(found.key) == key:
@@ -114,7 +112,7 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
     """Return the bytes of an image in an archive.
 
     Raises:
-        ImageError: the archive cannot be read any more, or no image has so many bytes.
+        ImageError: the archive can no longer be read, or no image can have this size.
     """
     decode.require_valid_size(size)
     try:
@@ -128,14 +126,13 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
 
 
 def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    """Return the content of some members of a compressed tar archive by their names, which is kept
-    in memory.
+    """Return the contents of some members of a compressed tar archive, by name.
 
     Args:
-        wanted: the names, each with the bytes that it has at most.
+        wanted: the names, each with the largest size in bytes.
 
     Raises:
-        DataError: the archive is damaged, or a member is missing, no regular file, or larger.
+        DataError: the archive is damaged, or a member is missing, not a regular file, or larger.
     """
     found: dict[str, bytes] = {}
     try:
@@ -151,8 +148,8 @@ def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes
                     _require_regular(member, archive)
                     if member.size > wanted[name]:
                         raise DataError(
-                            f"{archive}: {name} has {member.size:,} bytes, at most {wanted[name]:,}"
-                            " are right"
+                            f"{archive}: {name} has {member.size:,} bytes, more than the"
+                            f" {wanted[name]:,} allowed; get the official archive"
                         )
                     found[name] = tar.extractfile(member).read()
                 if len(found) == len(wanted):
@@ -166,9 +163,9 @@ def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes
     return found
 
 
-def _walk(archive: Path, end: int) -> Iterator[_Member]:
+def _read_headers(archive: Path, end: int) -> Iterator[_Member]:
     """Yield every file in an archive, and in the archives in it."""
-    terminal.note(f"reading the headers of {archive}, which is done once")
+    terminal.note(f"reading the headers of {archive}, which is done only once")
     with archive.open("rb", buffering=0) as stream:
         outer = list(_iterate_files(stream, archive, 0, end))
         for member in terminal.track(outer, len(outer), archive.name):
@@ -198,19 +195,19 @@ def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> It
                 _require_regular(member, archive)
                 if member.offset_data + member.size > end:
                     raise DataError(
-                        f"{archive} is truncated: {member.name} ends behind its end; get it again"
+                        f"{archive} is truncated: {member.name} ends after its end; get it again"
                     )
                 yield _Member(member.name, member.offset_data, member.size)
             reached = tar.offset
     except tarfile.TarError as error:
         raise DataError(
-            f"{archive} is not a tar archive, or damaged or truncated ({error}); get it again"
+            f"{archive} is not a tar archive, or is damaged or truncated ({error}); get it again"
         ) from None
-    # tarfile takes a damaged header for the end, and so would lose everything behind it.
+    # tarfile takes a damaged header for the end, and would lose everything after it.
     if (mark := os.pread(stream.fileno(), tarfile.BLOCKSIZE, reached)) != bytes(tarfile.BLOCKSIZE):
         state = "truncated" if len(mark) < tarfile.BLOCKSIZE else "damaged"
         raise DataError(
-            f"{archive} is {state} at byte {reached - start:,}, where a header or its end must be;"
+            f"{archive} is {state} at byte {reached - start:,}, where a header or the end must be;"
             " get it again"
         )
 

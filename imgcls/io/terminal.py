@@ -1,26 +1,23 @@
-"""What a person sees while a command works: notes and progress, always on stderr. Light zone.
+"""What users see while a command runs: notes and progress, always on stderr. Light zone.
 
-stdout carries results alone. On a terminal progress is a rich bar; elsewhere nothing moves, so that
-logs hold plain lines.
+stdout carries only results. On a terminal progress is a rich bar; elsewhere only plain lines are
+printed, so that logs stay readable.
 """
 
 import contextlib
 import contextvars
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
-
 
 _quiet = contextvars.ContextVar("quiet", default=False)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Show neither notes nor progress while the block runs: of several processes that work
-    together, one speaks.
-    """
+def silence() -> Iterator[None]:
+    """Show neither notes nor progress in the block, such as in all but one of several processes."""
     token = _quiet.set(True)
     try:
         yield
@@ -29,7 +26,7 @@ def quiet() -> Iterator[None]:
 
 
 def note(message: str) -> None:
-    """Say something that the user should know, as one plain line."""
+    """Print something that the user should know, as one plain line."""
     print_line(f"note: {message}")
 
 
@@ -40,21 +37,32 @@ def print_line(message: str) -> None:
 
 
 def to_printable(name: str) -> str:
-    """Return a name as one line that a terminal shows and does not obey: line breaks, escapes and
-    bytes that are no UTF-8 are spelt out.
+    """Return a name as one line with nothing that a terminal would obey.
+
+    Line breaks, control characters and bytes that are not UTF-8 become escape sequences.
     """
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
+def format_some(items: Sequence[str], limit: int = 10) -> str:
+    """Return the first items on one line, and how many more there are: "a, b and 3 more"."""
+    shown = ", ".join(items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit:,} more"
+
+
+def format_lines(lines: Sequence[str], limit: int = 20) -> str:
+    """Return the first lines as an indented block, and how many more there are: "  and 3 more"."""
+    more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
+    return "\n".join(f"  {line}" for line in [*lines[:limit], *more])
+
+
 def is_terminal() -> bool:
-    """Tell whether a person watches stderr, and something is shown."""
+    """Tell whether stderr is a terminal, and output is not silenced."""
     return sys.stderr.isatty() and not _quiet.get()
 
 
 def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """Yield the items, behind a progress bar with count and time left where stderr is a
-    terminal.
-    """
+    """Yield the items while showing a progress bar, if stderr is a terminal."""
     with show_bar(total, description) as advance:
         for item in items:
             yield item
@@ -63,8 +71,9 @@ def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]
 
 @contextlib.contextmanager
 def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar with count and time left, where stderr is a terminal; yield what moves it
-    on by so many items.
+    """Show a progress bar with count and time left, if stderr is a terminal.
+
+    Yields a function that advances the bar by a number of items.
     """
     if not is_terminal():
         yield lambda count: None
@@ -78,17 +87,18 @@ def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how a download proceeds, in bytes and bytes/s where stderr is a terminal; yield what
-    moves it on by so many bytes.
+    """Announce a download, and show its progress in bytes and bytes/s if stderr is a terminal.
+
+    Yields a function that advances the bar by a number of bytes.
 
     Args:
-        size: bytes that are here already.
-        total: bytes of the whole file, where they are known.
+        size: bytes that were downloaded before.
+        total: bytes of the whole file, if known.
     """
     known = "" if total is None else f" ({total / 1e6:.1f} MB)"
     note(
         f"downloading {url}{known}"
-        + (f", going on after {size / 1e6:.1f} MB that are here" if size else "")
+        + (f", continuing after the first {size / 1e6:.1f} MB" if size else "")
     )
     if not is_terminal():
         yield lambda count: None
@@ -116,9 +126,7 @@ def _make_bar(*measures: "object") -> "object":
 
 
 class TrainingProgress:
-    """The progress of a training run: a bar with the time left and images/s on a terminal, and one
-    plain line an epoch everywhere.
-    """
+    """The progress of training: a line for each epoch, and a bar if stderr is a terminal."""
 
     def __init__(self, steps: int):
         self._bar = _make_training_bar() if is_terminal() else None
@@ -126,7 +134,7 @@ class TrainingProgress:
 
     @contextlib.contextmanager
     def start_at(self, step: int) -> Iterator[None]:
-        """Show the bar while the block runs; `step` steps are done already."""
+        """Show the bar in the block, with `step` steps done already."""
         if self._bar is None:
             yield
             return
@@ -135,7 +143,7 @@ class TrainingProgress:
             yield
 
     def advance(self, steps: int, epoch: str, images_per_second: float) -> None:
-        """Move the bar by some steps."""
+        """Advance the bar by some steps, and show the rate."""
         if self._bar:
             self._bar.update(
                 self._task,
@@ -144,8 +152,8 @@ class TrainingProgress:
                 rate=f"{images_per_second:,.0f} images/s",
             )
 
-    def epoch(self, text: str) -> None:
-        """Print an epoch's numbers."""
+    def print_epoch(self, text: str) -> None:
+        """Print an epoch's numbers above the bar."""
         if self._bar:
             self._bar.console.print(text, highlight=False)
         else:

@@ -1,6 +1,4 @@
-"""Work spread over threads, with results in the order of the items and few in memory. Light
-zone.
-"""
+"""Parallel work in threads, with ordered results of which few are in memory. Light zone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +12,10 @@ Result = TypeVar("Result")
 
 
 def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, computed by a thread a core; at most 8 items a
-    thread wait to be taken.
+    """Yield `function(item)` for each item in order, computed by a thread per core.
 
-    Threads pay off where `function` leaves Python's lock, as decoding and resizing in Pillow do.
+    At most 8 results per thread wait in memory. Threads pay off if `function` releases Python's
+    lock, as decoding and resizing in Pillow do.
     """
     threads = environment.count_cores()
     waiting: deque[Future[Result]] = deque()

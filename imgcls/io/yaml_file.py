@@ -1,8 +1,7 @@
-"""Reading YAML with the place of every value, safely: no tags, no aliases, no duplicate keys. Light
-zone.
+"""Reading YAML with the line of every value, without tags, aliases and duplicate keys. Light zone.
 
-Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a word; PyYAML's
-own YAML 1.1 says the reverse.
+Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a string; in YAML
+1.1, which PyYAML implements, it is the other way round.
 """
 
 import re
@@ -29,9 +28,7 @@ _SCALARS = [
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a value was written: a file with line and column (counted from 1), or a `--set`
-    option.
-    """
+    """Where a value was written: a file, line and column (from 1), or a `--set` option."""
 
     source: str
     line: int | None = None
@@ -42,22 +39,20 @@ class Mark:
 
     @property
     def order(self) -> tuple[str, int, int]:
-        """What marks are sorted by: the place in the file."""
+        """The sort key of a mark: its position in the file."""
         return (self.source, self.line or 0, self.column or 0)
 
 
 @dataclass
 class Document:
-    """A YAML value, with the mark of each key and of each value in it."""
+    """A YAML value, with the marks of all keys and values in it."""
 
     value: Any
     values: dict[Location, Mark] = field(default_factory=dict)
     keys: dict[Location, Mark] = field(default_factory=dict)
 
-    def mark(self, location: Location, of_key: bool = False) -> Mark:
-        """Return the mark at a location, or that of the nearest place around it which was
-        written.
-        """
+    def find_mark(self, location: Location, of_key: bool = False) -> Mark:
+        """Return the mark of a location, or of the nearest one around it that was written."""
         if of_key and location in self.keys:
             return self.keys[location]
         while location not in self.values and location:
@@ -66,7 +61,7 @@ class Document:
 
 
 class ProblemsError(UserError):
-    """The experiment is wrong: every mistake at once, each with its place."""
+    """The experiment is wrong: all mistakes at once, each with its position."""
 
     def __init__(self, problems: list[str]):
         super().__init__("\n".join(problems))
@@ -78,7 +73,7 @@ def read(path: Path) -> Document:
 
     Raises:
         UserError: the file cannot be read.
-        ProblemsError: its syntax is wrong, or it holds a tag, an alias or a key twice.
+        ProblemsError: its syntax is wrong, or it has tags, aliases or duplicate keys.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -94,11 +89,11 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, source: str) -> Document:
-    """Parse YAML text; `source` names it in errors."""
+    """Parse YAML text; `source` is its name in errors."""
     document = Document(None, values={(): Mark(source, 1, 1)})
     problems: list[str] = []
     try:
-        _refuse_aliases(text, source)
+        _reject_aliases(text, source)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         document.value = _build(node, (), document, source, problems) if node is not None else {}
     except yaml.MarkedYAMLError as error:
@@ -113,10 +108,8 @@ def parse(text: str, source: str) -> Document:
     return document
 
 
-def _refuse_aliases(text: str, source: str) -> None:
-    """Refuse aliases before anything is built from them: a few lines of them can expand to
-    gigabytes.
-    """
+def _reject_aliases(text: str, source: str) -> None:
+    """Reject aliases before anything is built, since a few lines can expand to gigabytes."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             mark = _make_mark(event.start_mark, source)
@@ -147,7 +140,7 @@ def _build(
             _build(item, (*location, i), document, source, problems)
             for i, item in enumerate(node.value)
         ]
-    return _scalar(node)
+    return _parse_scalar(node)
 
 
 def _build_pairs(
@@ -161,8 +154,8 @@ def _build_pairs(
         key = key_node.value
         if (*location, key) in document.keys:
             problems.append(
-                f"{mark}: key '{key}' stands twice; it was given first in line"
-                f" {document.keys[(*location, key)].line}"
+                f"{mark}: key '{key}' is given twice, first in line"
+                f" {document.keys[(*location, key)].line}; remove one of them"
             )
             continue
         document.keys[(*location, key)] = mark
@@ -172,8 +165,8 @@ def _build_pairs(
 _PLAIN_TAGS = {"null", "bool", "int", "float", "str", "map", "seq", "timestamp", "merge", "value"}
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
-    if node.style is not None:  # quoted, or a block: text as it stands
+def _parse_scalar(node: yaml.ScalarNode) -> Any:
+    if node.style is not None:  # quoted, or a block: always text
         return node.value
     for _, pattern, convert in _SCALARS:
         if pattern.fullmatch(node.value):
@@ -186,9 +179,7 @@ def _make_mark(mark: yaml.Mark, source: str) -> Mark:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `parse` reads back: a text that would read as a number or word of YAML 1.2 is
-    quoted.
-    """
+    """Quotes text that YAML 1.2 would read as another value."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:

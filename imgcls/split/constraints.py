@@ -1,6 +1,4 @@
-"""What every split must keep to: classes that can be trained, groups on one side, a limit that
-leaves no class out. Light zone.
-"""
+"""What every split must satisfy: enough images of each class, and undivided groups. Light zone."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,21 +12,19 @@ from imgcls.store.store import Store
 if TYPE_CHECKING:
     import numpy
 
-_SHOWN = 20
-
 
 def require_enough(
-    store: Store, pool: Pool, indices: "numpy.ndarray", needed: int, places: str, advice: str
+    store: Store, pool: Pool, indices: "numpy.ndarray", needed: int, subsets: str, advice: str
 ) -> None:
-    """Refuse classes that cannot have an image, or a group, in each of the places to be filled.
+    """Require an image, or a group, of each class for each subset.
 
     Args:
         pool: the images at these indices of the store.
-        needed: how many of each class there must be.
-        places: what one is needed for, in words.
+        needed: the number of images, or groups, that each class needs.
+        subsets: the names of the subsets, for the message.
 
     Raises:
-        DataError: a class has fewer; each is named, with its images.
+        DataError: a class has fewer; it names each one, with its images.
     """
     import numpy
 
@@ -37,88 +33,92 @@ def require_enough(
     if not small:
         return
     lines = []
-    for label in small[:_SHOWN]:
-        ids = store.ids(indices[pool.labels == label][:_SHOWN])
-        lines.append(
-            f"  {store.classes[label]}: {counts[label]}"
-            + (f" ({', '.join(map(terminal.to_printable, ids))})" if ids else "")
-        )
-    rest = [f"  and {len(small) - _SHOWN} more"] if len(small) > _SHOWN else []
+    for label in small:
+        ids = list(map(terminal.to_printable, store.ids(indices[pool.labels == label])))
+        images = f" ({terminal.format_some(ids, 20)})" if ids else ""
+        lines.append(f"{store.classes[label]}: {counts[label]}{images}")
     units = "images" if store.groups is None else "groups of images"
-    title = f"classes with fewer than {needed} {units} to train on, one for each of {places}:"
-    raise DataError("\n".join([title, *lines, *rest, f"add images or remove the class{advice}"]))
+    raise DataError(
+        f"classes with fewer than {needed} {units}, one for each of {subsets}:\n"
+        f"{terminal.format_lines(lines)}\nadd images or remove the class{advice}"
+    )
 
 
-def require_training_images(store: Store, sides: "numpy.ndarray") -> None:
-    """Refuse a class without an image in the training split, where it could not be learnt.
+def require_training_images(store: Store, assignments: "numpy.ndarray") -> None:
+    """Require a training image of every class.
 
     Raises:
-        DataError: there are such classes.
+        DataError: a class has none.
     """
-    absent = find_absent_classes(store, sides, "train")
+    absent = find_absent_classes(store, assignments, "train")
     if absent:
         raise DataError(
-            f"classes without a training image: {', '.join(absent)}; all that they have is in other"
-            " splits, by the source, data.splits_file or an earlier preparation: add images, move"
-            " some, or remove the class"
+            f"classes without training images: {terminal.format_some(absent)}; all their images are"
+            " in other splits, as decided by the source, data.splits_file or an earlier"
+            " preparation: add images, move some, or remove the class"
         )
 
 
-def find_absent_classes(store: Store, sides: "numpy.ndarray", name: SplitName) -> list[str]:
+def find_absent_classes(store: Store, assignments: "numpy.ndarray", name: SplitName) -> list[str]:
     """Return the classes that have no image in a split."""
     import numpy
 
-    counts = numpy.bincount(store.labels[sides == SPLITS.index(name)], minlength=len(store.classes))
+    counts = numpy.bincount(
+        store.labels[assignments == SPLITS.index(name)], minlength=len(store.classes)
+    )
     return [store.classes[label] for label in numpy.flatnonzero(counts == 0).tolist()]
 
 
 def require_separate_groups(
-    store: Store, groups: "numpy.ndarray", sides: "numpy.ndarray", names: Sequence[str], advice: str
+    store: Store,
+    groups: "numpy.ndarray",
+    assignments: "numpy.ndarray",
+    names: Sequence[str],
+    advice: str,
 ) -> None:
-    """Refuse images of one group on two sides, which would let a model be evaluated on what it has
-    seen.
+    """Require groups in one subset each, so that no model is evaluated on what it has seen.
 
     Args:
         groups: numbers of the groups, int64 (count,).
-        sides: int (count,): places in `names`; others do not count.
+        assignments: int (count,), indices into `names`; others are ignored.
 
     Raises:
-        DataError: there are such groups; the first is named, with an image on either side.
+        DataError: groups are divided; it names one, with an image in each of two subsets.
     """
     import numpy
 
-    placed = numpy.flatnonzero((sides >= 0) & (sides < len(names)))
-    placed = placed[numpy.lexsort((sides[placed], groups[placed]))]
-    group, side = groups[placed], sides[placed]
-    divided = numpy.flatnonzero((group[1:] == group[:-1]) & (side[1:] != side[:-1]))
+    images = numpy.flatnonzero((assignments >= 0) & (assignments < len(names)))
+    images = images[numpy.lexsort((assignments[images], groups[images]))]
+    group, subset = groups[images], assignments[images]
+    divided = numpy.flatnonzero((group[1:] == group[:-1]) & (subset[1:] != subset[:-1]))
     if len(divided):
-        pair = placed[divided[0] : divided[0] + 2]
+        pair = images[divided[0] : divided[0] + 2]
         one, other = (
-            f"{terminal.to_printable(image)} in {names[at]}"
-            for image, at in zip(store.ids(pair), sides[pair].tolist(), strict=True)
+            f"{terminal.to_printable(image)} in {names[index]}"
+            for image, index in zip(store.ids(pair), assignments[pair].tolist(), strict=True)
         )
         name = store.groups[pair[0]].decode("utf-8", "replace")
         count = len(numpy.unique(group[divided]))
         raise DataError(
-            f"leakage: groups have images on more than one side, {count:,} in all, such as '{name}'"
-            f" with {one} and {other}; {advice}"
+            f"leakage: {count:,} {'group is' if count == 1 else 'groups are'} divided, such as"
+            f" '{name}' with {one} and {other}; {advice}"
         )
 
 
 def require_limit_covers_classes(
-    store: Store, parts: "dict[SplitName, numpy.ndarray]", limit: int
+    store: Store, splits: "dict[SplitName, numpy.ndarray]", limit: int
 ) -> None:
-    """Refuse a limit that would leave a class of a split without an image.
+    """Require a limit that leaves no class of a split without an image.
 
     Raises:
-        DataError: the limit is too low; the least that works is named.
+        DataError: the limit is too low; it names the lowest possible one.
     """
     import numpy
 
-    least = {name: len(numpy.unique(store.labels[indices])) for name, indices in parts.items()}
+    least = {name: len(numpy.unique(store.labels[indices])) for name, indices in splits.items()}
     if max(least.values()) > limit:
         name = max(least, key=lambda name: least[name])
         raise DataError(
             f"data.max_images is {limit}, but the {name} split has images of {least[name]} classes,"
-            f" each of which needs one; the least limit that works is {least[name]}"
+            f" each of which needs one; set it to at least {least[name]}"
         )

@@ -1,4 +1,4 @@
-"""Images that are to be divided among sides: splits, or folds. Light zone."""
+"""Images to be divided into subsets: splits, or folds. Light zone."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,20 +9,19 @@ if TYPE_CHECKING:
     import numpy
 
 UNASSIGNED = -1
-"""In an array of sides: still to be decided."""
+"""In an array of assignments: an image that is in no subset yet."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Images that are to be divided.
+    """Images to be divided into subsets.
 
     Attributes:
         classes: the number of classes.
         labels: class numbers, int (n,).
-        groups: numbers of groups, from 0 on, int64 (n,); an image without a group is one of its
-            own.
-        given: int64 (n,): the side that an image has already, or `OPEN`.
-        order: uint64 (n,): the images of a class are dealt in the order of these numbers.
+        groups: numbers of groups, from 0, int64 (n,); an image without a group has its own number.
+        assigned: int64 (n,): the subset that an image is in already, or `UNASSIGNED`.
+        order: uint64 (n,): the images of a class are assigned in the order of these numbers.
     """
 
     classes: int
@@ -31,14 +30,14 @@ class Pool:
     assigned: "numpy.ndarray"
     order: "numpy.ndarray"
 
-    def images(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
-        """Return how many of some images (bool, n) each class has, int64 (classes,)."""
+    def count_images(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
+        """Return the number of images of each class in some images (bool, n), int64 (classes,)."""
         import numpy
 
         return numpy.bincount(self.labels[chosen], minlength=self.classes)
 
     def count_groups(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
-        """Return in how many groups of some images (bool, n) each class is, int64 (classes,)."""
+        """Return the number of groups of each class in some images (bool, n), int64 (classes,)."""
         import numpy
 
         pairs = numpy.unique(self.groups[chosen] * self.classes + self.labels[chosen])
@@ -46,11 +45,9 @@ class Pool:
 
 
 def draw_order(count: int, seed: int) -> "numpy.ndarray":
-    """Return a random number for each image of a store, uint64 (count,), from the sub-seed of
-    splits.
+    """Return a random number for each image of a store, uint64 (count,), from the seed of splits.
 
-    A Philox generator's raw numbers are the same in every release of NumPy, which `permutation`
-    does not promise.
+    A Philox generator's raw numbers are the same in every release of NumPy, unlike `permutation`.
     """
     import numpy
 

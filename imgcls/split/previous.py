@@ -1,9 +1,8 @@
-"""What earlier preparations decided: images that are added later move none of those across that
-were there before. Light zone.
+"""Earlier split assignments, so that adding images moves none that were there before. Light zone.
 
-The splits of one store whose names begin with the same `lookup.places_key` put every image on one
-side, whatever else their settings say; so do those of other states of the data set, as far as these
-have the same images.
+All splits of a store whose names begin with the same `lookup.compute_assignment_key` assign an
+image to the same split, whatever their other settings; so do those of other versions of the data
+set, for the images that they share.
 """
 
 from collections.abc import Iterator
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PreviousSplit:
-    """Where earlier splits put the images of a store, by their ids.
+    """The earlier assignments of a store's images, matched by their ids.
 
     Attributes:
-        sides: int64 (count,): as in `Split`, or `OPEN` for an image that no earlier split knew.
-        folds: int64 (count,): the fold, from 1 on, or 0.
-        used: bool (count,): whether `data.max_images` let the image be used.
-        folder: of the store whose split this is; None where there is none.
+        assignments: int64 (count,): as in `Split`, or `UNASSIGNED` for a new image.
+        folds: int64 (count,): the fold, from 1, or 0.
+        used: bool (count,): whether the image was used, despite `data.max_images`.
+        folder: of the store that had this split; None if there is no earlier split.
     """
 
     assignments: "numpy.ndarray"
@@ -38,10 +37,8 @@ class PreviousSplit:
     used: "numpy.ndarray"
     folder: Path | None
 
-    def count_kept(self, split: Split) -> int:
-        """Return how many of a split's images are where they were: on their side, or in their
-        fold.
-        """
+    def count_unchanged(self, split: Split) -> int:
+        """Return how many of a split's images are in the same split, or fold, as before."""
         import numpy
 
         same = split.assignments == self.assignments
@@ -51,7 +48,7 @@ class PreviousSplit:
 
 
 def make_empty(count: int) -> PreviousSplit:
-    """Return that no earlier split knew one of so many images."""
+    """Return that there is no earlier split of a store with this many images."""
     import numpy
 
     return PreviousSplit(
@@ -63,11 +60,10 @@ def make_empty(count: int) -> PreviousSplit:
 
 
 def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
-    """Return what was decided before: by another split of this store, or else by one of the store
-    that was prepared last.
+    """Return the assignments of another split of this store, or else of the store prepared last.
 
-    Any split tells the folds of all images; which of the others are for validation, only one with
-    the same fold as test split.
+    Every earlier split has the folds of all images, but only one with the same test fold has the
+    validation images.
 
     Raises:
         DataError: such a split, or its store, is damaged.
@@ -76,33 +72,31 @@ def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
     for other, split in _iterate_splits(store, data, seed):
         if earlier.folder is None:
             earlier = _match(store, other, split)
-        if data.fold_number is None or split.test_fold == data.fold_number[0]:
+        if data.fold_numbers is None or split.test_fold == data.fold_numbers[0]:
             return replace(_match(store, other, split), folds=earlier.folds, folder=earlier.folder)
     return replace(earlier, assignments=make_empty(store.count).assignments)
 
 
 def _iterate_splits(store: Store, data: DataSettings, seed: int) -> Iterator[tuple[Store, Split]]:
-    """Yield the splits that put images where the wanted one is to put them, with their stores: this
-    store's, then from the newest on.
-    """
+    """Yield splits with the same assignments, and their stores: this store's, then the newest."""
     key, start = lookup.compute_split_key(data, seed), lookup.compute_assignment_key(data, seed)
     stores = lookup.find_stores_with_split(store.folder.parent, start)
     for other in sorted(stores, key=lambda other: other.fingerprint != store.fingerprint):
         for each in other.split_keys(start):
             if (other.fingerprint, each) == (store.fingerprint, key):
-                continue  # it is to be made
+                continue  # the one to assign
             try:
                 other.verify()
                 yield other, other.split(each)
             except DataError as error:
                 raise DataError(
-                    f"{error}; images were to keep the places that {other.split_file(each)} gives"
-                    " them: bring it back, or delete it"
+                    f"{error}; images must stay in the splits of {other.split_file(each)}: restore"
+                    " it, or delete it to split again"
                 ) from None
 
 
 def _match(store: Store, other: Store, split: Split) -> PreviousSplit:
-    """Return what a split of another store, or of the same one, says of this store's images."""
+    """Return the assignments of this store's images in a split of this or another store."""
     import numpy
 
     used = numpy.zeros(other.count, bool)

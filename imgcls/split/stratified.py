@@ -1,8 +1,8 @@
-"""Dividing images so that every side gets its share of each class. Light zone.
+"""Dividing images so that every subset gets its fraction of each class. Light zone.
 
-Images of one group go to one side as a whole (imgcls/split/grouped.py places the groups of several
-images first); an image that has a side already keeps it. The rest is dealt so that each class comes
-as near to its share as whole images can.
+Groups stay together (imgcls/split/grouped.py assigns groups of several images first), and images
+that are assigned already stay where they are. The rest is divided so that each class comes as near
+to its fraction as whole images can.
 """
 
 from typing import TYPE_CHECKING
@@ -14,58 +14,59 @@ if TYPE_CHECKING:
     import numpy
 
 
-def choose_split(pool: Pool, share: float, reserve: int) -> "numpy.ndarray":
-    """Cut a split from a pool, in which side 0 is the split and side 1 the rest.
+def choose_split(pool: Pool, fraction: float, reserve: int) -> "numpy.ndarray":
+    """Choose a split from a pool, in which subset 0 is the split and subset 1 the rest.
 
     Args:
-        share: of each class, 0 < share < 1.
+        fraction: of each class, 0 < fraction < 1.
         reserve: groups (or images without one) of each class that must stay in the rest; each class
             has more.
 
     Returns:
-        Which images go into the split, bool (n,).
+        The images of the split, bool (n,).
     """
     import numpy
 
-    given = grouped.assign_groups(pool, numpy.array([share, 1 - share]), numpy.array([1, reserve]))
-    split, rest, free = (pool.images(given == side) for side in (0, 1, UNASSIGNED))
-    wanted = numpy.array(allocate((split + rest + free).tolist(), share, reserve))
-    must_stay = numpy.maximum(reserve - pool.count_groups(given == 1), 0)
+    assigned = grouped.assign_groups(
+        pool, numpy.array([fraction, 1 - fraction]), numpy.array([1, reserve])
+    )
+    split, rest, free = (pool.count_images(assigned == i) for i in (0, 1, UNASSIGNED))
+    wanted = numpy.array(allocate((split + rest + free).tolist(), fraction, reserve))
+    must_stay = numpy.maximum(reserve - pool.count_groups(assigned == 1), 0)
     quotas = numpy.minimum(numpy.maximum(wanted - split, 0), numpy.maximum(free - must_stay, 0))
-    return _deal(pool, given, numpy.stack([quotas, free - quotas], axis=1)) == 0
+    return _assign_by_quotas(pool, assigned, numpy.stack([quotas, free - quotas], axis=1)) == 0
 
 
 def choose_folds(pool: Pool, count: int) -> "numpy.ndarray":
-    """Divide a pool among `count` sides of equal size; return the side of each image, int64 (n,).
+    """Divide a pool into `count` folds of equal size; return the fold of each image, int64 (n,).
 
-    Without groups and sides given before, the folds differ by at most one image in each class, and
-    in all.
+    Without groups and earlier assignments, the folds differ by at most one image in each class, and
+    by at most one in total.
     """
     import numpy
 
-    given = grouped.assign_groups(
+    assigned = grouped.assign_groups(
         pool, numpy.full(count, 1 / count), numpy.ones(count, numpy.int64)
     )
-    placed, free = given != UNASSIGNED, pool.images(given == UNASSIGNED)
+    known, free = assigned != UNASSIGNED, pool.count_images(assigned == UNASSIGNED)
     have = numpy.bincount(
-        pool.labels[placed] * count + given[placed], minlength=pool.classes * count
+        pool.labels[known] * count + assigned[known], minlength=pool.classes * count
     ).reshape(pool.classes, count)
     sizes = have.sum(axis=0)
     quotas = numpy.zeros_like(have)
     for label in range(pool.classes):
         quotas[label] = _fill_quotas(have[label], int(free[label]), sizes)
         sizes += quotas[label]
-    return _deal(pool, given, quotas)
+    return _assign_by_quotas(pool, assigned, quotas)
 
 
 def limit_indices(
     indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.ndarray", limit: int
 ) -> "numpy.ndarray":
-    """Return at most `limit` of a split's sorted indices, each class in its proportion and with one
-    image at least.
+    """Return at most `limit` of a split's sorted indices, in proportion, with one of each class.
 
     Args:
-        labels, order: of these images; of a class, the first ones in this order are taken.
+        labels, order: of these images; the first ones of each class in this order are chosen.
         limit: at least the number of classes among the images.
     """
     import numpy
@@ -77,23 +78,24 @@ def limit_indices(
     pool = Pool(
         len(names), labels, numpy.arange(len(indices)), numpy.full(len(indices), UNASSIGNED), order
     )
-    return indices[_deal(pool, pool.assigned, numpy.stack([quotas, counts - quotas], axis=1)) == 0]
+    return indices[
+        _assign_by_quotas(pool, pool.assigned, numpy.stack([quotas, counts - quotas], axis=1)) == 0
+    ]
 
 
-def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
-    """Return how many images of each class go into a split: `share` of each, rounded so that the
-    total is `share` of all.
+def allocate(counts: list[int], fraction: float, reserve: int) -> list[int]:
+    """Return how many images of each class go into a split, with a total of `fraction` of all.
 
     The method of largest remainders (Hamilton): every class differs by less than 1 from its exact
-    share. Two bounds come first, and may move the total: at least 1 of each class, and at least
-    `reserve` left.
+    fraction. Two bounds take precedence, and may change the total: at least 1 of each class, and at
+    least `reserve` left.
 
     Args:
         counts: images of each class, each more than `reserve`.
-        share: 0 < share < 1.
+        fraction: 0 < fraction < 1.
         reserve: images of each class that must be left.
     """
-    exact = [count * share for count in counts]
+    exact = [count * fraction for count in counts]
     numbers = [
         min(max(int(value), 1), count - reserve) for value, count in zip(exact, counts, strict=True)
     ]
@@ -103,15 +105,13 @@ def allocate(counts: list[int], share: float, reserve: int) -> list[int]:
         for label in by_remainder
         if numbers[label] < min(exact[label], counts[label] - reserve)
     ]
-    for label in open_to_one_more[: max(0, round(sum(counts) * share) - sum(numbers))]:
+    for label in open_to_one_more[: max(0, round(sum(counts) * fraction) - sum(numbers))]:
         numbers[label] += 1
     return numbers
 
 
 def _allocate_limit(counts: list[int], limit: int) -> list[int]:
-    """Return how many of each class make up `limit` images: in proportion, but 1 of each class
-    whose share is less than that.
-    """
+    """Return how many images of each class make up `limit`: in proportion, but 1 at least."""
     rare: set[int] = set()
     while True:
         common = [label for label in range(len(counts)) if label not in rare]
@@ -119,7 +119,7 @@ def _allocate_limit(counts: list[int], limit: int) -> list[int]:
         more = {label for label in common if counts[label] * left < images}
         if not more:
             break
-        # What they take beyond their proportion, the others give, which may make others rare.
+        # What these get beyond their proportion the others lose, which may make others rare.
         rare |= more
     numbers = [1] * len(counts)
     for label, number in zip(
@@ -130,12 +130,11 @@ def _allocate_limit(counts: list[int], limit: int) -> list[int]:
 
 
 def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "numpy.ndarray":
-    """Return how many of a class's free images each side gets, so that all sides come to the same
-    level as far as they reach.
+    """Return how many of a class's free images each subset gets, to level the subsets.
 
     Args:
-        have: images of the class on each side, int64 (sides,).
-        sizes: images of all classes on each side: of equal sides, the smaller ones get the last
+        have: images of the class in each subset, int64 (subsets,).
+        sizes: images of all classes in each subset: the smaller ones of equal subsets get the last
             images.
     """
     import numpy
@@ -151,16 +150,16 @@ def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "n
     return quotas
 
 
-def _deal(pool: Pool, given: "numpy.ndarray", quotas: "numpy.ndarray") -> "numpy.ndarray":
-    """Deal the open images of each class to the sides by quotas (classes, sides), which use all of
-    them up; return all sides.
-    """
+def _assign_by_quotas(
+    pool: Pool, assigned: "numpy.ndarray", quotas: "numpy.ndarray"
+) -> "numpy.ndarray":
+    """Assign the free images of each class by quotas (classes, subsets) that add up to them all."""
     import numpy
 
-    sides = given.copy()
-    free = numpy.flatnonzero(given == UNASSIGNED)
+    assignments = assigned.copy()
+    free = numpy.flatnonzero(assigned == UNASSIGNED)
     free = free[numpy.lexsort((pool.order[free], pool.labels[free]))]
-    sides[free] = numpy.repeat(
+    assignments[free] = numpy.repeat(
         numpy.tile(numpy.arange(quotas.shape[1]), len(quotas)), quotas.ravel()
     )
-    return sides
+    return assignments

@@ -165,9 +165,9 @@ def _choose_channels(source: Source, settings: ImageSettings) -> int:
             continue
         if not grey:
             terminal.note(
-                f"3 channels, since {terminal.to_printable(entry.id)} is in colour; to choose, set"
+                f"3 channels, since {terminal.to_printable(entry.id)} is in color; to choose, set"
                 " data.channels"
             )
             return 3
-    terminal.note("1 channel, since every image is grey; to choose, set data.channels")
+    terminal.note("1 channel, since every image is grayscale; to choose, set data.channels")
     return 1

@@ -38,7 +38,7 @@ def compute_assignment_key(data: DataSettings, seed: int) -> str:
     Raises:
         DataError: the file of splits cannot be read.
     """
-    return _hash_settings(data, data.assignment_settings(), seed)
+    return _hash_settings(data, data.get_assignment_settings(), seed)
 
 
 def _hash_settings(data: DataSettings, settings: dict[str, Any], seed: int) -> str:

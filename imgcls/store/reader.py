@@ -201,7 +201,7 @@ class EncodedReader:
         """Return the bytes of some images' files, valid until the thread's next call."""
         records = self._records[indices]
         starts, lengths = records["start"].tolist(), records["length"].tolist()
-        room, files = memoryview(_scratch.array("files", (sum(lengths),))), []
+        room, files = memoryview(_scratch.get_array("files", (sum(lengths),))), []
         for start, length in zip(starts, lengths, strict=True):
             files.append(room[:length])
             if os.preadv(self._file, files[-1:], start) != length:
@@ -247,7 +247,7 @@ def _decode_fast(
         return simplejpeg.decode_jpeg(
             data,
             "GRAY" if geometry.shape[2] == 1 else "RGB",
-            buffer=_scratch.array("decoded", (*whole, geometry.shape[2])),
+            buffer=_scratch.get_array("decoded", (*whole, geometry.shape[2])),
             fastdct=True,
             fastupsample=True,
             min_height=min(least[0], whole[0]),

@@ -190,7 +190,7 @@ def serve(connection: Connection, memory: int) -> None:
     cv2.setNumThreads(1)  # the other cores have processes of their own
     borrowed = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
-    reader = open_store(folder).reader(geometry, borrowed.array)
+    reader = open_store(folder).reader(geometry, borrowed.allocate)
     while True:
         place, start, method, arguments = connection.recv()
         borrowed.map(place, start)

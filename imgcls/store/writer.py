@@ -43,7 +43,7 @@ def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
     """
     parent = Path(data.store_dir)
     key = hash_json(
-        {"data": data.storage_settings(), "version": source.version, "format": Manifest.FORMAT}
+        {"data": data.get_storage_settings(), "version": source.version, "format": Manifest.FORMAT}
     )[:16]
     with _hold_draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
         found = lookup.find_store_of_source(parent, key)

@@ -48,11 +48,11 @@ class Guard:
         done = epoch * self._steps_per_epoch + int(sums[steps.FINITE_STEPS])
         what = "the loss" if not numpy.isfinite(sums[steps.LOSS]) else "a gradient"
         ids = self._ids(done)
-        more = f" and {len(ids) - SHOWN} more (all in status.json)" if len(ids) > SHOWN else ""
+        images = terminal.format_some(list(map(terminal.to_printable, ids)), SHOWN)
         raise DivergenceError(
             f"{what} is not finite in epoch {epoch + 1}, at step {done + 1}, at a learning"
-            f" rate of {self._rate(done):.3g}, on the images"
-            f" {', '.join(map(terminal.to_printable, ids[:SHOWN]))}{more}; {ADVICE}",
+            f" rate of {self._rate(done):.3g}, on the images {images}; status.json lists all;"
+            f" {ADVICE}",
             _describe(epoch=epoch + 1, step=done + 1, learning_rate=self._rate(done), images=ids),
         )
 

@@ -100,7 +100,7 @@ class Trainer:
         while True:
             try:
                 for epoch in self.epochs(stop):
-                    self._progress.epoch(history.format_epoch(epoch, self._settings.epochs))
+                    self._progress.print_epoch(history.format_epoch(epoch, self._settings.epochs))
                 break
             except DivergenceError as error:
                 self._retry(error)

@@ -16,7 +16,7 @@ from imgcls.evaluation import predictions
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
 from imgcls.io.records import Record
-from imgcls.io.terminal import to_printable
+from imgcls.io.terminal import format_lines, to_printable
 from imgcls.run import Run
 from imgcls.run_lookup import find_run
 from imgcls.store import lookup
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy
 
 _HELD_OUT: tuple[SplitName, ...] = ("validation", "test")
-_SHOWN = 20
 
 
 class LabelError(Record):
@@ -228,7 +227,7 @@ def _format_label_errors(found: LabelErrors) -> str:
     if not errors:
         return title
     cells = [("image", "label", "suggested", "margin")]
-    for error in errors[:_SHOWN]:
+    for error in errors:
         cells.append(
             (
                 *map(to_printable, (error.id, error.label, error.suggested)),
@@ -240,10 +239,8 @@ def _format_label_errors(found: LabelErrors) -> str:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
-    rest = (
-        [f"and {len(errors) - _SHOWN} more, less likely: --json lists all"]
-        if len(errors) > _SHOWN
-        else []
+    advice = (
+        "next: look at them (--json lists all), since models err too, and correct wrong labels at"
+        " their source"
     )
-    advice = "next: look at them, since models err too, and correct wrong labels at their source"
-    return "\n".join([f"{title}; the likeliest first:", "", *lines, *rest, "", advice])
+    return f"{title}; the likeliest first:\n\n{format_lines(lines, limit=21)}\n\n{advice}"

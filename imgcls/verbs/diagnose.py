@@ -40,7 +40,7 @@ def diagnose(precision: str) -> dict[str, Any]:
         experiment = read_experiment(
             _write_experiment(folder, "first"), [f"train.precision={precision}"]
         )
-        with terminal.quiet():
+        with terminal.silence():
             prepare.prepare(experiment)
         gpus, devices = _list_devices()
         hidden = {} if len(gpus) >= 2 else {"CUDA_VISIBLE_DEVICES": "-1"}

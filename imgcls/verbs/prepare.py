@@ -15,14 +15,12 @@ from imgcls.store import writer
 from imgcls.store.manifest import DataDescription
 from imgcls.store.store import Store
 
-_SHOWN = 20
-
 
 class AssignmentCounts(Record):
-    """How many images of a split are where they were, and how many are new to it."""
+    """How many images are in the same split as before, and how many are new to theirs."""
 
-    kept: int
-    """Images in the split, or fold, that an earlier preparation gave them."""
+    unchanged: int
+    """Images in the split, or fold, to which an earlier preparation assigned them."""
     new: int
     """The other images."""
 
@@ -55,7 +53,7 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
     """
     data = experiment.data
     store, reused = find_or_store(data)
-    assigned, kept = assign.find_or_assign(store, data, experiment.seed)
+    assigned, unchanged = assign.find_or_assign(store, data, experiment.seed)
     report, split = runner.run_checks(store, assigned, data.audit)
     runner.save_report(report, store, split.key)
     runner.require_passed(report)
@@ -67,7 +65,7 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
         folder=str(store.folder),
         reused=reused,
         bad_images=store.manifest.bad_images,
-        assignments=AssignmentCounts(kept=kept, new=split.assigned_count - kept),
+        assignments=AssignmentCounts(unchanged=unchanged, new=split.assigned_count - unchanged),
         audit=report,
     )
 
@@ -85,20 +83,17 @@ def find_or_store(data: DataSettings) -> tuple[Store, bool]:
 
 
 def _report_bad_images(store: Store, data: DataSettings) -> None:
-    """Name the images that cannot be used; the store holds the others, whatever is done about
-    these.
-    """
+    """List the images that cannot be used, in an error or a note; the store holds the others."""
     bad = store.manifest.bad_images
     if not bad:
         return
-    lines = [f"  {terminal.to_printable(image.id)}: {image.problem}" for image in bad[:_SHOWN]]
-    rest = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
-    named = "\n".join([f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:", *lines, *rest])
+    lines = [f"{terminal.to_printable(image.id)}: {image.problem}" for image in bad]
+    listing = f"{len(bad)} bad image{'s' if len(bad) > 1 else ''}:\n{terminal.format_lines(lines)}"
     if isinstance(data, ImageSettings) and data.on_bad_image == "fail":
         raise DataError(
-            f"{named}\nrepair or remove them, or set data.on_bad_image: skip to leave them out"
+            f"{listing}\nrepair or remove them, or set data.on_bad_image: skip to leave them out"
         )
-    terminal.note(f"left out: {named}")
+    terminal.note(f"left out: {listing}")
 
 
 def format_report(report: Preparation) -> str:

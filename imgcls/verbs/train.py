@@ -91,10 +91,10 @@ def _follow(
     run = _find_run_to_continue(experiment, folder)
     if run and _is_complete(run):
         return
-    with terminal.quiet():
+    with terminal.silence():
         store, split = _open_data(experiment, run, data)
     _require_validation(experiment, split)
-    with terminal.quiet(), catch_signals(experiment.train.time_limit, started, epochs) as stop:
+    with terminal.silence(), catch_signals(experiment.train.time_limit, started, epochs) as stop:
         from imgcls.training import worker
 
         worker.train_run(run or Run(folder), experiment, store, split, stop, cluster)

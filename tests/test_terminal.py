@@ -1,0 +1,30 @@
+"""Texts for the terminal: short, and with nothing that a terminal would obey."""
+
+import pytest
+
+from imgcls.io import terminal
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, ""),
+        (1, "0"),
+        (3, "0, 1, 2"),
+        (4, "0, 1, 2 and 1 more"),
+        (2003, "0, 1, 2 and 2,000 more"),
+    ],
+)
+def test_only_the_first_items_of_a_line_are_shown(count, text):
+    assert terminal.format_some([str(i) for i in range(count)], limit=3) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, ""), (2, "  0\n  1"), (3, "  0\n  1\n  and 1 more")]
+)
+def test_only_the_first_lines_of_a_block_are_shown(count, text):
+    assert terminal.format_lines([str(i) for i in range(count)], limit=2) == text
+
+
+def test_line_breaks_escapes_and_broken_utf8_are_spelled_out():
+    assert terminal.to_printable("a\n\x1b[2Jé\udcff") == "a\\n\\x1b[2Jé\\udcff"
