@@ -46,7 +46,7 @@ def build(count: int, folder: Path) -> str:
     )
     return (
         f"written in {(time.perf_counter() - began) / count * 1e6:.0f} us a record,"
-        f" {store.manifest['sizes']['images.bin'] / 1e6:.0f} MB"
+        f" {store.manifest.sizes['images.bin'] / 1e6:.0f} MB"
     )
 
 

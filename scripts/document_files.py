@@ -20,7 +20,7 @@ from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.status import Status
 
 PAGE = Path(__file__).parent.parent / "docs" / "files.md"
-START, END = "<!-- From the models, by scripts/document_files.py: -->\n", "<!-- End. -->\n"
+START, END = "<!-- From the models, by `make docs`: -->\n", "<!-- End. -->\n"
 
 FILES: dict[str, type[Record]] = {
     "`status.json` of a run": Status,

@@ -180,7 +180,7 @@ def test_the_tables_of_files_say_what_the_models_hold(monkeypatch):
     import document_files
 
     page = document_files.PAGE.read_text()
-    assert page == document_files.insert_tables(page), "run python scripts/document_files.py"
+    assert page == document_files.insert_tables(page), "run make docs"
     assert document_files.make_tables() in page
 
 
