@@ -135,7 +135,7 @@ class Train(Section):
     """Steps between two checks of signals and the clock; more save overhead with tiny models."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may hold: splits that fit are copied to it once, larger ones
-    are streamed from the store.
+    are read from the store as needed.
     """
     data_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that decode or crop images during training; one for each core unless given."""

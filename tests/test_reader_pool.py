@@ -68,8 +68,8 @@ def wait_for(count, parent, others=frozenset()):
 
 @pytest.fixture
 def mine():
-    """Return what waits for so many new ones of this process: those of an earlier test may be there
-    still.
+    """Return a function that waits for new processes of this one: those of an earlier test may
+    not have ended yet.
     """
     return partial(wait_for, parent=os.getpid(), others=frozenset(data_workers(os.getpid())))
 
@@ -77,23 +77,23 @@ def mine():
 def request(count, generator=None):
     generator = generator or numpy.random.default_rng(0)
     tops, lefts = generator.integers(0, 20, count), generator.integers(0, 20, count)
-    windows = numpy.stack(
+    crops = numpy.stack(
         [tops, lefts, generator.integers(1, 20, count), generator.integers(1, 20, count)], axis=1
     ).astype(numpy.int32)
-    return generator.integers(0, 20, count), windows, generator.random(count) < 0.5
+    return generator.integers(0, 20, count), crops, generator.random(count) < 0.5
 
 
-def assert_reads_alike(processes, store, count=16):
-    local, (indices, windows, mirrored) = store.reader(GEOMETRY), request(count)
+def assert_reads_the_same(processes, store, count=16):
+    local, (indices, crops, flips) = store.reader(GEOMETRY), request(count)
     numpy.testing.assert_array_equal(processes.read(indices), local.read(indices))
     numpy.testing.assert_array_equal(
-        processes.crop(indices, windows, mirrored), local.crop(indices, windows, mirrored)
+        processes.crop(indices, crops, flips), local.crop(indices, crops, flips)
     )
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 2 * CHUNK + 3])
 def test_processes_read_what_one_reads(store, count):
-    assert_reads_alike(ReaderPool(store, GEOMETRY, 2), store, count)
+    assert_reads_the_same(ReaderPool(store, GEOMETRY, 2), store, count)
 
 
 def test_a_batch_stays_as_it_is_while_others_are_read(store):
@@ -141,21 +141,19 @@ def test_a_closed_reader_has_no_process_and_refuses_to_read(store, mine):
             if each.exception() is None:
                 numpy.testing.assert_array_equal(each.result(), local)
             else:
-                assert (
-                    str(each.exception()) == "images were asked for after their reader was closed"
-                )
-    with pytest.raises(RuntimeError, match="after their reader was closed"):
+                assert str(each.exception()) == "images were read after the reader was closed"
+    with pytest.raises(RuntimeError, match="after the reader was closed"):
         processes.read(numpy.arange(20))
 
 
 def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
     processes = ReaderPool(store, GEOMETRY, 1)
-    assert_reads_alike(processes, store)
+    assert_reads_the_same(processes, store)
     (killed,) = mine(1)
     os.kill(killed, signal.SIGKILL)
-    assert_reads_alike(processes, store)
+    assert_reads_the_same(processes, store)
     assert (
-        "note: a process that reads images ended with status -9; another one takes its place"
+        "note: a process that reads images ended with exit code -9; started another"
         in capsys.readouterr().err
     )
     (other,) = mine(1)
@@ -165,17 +163,18 @@ def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, number):
     processes = ReaderPool(store, GEOMETRY, 1)
-    assert_reads_alike(processes, store)
+    assert_reads_the_same(processes, store)
     (child,) = mine(1)
     os.kill(child, number)
-    assert_reads_alike(processes, store)
+    assert_reads_the_same(processes, store)
     assert mine(1) == [child]
 
 
 def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
     processes = ReaderPool(store, GEOMETRY, 1)
     with pytest.raises(
-        RuntimeError, match="3 processes that were to read images ended, the last one with status 1"
+        RuntimeError,
+        match="3 processes ended while reading the same images, the last one with exit code 1",
     ):
         processes.read(numpy.array([10**6]))
     assert "IndexError" in capfd.readouterr().err

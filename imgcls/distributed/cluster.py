@@ -203,7 +203,7 @@ def expand_hosts(text: str) -> list[str]:
     node7 and gpu1.
 
     Raises:
-        UserError: it is no node list.
+        UserError: the text is not a node list.
     """
     if not re.fullmatch(f"{NODES}(,{NODES})*", text) or not text:
         raise UserError(
@@ -240,7 +240,7 @@ def expand_counts(text: str) -> list[int]:
     """Return the tasks of each node from Slurm's `2(x3),1`: 2, 2, 2 and 1.
 
     Raises:
-        UserError: it is no such list.
+        UserError: the text is not such a list.
     """
     entries = [re.fullmatch(r"([1-9]\d*)(?:\(x([1-9]\d*)\))?", each) for each in text.split(",")]
     if not all(entries):

@@ -86,7 +86,7 @@ def _label_axes(axes: "Axes", classes: list[str]) -> None:
 def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray") -> None:
     size = 9 if len(counts) <= 12 else 7
     for row, column in zip(*counts.nonzero(), strict=True):
-        colour = "white" if shares[row, column] > 0.4 else _style.INK
+        color = "white" if shares[row, column] > 0.4 else _style.INK
         axes.text(
             column,
             row,
@@ -94,7 +94,7 @@ def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray"
             ha="center",
             va="center",
             fontsize=size,
-            color=colour,
+            color=color,
         )
 
 

@@ -17,8 +17,8 @@ class Settings(PartSettings):
     rows: Annotated[int, Field(ge=1)] = 20
     """Classes shown at most, the first in label order."""
     columns: Annotated[int, Field(ge=1)] = 10
-    """Images of each class, spread evenly over its training images: neighbours in a folder are
-    often alike.
+    """Images of each class, spread evenly over its training images: neighbors in a folder are
+    often similar.
     """
 
 

@@ -160,10 +160,10 @@ def _choose_channels(source: Source, settings: ImageSettings) -> int:
     for index, entry in enumerate(source.entries):
         try:
             with decode.open_image(source.read(index), settings.max_megapixels) as file:
-                grey = decode.is_grayscale(file)
+                grayscale = decode.is_grayscale(file)
         except ImageError:
             continue
-        if not grey:
+        if not grayscale:
             terminal.note(
                 f"3 channels, since {terminal.to_printable(entry.id)} is in color; to choose, set"
                 " data.channels"

@@ -1,9 +1,8 @@
-"""Reading stored images as the model sees them: whole, at a geometry, or windows of them, as
-augmentation cuts them. Light zone.
+"""Readers of stored images, whole or cropped, at the geometry of the model. Light zone.
 
-Whole images go through imgcls/image/decode.py, so that training, evaluation and prediction see the
-same pixels. Windows are for training alone and made fast: a plain JPEG is decoded by libjpeg-turbo
-with its fast transforms, and resized by OpenCV.
+Whole images are decoded by imgcls/image/decode.py, so that training, evaluation and prediction see
+the same pixels. Crops are for training alone and made fast: a plain JPEG is decoded by
+libjpeg-turbo with its fast transforms, and resized by OpenCV.
 """
 
 import contextlib
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 _scratch = buffers.Scratch()
 
 Allocate = Callable[[tuple[int, ...]], "numpy.ndarray"]
-"""Makes an array, uint8, of a shape, to which a reader writes what it returns."""
+"""A function that returns a uint8 array of a shape, for a reader to write its result to."""
 
 
 def allocate_new(shape: tuple[int, ...]) -> "numpy.ndarray":
-    """Return an array, uint8, of any content, in memory of its own."""
+    """Return an uninitialized uint8 array in new memory."""
     import numpy
 
     return numpy.empty(shape, numpy.uint8)
@@ -39,9 +38,9 @@ class Reader(Protocol):
     """Reads images of a store.
 
     Attributes:
-        geometry: what `read` brings every image to.
-        larger: whether the stored images hold more than that, so that windows are worth cutting.
-        parallel: how many threads may read at once with any gain.
+        geometry: of the images that `read` returns.
+        larger: whether stored images have another size, so that cropping them saves work.
+        parallel: the number of threads up to which reading gets faster.
     """
 
     geometry: Geometry
@@ -49,78 +48,80 @@ class Reader(Protocol):
     parallel: int
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return whole images at the geometry, uint8 (n, height, width, channels)."""
+        """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
 
     def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return height and width of images as they are stored, int32 (n, 2)."""
+        """Return the stored heights and widths of images, int32 (n, 2)."""
 
     def crop(
-        self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray"
+        self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
     ) -> "numpy.ndarray":
-        """Return a window of each image, resized to the geometry's height and width, uint8 (n,
-        height, width, channels).
+        """Return a crop of each image, resized to the geometry's height and width.
 
         Args:
-            windows: int32 (n, 4): top, left, height and width in the stored image.
-            mirrored: bool (n,): which windows are turned left to right.
+            crops: int32 (n, 4): top, left, height and width in the stored image.
+            flips: bool (n,): which crops are flipped horizontally.
+
+        Returns:
+            uint8 (n, height, width, channels).
         """
 
     def close(self) -> None:
-        """Free what the reader holds of the system; it must not be asked any more."""
+        """Close files and processes; the reader can't be used afterwards."""
 
 
 class PixelReader:
-    """Reads images that are stored as pixels of one shape.
+    """Reads images that are stored as arrays of one shape.
 
     Args:
         stored: uint8 (count, height, width, channels), memory-mapped.
     """
 
-    def __init__(self, stored: "numpy.ndarray", geometry: Geometry, room: Allocate = allocate_new):
+    def __init__(
+        self, stored: "numpy.ndarray", geometry: Geometry, allocate: Allocate = allocate_new
+    ):
         self._stored = stored
-        self._room = room
+        self._allocate = allocate
         self.geometry = geometry
         self.larger = stored.shape[1:] != geometry.shape
         self.parallel = environment.count_cores()
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return whole images at the geometry, uint8 (n, height, width, channels)."""
+        """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
         if not self.larger:
             return self._stored[indices]
-        found = (
+        images = (
             decode.resize_pixels(self._stored[index], self.geometry) for index in indices.tolist()
         )
-        return _fill(self._room((len(indices), *self.geometry.shape)), found)
+        return _fill(self._allocate((len(indices), *self.geometry.shape)), images)
 
     def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return height and width of images as they are stored, int32 (n, 2)."""
+        """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
         return numpy.tile(numpy.int32(self._stored.shape[1:3]), (len(indices), 1))
 
     def crop(
-        self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray"
+        self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
     ) -> "numpy.ndarray":
-        """Return a window of each image, resized to the geometry's height and width, some of them
-        mirrored.
-        """
-        result = self._room((len(indices), *self.geometry.shape))
-        for index, window, target in zip(indices.tolist(), windows.tolist(), result, strict=True):
-            write_crop(self._stored[index], window, target)
-        flip_images(result, mirrored)
+        """Return a crop of each image, resized and some flipped, as `Reader.crop` says."""
+        result = self._allocate((len(indices), *self.geometry.shape))
+        for index, crop, target in zip(indices.tolist(), crops.tolist(), result, strict=True):
+            write_crop(self._stored[index], crop, target)
+        flip_images(result, flips)
         return result
 
     def close(self) -> None:
-        """Do nothing: a mapping goes with its array."""
+        """Do nothing: the memory map ends with its array."""
 
 
 class EncodedReader:
-    """Reads images that are stored as files one behind the other.
+    """Reads images that are stored as encoded files, concatenated into one.
 
     Args:
-        path: of the file that holds them all. It is read, not memory-mapped, which would be as
-            fast, but count as the process's memory.
-        records: `keeping.RECORD` (count,), where each lies.
+        path: of the concatenated file. It is read, not memory-mapped: that would be as fast, but
+            count as the process's memory.
+        records: `encode.RECORD` (count,), with the position of each image.
     """
 
     larger = True
@@ -130,12 +131,12 @@ class EncodedReader:
         path: Path,
         records: "numpy.ndarray",
         geometry: Geometry,
-        room: Allocate = allocate_new,
+        allocate: Allocate = allocate_new,
     ):
         self._file = os.open(path, os.O_RDONLY)
         self._closing = weakref.finalize(self, os.close, self._file)
         self._records = records
-        self._room = room
+        self._allocate = allocate
         self.geometry = geometry
         self.parallel = environment.count_cores()
 
@@ -145,75 +146,68 @@ class EncodedReader:
         return os.pread(self._file, int(record["length"]), int(record["start"]))
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return whole images at the geometry, uint8 (n, height, width, channels)."""
-        found = (
+        """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
+        images = (
             decode.decode_image(self.file(index), self.geometry, math.inf)
             for index in indices.tolist()
         )
-        return _fill(self._room((len(indices), *self.geometry.shape)), found)
+        return _fill(self._allocate((len(indices), *self.geometry.shape)), images)
 
     def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return height and width of images as they are stored, int32 (n, 2)."""
+        """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
         chosen = self._records[indices]
         return numpy.stack([chosen["height"], chosen["width"]], axis=1).astype(numpy.int32)
 
     def crop(
-        self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray"
+        self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
     ) -> "numpy.ndarray":
-        """Return a window of each image, resized to the geometry's height and width, some of them
-        mirrored.
-        """
-        result = self._room((len(indices), *self.geometry.shape))
-        files, sizes, plain = (
-            self._files(indices),
-            self.sizes(indices),
-            self._records["plain"][indices],
-        )
-        cut = jpeg.crop_files(
+        """Return a crop of each image, resized and some flipped, as `Reader.crop` says."""
+        result = self._allocate((len(indices), *self.geometry.shape))
+        files, sizes = self._read_files(indices), self.sizes(indices)
+        plain = self._records["plain"][indices].tolist()
+        cropped = jpeg.crop_files(
             [data if is_plain else b"" for data, is_plain in zip(files, plain, strict=True)],
             sizes,
-            windows,
+            crops,
         )
-        each = zip(
-            files, cut, sizes.tolist(), plain.tolist(), windows.tolist(), result, strict=True
-        )
-        for data, (smaller, part), size, is_plain, window, target in each:
-            pixels = _decode_fast(smaller, part[2:], window, self.geometry) if is_plain else None
+        each = zip(files, cropped, sizes.tolist(), plain, crops.tolist(), result, strict=True)
+        for data, (smaller, region), size, is_plain, crop, target in each:
+            pixels = _decode_fast(smaller, region[2:], crop, self.geometry) if is_plain else None
             if pixels is None:
-                pixels, part = _decode_whole(data, self.geometry.shape[2]), (0, 0, *size)
-            down, right = pixels.shape[0] / part[2], pixels.shape[1] / part[3]
-            top, left, height, width = window[0] - part[0], window[1] - part[1], *window[2:]
+                pixels, region = _decode_whole(data, self.geometry.shape[2]), (0, 0, *size)
+            down, right = pixels.shape[0] / region[2], pixels.shape[1] / region[3]
+            top, left, height, width = crop[0] - region[0], crop[1] - region[1], *crop[2:]
             write_crop(
                 pixels,
                 [int(top * down), int(left * right), int(height * down), int(width * right)],
                 target,
             )
-        flip_images(result, mirrored)
+        flip_images(result, flips)
         return result
 
     def close(self) -> None:
         """Close the file."""
         self._closing()
 
-    def _files(self, indices: "numpy.ndarray") -> list[memoryview]:
-        """Return the bytes of some images' files, valid until the thread's next call."""
+    def _read_files(self, indices: "numpy.ndarray") -> list[memoryview]:
+        """Return the files of images; their bytes are valid until the thread's next call."""
         records = self._records[indices]
         starts, lengths = records["start"].tolist(), records["length"].tolist()
-        room, files = memoryview(_scratch.get_array("files", (sum(lengths),))), []
+        buffer, files = memoryview(_scratch.get_array("files", (sum(lengths),))), []
         for start, length in zip(starts, lengths, strict=True):
-            files.append(room[:length])
+            files.append(buffer[:length])
             if os.preadv(self._file, files[-1:], start) != length:
                 raise OSError(
                     f"the file of encoded images ends before byte {start + length:,}"
                 )  # else an older image's bytes would show
-            room = room[length:]
+            buffer = buffer[length:]
         return files
 
 
 def _decode_whole(data: memoryview, channels: int) -> "numpy.ndarray":
-    """Return an image of any format as it is stored, uint8 (height, width, channels)."""
+    """Decode an image of any format at its full size, uint8 (height, width, channels)."""
     import numpy
 
     with decode.open_image(bytes(data), math.inf) as file:
@@ -221,45 +215,45 @@ def _decode_whole(data: memoryview, channels: int) -> "numpy.ndarray":
 
 
 def _decode_fast(
-    data: bytes | memoryview, whole: tuple[int, int], window: list[int], geometry: Geometry
+    data: bytes | memoryview, size: tuple[int, int], crop: list[int], geometry: Geometry
 ) -> "numpy.ndarray | None":
-    """Decode a plain JPEG at its size, a half or a quarter, whichever is the smallest that leaves
-    the window enough pixels.
+    """Decode a plain JPEG at full, half or quarter size: the smallest at which the crop still has
+    the pixels that the geometry needs.
 
     Args:
-        whole: height and width of the file.
-        window: of which height and width count.
+        size: height and width of the file.
+        crop: its height and width matter, its position doesn't.
 
     Returns:
-        uint8 (height, width, channels), valid until the next call. None for four channels, and
-        where the library refuses what Pillow decoded when the store was built, such as a damaged
-        version number: a run must not die of it.
+        uint8 (height, width, channels), valid until the next call. None for four channels, and if
+        libjpeg-turbo refuses a file that Pillow decoded when the store was built, for example for
+        its version number: a run must not fail because of it.
     """
     import simplejpeg
 
     if geometry.shape[2] == 4:
         return None
-    least = [
+    smallest = [
         math.ceil(side * wanted / given)
-        for side, wanted, given in zip(whole, geometry.shape[:2], window[2:], strict=True)
+        for side, wanted, given in zip(size, geometry.shape[:2], crop[2:], strict=True)
     ]
     with contextlib.suppress(ValueError):
         return simplejpeg.decode_jpeg(
             data,
             "GRAY" if geometry.shape[2] == 1 else "RGB",
-            buffer=_scratch.get_array("decoded", (*whole, geometry.shape[2])),
+            buffer=_scratch.get_array("decoded", (*size, geometry.shape[2])),
             fastdct=True,
             fastupsample=True,
-            min_height=min(least[0], whole[0]),
-            min_width=min(least[1], whole[1]),
+            min_height=min(smallest[0], size[0]),
+            min_width=min(smallest[1], size[1]),
             min_factor=2,
             strict=False,  # what Pillow decoded when the store was built is good enough
         )
     return None
 
 
-def _fill(target: "numpy.ndarray", found: Iterable["numpy.ndarray"]) -> "numpy.ndarray":
+def _fill(target: "numpy.ndarray", images: Iterable["numpy.ndarray"]) -> "numpy.ndarray":
     """Copy images into an array, uint8 (n, height, width, channels), and return it."""
-    for row, image in zip(target, found, strict=True):
+    for row, image in zip(target, images, strict=True):
         row[...] = image
     return target

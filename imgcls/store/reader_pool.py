@@ -1,12 +1,11 @@
-"""Reading images in several processes at once. Light zone.
+"""Reading images in several processes. Light zone.
 
-Threads would have to share Python's lock: two of them read 1.2 times as many images as one.
-Processes have a lock each, and write into memory that they share with this one, so that nothing is
-copied.
+Threads would compete for Python's global interpreter lock: two of them read 1.2 times as many
+images as one. Processes don't, and they write to shared memory, so that nothing is copied.
 
-Such a process is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
-descriptors. It is told the store's folder and the geometry, then asked for batches, which it writes
-to the memory. It ends with the process that started it, however that ends.
+A reader process is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
+descriptors. It receives the store's folder and the geometry, then requests for batches, which it
+writes to the memory. It ends when the process that started it ends, in whatever way.
 """
 
 import contextlib
@@ -32,23 +31,21 @@ if TYPE_CHECKING:
     import numpy
 
 CHUNK = 256
-"""Images that one process reads where more are asked for at once."""
+"""Images per request: a larger batch is divided among the processes."""
 
 MAX_ATTEMPTS = 3
-"""How often a batch is asked for whose process ends: the system may kill one where memory is
-short.
-"""
+"""How often a request is sent before giving up on it: when memory is short, the system may kill
+the process that serves it."""
 
 
 class ReaderPool:
-    """A `Reader` whose images are read by processes; every thread that asks for some gets one of
-    them, or waits for it.
+    """A `Reader` that reads in several processes; a thread that needs one waits until it is idle.
 
-    A process starts when it is needed, and ends with this object, with `close`, or with this
-    process, however that ends.
+    A process starts when it is needed, and ends when this object is closed or deleted, or when the
+    process that made it ends, in whatever way.
 
     Args:
-        count: of the processes; one for each core unless given.
+        count: number of processes; one for each core unless given.
     """
 
     def __init__(self, store: Store, geometry: Geometry, count: int | None = None):
@@ -57,9 +54,7 @@ class ReaderPool:
         self.larger = local.larger
         self.sizes = local.sizes
         self.parallel = count or environment.count_cores()
-        self._folder = (
-            store.folder.absolute()
-        )  # wherever this process may be when another one starts
+        self._folder = store.folder.absolute()  # the working directory may change
         self._batches = buffers.BatchBuffers()
         self._closed = False
         self._idle: queue.SimpleQueue[_ReaderProcess | None] = queue.SimpleQueue()
@@ -67,24 +62,22 @@ class ReaderPool:
             self._idle.put(None)
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
-        """Return whole images at the geometry, uint8 (n, height, width, channels)."""
+        """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
         return self._collect("read", indices)
 
     def crop(
-        self, indices: "numpy.ndarray", windows: "numpy.ndarray", mirrored: "numpy.ndarray"
+        self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
     ) -> "numpy.ndarray":
-        """Return a window of each image, resized to the geometry's height and width, some of them
-        mirrored.
-        """
-        return self._collect("crop", indices, windows, mirrored)
+        """Return a crop of each image, resized and some flipped, as `Reader.crop` says."""
+        return self._collect("crop", indices, crops, flips)
 
     def _collect(self, method: str, *arguments: "numpy.ndarray") -> "numpy.ndarray":
         count = len(arguments[0])
-        result, place = self._batches.acquire((count, *self.geometry.shape))
+        result, region = self._batches.acquire((count, *self.geometry.shape))
 
         def write(start: int) -> None:
-            piece = [each[start : start + CHUNK] for each in arguments]
-            self._request(place, start * result.strides[0], method, piece)
+            chunk = [each[start : start + CHUNK] for each in arguments]
+            self._request(region, start * result.strides[0], method, chunk)
 
         starts = range(0, count, CHUNK)
         if len(starts) <= 1:
@@ -95,36 +88,33 @@ class ReaderPool:
         return result
 
     def _request(self, *request: Any) -> None:
-        for left in reversed(range(MAX_ATTEMPTS)):
-            with self._borrow() as process:
+        for attempts_left in reversed(range(MAX_ATTEMPTS)):
+            with self._acquire_process() as process:
                 exit_code = process.request(request)
             if exit_code is None:
                 return
-            if left:
+            if attempts_left:
                 terminal.note(
-                    f"a process that reads images ended with status {exit_code}; another one takes"
-                    " its place"
+                    f"a process that reads images ended with exit code {exit_code}; started another"
                 )
         raise RuntimeError(
-            f"{MAX_ATTEMPTS} processes that were to read images ended, the last one with status"
-            f" {exit_code}"
+            f"{MAX_ATTEMPTS} processes ended while reading the same images, the last one with exit"
+            f" code {exit_code}"
         )
 
     @contextlib.contextmanager
-    def _borrow(self) -> "Iterator[_ReaderProcess]":
+    def _acquire_process(self) -> "Iterator[_ReaderProcess]":
         process = self._idle.get()
         try:
             if self._closed:
-                raise RuntimeError("images were asked for after their reader was closed")
+                raise RuntimeError("images were read after the reader was closed")
             process = process or _ReaderProcess(self._folder, self.geometry, self._batches.file)
             yield process
         finally:
             self._idle.put(process if process and process.is_alive else None)
 
     def close(self) -> None:
-        """End the processes, each once it has read what it was asked for; who asks for more gets an
-        error.
-        """
+        """End each process after its current request; later requests raise an error."""
         self._closed = True
         ended = [self._idle.get() for _ in range(self.parallel)]
         for process in filter(None, ended):
@@ -134,11 +124,11 @@ class ReaderPool:
 
 
 class _ReaderProcess:
-    """A process that reads images, from this one's side.
+    """The client's side of a reader process.
 
     Attributes:
-        lives: whether it can be asked again.
-        end: a function that ends it, once it has done what it was asked to.
+        is_alive: whether it can take another request.
+        end: a function that ends the process after its current request.
     """
 
     def __init__(self, folder: Path, geometry: Geometry, memory: int):
@@ -160,7 +150,7 @@ class _ReaderProcess:
         self.end = weakref.finalize(self, _terminate, self._connection, self._process)
 
     def request(self, request: tuple[Any, ...]) -> int | None:
-        """Let it do what a request says; return its exit code if it ended instead."""
+        """Wait until a request is done; if the process ended instead, return its exit code."""
         try:
             self._connection.send(request)
             self._connection.recv()
@@ -176,24 +166,22 @@ def _terminate(connection: Connection, process: subprocess.Popen) -> None:
 
 
 def open_training_reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
-    """Return what reads a store's images for training: in processes, where that is more than
-    copying pixels.
-    """
+    """Return a reader for training, in processes if images must be decoded, cropped or resized."""
     local = store.reader(geometry)
     return ReaderPool(store, geometry, processes) if local.larger else local
 
 
 def serve(connection: Connection, memory: int) -> None:
-    """Answer requests until the other side is gone; an error ends this process with a traceback."""
+    """Serve requests until the client ends; an error ends this process with a traceback."""
     import cv2
 
     cv2.setNumThreads(1)  # the other cores have processes of their own
-    borrowed = buffers.MappedBuffers(memory)
+    memory_map = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
-    reader = open_store(folder).reader(geometry, borrowed.allocate)
+    reader = open_store(folder).reader(geometry, memory_map.allocate)
     while True:
-        place, start, method, arguments = connection.recv()
-        borrowed.map(place, start)
+        region, start, method, arguments = connection.recv()
+        memory_map.map(region, start)
         getattr(reader, method)(*arguments)
         connection.send(None)
 

@@ -68,7 +68,7 @@ def start_probe(
             if not answer:
                 process.wait()
                 errors.seek(0)
-                words = errors.read().strip().splitlines() or [f"status {process.returncode}"]
+                words = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
                 raise UserError(f"a training process for {experiment.stem} ended: {words[-1]}")
             return json.loads(answer)
 
