@@ -254,7 +254,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _compiles(self) -> "Experiment":
         """Refuse what XLA cannot compile, which would show only once training starts."""
-        uses = self.model.uses() if self.train.jit_compile else set()
+        uses = self.model.get_layer_types() if self.train.jit_compile else set()
         if self.train.deterministic and "max pooling" in uses:
             raise ValueError(
                 "train.jit_compile, train.deterministic and the max pooling of model"
@@ -262,7 +262,7 @@ class Experiment(Section):
                 " set train.deterministic: false, train.jit_compile: false, or a model without max"
                 " pooling"
             )
-        if self.train.strategy.several_devices and "batch norm" in uses:
+        if self.train.strategy.spans_devices and "batch norm" in uses:
             raise ValueError(
                 f"train.jit_compile, train.strategy {self.train.strategy.name} and the batch norm"
                 f" of model {self.model.name} do not work together: batch norm synchronizes the"

@@ -1,4 +1,4 @@
-"""The cnn: its shape, its checks, and its preprocessing."""
+"""The CNN: its layers, checks and preprocessing."""
 
 import numpy
 import pytest
@@ -18,19 +18,19 @@ def build(shape=(28, 28, 1), problem=PROBLEM, **settings):
     return keras.Model(images, CNN.build(CNN.Settings(name="cnn", **settings), images, problem))
 
 
-def kinds(model):
+def list_layer_types(model):
     return [type(layer).__name__ for layer in model.layers]
 
 
-def test_the_default_is_the_five_part_network():
-    assert kinds(make_serving_model(build())) == [
+def test_the_default_has_two_blocks_and_two_dense_layers():
+    assert list_layer_types(make_serving_model(build())) == [
         *("InputLayer", "Normalization"),
         *("Conv2D", "MaxPooling2D", "Activation", "Conv2D", "MaxPooling2D", "Activation"),
         *("Flatten", "Dense", "Dense", "Dropout", "Dense", "Softmax"),
     ]
 
 
-def test_parameters_are_those_of_the_formula():
+def test_the_number_of_parameters_follows_from_the_settings():
     model = build(filters=[6, 16], kernel_sizes=[5, 3], dense=[120, 84])
     convolutions = 6 * (25 * 1 + 1) + 16 * (9 * 6 + 1)
     dense = 120 * (7 * 7 * 16 + 1) + 84 * (120 + 1) + 10 * (84 + 1)
@@ -40,7 +40,7 @@ def test_parameters_are_those_of_the_formula():
     )
 
 
-def test_a_shared_second_dense_layer_applies_the_first_ones_weights_again():
+def test_shared_dense_layers_have_the_weights_of_the_first():
     model = build(filters=[4, 4], dense=[196, 196], share_dense=True, dropout=0.0)
     assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == 2
     images = numpy.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), numpy.uint8)
@@ -54,23 +54,23 @@ def test_a_shared_second_dense_layer_applies_the_first_ones_weights_again():
     )
 
 
-def test_shared_weights_of_another_width_are_refused_with_the_width_that_fits():
-    with pytest.raises(UserError, match=r"must be 196; got dense: \[128, 128\]"):
+def test_sharing_needs_as_many_units_as_flattened_features():
+    with pytest.raises(UserError, match=r"flattened features, 196; got dense: \[128, 128\]"):
         build(filters=[4, 4], dense=[128, 128], share_dense=True)
 
 
 @pytest.mark.parametrize("dense", [[64], [64, 32], []])
-def test_sharing_needs_two_layers_of_one_width(dense):
-    with pytest.raises(ValueError, match="share_dense needs two or more dense layers of one width"):
+def test_sharing_needs_two_layers_with_equal_units(dense):
+    with pytest.raises(ValueError, match="layers with the same number of units; got dense: "):
         CNN.Settings(name="cnn", dense=dense, share_dense=True)
 
 
-def test_kernel_sizes_are_one_for_all_or_one_for_each_block():
+def test_kernel_sizes_are_one_for_all_blocks_or_one_per_block():
     with pytest.raises(ValueError, match="kernel_sizes has 2 entries for 3 blocks"):
         CNN.Settings(name="cnn", filters=[8, 8, 8], kernel_sizes=[3, 5])
 
 
-def test_images_too_small_for_the_pooling_are_refused():
+def test_images_too_small_for_the_pooling_are_rejected():
     with pytest.raises(
         UserError,
         match=(
@@ -81,20 +81,20 @@ def test_images_too_small_for_the_pooling_are_refused():
         build((8, 8, 1), filters=[4, 4, 4, 4])
 
 
-def test_a_dense_layer_that_dwarfs_the_rest_is_noted(capsys):
+def test_a_dense_layer_with_nearly_all_parameters_gets_a_note(capsys):
     build((64, 64, 1), filters=[4], dense=[256])
-    assert "with 4096 flattened features before the head" in capsys.readouterr().err
+    assert "since 4096 features are flattened" in capsys.readouterr().err
 
 
-def test_a_balanced_model_is_not_noted(capsys):
+def test_a_balanced_model_gets_no_note(capsys):
     build(filters=[8, 16, 32], dense=[32])
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("stem", [{"kernel_sizes": [7]}, {"pooling": 4}])
-def test_first_layers_made_for_large_images_are_noted_on_small_ones(capsys, stem):
+def test_an_imagenet_stem_gets_a_note_on_small_images_only(capsys, stem):
     build((32, 32, 3), filters=[4], dense=[8], **stem)
-    assert "on images of 32x32 smaller kernels and less pooling" in capsys.readouterr().err
+    assert "images of 32x32 lose detail in it" in capsys.readouterr().err
     build((72, 72, 3), filters=[4], dense=[8], **stem)
     assert capsys.readouterr().err == ""
 
@@ -102,14 +102,14 @@ def test_first_layers_made_for_large_images_are_noted_on_small_ones(capsys, stem
 @pytest.mark.parametrize(
     "activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 )
-def test_the_nonlinearity_is_used_after_convolutions_and_dense_layers(activation):
+def test_the_activation_follows_convolutions_and_dense_layers(activation):
     model = build(filters=[4], dense=[8], activation=activation)
     assert model.get_layer("activation_1").activation is keras.activations.get(activation)
     assert model.get_layer("dense_1").activation is keras.activations.get(activation)
 
 
 @pytest.mark.parametrize("activation", CNN.MONOTONIC)
-def test_pooling_before_a_nonlinearity_that_never_falls_gives_the_same_numbers(activation):
+def test_monotonic_activations_commute_with_max_pooling(activation):
     features = numpy.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(numpy.float32)
     function, pooling = keras.layers.Activation(activation), keras.layers.MaxPooling2D(2)
     numpy.testing.assert_array_equal(
@@ -118,17 +118,19 @@ def test_pooling_before_a_nonlinearity_that_never_falls_gives_the_same_numbers(a
 
 
 @pytest.mark.parametrize("activation", ["gelu", "silu"])
-def test_a_nonlinearity_that_dips_stays_before_the_pooling(activation):
-    assert kinds(build(filters=[4], activation=activation))[2:5] == [
+def test_other_activations_stay_before_the_pooling(activation):
+    assert list_layer_types(build(filters=[4], activation=activation))[2:5] == [
         "Conv2D",
         "Activation",
         "MaxPooling2D",
     ]
 
 
-def test_batch_norm_comes_before_the_nonlinearity_and_replaces_the_bias():
+def test_batch_norm_comes_before_the_activation_and_replaces_the_bias():
     model = build(filters=[4], batch_norm=True)
-    assert kinds(model)[2:6] == ["Conv2D", "BatchNormalization", "MaxPooling2D", "Activation"]
+    assert list_layer_types(model)[2:6] == [
+        *("Conv2D", "BatchNormalization", "MaxPooling2D", "Activation")
+    ]
     assert not model.get_layer("convolution_1").use_bias
 
 
@@ -141,20 +143,20 @@ def test_l2_adds_the_squared_kernels_to_the_loss():
     )
 
 
-def test_preprocessing_inside_the_model_brings_pixels_to_mean_0_and_deviation_1():
+def test_the_model_itself_standardizes_pixels():
     images = numpy.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), numpy.uint8)
-    mean, deviation = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
-    model = build((8, 8, 3), Problem(4, mean.tolist(), deviation.tolist(), 0), filters=[4])
-    inside = keras.Model(model.input, model.get_layer("standardize").output)(images).numpy()
-    numpy.testing.assert_allclose(inside, (images - mean) / deviation, rtol=1e-5, atol=1e-5)
+    mean, std = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
+    model = build((8, 8, 3), Problem(4, mean.tolist(), std.tolist(), 0), filters=[4])
+    result = keras.Model(model.input, model.get_layer("standardize").output)(images).numpy()
+    numpy.testing.assert_allclose(result, (images - mean) / std, rtol=1e-5, atol=1e-5)
 
 
-def test_a_channel_that_never_varies_is_only_centred():
+def test_a_constant_channel_is_only_centered():
     model = build((4, 4, 1), Problem(2, [10.0], [0.0], 0), filters=[2])
-    inside = keras.Model(model.input, model.get_layer("standardize").output)(
+    result = keras.Model(model.input, model.get_layer("standardize").output)(
         numpy.full((1, 4, 4, 1), 12, numpy.uint8)
     ).numpy()
-    numpy.testing.assert_allclose(inside, 2.0)
+    numpy.testing.assert_allclose(result, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_a_channel_that_never_varies_is_only_centred():
         {"pooling": 1},
     ],
 )
-def test_what_is_saved_computes_the_same_bits_in_layers_of_keras_alone(settings):
+def test_the_serving_model_has_only_keras_layers_and_computes_the_same_bits(settings):
     trained = build(filters=[4, 6], dense=[8], **settings)
     for variable in trained.trainable_variables:
         variable.assign(numpy.random.default_rng(1).normal(size=variable.shape).astype("float32"))
@@ -178,27 +180,27 @@ def test_what_is_saved_computes_the_same_bits_in_layers_of_keras_alone(settings)
     numpy.testing.assert_array_equal(served(images, training=False), expected)
 
 
-def test_a_bias_behind_the_pooling_has_the_gradient_of_one_before_it():
+def test_a_bias_added_after_pooling_has_the_same_gradient_as_before():
     from imgcls.backend import tf
 
     keras.config.set_dtype_policy("float64")
     try:
-        late = build(filters=[4, 6], dense=[8], dropout=0.0)
+        deferred = build(filters=[4, 6], dense=[8], dropout=0.0)
         plain = keras.models.clone_model(
-            late,
+            deferred,
             clone_function=lambda layer: layer.to_plain() if hasattr(layer, "to_plain") else layer,
         )
-        plain.set_weights(late.get_weights())
+        plain.set_weights(deferred.get_weights())
     finally:
         keras.config.set_dtype_policy("float32")
     images = numpy.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), numpy.uint8)
     gradients = []
-    for each in (late, plain):
+    for model in (deferred, plain):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.cast(each(images, training=True), tf.float64) ** 2)
-        gradients.append(tape.gradient(loss, each.trainable_variables))
-    assert [variable.path for variable in late.trainable_variables] == [
+            loss = tf.reduce_sum(tf.cast(model(images, training=True), tf.float64) ** 2)
+        gradients.append(tape.gradient(loss, model.trainable_variables))
+    assert [variable.path for variable in deferred.trainable_variables] == [
         variable.path for variable in plain.trainable_variables
     ]
-    for mine, theirs in zip(*gradients, strict=True):
-        numpy.testing.assert_allclose(mine, theirs, rtol=1e-10)
+    for actual, expected in zip(*gradients, strict=True):
+        numpy.testing.assert_allclose(actual, expected, rtol=1e-10)

@@ -51,7 +51,7 @@ def test_a_part_forbids_unknown_settings(kind, name):
 def test_describe_lists_each_part_with_the_first_line_of_its_docstring():
     described = parts.describe("optimizers")
     assert list(described) == ["optimizers/adam", "optimizers/adamw", "optimizers/sgd"]
-    assert described["optimizers/sgd"].startswith("SGD: stochastic gradient descent")
+    assert described["optimizers/sgd"].startswith("SGD with momentum")
     assert len(parts.describe(None)) == len(ALL)
 
 
@@ -85,7 +85,7 @@ def _variants() -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("name", "switches"), _variants())
-def test_what_a_model_says_that_it_uses_is_what_its_layers_are(name, switches):
+def test_get_layer_types_names_the_layers_of_the_model(name, switches):
     from imgcls.backend import keras
 
     settings = parts.load("models", name).Settings(name=name, **switches)
@@ -103,7 +103,7 @@ def test_what_a_model_says_that_it_uses_is_what_its_layers_are(name, switches):
         "max pooling": keras.layers.MaxPooling2D,
         "batch norm": keras.layers.BatchNormalization,
     }
-    assert settings.uses() == {
+    assert settings.get_layer_types() == {
         operation
         for operation, kind in operations.items()
         if any(issubclass(each, kind) for each in kinds)

@@ -81,7 +81,7 @@ def test_schedules_survive_the_shortest_trainings(steps, warmup):
         ("adamw", lambda gradient: 0.1 * gradient / (abs(gradient) + 1e-7) + 0.1 * 0.01 * 2.0),
     ],
 )
-def test_the_first_step_is_that_of_the_paper(name, first_step):
+def test_the_first_step_follows_the_paper(name, first_step):
     part = parts.load("optimizers", name)
     variable = keras.Variable([2.0], name="kernel")
     optimizer = part.build(part.Settings(name=name, learning_rate=0.1), 0.1)
@@ -90,7 +90,7 @@ def test_the_first_step_is_that_of_the_paper(name, first_step):
     assert float(variable[0]) == pytest.approx(2.0 - first_step(0.3), rel=1e-5)
 
 
-def test_weight_decay_leaves_biases_and_batch_norm_alone():
+def test_weight_decay_excludes_biases_and_batch_norm():
     part = parts.load("optimizers", "adamw")
     variables = [keras.Variable([2.0], name=name) for name in ("bias", "gamma", "beta", "kernel")]
     optimizer = part.build(part.Settings(name="adamw", weight_decay=0.5), 0.1)
@@ -100,7 +100,7 @@ def test_weight_decay_leaves_biases_and_batch_norm_alone():
 
 
 @pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 0.25)])
-def test_five_steps_are_those_of_the_paper(name, decay):
+def test_five_steps_follow_the_paper(name, decay):
     part = parts.load("optimizers", name)
     settings = part.Settings.model_validate(
         {"name": name, **({"weight_decay": decay} if decay else {})}

@@ -1,9 +1,9 @@
-"""Models: each file holds `Settings` (a `ModelSettings`) and `build(settings, images, problem) ->
-logits`. Light zone.
+"""Models: each file holds `Settings` and `build(settings, images, problem)`. Light zone.
 
-`images` is a symbolic Keras tensor, uint8 (batch, height, width, channels); the result is one too,
-(batch, classes), before the softmax. Preprocessing is the model's own first layers, so that
-training, evaluation and every exported file share it. Keras is imported inside `build`.
+`Settings` derives from `ModelSettings`. `images` is a symbolic Keras tensor, uint8 (batch, height,
+width, channels); `build` returns the logits, a symbolic tensor (batch, classes). The first layers
+of a model do its preprocessing, so that training, evaluation and the exported file cannot differ
+in it. Keras is imported inside `build`.
 """
 
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from imgcls.parts import PartSettings
 
 
 class ModelSettings(PartSettings):
-    """What every model's settings have."""
+    """The settings that all models share."""
 
-    def uses(self) -> set[str]:
-        """Return which of `max pooling` and `batch norm` it has.
+    def get_layer_types(self) -> set[str]:
+        """Return which of `max pooling` and `batch norm` the model contains.
 
-        XLA cannot compile them everywhere, and batch norm sees each micro-batch by itself.
+        XLA cannot always compile them, and batch norm normalizes each micro-batch separately.
         """
         return set()
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a model is built for.
+    """The classification problem that a model is built for.
 
     Attributes:
-        classes: the width of the logits.
+        classes: number of classes.
         mean, std: of the training pixels, per channel, in 0..255.
-        dropout_seed: the first of the seeds that dropout layers take.
+        dropout_seed: seed of the first dropout layer; further layers add 1, 2, ...
     """
 
     classes: int

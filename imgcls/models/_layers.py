@@ -1,4 +1,4 @@
-"""Layers that several models share. Heavy zone."""
+"""Layers shared by several models. Heavy zone."""
 
 from typing import Any
 
@@ -6,17 +6,14 @@ from imgcls.backend import keras, tf
 from imgcls.io import terminal
 from imgcls.models import Problem
 
-SMALL_SIDE = 64
-"""Up to which side in pixels images are too small for the first layers of a network for
-ImageNet.
-"""
+MAX_SMALL_IMAGE = 64
+"""Height or width in pixels up to which an image is too small for an ImageNet stem."""
 
 
 def standardize(images: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
-    """Bring uint8 images to mean 0 and std 1 per channel of the training pixels, in the
-    policy's compute dtype.
+    """Normalize uint8 images by the mean and std of the training pixels, per channel.
 
-    A channel that never varies is only centred.
+    A constant channel is only centered. The result has the compute dtype of Keras's dtype policy.
     """
     variance = [std**2 if std > 0 else 1.0 for std in problem.std]
     return keras.layers.Normalization(
@@ -25,74 +22,69 @@ def standardize(images: keras.KerasTensor, problem: Problem) -> keras.KerasTenso
 
 
 def make_batch_norm(name: str) -> keras.layers.BatchNormalization:
-    """Return a batch normalization whose statistics are those of the global batch, on any number of
-    replicas.
-    """
+    """Return a batch norm layer with statistics of the global batch, synchronized over replicas."""
     return keras.layers.BatchNormalization(
         name=name, synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1
     )
 
 
-class ConvolutionBeforePooling(keras.layers.Conv2D):
-    """A Conv2D that leaves its bias to the max pooling behind it.
+class DeferredBiasConv2D(keras.layers.Conv2D):
+    """A Conv2D whose bias is added by the `BiasedMaxPooling2D` that follows.
 
-    The largest of numbers that all get the same bias is the largest number plus the bias, to the
-    last bit; added after the pooling, it touches a quarter of the pixels or fewer, forward and
-    backward: a twentieth of a small network's step.
+    max(x + b) = max(x) + b, bit for bit. After pooling, the addition and its gradient touch at most
+    a quarter of the pixels, which saves 5 % of a small network's step.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Return the convolution alone."""
+        """Convolve without adding the bias."""
         return self.convolution_op(inputs, self.kernel)
 
     def to_plain(self) -> keras.layers.Layer:
-        """Return the Keras layer that, with the pooling's plain one, computes the same without
-        imgcls.
-        """
+        """Return a Conv2D that adds its bias itself; for use with a plain MaxPooling2D."""
         return keras.layers.Conv2D.from_config(self.get_config())
 
 
-class PoolingWithBias(keras.layers.MaxPooling2D):
-    """The max pooling that adds the bias of the `ConvolutionBeforePooling` before it."""
+class BiasedMaxPooling2D(keras.layers.MaxPooling2D):
+    """A MaxPooling2D that adds the bias of the `DeferredBiasConv2D` before it."""
 
-    def __init__(self, convolution: ConvolutionBeforePooling, **settings: Any):
+    def __init__(self, convolution: DeferredBiasConv2D, **settings: Any):
         super().__init__(**settings)
-        self._bias = lambda: convolution.bias  # an attribute would count as a layer of this one
+        # A function, since Keras would track an attribute as a sublayer.
+        self._get_bias = lambda: convolution.bias
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Return the pooled inputs plus the bias."""
-        return tf.nn.bias_add(super().call(inputs), keras.ops.convert_to_tensor(self._bias()))
+        """Pool the inputs, then add the bias."""
+        return tf.nn.bias_add(super().call(inputs), keras.ops.convert_to_tensor(self._get_bias()))
 
     def to_plain(self) -> keras.layers.Layer:
-        """Return the Keras layer that, with the convolution's plain one, computes the same without
-        imgcls.
-        """
+        """Return a MaxPooling2D that adds no bias; for use with a plain Conv2D."""
         return keras.layers.MaxPooling2D.from_config(self.get_config())
 
 
 def note_large_stem(model: str, size: tuple[int, int], kernel_size: int, stride: int) -> None:
-    """Say so when a model's first layers are made for ImageNet's large images, but meet small ones.
+    """Print a note if a model has an ImageNet stem, but the images are small.
 
     On 32x32 images ResNet-50 with such a stem reached 59.8 instead of 75.9 %
     (huggingface/pytorch-image-models, issue 2481).
 
     Args:
-        size: height and width of the images.
+        size: height and width of the images, in pixels.
         kernel_size: of the first convolution.
-        stride: by what the first convolution and pooling together divide height and width.
+        stride: total stride of the first convolution and pooling.
     """
-    if min(size) <= SMALL_SIDE and (kernel_size >= 7 or stride >= 4):
+    if min(size) <= MAX_SMALL_IMAGE and (kernel_size >= 7 or stride >= 4):
         terminal.note(
-            f"model.{model}: the first layers look at {kernel_size}x{kernel_size} pixels and divide"
-            f" the sides by {stride}, as for images of 224x224; on images of {size[0]}x{size[1]}"
-            " smaller kernels and less pooling there keep what is to be seen"
+            f"model.{model}: the stem has a kernel of {kernel_size}x{kernel_size} and a stride of"
+            f" {stride}, which suits images of 224x224; images of {size[0]}x{size[1]} lose detail"
+            " in it; use a smaller kernel or less pooling in the first block"
         )
 
 
 def make_logits(features: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
-    """Return the last dense layer's outputs, in at least float32: half precision would round close
-    probabilities together.
+    """Add the last dense layer, in float32 or float64, and return its logits, (batch, classes).
+
+    In half precision, close probabilities would be rounded to the same number.
     """
-    compute = keras.config.dtype_policy().compute_dtype
-    dtype = compute if compute == "float64" else "float32"
+    compute_dtype = keras.config.dtype_policy().compute_dtype
+    dtype = compute_dtype if compute_dtype == "float64" else "float32"
     return keras.layers.Dense(problem.classes, dtype=dtype, name="logits")(features)

@@ -1,8 +1,8 @@
-"""The five-part network: convolution blocks, a first and a second dense layer, dropout, softmax.
+"""A plain CNN: convolution blocks, dense layers, dropout, softmax.
 
-A block is convolution, nonlinearity and max pooling (LeCun et al., 1998, "Gradient-based learning
-applied to document recognition"; ReLU and dropout as in Krizhevsky et al., 2012). Light zone: keras
-is imported inside the functions.
+A block is a convolution, an activation and max pooling (LeCun et al., 1998, "Gradient-based
+learning applied to document recognition"; ReLU and dropout as in Krizhevsky et al., 2012). Light
+zone: keras is imported inside the functions.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,40 +19,38 @@ if TYPE_CHECKING:
 Count = Annotated[int, Field(ge=1)]
 
 MONOTONIC = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
-"""Nonlinearities that may change places with a maximum; gelu and silu dip below 0."""
+"""Activations that never decrease, so that they commute with max pooling; gelu and silu do not."""
 
 DOMINANT_FRACTION = 0.95
-"""From which share of the parameters on a dense head is worth a note."""
+"""Fraction of all parameters above which one dense layer gets a note."""
 
 
 class Settings(ModelSettings):
-    """The network's settings."""
+    """The CNN's settings."""
 
     filters: Annotated[list[Count], Field(min_length=1)] = [32, 64]
-    """Filters of each block; its length is the number of blocks."""
+    """Filters of each block; the length of the list is the number of blocks."""
     kernel_sizes: Annotated[list[Count], Field(min_length=1)] = [3]
-    """Side of each block's square kernels in pixels; one for all, or one for each block."""
+    """Height and width of the kernels, in pixels: one number for all blocks, or one per block."""
     pooling: Annotated[int, Field(ge=1)] = 2
-    """Side and stride of the max pooling that ends each block; 1 for none."""
+    """Pool size and stride of the max pooling that ends each block; 1 for none."""
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
-    """The nonlinearity after each convolution and dense layer."""
+    """The activation after each convolution and dense layer."""
     batch_norm: bool = False
-    """Whether each convolution is batch-normalized before its nonlinearity (Ioffe and Szegedy,
-    2015).
-    """
+    """Whether batch norm follows each convolution (Ioffe and Szegedy, 2015)."""
     dense: list[Count] = [128, 128]
-    """Units of each dense layer between the flattening and the logits; any number of them."""
+    """Units of each dense layer between flattening and logits; the list may be empty."""
     share_dense: bool = False
-    """Whether the later dense layers apply the first one's weights again; all widths must then be
-    equal, the flattened one included.
+    """Whether all these dense layers share the weights of the first; each must then have as many
+    units as there are flattened features.
     """
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the last dense layer's outputs that training sets to 0 (Srivastava et al., 2014)."""
+    """Dropout rate after the last dense layer (Srivastava et al., 2014)."""
     l2: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the squared kernels in the loss."""
+    """L2 penalty on the kernels."""
 
-    def uses(self) -> set[str]:
-        """Return which of `max pooling` and `batch norm` it has."""
+    def get_layer_types(self) -> set[str]:
+        """Return which of `max pooling` and `batch norm` the model contains."""
         return {
             name
             for name, present in (
@@ -63,28 +61,30 @@ class Settings(ModelSettings):
         }
 
     @model_validator(mode="after")
-    def _one_kernel_size_a_block(self) -> "Settings":
+    def _check_kernel_sizes(self) -> "Settings":
         if len(self.kernel_sizes) not in (1, len(self.filters)):
             raise ValueError(
                 f"kernel_sizes has {len(self.kernel_sizes)} entries for {len(self.filters)} blocks"
-                " (filters); give one for all, or one for each"
+                " (filters); give one entry for all blocks, or one per block"
             )
         return self
 
     @model_validator(mode="after")
-    def _shared_widths(self) -> "Settings":
+    def _check_shared_dense(self) -> "Settings":
         if self.share_dense and (len(self.dense) < 2 or len(set(self.dense)) > 1):
             raise ValueError(
-                f"share_dense needs two or more dense layers of one width; got dense: {self.dense}"
+                "share_dense needs two or more dense layers with the same number of units; got"
+                f" dense: {self.dense}"
             )
         return self
 
 
 def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> "keras.KerasTensor":
-    """Return the logits.
+    """Build the CNN on symbolic images, and return its logits, (batch, classes).
 
     Raises:
-        UserError: the images are too small for the pooling, or `share_dense` meets unequal widths.
+        UserError: the images are too small for the pooling, or `share_dense` is set but the dense
+            layers do not have as many units as there are flattened features.
     """
     import keras
 
@@ -96,13 +96,13 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     for block in range(len(settings.filters)):
         features = _add_block(settings, features, block)
     features = keras.layers.Flatten(name="flatten")(features)
-    flat = features.shape[-1]
+    flat_features = features.shape[-1]
     features = _add_dense_layers(settings, features)
     features = keras.layers.Dropout(settings.dropout, seed=problem.dropout_seed, name="dropout")(
         features
     )
     logits = _layers.make_logits(features, problem)
-    _note_dominant_head(keras.Model(images, logits), flat)
+    _note_dominant_head(keras.Model(images, logits), flat_features)
     return logits
 
 
@@ -114,11 +114,10 @@ def _add_block(
     from imgcls.models import _layers
 
     number = block + 1
-    # The maximum commutes with a function that never falls: the same numbers, from a quarter of the
-    # pixels.
+    # A monotonic activation commutes with max pooling; pooling first leaves it fewer pixels.
     pools_first = settings.pooling > 1 and settings.activation in MONOTONIC
-    late_bias = pools_first and not settings.batch_norm
-    convolution = (_layers.ConvolutionBeforePooling if late_bias else keras.layers.Conv2D)(
+    defers_bias = pools_first and not settings.batch_norm
+    convolution = (_layers.DeferredBiasConv2D if defers_bias else keras.layers.Conv2D)(
         settings.filters[block],
         settings.kernel_sizes[block % len(settings.kernel_sizes)],
         padding="same",
@@ -134,8 +133,8 @@ def _add_block(
     if settings.pooling == 1:
         return activation(features)
     pooling_settings = {"pool_size": settings.pooling, "name": f"pooling_{number}"}
-    if late_bias:
-        return activation(_layers.PoolingWithBias(convolution, **pooling_settings)(features))
+    if defers_bias:
+        return activation(_layers.BiasedMaxPooling2D(convolution, **pooling_settings)(features))
     pooling = keras.layers.MaxPooling2D(**pooling_settings)
     return activation(pooling(features)) if pools_first else pooling(activation(features))
 
@@ -143,7 +142,7 @@ def _add_block(
 def _add_dense_layers(settings: Settings, features: "keras.KerasTensor") -> "keras.KerasTensor":
     import keras
 
-    def layer(number: int) -> keras.layers.Dense:
+    def make_dense(number: int) -> keras.layers.Dense:
         return keras.layers.Dense(
             settings.dense[number - 1],
             activation=settings.activation,
@@ -154,43 +153,41 @@ def _add_dense_layers(settings: Settings, features: "keras.KerasTensor") -> "ker
 
     if not settings.share_dense:
         for number in range(1, len(settings.dense) + 1):
-            features = layer(number)(features)
+            features = make_dense(number)(features)
         return features
-    flat = features.shape[-1]
-    if settings.dense[0] != flat:
+    flat_features = features.shape[-1]
+    if settings.dense[0] != flat_features:
         raise UserError(
-            f"model.share_dense applies one matrix to the {flat} flattened features and again to"
-            f" its own outputs, so every width must be {flat}; got dense: {settings.dense}. Set"
-            f" dense: {[flat] * len(settings.dense)}, or change filters and pooling until it fits"
+            "model.share_dense needs as many units in each dense layer as there are flattened"
+            f" features, {flat_features}; got dense: {settings.dense}. Set dense:"
+            f" {[flat_features] * len(settings.dense)}, or change filters or pooling to match"
         )
-    shared = layer(1)
+    shared = make_dense(1)
     for _ in settings.dense:
         features = shared(features)
     return features
 
 
 def _check_pooling(settings: Settings, size: tuple[int, int]) -> None:
-    """Refuse a pooling that would leave no pixel."""
-    shrink = settings.pooling ** len(settings.filters)
-    if min(size) < shrink:
+    """Raise a `UserError` if the pooling layers would leave no pixel."""
+    total_stride = settings.pooling ** len(settings.filters)
+    if min(size) < total_stride:
         raise UserError(
             f"model.cnn: images of {size[0]}x{size[1]} pixels are too small for"
             f" {len(settings.filters)} blocks with pooling {settings.pooling}, which need at least"
-            f" {shrink}x{shrink}; use fewer filters entries, or pooling: 1"
+            f" {total_stride}x{total_stride}; use fewer filters entries, or pooling: 1"
         )
 
 
-def _note_dominant_head(model: "keras.Model", flat: int) -> None:
-    """Say so when nearly all parameters sit in the first dense layer: it memorizes more than it
-    sees.
-    """
+def _note_dominant_head(model: "keras.Model", flat_features: int) -> None:
+    """Print a note if one dense layer has nearly all parameters: such a model overfits easily."""
     total = model.count_params()
-    first = max(
+    largest = max(
         layer.count_params() for layer in model.layers if layer.name in ("dense_1", "logits")
     )
-    if first > DOMINANT_FRACTION * total and first > 100_000:
+    if largest > DOMINANT_FRACTION * total and largest > 100_000:
         terminal.note(
-            f"model.cnn: one dense layer holds {first:,} of {total:,} parameters, with {flat}"
-            " flattened features before the head; another block or more pooling before it makes"
-            " the model smaller and often better"
+            f"model.cnn: one dense layer has {largest:,} of {total:,} parameters, since"
+            f" {flat_features} features are flattened; another block or more pooling makes the"
+            " model smaller and often better"
         )

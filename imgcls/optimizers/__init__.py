@@ -1,6 +1,6 @@
-"""Optimizers: each file holds `Settings` with a `learning_rate`, and `build(settings,
-learning_rate) -> keras.optimizers.Optimizer`.
+"""Optimizers: each file holds `Settings` and `build(settings, learning_rate)`. Light zone.
 
-`learning_rate` is a number or a Keras schedule (from imgcls/schedules). Light zone: keras is
-imported inside `build`.
+`Settings` has a field `learning_rate`, the peak of the schedule. The argument `learning_rate` of
+`build` is a number or a Keras schedule (from imgcls/schedules); `build` returns a Keras optimizer.
+Keras is imported inside `build`.
 """

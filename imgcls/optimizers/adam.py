@@ -19,17 +19,17 @@ class Settings(PartSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """The peak of the schedule."""
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Share of the old first moment that a step keeps."""
+    """Decay rate of the first moment."""
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Share of the old second moment that a step keeps."""
+    """Decay rate of the second moment."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-7
-    """Added to the root of the second moment."""
+    """Added to the square root of the second moment in the denominator."""
 
 
 def build(
     settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
 ) -> "keras.optimizers.Optimizer":
-    """Return the optimizer."""
+    """Return a Keras Adam optimizer with a fused update."""
     from imgcls.optimizers._fused import FusedAdam
 
     return FusedAdam(

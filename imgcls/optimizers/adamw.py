@@ -1,5 +1,4 @@
-"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019,
-https://arxiv.org/abs/1711.05101).
+"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
 
 Light zone.
 """
@@ -20,21 +19,21 @@ class Settings(PartSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """The peak of the schedule."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Decay a step, times the learning rate; applied to matrices and kernels, not to biases and
-    batch-norm scales.
+    """Weight decay, which each step multiplies by the learning rate; biases and the parameters of
+    batch norm are excluded.
     """
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Share of the old first moment that a step keeps."""
+    """Decay rate of the first moment."""
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Share of the old second moment that a step keeps."""
+    """Decay rate of the second moment."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-7
-    """Added to the root of the second moment."""
+    """Added to the square root of the second moment in the denominator."""
 
 
 def build(
     settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
 ) -> "keras.optimizers.Optimizer":
-    """Return the optimizer."""
+    """Return a Keras AdamW optimizer with a fused update."""
     from imgcls.optimizers._fused import FusedAdamW
 
     optimizer = FusedAdamW(

@@ -1,8 +1,4 @@
-"""SGD: stochastic gradient descent with momentum, optionally Nesterov's (Sutskever et al.,
-2013).
-
-Light zone.
-"""
+"""SGD with momentum, optionally Nesterov momentum (Sutskever et al., 2013). Light zone."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,15 +16,15 @@ class Settings(PartSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     """The peak of the schedule."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Share of the last update that a step repeats; 0 for plain SGD."""
+    """Momentum coefficient; 0 for plain SGD."""
     nesterov: bool = True
-    """Whether the gradient is taken after the momentum's part of the step."""
+    """Whether to use Nesterov momentum."""
 
 
 def build(
     settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
 ) -> "keras.optimizers.Optimizer":
-    """Return the optimizer."""
+    """Return a Keras SGD optimizer."""
     import keras
 
     return keras.optimizers.SGD(

@@ -1,9 +1,9 @@
-"""Device strategies: each file holds `Settings` (a `StrategySettings`) and `build(settings,
-cluster) -> tf.distribute.Strategy`.
+"""Distribution strategies: each file holds `Settings` and `build(settings, cluster)`. Light zone.
 
-`build` is called once a process, before anything is placed on a device. `cluster` names the
-processes that train together; it is `cluster.ALONE` unless `Settings.spans_processes`. Light zone:
-tensorflow is imported inside `build`.
+`Settings` derives from `StrategySettings`. `build` returns a `tf.distribute.Strategy`; it is called
+once per process, before TensorFlow uses a device. `cluster` describes the processes that train
+together; it is `cluster.SINGLE_PROCESS` unless `Settings.spans_processes`. TensorFlow is imported
+inside `build`.
 """
 
 from typing import ClassVar
@@ -12,9 +12,9 @@ from imgcls.parts import PartSettings
 
 
 class StrategySettings(PartSettings):
-    """What every strategy's settings have."""
+    """The settings that all strategies share."""
 
-    several_devices: ClassVar[bool] = False
-    """Whether a batch may be divided among devices, which then meet in every batch norm."""
+    spans_devices: ClassVar[bool] = False
+    """Whether a batch may be divided among devices, over which batch norm is then synchronized."""
     spans_processes: ClassVar[bool] = False
-    """Whether several processes train together, each started by itself."""
+    """Whether several processes train together, each started by its own command."""

@@ -1,7 +1,6 @@
-"""Several devices of one machine, each with a copy of the model; gradients are summed after every
-step (tf.distribute.MirroredStrategy).
+"""Several devices of one machine, each with a copy of the model (tf.distribute.MirroredStrategy).
 
-Light zone.
+Gradients are summed over the devices in every step. Light zone.
 """
 
 from functools import lru_cache
@@ -20,15 +19,15 @@ if TYPE_CHECKING:
 class Settings(StrategySettings):
     """The mirrored strategy's settings."""
 
-    several_devices: ClassVar[bool] = True
+    spans_devices: ClassVar[bool] = True
     replicas: Annotated[int, Field(ge=1)] | None = None
-    """How many devices; all GPUs unless given. Without a GPU, the CPU is divided into so many
+    """Number of devices; all GPUs unless given. Without a GPU, the CPU is divided into as many
     logical devices.
     """
 
 
 def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
-    """Return the strategy.
+    """Return a MirroredStrategy over the GPUs, or over logical CPU devices if there is no GPU.
 
     Raises:
         UserError: there are fewer GPUs than `replicas`, or there is none and `replicas` is not
@@ -38,13 +37,13 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
 
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        wanted = settings.replicas or len(gpus)
-        if wanted > len(gpus):
+        replicas = settings.replicas or len(gpus)
+        if replicas > len(gpus):
             raise UserError(
-                f"train.strategy.replicas is {wanted}, but this machine has {len(gpus)} GPU(s); set"
-                " at most that many"
+                f"train.strategy.replicas is {replicas}, but this machine has {len(gpus)} GPU(s);"
+                " set at most that many"
             )
-        return _make_strategy(tuple(f"GPU:{i}" for i in range(wanted)))
+        return _make_strategy(tuple(f"GPU:{i}" for i in range(replicas)))
     if settings.replicas is None:
         raise UserError(
             "train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU,"
@@ -56,8 +55,10 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
 
 @lru_cache
 def _make_strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
-    """Return the one strategy of these devices: a second one would number its collectives from the
-    start again, and clash.
+    """Return the strategy of these devices; the same object in every call.
+
+    A second strategy would number its collectives from 0 again, which clash with those of the
+    first.
     """
     from imgcls.backend import tf
 
@@ -65,14 +66,15 @@ def _make_strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
 
 
 def _divide_cpu(replicas: int) -> None:
-    """Divide the CPU into logical devices, which TensorFlow allows only once, before its first
-    operation.
+    """Divide the CPU into at least `replicas` logical devices.
+
+    TensorFlow allows it only once per process, before its first operation.
     """
     from imgcls.backend import tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
-    present = tf.config.get_logical_device_configuration(cpu)
-    if present is None or len(present) < replicas:
+    current = tf.config.get_logical_device_configuration(cpu)
+    if current is None or len(current) < replicas:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
         )

@@ -1,4 +1,4 @@
-"""One device: the first GPU, or the CPU where there is none. Light zone."""
+"""One device: the first GPU, or the CPU if there is no GPU. Light zone."""
 
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class Settings(StrategySettings):
-    """There is nothing to set."""
+    """The strategy has no settings."""
 
 
 def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
-    """Return the strategy."""
+    """Return a OneDeviceStrategy on the first GPU, or on the CPU."""
     from imgcls.backend import tf
 
     return tf.distribute.OneDeviceStrategy(

@@ -49,7 +49,7 @@ def note_batch_norm(experiment: Experiment, accumulation_steps: int) -> None:
     """Say so where batch norm sees less than a batch: its statistics, and so all numbers, are not
     those of whole batches.
     """
-    if accumulation_steps > 1 and "batch norm" in experiment.model.uses():
+    if accumulation_steps > 1 and "batch norm" in experiment.model.get_layer_types():
         size = experiment.train.batch_size
         terminal.note(
             f"batches of {size} images are divided into {accumulation_steps} micro-batches, and the"
