@@ -234,16 +234,16 @@ class Run:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run's lock, which the system releases when the process ends, however it ends.
+    def lock(self) -> Iterator[None]:
+        """Hold the run's lock; the system releases it when the process ends in any way.
 
         Raises:
             UserError: another process holds it.
         """
-        lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
+        file_lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
         try:
             with files.explain_errors(self.folder):
-                lock.acquire()
+                file_lock.acquire()
         except Timeout:
             raise UserError(
                 f"another process trains in {self.folder}; wait until it ends, or choose another"
@@ -252,7 +252,7 @@ class Run:
         try:
             yield
         finally:
-            lock.release()
+            file_lock.release()
 
 
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
@@ -262,7 +262,7 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
     with files.explain_errors(folder or RUNS):
         run = Run(folder or _make_next_folder(RUNS / experiment.name))
         run.folder.mkdir(parents=True, exist_ok=True)
-    with run.locked():
+    with run.lock():
         if run.can_be_recreated():
             run.data_file.unlink(missing_ok=True)
             run.write_status("created")

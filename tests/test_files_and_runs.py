@@ -194,12 +194,12 @@ def test_what_is_no_run_is_refused(workspace):
 def test_the_lock_of_a_run_ends_with_its_holder(workspace):
     run = create_run(experiment(workspace))
     with (
-        run.locked(),
+        run.lock(),
         pytest.raises(UserError, match="another process trains"),
-        Run(run.folder).locked(),
+        Run(run.folder).lock(),
     ):
         pass
-    with run.locked():
+    with run.lock():
         pass
 
 

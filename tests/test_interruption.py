@@ -112,7 +112,7 @@ def test_a_second_process_on_the_same_run_is_refused(digits):
     settings = digits()
     train.train(settings, Path("run"))
     Run(Path("run")).write_status("running", step=0)
-    with Run(Path("run")).locked(), pytest.raises(UserError, match="another process trains in run"):
+    with Run(Path("run")).lock(), pytest.raises(UserError, match="another process trains in run"):
         train.train(settings, Path("run"))
 
 

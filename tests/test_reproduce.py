@@ -140,7 +140,7 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
     assert data(90).assignments.model_dump() == {"unchanged": 60, "new": 30}
     capsys.readouterr()
     train.train(settings, Path("run"))
-    assert "run goes on with the data and the split on which it began" in capsys.readouterr().err
+    assert "run continues on the data and the split that it started with" in capsys.readouterr().err
     assert_same_result(Run(Path("run")), Run(Path("whole")))
     assert command("eval", "run")[0] == 0
     assert json_of("reproduce", "run")["difference"] is None

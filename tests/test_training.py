@@ -112,7 +112,7 @@ def test_a_run_of_another_experiment_is_refused_with_the_differences(digits):
 def test_a_folder_with_other_files_is_refused(digits):
     Path("run").mkdir()
     Path("run/thesis.txt").write_text("")
-    with pytest.raises(UserError, match="exists, but holds no run"):
+    with pytest.raises(UserError, match="exists, but is not a run"):
         train.train(digits(), Path("run"))
 
 

@@ -1,7 +1,6 @@
 """The verb `train`. Light zone at the top: mistakes are found before TensorFlow is imported."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +11,11 @@ from imgcls.distributed import rendezvous
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.io import terminal
-from imgcls.io.records import write_record
 from imgcls.io.signals import catch_signals
 from imgcls.run import Run, create_run
-from imgcls.run_lookup import find_runs, read_if_possible
-from imgcls.store.lookup import (
-    compute_split_key,
-    find_store,
-    find_stores_with_split,
-    open_run_store,
-)
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
-from imgcls.store.store import Store
-from imgcls.training import history
+from imgcls.training import history, resume
 
 
 def train(
@@ -38,20 +28,19 @@ def train(
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
     Args:
-        folder: the run folder. Without it, the experiment's newest run is continued if it is
-            unfinished, else a new one is made.
-        epochs: after how many epochs to stop; all unless given.
+        folder: of the run. Without it, the experiment's newest run is continued if it is
+            unfinished; otherwise a new one is made.
+        epochs: the number of epochs after which to stop; all unless given.
         cluster: the processes that train together, each of which calls this function.
-        data: a run's, whose store and split a new run is trained on; those prepared last unless
-            given.
+        data: the store and split of a new run; those prepared last unless given.
 
     Returns:
-        The summary that the command prints: run, status, epochs, selected epoch and its numbers;
-            None where another process leads.
+        The summary that the command prints: run, status, epochs, selected epoch and its numbers.
+        None in a worker that is not the chief.
 
     Raises:
         UserError: `folder` holds another experiment's run, or is in use.
-        DataError: there is no store, or the one on which the run began is not there as it was.
+        DataError: there is no prepared data, or it is not what the run started with.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train` says.
     """
     started = time.monotonic()
@@ -59,17 +48,17 @@ def train(
         return _follow(experiment, folder, epochs, cluster, data, started)
     with contextlib.ExitStack() as stack:
         with rendezvous.explain_to_workers(cluster):
-            run = _find_run_to_continue(experiment, folder)
+            run = resume.find_run_to_continue(experiment, folder)
             if run and _is_complete(run):
                 terminal.note(f"{run.folder} is finished; there is nothing to train")
                 _repair_log(run)
                 return summarize(run)
-            store, split = _open_data(experiment, run, data)
+            store, split = resume.open_data(experiment, run, data)
             _require_validation(experiment, split)
             run = run or create_run(experiment, folder)
-            stack.enter_context(run.locked())
-            _require_same_experiment(run, experiment)
-            _record_data(run, store, split)
+            stack.enter_context(run.lock())
+            resume.require_same_experiment(run, experiment)
+            resume.record_data(run, store, split)
             run.remove_leftovers()
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
@@ -87,12 +76,12 @@ def _follow(
     data: DataDescription | None,
     started: float,
 ) -> None:
-    """Train with the leading process, which alone writes and speaks."""
-    run = _find_run_to_continue(experiment, folder)
+    """Train as a worker that is not the chief: write nothing, and print nothing."""
+    run = resume.find_run_to_continue(experiment, folder)
     if run and _is_complete(run):
         return
     with terminal.silence():
-        store, split = _open_data(experiment, run, data)
+        store, split = resume.open_data(experiment, run, data)
     _require_validation(experiment, split)
     with terminal.silence(), catch_signals(experiment.train.time_limit, started, epochs) as stop:
         from imgcls.training import worker
@@ -143,93 +132,6 @@ def summarize(run: Run) -> dict[str, Any]:
     }
 
 
-def _find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
-    """Return the run that this command continues, or None if a new one is to be made."""
-    if folder is None:
-        return _find_unfinished(experiment)
-    run = Run(folder)
-    if os.path.lexists(run.config_file) and not run.can_be_recreated():
-        run.require_format()
-        _require_same_experiment(run, experiment)
-        return run
-    if folder.exists() and not run.can_be_recreated():
-        raise UserError(f"--run {folder} exists, but holds no run; choose a new or empty folder")
-    return None
-
-
-def _find_unfinished(experiment: Experiment) -> Run | None:
-    """Return the newest run of an experiment, if it is unfinished."""
-    for run in find_runs(experiment.name)[-1:]:
-        found = read_if_possible(run)
-        if found and run.status.status != "finished" and found.identity() == experiment.identity():
-            terminal.note(f"continuing {run.folder}, which is {run.status.status}")
-            return run
-    return None
-
-
-def _require_same_experiment(run: Run, experiment: Experiment) -> None:
-    there, here = _flatten(run.experiment.identity()), _flatten(experiment.identity())
-    missing = object()
-    keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
-    differences = [
-        f"  {key}: {_format_given(there, key)} there, {_format_given(here, key)} here"
-        for key in keys
-    ]
-    if differences:
-        raise UserError(
-            "\n".join(
-                [
-                    (
-                        f"--run {run.folder} holds a run of another experiment; choose another"
-                        " folder. They differ in"
-                    ),
-                    *differences,
-                ]
-            )
-        )
-
-
-def _format_given(flat: dict[str, Any], key: str) -> str:
-    return repr(flat[key]) if key in flat else "not given"
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings and lists as one mapping with dotted keys."""
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else None
-    )
-    if items is None:
-        return {prefix.removesuffix("."): value}
-    flat: dict[str, Any] = {}
-    for key, inner in items:
-        flat.update(_flatten(inner, f"{prefix}{key}."))
-    return flat
-
-
-def _open_data(
-    experiment: Experiment, run: Run | None, data: DataDescription | None
-) -> tuple[Store, Split]:
-    """Return the store and the split on which a run began, also when others were prepared since;
-    for a new run, those of `data`.
-    """
-    if data or not run or not os.path.lexists(run.data_file):
-        return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
-    store, split = open_run_store(run.data, experiment.data.store_dir)
-    key = compute_split_key(experiment.data, experiment.seed)
-    newest = next(iter(find_stores_with_split(Path(experiment.data.store_dir), key)), store)
-    if (newest.fingerprint, key) != (store.fingerprint, split.key):
-        terminal.note(
-            f"{run.folder} goes on with the data and the split on which it began, in"
-            f" {store.folder}, though others were prepared since (the newest in {newest.folder});"
-            " to train on those, give a new folder with --run"
-        )
-    return store, split
-
-
 def _require_validation(experiment: Experiment, split: Split) -> None:
     settings = experiment.train
     if not len(split.validation) and (
@@ -240,23 +142,6 @@ def _require_validation(experiment: Experiment, split: Split) -> None:
             " and train.plateau look at it; hold some images out with data.validation, or set"
             " train.select_weights: last and remove train.early_stopping and train.plateau"
         )
-
-
-def _record_data(run: Run, store: Store, split: Split) -> None:
-    """Write which data the run is trained on; refuse to continue on other data."""
-    data = store.describe(split)
-    if not os.path.lexists(run.data_file):
-        write_record(run.data_file, data)
-        return
-    began = run.data
-    for key in ("fingerprint", "split", "split_sha256"):
-        was, found = getattr(began, key), getattr(data, key)
-        if was != found:
-            raise DataError(
-                f"the data changed since {run.folder} began: its {key} was {was[:12]},"
-                f" now it is {found[:12]}; bring the old data back, or start a new run with"
-                " --run"
-            )
 
 
 @contextlib.contextmanager
