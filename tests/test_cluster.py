@@ -39,29 +39,29 @@ def slurm(**changes):
         ("gpu-a,gpu-b", ["gpu-a", "gpu-b"]),
     ],
 )
-def test_a_node_list_names_every_host_with_its_leading_zeros(text, hosts):
+def test_expanding_a_node_list_keeps_leading_zeros(text, hosts):
     assert expand_hosts(text) == hosts
 
 
 @pytest.mark.parametrize(
     "text", ["", "node[1-", "node[a-b]", "a b", "node]1[", "node[-]", "node[1,]"]
 )
-def test_a_broken_node_list_is_refused(text):
-    with pytest.raises(UserError, match=r"the node list .* cannot be read"):
+def test_an_invalid_node_list_is_rejected(text):
+    with pytest.raises(UserError, match="cannot parse Slurm's node list"):
         expand_hosts(text)
 
 
-def test_tasks_per_node_are_repeated_as_slurm_writes_them():
+def test_task_counts_are_expanded():
     assert expand_counts("2(x3),1") == [2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("text", ["", "2x3", "0", "2(x0)", "1,,1"])
-def test_tasks_per_node_that_are_no_such_list_or_none_at_all_are_refused(text):
-    with pytest.raises(UserError, match=r"cannot be read; expected something like 2\(x3\),1"):
+def test_invalid_task_counts_are_rejected(text):
+    with pytest.raises(UserError, match=r"tasks per node .*; expected something like 2\(x3\),1"):
         expand_counts(text)
 
 
-def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():
+def test_slurm_ranks_go_node_by_node_and_ports_depend_on_the_job():
     assert read_cluster(None, None, slurm()) == Cluster(
         ("node09:24123", "node09:24124", "node10:24123", "node10:24124"), 3
     )
@@ -78,19 +78,19 @@ def test_slurms_ranks_follow_the_nodes_and_ports_follow_the_job():
             {"SLURM_STEP_NODELIST": ""},
             "none of SLURM_STEP_NODELIST, SLURM_JOB_NODELIST, SLURM_NODELIST is",
         ),
-        ({"SLURM_STEP_TASKS_PER_NODE": "4"}, "Slurm names 2 nodes, but tasks for 1"),
-        ({"SLURM_PROCID": "a"}, "Slurm's variables hold 'a' where a number belongs"),
-        ({"SLURM_JOB_ID": "x"}, "Slurm's variables hold 'x' where a number belongs"),
-        ({"SLURM_STEP_NODELIST": "node[3-1]"}, "the range 3-1 of the node list runs backwards"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "4"}, "Slurm lists 2 nodes, but task counts for 1"),
+        ({"SLURM_PROCID": "a"}, "a Slurm variable must be a number; got 'a'"),
+        ({"SLURM_JOB_ID": "x"}, "a Slurm variable must be a number; got 'x'"),
+        ({"SLURM_STEP_NODELIST": "node[3-1]"}, "the range 3-1 in Slurm's node list is descending"),
         ({"SLURM_PROCID": "9"}, "the rank is 9, but 4 workers have ranks 0 to 3"),
     ],
 )
-def test_slurm_variables_that_do_not_fit_are_named(changes, message):
+def test_inconsistent_slurm_variables_are_explained(changes, message):
     with pytest.raises(UserError, match=message):
         read_cluster(None, None, slurm(**changes))
 
 
-def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
+def test_the_chief_of_tf_config_has_rank_0():
     def config(**content):
         return {"TF_CONFIG": json.dumps(content)}
 
@@ -98,12 +98,12 @@ def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
     assert read_cluster(
         None, None, config(cluster=two, task={"type": "worker", "index": 1})
     ) == Cluster(("a:1", "b:2"), 1)
-    led = {"chief": ["c:3"], **two}
+    three = {"chief": ["c:3"], **two}
     assert read_cluster(
-        None, None, config(cluster=led, task={"type": "worker", "index": 1})
+        None, None, config(cluster=three, task={"type": "worker", "index": 1})
     ) == Cluster(("c:3", "a:1", "b:2"), 2)
     assert read_cluster(
-        None, None, config(cluster=led, task={"type": "chief", "index": 0})
+        None, None, config(cluster=three, task={"type": "chief", "index": 0})
     ).is_chief
 
 
@@ -117,12 +117,12 @@ def test_tf_config_gives_workers_and_rank_and_its_chief_is_rank_0():
         '{"cluster": {}, "task": {"type": "ps", "index": 0}}',
     ],
 )
-def test_a_broken_tf_config_is_refused_with_an_example(text):
+def test_an_invalid_tf_config_is_rejected_with_an_example(text):
     with pytest.raises(UserError, match=r"TF_CONFIG is wrong .* it must look like"):
         read_cluster(None, None, {"TF_CONFIG": text})
 
 
-def test_the_command_line_goes_before_tf_config_before_slurm():
+def test_the_command_line_precedes_tf_config_which_precedes_slurm():
     environment = {
         "TF_CONFIG": json.dumps(
             {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
@@ -144,14 +144,12 @@ def test_the_command_line_goes_before_tf_config_before_slurm():
         (None, None, "does not know its workers; give each process --workers"),
     ],
 )
-def test_a_wrong_description_of_the_workers_is_refused(workers, rank, message):
+def test_invalid_workers_are_rejected(workers, rank, message):
     with pytest.raises(UserError, match=message):
         read_cluster(workers, rank, {})
 
 
-def test_only_a_strategy_of_several_processes_asks_for_them_and_for_a_common_folder(
-    workspace, monkeypatch
-):
+def test_only_multi_worker_takes_workers_and_needs_a_run_folder(workspace, monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "0")  # inside any Slurm job
     assert find_cluster(experiment(workspace), None, None, None) is SINGLE_PROCESS
     with pytest.raises(

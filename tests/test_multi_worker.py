@@ -1,6 +1,4 @@
-"""Two real processes on 127.0.0.1 train as one: the same numbers, and together when one of them
-stops, dies or freezes.
-"""
+"""Two real processes on 127.0.0.1 train one model; when one stops, dies or freezes, both end."""
 
 import json
 import signal
@@ -147,8 +145,10 @@ def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_t
     statuses, spoken = finish(started)
     assert time.monotonic() - began < 30
     assert (statuses[victim], statuses[1 - victim]) == (-signal.SIGKILL, 75)
-    assert "imgcls: another worker ended or does not answer" in spoken[1 - victim][1]
-    assert "start all 2 again with the same commands to continue run" in spoken[1 - victim][1]
+    assert "imgcls: another worker ended or does not respond" in spoken[1 - victim][1]
+    assert (
+        "start all 2 workers again with the same commands to continue run" in spoken[1 - victim][1]
+    )
     assert "Traceback" not in spoken[1 - victim][1]
     status = Run(Path("run")).status
     assert (status.status, status.step > 0) == (
@@ -172,7 +172,7 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
         started[1].kill()
     assert time.monotonic() - began < 30
     assert started[0].returncode == 75
-    assert "another worker ended or does not answer" in stderr
+    assert "another worker ended or does not respond" in stderr
     assert (Run(Path("run")).status.status, Run(Path("run")).status.exit_code) == (
         "interrupted",
         75,

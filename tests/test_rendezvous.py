@@ -1,4 +1,4 @@
-"""The processes of a cluster meet, compare plans and start together, or all learn what is wrong."""
+"""The rendezvous: all workers start together, or all of them learn what is wrong."""
 
 import json
 import socket
@@ -12,27 +12,33 @@ import pytest
 from experiments import free_addresses
 
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
-from imgcls.distributed.rendezvous import explain_to_workers, join_workers
+from imgcls.distributed.rendezvous import report_errors_to_workers, wait_for_workers
 from imgcls.errors import DataError, Interrupted, UserError, WorkerLostError
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
 from imgcls.store.lookup import find_store
 
-PLANS = {"experiment": "e", "data": "d"}
+INVARIANTS = {"experiment": "e", "data": "d"}
 
 
-def outcomes(clusters, plans=None, patience=5.0, stopping=lambda: None):
-    """Let processes, here threads, meet; return by rank what each met with: None, or an error."""
+def outcomes(clusters, invariants=None, timeout=5.0, get_stop_reason=lambda: None):
+    """Run a rendezvous in threads; return the outcome of each by rank: None, or its error."""
     return results(
         [
-            partial(join_workers, cluster, plans[number] if plans else PLANS, stopping, patience)
+            partial(
+                wait_for_workers,
+                cluster,
+                invariants[number] if invariants else INVARIANTS,
+                get_stop_reason,
+                timeout,
+            )
             for number, cluster in enumerate(clusters)
         ]
     )
 
 
 def results(calls):
-    """Call functions at the same time; return what each returns, or its error for the user."""
+    """Call functions at the same time; return what each returns, or its `UserError`."""
     found = {}
 
     def run(number, call):
@@ -52,14 +58,14 @@ def results(calls):
 @pytest.mark.parametrize(
     "cluster", [SINGLE_PROCESS, Cluster(("127.0.0.1:1",), 0)], ids=["no cluster", "one worker"]
 )
-def test_a_process_that_is_alone_neither_waits_for_others_nor_explains_itself_to_them(cluster):
+def test_a_single_process_neither_waits_nor_reports_its_errors(cluster):
     assert cluster.is_single
-    join_workers(cluster, PLANS, lambda: None, patience=0)
-    with pytest.raises(DataError, match="no data"), explain_to_workers(cluster):
+    wait_for_workers(cluster, INVARIANTS, lambda: None, timeout=0)
+    with pytest.raises(DataError, match="no data"), report_errors_to_workers(cluster):
         raise DataError("no data")
 
 
-def test_three_processes_with_the_same_plans_start_together_and_leave_their_ports_free():
+def test_three_workers_with_equal_invariants_start_together_and_free_their_ports():
     addresses = free_addresses(3)
     assert outcomes([Cluster(addresses, rank) for rank in range(3)]) == [None] * 3
     for address in addresses:
@@ -68,10 +74,11 @@ def test_three_processes_with_the_same_plans_start_together_and_leave_their_port
             again.bind(("127.0.0.1", int(address.split(":")[1])))
 
 
-def test_all_learn_that_plans_differ_and_in_what():
+def test_all_workers_learn_which_invariant_differs():
     addresses = free_addresses(2)
     first, second = outcomes(
-        [Cluster(addresses, rank) for rank in range(2)], [PLANS, {**PLANS, "data": "other"}]
+        [Cluster(addresses, rank) for rank in range(2)],
+        [INVARIANTS, {**INVARIANTS, "data": "other"}],
     )
     assert (
         str(first)
@@ -82,10 +89,8 @@ def test_all_learn_that_plans_differ_and_in_what():
     assert (first.exit_code, second.exit_code) == (2, 2)
 
 
-def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
-    """The same store under the same name can be split otherwise where another state of the data was
-    prepared before.
-    """
+def test_workers_with_different_split_assignments_are_rejected(digits):
+    """Equal stores can have different splits if an earlier state of the data was prepared first."""
     from imgcls.training import worker
 
     store, split = find_store(digits())
@@ -100,114 +105,116 @@ def test_workers_whose_stores_are_split_otherwise_are_refused(digits):
     }
 
 
-def test_two_processes_of_one_rank_are_refused():
+def test_two_workers_with_the_same_rank_are_rejected():
     addresses = free_addresses(3)
-    # The third process claims rank 1 too; its own port is what tells them apart here.
+    # The third worker claims rank 1 too; it has a port that is still free.
     clusters = [
         Cluster(addresses, 0),
         Cluster(addresses, 1),
         Cluster((addresses[0], addresses[2], addresses[1]), 1),
     ]
-    found = outcomes(clusters, patience=3)
-    assert "two workers have the rank 1" in str(found[0])
+    found = outcomes(clusters, timeout=3)
+    assert "two workers have rank 1" in str(found[0])
 
 
 @pytest.mark.parametrize(
     ("rank", "message"),
     [
-        (0, r"worker 1 \(127.* did not come in time"),
-        (1, r"worker 0 \(127.* did not answer in time"),
+        (0, r"worker 1 \(127.* did not start in time"),
+        (1, r"worker 0 \(127.* did not reply in time"),
     ],
 )
-def test_a_process_whose_partner_does_not_come_gives_up_and_says_who(rank, message):
+def test_a_missing_worker_is_named_after_the_timeout(rank, message):
     with pytest.raises(WorkerLostError, match=message) as error:
-        join_workers(Cluster(free_addresses(2), rank), PLANS, lambda: None, patience=0.5)
+        wait_for_workers(Cluster(free_addresses(2), rank), INVARIANTS, lambda: None, timeout=0.5)
     assert error.value.exit_code == 75
 
 
-def test_when_one_of_three_does_not_come_the_other_two_end_with_status_75():
+def test_when_one_of_three_workers_is_missing_the_others_end_with_exit_code_75():
     addresses = free_addresses(3)
-    found = outcomes([Cluster(addresses, 0), Cluster(addresses, 1)], patience=1.5)
+    found = outcomes([Cluster(addresses, 0), Cluster(addresses, 1)], timeout=1.5)
     assert [error.exit_code for error in found] == [75, 75]
-    assert any(f"worker 2 ({addresses[2]}) did not come in time" in str(error) for error in found)
+    assert any(f"worker 2 ({addresses[2]}) did not start in time" in str(error) for error in found)
 
 
-def test_a_worker_that_left_and_came_again_is_taken_for_itself():
+def test_a_worker_that_was_stopped_can_register_again():
     addresses = free_addresses(3)
-    left = threading.Event()
+    stopped = threading.Event()
 
-    def leaves_and_returns():
+    def stop_and_start_again():
         with pytest.raises(Interrupted):
-            join_workers(Cluster(addresses, 1), PLANS, lambda: "SIGTERM" if left.is_set() else None)
-        join_workers(Cluster(addresses, 1), PLANS, lambda: None, 10)
+            wait_for_workers(
+                Cluster(addresses, 1), INVARIANTS, lambda: "SIGTERM" if stopped.is_set() else None
+            )
+        wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None, 10)
 
     threads = [
-        threading.Thread(target=leaves_and_returns),
+        threading.Thread(target=stop_and_start_again),
         threading.Thread(
             target=lambda: (
                 time.sleep(2.5),
-                join_workers(Cluster(addresses, 2), PLANS, lambda: None, 10),
+                wait_for_workers(Cluster(addresses, 2), INVARIANTS, lambda: None, 10),
             )
         ),
     ]
     for thread in threads:
         thread.start()
-    threading.Timer(1.0, left.set).start()
-    join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    threading.Timer(1.0, stopped.set).start()
+    wait_for_workers(Cluster(addresses, 0), INVARIANTS, lambda: None, 10)
     for thread in threads:
         thread.join()
 
 
-def test_where_the_first_process_refuses_to_train_the_others_learn_why():
+def test_an_error_of_the_chief_reaches_the_workers():
     addresses = free_addresses(2)
     found = []
 
-    def refuse():
-        with explain_to_workers(Cluster(addresses, 0)):
+    def run_chief():
+        with report_errors_to_workers(Cluster(addresses, 0)):
             raise DataError("no data")
 
-    def follow():
+    def run_worker():
         try:
-            join_workers(Cluster(addresses, 1), PLANS, lambda: None, 10)
+            wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None, 10)
         except UserError as error:
             found.append(error)
 
-    thread = threading.Thread(target=follow)
+    thread = threading.Thread(target=run_worker)
     thread.start()
     with pytest.raises(DataError, match="no data"):
-        refuse()
+        run_chief()
     thread.join()
     assert (str(found[0]), found[0].exit_code) == ("worker 0 ended: no data", 3)
 
 
-def test_a_worker_whose_words_come_late_is_not_lost():
+def test_a_worker_whose_request_is_late_can_try_again():
     addresses = free_addresses(2)
     host, port = addresses[0].split(":")
 
-    def silent_first():
+    def connect_without_a_request():
         for _ in range(100):
             try:
                 with socket.create_connection((host, int(port))):
-                    time.sleep(0.5)  # longer than the first one listens to a connection
+                    time.sleep(0.5)  # longer than the chief waits for a request
                 break
             except OSError:
                 time.sleep(0.02)
         else:
-            raise TimeoutError("the first worker never listened")
-        join_workers(Cluster(addresses, 1), PLANS, lambda: None, 5)
+            raise TimeoutError("the chief never listened")
+        wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None, 5)
 
-    late = threading.Thread(target=silent_first)
+    late = threading.Thread(target=connect_without_a_request)
     late.start()
-    join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    wait_for_workers(Cluster(addresses, 0), INVARIANTS, lambda: None, 10)
     late.join()
 
 
-def test_a_signal_ends_the_waiting():
+def test_a_signal_ends_the_rendezvous():
     with pytest.raises(Interrupted, match="SIGTERM while waiting for the other workers"):
-        join_workers(Cluster(free_addresses(2), 0), PLANS, lambda: "SIGTERM")
+        wait_for_workers(Cluster(free_addresses(2), 0), INVARIANTS, lambda: "SIGTERM")
 
 
-def test_a_taken_port_is_named():
+def test_a_port_in_use_is_named():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -215,15 +222,15 @@ def test_a_taken_port_is_named():
         with pytest.raises(
             UserError, match=f"worker 0 cannot listen on {taken} .* choose a free port"
         ):
-            join_workers(Cluster((taken, "127.0.0.1:1"), 0), PLANS, lambda: None)
+            wait_for_workers(Cluster((taken, "127.0.0.1:1"), 0), INVARIANTS, lambda: None)
 
 
-def test_a_stranger_on_the_port_is_ignored():
+def test_other_clients_of_the_port_are_ignored():
     addresses = free_addresses(2)
     host, port = addresses[0].split(":")
 
-    def disturb():
-        for words in (
+    def send_garbage():
+        for message in (
             b"GET / HTTP/1.1\r\n\r\n",
             json.dumps([1]).encode() + b"\n",
             b'{"rank": 1}\n',
@@ -231,16 +238,19 @@ def test_a_stranger_on_the_port_is_ignored():
             for _ in range(50):
                 try:
                     with socket.create_connection((host, int(port))) as connection:
-                        connection.sendall(words)
+                        connection.sendall(message)
                     break
                 except OSError:
                     time.sleep(0.02)
             else:
-                raise TimeoutError("the first worker never listened")
+                raise TimeoutError("the chief never listened")
 
     late = threading.Thread(
-        target=lambda: (disturb(), join_workers(Cluster(addresses, 1), PLANS, lambda: None))
+        target=lambda: (
+            send_garbage(),
+            wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None),
+        )
     )
     late.start()
-    join_workers(Cluster(addresses, 0), PLANS, lambda: None, 10)
+    wait_for_workers(Cluster(addresses, 0), INVARIANTS, lambda: None, 10)
     late.join()

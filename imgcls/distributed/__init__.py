@@ -1,3 +1,1 @@
-"""Several processes that train one model: who they are, how they meet, what they agree on. Light
-zone.
-"""
+"""Training one model with several processes: cluster, rendezvous, collectives. Light zone."""

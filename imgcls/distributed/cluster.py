@@ -1,9 +1,8 @@
-"""The processes that train one model together: who they are, and which of them this one is. Light
-zone.
+"""The addresses of the processes that train one model, and the rank of this one. Light zone.
 
-Three sources, in this order: `--workers` and `--rank`; TF_CONFIG, TensorFlow's own variable; the
-variables that Slurm's `srun` sets. TensorFlow's SlurmClusterResolver is of no use here: it calls
-nvidia-smi and refuses jobs without a GPU.
+They are read from `--workers` and `--rank`, or else from TF_CONFIG, TensorFlow's environment
+variable, or else from the variables that Slurm's `srun` sets. TensorFlow's SlurmClusterResolver is
+not used, since it calls nvidia-smi and rejects jobs without a GPU.
 """
 
 import json
@@ -16,16 +15,17 @@ from pathlib import Path
 from imgcls.config import Experiment
 from imgcls.errors import UserError
 
-BASE_PORT = 20_000
-PORTS = 12_000
-"""Under Slurm a job's ports start at BASE_PORT plus its number modulo PORTS, so that jobs on one
-host rarely meet; from 32768 on Linux gives ports away by itself."""
+FIRST_PORT = 20_000
+PORT_RANGE = 12_000
+"""Under Slurm the first port of a job is FIRST_PORT + job ID modulo PORT_RANGE, so that jobs on one
+host rarely collide. Ports from 32768 on are Linux's ephemeral ports.
+"""
 
 RANGE = r"\d+(?:-\d+)?"
 NODES = rf"[^\s,\[\]]*(?:\[{RANGE}(?:,{RANGE})*\][^\s,\[\]]*)*"
-"""One entry of a Slurm node list."""
+"""One entry of a Slurm node list, such as `node[01-03,7]`."""
 
-HOW_TO_DESCRIBE = (
+ADVICE = (
     "give each process --workers HOST:PORT,HOST:PORT,... (the same everywhere) and --rank N (from"
     " 0), or set TF_CONFIG, or start the processes with Slurm's srun"
 )
@@ -33,27 +33,30 @@ HOW_TO_DESCRIBE = (
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses of all worker processes, `host:port`, in the order of their ranks, and the rank
-    of this one; `ALONE` has none.
+    """The processes that train one model.
+
+    Attributes:
+        addresses: `host:port` of each process, by rank; empty for `SINGLE_PROCESS`.
+        rank: of this process, from 0.
     """
 
     addresses: tuple[str, ...]
     rank: int
 
     def __post_init__(self) -> None:
-        wrong = [
+        invalid = [
             address
             for address in self.addresses
             if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", address)
         ]
-        if wrong:
+        if invalid:
             raise UserError(
-                f"a worker's address must be HOST:PORT; got {', '.join(map(repr, wrong))}"
+                f"a worker's address must be HOST:PORT; got {', '.join(map(repr, invalid))}"
             )
         if len(set(self.addresses)) < len(self.addresses):
             raise UserError(
-                f"two workers have the same address: {', '.join(self.addresses)}; give each one a"
-                " port of its own"
+                f"two workers have the same address: {', '.join(self.addresses)}; give each a"
+                " different port"
             )
         if not 0 <= self.rank < max(len(self.addresses), 1):
             raise UserError(
@@ -63,40 +66,39 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes: rank 0."""
+        """Whether this process is rank 0, which writes the run folder."""
         return self.rank == 0
 
     @property
     def is_single(self) -> bool:
-        """Whether no other process trains with this one."""
+        """Whether this is the only process."""
         return len(self.addresses) <= 1
 
 
 SINGLE_PROCESS = Cluster((), 0)
-"""The one process of a training that is not spread over several: nobody needs its address."""
+"""Training with one process, which needs no address."""
 
 
 def find_cluster(
     experiment: Experiment, folder: Path | None, workers: str | None, rank: int | None
 ) -> Cluster:
-    """Return the processes that train the experiment together, as the command line, TF_CONFIG or
-    Slurm say.
+    """Return the cluster that trains an experiment: that of `read_cluster`, or `SINGLE_PROCESS`.
 
     Args:
-        folder: the run folder that the command line names.
+        folder: the run folder given on the command line.
         workers: `host:port,host:port,...`, from the command line.
         rank: of this process, from the command line.
 
     Raises:
-        UserError: the strategy needs to know them and does not, or has no use for them; or they
-            would not meet in one run folder.
+        UserError: the strategy spans processes, but the workers or the run folder are not given;
+            or it does not, but they are.
     """
     strategy = experiment.train.strategy
     if strategy.spans_processes:
         if folder is None:
             raise UserError(
                 f"train.strategy {strategy.name} needs --run DIR, the same for all workers, on a"
-                " disk that they share"
+                " shared disk"
             )
         return read_cluster(workers, rank, os.environ)
     if workers is not None or rank is not None:
@@ -108,10 +110,14 @@ def find_cluster(
 
 
 def read_cluster(workers: str | None, rank: int | None, environment: Mapping[str, str]) -> Cluster:
-    """Return the cluster that the command line or the environment variables describe.
+    """Return the cluster given by the command line, or else by environment variables.
+
+    Args:
+        workers, rank: from the command line.
+        environment: environment variables.
 
     Raises:
-        UserError: nothing describes a cluster, or what does is incomplete or wrong.
+        UserError: no cluster is given, or its description is incomplete or wrong.
     """
     if (workers is None) != (rank is None):
         raise UserError(
@@ -121,18 +127,18 @@ def read_cluster(workers: str | None, rank: int | None, environment: Mapping[str
     if workers is not None and rank is not None:
         return Cluster(tuple(workers.split(",")), rank)
     if environment.get("TF_CONFIG"):
-        return _from_tf_config(environment["TF_CONFIG"])
+        return _parse_tf_config(environment["TF_CONFIG"])
     if environment.get("SLURM_PROCID"):
-        return _from_slurm(environment)
-    raise UserError(f"train.strategy multi_worker does not know its workers; {HOW_TO_DESCRIBE}")
+        return _parse_slurm_variables(environment)
+    raise UserError(f"train.strategy multi_worker does not know its workers; {ADVICE}")
 
 
-def _from_tf_config(text: str) -> Cluster:
-    """Read TF_CONFIG: a chief, where there is one, is rank 0."""
+def _parse_tf_config(text: str) -> Cluster:
+    """Return the cluster of TF_CONFIG, in which a chief, if any, has rank 0."""
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], (config["task"]["type"], int(config["task"]["index"]))
-        members = [
+        tasks = [
             (job, index, address)
             for job in ("chief", "worker")
             for index, address in enumerate(jobs.get(job, []))
@@ -140,8 +146,7 @@ def _from_tf_config(text: str) -> Cluster:
         if not all(isinstance(jobs.get(job, []), list) for job in ("chief", "worker")):
             raise ValueError("the addresses of a job must be a list")
         return Cluster(
-            tuple(address for *_, address in members),
-            [member[:2] for member in members].index(task),
+            tuple(address for *_, address in tasks), [each[:2] for each in tasks].index(task)
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
@@ -151,63 +156,63 @@ def _from_tf_config(text: str) -> Cluster:
         ) from None
 
 
-def _from_slurm(environment: Mapping[str, str]) -> Cluster:
-    """Lay out the ranks as `srun --distribution=block` does, Slurm's default: node after node.
+def _parse_slurm_variables(environment: Mapping[str, str]) -> Cluster:
+    """Return the cluster of a Slurm job step with block distribution, Slurm's default.
 
     Raises:
-        UserError: a variable is missing, or the ranks are laid out otherwise.
+        UserError: a variable is missing or wrong, or the distribution is another.
     """
 
-    def first_of(*names: str) -> str:
+    def get_first(*names: str) -> str:
         for name in names:
             if environment.get(name):
                 return environment[name]
         raise UserError(
             f"SLURM_PROCID is set, but none of {', '.join(names)} is; start the processes with"
-            f" srun, or {HOW_TO_DESCRIBE}"
+            f" srun, or {ADVICE}"
         )
 
-    def number(text: str) -> int:
+    def parse_number(text: str) -> int:
         if not text.isdecimal():
-            raise UserError(
-                f"Slurm's variables hold {text!r} where a number belongs; {HOW_TO_DESCRIBE}"
-            )
+            raise UserError(f"a Slurm variable must be a number; got {text!r}; {ADVICE}")
         return int(text)
 
-    hosts = expand_hosts(first_of("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"))
-    tasks = expand_counts(first_of("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
-    if len(hosts) != len(tasks):
+    hosts = expand_hosts(get_first("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST"))
+    counts = expand_counts(get_first("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
+    if len(hosts) != len(counts):
         raise UserError(
-            f"Slurm names {len(hosts)} nodes, but tasks for {len(tasks)}; {HOW_TO_DESCRIBE}"
+            f"Slurm lists {len(hosts)} nodes, but task counts for {len(counts)}; {ADVICE}"
         )
-    base = BASE_PORT + number(first_of("SLURM_JOB_ID", "SLURM_JOBID")) % PORTS
-    places = [
-        (host, index) for host, count in zip(hosts, tasks, strict=True) for index in range(count)
+    job_id = parse_number(get_first("SLURM_JOB_ID", "SLURM_JOBID"))
+    first_port = FIRST_PORT + job_id % PORT_RANGE
+    tasks = [
+        (host, index) for host, count in zip(hosts, counts, strict=True) for index in range(count)
     ]
     cluster = Cluster(
-        tuple(f"{host}:{base + index}" for host, index in places),
-        number(environment["SLURM_PROCID"]),
+        tuple(f"{host}:{first_port + index}" for host, index in tasks),
+        parse_number(environment["SLURM_PROCID"]),
     )
-    here = environment.get("SLURMD_NODENAME")
-    expected, _ = places[cluster.rank]
-    if here and here != expected:
+    host = environment.get("SLURMD_NODENAME")
+    expected, _ = tasks[cluster.rank]
+    if host and host != expected:
         raise UserError(
-            f"rank {cluster.rank} runs on {here}, not on {expected}; use srun --distribution=block,"
-            f" or {HOW_TO_DESCRIBE}"
+            f"rank {cluster.rank} runs on {host}, not on {expected}; use srun --distribution=block,"
+            f" or {ADVICE}"
         )
     return cluster
 
 
 def expand_hosts(text: str) -> list[str]:
-    """Return the hosts of a Slurm node list: `node[01-03,7],gpu1` names node01, node02, node03,
-    node7 and gpu1.
+    """Return the hosts of a Slurm node list.
+
+    `node[01-03,7],gpu1` becomes node01, node02, node03, node7 and gpu1.
 
     Raises:
         UserError: the text is not a node list.
     """
     if not re.fullmatch(f"{NODES}(,{NODES})*", text) or not text:
         raise UserError(
-            f"the node list {text!r} cannot be read; expected something like node[01-03,7],gpu1"
+            f"cannot parse Slurm's node list {text!r}; expected something like node[01-03,7],gpu1"
         )
     return [
         host
@@ -217,34 +222,32 @@ def expand_hosts(text: str) -> list[str]:
 
 
 def _expand_pattern(pattern: str) -> list[str]:
-    """Return the hosts of one entry of a node list, whose brackets hold numbers and ranges; leading
-    zeros stay.
-    """
-    before, bracket, rest = pattern.partition("[")
+    """Return the hosts of one entry of a node list, keeping leading zeros."""
+    prefix, bracket, rest = pattern.partition("[")
     if not bracket:
         return [pattern]
-    inside, _, after = rest.partition("]")
+    ranges, _, rest = rest.partition("]")
     numbers = []
-    for each in inside.split(","):
+    for each in ranges.split(","):
         low, _, high = each.partition("-")
         if high and int(high) < int(low):
             raise UserError(
-                f"the range {each} of the node list runs backwards; expected something like"
+                f"the range {each} in Slurm's node list is descending; expected something like"
                 " node[01-03,7],gpu1"
             )
         numbers += [str(number).zfill(len(low)) for number in range(int(low), int(high or low) + 1)]
-    return [f"{before}{number}{tail}" for number in numbers for tail in _expand_pattern(after)]
+    return [f"{prefix}{number}{suffix}" for number in numbers for suffix in _expand_pattern(rest)]
 
 
 def expand_counts(text: str) -> list[int]:
-    """Return the tasks of each node from Slurm's `2(x3),1`: 2, 2, 2 and 1.
+    """Return the number of tasks of each node; Slurm's `2(x3),1` becomes 2, 2, 2 and 1.
 
     Raises:
-        UserError: the text is not such a list.
+        UserError: the text is not a list of task counts.
     """
     entries = [re.fullmatch(r"([1-9]\d*)(?:\(x([1-9]\d*)\))?", each) for each in text.split(",")]
     if not all(entries):
         raise UserError(
-            f"the tasks per node {text!r} cannot be read; expected something like 2(x3),1"
+            f"cannot parse Slurm's tasks per node {text!r}; expected something like 2(x3),1"
         )
     return [int(entry[1]) for entry in entries if entry for _ in range(int(entry[2] or 1))]

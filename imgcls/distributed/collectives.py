@@ -1,5 +1,6 @@
-"""What several processes must decide together: they meet in collective operations, in the same
-order everywhere. Heavy zone.
+"""Collective operations, with which several processes make the same decisions. Heavy zone.
+
+All processes must call them in the same order.
 """
 
 from pathlib import Path
@@ -10,9 +11,7 @@ from imgcls.errors import WorkerLostError
 
 
 class Collectives:
-    """Lets the processes of a strategy compare numbers; a process that is alone agrees with itself,
-    at no cost.
-    """
+    """The collective operations of a strategy; they cost nothing with a single process."""
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
         self._strategy = strategy
@@ -20,13 +19,13 @@ class Collectives:
         self._compiled = tf.function(self._gather)
 
     def all_reduce_max(self, *values: float) -> list[float]:
-        """Return for each value the largest that any process gave."""
+        """Return, for each value, its maximum over all processes."""
         if self.is_single:
             return list(values)
         return self._compiled(tf.constant(values, tf.float64)).numpy().max(axis=0).tolist()
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait until all processes have called this method as often."""
         self.all_reduce_max(0.0)
 
     def _gather(self, values: tf.Tensor) -> tf.Tensor:
@@ -34,13 +33,16 @@ class Collectives:
 
 
 def explain_lost_worker(error: tf.errors.OpError, folder: Path, workers: int) -> Exception:
-    """Return what a process ends with whose collectives were aborted because another one is gone;
-    any other error as it is.
+    """Convert an error to `WorkerLostError` if it says that another process is gone.
+
+    Returns:
+        A `WorkerLostError` if TensorFlow aborted the collectives; otherwise `error` itself.
     """
     _, aborted, reason = str(error).partition("Collective ops is aborted by: ")
     if not aborted:
         return error
     return WorkerLostError(
-        f"another worker ended or does not answer ({reason.splitlines()[0].rstrip(':')}); start all"
-        f" {workers} again with the same commands to continue {folder} from its last saved state"
+        f"another worker ended or does not respond ({reason.splitlines()[0].rstrip(':')}); start"
+        f" all {workers} workers again with the same commands to continue {folder} from its last"
+        " checkpoint"
     )

@@ -1,9 +1,9 @@
-"""Where the processes of a cluster find each other before TensorFlow connects them. Light zone.
+"""The rendezvous of all workers, before TensorFlow connects them. Light zone.
 
-While TensorFlow waits for a process that does not come, for an hour, it holds Python's lock: no
-signal and no thread gets through. So all meet here first, compare what they are about to do, and
-start together. The first worker listens on its own address, which TensorFlow takes over afterwards;
-a message is one line of JSON.
+TensorFlow waits up to an hour for a missing process, and holds the GIL: no signal handler and no
+thread can run. So the workers first find each other here, check that they are about to do the same,
+and start together. The chief listens on its own address, which TensorFlow takes over afterwards.
+A message is one line of JSON.
 """
 
 import contextlib
@@ -19,42 +19,38 @@ from imgcls.errors import Interrupted, UserError, WorkerLostError
 TIMEOUT = 300.0
 """Seconds that a process waits for the others."""
 POLL_SECONDS = 0.2
-"""Seconds between two looks at what asks to stop."""
+"""Seconds between two checks for a stop request."""
 REJECT_SECONDS = 20.0
-"""Seconds that the first process stays to tell the others why it does not train; they start a
-little later.
-"""
+"""Seconds that a failing chief waits for workers, which may start a little later, to tell them."""
 MAX_MESSAGE = 10_000
-"""Bytes of a message that are read at most."""
+"""Maximum length of a message, in bytes."""
 
 
-def join_workers(
+def wait_for_workers(
     cluster: Cluster,
-    plans: dict[str, str],
-    stopping: Callable[[], str | None],
-    patience: float = TIMEOUT,
+    invariants: dict[str, str],
+    get_stop_reason: Callable[[], str | None],
+    timeout: float = TIMEOUT,
 ) -> None:
-    """Wait until all processes are here and have the same plans.
+    """Wait until all processes have started, and check that their invariants are equal.
 
     Args:
-        plans: from a name for messages to a text that must be the same everywhere; the same names
-            everywhere.
-        stopping: tells what asks to stop, if anything.
-        patience: seconds to wait.
+        invariants: texts that must be equal on all processes, each by its name for messages.
+        get_stop_reason: returns what requests a stop, such as a signal; None if nothing does.
+        timeout: in seconds.
 
     Raises:
-        UserError: this process cannot listen on its address, or the plans or ranks do not fit
-            together.
-        WorkerLostError: a process did not come in time.
-        Interrupted: `stopping` said so.
+        UserError: this process cannot listen on its address, or invariants or ranks conflict.
+        WorkerLostError: a process did not start within the timeout.
+        Interrupted: a stop was requested.
     """
     if cluster.is_single:
         return
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in plans.items()}
-    deadline = time.monotonic() + patience
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in invariants.items()}
+    deadline = time.monotonic() + timeout
 
-    def seconds_left() -> float:
-        reason = stopping()
+    def get_seconds_left() -> float:
+        reason = get_stop_reason()
         if reason is not None:
             raise Interrupted(
                 f"{reason} while waiting for the other workers; start all again with the same"
@@ -62,93 +58,99 @@ def join_workers(
             )
         return deadline - time.monotonic()
 
-    with _listen(cluster) as own:
-        (_lead if cluster.is_chief else _follow)(cluster, digests, own, seconds_left)
+    with _listen(cluster) as server:
+        if cluster.is_chief:
+            _accept_workers(cluster, digests, server, get_seconds_left)
+        else:
+            _register_with_chief(cluster, digests, get_seconds_left)
 
 
 @contextlib.contextmanager
 def _listen(cluster: Cluster) -> Iterator[socket.socket]:
-    """Listen on this process's own port, which shows that it is free."""
+    """Listen on this process's port; workers do so too, to check that TensorFlow can use it."""
     address = cluster.addresses[cluster.rank]
     family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
-    with socket.socket(family) as own:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            own.bind(("", int(address.rpartition(":")[2])))
-            own.listen(len(cluster.addresses))
+            server.bind(("", int(address.rpartition(":")[2])))
+            server.listen(len(cluster.addresses))
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"worker {cluster.rank} cannot listen on {address} ({error}); choose a free port"
                 " from 1024 to 65535"
             ) from None
-        own.settimeout(POLL_SECONDS)
-        yield own
+        server.settimeout(POLL_SECONDS)
+        yield server
 
 
-def _lead(
-    cluster: Cluster, digests: dict[str, str], own: socket.socket, seconds_left: Callable[[], float]
+def _accept_workers(
+    cluster: Cluster,
+    digests: dict[str, str],
+    server: socket.socket,
+    get_seconds_left: Callable[[], float],
 ) -> None:
-    """Wait for all others; then tell them to go on, or what is wrong."""
+    """As the chief, wait until all workers have registered, and tell them to start.
+
+    On an error, tell those that have registered what is wrong.
+    """
     with contextlib.ExitStack() as stack:
-        waiting: dict[int, socket.socket] = {}
-        while len(waiting) < len(cluster.addresses) - 1:
+        registered: dict[int, socket.socket] = {}
+        while len(registered) < len(cluster.addresses) - 1:
             try:
-                _require_time(cluster, waiting, seconds_left)
+                _check_deadline(cluster, registered, get_seconds_left)
             except UserError as error:
-                _send(waiting.values(), {"error": str(error), "status": error.exit_code})
+                _send(registered.values(), {"error": str(error), "status": error.exit_code})
                 raise
             with contextlib.suppress(TimeoutError):
-                connection = stack.enter_context(own.accept()[0])
+                connection = stack.enter_context(server.accept()[0])
                 try:
-                    greeting = _receive(connection)
-                    wrong = _find_mismatch(greeting, digests, waiting, len(cluster.addresses))
-                except (
-                    OSError,
-                    ValueError,
-                    KeyError,
-                    TypeError,
-                ):  # a stranger, or one of us whose words were late: it comes again
+                    request = _receive(connection)
+                    problem = _find_mismatch(request, digests, registered, len(cluster.addresses))
+                except (OSError, ValueError, KeyError, TypeError):
+                    # Not a worker, or one whose request was late, which will try again.
                     connection.close()
                     continue
-                if wrong:
+                if problem:
                     _send(
-                        [*waiting.values(), connection],
-                        {"error": wrong, "status": UserError.exit_code},
+                        [*registered.values(), connection],
+                        {"error": problem, "status": UserError.exit_code},
                     )
-                    raise UserError(wrong)
-                waiting[greeting["rank"]] = connection
-        _send(waiting.values(), {"error": None})
+                    raise UserError(problem)
+                registered[request["rank"]] = connection
+        _send(registered.values(), {"error": None})
 
 
-def _require_time(
-    cluster: Cluster, waiting: dict[int, socket.socket], seconds_left: Callable[[], float]
+def _check_deadline(
+    cluster: Cluster,
+    registered: dict[int, socket.socket],
+    get_seconds_left: Callable[[], float],
 ) -> None:
-    """Raise when the time is over, with those who did not come, or when this process is asked to
-    stop.
-    """
-    if seconds_left() <= 0:
+    """Raise `WorkerLostError` after the deadline, or `Interrupted` if a stop was requested."""
+    if get_seconds_left() <= 0:
         missing = [
             f"{rank} ({address})"
             for rank, address in enumerate(cluster.addresses)
-            if rank and rank not in waiting
+            if rank and rank not in registered
         ]
         raise WorkerLostError(
-            f"worker {', '.join(missing)} did not come in time; start all workers again with the"
+            f"worker {', '.join(missing)} did not start in time; start all workers again with the"
             " same commands"
         )
 
 
 def _find_mismatch(
-    greeting: dict, digests: dict[str, str], waiting: dict[int, socket.socket], workers: int
+    request: dict, digests: dict[str, str], registered: dict[int, socket.socket], workers: int
 ) -> str | None:
-    """Return what does not fit in another process's greeting."""
-    rank = greeting["rank"]
-    if greeting["workers"] != workers or (rank in waiting and not _has_disconnected(waiting[rank])):
+    """Return what conflicts with the chief in a worker's request; None if nothing does."""
+    rank = request["rank"]
+    is_taken = rank in registered and not _has_disconnected(registered[rank])
+    if request["workers"] != workers or is_taken:
         return (
-            f"two workers have the rank {rank}, or other lists of workers; give each its own"
+            f"two workers have rank {rank}, or different lists of workers; give each its own"
             " --rank, and all the same --workers"
         )
-    different = [name for name in digests if greeting["digests"][name] != digests[name]]
+    different = [name for name in digests if request["digests"][name] != digests[name]]
     if not different:
         return None
     return (
@@ -158,9 +160,7 @@ def _find_mismatch(
 
 
 def _has_disconnected(connection: socket.socket) -> bool:
-    """Tell whether the process at the other end has closed the connection, as one does that
-    ends.
-    """
+    """Tell whether the peer has closed the connection, as it does when it ends."""
     connection.settimeout(0)
     try:
         return connection.recv(1, socket.MSG_PEEK) == b""
@@ -171,10 +171,8 @@ def _has_disconnected(connection: socket.socket) -> bool:
 
 
 @contextlib.contextmanager
-def explain_to_workers(cluster: Cluster) -> Iterator[None]:
-    """Where the first process refuses to train while the block runs, tell the others why: they are
-    about to wait for it.
-    """
+def report_errors_to_workers(cluster: Cluster) -> Iterator[None]:
+    """Send a `UserError` raised by the chief in the block to the workers, which wait for it."""
     try:
         yield
     except UserError as error:
@@ -186,64 +184,62 @@ def explain_to_workers(cluster: Cluster) -> Iterator[None]:
 
 
 def _reject_workers(cluster: Cluster, message: dict[str, str | int | None]) -> None:
-    """Give all others the message as they come, and wait no longer than TURNING_AWAY."""
+    """Send a message to each worker that connects within REJECT_SECONDS."""
     waiting, deadline = len(cluster.addresses) - 1, time.monotonic() + REJECT_SECONDS
-    with (
-        contextlib.suppress(UserError),
-        _listen(cluster) as own,
-    ):  # where it cannot listen, nobody can be told
+    # If the port is taken, no worker can be told; the original error matters more.
+    with contextlib.suppress(UserError), _listen(cluster) as server:
         while waiting and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), own.accept()[0] as connection:
+            with contextlib.suppress(OSError), server.accept()[0] as connection:
                 _send([connection], message)
                 waiting -= 1
 
 
 def _send(connections: Iterable[socket.socket], message: dict[str, str | int | None]) -> None:
     for connection in connections:
-        with contextlib.suppress(OSError):  # it ended; TensorFlow will notice
+        with contextlib.suppress(OSError):  # the worker has ended; TensorFlow will notice
             connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _follow(
-    cluster: Cluster, digests: dict[str, str], own: socket.socket, seconds_left: Callable[[], float]
+def _register_with_chief(
+    cluster: Cluster, digests: dict[str, str], get_seconds_left: Callable[[], float]
 ) -> None:
-    """Greet the first worker as soon as it listens, and wait for its word."""
+    """As a worker, register with the chief as soon as it listens, and wait for its reply."""
     host, _, port = cluster.addresses[0].rpartition(":")
-    greeting = {"rank": cluster.rank, "workers": len(cluster.addresses), "digests": digests}
-    while seconds_left() > 0:
+    request = {"rank": cluster.rank, "workers": len(cluster.addresses), "digests": digests}
+    while get_seconds_left() > 0:
         try:
             with socket.create_connection(
                 (host.strip("[]"), int(port)), timeout=POLL_SECONDS
             ) as connection:
-                connection.sendall(json.dumps(greeting).encode() + b"\n")
-                answer = _wait_for_answer(connection, seconds_left)
-        except (OSError, ValueError):  # it does not listen yet, or has ended
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                reply = _wait_for_reply(connection, get_seconds_left)
+        except (OSError, ValueError):  # the chief does not listen yet, or has ended
             time.sleep(POLL_SECONDS)
             continue
-        if answer["error"]:
-            refusal = UserError(answer["error"])
-            refusal.exit_code = answer["status"]
-            raise refusal
+        if reply["error"]:
+            error = UserError(reply["error"])
+            error.exit_code = reply["status"]
+            raise error
         return
     raise WorkerLostError(
-        f"worker 0 ({cluster.addresses[0]}) did not answer in time; start all workers again with"
+        f"worker 0 ({cluster.addresses[0]}) did not reply in time; start all workers again with"
         " the same commands"
     )
 
 
-def _wait_for_answer(connection: socket.socket, seconds_left: Callable[[], float]) -> dict:
-    while seconds_left() > 0:
+def _wait_for_reply(connection: socket.socket, get_seconds_left: Callable[[], float]) -> dict:
+    while get_seconds_left() > 0:
         with contextlib.suppress(TimeoutError):
             return _receive(connection)
     raise TimeoutError
 
 
 def _receive(connection: socket.socket) -> dict:
-    """Return the one message on a connection.
+    """Return the message that a connection sends.
 
     Raises:
-        ValueError: it is none.
-        TimeoutError: it does not come.
+        ValueError: it is not a JSON object.
+        TimeoutError: nothing arrives within POLL_SECONDS.
     """
     connection.settimeout(POLL_SECONDS)
     with connection.makefile("rb") as stream:

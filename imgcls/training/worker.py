@@ -7,7 +7,7 @@ from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import explain_lost_worker
-from imgcls.distributed.rendezvous import join_workers
+from imgcls.distributed.rendezvous import wait_for_workers
 from imgcls.errors import OutOfMemoryError
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
@@ -29,7 +29,7 @@ def train_run(
 
     Raises:
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
-        WorkerLostError: another process of the cluster ended, or does not answer.
+        WorkerLostError: another process of the cluster ended, or does not respond.
     """
     plan = (
         experiment.identity(),
@@ -42,7 +42,9 @@ def train_run(
         "workers": cluster.addresses,
         "versions": environment.get_versions(),
     }
-    join_workers(cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason)
+    wait_for_workers(
+        cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason
+    )
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
         try:

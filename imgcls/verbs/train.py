@@ -47,7 +47,7 @@ def train(
     if not cluster.is_chief:
         return _follow(experiment, folder, epochs, cluster, data, started)
     with contextlib.ExitStack() as stack:
-        with rendezvous.explain_to_workers(cluster):
+        with rendezvous.report_errors_to_workers(cluster):
             run = resume.find_run_to_continue(experiment, folder)
             if run and _is_complete(run):
                 terminal.note(f"{run.folder} is finished; there is nothing to train")
