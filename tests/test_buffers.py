@@ -1,4 +1,4 @@
-"""Memory is reused, but only when nothing uses it any more."""
+"""Memory is reused, but only once nothing refers to it."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +60,7 @@ def test_concurrent_threads_get_their_own_memory():
     assert all((array == number).all() for number, (array, _) in enumerate(acquired))
 
 
-def test_what_another_process_writes_is_in_the_batch():
+def test_a_batch_contains_what_another_process_writes():
     batches = buffers.BatchBuffers()
     batches.acquire((9, 9))
     array, region = batches.acquire((4, 2, 2, 1))

@@ -21,7 +21,7 @@ def measure(pixels, extension="PNG", **options):
 
 
 def distance(one, other):
-    hashes = image_statistics.compute_perceptual_hashes(numpy.stack([one.reduced, other.reduced]))
+    hashes = image_statistics.compute_perceptual_hashes(numpy.stack([one.gray, other.gray]))
     return int(numpy.bitwise_count(hashes[0] ^ hashes[1]))
 
 
@@ -39,7 +39,7 @@ def test_the_hash_is_the_sign_of_the_lowest_frequencies_relative_to_their_median
 def test_pixels_and_files_of_the_same_image_have_the_same_statistics(shape):
     pixels = numpy.asarray(Image.fromarray(PHOTOS[0]).resize((shape[1], shape[0])))[..., : shape[2]]
     of_file, (of_pixels,) = measure(pixels.squeeze()), image_statistics.measure_pixels(pixels[None])
-    assert numpy.abs(of_file.reduced.astype(int) - of_pixels.reduced).max() <= 2
+    assert numpy.abs(of_file.gray.astype(int) - of_pixels.gray).max() <= 2
     numpy.testing.assert_allclose(of_file.mean, of_pixels.mean, atol=1)
     assert (of_file.height, of_file.width, of_file.grayscale) == (
         of_pixels.height,
@@ -48,7 +48,7 @@ def test_pixels_and_files_of_the_same_image_have_the_same_statistics(shape):
     )
 
 
-def test_the_mean_is_that_of_each_color_or_else_of_all_channels():
+def test_the_mean_is_per_color_for_rgb_and_over_all_channels_otherwise():
     pixels = numpy.random.default_rng(0).integers(0, 256, (2, 10, 9, 3), numpy.uint8)
     numpy.testing.assert_allclose(
         [statistics.mean for statistics in image_statistics.measure_pixels(pixels)],
@@ -93,7 +93,7 @@ def test_the_table_has_a_row_for_each_image():
         [1, 1],
     ]
     assert [bytes(digest) for digest in table["digest"]] == [b"a" * 16, b"b" * 16]
-    blocks = measured[0].reduced.reshape(8, 4, 8, 4).mean(axis=(1, 3)).round()
+    blocks = measured[0].gray.reshape(8, 4, 8, 4).mean(axis=(1, 3)).round()
     numpy.testing.assert_array_equal(table["thumbnail"][0], blocks)
     assert len(image_statistics.make_table([], [])) == 0
 

@@ -80,7 +80,7 @@ def prepare(settings: Settings) -> Source:
 
     def read(number: int, index: int) -> bytes:
         data = sources[number][index][settings.image]
-        decode.require_valid_size(len(data))
+        decode.check_file_size(len(data))
         return data
 
     files = sorted(path for path in Path(builder.data_dir).iterdir() if path.is_file())

@@ -1,1 +1,1 @@
-"""Decoding, encoding, resizing and measuring images. Light zone."""
+"""Decoding, encoding, resizing, and statistics of images. Light zone."""

@@ -1,7 +1,7 @@
-"""Memory that is reused for image after image and batch after batch. Light zone.
+"""Memory that is reused for many images or batches. Light zone.
 
-Freed memory returns to the system, and the page faults of new memory can take as long as decoding
-an image into it.
+Freed memory returns to the operating system, and the page faults of newly allocated memory can take
+as long as decoding an image into it.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import numpy
 
 MAX_SCRATCH = 8 << 20
-"""The most bytes that a thread holds for its next image: there are many threads."""
+"""Maximum size of a cached array, in bytes: every thread has its own."""
 
 
 class Scratch(threading.local):
-    """Arrays that a thread needs while it works on one image."""
+    """Temporary arrays of a thread, reused for one image after another."""
 
     def __init__(self) -> None:
         self._cached: dict[str, numpy.ndarray] = {}
 
     def get_array(self, name: str, shape: tuple[int, ...]) -> "numpy.ndarray":
-        """Return an uninitialized uint8 array, valid until the thread asks for this name again."""
+        """Return an uninitialized uint8 array, valid until the thread's next call with the name."""
         import numpy
 
         size = math.prod(shape)
@@ -41,21 +41,21 @@ class Scratch(threading.local):
 
 @dataclass(frozen=True)
 class BatchRegion:
-    """The part of the file of `BatchBuffers` that holds a batch: first byte and length in bytes."""
+    """The region of the file of `BatchBuffers` in which a batch lies: offset and length, bytes."""
 
     offset: int
     length: int
 
 
 class BatchBuffers:
-    """Arrays for batches; the memory of an array is reused when nothing refers to it any more.
+    """Arrays for batches, whose memory is reused once nothing refers to them.
 
-    Other processes can share the memory through a file without a name, so that a killed process
-    leaves no file behind. A batch starts at a page, since TensorFlow uses memory that is aligned to
+    Other processes can map the memory through an anonymous file, which disappears even if the
+    process is killed. Each batch starts at a page boundary, since TensorFlow uses memory aligned to
     64 bytes without a copy.
 
     Attributes:
-        file: the descriptor of the file.
+        file: descriptor of the file.
     """
 
     def __init__(self) -> None:
@@ -63,27 +63,27 @@ class BatchBuffers:
         weakref.finalize(self, os.close, self.file)
         self._free: dict[int, list[tuple[mmap.mmap, BatchRegion]]] = {}
         self._end = 0
-        self._growing = threading.Lock()
+        self._growth_lock = threading.Lock()
 
     def acquire(self, shape: tuple[int, ...]) -> "tuple[numpy.ndarray, BatchRegion]":
-        """Return an uninitialized uint8 array, and where other processes find it."""
+        """Return an uninitialized uint8 array, and its region for other processes to map."""
         import numpy
 
         size = math.prod(shape)
         length = max(-(-size // mmap.ALLOCATIONGRANULARITY), 1) * mmap.ALLOCATIONGRANULARITY
         free = self._free.setdefault(length, [])
         memory, region = self._get_memory(length)
-        # The base of this array is not an array, so every view refers to this array, not past it to
-        # the memory.
+        # Since the base of this array is not an array, numpy makes this array the base of all its
+        # views, which therefore keep it alive.
         array = numpy.frombuffer(memory, numpy.uint8, size)
         weakref.finalize(array, free.append, (memory, region)).atexit = False
         return array.reshape(shape), region
 
     def _get_memory(self, length: int) -> tuple[mmap.mmap, BatchRegion]:
-        """Return memory that is free again, or else more of the file."""
+        """Return free memory, after enlarging the file if there is none."""
         with contextlib.suppress(IndexError):
             return self._free[length].pop()
-        with self._growing:
+        with self._growth_lock:
             region = BatchRegion(self._end, length)
             self._end += length
             os.ftruncate(self.file, self._end)
@@ -91,32 +91,32 @@ class BatchBuffers:
 
 
 class MappedBuffers:
-    """Another process's view of `BatchBuffers`.
+    """The `BatchBuffers` of another process, mapped into this one.
 
     Args:
-        file: the descriptor of their file.
+        file: descriptor of their file.
     """
 
     def __init__(self, file: int):
         self._file = file
         self._mapped: dict[BatchRegion, mmap.mmap] = {}
-        self._rest = memoryview(b"")
+        self._buffer = memoryview(b"")
 
     def map(self, region: BatchRegion, start: int) -> None:
-        """Allocate arrays in a region from now on, from its byte `start`."""
+        """Let `allocate` return memory of a region, from byte `start` of it."""
         if region not in self._mapped:
             self._mapped[region] = mmap.mmap(self._file, region.length, offset=region.offset)
-        self._rest = memoryview(self._mapped[region])[start:]
+        self._buffer = memoryview(self._mapped[region])[start:]
 
     def allocate(self, shape: tuple[int, ...]) -> "numpy.ndarray":
-        """Return an uninitialized uint8 array, always from the same byte until `map` is called."""
+        """Return an uninitialized uint8 array; all calls after `map` return the same memory."""
         import numpy
 
-        return numpy.frombuffer(self._rest, numpy.uint8, math.prod(shape)).reshape(shape)
+        return numpy.frombuffer(self._buffer, numpy.uint8, math.prod(shape)).reshape(shape)
 
 
 def _create_anonymous_file() -> int:
-    """Return the descriptor of a new file in memory, or else in the folder for temporary files."""
+    """Return the descriptor of a new file in memory, or in the temporary folder if that fails."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("imgcls batches")
     with tempfile.TemporaryFile() as file:

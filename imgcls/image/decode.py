@@ -1,9 +1,8 @@
 """Decoding image files to pixels, in the same way for training and prediction. Light zone.
 
-Formats are PNG, JPEG, WebP, BMP, and the first frame of a GIF, recognized by their content. EXIF
-orientation is applied. Transparent images are composited onto white. 16-bit grayscale is scaled so
-that 65535 becomes 255, not clipped. Color profiles are ignored. Resizing is bicubic and
-antialiased.
+PNG, JPEG, WebP, BMP, and the first frame of a GIF, recognized by their content. EXIF orientation is
+applied. Transparent images are composited onto white. 16-bit grayscale is scaled to 8 bits, so that
+65535 becomes 255. Color profiles are ignored. Resizing is bicubic and antialiased.
 """
 
 import contextlib
@@ -29,18 +28,18 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _GRAYSCALE_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
 _COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 _NOT_UPRIGHT = (2, 3, 4, 5, 6, 7, 8)  # EXIF orientations other than upright
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_ORIENTATION = 0x0112
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_ORIENTATION_TAG = 0x0112
 _MAX_FILE_BYTES = 1 << 30
 
 
 class ImageError(Exception):
-    """An image that cannot be used; the message says why, without the name of the file."""
+    """An image cannot be used; the message says why, without the name of the file."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The shape that every image is brought to, (height, width, channels), and how to resize."""
+    """The shape that all images are converted to, (height, width, channels), and how to resize."""
 
     shape: tuple[int, int, int]
     resize: Resize
@@ -52,16 +51,16 @@ def read_file(path: Path) -> bytes:
     Raises:
         ImageError: it cannot be read, is empty, not a regular file, or too large.
     """
-    with _explain_damage():
+    with _convert_errors():
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a regular file")  # opening a named pipe would block forever
-        require_valid_size(status.st_size)
+        check_file_size(status.st_size)
         return path.read_bytes()
 
 
-def require_valid_size(size: int) -> None:
-    """Raise an `ImageError` if no image file can have this many bytes."""
+def check_file_size(size: int) -> None:
+    """Raise an `ImageError` if an image file of this size, in bytes, is empty or too large."""
     if size == 0:
         raise ImageError("empty file (0 bytes)")
     if size > _MAX_FILE_BYTES:
@@ -69,9 +68,9 @@ def require_valid_size(size: int) -> None:
 
 
 def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "numpy.ndarray":
-    """Return the image in a file's bytes as uint8 of the geometry's shape.
+    """Decode the bytes of an image file; return uint8 of the geometry's shape.
 
-    1 channel is grayscale, 3 are RGB, 4 are RGB and transparency.
+    1 channel is grayscale, 3 are RGB, 4 are RGBA.
 
     Raises:
         ImageError: the data is damaged, not an image, or larger than `max_megapixels`.
@@ -82,13 +81,13 @@ def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "num
 
 @contextlib.contextmanager
 def open_image(data: bytes, max_megapixels: float) -> "Iterator[Image]":
-    """Open the image in a file's bytes, reading only the header.
+    """Open the bytes of an image file with Pillow, which reads only the header.
 
     Raises:
-        ImageError: the data is damaged, not an image, or larger than `max_megapixels`; also instead
-            of any error in the block.
+        ImageError: the data is damaged, not an image, or larger than `max_megapixels`. Errors
+            raised in the block are converted to `ImageError` too.
     """
-    with _explain_damage(), _import_pillow().open(io.BytesIO(data), formats=_FORMATS) as file:
+    with _convert_errors(), _import_pillow().open(io.BytesIO(data), formats=_FORMATS) as file:
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             raise ImageError(
@@ -99,12 +98,13 @@ def open_image(data: bytes, max_megapixels: float) -> "Iterator[Image]":
 
 
 def decode_upright(file: "Image", channels: int, geometry: Geometry | None = None) -> "Image":
-    """Return an opened image upright, with 8 bits per channel.
+    """Decode an opened image, apply its EXIF orientation, and convert it to 8 bits per channel.
 
     Args:
-        channels: 1 is grayscale, 3 is RGB, 4 is RGB and transparency.
-        geometry: what the image will be resized to. A JPEG is then decoded at a fraction of its
-            size, but at least twice the size needed, which saves most of the time.
+        channels: 1 for grayscale, 3 for RGB, 4 for RGBA.
+        geometry: the geometry that the image will be resized to, if any. A large JPEG is then
+            decoded at a fraction of its size, at least twice the size needed, which saves most of
+            the time.
     """
     from PIL import ImageOps
 
@@ -116,7 +116,7 @@ def decode_upright(file: "Image", channels: int, geometry: Geometry | None = Non
             None,
             (
                 (2 * height, 2 * width)
-                if get_orientation(file) in _SIDEWAYS
+                if get_orientation(file) in _TRANSPOSED
                 else (2 * width, 2 * height)
             ),
         )
@@ -124,7 +124,7 @@ def decode_upright(file: "Image", channels: int, geometry: Geometry | None = Non
 
 
 def resize_pixels(pixels: "numpy.ndarray", geometry: Geometry) -> "numpy.ndarray":
-    """Resize pixels, uint8 (height, width, channels) with any number of channels."""
+    """Resize an image, uint8 (height, width, channels), with any number of channels."""
     import numpy
     from PIL import Image
 
@@ -148,7 +148,7 @@ def fit_to_size(image: "Image", geometry: Geometry) -> "numpy.ndarray":
 
 
 def shrink(image: "Image", short_side: int) -> "Image":
-    """Shrink an image to a short side of `short_side` pixels, keeping the aspect ratio."""
+    """Resize an image so that its shorter side has `short_side` pixels; keep its aspect ratio."""
     from PIL import Image
 
     scale = short_side / min(image.size)
@@ -158,7 +158,7 @@ def shrink(image: "Image", short_side: int) -> "Image":
 
 
 def is_plain(file: "Image") -> bool:
-    """Tell from the header whether an opened image is an upright grayscale or RGB JPEG, as most."""
+    """Tell from the header whether an opened image is an upright grayscale or RGB JPEG."""
     return (
         file.format == "JPEG"
         and file.mode in ("L", "RGB")
@@ -168,20 +168,20 @@ def is_plain(file: "Image") -> bool:
 
 def get_orientation(image: "Image") -> int:
     """Return an image's EXIF orientation, 1 for upright."""
-    return image.getexif().get(_ORIENTATION, 1)
+    return image.getexif().get(_ORIENTATION_TAG, 1)
 
 
 def get_upright_size(image: "Image") -> tuple[int, int]:
     """Return the width and height of an image after its EXIF orientation is applied."""
-    return image.size[::-1] if get_orientation(image) in _SIDEWAYS else image.size
+    return image.size[::-1] if get_orientation(image) in _TRANSPOSED else image.size
 
 
 def is_grayscale(image: "Image") -> bool:
-    """Tell from the header whether an opened image is grayscale: by its pixel format or palette."""
+    """Tell from the pixel format or palette of an opened image whether it is grayscale."""
     if image.mode != "P":
         return image.mode in _GRAYSCALE_MODES
     order, entries = image.palette.getdata()
-    step = len(order)  # RGB, or BGRX in a BMP: the first three are the colors
+    step = len(order)  # RGB, or BGRX in a BMP: the first three bytes are the color
     return all(
         entries[i] == entries[i + 1] == entries[i + 2]
         for i in range(0, len(entries) - step + 1, step)
@@ -192,18 +192,18 @@ def convert_channels(image: "Image", channels: int) -> "Image":
     """Convert an image of any pixel format to 8 bits per channel.
 
     Args:
-        channels: 1 for grayscale and 3 for RGB, both composited onto white; 4 for RGB and
-            transparency.
+        channels: 1 for grayscale and 3 for RGB, both composited onto white; 4 for RGBA.
 
     Raises:
-        ImageError: the pixel format has no known range, as 32-bit integers and floats.
+        ImageError: the range of the pixel format is unknown, such as that of 32-bit integers and
+            floats.
     """
     from PIL import Image
 
     if image.mode not in (*_GRAYSCALE_MODES, *_COLOR_MODES):
         raise ImageError(
-            f"pixel format {image.mode} has no known range; save the image with 8 or 16 bits per"
-            " channel"
+            f"the range of pixel format {image.mode} is unknown; save the image with 8 or 16 bits"
+            " per channel"
         )
     if image.mode.startswith("I;16"):
         image = _scale_to_eight_bits(image)
@@ -212,10 +212,10 @@ def convert_channels(image: "Image", channels: int) -> "Image":
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    wanted = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-    if image.mode == wanted:
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    if image.mode == mode:
         return image
-    return image.convert("RGB").convert(wanted)
+    return image.convert("RGB").convert(mode)
 
 
 def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Image":
@@ -238,7 +238,7 @@ def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Imag
 def _compute_scaled_size(
     original: tuple[int, int], size: tuple[int, int], resize: Resize
 ) -> tuple[int, int]:
-    """Return the width and height, at least 1 pixel each, of the whole image after scaling."""
+    """Return the width and height of the scaled image before cropping or padding, at least 1."""
     if resize == "stretch":
         return size
     ratios = (size[0] / original[0], size[1] / original[1])
@@ -247,7 +247,7 @@ def _compute_scaled_size(
 
 
 def _scale_to_eight_bits(image: "Image") -> "Image":
-    """Scale 16-bit grayscale to 8 bits, to the nearest; a transparent value becomes white."""
+    """Scale 16-bit grayscale to 8 bits, rounding to nearest; a transparent value becomes white."""
     import numpy
     from PIL import Image
 
@@ -260,10 +260,10 @@ def _scale_to_eight_bits(image: "Image") -> "Image":
 
 @cache
 def _import_pillow() -> ModuleType:
-    """Return PIL.Image, without its own limit on pixels and its warnings.
+    """Import PIL.Image, and turn off its pixel limit and its warnings.
 
-    The limit would reject what `max_megapixels` allows, and cannot be set for a single call. The
-    warnings are about damaged EXIF data and name no file; such an image counts as upright.
+    The limit would reject images that `max_megapixels` allows, and cannot be set per call. The
+    warnings concern damaged EXIF data, without naming a file; such an image counts as upright.
     """
     from PIL import Image
 
@@ -273,8 +273,8 @@ def _import_pillow() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _explain_damage() -> Iterator[None]:
-    """Convert errors to `ImageError`: on damaged files Pillow's plugins raise a dozen types."""
+def _convert_errors() -> Iterator[None]:
+    """Convert errors to `ImageError`; Pillow raises a dozen types on damaged files."""
     from PIL import UnidentifiedImageError
 
     try:

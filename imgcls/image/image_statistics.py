@@ -1,8 +1,8 @@
-"""Image statistics, computed once while a store is built, for imgcls/checks. Light zone.
+"""Image statistics for imgcls/checks, computed once while a store is built. Light zone.
 
-The perceptual hash is the sign of the lowest 8x8 frequencies relative to their median (Zauner,
-2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2.1), of the
-image in grayscale at 32x32 pixels.
+The perceptual hash is pHash: whether each of the lowest 8x8 DCT frequencies of the image, in
+grayscale at 32x32 pixels, is above their median (Zauner, 2010, "Implementation and benchmarking of
+perceptual image hash functions", section 3.2.1).
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIZE = 32
-"""Height and width to which an image is reduced before it is hashed."""
+"""Height and width to which an image is resized before it is hashed."""
 
 COLUMNS = [
     ("hash", "<u8"),
@@ -31,17 +31,27 @@ COLUMNS = [
     ("grayscale", "?"),
     ("frames", "<u4"),
 ]
-"""The columns of a row per image: perceptual hash; gray values at 8x8; mean red, green and blue in
-0..255, or three times the mean of all channels; digest of the stored bytes; height and width of the
-file when upright; file format and pixel format, as Pillow names them; whether it is grayscale;
-number of frames."""
+"""The columns of the table, which has a row per image: perceptual hash; gray values at 8x8 pixels;
+mean red, green and blue in 0..255, all three the mean over channels unless there are three; digest
+of the stored bytes; height and width after EXIF rotation; file format and pixel format as Pillow
+names them; whether the image is grayscale; number of frames.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageStatistics:
-    """Statistics of one image: gray values uint8 (32, 32), mean color, and what its file is."""
+    """Statistics of one image.
 
-    reduced: "numpy.ndarray"
+    Attributes:
+        gray: gray values of the resized image, uint8 (32, 32).
+        mean: mean red, green and blue, in 0..255.
+        height, width: after EXIF rotation.
+        format, mode: file format and pixel format, as Pillow names them.
+        grayscale: whether the image is grayscale.
+        frames: number of frames, more than 1 for an animation.
+    """
+
+    gray: "numpy.ndarray"
     mean: tuple[float, float, float]
     height: int
     width: int
@@ -54,45 +64,49 @@ class ImageStatistics:
 def measure_image(
     file: "Image", channels: int, geometry: Geometry | None = None
 ) -> "tuple[ImageStatistics, Image]":
-    """Return the statistics of an opened image, and the image as of `decode.decode_upright`."""
+    """Decode an opened image, and compute its statistics.
+
+    Args:
+        channels, geometry: as for `decode.decode_upright`.
+
+    Returns:
+        The statistics, and the result of `decode.decode_upright`.
+    """
     import numpy
     from PIL import Image
 
     width, height = decode.get_upright_size(file)
     header = (file.format, file.mode, decode.is_grayscale(file), getattr(file, "n_frames", 1))
     image = decode.decode_upright(file, channels, geometry)
-    reduced = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    mean = numpy.asarray(reduced).mean(axis=(0, 1))
+    small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    mean = numpy.asarray(small).mean(axis=(0, 1))
     return (
         ImageStatistics(
-            numpy.asarray(reduced.convert("L")), tuple(mean.tolist()), height, width, *header
+            numpy.asarray(small.convert("L")), tuple(mean.tolist()), height, width, *header
         ),
         image,
     )
 
 
 def measure_pixels(pixels: "numpy.ndarray") -> list[ImageStatistics]:
-    """Return the statistics of images of one shape, uint8 (n, height, width, channels)."""
+    """Compute the statistics of images of one shape, uint8 (n, height, width, channels)."""
     import numpy
 
     height, width, channels = pixels.shape[1:]
     means = pixels.mean(axis=(1, 2))
     colors = means if channels == 3 else numpy.repeat(means.mean(axis=1, keepdims=True), 3, axis=1)
     gray = pixels[..., 0] if channels == 1 else pixels @ _compute_luma_weights(channels)
-    reduced = (
-        (_compute_reduction(height) @ gray.astype(numpy.float32) @ _compute_reduction(width).T)
-        .round()
-        .astype(numpy.uint8)
-    )
+    rows, columns = _make_resize_matrix(height), _make_resize_matrix(width)
+    small = (rows @ gray.astype(numpy.float32) @ columns.T).round().astype(numpy.uint8)
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}x8")
     return [
         ImageStatistics(values, tuple(color), height, width, "pixels", mode, channels == 1, 1)
-        for values, color in zip(reduced, colors.tolist(), strict=True)
+        for values, color in zip(small, colors.tolist(), strict=True)
     ]
 
 
 def _compute_luma_weights(channels: int) -> "numpy.ndarray":
-    """Return the channels' weights in the gray value: ITU-R 601-2 for three, else equal ones."""
+    """Return the weights of the channels in the gray value: ITU-R 601-2 for RGB, or else equal."""
     import numpy
 
     return numpy.array(
@@ -101,8 +115,8 @@ def _compute_luma_weights(channels: int) -> "numpy.ndarray":
 
 
 @lru_cache(maxsize=8)
-def _compute_reduction(length: int) -> "numpy.ndarray":
-    """Return Pillow's matrix for antialiased bilinear resizing, float32 (SIZE, length)."""
+def _make_resize_matrix(length: int) -> "numpy.ndarray":
+    """Return the matrix of Pillow's antialiased bilinear resizing, float32 (SIZE, length)."""
     import numpy
 
     scale = length / SIZE
@@ -114,12 +128,16 @@ def _compute_reduction(length: int) -> "numpy.ndarray":
 
 
 def make_table(statistics: list[ImageStatistics], digests: list[bytes]) -> "numpy.ndarray":
-    """Return a row of `COLUMNS` for each image."""
+    """Return the table of statistics: a structured array (n,) with `COLUMNS`.
+
+    Args:
+        digests: of the stored bytes of each image, 16 bytes.
+    """
     import numpy
 
     rows = numpy.zeros(len(statistics), COLUMNS)
     if statistics:
-        gray = numpy.stack([each.reduced for each in statistics])
+        gray = numpy.stack([each.gray for each in statistics])
         rows["hash"] = compute_perceptual_hashes(gray)
         rows["thumbnail"] = gray.reshape(-1, 8, SIZE // 8, 8, SIZE // 8).mean(axis=(2, 4)).round()
         rows["digest"] = numpy.array(digests, "V16")
@@ -134,7 +152,7 @@ def compute_perceptual_hashes(gray: "numpy.ndarray") -> "numpy.ndarray":
     Bit i is 1 if the i-th of the lowest 8x8 frequencies is above their median.
 
     Args:
-        gray: gray values, (n, 32, 32).
+        gray: gray values, uint8 (n, 32, 32).
     """
     import numpy
     from scipy.fft import dctn

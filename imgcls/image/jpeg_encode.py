@@ -1,6 +1,6 @@
-"""Writing JPEG files that imgcls/image/jpeg.py can crop before they are decoded. Light zone.
+"""Encoding JPEG files that imgcls/image/jpeg.py can crop before they are decoded. Light zone.
 
-`encode_jpeg` is the one way in.
+`encode_jpeg` is the only entry point.
 """
 
 import io
@@ -13,23 +13,24 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 INTERVAL = 2
-"""MCUs between restart markers: a marker costs 3 bytes, an MCU decoded needlessly 50."""
+"""MCUs between restart markers: a marker takes 3 bytes, an MCU decoded needlessly 50."""
 
-# Of chroma, as Pillow numbers them; by default it is halved in both directions.
+# Chroma subsampling, as Pillow numbers it: unchanged (4:2:0 for new files), 4:4:4, 4:2:0.
 _DEFAULT_SAMPLING, _FULL_SAMPLING, _HALVED_SAMPLING = -1, 0, 2
-_LONGEST_SEGMENT = 0xFFFF
+_MAX_SEGMENT = 0xFFFF
 
 
 def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) -> bytes:
-    """Encode an image, 8-bit grayscale or RGB, as a JPEG file for `jpeg.crop_files`.
+    """Encode an 8-bit grayscale or RGB image as a JPEG file.
 
     Args:
-        markers: whether to write restart markers and an index of them, which adds a tenth to the
-            size; images of many megapixels have too many for an index.
-        original: the plain JPEG file that the image was decoded from, whose coefficients,
-            quantization tables, chroma subsampling and color space are used. Without markers it is
-            returned as it is, unless it holds an index, which might be wrong. Without an original
-            the quality is 95.
+        markers: whether to write restart markers and an index of them for `jpeg.crop_files`. They
+            make the file 10 % larger. An image of many megapixels gets no index, since it would not
+            fit into a segment.
+        original: the JPEG file that the image was decoded from. Its coefficients, quantization
+            tables, chroma subsampling and color space are used again. Without `markers` it is
+            returned unchanged, unless it has an index, which cannot be trusted. If None, the
+            quality is 95.
     """
     from PIL import Image
     from PIL.JpegImagePlugin import get_sampling
@@ -41,41 +42,42 @@ def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) ->
             return original
         with Image.open(io.BytesIO(original)) as file:
             sampling = get_sampling(file)
-            coded_as_rgb = "jfif" not in file.info and file.info.get("adobe_transform") == 0
+            is_rgb = "jfif" not in file.info and file.info.get("adobe_transform") == 0
             options = {
                 "qtables": file.quantization,
                 "subsampling": sampling,
-                "keep_rgb": coded_as_rgb,
+                "keep_rgb": is_rgb,
             }
         image = _decode_ycbcr(original, image, sampling)
     if not markers:
         return _save(image, **options)
     halved = image.mode != "L" and sampling != _FULL_SAMPLING
     mcus = -(-image.width // (2 * jpeg.BLOCK if halved else jpeg.BLOCK))
-    interval = INTERVAL if mcus % INTERVAL == 0 else 1  # so that each row starts after a marker
+    # An interval must not extend over the end of a row of MCUs.
+    interval = INTERVAL if mcus % INTERVAL == 0 else 1
     data = _save(image, restart_marker_blocks=interval, **options)
     return _add_index(data, (image.height, image.width), interval)
 
 
 def _decode_ycbcr(data: bytes, image: "Image", sampling: int) -> "Image":
-    """Return a JPEG image as its coded luma and chroma, which encode to the same coefficients.
+    """Decode a JPEG file to YCbCr, which encodes to the same coefficients again.
 
-    Only blocks that were clipped at black or white change: by at most 0.07 of 255 levels on average
-    over photos, compared with 0.6 by way of RGB. Chroma that is halved in both directions is
-    decoded unsmoothed at half the size of the image.
+    Only blocks that were clipped at black or white change: over photos by at most 0.07 of 255
+    levels on average, compared with 0.6 for encoding from RGB. Subsampled chroma is decoded at half
+    the size of the image, without interpolation.
 
     Args:
-        image: the decoded file, which is returned if luma and chroma are not available: grayscale,
-            coded as RGB, or with other subsampling.
-        sampling: of the file's chroma.
+        image: the decoded file, which is returned if the file is grayscale, coded as RGB, or has
+            chroma subsampling other than 4:4:4 and 4:2:0.
+        sampling: the file's chroma subsampling, as Pillow numbers it.
     """
     from PIL import Image
 
-    usable = sampling in (_FULL_SAMPLING, _HALVED_SAMPLING)
-    if image.mode != "RGB" or min(image.size) < 2 or not usable:
+    is_supported = sampling in (_FULL_SAMPLING, _HALVED_SAMPLING)
+    if image.mode != "RGB" or min(image.size) < 2 or not is_supported:
         return image
 
-    def read(mode: str, reduction: int) -> "Image.Image":
+    def decode(mode: str, reduction: int) -> "Image.Image":
         with Image.open(io.BytesIO(data)) as file:
             file.draft(mode, (file.width // reduction, file.height // reduction))
             file.load()
@@ -83,7 +85,7 @@ def _decode_ycbcr(data: bytes, image: "Image", sampling: int) -> "Image":
 
     reduction = 2 if sampling == _HALVED_SAMPLING else 1
     try:
-        luma, (_, *chroma) = read("L", 1), read("YCbCr", reduction).split()
+        luma, (_, *chroma) = decode("L", 1), decode("YCbCr", reduction).split()
     except OSError:  # coded as RGB
         return image
     size = (reduction * chroma[0].width, reduction * chroma[0].height)
@@ -98,25 +100,25 @@ def _save(image: "Image", **options: Any) -> bytes:
 
 
 def _add_index(data: bytes, size: tuple[int, int], interval: int) -> bytes:
-    """Add an index of its restart markers to a file, unless it has too many of them."""
+    """Return the file with an index of its restart markers; unchanged if it has too many."""
     import numpy
 
-    frame, coded, mcu = jpeg.parse_layout(data)
-    codes = numpy.frombuffer(data, numpy.uint8, offset=coded)
+    frame, scan, mcu = jpeg.parse_layout(data)
+    codes = numpy.frombuffer(data, numpy.uint8, offset=scan)
     ends = ((codes[:-1] == 0xFF) & (codes[1:] & 0xF8 == jpeg.RESTART)).nonzero()[0] + 2
     lengths = numpy.diff(ends, prepend=0, append=len(codes)).astype("<u2").tobytes()
-    length = jpeg.INDEX.size - 4 + len(lengths)
-    if length > _LONGEST_SEGMENT:
+    segment_length = jpeg.INDEX.size - 4 + len(lengths)
+    if segment_length > _MAX_SEGMENT:
         return data
     unit = (mcu[0], mcu[1] * interval)
-    moved = length + 2
+    shift = segment_length + 2
     head = jpeg.INDEX.pack(
         jpeg.START,
         jpeg.APPLICATION,
-        length,
+        segment_length,
         jpeg.NAME,
-        moved + frame,
-        moved + coded,
+        shift + frame,
+        shift + scan,
         *unit,
         -(-size[1] // unit[1]),
     )

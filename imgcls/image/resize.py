@@ -1,4 +1,4 @@
-"""Resizing crops with OpenCV: fast, for training only. Light zone."""
+"""Fast resizing of crops with OpenCV, for training only. Light zone."""
 
 from typing import TYPE_CHECKING
 
@@ -7,27 +7,27 @@ from imgcls.image import buffers
 if TYPE_CHECKING:
     import numpy
 
-ALIASING = 1.5
-"""The reduction above which a crop is smoothed before sampling; below, smoothing changes less than
-2.4 of 255 levels on average."""
+ANTIALIAS_ABOVE = 1.5
+"""The reduction above which a crop is smoothed before sampling. Below, smoothing changes less than
+2.4 of 255 levels on average.
+"""
 
 _scratch = buffers.Scratch()
 
 
 def write_crop(pixels: "numpy.ndarray", crop: list[int], target: "numpy.ndarray") -> None:
-    """Resize a crop of an image, bilinearly and antialiased, and write it into an array.
+    """Resize a crop of an image into an array: bilinear, antialiased.
 
-    Allocating an array for every crop would take a third of the time.
-
-    A reduction by two and more starts with averages over whole pixels. What then still shrinks much
-    is smoothed with the variance that Pillow's antialiased filter would add: (r * r - 1) / 6 along
-    an axis that shrinks by r. The result is within 3 levels of Pillow's on photos, on average, in a
-    fifth of its time.
+    A reduction by 2 or more begins with averages over blocks of pixels. A remaining reduction by
+    r > 1.5 along an axis is preceded by smoothing, with the variance that Pillow's antialiasing
+    adds: (r * r - 1) / 6. The result differs from Pillow's by at most 3 levels on average over
+    photos, and takes a fifth of its time. Allocating an array for each crop would take a third of
+    the time, so the result is written into `target`.
 
     Args:
         pixels: uint8 (height, width, channels).
         crop: top, left, height and width.
-        target: uint8 (height, width, channels), to whose height and width the crop is resized.
+        target: uint8 (target height, target width, channels), which is overwritten.
     """
     import cv2
 
@@ -42,34 +42,34 @@ def write_crop(pixels: "numpy.ndarray", crop: list[int], target: "numpy.ndarray"
         buffer = _scratch.get_array("averaged", (size[1], size[0], image.shape[2]))
         image = cv2.resize(image, size, dst=buffer, interpolation=cv2.INTER_AREA)
     down, right = image.shape[0] / target_height, image.shape[1] / target_width
-    if max(down, right) > ALIASING:
+    if max(down, right) > ANTIALIAS_ABOVE:
         image = cv2.sepFilter2D(
             image,
             -1,
-            _compute_smoothing(right),
-            _compute_smoothing(down),
+            _compute_smoothing_kernel(right),
+            _compute_smoothing_kernel(down),
             dst=_scratch.get_array("smoothed", image.shape),
             borderType=cv2.BORDER_REPLICATE,
         )
     cv2.resize(image, (target_width, target_height), dst=target, interpolation=cv2.INTER_LINEAR)
 
 
-def _compute_smoothing(reduction: float) -> "numpy.ndarray":
-    """Return the three filter weights for an axis that shrinks by `reduction`, less than two."""
+def _compute_smoothing_kernel(reduction: float) -> "numpy.ndarray":
+    """Return the kernel for an axis that is reduced by `reduction` < 2, float32 (3,)."""
     import numpy
 
     outer = (max(reduction, 1.0) ** 2 - 1) / 12
     return numpy.float32([outer, 1 - 2 * outer, outer])
 
 
-def flip_images(images: "numpy.ndarray", chosen: "numpy.ndarray") -> None:
+def flip_images(images: "numpy.ndarray", flips: "numpy.ndarray") -> None:
     """Flip some images horizontally, in place.
 
     Args:
         images: uint8 (n, height, width, channels).
-        chosen: bool (n,).
+        flips: bool (n,), which images to flip.
     """
     import cv2
 
-    for index in chosen.nonzero()[0].tolist():
+    for index in flips.nonzero()[0].tolist():
         cv2.flip(images[index], 1, dst=images[index])

@@ -114,7 +114,7 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
     Raises:
         ImageError: the archive can no longer be read, or no image can have this size.
     """
-    decode.require_valid_size(size)
+    decode.check_file_size(size)
     try:
         with archive.open("rb", buffering=0) as stream:
             data = os.pread(stream.fileno(), size, start)
