@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
-from imgcls import parts
+from imgcls import name_value, parts
 from imgcls.config import Experiment
 from imgcls.durations import Duration
+from imgcls.errors import UserError
 from imgcls.io import yaml_file
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 from imgcls.parts import PartOf, Section
@@ -22,7 +23,7 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
     `--set a.b=value` overrides.
 
     Raises:
-        UserError: a file cannot be read.
+        UserError: a file cannot be read, or an override is not of the form `a.b=value`.
         ProblemsError: the experiment is wrong; each line of the message reads `file:line:column:
             what is wrong ...`.
     """
@@ -131,11 +132,11 @@ def _merge_values(under: Any, over: Any, location: Location) -> Any:
 
 def _parse_override(text: str) -> Document:
     """Read `a.b=value`, in which the value is YAML, as a document with one leaf."""
-    key, equals, value = text.partition("=")
-    source = f"--set {text}"
-    words = key.strip().split(".")
-    if not equals or not all(words):
-        raise ProblemsError([f"{source}: needs the form KEY=VALUE, such as --set train.epochs=5"])
+    source, form = f"--set {text}", "KEY=VALUE, such as train.epochs=5"
+    key, value = name_value.parse_pair("--set", text, form)
+    words = key.split(".")
+    if not all(words):
+        raise UserError(f"{source}: needs the form {form}")
     leaf = yaml_file.parse(value, source) if value.strip() else Document(None)
     nested = leaf.value
     for word in reversed(words):

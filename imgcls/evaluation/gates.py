@@ -1,9 +1,8 @@
 """Gates on metrics: `--fail-under METRIC=VALUE`. Light zone."""
 
-import math
 from dataclasses import dataclass
 
-from imgcls import parts
+from imgcls import name_value, parts
 from imgcls.errors import GateError, UserError
 from imgcls.metrics import Direction, Number
 
@@ -29,14 +28,11 @@ def parse_gates(texts: list[str], directions: dict[str, Direction]) -> list[Gate
 
 
 def _parse_gate(text: str, known: dict[str, Direction]) -> Gate:
-    metric, equals, value = (word.strip() for word in text.partition("="))
     gateable = [name for name, better in known.items() if better == "higher"]
     allowed = f"allowed: {', '.join(gateable)}"
-    if not equals or not metric:
-        raise UserError(
-            f"--fail-under {text}: needs the form METRIC=VALUE, such as --fail-under accuracy=0.9;"
-            f" {allowed}"
-        )
+    metric, minimum = name_value.parse_number(
+        "--fail-under", text, f"METRIC=VALUE, such as accuracy=0.9; {allowed}"
+    )
     if metric not in known:
         guess = parts.suggest(metric, gateable)
         raise UserError(
@@ -48,19 +44,7 @@ def _parse_gate(text: str, known: dict[str, Direction]) -> Gate:
             f"--fail-under {text}: {metric} is better when lower, so this would fail good models"
             f" and pass bad ones; {allowed}"
         )
-    return Gate(metric, _parse_number(value, text))
-
-
-def _parse_number(value: str, text: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise UserError(
-            f"--fail-under {text}: '{value}' is not a finite number; give one such as 0.9"
-        )
-    return number
+    return Gate(metric, minimum)
 
 
 def check_gates(gates: list[Gate], values: dict[str, Number]) -> None:

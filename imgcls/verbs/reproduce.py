@@ -6,12 +6,11 @@ It is the one verb that runs others: training and evaluating again is its work.
 
 import contextlib
 import io
-import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from imgcls import parts
+from imgcls import name_value, parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
@@ -35,16 +34,12 @@ def parse_tolerances(texts: list[str]) -> Tolerances:
     """
     tolerances = {}
     for text in texts:
-        name, _, value = (word.strip() for word in text.partition("="))
-        try:
-            tolerances[name] = float(value)
-        except ValueError:
-            tolerances[name] = math.nan
-        if not name or not tolerances[name] >= 0 or math.isinf(tolerances[name]):
-            raise UserError(
-                f"--tolerance {text}: needs the form QUANTITY=VALUE with a number from 0 on, such"
-                " as accuracy=0.005"
-            )
+        name, tolerance = name_value.parse_number(
+            "--tolerance", text, "QUANTITY=VALUE, such as accuracy=0.005"
+        )
+        if tolerance < 0:
+            raise UserError(f"--tolerance {text}: give a number from 0 on")
+        tolerances[name] = tolerance
     return tolerances
 
 

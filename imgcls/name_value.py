@@ -1,0 +1,37 @@
+"""NAME=VALUE, as `--set`, `--fail-under` and `--tolerance` take it. Light zone."""
+
+import math
+
+from imgcls.errors import UserError
+
+
+def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
+    """Return the name, and the value as it stands.
+
+    Args:
+        option: such as `--set`, for the message.
+        form: what the option takes, such as `KEY=VALUE, such as train.epochs=5`, for the message.
+
+    Raises:
+        UserError: there is no name, or no `=`.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"{option} {text}: needs the form {form}")
+    return name.strip(), value
+
+
+def parse_number(option: str, text: str, form: str) -> tuple[str, float]:
+    """Return the name, and the value as a number.
+
+    Raises:
+        UserError: as of `parse_pair`, or the value is not a finite number.
+    """
+    name, value = parse_pair(option, text, form)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{option} {text}: '{value.strip()}' is not a finite number")
+    return name, number
