@@ -95,11 +95,9 @@ def read_if_possible(run: Run) -> Experiment | None:
     """Return the experiment of a run; None, with a note, where the run is damaged or of another
     format.
     """
-    try:
+    with terminal.note_unusable():
         return run.experiment if run.status else None
-    except DataError as error:
-        terminal.note(f"not used: {error}")
-        return None
+    return None
 
 
 def find_all_runs() -> list[Run]:

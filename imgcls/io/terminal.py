@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from imgcls.errors import DataError
+
 Item = TypeVar("Item")
 
 _quiet = contextvars.ContextVar("quiet", default=False)
@@ -30,6 +32,15 @@ def note(message: str) -> None:
     print_line(f"note: {message}")
 
 
+@contextlib.contextmanager
+def note_unusable(kind: type[DataError] = DataError) -> Iterator[None]:
+    """Go on after the block where what it reads is damaged or of another format, with a note."""
+    try:
+        yield
+    except kind as error:
+        note(f"not used: {error}")
+
+
 def print_line(message: str) -> None:
     """Print one plain line of progress, such as an epoch's numbers."""
     if not _quiet.get():
@@ -46,14 +57,17 @@ def to_printable(name: str) -> str:
 
 def format_some(items: Sequence[str], limit: int = 10) -> str:
     """Return the first items on one line, and how many more there are: "a, b and 3 more"."""
-    shown = ", ".join(items[:limit])
-    return shown if len(items) <= limit else f"{shown} and {len(items) - limit:,} more"
+    return " ".join([", ".join(items[:limit]), *list_rest(len(items), limit)])
 
 
 def format_lines(lines: Sequence[str], limit: int = 20) -> str:
     """Return the first lines as an indented block, and how many more there are: "  and 3 more"."""
-    more = [f"and {len(lines) - limit:,} more"] if len(lines) > limit else []
-    return "\n".join(f"  {line}" for line in [*lines[:limit], *more])
+    return "\n".join(f"  {line}" for line in [*lines[:limit], *list_rest(len(lines), limit)])
+
+
+def list_rest(count: int, limit: int) -> list[str]:
+    """Return what follows the first items of a list: "and 3 more", or nothing."""
+    return [f"and {count - limit:,} more"] if count > limit else []
 
 
 def is_terminal() -> bool:

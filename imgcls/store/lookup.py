@@ -57,10 +57,8 @@ def find_stores_with_split(parent: Path, key: str) -> list[Store]:
     folders = {path.parent.parent for path in parent.glob(f"[!.]*/splits/{key}*.npz")}
     stores = []
     for folder in sorted(folders):
-        try:
+        with terminal.note_unusable(FormatError):
             stores.append(open_store(folder))
-        except FormatError as error:
-            terminal.note(f"not used: {error}")
     return sorted(stores, key=lambda store: store.manifest.prepared, reverse=True)
 
 
@@ -70,11 +68,9 @@ def find_store_of_source(parent: Path, source: str) -> Store | None:
     """
     for store in _iterate_stores(parent):
         if store.manifest.source == source:
-            try:
+            with terminal.note_unusable():
                 store.verify()
                 return store
-            except DataError as error:
-                terminal.note(f"not used: {error}")
     return None
 
 
@@ -122,10 +118,8 @@ def find_audited(experiment: Experiment) -> Store:
 def _iterate_stores(parent: Path) -> Iterator[Store]:
     """Yield the stores of a folder that can be opened."""
     for path in sorted(parent.glob("[!.]*/manifest.json")):
-        try:
+        with terminal.note_unusable():
             yield open_store(path.parent)
-        except DataError as error:
-            terminal.note(f"not used: {error}")
 
 
 def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
