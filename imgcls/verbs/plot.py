@@ -9,7 +9,7 @@ from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.figures import NotDrawableError, Subject, _style
-from imgcls.io.terminal import note, track
+from imgcls.io.terminal import format_some, note, track
 from imgcls.parts import PartSettings
 from imgcls.report import page
 from imgcls.run import Run
@@ -89,6 +89,6 @@ def _note_missing_glyphs(subject: Subject) -> None:
         missing := _style.find_missing_glyphs(subject.classes)
     ):
         note(
-            f"no installed font has the characters {missing[:20]} of the class names; install one,"
-            " such as Noto Sans CJK, and plot again"
+            f"no installed font has the characters {format_some(missing, 20)} of the class names;"
+            " install one, such as Noto Sans CJK, and plot again"
         )
