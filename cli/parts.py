@@ -23,5 +23,4 @@ def parts(kind: Kind = None, json: options.Json = False) -> None:
     """
     from imgcls.parts import describe
 
-    described = describe(kind)
-    output.print_json(described) if json else output.print_pairs(described)
+    output.print_result(describe(kind), as_json=json)

@@ -8,7 +8,8 @@ def runs(json: options.Json = False) -> None:
 
     Example: imgcls runs
     """
+    from imgcls.report.tables import format_table
     from imgcls.verbs.runs import list_runs
 
     rows = list_runs()
-    output.print_json(rows) if json else output.print_rows(rows)
+    output.print_json(rows) if json else output.print_text(format_table(rows))

@@ -94,7 +94,7 @@ def test_results_are_readable_as_text_too(inside):
         command("plot", "runs/tiny/1", "roc")[1]
         == "runs/tiny/1/figures/roc.png\nruns/tiny/1/figures/report.html\n"
     )
-    assert "runs/tiny/1  finished  2" in command("runs")[1]
+    assert "runs/tiny/1  finished       2" in command("runs")[1]
     assert "models/cnn" in command("parts", "models")[1]
     assert json.loads(command("schema")[1])["title"] == "Experiment"
 

@@ -166,7 +166,7 @@ def test_other_versions_are_reported_beside_a_difference(run):
     ("arguments", "message"),
     [
         (["run", "--tolerance", "accuracy"], "needs the form QUANTITY=VALUE"),
-        (["run", "--tolerance", "accuracy=-1"], "needs the form QUANTITY=VALUE"),
+        (["run", "--tolerance", "accuracy=-1"], "give a number from 0 on"),
         (["run", "--tolerance", "acuracy=0.1"], "did you mean"),
         (["run", "--epochs", "3"], "has 2 epochs; give a number from 1 to 2"),
         (["run", "--epochs", "0"], "has 2 epochs; give a number from 1 to 2"),

@@ -12,6 +12,7 @@ from imgcls.io import files
 from imgcls.io.records import write_record
 from imgcls.io.terminal import format_some, to_printable
 from imgcls.parts import PartSettings
+from imgcls.report.tables import format_table
 from imgcls.store.pixel_statistics import compute_pixel_statistics
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store, open_store
@@ -97,17 +98,13 @@ def format_report(report: AuditReport) -> str:
     counts = dict.fromkeys(report.checks, 0)
     for finding in report.findings:
         counts[finding.check] += finding.count
-    cells = [
-        ("check", "policy", "found"),
-        *[(name, policy, f"{counts[name]:,}") for name, policy in report.checks.items()],
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        f"{name:<{widths[0]}}  {policy:<{widths[1]}}  {count:>{widths[2]}}"
-        for name, policy, count in cells
+    rows = [
+        {"check": name, "policy": policy, "found": counts[name]}
+        for name, policy in report.checks.items()
     ]
     messages = [line for finding in report.findings for line in _format_finding(finding)]
-    return "\n".join([*lines, "", *messages, *([""] if messages else []), _suggest_next(report)])
+    sections = [format_table(rows), "\n".join(messages), _suggest_next(report)]
+    return "\n\n".join(filter(None, sections))
 
 
 def _format_finding(finding: ReportedFinding) -> list[str]:
@@ -116,9 +113,8 @@ def _format_finding(finding: ReportedFinding) -> list[str]:
         " = ".join(group[:4]) + (" = ..." if len(group) > 4 else "") for group in finding.examples
     ]
     lines = [f"{finding.check}: {finding.message}{dropped}"]
-    return lines + (
-        [f"  such as {to_printable(format_some(examples, _SHOWN))}"] if examples else []
-    )
+    # The message has the count; how many more examples there are would be another number.
+    return lines + ([f"  such as {to_printable(', '.join(examples[:_SHOWN]))}"] if examples else [])
 
 
 def _suggest_next(report: AuditReport) -> str:

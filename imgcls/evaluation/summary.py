@@ -1,6 +1,6 @@
 """What metrics.json holds: every number of an evaluation. Light zone."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -49,3 +49,16 @@ class Evaluation(Record):
         if absent := [name for name in self.intervals if name not in self.metrics]:
             raise ValueError(f"intervals.{absent[0]} is of no metric")
         return self
+
+    def make_metric_rows(self) -> list[dict[str, Any]]:
+        """Return a table of the numbers, by the names that `--fail-under` takes."""
+        return [
+            {"metric": name, "value": value, "interval": self.intervals.get(name)}
+            for name, value in self.metrics.items()
+        ]
+
+    def make_class_rows(self) -> list[dict[str, Any]]:
+        """Return a table of the classes; none where no metric has a number for each."""
+        columns = {"class": self.classes, **self.per_class}
+        rows = zip(*columns.values(), strict=True) if self.per_class else []
+        return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -13,9 +13,9 @@ from typing import Any
 from imgcls import parts
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
-from imgcls.evaluation.summary import Evaluation
 from imgcls.figures import Subject, _style
 from imgcls.io import files, terminal
+from imgcls.report.tables import format_cell, is_text
 
 Rows = list[dict[str, Any]]
 
@@ -123,34 +123,15 @@ def _render_evaluation(subject: Subject, split: str) -> str:
     ]
     if absent:
         lines.append(f"<p>Classes without an image in this split: {_escape(', '.join(absent))}</p>")
-    lines.append(_render_table(_make_metric_rows(evaluation)))
+    lines.append(_render_table(evaluation.make_metric_rows()))
     if evaluation.per_class:
-        columns = {"class": evaluation.classes, **evaluation.per_class}
-        rows = [
-            dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
-        ]
-        lines.append(_render_folded("Each class", _render_table(rows)))
+        lines.append(_render_folded("Each class", _render_table(evaluation.make_class_rows())))
     lines += [
         _render_folded(_to_words(name), _render_table(rows))
         for name, rows in evaluation.tables.items()
         if rows
     ]
     return "\n".join(lines)
-
-
-def _make_metric_rows(evaluation: Evaluation) -> Rows:
-    rows = []
-    for name, value in evaluation.metrics.items():
-        ends = evaluation.intervals.get(name)
-        rows.append(
-            {
-                "metric": _to_words(name),
-                "value": value,
-                "interval": f"[{_format_cell(ends[0])}, {_format_cell(ends[1])}]" if ends else "",
-            }
-        )
-    return rows
 
 
 def _render_log(subject: Subject) -> str:
@@ -192,14 +173,11 @@ def _render_table(rows: Rows) -> str:
     if not rows:
         return "<p>none</p>"
     sides = {
-        key: "" if any(isinstance(row[key], str) for row in rows) else ' class="number"'
-        for key in rows[0]
+        key: "" if is_text([row[key] for row in rows]) else ' class="number"' for key in rows[0]
     }
     heads = "".join(f"<th{side}>{_escape(_to_words(key))}</th>" for key, side in sides.items())
     lines = [
-        "".join(
-            f"<td{sides[key]}>{_escape(_format_cell(value))}</td>" for key, value in row.items()
-        )
+        "".join(f"<td{sides[key]}>{_format_cell(value)}</td>" for key, value in row.items())
         for row in rows
     ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
@@ -210,13 +188,7 @@ def _render_table(rows: Rows) -> str:
 
 
 def _format_cell(value: Any) -> str:
-    if value is None:
-        return "undefined"
-    if not isinstance(value, float):
-        return str(value)
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.4g}"
+    return _escape(value if isinstance(value, str) else format_cell(value))
 
 
 def _to_words(name: str) -> str:

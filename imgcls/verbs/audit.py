@@ -16,7 +16,7 @@ from imgcls.evaluation import predictions
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
 from imgcls.io.records import Record
-from imgcls.io.terminal import format_lines, to_printable
+from imgcls.report.tables import format_table
 from imgcls.run import Run
 from imgcls.run_lookup import find_run
 from imgcls.store import lookup
@@ -226,21 +226,17 @@ def _format_label_errors(found: LabelErrors) -> str:
     title = f"label errors: {format_count(len(errors), 'label')} suspected among {images}"
     if not errors:
         return title
-    cells = [("image", "label", "suggested", "margin")]
-    for error in errors:
-        cells.append(
-            (
-                *map(to_printable, (error.id, error.label, error.suggested)),
-                f"{error.margin:+.3f}",
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
+    rows = [
+        {
+            "image": error.id,
+            "label": error.label,
+            "suggested": error.suggested,
+            "margin": error.margin,
+        }
+        for error in errors
     ]
     advice = (
         "next: look at them (--json lists all), since models err too, and correct wrong labels at"
         " their source"
     )
-    return f"{title}; the likeliest first:\n\n{format_lines(lines, limit=21)}\n\n{advice}"
+    return f"{title}; the likeliest first:\n\n{format_table(rows, limit=20)}\n\n{advice}"

@@ -15,6 +15,7 @@ from imgcls import environment
 from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
+from imgcls.report.tables import format_pairs
 from imgcls.training.probe import start_probe
 from imgcls.verbs import prepare
 
@@ -63,23 +64,24 @@ def diagnose(precision: str) -> dict[str, Any]:
 def format_report(found: dict[str, Any]) -> str:
     """Return what `diagnose` found, for people."""
     state = "as it should be" if found["float64_difference"] <= LARGEST_DIFFERENCE else "TOO MUCH"
-    rows = {
-        **found["versions"],
-        "devices": ", ".join(found["devices"]),
-        "self-check": f"weights on one device and on {found['checked_on']} differ by",
-        "  float64": (
-            f"{found['float64_difference']:.1e}, {state}: at most {LARGEST_DIFFERENCE:g} is allowed"
-        ),
-        f"  {found['precision']}": (
-            f"{found['precision_difference']:.1e}, from rounding in another order"
-        ),
-        "determinism": (
-            f"a training step takes {found['determinism_cost']:.2f} times the time that it takes"
-            f" without ({found['precision']})"
-        ),
-    }
-    width = max(map(len, rows))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+    return format_pairs(
+        {
+            **found["versions"],
+            "devices": ", ".join(found["devices"]),
+            "self-check": f"weights on one device and on {found['checked_on']} differ by",
+            "  float64": (
+                f"{found['float64_difference']:.1e}, {state}: at most {LARGEST_DIFFERENCE:g} is"
+                " allowed"
+            ),
+            f"  {found['precision']}": (
+                f"{found['precision_difference']:.1e}, from rounding in another order"
+            ),
+            "determinism": (
+                f"a training step takes {found['determinism_cost']:.2f} times the time that it"
+                f" takes without ({found['precision']})"
+            ),
+        }
+    )
 
 
 def require_healthy(found: dict[str, Any]) -> None:

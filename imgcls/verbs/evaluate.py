@@ -5,6 +5,7 @@ TensorFlow is imported only where predictions must be made.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from imgcls import parts
@@ -16,7 +17,7 @@ from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Evaluation
 from imgcls.io import files, terminal
 from imgcls.io.records import write_record
-from imgcls.report.text import format_report as report_text
+from imgcls.report.tables import format_table
 from imgcls.run import Run
 from imgcls.seeds import derive_seed
 from imgcls.store import lookup
@@ -37,13 +38,50 @@ def evaluate(run: Run, experiment: Experiment, split_name: str) -> Evaluation:
     found = _load_predictions(run, split) or _predict(run, experiment, split)
     evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
     write_record(run.metrics_file(split), evaluation)
-    files.write_text(run.report_file(split), report_text(evaluation, run.folder))
+    files.write_text(run.report_file(split), format_report(evaluation, run.folder))
     return evaluation
 
 
 def read_report(run: Run, split: str) -> str:
     """Return the report that `evaluate` wrote."""
     return run.report_file(split).read_text(encoding="utf-8")
+
+
+def format_report(evaluation: Evaluation, folder: Path) -> str:
+    """Return the report of an evaluation: the numbers, a table of the classes, and each metric's
+    tables.
+
+    It shows what is there: a new metric needs no change here.
+    """
+    tables = {name: format_table(rows) for name, rows in evaluation.tables.items()}
+    sections = [
+        _format_header(evaluation, folder),
+        format_table(evaluation.make_metric_rows()),
+        format_table(evaluation.make_class_rows()),
+        *[f"{name}\n\n{table}" for name, table in tables.items() if table],
+    ]
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _format_header(evaluation: Evaluation, folder: Path) -> str:
+    absent = evaluation.classes_absent
+    lines = [
+        f"{terminal.to_printable(str(folder))}: {evaluation.split} split, {evaluation.examples:,}"
+        f" images, model {evaluation.model[:12]}"
+    ]
+    if evaluation.intervals:
+        lines.append(
+            f"interval: {100 * evaluation.confidence:g} % of {evaluation.bootstrap_samples:,}"
+            " bootstrap samples of the images lie in it"
+        )
+    if absent:
+        classes = len(evaluation.classes)
+        names = terminal.format_some(list(map(terminal.to_printable, absent)))
+        lines.append(
+            f"macro means are over {classes - len(absent)} of {classes} classes; absent from this"
+            f" split: {names}"
+        )
+    return "\n".join(lines)
 
 
 def _load_predictions(run: Run, split: SplitName) -> Predictions | None:

@@ -10,6 +10,7 @@ from imgcls.datasets import SPLITS, BadImage, DataSettings, ImageSettings
 from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.io.records import Record
+from imgcls.report.tables import format_table
 from imgcls.split import assign, split_csv
 from imgcls.store import writer
 from imgcls.store.manifest import DataDescription
@@ -107,21 +108,12 @@ def format_classes(report: Preparation) -> str:
     """
     height, width, channels = report.shape
     counts = [report.class_counts[split] for split in SPLITS]
-    rows = [
-        [name, *numbers, sum(numbers)]
-        for name, *numbers in zip(report.classes, *counts, strict=True)
-    ]
     sizes = [report.sizes[split] for split in SPLITS]
-    rows.append(["total", *sizes, sum(sizes)])
-    cells = [
-        ["class", *SPLITS, "total"],
-        *[[row[0], *[f"{number:,}" for number in row[1:]]] for row in rows],
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]) for row in cells
+    rows = [
+        {"class": name, **dict(zip(SPLITS, numbers, strict=True)), "total": sum(numbers)}
+        for name, *numbers in [*zip(report.classes, *counts, strict=True), ("total", *sizes)]
     ]
     title = (
         f"{report.dataset}: {sum(sizes):,} images, {height}x{width}x{channels}, in {report.folder}"
     )
-    return "\n".join([title, "", *lines])
+    return f"{title}\n\n{format_table(rows)}"
