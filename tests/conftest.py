@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from experiments import experiment
+from synthetic_run import make_run
 
 from imgcls.config import Experiment
+from imgcls.run import Run
 from imgcls.verbs.prepare import prepare
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +54,10 @@ def digits(prepared, workspace) -> Callable[..., Experiment]:
     return lambda *overrides: experiment(
         workspace, f"data.store_dir={prepared / 'data'}", *overrides
     )
+
+
+@pytest.fixture(scope="module", params=[3, 100], ids=["3 classes", "100 classes"])
+def evaluated_run(request, tmp_path_factory) -> Run:
+    """A synthetic run with few and with many classes, which augments by flips."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return make_run(folder, classes=request.param, augment=[{"name": "random_flip"}])

@@ -15,7 +15,10 @@ MOST_COLUMNS = 100
 LINES_OF_A_FUNCTION = 50
 """A function has fewer lines than this one."""
 RUN = PACKAGE / "run.py"
-FILES = sorted([*MODULES, *(ROOT / "bench").rglob("*.py")])
+NOT_INSTALLED = sorted(
+    path for folder in ("bench", "scripts", "tests") for path in (ROOT / folder).glob("*.py")
+)
+FILES = [*MODULES, *NOT_INSTALLED]
 
 
 def find_long_places(text: str) -> list[str]:

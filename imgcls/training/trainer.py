@@ -44,7 +44,6 @@ class Trainer:
         split: Split,
         cluster: Cluster = SINGLE_PROCESS,
     ):
-        self._run = run
         self._experiment = experiment
         self._settings = experiment.train
         self._store = store
@@ -73,11 +72,8 @@ class Trainer:
         self._guard = Guard(self._steps_per_epoch, self._rate.after, self._ids)
         self._collectives = Collectives(self._strategy, cluster)
         others = [*self._optimizer.variables, self._rate.factor]
-        self._recorder = Recorder(
-            run,
-            Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch),
-            cluster,
-        )
+        checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
+        self._recorder = Recorder(run, checkpoints, cluster)
         self._set_accumulation_steps(
             micro_batches.count_accumulation_steps(self._settings, self._rows)
         )
