@@ -135,7 +135,7 @@ class Run:
             return read_experiment(self.config_file)
         except UserError as error:
             problem = str(error).splitlines()[0]
-            raise file.damaged(problem) from None
+            raise file.make_damage_error(problem) from None
 
     @property
     def status(self) -> Status:

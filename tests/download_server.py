@@ -15,7 +15,7 @@ from imgcls.io.downloads import RemoteFile, RetryPolicy
 
 CONTENT = numpy.random.default_rng(0).integers(0, 256, 300_000, dtype=numpy.uint8).tobytes()
 PACKED = gzip.compress(CONTENT, mtime=0)
-QUICK = RetryPolicy(rounds=3, pause=0.01, timeout=0.3, least=1000)
+QUICK = RetryPolicy(rounds=3, pause=0.01, timeout=0.3, min_bytes=1000)
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -140,7 +140,7 @@ def remote(*mirrors, digest_of="content"):
 
 
 def fetch(folder, *mirrors, digest_of="content", **options):
-    return downloads.fetch(remote(*mirrors, digest_of=digest_of), folder, patience=QUICK, **options)
+    return downloads.fetch(remote(*mirrors, digest_of=digest_of), folder, retry=QUICK, **options)
 
 
 def names(folder):

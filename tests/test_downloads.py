@@ -37,16 +37,16 @@ BAD = [
 
 @pytest.mark.parametrize("digest_of", ["content", "file"])
 @pytest.mark.parametrize("behavior", BAD)
-def test_a_bad_answer_is_tried_again(tmp_path, behavior, digest_of):
+def test_a_bad_response_is_retried(tmp_path, behavior, digest_of):
     with serving(*[behavior] * (10 if behavior == "in circles" else 1), "good") as (_, url):
-        path = downloads.fetch(remote(url, digest_of=digest_of), tmp_path, patience=QUICK)
+        path = downloads.fetch(remote(url, digest_of=digest_of), tmp_path, retry=QUICK)
     assert path.read_bytes() == PACKED
     assert names(tmp_path) == [".lock", "data.gz"]
 
 
 @pytest.mark.parametrize("behavior", ["elsewhere", "no length", "too long"])
 @pytest.mark.parametrize("digest_of", ["content", "file"])
-def test_an_odd_answer_with_the_right_bytes_is_taken_at_once(tmp_path, behavior, digest_of):
+def test_an_unusual_response_with_the_right_bytes_is_accepted(tmp_path, behavior, digest_of):
     with serving(behavior) as (server, url):
         assert fetch(tmp_path, url, digest_of=digest_of).read_bytes() == PACKED
     assert server.requests == (2 if behavior == "elsewhere" else 1)
@@ -61,19 +61,19 @@ def test_the_next_mirror_is_tried_at_once(tmp_path):
 REASONS = {
     "404": "HTTP Error 404",
     "500": "HTTP Error 500",
-    "lie": "it holds other bytes: the SHA-256 of the uncompressed content is",
+    "lie": "the SHA-256 of the uncompressed content is",
     "not gzip": "it is not a gzip file, or damaged",
     "tail": "other bytes follow the end of the gzip data",
     "trickle": "stalled: ",
     "stall": "timed out",
-    "huge": "the server announces 1,099,511,627,776 bytes; the file has no more than 1,000,000",
+    "huge": "the server announces 1,099,511,627,776 bytes, more than the maximum of 1,000,000",
     "nowhere": "the server redirects to an invalid address",
     "in circles": "infinite loop",
 }
 
 
 @pytest.mark.parametrize("behavior", REASONS)
-def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behavior):
+def test_a_persistent_error_names_the_server_and_leaves_no_file(tmp_path, behavior):
     with serving(behavior) as (_, url), pytest.raises(DataError) as caught:
         fetch(tmp_path, url)
     assert f"{url}data.gz: " in str(caught.value)
@@ -82,10 +82,10 @@ def test_a_server_that_stays_bad_is_named_and_leaves_no_file(tmp_path, behavior)
     assert "data.gz" not in names(tmp_path)
 
 
-def test_an_endless_body_is_cut_off(tmp_path):
+def test_an_endless_response_is_stopped(tmp_path):
     with (
         serving("no length", body=bytes(1_200_000)) as (_, url),
-        pytest.raises(DataError, match="sends more than 1,000,000 bytes"),
+        pytest.raises(DataError, match="sends more than the maximum of 1,000,000 bytes"),
     ):
         fetch(tmp_path, url, digest_of="file")
     assert names(tmp_path) == [".lock"]
@@ -105,7 +105,7 @@ def test_an_interrupted_download_is_resumed_by_the_next_command(tmp_path, digest
     assert names(tmp_path) == [".lock", "data.gz"]
 
 
-def test_a_killed_process_leaves_what_had_arrived(tmp_path):
+def test_a_killed_download_is_resumed(tmp_path):
     code = (
         "import sys; from pathlib import Path; from imgcls.io.downloads import *; "
         "fetch(RemoteFile('data.gz', '0' * 64, (sys.argv[1],), 1000000), Path(sys.argv[2]))"
@@ -126,27 +126,27 @@ def test_a_killed_process_leaves_what_had_arrived(tmp_path):
     assert server.asked[-1]["Range"] == "bytes=100-"
 
 
-def test_every_try_brings_the_file_further(tmp_path):
+def test_every_attempt_resumes_the_download(tmp_path):
     with serving("drop", "drop", "good") as (server, url):
         fetch(tmp_path, url)
     starts = [int((asked["Range"] or "bytes=0-")[6:-1]) for asked in server.asked]
     assert starts == [0, len(PACKED) // 2, len(PACKED) // 2 + (len(PACKED) - len(PACKED) // 2) // 2]
 
 
-def test_a_weak_tag_is_no_promise_but_a_date_is(tmp_path):
+def test_a_modification_date_is_preferred_to_a_weak_etag(tmp_path):
     with serving("weak", "good") as (server, url):
         fetch(tmp_path, url)
     assert server.asked[-1]["If-Range"] == "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
 @pytest.mark.parametrize("behavior", ["ignores ranges", "wrong range"])
-def test_a_server_that_sends_another_range_costs_a_fresh_start_and_nothing_else(tmp_path, behavior):
+def test_a_server_without_ranges_restarts_the_download(tmp_path, behavior):
     with serving("drop", behavior, "good") as (server, url):
         assert fetch(tmp_path, url).read_bytes() == PACKED
     assert server.requests == (2 if behavior == "ignores ranges" else 3)
 
 
-def test_a_file_that_changes_in_between_comes_as_a_whole(tmp_path):
+def test_a_file_that_changed_on_the_server_is_downloaded_from_the_start(tmp_path):
     with serving("drop") as (_, url), pytest.raises(DataError):
         fetch(tmp_path, url)
     origin = json.loads((tmp_path / ".data.gz.part.json").read_text())
@@ -160,14 +160,14 @@ def test_a_file_that_changes_in_between_comes_as_a_whole(tmp_path):
     assert server.asked[0]["If-Range"] == '"older"'
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(tmp_path):
+def test_a_partial_file_that_is_too_long_is_removed(tmp_path):
     (tmp_path / ".data.gz.part").write_bytes(PACKED[:-1] + b"wrong")
     with serving("good") as (server, url):
         assert fetch(tmp_path, url, digest_of="file").read_bytes() == PACKED
     assert [asked["Range"] for asked in server.asked] == [f"bytes={len(PACKED) + 4}-", None]
 
 
-def test_a_whole_part_needs_no_server(tmp_path):
+def test_a_complete_partial_file_needs_no_server(tmp_path):
     (tmp_path / ".data.gz.part").write_bytes(PACKED)
     with serving("good") as (server, url):
         fetch(tmp_path, url)
@@ -176,7 +176,7 @@ def test_a_whole_part_needs_no_server(tmp_path):
 
 
 @pytest.mark.parametrize(("digest_of", "starts"), [("file", len(PACKED) // 2), ("content", 0)])
-def test_another_mirror_goes_on_only_where_its_bytes_must_be_the_same(tmp_path, digest_of, starts):
+def test_another_mirror_resumes_only_if_its_file_is_identical(tmp_path, digest_of, starts):
     with serving("drop") as (_, first), serving("good") as (second, url):
         assert fetch(tmp_path, first, url, digest_of=digest_of).read_bytes() == PACKED
     assert second.asked[0]["Range"] == (f"bytes={starts}-" if starts else None)
@@ -184,7 +184,7 @@ def test_another_mirror_goes_on_only_where_its_bytes_must_be_the_same(tmp_path, 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_a_damaged_note_of_the_origin_costs_a_fresh_start_and_nothing_else(tmp_path, content):
+def test_a_damaged_origin_file_restarts_the_download(tmp_path, content):
     (tmp_path / ".data.gz.part").write_bytes(PACKED[:1000])
     (tmp_path / ".data.gz.part.json").write_bytes(content)
     with serving("good") as (server, url):
@@ -192,7 +192,7 @@ def test_a_damaged_note_of_the_origin_costs_a_fresh_start_and_nothing_else(tmp_p
     assert [asked["Range"] for asked in server.asked] == [None]
 
 
-def test_without_a_network_the_message_says_so(tmp_path):
+def test_an_error_without_a_network_mentions_the_connection(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
@@ -200,7 +200,7 @@ def test_without_a_network_the_message_says_so(tmp_path):
         fetch(tmp_path, url)
 
 
-def test_offline_takes_what_is_there_and_else_says_what_to_put_where(tmp_path):
+def test_offline_accepts_a_local_file_or_says_what_to_put_where(tmp_path):
     with serving("good") as (server, url):
         with pytest.raises(DataError) as caught:
             fetch(tmp_path, url, offline=True)
@@ -216,7 +216,7 @@ def test_offline_takes_what_is_there_and_else_says_what_to_put_where(tmp_path):
         assert said in str(caught.value)
 
 
-def test_a_file_that_is_there_is_not_asked_for(tmp_path):
+def test_an_existing_file_is_not_requested(tmp_path):
     (tmp_path / "data.gz").write_bytes(gzip.compress(CONTENT, compresslevel=1))
     with serving("good") as (server, url):
         fetch(tmp_path, url)
@@ -247,7 +247,7 @@ def test_a_full_disk_is_reported_in_one_sentence(tmp_path):
         stream.write(b"x")
 
 
-def test_a_log_gets_one_line_a_download_and_a_terminal_a_bar_in_bytes(
+def test_a_log_gets_one_line_per_download_and_a_terminal_a_progress_bar(
     tmp_path, capsys, monkeypatch
 ):
     with serving("drop", "good") as (_, url):

@@ -24,7 +24,7 @@ from imgcls.training import history
 from imgcls.verbs.runs import list_runs
 
 
-def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+def test_a_file_is_replaced_atomically(tmp_path):
     path = tmp_path / "file"
     files.write_text(path, "old")
 
@@ -61,7 +61,7 @@ def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_lock_is_taken_again_and_again_though_whoever_holds_it_moves_its_folder_away(tmp_path):
+def test_a_lock_can_be_acquired_while_others_rename_its_folder(tmp_path):
     errors = []
 
     def take(name):
@@ -93,9 +93,7 @@ with files.hold_lock(pathlib.Path(sys.argv[1])):
 """
 
 
-def test_a_lock_is_waited_for_until_its_holder_is_killed_though_a_child_of_it_lives_on(
-    tmp_path, capsys
-):
+def test_a_lock_is_released_when_its_holder_is_killed_even_if_a_child_survives(tmp_path, capsys):
     lock = tmp_path / "lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE, text=True
@@ -110,17 +108,17 @@ def test_a_lock_is_waited_for_until_its_holder_is_killed_though_a_child_of_it_li
     finally:
         os.kill(child, signal.SIGKILL)
         holder.communicate()
-    assert f"another process is working in {tmp_path}; waiting for it" in capsys.readouterr().err
+    assert f"waiting for another process that is using {tmp_path}" in capsys.readouterr().err
     assert not files.is_locked(lock)
 
 
-def test_what_is_asked_about_a_lock_that_nobody_made_makes_none(tmp_path):
+def test_is_locked_does_not_create_the_file(tmp_path):
     assert not files.is_locked(tmp_path / "folder" / "lock")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "link to nowhere"])
-def test_what_cannot_be_a_lock_file_is_a_user_error(tmp_path, kind):
+def test_a_path_that_cannot_be_locked_is_a_user_error(tmp_path, kind):
     lock = tmp_path / "lock"
     if kind == "folder":
         lock.mkdir()
@@ -147,7 +145,7 @@ def test_runs_are_numbered_in_order(workspace):
 
 
 @pytest.mark.parametrize("content", ['{"status": "fin', '{"a": 1}'])
-def test_a_damaged_run_is_listed_as_such_and_hides_no_other(workspace, content):
+def test_a_damaged_run_is_listed_with_the_others(workspace, content):
     first, second = (create_run(experiment(workspace)) for _ in range(2))
     first.status_file.write_text(content)
     assert [(row["run"], row["status"]) for row in list_runs()] == [
@@ -184,7 +182,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(workspac
         find_run(run.folder, [])
 
 
-def test_what_is_no_run_is_refused(workspace):
+def test_a_folder_that_is_not_a_run_is_rejected(workspace):
     (workspace / "empty").mkdir()
     for name, reason in (("empty", "holds no config.yaml"), ("missing", "does not exist")):
         with pytest.raises(UserError, match=reason):

@@ -72,7 +72,7 @@ def test_a_run_of_a_later_version_is_refused(workspace):
         "runs/tiny/1 is a run of format 3; this imgcls reads format 2: a later version wrote it;"
         " update imgcls"
     )
-    assert (caught.value.exit_code, caught.value.found) == (3, 3)
+    assert (caught.value.exit_code, caught.value.folder_format) == (3, 3)
 
 
 def test_old_runs_are_listed_by_their_format_and_hide_no_other(workspace):

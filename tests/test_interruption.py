@@ -103,7 +103,7 @@ def test_a_run_interrupted_in_the_middle_of_epochs_ends_with_the_same_bits(digit
     assert_same_result(whole, Run(Path("parts")))
 
 
-def test_a_run_killed_at_its_birth_can_be_started_again(digits):
+def test_a_run_killed_at_its_start_can_be_started_again(digits):
     Run(Path("run")).write_status("created")
     assert train.train(digits("train.epochs=1"), Path("run"))["status"] == "finished"
 
@@ -134,7 +134,7 @@ def test_the_time_limit_stops_with_the_state_saved_and_the_next_start_continues_
     assert_same_result(Run(Path("whole")), Run(Path("parts")))
 
 
-def test_the_time_limit_leaves_twice_the_time_of_what_comes_before_the_next_look():
+def test_the_time_limit_reserves_twice_the_time_until_the_next_check():
     request = StopRequest(parse_duration("1m"), started=time.monotonic() - 40)
     assert request.reason is None
     request.record_duration("steps", 2)
@@ -145,7 +145,7 @@ def test_the_time_limit_leaves_twice_the_time_of_what_comes_before_the_next_look
     assert StopRequest(None, 0.0).reason is None
 
 
-def test_what_a_killed_process_left_is_removed(digits):
+def test_leftovers_of_a_killed_process_are_removed(digits):
     settings = digits("train.epochs=1")
     train.train(settings, Path("run"))
     run = Run(Path("run"))
@@ -255,7 +255,7 @@ def test_a_signal_during_the_very_last_step_loses_nothing(digits):
     assert_same_result(whole, Run(Path("parts")))
 
 
-def test_in_a_call_that_holds_pythons_lock_the_system_ends_the_process_when_the_time_is_over():
+def test_sigalrm_ends_a_call_that_holds_the_gil():
     code = (
         "import ctypes\nfrom imgcls.io import signals\n"
         "with signals.restore_default_signals(1):\n    ctypes.PyDLL(None).sleep(30)\n"

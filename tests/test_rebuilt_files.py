@@ -70,7 +70,7 @@ def test_without_a_state_it_says_what_is_lost_and_what_is_not(finished):
     assert len(message.splitlines()) == 1
 
 
-def test_of_two_states_the_one_that_is_whole_gives_the_log(finished, capsys):
+def test_the_log_is_rebuilt_from_the_intact_one_of_two_states(finished, capsys):
     run, settings = finished
     newest, _ = run.state_files()
     newest.write_bytes(b"")
@@ -80,22 +80,22 @@ def test_of_two_states_the_one_that_is_whole_gives_the_log(finished, capsys):
 
 
 @pytest.mark.parametrize("damage", {**JSON})
-def test_damage_beside_a_download_costs_a_download_as_a_whole(damage, tmp_path):
+def test_a_damaged_origin_restarts_the_download(damage, tmp_path):
     part, url = PartialFile(tmp_path / "data.gz"), "http://host/data.gz"
     headers = Message()
     headers["ETag"] = '"1"'
     part.restart(url, headers)
     part.path.write_bytes(b"half")
-    asked = part.request_headers(url, same_everywhere=False)
+    asked = part.make_range_headers(url, mirrors_are_identical=False)
     assert asked == {"Range": "bytes=4-", "If-Range": '"1"'}
     JSON[damage](tmp_path / ".data.gz.part.json")
-    assert part.request_headers(url, same_everywhere=False) == {}
+    assert part.make_range_headers(url, mirrors_are_identical=False) == {}
 
 
 @pytest.mark.parametrize(
     "damage", {name: each for name, each in ARRAYS.items() if name not in FILES}
 )
-def test_a_damaged_index_of_an_archive_is_made_anew(damage, tmp_path):
+def test_a_damaged_index_of_an_archive_is_rebuilt(damage, tmp_path):
     archive = put(tmp_path, tar_bytes({"a": b"first", "b": b"second"}))
     first = archives.load_index(archive, tmp_path)
     path = tmp_path / f"{archive.name}.index.npz"

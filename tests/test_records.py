@@ -88,7 +88,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_whole_file_has_exactly_the_keys_of_its_model_and_is_written_as_it_was_read(name, run):
+def test_an_intact_file_has_the_keys_of_its_model_and_round_trips(name, run):
     find, read, model = FILES[name]
     before = find(run).read_bytes()
     found = read(run)
@@ -101,7 +101,7 @@ def test_a_whole_file_has_exactly_the_keys_of_its_model_and_is_written_as_it_was
 
 @pytest.mark.parametrize("damage", JSON)
 @pytest.mark.parametrize("name", FILES)
-def test_whatever_lies_in_the_place_of_a_json_file_is_named_in_one_line(name, damage, run):
+def test_a_damaged_json_file_is_explained_in_one_line(name, damage, run):
     find, read, _ = FILES[name]
     path = find(run)
     JSON[damage](path)
@@ -181,7 +181,7 @@ MISTAKES = {
     ("name", "changes", "words"),
     [(name, *mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes],
 )
-def test_a_mistake_is_told_in_words_with_its_place(name, changes, words, run):
+def test_a_wrong_value_is_explained_with_its_location(name, changes, words, run):
     find, read, _ = FILES[name]
     path = find(run)
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -198,7 +198,7 @@ def test_a_line_of_the_log_is_named(run):
 
 @pytest.mark.parametrize("damage", ARRAYS)
 @pytest.mark.parametrize("name", ["predictions.npz", "split"])
-def test_whatever_lies_in_the_place_of_arrays_is_named_in_one_line(name, damage, run):
+def test_damaged_arrays_are_explained_in_one_line(name, damage, run):
     store, key = store_of(run), run.data.split
     path, read = {
         "predictions.npz": (

@@ -111,7 +111,7 @@ def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, b
     folder = Path(settings.path).expanduser()
     packed = folder / archive.remote.name
     if packed.is_file():
-        if not downloads.is_published(packed, archive.remote):
+        if not downloads.verify(packed, archive.remote):
             terminal.note(
                 f"{packed} is not the published archive of {archive.title} (its SHA-256 differs);"
                 " using it anyway"

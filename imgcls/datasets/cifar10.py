@@ -15,7 +15,7 @@ ARCHIVE = _cifar.CifarArchive(
         name="cifar-10-binary.tar.gz",
         sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         mirrors=("https://www.cs.toronto.edu/~kriz/",),
-        most=170_052_171,
+        max_bytes=170_052_171,
     ),
     folder="cifar-10-batches-bin",
     files={

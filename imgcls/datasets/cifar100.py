@@ -15,7 +15,7 @@ REMOTE = RemoteFile(
     name="cifar-100-binary.tar.gz",
     sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     mirrors=("https://www.cs.toronto.edu/~kriz/",),
-    most=168_513_733,
+    max_bytes=168_513_733,
 )
 CLASSES = {"coarse": 20, "fine": 100}
 """The number of classes of each, in the order of a record's two label bytes."""

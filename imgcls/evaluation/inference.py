@@ -78,14 +78,16 @@ def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> 
             " stop other programs on the device"
         ) from None
     except OSError as error:
-        raise (file.unreadable(error) if error.errno else file.damaged(str(error))) from None
+        raise (
+            file.make_read_error(error) if error.errno else file.make_damage_error(str(error))
+        ) from None
     except Exception as error:  # of an archive with anything in it, Keras raises nearly anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise file.damaged(lines[0] if lines else type(error).__name__) from None
+        raise file.make_damage_error(lines[0] if lines else type(error).__name__) from None
     expected = ((None, *shape), (None, classes))
     found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
     if found != expected:
-        raise file.damaged(
+        raise file.make_damage_error(
             f"it maps {found[0]} to {found[1]}, but this run's images and classes need"
             f" {expected[0]} to {expected[1]}"
         )

@@ -1,3 +1,1 @@
-"""Files, terminal, signals, threads, downloads, archives: everything outside the process. Light
-zone.
-"""
+"""Input and output: files, terminal, signals, threads, downloads, archives. Light zone."""

@@ -1,12 +1,10 @@
-"""Reading tar archives without extracting them, so that no path, link or bomb can do harm.
+"""Reading tar archives without extracting them. Light zone.
 
-The members of a plain archive are found once, by reading all headers, and then read in any order by
-their offsets. Archives among the members are searched as well. Reading the headers takes 34 to 39
-microseconds per member (one core of an AMD EPYC, the archive in the page cache), or 50 s for the
-1,281,167 images of ImageNet; the index that is written then is read in 0.05 microseconds per
-member.
-
-Light zone.
+Nothing is written, so malicious paths, links and decompression bombs do no harm. The headers of an
+uncompressed archive, and of archives inside it, are read once and written to an index; after that,
+members are read by their offsets, in any order. Reading headers takes 34 to 39 microseconds per
+member (one core of an AMD EPYC, the archive in the page cache), or 50 s for the 1,281,167 images of
+ImageNet; reading the index takes 0.05 microseconds per member.
 """
 
 import contextlib
@@ -28,18 +26,17 @@ if TYPE_CHECKING:
     import numpy
 
 _MAX_EXPANDED = 1 << 32
-"""The largest size, in bytes, that a compressed archive may expand to: a small one can expand to a
-thousand times its size."""
+"""Maximum size, in bytes, of an expanded archive; gzip can expand to a thousand times the size."""
 
 
 @dataclass(frozen=True)
 class ArchiveIndex:
-    """The locations of the files in an archive.
+    """The offsets of the files in an archive.
 
     Attributes:
         names: bytes (n,), UTF-8; `<inner archive without .tar>/<name>` for files in an inner
             archive.
-        starts: int64 (n,), the offsets of their first bytes in the outer archive.
+        starts: int64 (n,), offsets of the first bytes in the outer archive.
         sizes: int64 (n,), in bytes.
     """
 
@@ -49,10 +46,10 @@ class ArchiveIndex:
 
 
 class IndexArrays(ArrayRecord):
-    """The file of an index, with a row for each file of the archive."""
+    """The arrays of an index file, with a row for each file of the archive."""
 
     key: Annotated[NDArray, Array("U")]
-    """Size and time of the archive that was read."""
+    """Size and modification time of the archive."""
     names: Annotated[NDArray, Array("S", "files")]
     """UTF-8."""
     starts: Annotated[NDArray, Array("int64", "files")]
@@ -68,10 +65,14 @@ class _Member(NamedTuple):
 
 
 def load_index(archive: Path, folder: Path) -> ArchiveIndex:
-    """Return the index of a plain tar archive, which is written to a folder for the next time.
+    """Return the index of an uncompressed tar archive, cached in a folder.
+
+    Args:
+        folder: where the index is read and written.
 
     Raises:
-        DataError: the archive cannot be read, is damaged or truncated, or holds links or devices.
+        DataError: the archive cannot be read, is damaged or truncated, or contains links or
+            devices.
         UserError: the folder cannot be written.
     """
     import numpy
@@ -85,7 +86,7 @@ def load_index(archive: Path, folder: Path) -> ArchiveIndex:
     if cached := _load_cached(path, key):
         return cached
     members = list(_read_headers(archive, status.st_size))
-    found = ArchiveIndex(
+    index = ArchiveIndex(
         names=numpy.array([os.fsencode(member.name) for member in members], "S"),
         starts=numpy.array([member.start for member in members], numpy.int64),
         sizes=numpy.array([member.size for member in members], numpy.int64),
@@ -93,18 +94,18 @@ def load_index(archive: Path, folder: Path) -> ArchiveIndex:
     write_arrays(
         path,
         IndexArrays(
-            key=numpy.array(key), names=found.names, starts=found.starts, sizes=found.sizes
+            key=numpy.array(key), names=index.names, starts=index.starts, sizes=index.sizes
         ),
     )
-    return found
+    return index
 
 
 def _load_cached(path: Path, key: str) -> ArchiveIndex | None:
-    """Return the index of this version of the archive, or None if there is none."""
+    """Return the cached index; None if it is missing, damaged, or has another key."""
     with contextlib.suppress(DataError):
-        found = read_arrays(path, IndexArrays, "the archive is read again")
-        if str(found.key) == key:
-            return ArchiveIndex(found.names, found.starts, found.sizes)
+        arrays = read_arrays(path, IndexArrays, "the archive is read again")
+        if str(arrays.key) == key:
+            return ArchiveIndex(arrays.names, arrays.starts, arrays.sizes)
     return None
 
 
@@ -112,7 +113,7 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
     """Return the bytes of an image in an archive.
 
     Raises:
-        ImageError: the archive can no longer be read, or no image can have this size.
+        ImageError: the archive cannot be read, or the size is 0 or too large.
     """
     decode.check_file_size(size)
     try:
@@ -121,20 +122,20 @@ def read_member(archive: Path, start: int, size: int) -> bytes:
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from None
     if len(data) != size:
-        raise ImageError(f"cannot be read: {archive} ends before it does")
+        raise ImageError(f"cannot be read: {archive} ends inside the image")
     return data
 
 
-def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    """Return the contents of some members of a compressed tar archive, by name.
+def extract_members(archive: Path, max_sizes: Mapping[str, int]) -> dict[str, bytes]:
+    """Return the contents of some members of a .tar.gz archive, by name.
 
     Args:
-        wanted: the names, each with the largest size in bytes.
+        max_sizes: maximum size in bytes of each member to extract, by name.
 
     Raises:
-        DataError: the archive is damaged, or a member is missing, not a regular file, or larger.
+        DataError: the archive is damaged, or a member is missing, not a regular file, or too large.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
@@ -144,48 +145,45 @@ def extract_members(archive: Path, wanted: Mapping[str, int]) -> dict[str, bytes
                         " official archive"
                     )
                 name = member.name.removeprefix("./")
-                if name in wanted:
+                if name in max_sizes:
                     _require_regular(member, archive)
-                    if member.size > wanted[name]:
+                    if member.size > max_sizes[name]:
                         raise DataError(
                             f"{archive}: {name} has {member.size:,} bytes, more than the"
-                            f" {wanted[name]:,} allowed; get the official archive"
+                            f" {max_sizes[name]:,} allowed; get the official archive"
                         )
-                    found[name] = tar.extractfile(member).read()
-                if len(found) == len(wanted):
+                    contents[name] = tar.extractfile(member).read()
+                if len(contents) == len(max_sizes):
                     break
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"{archive} is damaged or truncated ({error}); get it again") from None
     except OSError as error:
         raise DataError(f"cannot read {archive}: {error.strerror or error}; get it again") from None
-    if missing := [name for name in wanted if name not in found]:
+    if missing := [name for name in max_sizes if name not in contents]:
         raise DataError(f"{archive} lacks {', '.join(missing)}; get the official archive")
-    return found
+    return contents
 
 
 def _read_headers(archive: Path, end: int) -> Iterator[_Member]:
-    """Yield every file in an archive, and in the archives in it."""
+    """Yield every file in an archive and in archives inside it; `end` is its size in bytes."""
     terminal.note(f"reading the headers of {archive}, which is done only once")
     with archive.open("rb", buffering=0) as stream:
-        outer = list(_iterate_files(stream, archive, 0, end))
-        for member in terminal.track(outer, len(outer), archive.name):
-            if member.name.endswith(".tar"):
-                inner = _iterate_files(
-                    stream,
-                    Path(f"{archive}/{member.name}"),
-                    member.start,
-                    member.start + member.size,
+        outer_members = list(_iterate_files(stream, archive, 0, end))
+        for outer in terminal.track(outer_members, len(outer_members), archive.name):
+            if outer.name.endswith(".tar"):
+                inner_members = _iterate_files(
+                    stream, Path(f"{archive}/{outer.name}"), outer.start, outer.start + outer.size
                 )
                 yield from (
-                    file._replace(name=f"{member.name.removesuffix('.tar')}/{file.name}")
-                    for file in inner
+                    inner._replace(name=f"{outer.name.removesuffix('.tar')}/{inner.name}")
+                    for inner in inner_members
                 )
             else:
-                yield member
+                yield outer
 
 
 def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> Iterator[_Member]:
-    """Yield the files of the archive between two offsets of a file."""
+    """Yield the members of the archive between two offsets of a file."""
     stream.seek(start)
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
@@ -194,21 +192,20 @@ def _iterate_files(stream: IO[bytes], archive: Path, start: int, end: int) -> It
                     continue
                 _require_regular(member, archive)
                 if member.offset_data + member.size > end:
-                    raise DataError(
-                        f"{archive} is truncated: {member.name} ends after its end; get it again"
-                    )
+                    raise DataError(f"{archive} is truncated inside {member.name}; get it again")
                 yield _Member(member.name, member.offset_data, member.size)
-            reached = tar.offset
+            end_offset = tar.offset
     except tarfile.TarError as error:
         raise DataError(
             f"{archive} is not a tar archive, or is damaged or truncated ({error}); get it again"
         ) from None
-    # tarfile takes a damaged header for the end, and would lose everything after it.
-    if (mark := os.pread(stream.fileno(), tarfile.BLOCKSIZE, reached)) != bytes(tarfile.BLOCKSIZE):
-        state = "truncated" if len(mark) < tarfile.BLOCKSIZE else "damaged"
+    # tarfile takes a damaged header for the end of the archive, and would lose what follows.
+    block = os.pread(stream.fileno(), tarfile.BLOCKSIZE, end_offset)
+    if block != bytes(tarfile.BLOCKSIZE):
+        state = "truncated" if len(block) < tarfile.BLOCKSIZE else "damaged"
         raise DataError(
-            f"{archive} is {state} at byte {reached - start:,}, where a header or the end must be;"
-            " get it again"
+            f"{archive} is {state} at byte {end_offset - start:,}, where a header or the"
+            " end-of-archive marker must be; get it again"
         )
 
 

@@ -1,6 +1,4 @@
-"""Arrays that imgcls writes to .npz files for itself: models through which they are written and
-read. Light zone.
-"""
+"""Models of the .npz files that imgcls writes and reads. Light zone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
@@ -18,19 +16,21 @@ if TYPE_CHECKING:
     NDArray = numpy.ndarray
 else:
     NDArray = Any
-"""What a field that holds an array is annotated with, beside its `Array`."""
+"""The type of a field with an array, for use with an `Array`."""
 
 ArraysType = TypeVar("ArraysType", bound="ArrayRecord")
 
 
 class Array:
-    """The dtype and the axes of an array in an `ArrayRecord`, as in
-    `Annotated[NDArray, Array("float32", "images", "classes")]`.
+    """The dtype and axes of an array in an `ArrayRecord`.
+
+    For example `Annotated[NDArray, Array("float32", "images", "classes")]`.
 
     Args:
-        dtype: as numpy names it, `U` for text or `S` for bytes of any length, or the fields of a
-            structured dtype.
-        axes: their names, or sizes; axes of one name have one size in a record.
+        dtype: name of a numpy dtype; `U` for text or `S` for bytes of any length; or the fields of
+            a structured dtype.
+        axes: the name or the size of each; axes of the same name must have the same size in all
+            arrays of a record.
     """
 
     def __init__(self, dtype: str | list[Any], *axes: str | int):
@@ -52,27 +52,25 @@ class Array:
 
         if not isinstance(value, numpy.ndarray):
             raise ValueError(f"should be {self}, got {type(value).__name__}")
-        of_type = (
+        dtype_matches = (
             value.dtype.kind == self.dtype
             if self.dtype in ("U", "S")
             else value.dtype == numpy.dtype(self.dtype)
         )
-        of_size = value.ndim == len(self.axes) and all(
+        shape_matches = value.ndim == len(self.axes) and all(
             isinstance(axis, str) or axis == size
             for axis, size in zip(self.axes, value.shape, strict=True)
         )
-        if not of_type or not of_size:
+        if not dtype_matches or not shape_matches:
             raise ValueError(f"should be {self}, got {value.dtype} {value.shape}")
         return value
 
 
 class ArrayRecord(Record):
-    """The arrays of an .npz file, each annotated with an `Array`; one that may be None may be
-    missing.
-    """
+    """The arrays of an .npz file, each annotated with an `Array`; optional ones may be missing."""
 
     @model_validator(mode="after")
-    def _require_equal_axes(self) -> Self:
+    def _check_equal_axes(self) -> Self:
         sizes: dict[str, tuple[int, str]] = {}
         for name, field in type(self).model_fields.items():
             array, value = find_array(field.metadata, field.annotation), getattr(self, name)
@@ -84,13 +82,13 @@ class ArrayRecord(Record):
 
 
 def find_array(metadata: list[Any], annotation: Any) -> Array:
-    """Return the `Array` of a field, also where the field may be None."""
+    """Return the `Array` in a field's metadata, or in the annotation of an optional field."""
     inner = [item for each in get_args(annotation) for item in getattr(each, "__metadata__", ())]
     return next(item for item in [*metadata, *inner] if isinstance(item, Array))
 
 
 def write_arrays(path: Path, record: ArrayRecord) -> None:
-    """Replace an .npz file as a whole.
+    """Write an .npz file atomically.
 
     Raises:
         UserError: the file cannot be written.
@@ -103,13 +101,13 @@ def write_arrays(path: Path, record: ArrayRecord) -> None:
 
 
 def read_arrays(path: Path, model: type[ArraysType], advice: str) -> ArraysType:
-    """Read an .npz file; nothing in it is unpickled.
+    """Read an .npz file without unpickling anything.
 
     Args:
-        advice: what to do where the file does not hold what it should, as the end of a sentence.
+        advice: what to do if the file is damaged, as the end of the message.
 
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        DataError: the file cannot be read, or is damaged.
     """
     file = DataFile(path, advice)
     try:
@@ -118,9 +116,11 @@ def read_arrays(path: Path, model: type[ArraysType], advice: str) -> ArraysType:
     except (DataError, MemoryError):
         raise
     except OSError as error:
-        raise (file.unreadable(error) if error.errno else file.damaged(str(error))) from None
+        raise (
+            file.make_read_error(error) if error.errno else file.make_damage_error(str(error))
+        ) from None
     except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything
-        raise file.damaged(str(error) or type(error).__name__) from None
+        raise file.make_damage_error(str(error) or type(error).__name__) from None
     return validate(arrays, model, file)
 
 

@@ -1,12 +1,11 @@
-"""Downloads that are whole or not there: resumed where they were interrupted, mirrors, retries,
-time-outs, SHA-256. Light zone.
+"""Downloads with resumption, mirrors, retries, timeouts, and verification by SHA-256. Light zone.
 
-What has arrived lies in `.NAME.part` beside the file's place, and its address in `.NAME.part.json`:
-a process that is killed leaves both, and the next one asks for the rest alone (RFC 9110, section
-14). Nothing has the file's name that its SHA-256 did not prove.
+The bytes received so far are in `.NAME.part`, and their URL is in `.NAME.part.json`. Both survive a
+killed process, and the next one requests only the missing range (RFC 9110, section 14). A file gets
+its name only after its SHA-256 was verified.
 
-Not pooch (1.9): it starts again from the first byte, knows no mirrors, no limit of size, no server
-that trickles and no hash of what gzip data expands to, so what is here would have to stay.
+pooch (1.9) is not used, since it restarts downloads from the first byte, and does not support
+mirrors, a maximum size, stalling servers, or hashes of the uncompressed content of gzip files.
 """
 
 import contextlib
@@ -35,115 +34,119 @@ class RemoteFile:
     """A file on one or more mirrors.
 
     Attributes:
-        name: what the file is called, here and behind each mirror's address.
-        sha256: of the file's bytes, or of what its gzip data expands to, as `digest_of` says.
-        mirrors: addresses that end with a slash.
-        most: bytes that the file has at most; a server that sends more is cut off.
-        digest_of: content, where mirrors hold the same bytes packed by other hands: gzip data of
-            one content differs in header and level.
+        name: file name, locally and on each mirror.
+        sha256: of the file, or of its uncompressed content; see `digest_of`.
+        mirrors: base URLs, which end with a slash.
+        max_bytes: maximum size of the file, in bytes; more is not downloaded.
+        digest_of: `content` for gzip files that mirrors compressed separately, whose bytes differ.
     """
 
     name: str
     sha256: str
     mirrors: tuple[str, ...]
-    most: int
+    max_bytes: int
     digest_of: Literal["file", "content"] = "file"
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to try: rounds over all mirrors, the first pause between two rounds (doubled each
-    time), and when one mirror has stalled: after `timeout` seconds without a byte, or with fewer
-    than `least` bytes."""
+    """How often and how long to try.
+
+    Attributes:
+        rounds: number of rounds over all mirrors.
+        pause: seconds between the first two rounds; doubled after each round.
+        timeout: seconds without data, or with fewer than `min_bytes`, after which a mirror counts
+            as stalled.
+        min_bytes: number of bytes that must arrive within each timeout.
+    """
 
     rounds: int = 4
     pause: float = 1.0
     timeout: float = 20.0
-    least: int = 10_000
+    min_bytes: int = 10_000
 
 
 class _MismatchError(Exception):
-    """What arrived is not the file; the message says why."""
+    """The received bytes are not the file; the message says why."""
 
 
 class _IncompleteError(Exception):
-    """Less than the file arrived; the message says how much."""
+    """The download is incomplete; the message says how much was received."""
 
 
 class _Digest:
-    """The SHA-256 of a file as its bytes arrive."""
+    """The SHA-256 of a file, updated as its bytes arrive."""
 
     def __init__(self, remote: RemoteFile):
         self._expected = remote.sha256
         self._sha256 = hashlib.sha256()
-        self._gzip = (
-            zlib.decompressobj(wbits=31) if remote.digest_of == "content" else None
-        )  # 31: gzip, with its own checksum
+        # 31 selects the gzip format, whose checksum is then verified.
+        self._gzip = zlib.decompressobj(wbits=31) if remote.digest_of == "content" else None
 
-    def update(self, piece: bytes) -> None:
-        """Take the next bytes.
+    def update(self, chunk: bytes) -> None:
+        """Add the next bytes.
 
         Raises:
-            _MismatchError: they cannot be the file's.
+            _MismatchError: they cannot belong to the file.
         """
         if self._gzip is None:
-            self._sha256.update(piece)
+            self._sha256.update(chunk)
             return
         try:
-            self._sha256.update(self._gzip.decompress(piece))
+            self._sha256.update(self._gzip.decompress(chunk))
         except zlib.error as error:
             raise _MismatchError(f"it is not a gzip file, or damaged: {error}") from None
         if self._gzip.unused_data:
             raise _MismatchError("other bytes follow the end of the gzip data")
 
     @property
-    def complete(self) -> bool:
-        """Whether nothing in the bytes so far says that more must follow."""
+    def is_complete(self) -> bool:
+        """Whether the gzip data has ended; always true for other files."""
         return self._gzip is None or self._gzip.eof
 
     @property
     def matches(self) -> bool:
-        """Whether the bytes so far are the file."""
-        return self.complete and self._sha256.hexdigest() == self._expected
+        """Whether the bytes so far are the expected file."""
+        return self.is_complete and self._sha256.hexdigest() == self._expected
 
     def describe_mismatch(self) -> str:
-        """Return what is wrong with bytes that are not the file."""
-        if not self.complete:
+        """Return why the bytes are not the expected file."""
+        if not self.is_complete:
             return "the gzip data ends too early"
         subject = "uncompressed content" if self._gzip else "file"
         return (
-            f"it holds other bytes: the SHA-256 of the {subject} is {self._sha256.hexdigest()},"
-            f" expected {self._expected}"
+            f"the SHA-256 of the {subject} is {self._sha256.hexdigest()}, expected {self._expected}"
         )
 
 
 def fetch(
-    remote: RemoteFile, folder: Path, offline: bool = False, patience: RetryPolicy = RetryPolicy()
+    remote: RemoteFile, folder: Path, offline: bool = False, retry: RetryPolicy = RetryPolicy()
 ) -> Path:
-    """Return a file in a folder, downloading it unless it is there and whole.
+    """Return the path of a file in a folder; download it unless it is there and intact.
 
     Args:
-        offline: never touch the network: the file is there, or the error says where to put it.
+        offline: raise an error instead of using the network.
 
     Raises:
-        DataError: no mirror gave the file; the message lists what each of them did last.
+        DataError: no mirror provided the file; the message lists the last error of each. Or
+            `offline` is set, and the file is missing or damaged.
         UserError: the folder cannot be written, or the disk is full.
     """
     path = folder / remote.name
     with files.hold_lock(folder / ".lock"):
         if path.is_file():
-            if is_published(path, remote):
+            if verify(path, remote):
                 return path
             terminal.note(f"{path} is damaged, or another file of this name")
         if offline:
-            raise DataError(_explain_where_to_put(remote, path))
+            raise DataError(_explain_manual_download(remote, path))
         problems: dict[str, str] = {}
-        for attempt in range(patience.rounds):
+        for attempt in range(retry.rounds):
             if attempt:
-                time.sleep(patience.pause * 2 ** (attempt - 1))
+                time.sleep(retry.pause * 2 ** (attempt - 1))
             for mirror in remote.mirrors:
                 try:
-                    _download(mirror + remote.name, path, remote, patience)
+                    _download(mirror + remote.name, path, remote, retry)
                 except (
                     OSError,
                     http.client.HTTPException,
@@ -153,50 +156,50 @@ def fetch(
                     problems[mirror] = str(error) or type(error).__name__
                 else:
                     return path
-    tried = "\n".join(f"  {mirror}{remote.name}: {problem}" for mirror, problem in problems.items())
+    lines = "\n".join(f"  {mirror}{remote.name}: {problem}" for mirror, problem in problems.items())
     raise DataError(
-        f"cannot download {remote.name}, after {patience.rounds} tries of each"
-        f" mirror:\n{tried}\ncheck the network connection and run the same command again, which"
-        " resumes where this one ended; or get the files in another way and name their folder as"
-        " data.path"
+        f"cannot download {remote.name}, after {retry.rounds} tries of each mirror:\n{lines}\n"
+        "check the network connection and run the same command again, which resumes the download;"
+        " or download the files yourself, and set data.path to their folder"
     )
 
 
-def is_published(path: Path, remote: RemoteFile) -> bool:
-    """Tell whether a file is the published one, by its SHA-256."""
+def verify(path: Path, remote: RemoteFile) -> bool:
+    """Tell whether a file has the expected SHA-256."""
     try:
         return _compute_digest(path, remote).matches
     except _MismatchError:
         return False
 
 
-def _explain_where_to_put(remote: RemoteFile, path: Path) -> str:
+def _explain_manual_download(remote: RemoteFile, path: Path) -> str:
     addresses = " or ".join(mirror + remote.name for mirror in remote.mirrors)
     return (
         f"{path} is missing or wrong, and data.offline forbids downloading it; get it from"
         f" {addresses} and put it there (SHA-256 of its"
         f" {'uncompressed content' if remote.digest_of == 'content' else 'bytes'}:"
-        f" {remote.sha256}), or name another folder as data.path"
+        f" {remote.sha256}), or set data.path to another folder"
     )
 
 
 def _compute_digest(path: Path, remote: RemoteFile) -> _Digest:
     digest = _Digest(remote)
     with path.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest
 
 
-def _download(url: str, path: Path, remote: RemoteFile, patience: RetryPolicy) -> None:
-    """Download the rest of a file, and give it its name; what is incomplete stays for the next try,
-    what is wrong is removed.
+def _download(url: str, path: Path, remote: RemoteFile, retry: RetryPolicy) -> None:
+    """Download a file, or the rest of it, and rename it to `path`.
+
+    Incomplete data is kept for the next attempt; wrong data is removed.
     """
     part = PartialFile(path)
     try:
         digest = _compute_digest(part.path, remote) if part.size else _Digest(remote)
         if not digest.matches:
-            _receive(url, part, digest, remote, patience)
+            _receive(url, part, digest, remote, retry)
     except _MismatchError:
         part.remove()
         raise
@@ -204,79 +207,82 @@ def _download(url: str, path: Path, remote: RemoteFile, patience: RetryPolicy) -
 
 
 def _receive(
-    url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, patience: RetryPolicy
+    url: str, part: PartialFile, digest: _Digest, remote: RemoteFile, retry: RetryPolicy
 ) -> None:
-    """Append what a server sends to the part; `digest` has taken what is in the part."""
-    with contextlib.closing(_open_response(url, part, remote, patience)) as response:
-        goes_on = response.status == http.HTTPStatus.PARTIAL_CONTENT
-        size = _read_resume_offset(response, part) if goes_on else 0
+    """Append a server's response to a partial file, whose bytes `digest` already includes."""
+    with contextlib.closing(_open_response(url, part, remote, retry)) as response:
+        is_resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+        size = _read_resume_offset(response, part) if is_resumed else 0
         total = None if response.length is None else size + response.length
-        if total is not None and total > remote.most:
+        if total is not None and total > remote.max_bytes:
             raise _MismatchError(
-                f"the server announces {total:,} bytes; the file has no more than {remote.most:,}"
+                f"the server announces {total:,} bytes, more than the maximum of"
+                f" {remote.max_bytes:,}"
             )
-        if not goes_on:
+        if not is_resumed:
             part.restart(url, response.headers)
             digest = _Digest(remote)
         with terminal.show_download(url, size, total) as advance, part.open_for_append() as append:
-            for piece in _read_chunks(response, patience):
-                size += len(piece)
-                if size > remote.most:
+            for chunk in _read_chunks(response, retry):
+                size += len(chunk)
+                if size > remote.max_bytes:
                     raise _MismatchError(
-                        f"the server sends more than {remote.most:,} bytes, the most that the"
-                        " file has"
+                        f"the server sends more than the maximum of {remote.max_bytes:,} bytes"
                     )
-                digest.update(piece)
-                append(piece)
-                advance(len(piece))
+                digest.update(chunk)
+                append(chunk)
+                advance(len(chunk))
     if digest.matches:
         return
-    if total is None and not digest.complete:
-        raise _IncompleteError(f"the connection ended after {size:,} bytes, where more must follow")
+    if total is None and not digest.is_complete:
+        raise _IncompleteError(f"the connection ended after {size:,} bytes, before the file's end")
     if total is not None and size < total:
         raise _IncompleteError(f"the connection ended after {size:,} of {total:,} bytes")
     raise _MismatchError(digest.describe_mismatch())
 
 
 def _open_response(
-    url: str, part: PartialFile, remote: RemoteFile, patience: RetryPolicy
+    url: str, part: PartialFile, remote: RemoteFile, retry: RetryPolicy
 ) -> http.client.HTTPResponse:
-    """Ask a server for a file, or for the rest of it."""
-    headers = part.request_headers(url, same_everywhere=remote.digest_of == "file")
+    """Request a file, or the rest of it."""
+    headers = part.make_range_headers(url, mirrors_are_identical=remote.digest_of == "file")
     request = urllib.request.Request(url, headers={"User-Agent": "imgcls", **headers})
     try:
-        return urllib.request.urlopen(request, timeout=patience.timeout)
+        return urllib.request.urlopen(request, timeout=retry.timeout)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise _MismatchError(
-                f"the server has no more than the {part.size:,} bytes that are here, which are not"
-                " the file"
+                f"the server's file is not longer than the {part.size:,} bytes already received,"
+                " whose SHA-256 is wrong"
             ) from None
         raise
-    except ValueError as error:  # a redirection to what is not an address
+    except ValueError as error:  # a redirection to an invalid URL
         raise _IncompleteError(f"the server redirects to an invalid address: {error}") from None
 
 
 def _read_resume_offset(response: http.client.HTTPResponse, part: PartialFile) -> int:
-    """Return from which byte on a server sends the rest of a file."""
+    """Return the offset at which a partial response begins, after checking it."""
     sent = response.headers["Content-Range"] or ""
     if not re.match(rf"bytes {part.size}-", sent):
         raise _MismatchError(
-            f"the server was asked for the bytes from {part.size} on, and sends others: '{sent}'"
+            f"the server was asked for the range from byte {part.size}, but sends '{sent}'"
         )
     return part.size
 
 
-def _read_chunks(response: http.client.HTTPResponse, patience: RetryPolicy) -> Iterator[bytes]:
-    """Yield what arrives as it arrives, unless it stalls: a few bytes now and then would keep a
-    connection open forever.
+def _read_chunks(response: http.client.HTTPResponse, retry: RetryPolicy) -> Iterator[bytes]:
+    """Yield the body of a response in chunks.
+
+    Raises:
+        _IncompleteError: fewer than `retry.min_bytes` arrive within a timeout. The socket's timeout
+            does not cover a server that sends a few bytes now and then.
     """
-    since, arrived = time.monotonic(), 0
-    while piece := response.read1(_CHUNK):
-        yield piece
-        arrived += len(piece)
-        seconds = time.monotonic() - since
-        if seconds > patience.timeout:
-            if arrived < patience.least:
-                raise _IncompleteError(f"stalled: {arrived:,} bytes in {seconds:.0f} s")
-            since, arrived = time.monotonic(), 0
+    start, received = time.monotonic(), 0
+    while chunk := response.read1(_CHUNK):
+        yield chunk
+        received += len(chunk)
+        seconds = time.monotonic() - start
+        if seconds > retry.timeout:
+            if received < retry.min_bytes:
+                raise _IncompleteError(f"stalled: {received:,} bytes in {seconds:.0f} s")
+            start, received = time.monotonic(), 0

@@ -1,4 +1,4 @@
-"""Writing so that nothing is lost: to a temporary name, synced, renamed. Light zone."""
+"""Writing files atomically, and locking them. Light zone."""
 
 import contextlib
 import errno
@@ -19,10 +19,9 @@ _ATTEMPTS = 100
 
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary neighbour of `path` for binary writing; rename it to `path` once the block
-    ends without an error.
+    """Open a temporary file for binary writing; rename it to `path` if the block ends normally.
 
-    Whoever reads `path` sees the old content or the new, never a part, also after a power cut.
+    Readers of `path` see the old content or the new, never a mixture, even after a power failure.
 
     Raises:
         UserError: the disk is full, or the folder cannot be written.
@@ -43,7 +42,7 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def explain_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into a `UserError` that says what to do."""
+    """Convert errors of writing a file to a `UserError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -52,13 +51,13 @@ def explain_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: cannot write {path}; free some space and run the same command"
                 " again"
             ) from None
-        refusals = (
+        wrong_path = (
             *(errno.EACCES, errno.EPERM, errno.EROFS),
             *(errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
         )
-        if error.errno in refusals:
+        if error.errno in wrong_path:
             raise UserError(
-                f"cannot write {path}: {error.strerror}; choose a folder that you may write"
+                f"cannot write {path}: {error.strerror}; choose a folder that you may write to"
             ) from None
         if error.errno == errno.EISDIR:
             raise UserError(
@@ -69,26 +68,28 @@ def explain_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, made with its folder, waiting for whoever holds it; the system
-    releases it when the process ends, however it ends.
+    """Hold a lock file, after waiting for other processes that hold it.
+
+    The file and its folder are created if necessary. The operating system releases the lock when
+    the process ends in any way.
 
     Raises:
         UserError: the folder cannot be written.
     """
 
-    def require_in_place(descriptor: int) -> None:
-        # filelock notices a lock file that was removed, but not one that was moved away with its
-        # folder, as a draft is that becomes a store: such a lock keeps nobody out.
+    def check_not_moved(descriptor: int) -> None:
+        # filelock notices if the lock file was removed, but not if its folder was renamed, as when
+        # a draft becomes a store: the lock would then exclude nobody.
         if not os.path.samestat(os.fstat(descriptor), path.stat()):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
-    # Without `flock`, filelock would by itself turn to a file that a killed process leaves locked.
-    lock = FileLock(path, fallback_to_soft=False, on_acquired=require_in_place)
+    # Without `flock`, filelock would fall back to a lock that survives a killed process.
+    lock = FileLock(path, fallback_to_soft=False, on_acquired=check_not_moved)
     with explain_errors(path):
         try:
             _acquire(lock, blocking=False)
         except Timeout:
-            terminal.note(f"another process is working in {path.parent}; waiting for it")
+            terminal.note(f"waiting for another process that is using {path.parent}")
             _acquire(lock, blocking=True)
     try:
         yield
@@ -97,7 +98,7 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 
 def _acquire(lock: FileLock, blocking: bool) -> None:
-    """Acquire a lock, though whoever held it may remove its folder, or move it away, meanwhile."""
+    """Acquire a lock; try again if its last holder removed or renamed the folder."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             lock.acquire(blocking=blocking)
@@ -106,7 +107,7 @@ def _acquire(lock: FileLock, blocking: bool) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a living process holds a lock file."""
+    """Tell whether a running process holds a lock file."""
     try:
         with path.open("rb+") as stream:
             return not lock_descriptor(stream.fileno(), blocking=False)
@@ -124,12 +125,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file as a whole."""
+    """Write a text file atomically, in UTF-8."""
     with replace_file(path) as stream:
         stream.write(text.encode())
 
 
 def compute_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,4 @@
-"""What has arrived of a file that is being downloaded: kept beside its place until it is whole.
-Light zone.
-"""
+"""Partially downloaded files, which are kept until the download is complete. Light zone."""
 
 import contextlib
 import os
@@ -14,93 +12,101 @@ from imgcls.io.records import Record, read_record, write_record
 
 
 class Origin(Record):
-    """Where the bytes of a part are from."""
+    """The source of a partial file."""
 
     url: str
-    """The address."""
+    """The URL."""
     validator: str | None
-    """The ETag or the date by which its server tells another state of the file; null without."""
+    """The ETag or modification date that the server sent; null if it sent neither."""
 
 
 class PartialFile:
-    """The bytes that have arrived of the file `NAME`, in `.NAME.part`, and where they are from, in
-    `.NAME.part.json`.
+    """The bytes received so far of a file `NAME`, and their source.
+
+    The bytes are in `.NAME.part`, the source is in `.NAME.part.json`.
+
+    Args:
+        target: path of the complete file.
     """
 
-    def __init__(self, whole: Path):
-        self.path = whole.with_name(f".{whole.name}.part")
-        self._whole = whole
-        self._origin_file = whole.with_name(f".{whole.name}.part.json")
+    def __init__(self, target: Path):
+        self.path = target.with_name(f".{target.name}.part")
+        self._target = target
+        self._origin_file = target.with_name(f".{target.name}.part.json")
 
     @property
     def size(self) -> int:
-        """The number of bytes that are here."""
+        """Number of bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def request_headers(self, url: str, same_everywhere: bool) -> dict[str, str]:
-        """Return what asks for the rest of the file alone; nothing, where what is here may be of
-        another one.
+    def make_range_headers(self, url: str, mirrors_are_identical: bool) -> dict[str, str]:
+        """Return HTTP headers that request the rest of the file.
+
+        Without headers, the server sends the file from the start: if nothing was received yet, or
+        if it came from another URL whose file may differ.
 
         Args:
-            same_everywhere: whether all addresses are known to hold the same bytes.
+            mirrors_are_identical: whether the file is the same at all URLs.
         """
         origin = self._read_origin()
-        of_address = origin is not None and origin.url == url
-        if not self.size or not (same_everywhere or of_address):
+        same_url = origin is not None and origin.url == url
+        if not self.size or not (mirrors_are_identical or same_url):
             return {}
         headers = {"Range": f"bytes={self.size}-"}
-        if of_address and origin.validator:
-            # A file that has changed since comes as a whole.
+        if same_url and origin.validator:
+            # If the file has changed on the server, it is sent from the start.
             headers["If-Range"] = origin.validator
         return headers
 
     def restart(self, url: str, headers: Message) -> None:
-        """Forget what is here: the whole file is about to come from an address."""
+        """Discard the bytes received so far, and record the source of those that follow.
+
+        Args:
+            headers: of the server's response.
+        """
         etag = headers["ETag"]
-        strong = (
-            etag if etag and not etag.startswith("W/") else None
-        )  # a weak one does not promise the same bytes
+        # Files with the same weak ETag may differ.
+        strong_etag = etag if etag and not etag.startswith("W/") else None
         with files.explain_errors(self.path):
             self.path.open("wb").close()
         write_record(
-            self._origin_file, Origin(url=url, validator=strong or headers["Last-Modified"])
+            self._origin_file, Origin(url=url, validator=strong_etag or headers["Last-Modified"])
         )
 
     @contextlib.contextmanager
     def open_for_append(self) -> Iterator[Callable[[bytes], None]]:
-        """Yield what appends bytes.
+        """Yield a function that appends bytes.
 
         Raises:
             UserError: the disk is full, or the file cannot be written.
         """
-        with self.path.open(
-            "ab", buffering=0
-        ) as stream:  # no buffer, which would fail anew when it is closed
+        # Unbuffered: after a failed write, closing would try to write the buffer, and fail again.
+        with self.path.open("ab", buffering=0) as stream:
 
-            def append(piece: bytes) -> None:
+            def append(chunk: bytes) -> None:
                 with files.explain_errors(self.path):
-                    rest = memoryview(piece)
+                    rest = memoryview(chunk)
                     while rest:
                         rest = rest[stream.write(rest) :]
 
             yield append
 
     def remove(self) -> None:
-        """Throw away what is here."""
+        """Delete the bytes received so far."""
         self.path.unlink(missing_ok=True)
         self._origin_file.unlink(missing_ok=True)
 
     def publish(self) -> None:
-        """Give the file its name."""
+        """Rename the file, which is complete, to its target."""
         with self.path.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(self.path, self._whole)
+        os.replace(self.path, self._target)
         self._origin_file.unlink(missing_ok=True)
-        files.sync_folder(self._whole.parent)
+        files.sync_folder(self._target.parent)
 
     def _read_origin(self) -> Origin | None:
-        """Return where the part is from; None where that is not known."""
+        """Return the source of the bytes; None if its file is missing or damaged."""
         try:
-            return read_record(self._origin_file, Origin, "the file is downloaded as a whole")
+            return read_record(self._origin_file, Origin, "the file is downloaded again")
         except DataError:
             return None

@@ -1,9 +1,8 @@
-"""What imgcls writes to disk for itself: models through which files are written and read. Light
-zone.
+"""Models of the JSON files that imgcls writes and reads. Light zone.
 
-A `Record` is a JSON object, in a file of its own or as a line of one; imgcls/io/array_records.py
-has those of arrays. Whatever else lies in a file's place is a `DataError` of one line, which names
-the file, says what is wrong with it, and what to do.
+A `Record` is a JSON object, either a file or a line of a .jsonl file; imgcls/io/array_records.py
+has the models of arrays. A file that does not match its model raises a `DataError` of one line,
+which names the file, says what is wrong, and what to do.
 """
 
 import json
@@ -26,15 +25,14 @@ ModelType = TypeVar("ModelType", bound="Record")
 Shape = Annotated[tuple[int, int, int], Field(strict=False)]
 """Height, width and channels, a list in JSON."""
 
-_GIVEN = 40
-"""Characters of a wrong value that a message shows."""
+_MAX_SHOWN = 40
+"""Maximum length of a wrong value in a message, in characters."""
 
 
 class Record(BaseModel):
-    """A JSON object with exactly these keys; types are not guessed, numbers are finite, and values
-    do not change.
+    """A JSON object with exactly the declared keys: strictly typed, immutable, numbers finite.
 
-    Text may hold lone surrogates, as file names that are not UTF-8 do.
+    Text may contain lone surrogates, which stand for bytes of file names that are not UTF-8.
     """
 
     model_config = ConfigDict(
@@ -47,43 +45,41 @@ class Record(BaseModel):
 
 
 class VersionedRecord(Record):
-    """A record that states its format, for the folder that it describes; one that states none is of
-    format 1.
-    """
+    """A record with the format version of the folder that it describes; 1 if the key is missing."""
 
     SUBJECT: ClassVar[str]
     """What the folder is, such as `a run`."""
     FORMAT: ClassVar[int]
-    """The one format that is read."""
+    """The only format that is read."""
 
 
 class FormatError(DataError):
     """A folder was written by another version of imgcls. Exit code 3.
 
     Attributes:
-        found: its format.
+        folder_format: the format of the folder.
     """
 
-    def __init__(self, message: str, found: int):
+    def __init__(self, message: str, folder_format: int):
         super().__init__(message)
-        self.found = found
+        self.folder_format = folder_format
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that imgcls wrote, and what to say of it.
+    """A file that imgcls wrote, for reading it and for error messages about it.
 
     Attributes:
-        advice: what to do where it does not hold what it should, as the end of a sentence.
-        place: where in the file, in front of what is wrong there.
+        advice: what to do if the file is damaged, as the end of the message.
+        prefix: position in the file, such as `line 3: `, to put before the problem.
     """
 
     path: Path
     advice: str
-    place: str = ""
+    prefix: str = ""
 
     def read_bytes(self) -> bytes:
-        """Return what the file holds.
+        """Return the content of the file.
 
         Raises:
             DataError: it cannot be read.
@@ -92,36 +88,36 @@ class DataFile:
             self.require_regular()
             return self.path.read_bytes()
         except OSError as error:
-            raise self.unreadable(error) from None
+            raise self.make_read_error(error) from None
 
     def require_regular(self) -> None:
-        """Refuse a folder, and what would block or never end, such as a pipe or a device.
+        """Check that the path is a regular file; reading a pipe or a device could block forever.
 
         Raises:
-            DataError: something else lies in the file's place.
-            OSError: nothing does.
+            DataError: it is something else.
+            OSError: it does not exist, or cannot be accessed.
         """
         mode = self.path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise DataError(to_printable(f"{self.path} is {kind}; remove it, and {self.advice}"))
 
-    def unreadable(self, error: OSError) -> DataError:
-        """Return the error of a file that cannot be read."""
+    def make_read_error(self, error: OSError) -> DataError:
+        """Return the exception for a file that cannot be read."""
         reason = error.strerror or str(error)
         if isinstance(error, FileNotFoundError) and self.path.is_symlink():
             reason = f"it is a link to {os.readlink(self.path)}, which does not exist"
         return DataError(to_printable(f"cannot read {self.path}: {reason}; {self.advice}"))
 
-    def damaged(self, problem: str) -> DataError:
-        """Return the error of a file that holds something else."""
+    def make_damage_error(self, problem: str) -> DataError:
+        """Return the exception for a damaged file."""
         return DataError(
-            to_printable(f"{self.path} is damaged ({self.place}{problem}); {self.advice}")
+            to_printable(f"{self.path} is damaged ({self.prefix}{problem}); {self.advice}")
         )
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Replace a JSON file as a whole.
+    """Write a JSON file atomically.
 
     Raises:
         UserError: the file cannot be written.
@@ -130,7 +126,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
-    """Replace a file of JSON lines as a whole.
+    """Write a .jsonl file atomically.
 
     Raises:
         UserError: the file cannot be written.
@@ -139,64 +135,69 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
 
 
 def to_json(record: Record, indent: int | None = None) -> str:
-    """Return a record as JSON text that ends a line."""
+    """Return a record as JSON text with a final line break."""
     return json.dumps(record.model_dump(), indent=indent, allow_nan=False) + "\n"
 
 
-def read_record(path: Path, model: type[ModelType], advice: str, outdated: str = "") -> ModelType:
+def read_record(
+    path: Path, model: type[ModelType], advice: str, old_format_advice: str = ""
+) -> ModelType:
     """Read a JSON file.
 
     Args:
-        advice: what to do where the file does not hold what it should, as the end of a sentence.
-        outdated: what to do with a folder of an older format, for a `VersionedRecord`.
+        advice: what to do if the file is damaged, as the end of the message.
+        old_format_advice: what to do if the folder has an older format, for a `VersionedRecord`.
 
     Raises:
-        FormatError: the folder is of another format.
-        DataError: the file cannot be read, or holds something else.
+        FormatError: the folder has another format.
+        DataError: the file cannot be read, or is damaged.
     """
     file = DataFile(path, advice)
     value = _parse(file.read_bytes(), file)
     if issubclass(model, VersionedRecord):
-        _require_format(path.parent, model, value, outdated)
+        _check_format(path.parent, model, value, old_format_advice)
     return validate(value, model, file)
 
 
 def read_records(path: Path, model: type[ModelType], advice: str) -> list[ModelType]:
-    """Read a file of JSON lines; raises as `read_record` does, and names the line."""
-    whole = DataFile(path, advice)
-    lines = whole.read_bytes().split(b"\n")
+    """Read a .jsonl file; raises as `read_record` does, and names the line."""
+    file = DataFile(path, advice)
+    lines = file.read_bytes().split(b"\n")
     if lines.pop():
-        raise whole.damaged("its last line is truncated")
-    found = []
-    for number, line in enumerate(lines, 1):
-        file = DataFile(path, advice, f"line {number}: ")
-        found.append(parse_record(line, model, file))
-    return found
+        raise file.make_damage_error("its last line is truncated")
+    return [
+        parse_record(line, model, DataFile(path, advice, f"line {number}: "))
+        for number, line in enumerate(lines, 1)
+    ]
 
 
 def parse_record(content: bytes, model: type[ModelType], file: DataFile) -> ModelType:
-    """Return a record from JSON text that stands in a file.
+    """Parse JSON text from a file.
 
     Raises:
-        DataError: it is something else.
+        DataError: it is not valid JSON, or does not match the model.
     """
     return validate(_parse(content, file), model, file)
 
 
 def validate(value: Any, model: type[ModelType], file: DataFile) -> ModelType:
-    """Return a parsed JSON value, or arrays by name, as a record of a file."""
+    """Convert a JSON value, or arrays by name, to a record.
+
+    Raises:
+        DataError: it does not match the model.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         problem = _explain(error.errors(include_url=False)[0], value)
-    raise file.damaged(problem)
+    raise file.make_damage_error(problem)
 
 
 def _parse(content: bytes, file: DataFile) -> Any:
-    """Return a JSON value; NaN, infinity and a key that stands twice are refused."""
+    """Parse JSON; reject NaN, infinity and duplicate keys, which the json module accepts."""
     try:
         return json.loads(
-            content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_to_object
+            content.decode("utf-8"), parse_constant=_reject_constant, object_pairs_hook=_make_object
         )
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 text: byte {error.start}"
@@ -204,37 +205,39 @@ def _parse(content: bytes, file: DataFile) -> Any:
         problem = f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
     except RecursionError:
         problem = "nested too deeply"
-    except ValueError as error:  # from the two hooks, or a number of thousands of digits
+    except ValueError as error:  # from the two hooks, or a number with thousands of digits
         problem = f"not JSON: {error}"
-    raise file.damaged(problem)
+    raise file.make_damage_error(problem)
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice"
-        )
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {duplicate!r} is given twice")
     return value
 
 
-def _require_format(folder: Path, model: type[VersionedRecord], value: Any, outdated: str) -> None:
+def _check_format(
+    folder: Path, model: type[VersionedRecord], value: Any, old_format_advice: str
+) -> None:
     if not isinstance(value, dict) or not value.keys() & model.model_fields.keys():
-        return  # nothing that any version wrote
-    found = value.get("format", 1)
-    if type(found) is int and found != model.FORMAT:
-        what = outdated if found < model.FORMAT else "a later version wrote it; update imgcls"
+        return  # no version wrote this; validation says what is wrong
+    number = value.get("format", 1)
+    if type(number) is int and number != model.FORMAT:
+        is_old = number < model.FORMAT
+        advice = old_format_advice if is_old else "a later version wrote it; update imgcls"
         raise FormatError(
             to_printable(
-                f"{folder} is {model.SUBJECT} of format {found}; this imgcls reads format"
-                f" {model.FORMAT}: {what}"
+                f"{folder} is {model.SUBJECT} of format {number}; this imgcls reads format"
+                f" {model.FORMAT}: {advice}"
             ),
-            found,
+            number,
         )
 
 
@@ -251,40 +254,43 @@ _EXPECTED = {
     "model_type": "an object",
     "none_required": "null",
 }
-"""pydantic's kinds of mistakes, in the words of JSON."""
+"""What each of pydantic's type errors expects, in the terms of JSON."""
 
 
 def _explain(problem: ErrorDetails, value: Any) -> str:
-    """Return in words where a mistake is, what should stand there, and what does."""
-    name = _name_place(problem["loc"], value)
-    kind, given, context = problem["type"], problem["input"], problem.get("ctx", {})
+    """Return a message with the key, what is expected, and what was received."""
+    name = _format_location(problem["loc"], value)
+    kind, received, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "missing":
         return f"{name} is missing"
     if kind == "extra_forbidden":
         return f"{name} is an unknown key"
     if kind in ("too_long", "too_short"):
-        most = kind == "too_long"
-        limit = f"at most {context['max_length']}" if most else f"at least {context['min_length']}"
+        limit = (
+            f"at most {context['max_length']}"
+            if kind == "too_long"
+            else f"at least {context['min_length']}"
+        )
         message = f"should have {limit} items, got {context['actual_length']}"
     elif kind in _EXPECTED:
-        message = f"should be {_EXPECTED[kind]}, got {_describe(given)}"
+        message = f"should be {_EXPECTED[kind]}, got {_describe(received)}"
     elif kind == "value_error":
         message = str(context["error"])
     else:
-        message = f"{problem['msg'].removeprefix('Input ')}, got {_describe(given)}"
+        message = f"{problem['msg'].removeprefix('Input ')}, got {_describe(received)}"
     return f"{name}: {message}" if name else message
 
 
-def _name_place(location: tuple[int | str, ...], value: Any) -> str:
-    """Return `epochs[3].loss`; what pydantic adds about the members of a union is left out."""
+def _format_location(location: tuple[int | str, ...], value: Any) -> str:
+    """Return a location such as `epochs[3].loss`, without what pydantic adds for unions."""
     name = ""
-    for step in location:
-        if isinstance(value, list | tuple) and isinstance(step, int):
-            name += f"[{step}]"
-            value = value[step] if step < len(value) else None
+    for key in location:
+        if isinstance(value, list | tuple) and isinstance(key, int):
+            name += f"[{key}]"
+            value = value[key] if key < len(value) else None
         elif isinstance(value, dict):
-            name += f".{step}" if name else str(step)
-            value = value.get(step)
+            name += f".{key}" if name else str(key)
+            value = value.get(key)
         else:
             break
     return name
@@ -296,4 +302,4 @@ def _describe(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= _GIVEN else f"{text[: _GIVEN - 3]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."

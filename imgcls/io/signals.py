@@ -1,5 +1,6 @@
-"""What asks a run to stop, a signal or its time limit: it finishes its steps, saves and ends with
-exit code 75. Light zone.
+"""Stopping a run by a signal or its time limit. Light zone.
+
+The run then finishes its current steps, saves a checkpoint, and ends with exit code 75.
 """
 
 import contextlib
@@ -12,16 +13,17 @@ from types import FrameType
 
 from imgcls.durations import Duration
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Whether a signal or the time limit asks to stop.
+    """Whether a signal or the time limit requests a stop.
 
     Args:
-        limit: the time from `started` by which the state must be saved; None for no limit.
-        started: a time of `time.monotonic`.
-        epochs: after how many epochs to stop; None for all.
+        limit: time from `started` within which the last checkpoint must be saved; None for no
+            limit.
+        started: start of the command, by `time.monotonic`.
+        epochs: number of epochs after which to stop; None for all.
     """
 
     def __init__(
@@ -31,16 +33,16 @@ class StopRequest:
         self.epochs = epochs
         self._limit = limit
         self._started = started
-        self._longest: dict[str, float] = {}
+        self._max_seconds: dict[str, float] = {}
 
     @property
     def reason(self) -> str | None:
-        """What asks to stop, in words; None to go on."""
+        """The signal or time limit that requests a stop; None to continue."""
         if self.signal is not None:
             return self.signal.name
-        # Twice what can come before the next look: the steps of a call, and an epoch's end with its
-        # validation and saving.
-        reserve = 2 * sum(self._longest.values())
+        # Twice the longest time until the next check: the steps of an execution, and the end of an
+        # epoch with validation and saving.
+        reserve = 2 * sum(self._max_seconds.values())
         if (
             self._limit is not None
             and time.monotonic() - self._started + reserve > self._limit.seconds
@@ -49,20 +51,19 @@ class StopRequest:
         return None
 
     def record_duration(self, work: str, seconds: float) -> None:
-        """Remember how long a kind of work took that lies between two looks at `reason`."""
-        self._longest[work] = max(seconds, self._longest.get(work, 0.0))
+        """Record how long a kind of work took, during which `reason` is not checked."""
+        self._max_seconds[work] = max(seconds, self._max_seconds.get(work, 0.0))
 
     def receive(self, number: int) -> None:
-        """Take note of a signal; the second one ends the process."""
+        """Handle a signal; the second one ends the process."""
         if self.signal is not None:
-            # The user has asked twice: no clean-up that could hang. The last checkpoint on disk is
-            # whole.
+            # No clean-up, which could hang. The last checkpoint on disk is intact.
             os._exit(75)
         self.signal = signal.Signals(number)
-        # Not print: the main thread may be in the middle of one.
+        # print is not reentrant, and the main thread may be inside it.
         os.write(
             2,
-            f"note: {self.signal.name}: stopping after the present steps; a second signal stops at"
+            f"note: {self.signal.name}: stopping after the current steps; a second signal stops at"
             " once\n".encode(),
         )
 
@@ -71,24 +72,24 @@ class StopRequest:
 def catch_signals(
     limit: Duration | None, started: float, epochs: int | None
 ) -> Iterator[StopRequest]:
-    """Catch the stopping signals while the block runs; arguments as in `StopRequest`.
+    """Catch the stop signals while the block runs; arguments as for `StopRequest`.
 
-    Python runs handlers between two of its own instructions, which may be many seconds apart while
-    TensorFlow works. So a thread hears the signals, from the pipe into which Python's C handler
-    writes their numbers.
+    Python runs handlers between two bytecode instructions, which may be many seconds apart while
+    TensorFlow computes. So a thread receives the signals, through the pipe to which Python's C
+    handler writes their numbers.
     """
     request = StopRequest(limit, started, epochs)
-    heard, written = os.pipe()
-    os.set_blocking(written, False)
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
 
-    def listen() -> None:
-        while number := os.read(heard, 1):
-            if number[0] in STOPPING:
+    def receive_signals() -> None:
+        while number := os.read(read_end, 1):
+            if number[0] in STOP_SIGNALS:
                 request.receive(number[0])
 
-    previous = {number: signal.signal(number, _ignore) for number in STOPPING}
-    previous_pipe = signal.set_wakeup_fd(written)
-    thread = threading.Thread(target=listen, daemon=True)
+    previous = {number: signal.signal(number, _ignore) for number in STOP_SIGNALS}
+    previous_pipe = signal.set_wakeup_fd(write_end)
+    thread = threading.Thread(target=receive_signals, daemon=True)
     thread.start()
     try:
         yield request
@@ -96,24 +97,22 @@ def catch_signals(
         for number, handler in previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(previous_pipe)
-        os.close(written)
+        os.close(write_end)
         thread.join()
-        os.close(heard)
+        os.close(read_end)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Handle a signal that a thread has heard already."""
+    """Do nothing: the thread of `catch_signals` has handled the signal."""
 
 
 @contextlib.contextmanager
 def restore_default_signals(seconds: int) -> Iterator[None]:
-    """Let a stopping signal end the process at once while the block runs, and SIGALRM after so many
-    seconds.
+    """Let stop signals end the process at once while the block runs, and SIGALRM after `seconds`.
 
-    This is for calls that wait while they hold Python's lock, where no handler and no thread could
-    run.
+    This is for calls that wait while they hold the GIL, so that neither handlers nor threads run.
     """
-    previous = {number: signal.signal(number, signal.SIG_DFL) for number in STOPPING}
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in STOP_SIGNALS}
     signal.alarm(seconds)
     try:
         yield
@@ -125,11 +124,13 @@ def restore_default_signals(seconds: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def block_signals() -> Iterator[None]:
-    """Keep stopping signals for ever from a process that is started in the block: a terminal or a
-    queue sends them to a whole job.
+    """Block the stop signals for good in processes started in the block.
+
+    A terminal or a job scheduler sends signals to all processes of a job; only the main process
+    should handle them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)

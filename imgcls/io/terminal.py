@@ -1,7 +1,7 @@
-"""What users see while a command runs: notes and progress, always on stderr. Light zone.
+"""Notes and progress on stderr while a command runs. Light zone.
 
-stdout carries only results. On a terminal progress is a rich bar; elsewhere only plain lines are
-printed, so that logs stay readable.
+stdout is for results only. Progress is a rich progress bar if stderr is a terminal; otherwise only
+plain lines are printed, so that logs stay readable.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _quiet = contextvars.ContextVar("quiet", default=False)
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Show neither notes nor progress in the block, such as in all but one of several processes."""
+    """Print neither notes nor progress in the block, for example on workers other than rank 0."""
     token = _quiet.set(True)
     try:
         yield
@@ -34,7 +34,7 @@ def note(message: str) -> None:
 
 @contextlib.contextmanager
 def note_unusable(kind: type[DataError] = DataError) -> Iterator[None]:
-    """Go on after the block where what it reads is damaged or of another format, with a note."""
+    """Suppress an error in the block, such as a damaged file, and print it as a note."""
     try:
         yield
     except kind as error:
@@ -48,10 +48,7 @@ def print_line(message: str) -> None:
 
 
 def to_printable(name: str) -> str:
-    """Return a name as one line with nothing that a terminal would obey.
-
-    Line breaks, control characters and bytes that are not UTF-8 become escape sequences.
-    """
+    """Escape line breaks, control characters and bytes that are not UTF-8 in a name."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
@@ -71,7 +68,7 @@ def list_rest(count: int, limit: int) -> list[str]:
 
 
 def is_terminal() -> bool:
-    """Tell whether stderr is a terminal, and output is not silenced."""
+    """Tell whether stderr is a terminal and output is not silenced."""
     return sys.stderr.isatty() and not _quiet.get()
 
 
@@ -101,17 +98,17 @@ def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Announce a download, and show its progress in bytes and bytes/s if stderr is a terminal.
+    """Print a note about a download, and show its progress in bytes if stderr is a terminal.
 
     Yields a function that advances the bar by a number of bytes.
 
     Args:
-        size: bytes that were downloaded before.
-        total: bytes of the whole file, if known.
+        size: number of bytes that were downloaded before.
+        total: size of the file in bytes; None if unknown.
     """
-    known = "" if total is None else f" ({total / 1e6:.1f} MB)"
+    total_size = "" if total is None else f" ({total / 1e6:.1f} MB)"
     note(
-        f"downloading {url}{known}"
+        f"downloading {url}{total_size}"
         + (f", continuing after the first {size / 1e6:.1f} MB" if size else "")
     )
     if not is_terminal():
@@ -148,7 +145,7 @@ class TrainingProgress:
 
     @contextlib.contextmanager
     def start_at(self, step: int) -> Iterator[None]:
-        """Show the bar in the block, with `step` steps done already."""
+        """Show the bar while the block runs, starting at a step."""
         if self._bar is None:
             yield
             return
@@ -167,7 +164,7 @@ class TrainingProgress:
             )
 
     def print_epoch(self, text: str) -> None:
-        """Print an epoch's numbers above the bar."""
+        """Print the numbers of an epoch, above the bar."""
         if self._bar:
             self._bar.console.print(text, highlight=False)
         else:

@@ -1,4 +1,4 @@
-"""Parallel work in threads, with ordered results of which few are in memory. Light zone."""
+"""Mapping a function over items in threads. Light zone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,17 +12,17 @@ Result = TypeVar("Result")
 
 
 def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, computed by a thread per core.
+    """Yield `function(item)` for each item in order, computed by one thread per core.
 
-    At most 8 results per thread wait in memory. Threads pay off if `function` releases Python's
-    lock, as decoding and resizing in Pillow do.
+    At most 8 results per thread are in memory. Threads help only if `function` releases the GIL, as
+    decoding and resizing in Pillow do.
     """
     threads = environment.count_cores()
-    waiting: deque[Future[Result]] = deque()
+    futures: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 8 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            futures.append(pool.submit(function, item))
+            if len(futures) >= 8 * threads:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()

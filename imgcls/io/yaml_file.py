@@ -1,7 +1,7 @@
-"""Reading YAML with the line of every value, without tags, aliases and duplicate keys. Light zone.
+"""Reading YAML with the line of every value; no tags, aliases or duplicate keys. Light zone.
 
-Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a string; in YAML
-1.1, which PyYAML implements, it is the other way round.
+Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a string. PyYAML
+implements YAML 1.1, in which `1e-3` is a string and `no` is false.
 """
 
 import re
@@ -28,7 +28,7 @@ _SCALARS = [
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a value was written: a file, line and column (from 1), or a `--set` option."""
+    """The source of a value: a file, line and column (from 1), or a `--set` option."""
 
     source: str
     line: int | None = None
@@ -39,7 +39,7 @@ class Mark:
 
     @property
     def order(self) -> tuple[str, int, int]:
-        """The sort key of a mark: its position in the file."""
+        """The sort key: file, line, column."""
         return (self.source, self.line or 0, self.column or 0)
 
 
@@ -52,7 +52,11 @@ class Document:
     keys: dict[Location, Mark] = field(default_factory=dict)
 
     def find_mark(self, location: Location, of_key: bool = False) -> Mark:
-        """Return the mark of a location, or of the nearest one around it that was written."""
+        """Return the mark of a location, or of its nearest parent that has one.
+
+        Args:
+            of_key: whether to return the mark of the key instead of its value.
+        """
         if of_key and location in self.keys:
             return self.keys[location]
         while location not in self.values and location:
@@ -61,7 +65,7 @@ class Document:
 
 
 class ProblemsError(UserError):
-    """The experiment is wrong: all mistakes at once, each with its position."""
+    """The experiment has mistakes, all of which are reported, each with its position."""
 
     def __init__(self, problems: list[str]):
         super().__init__("\n".join(problems))
@@ -89,7 +93,11 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, source: str) -> Document:
-    """Parse YAML text; `source` is its name in errors."""
+    """Parse YAML text; raises as `read` does.
+
+    Args:
+        source: name of the text in messages.
+    """
     document = Document(None, values={(): Mark(source, 1, 1)})
     problems: list[str] = []
     try:
@@ -109,7 +117,7 @@ def parse(text: str, source: str) -> Document:
 
 
 def _reject_aliases(text: str, source: str) -> None:
-    """Reject aliases before anything is built, since a few lines can expand to gigabytes."""
+    """Reject aliases before parsing, since a few lines with aliases can expand to gigabytes."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             mark = _make_mark(event.start_mark, source)
@@ -166,7 +174,7 @@ _PLAIN_TAGS = {"null", "bool", "int", "float", "str", "map", "seq", "timestamp",
 
 
 def _parse_scalar(node: yaml.ScalarNode) -> Any:
-    if node.style is not None:  # quoted, or a block: always text
+    if node.style is not None:  # a quoted or block scalar is always text
         return node.value
     for _, pattern, convert in _SCALARS:
         if pattern.fullmatch(node.value):
@@ -179,7 +187,7 @@ def _make_mark(mark: yaml.Mark, source: str) -> Mark:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.2 would read as another value."""
+    """Quotes text that would be parsed as another type."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
@@ -193,5 +201,5 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def dump(value: Any) -> str:
-    """Return YAML text that `parse` reads back to an equal value."""
+    """Return YAML text that `parse` converts back to an equal value."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

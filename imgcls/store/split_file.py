@@ -133,7 +133,7 @@ def read_split(path: Path, key: str, count: int) -> Split:
     found = read_arrays(path, SplitArrays, advice)
     if len(found.assignments) != count:
         problem = f"it is of {len(found.assignments):,} images, but the store has {count:,}"
-        raise DataFile(path, advice).damaged(problem)
+        raise DataFile(path, advice).make_damage_error(problem)
     return Split(
         key,
         **{name: getattr(found, name) for name in _SAME},

@@ -271,4 +271,4 @@ def open_store(folder: Path) -> Store:
     advice = f"delete the folder {folder} and run `imgcls prepare` again"
     if not os.path.lexists(path):
         raise DataError(f"{folder} is not a store: it has no manifest.json; {advice}")
-    return Store(folder, read_record(path, Manifest, advice, outdated=advice))
+    return Store(folder, read_record(path, Manifest, advice, old_format_advice=advice))

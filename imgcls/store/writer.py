@@ -196,7 +196,7 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 store = open_store(folder)
                 store.verify()
             except FormatError as error:
-                if error.found > Manifest.FORMAT:
+                if error.folder_format > Manifest.FORMAT:
                     raise
                 terminal.note(f"replacing a store, and splitting anew: {error}")
                 _discard(folder)

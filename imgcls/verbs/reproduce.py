@@ -265,7 +265,7 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
     except MemoryError:
         raise
     except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
-        raise file.damaged(str(error) or type(error).__name__) from None
+        raise file.make_damage_error(str(error) or type(error).__name__) from None
     return found
 
 

@@ -33,7 +33,7 @@ def _make_row(run: Run) -> dict[str, Any]:
         evaluated = os.path.lexists(run.metrics_file("test"))
         tested = run.read_evaluation("test").metrics if evaluated else {}
     except FormatError as error:
-        return {**row, "status": f"format {error.found}"}
+        return {**row, "status": f"format {error.folder_format}"}
     except DataError:
         return row
     last = {"val_loss": log[-1].val_loss, "val_accuracy": log[-1].val_accuracy} if log else {}
