@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 
 import numpy
 import pytest
@@ -60,6 +61,17 @@ def test_errors_say_what_is_wrong_with_a_file(tmp_path):
     assert problem(tmp_path / "pipe.png") == "not a regular file"
     assert problem(tmp_path / "dangling.png") == "cannot be read: No such file or directory"
     assert problem(tmp_path / "loop.png") == "cannot be read: Too many levels of symbolic links"
+
+
+def test_an_image_without_its_palette_is_damaged(tmp_path):
+    stream = io.BytesIO()
+    Image.new("P", (4, 4)).save(stream, "PNG")
+    data = stream.getvalue()
+    palette = data.index(b"PLTE") - 4
+    length = struct.unpack_from(">I", data, palette)[0] + 12
+    (tmp_path / "image.png").write_bytes(data[:palette] + data[palette + length :])
+    with pytest.raises(decode.ImageError, match="damaged: its colors are numbers in a palette"):
+        is_grayscale(tmp_path / "image.png")
 
 
 def test_a_decompression_bomb_is_an_error_from_its_header(tmp_path):

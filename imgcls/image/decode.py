@@ -180,6 +180,8 @@ def is_grayscale(image: "Image") -> bool:
     """Tell from the pixel format or palette of an opened image whether it is grayscale."""
     if image.mode != "P":
         return image.mode in _GRAYSCALE_MODES
+    if image.palette is None:
+        raise ImageError("damaged: its colors are numbers in a palette, which it lacks")
     order, entries = image.palette.getdata()
     step = len(order)  # RGB, or BGRX in a BMP: the first three bytes are the color
     return all(
@@ -286,4 +288,4 @@ def _convert_errors() -> Iterator[None]:
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:
-        raise ImageError(f"damaged: {error}") from error
+        raise ImageError(f"damaged: {str(error) or type(error).__name__}") from error
