@@ -1,6 +1,7 @@
 """NumPy arrays: they are stored as they are, and errors say what is not an image or a label."""
 
 import contextlib
+import struct
 
 import numpy
 import pytest
@@ -279,6 +280,15 @@ def test_a_missing_file_and_another_format_are_errors(tmp_path):
     assert "is neither a folder of .npy files nor an .npz archive" in problem(tmp_path / "set.mat")
     (tmp_path / "set.npz").write_text("not an archive")
     assert "set.npz is not an .npz archive, or damaged" in problem(tmp_path / "set.npz")
+
+
+def test_damage_that_python_reports_without_a_word_is_named(tmp_path):
+    path = tmp_path / "set.npz"
+    numpy.savez(path, images=IMAGES, labels=LABELS)
+    data = path.read_bytes().replace(b"(6,), }     ", b"(999999,), }")
+    sizes = data.rindex(b"PK\x01\x02") + 20  # of the labels, in the archive's directory
+    path.write_bytes(data[:sizes] + struct.pack("<II", 10**7, 10**7) + data[sizes + 8 :])
+    assert problem(path).partition("the array 'labels' cannot be read: ")[2]
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy"])

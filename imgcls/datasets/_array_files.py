@@ -7,7 +7,7 @@ larger than memory. Nothing is ever unpickled, since unpickling runs whatever co
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imgcls.datasets import MAX_WEIGHT, SPLITS, _concatenated, _image_files
 from imgcls.errors import DataError
@@ -53,7 +53,8 @@ class ArrayFiles:
                 return archive[name]
         except Exception as error:  # damaged files raise errors of a dozen types
             raise DataError(
-                f"{self._path}: the array '{name}' cannot be read: {error or type(error).__name__}"
+                f"{self._path}: the array '{name}' cannot be read:"
+                f" {str(error) or type(error).__name__}"
             ) from None
 
 
@@ -75,7 +76,8 @@ def _list_array_names(path: Path) -> list[str]:
         raise DataError(f"data.path: cannot read {path}: {error.strerror or error}") from None
     except Exception as error:
         raise DataError(
-            f"data.path: {path} is not an .npz archive, or damaged: {error or type(error).__name__}"
+            f"data.path: {path} is not an .npz archive, or damaged:"
+            f" {str(error) or type(error).__name__}"
         ) from None
 
 
@@ -137,7 +139,9 @@ def make_reader(
 
     def read(number: int, index: int) -> "numpy.ndarray":
         image = arrays[number][index]
-        return _scale_to_bytes(image, *bounds, f"{names[number]}[{index}]") if bounds else image
+        if bounds is None:
+            return image
+        return _scale_to_bytes(image, bounds[0], bounds[1], f"{names[number]}[{index}]")
 
     return _concatenated.make_reader(arrays, read)
 
@@ -180,7 +184,7 @@ def parse_labels(
         )
     keys = sorted(
         {value for values in flat.values() for value in values},
-        key=str.encode if is_text == {True} else None,
+        key=lambda label: label.encode() if isinstance(label, str) else label,
     )
     if names is not None:
         keys = list(names) if is_text == {True} else list(range(len(names)))
@@ -277,7 +281,7 @@ def parse_weights(array: "numpy.ndarray", name: str) -> list[float]:
     return values
 
 
-def _read_column(array: "numpy.ndarray", name: str, kinds: str, meaning: str) -> list:
+def _read_column(array: "numpy.ndarray", name: str, kinds: str, meaning: str) -> list[Any]:
     """Return the values of an array with one per image, (n,) or (n, 1), of one of NumPy's kinds."""
     if array.ndim not in (1, 2) or array.shape[1:] not in ((), (1,)):
         raise DataError(

@@ -7,14 +7,18 @@ https://doi.org/10.1038/s41597-022-01721-8).
 Light zone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
 from imgcls.datasets import DataSettings, Entry, Source, SplitName, _array_files
 from imgcls.datasets._array_files import ArrayFiles
 from imgcls.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy
 
 Names = str | dict[SplitName, str]
 """The name of one array for all images, or of one array for each split."""
@@ -113,22 +117,23 @@ def _make_entries(
     """Return the entries of one array of images; `own_splits` takes precedence over `split`."""
     name = _map_by_split(settings.images)[split]
     count = len(files.load(name))
+
+    def read(
+        names: Names | None,
+        parse: "Callable[[numpy.ndarray, str], list[Any]]",
+        otherwise: SplitName | float | None,
+    ) -> list[Any]:
+        if names is None:
+            return [otherwise] * count
+        array = _map_by_split(names)[split]
+        return parse(files.load(array), array)
+
     columns = {
         "labels": labels,
-        "splits": [split] * count,
-        "groups": [None] * count,
-        "weights": [1.0] * count,
+        "splits": read(settings.own_splits, _array_files.parse_splits, split),
+        "groups": read(settings.groups, _array_files.parse_texts, None),
+        "weights": read(settings.weights, _array_files.parse_weights, 1.0),
     }
-    optional = {
-        "splits": (settings.own_splits, _array_files.parse_splits),
-        "groups": (settings.groups, _array_files.parse_texts),
-        "weights": (settings.weights, _array_files.parse_weights),
-    }
-    for column, (names, parse) in optional.items():
-        if names is not None:
-            columns[column] = parse(
-                files.load(_map_by_split(names)[split]), _map_by_split(names)[split]
-            )
     for column, values in columns.items():
         if len(values) != count:
             raise DataError(
