@@ -14,8 +14,12 @@ from imgcls.augmentations import AugmentationSettings
 from imgcls.datasets import DataSettings
 from imgcls.durations import Duration, DurationIn
 from imgcls.io import yaml_file
+from imgcls.metrics import MetricSettings
+from imgcls.models import ModelSettings
+from imgcls.optimizers import OptimizerSettings
 from imgcls.parts import PartOf, PartSettings, Section
 from imgcls.schedules import WarmupSettings
+from imgcls.strategies import StrategySettings
 
 Monitor = Literal["val_loss", "val_accuracy"]
 
@@ -87,8 +91,7 @@ NEUTRAL_SETTINGS = {
     "time_limit",
 }
 """Settings of `train` that a continued run may change: they affect speed, memory and safety, and
-no number.
-"""
+no number."""
 
 
 class Train(Section):
@@ -112,7 +115,7 @@ class Train(Section):
         default_factory=lambda: parts.default_settings("losses", "cross_entropy")
     )
     """What training minimizes, and the log's `loss` and `val_loss`: a file of imgcls/losses."""
-    optimizer: Annotated[PartSettings, PartOf("optimizers")] = Field(
+    optimizer: Annotated[OptimizerSettings, PartOf("optimizers")] = Field(
         default_factory=lambda: parts.default_settings("optimizers", "adamw")
     )
     """A file of imgcls/optimizers."""
@@ -122,7 +125,7 @@ class Train(Section):
     """The learning rate over the steps: a file of imgcls/schedules."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"] = "float32"
     """Keras's dtype policy. The mixed ones are for GPUs, float64 is for comparing strategies."""
-    strategy: Annotated[PartSettings, PartOf("strategies")] = Field(
+    strategy: Annotated[StrategySettings, PartOf("strategies")] = Field(
         default_factory=lambda: parts.default_settings("strategies", "one_device")
     )
     """The devices to train on: a file of imgcls/strategies."""
@@ -135,8 +138,7 @@ class Train(Section):
     """Steps between two checks of signals and the clock; more save overhead with tiny models."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may hold: splits that fit are copied to it once, larger ones
-    are read from the store as needed.
-    """
+    are read from the store as needed."""
     data_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that decode or crop images during training; one for each core unless given."""
     select_weights: Literal["best", "last"] = "best"
@@ -153,14 +155,12 @@ class Train(Section):
     """Goes back and continues when training diverges. Unless given, training stops at once."""
     time_limit: Annotated[Duration, DurationIn("s", "m", "h")] | None = None
     """How long after the start of the command the state must be saved, such as 55m. The command
-    then ends with exit code 75; run it again to continue. No limit unless given.
-    """
+    then ends with exit code 75; run it again to continue. No limit unless given."""
     checkpoint: Annotated[Duration, DurationIn("steps", "s", "m", "h")] | None = Duration(
         Decimal(5), "m"
     )
     """How often the state is saved within an epoch, such as 5m or 500 steps; null for never. It is
-    always saved at the end of an epoch, and when a signal stops the command.
-    """
+    always saved at the end of an epoch, and when a signal stops the command."""
 
     @model_validator(mode="after")
     def _repeats_fill_a_batch(self) -> "Train":
@@ -192,7 +192,7 @@ class Train(Section):
 class Evaluate(Section):
     """How a model is evaluated."""
 
-    metrics: list[Annotated[PartSettings, PartOf("metrics")]] = Field(
+    metrics: list[Annotated[MetricSettings, PartOf("metrics")]] = Field(
         default_factory=lambda: parts.default_settings_of_all("metrics")
     )
     """Files of imgcls/metrics; all of them unless given."""
@@ -212,7 +212,7 @@ class Evaluate(Section):
 
     @field_validator("metrics")
     @classmethod
-    def _each_once(cls, value: list[PartSettings]) -> list[PartSettings]:
+    def _each_once(cls, value: list[MetricSettings]) -> list[MetricSettings]:
         return parts.require_unique(value, "its numbers would have the same names")
 
 
@@ -230,7 +230,7 @@ class Experiment(Section):
     """The images: a file of imgcls/datasets."""
     augment: list[Annotated[AugmentationSettings, PartOf("augmentations")]] = []
     """What is done to training images, in this order: files of imgcls/augmentations."""
-    model: Annotated[PartSettings, PartOf("models")]
+    model: Annotated[ModelSettings, PartOf("models")]
     """What is trained: a file of imgcls/models."""
     train: Train = Field(default_factory=Train)
     """How the model is trained."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError, core_schema
@@ -56,6 +56,9 @@ class PartSettings(Section):
     name: str
 
 
+SettingsType = TypeVar("SettingsType", bound=PartSettings)
+
+
 @lru_cache
 def list_names(kind: str) -> list[str]:
     """Return the names of the parts of a kind, read from its folder."""
@@ -89,19 +92,19 @@ def load_for(kind: str, settings: PartSettings) -> ModuleType:
     return load(kind, settings.name)
 
 
-def default_settings(kind: str, name: str) -> PartSettings:
-    """Return a part's settings with every default."""
+def default_settings(kind: str, name: str) -> Any:
+    """Return a part's settings with every default, of the class that its kind's parts share."""
     return load(kind, name).Settings(name=name)
 
 
-def default_settings_of_all(kind: str) -> list[PartSettings]:
+def default_settings_of_all(kind: str) -> list[Any]:
     """Return every part of a kind with its defaults; called for each experiment, so that a new file
     is found.
     """
     return [default_settings(kind, name) for name in list_names(kind)]
 
 
-def require_unique(settings: list[PartSettings], reason: str) -> list[PartSettings]:
+def require_unique(settings: list[SettingsType], reason: str) -> list[SettingsType]:
     """Return a list of parts in which no name comes twice; raises `ValueError` with the reason
     where one does.
     """

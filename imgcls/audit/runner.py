@@ -1,17 +1,17 @@
 """The audit of the data: run the checks, do what their policies say, and report it. Light zone."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imgcls import parts
 from imgcls.audit.audit_report import AuditReport, ReportedFinding
-from imgcls.checks import EXAMPLES, AuditedData, Finding
+from imgcls.checks import EXAMPLES, AuditedData, CheckSettings, Finding
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.io import files
 from imgcls.io.records import write_record
 from imgcls.io.terminal import format_some, to_printable
-from imgcls.parts import PartSettings
 from imgcls.report.tables import format_table
 from imgcls.store.pixel_statistics import compute_pixel_statistics
 from imgcls.store.split_file import Split
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[AuditReport, Split]:
+def run_checks(
+    store: Store, split: Split, checks: list[CheckSettings]
+) -> tuple[AuditReport, Split]:
     """Run checks one after the other, each on what those before it left; return what they found,
     and the split without dropped images.
 
@@ -34,14 +36,16 @@ def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[
         DataError: dropping leaves a class without a training image, or a split without any.
     """
     whole = _restore_dropped(split)
-    findings, left = [], AuditedData(store, whole)
+    findings: list[tuple[CheckSettings, Finding]] = []
+    left = AuditedData(store, whole)
     for settings in checks:
         for finding in parts.load_for("checks", settings).find(settings, left):
             findings.append((settings, finding))
         dropped = [
-            finding.drop
+            images
             for check, finding in findings
-            if check is settings and _drops(check, finding)
+            if check is settings
+            for images in _list_dropped(check, finding)
         ]
         if dropped:
             left = AuditedData(store, _drop_images(left.split, dropped))
@@ -53,7 +57,7 @@ def run_checks(store: Store, split: Split, checks: list[PartSettings]) -> tuple[
             count=finding.count,
             message=finding.message,
             examples=finding.examples,
-            dropped=len(finding.drop) if _drops(settings, finding) else 0,
+            dropped=sum(map(len, _list_dropped(settings, finding))),
         )
         for settings, finding in findings
     ]
@@ -138,8 +142,9 @@ def _suggest_next(report: AuditReport) -> str:
     )
 
 
-def _drops(settings: PartSettings, finding: Finding) -> bool:
-    return settings.policy == "drop" and finding.drop is not None
+def _list_dropped(settings: CheckSettings, finding: Finding) -> "list[numpy.ndarray]":
+    """Return the images that a finding drops: one array, or none."""
+    return [finding.drop] if settings.policy == "drop" and finding.drop is not None else []
 
 
 def _drop_images(split: Split, found: "list[numpy.ndarray]") -> Split:
@@ -148,24 +153,40 @@ def _drop_images(split: Split, found: "list[numpy.ndarray]") -> Split:
 
     before = [] if split.dropped is None else [split.dropped]
     dropped = numpy.unique(numpy.concatenate([*before, *found]))
-    left = {
-        name: numpy.setdiff1d(split.indices(name), dropped, assume_unique=True) for name in SPLITS
-    }
-    return replace(split, **left, dropped=dropped)
+    return _replace_indices(
+        split, lambda _, indices: numpy.setdiff1d(indices, dropped, assume_unique=True), dropped
+    )
 
 
 def _restore_dropped(split: Split) -> Split:
     """Return a split as it was assigned: dropped images are back in it."""
     import numpy
 
-    if split.dropped is None:
+    dropped = split.dropped
+    if dropped is None:
         return split
-    assignments = split.assignments[split.dropped]
-    whole = {
-        name: numpy.union1d(split.indices(name), split.dropped[assignments == number])
-        for number, name in enumerate(SPLITS)
-    }
-    return replace(split, **whole, dropped=None)
+    assignments = split.assignments[dropped]
+    return _replace_indices(
+        split,
+        lambda number, indices: numpy.union1d(indices, dropped[assignments == number]),
+        dropped=None,
+    )
+
+
+def _replace_indices(
+    split: Split,
+    choose: "Callable[[int, numpy.ndarray], numpy.ndarray]",
+    dropped: "numpy.ndarray | None",
+) -> Split:
+    """Return a split with other images.
+
+    Args:
+        choose: from the number of a part in `SPLITS` and its indices to the new ones.
+    """
+    train, validation, test = (
+        choose(number, split.indices(name)) for number, name in enumerate(SPLITS)
+    )
+    return replace(split, train=train, validation=validation, test=test, dropped=dropped)
 
 
 def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy
 
     from imgcls.checks._similarity import Similarity
+    from imgcls.datasets import SplitName
     from imgcls.store.split_file import Split
     from imgcls.store.store import Store
 
@@ -27,18 +28,18 @@ EXAMPLES = 20
 
 
 class CheckSettings(PartSettings):
-    """The settings of every check."""
-
-    policy: Literal["note", "fail"] = "note"
-    """note: report; fail: end `prepare` with exit code 3, after all checks."""
-
-
-class DroppingSettings(CheckSettings):
-    """The settings of checks whose findings are images that can be left out."""
+    """The settings of every check; some allow fewer policies."""
 
     policy: Literal["note", "drop", "fail"] = "note"
     """note: report; drop: leave the images out of every split, but not of the store; fail: end
     `prepare` with exit code 3, after all checks."""
+
+
+class ReportingSettings(CheckSettings):
+    """The settings of checks whose findings are not images that can be left out."""
+
+    policy: Literal["note", "fail"] = "note"
+    """note: report; fail: end `prepare` with exit code 3, after all checks."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class AuditedData:
         """The class number of each image of `indices`, int32."""
         return self.store.labels[self.indices]
 
-    def count_classes(self, split: str) -> "numpy.ndarray":
+    def count_classes(self, split: "SplitName") -> "numpy.ndarray":
         """Return the number of images of each class in a split, int64 (classes,)."""
         import numpy
 

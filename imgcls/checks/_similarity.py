@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.checks import DroppingSettings
+from imgcls.checks import CheckSettings
 
 if TYPE_CHECKING:
     import numpy
@@ -45,7 +45,7 @@ class Similarity:
     brightness: float
 
 
-class SimilaritySettings(DroppingSettings):
+class SimilaritySettings(CheckSettings):
     """The settings of checks that compare images."""
 
     distance: Annotated[int, Field(ge=0, le=8)] = 4

@@ -3,10 +3,10 @@
 Light zone.
 """
 
-from imgcls.checks import AuditedData, DroppingSettings, Finding
+from imgcls.checks import AuditedData, CheckSettings, Finding
 
 
-class Settings(DroppingSettings):
+class Settings(CheckSettings):
     """The settings of animated images."""
 
 

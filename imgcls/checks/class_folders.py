@@ -5,12 +5,12 @@ The labels of the other classes never shift.
 Light zone.
 """
 
-from imgcls.checks import AuditedData, CheckSettings, Finding, format_count
+from imgcls.checks import AuditedData, Finding, ReportingSettings, format_count
 from imgcls.datasets import SPLITS
 from imgcls.io.terminal import format_some
 
 
-class Settings(CheckSettings):
+class Settings(ReportingSettings):
     """The settings of class folders."""
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.checks import AuditedData, CheckSettings, Finding
+from imgcls.checks import AuditedData, Finding, ReportingSettings
 
 if TYPE_CHECKING:
     import numpy
 
 
-class Settings(CheckSettings):
+class Settings(ReportingSettings):
     """The settings of color drift."""
 
     difference: Annotated[float, Field(ge=0)] = 0.2

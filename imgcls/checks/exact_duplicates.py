@@ -7,10 +7,10 @@ Content is the digest of the stored bytes: of pixels at the stored size, or of t
 Light zone.
 """
 
-from imgcls.checks import AuditedData, DroppingSettings, Finding, _copies
+from imgcls.checks import AuditedData, CheckSettings, Finding, _copies
 
 
-class Settings(DroppingSettings):
+class Settings(CheckSettings):
     """The settings of exact duplicates."""
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import AuditedData, DroppingSettings, Finding
+from imgcls.checks import AuditedData, CheckSettings, Finding
 
 
-class Settings(DroppingSettings):
+class Settings(CheckSettings):
     """The settings of extreme shapes."""
 
     aspect_ratio: Annotated[float, Field(ge=1)] = 4.0

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import AuditedData, CheckSettings, Finding
+from imgcls.checks import AuditedData, Finding, ReportingSettings
 from imgcls.io.terminal import format_some
 
 
-class Settings(CheckSettings):
+class Settings(ReportingSettings):
     """The settings of imbalance."""
 
     ratio: Annotated[float, Field(ge=1)] = 10.0

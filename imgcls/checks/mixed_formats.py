@@ -6,10 +6,10 @@ nothing but gray pixels counts as color.
 Light zone.
 """
 
-from imgcls.checks import AuditedData, CheckSettings, Finding
+from imgcls.checks import AuditedData, Finding, ReportingSettings
 
 
-class Settings(CheckSettings):
+class Settings(ReportingSettings):
     """The settings of mixed formats."""
 
 

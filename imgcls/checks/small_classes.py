@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.checks import AuditedData, CheckSettings, Finding, format_count
+from imgcls.checks import AuditedData, Finding, ReportingSettings, format_count
 from imgcls.io.terminal import format_some
 
 
-class Settings(CheckSettings):
+class Settings(ReportingSettings):
     """The settings of small classes."""
 
     images: Annotated[int, Field(ge=1)] = 10

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts
+from imgcls.checks import CheckSettings
 from imgcls.image.decode import Resize
 from imgcls.io.records import Record
 from imgcls.parts import PartOf, PartSettings, default_settings_of_all
@@ -53,7 +54,7 @@ class DataSettings(PartSettings):
     own splits."""
     max_images: Annotated[int, Field(ge=1)] | None = None
     """Largest number of images in each split, stratified by class: for quick runs."""
-    audit: list[Annotated[PartSettings, PartOf("checks")]] = Field(
+    audit: list[Annotated[CheckSettings, PartOf("checks")]] = Field(
         default_factory=lambda: default_settings_of_all("checks")
     )
     """Checks of the data, files of imgcls/checks, in the order in which they run, each with its
@@ -72,7 +73,7 @@ class DataSettings(PartSettings):
 
     @field_validator("audit")
     @classmethod
-    def _require_unique_checks(cls, value: list[PartSettings]) -> list[PartSettings]:
+    def _require_unique_checks(cls, value: list[CheckSettings]) -> list[CheckSettings]:
         return parts.require_unique(value, "give each check once")
 
     @model_validator(mode="after")

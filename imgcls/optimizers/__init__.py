@@ -1,6 +1,19 @@
-"""Optimizers: each file holds `Settings` and `build(settings, learning_rate)`. Light zone.
+"""Optimizers: each file holds `Settings` (an `OptimizerSettings`) and
+`build(settings, learning_rate)`. Light zone.
 
-`Settings` has a field `learning_rate`, the peak of the schedule. The argument `learning_rate` of
-`build` is a number or a Keras schedule (from imgcls/schedules); `build` returns a Keras optimizer.
+The argument `learning_rate` of `build` is a number or a Keras schedule (from imgcls/schedules); `build` returns a Keras optimizer.
 Keras is imported inside `build`.
 """
+
+from typing import Annotated
+
+from pydantic import Field
+
+from imgcls.parts import PartSettings
+
+
+class OptimizerSettings(PartSettings):
+    """What every optimizer's settings have."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    """The peak of the schedule."""

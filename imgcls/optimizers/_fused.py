@@ -7,8 +7,8 @@ network's step on a CPU. The fused kernel computes the same formula in one pass.
 from imgcls.backend import keras, tf
 
 
-class FusedUpdate:
-    """A mix-in for Keras's Adam and its subclasses, which fuses the update of each variable.
+class FusedAdam(keras.optimizers.Adam):
+    """Adam with a fused update of each variable.
 
     Kingma and Ba, 2015, algorithm 1, in the efficient form at the end of section 2.
     """
@@ -44,13 +44,9 @@ class FusedUpdate:
             grad=tf.cast(gradient, variable.dtype),
         )
 
-    def _apply_weight_decay(self, variables: list) -> None:
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         """Do nothing: `update_step` applies the decay, while the variable is in the CPU cache."""
 
 
-class FusedAdam(FusedUpdate, keras.optimizers.Adam):
-    """Adam with the fused update."""
-
-
-class FusedAdamW(FusedUpdate, keras.optimizers.AdamW):
+class FusedAdamW(FusedAdam, keras.optimizers.AdamW):
     """AdamW with the fused update."""

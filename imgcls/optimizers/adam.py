@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.parts import PartSettings
+from imgcls.optimizers import OptimizerSettings
 
 if TYPE_CHECKING:
     import keras
 
 
-class Settings(PartSettings):
+class Settings(OptimizerSettings):
     """Adam's settings."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

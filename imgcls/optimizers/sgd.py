@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imgcls.parts import PartSettings
+from imgcls.optimizers import OptimizerSettings
 
 if TYPE_CHECKING:
     import keras
 
 
-class Settings(PartSettings):
+class Settings(OptimizerSettings):
     """SGD's settings."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
