@@ -139,7 +139,8 @@ def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch)
     plan = checkpoint.SavePlan(parse_duration("5 steps"))
     clock.now = 1e9
     assert [step for step in range(1, 12) if plan.is_due(step)] == [5, 10]
-    assert [plan.steps_left(step) for step in (3, 5)] == [2, 5]
+    assert [plan.limit(9, step) for step in (3, 5)] == [2, 5]
+    assert plan.limit(1, 3) == 1
 
 
 def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import io
 import json
-import math
 import time
 from pathlib import Path
 
@@ -56,18 +55,19 @@ class SavePlan:
     """When the state is saved in the middle of an epoch."""
 
     def __init__(self, every: Duration | None):
-        by_steps = every is not None and every.unit == "steps"
-        self._every = int(every.number) if by_steps else None
-        self._seconds = every.seconds if every and not by_steps else None
+        self._every = int(every.number) if every and every.unit == "steps" else None
+        self._seconds = every.seconds if every and every.unit != "steps" else None
         self._last = time.monotonic()
 
     def mark_saved(self) -> None:
         """Start to wait anew."""
         self._last = time.monotonic()
 
-    def steps_left(self, step: int) -> float:
-        """Return how many steps there are after `step` until a step at which to save."""
-        return self._every - step % self._every if self._every else math.inf
+    def limit(self, count: int, step: int) -> int:
+        """Return how many of the next `count` steps after `step` to take until a step at which to
+        save.
+        """
+        return min(count, self._every - step % self._every) if self._every else count
 
     def is_due(self, step: int) -> bool:
         """Tell whether to save after `step` steps, now."""
@@ -112,8 +112,8 @@ class Checkpoints:
                 damaged.append(error)
                 terminal.note(f"{path} is damaged ({error.reason}); looking for the one before it")
                 continue
-            for error in damaged:
-                error.path.unlink()
+            for newer in damaged:
+                newer.path.unlink()
             if damaged:
                 terminal.note(f"continuing from {path}, at step {counters.step}")
             return counters
@@ -193,8 +193,9 @@ def save(path: Path, variables: list[keras.Variable], counters: Counters | None)
         }
     )
     text = json.dumps(header.model_dump(), allow_nan=False)
+    arrays[HEADER] = numpy.frombuffer(text.encode(), numpy.uint8)
     with files.replace_file(path) as stream:
-        numpy.savez(stream, **arrays, **{HEADER: numpy.frombuffer(text.encode(), numpy.uint8)})
+        numpy.savez(stream, **arrays)
 
 
 def load(path: Path, variables: list[keras.Variable]) -> Counters | None:

@@ -125,11 +125,11 @@ def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
     )
 
 
-def reaches_plateau(epochs: Epochs, settings: Plateau | None) -> bool:
+def reaches_plateau(epochs: Epochs, settings: Plateau) -> bool:
     """Tell whether the learning rate falls after the last epoch: its `patience` has run out, or has
     run out once more.
     """
-    without = 0 if settings is None else _count_epochs_without_improvement(epochs, settings)
+    without = _count_epochs_without_improvement(epochs, settings)
     return without > 0 and without % settings.patience == 0
 
 

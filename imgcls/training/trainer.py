@@ -179,10 +179,8 @@ class Trainer:
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = min(
-                self._settings.steps_per_execution,
-                epoch_end - counters.step,
-                self._save_plan.steps_left(counters.step),
+            count = self._save_plan.limit(
+                min(self._settings.steps_per_execution, epoch_end - counters.step), counters.step
             )
             start = time.perf_counter()
             sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
@@ -218,7 +216,7 @@ class Trainer:
         is not wanted or did not help.
         """
         policy = self._settings.on_divergence
-        if policy is None:
+        if policy is None or error.details is None:
             raise error
         self._begin()
         if len(self._counters.retries) >= policy.retries:
@@ -263,7 +261,7 @@ class Trainer:
 
     def _end_epoch(self, validation: steps.BatchIterator | None) -> None:
         """Evaluate the model on the validation split, log the epoch, and save."""
-        counters = self._counters
+        counters, plateau = self._counters, self._settings.plateau
         self._guard.check_weights(self.model.variables, counters.step)
         with build.use_averaged_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
@@ -272,8 +270,8 @@ class Trainer:
             start = time.perf_counter()
             self._recorder.save_best(counters.epochs)
             counters.add("saving", start)
-        if history.reaches_plateau(counters.epochs, self._settings.plateau):
-            self._rate.lower(self._settings.plateau.factor)
+        if plateau and history.reaches_plateau(counters.epochs, plateau):
+            self._rate.lower(plateau.factor)
         self._save()
         self._recorder.write_log(counters.epochs)
 
