@@ -31,7 +31,7 @@ from imgcls.cli.train import train
 from imgcls.cli.verify import verify
 from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
     "verify": verify,
     "audit": audit,

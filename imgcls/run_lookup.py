@@ -96,7 +96,8 @@ def read_if_possible(run: Run) -> Experiment | None:
     format.
     """
     with terminal.note_unusable():
-        return run.experiment if run.status else None
+        _ = run.status  # raises if it is damaged
+        return run.experiment
     return None
 
 

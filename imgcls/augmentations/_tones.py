@@ -101,7 +101,8 @@ def autocontrast(images: tf.Tensor) -> tf.Tensor:
 
 def equalize(images: tf.Tensor) -> tf.Tensor:
     """Flatten each channel's histogram: `ImageOps.equalize`."""
-    batch, height, width, channels = tf.shape(images)[0], *images.shape[1:]
+    batch = tf.shape(images)[0]
+    height, width, channels = images.shape[1:]
     # Tables of 256 levels, one per channel of each image, one after the other.
     starts = 256 * (channels * tf.range(batch)[:, None] + tf.range(channels))
     entries = tf.cast(images, tf.int32) + starts[:, None, None, :]

@@ -51,5 +51,6 @@ def mix(
         starts.append(tf.maximum(first, 0))
         lengths.append(last - starts[-1])
     pasted = tf.cast(lengths[0] * lengths[1], tf.float32) / (shape[0] * shape[1])
-    mixed = paste(make_box_mask(*starts, *lengths, shape), _mixing.gather_partners(images), images)
+    mask = make_box_mask(starts[0], starts[1], lengths[0], lengths[1], shape)
+    mixed = paste(mask, _mixing.gather_partners(images), images)
     return mixed, _mixing.mix_values(targets, 1 - pasted)

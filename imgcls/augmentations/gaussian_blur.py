@@ -30,12 +30,13 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     from imgcls.augmentations._operations import apply_per_image
     from imgcls.backend import tf
 
+    low, high = settings.sigma
     chosen = tf.cast(random.uniform(0.0, 1.0) < settings.probability, tf.int32)
     return apply_per_image(
         [lambda images, _: images, _blur],
         chosen[:, None],
         images,
-        random.uniform(*settings.sigma)[:, None],
+        random.uniform(low, high)[:, None],
     )
 
 

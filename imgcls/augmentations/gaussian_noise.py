@@ -25,8 +25,6 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
     from imgcls.backend import tf
 
-    noise = (
-        random.normal(tuple(images.shape[1:]))
-        * random.uniform(*settings.sigma)[:, None, None, None]
-    )
+    low, high = settings.sigma
+    noise = random.normal(tuple(images.shape[1:])) * random.uniform(low, high)[:, None, None, None]
     return round_to_bytes(clip_to_bytes(tf.cast(images, tf.float32) + noise))

@@ -37,9 +37,9 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     shifted = tf.gather(shifted, _clip_indices(columns, width, settings.fill), axis=2, batch_dims=1)
     if settings.fill != "constant":
         return shifted
-    sizes = [tf.fill([images.shape[0]], side) for side in (height, width)]
+    heights, widths = (tf.fill([images.shape[0]], side) for side in (height, width))
     return tf.bitwise.bitwise_and(
-        shifted, make_box_mask(-down, -right, *sizes, [height, width, channels])
+        shifted, make_box_mask(-down, -right, heights, widths, [height, width, channels])
     )
 
 

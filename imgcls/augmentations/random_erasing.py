@@ -43,7 +43,8 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
         *[tf.fill([images.shape[0]], side) for side in shape[:2]],
     )
     erased = fits & (random.uniform(0.0, 1.0) < settings.probability)
-    mask = make_box_mask(*tf.unstack(tf.where(erased[:, None], boxes, 0), axis=1), shape)
+    tops, lefts, heights, widths = tf.unstack(tf.where(erased[:, None], boxes, 0), axis=1)
+    mask = make_box_mask(tops, lefts, heights, widths, shape)
     return paste(
         mask,
         random.bytes(tuple(shape)) if settings.fill == "noise" else tf.zeros_like(images),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imgcls.datasets import MAX_WEIGHT, SPLITS
+from imgcls.datasets import MAX_WEIGHT, SPLITS, SplitName
 from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.parts import suggest
@@ -29,7 +29,7 @@ class Row:
     line: int
     path: str
     label: str
-    split: str = "train"
+    split: SplitName = "train"
     weight: float = 1.0
     group: str | None = None
 

@@ -12,6 +12,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from imgcls.distributed.cluster import Cluster
 from imgcls.errors import Interrupted, UserError, WorkerLostError
@@ -140,7 +141,10 @@ def _check_deadline(
 
 
 def _find_mismatch(
-    request: dict, digests: dict[str, str], registered: dict[int, socket.socket], workers: int
+    request: dict[str, Any],
+    digests: dict[str, str],
+    registered: dict[int, socket.socket],
+    workers: int,
 ) -> str | None:
     """Return what conflicts with the chief in a worker's request; None if nothing does."""
     rank = request["rank"]
@@ -227,14 +231,16 @@ def _register_with_chief(
     )
 
 
-def _wait_for_reply(connection: socket.socket, get_seconds_left: Callable[[], float]) -> dict:
+def _wait_for_reply(
+    connection: socket.socket, get_seconds_left: Callable[[], float]
+) -> dict[str, Any]:
     while get_seconds_left() > 0:
         with contextlib.suppress(TimeoutError):
             return _receive(connection)
     raise TimeoutError
 
 
-def _receive(connection: socket.socket) -> dict:
+def _receive(connection: socket.socket) -> dict[str, Any]:
     """Return the message that a connection sends.
 
     Raises:

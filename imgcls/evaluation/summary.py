@@ -1,5 +1,6 @@
 """What metrics.json holds: every number of an evaluation. Light zone."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -41,7 +42,8 @@ class Evaluation(Record):
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:
-        for name, numbers in {**self.per_class, **self.matrices}.items():
+        by_class: dict[str, Sequence[object]] = {**self.per_class, **self.matrices}
+        for name, numbers in by_class.items():
             if len(numbers) != len(self.classes):
                 raise ValueError(
                     f"{name} is of {len(numbers)} classes, but there are {len(self.classes)}"

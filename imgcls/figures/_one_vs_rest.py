@@ -4,7 +4,7 @@ precision-recall. Light zone.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imgcls.figures import NotDrawableError, Subject, _style
 
@@ -100,7 +100,7 @@ def _draw_averages(
     import numpy
 
     predictions, result = subject.predictions, subject.compute_metric(kind.metric)
-    bold = {"color": _style.INK, "linewidth": 2.2}
+    bold: dict[str, Any] = {"color": _style.INK, "linewidth": 2.2}
     macro, micro = result.scalars[f"macro_{kind.area}"], result.scalars[f"micro_{kind.area}"]
     axes.plot(grid, heights.mean(axis=0), label=f"{kind.symbol} {macro:.4f}  macro average", **bold)
     truth = predictions.labels[:, None] == numpy.arange(len(predictions.classes))
@@ -126,7 +126,7 @@ def _interpolate(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy
     return curve.y[numpy.searchsorted(curve.x, grid, side="left").clip(0, len(curve.x) - 1)]
 
 
-def _choose_line_style(place: int) -> dict[str, str | float]:
+def _choose_line_style(place: int) -> dict[str, Any]:
     return {
         "color": _style.COLORS[place],
         "linestyle": _style.LINE_STYLES[place % len(_style.LINE_STYLES)],

@@ -62,6 +62,7 @@ FALLBACK_FONTS = (
 def apply_style() -> Iterator[None]:
     """Draw in this style inside the block, whatever the user's matplotlibrc says."""
     import matplotlib
+    from matplotlib.rcsetup import cycler
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         # `characters_without_glyph` lets the caller say it once, in words that help.
@@ -79,7 +80,7 @@ def apply_style() -> Iterator[None]:
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.axisbelow": True,
-                "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+                "axes.prop_cycle": cycler(color=COLORS),
                 "grid.color": PAPER,
                 "xtick.labelsize": 8,
                 "ytick.labelsize": 8,

@@ -21,6 +21,8 @@ class Settings(PartSettings):
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw accuracy over confidence in bins, and below it how many images each bin holds."""
+    import numpy
+
     result = subject.compute_metric("calibration")
     bins = result.tables["calibration"]
     filled = [row for row in bins if row["count"]]
@@ -28,7 +30,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     figure = _style.make_figure(5.5, 6.0)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     upper.bar(
-        [row["above"] + width / 2 for row in filled],
+        numpy.array([row["above"] for row in filled]) + width / 2,
         [row["accuracy"] for row in filled],
         width * 0.92,
         label="accuracy in the bin",
@@ -46,7 +48,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         f"Reliability ({subject.evaluated_title})\nexpected calibration error {error:.4f}"
     )
     lower.bar(
-        [row["above"] + width / 2 for row in bins],
+        numpy.array([row["above"] for row in bins]) + width / 2,
         [row["count"] for row in bins],
         width * 0.92,
         color=_style.FAINT,

@@ -101,8 +101,8 @@ def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray"
 def _format_most_confused(result: "Result") -> str:
     pairs = result.tables["most_confused"]
     lines = [
-        f"{pair['count']} ({pair['share']:.0%}): {_style.shorten(pair['true'])} →"
-        f" {_style.shorten(pair['predicted'])}"
+        f"{pair['count']} ({pair['share']:.0%}): {_style.shorten(str(pair['true']))} →"
+        f" {_style.shorten(str(pair['predicted']))}"
         for pair in pairs
     ]
     return "\n".join(["Most confused: images (share of the true class): true → predicted", *lines])

@@ -59,8 +59,8 @@ def _draw_lines(axes: "Axes", log: history.Epochs, keys: dict[str, str]) -> None
     """Draw one line a split; epochs without a value, as where nothing is held out, are left out."""
     marker = "o" if len(log) <= MARKED_UP_TO else None
     for split, key in keys.items():
-        values = [(epoch.epoch, getattr(epoch, key)) for epoch in log]
-        points = [(epoch, value) for epoch, value in values if value is not None]
+        logged = [(epoch.epoch, getattr(epoch, key)) for epoch in log]
+        points = [(epoch, value) for epoch, value in logged if value is not None]
         if points:
             epochs, values = zip(*points, strict=True)
             line_style = "--" if split == "validation" else "-"

@@ -92,5 +92,5 @@ def _draw_wrong(axes: "Axes", predictions: "Predictions", shown: list[int]) -> N
         if (label := int(predictions.labels[i])) in rows
     ]
     x, y = zip(*dots, strict=True) if dots else ((), ())
-    label = f"predicted as another class ({len(dots):,} images)"
-    axes.scatter(x, y, s=9, color=_style.COLORS[1], alpha=0.7, linewidths=0, zorder=3, label=label)
+    name = f"predicted as another class ({len(dots):,} images)"
+    axes.scatter(x, y, s=9, color=_style.COLORS[1], alpha=0.7, linewidths=0, zorder=3, label=name)

@@ -43,7 +43,7 @@ def _compute_curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_re
 
 def _enlarge_corner(axes: "Axes") -> None:
     """Repeat the upper left corner, where the curves of a good model crowd, below the legend."""
-    inset = axes.inset_axes([1.13, 0.0, 0.31, 0.31], xlim=(0, CORNER), ylim=(1 - CORNER, 1.002))
+    inset = axes.inset_axes((1.13, 0.0, 0.31, 0.31), xlim=(0, CORNER), ylim=(1 - CORNER, 1.002))
     for line in axes.lines:
         inset.plot(
             *line.get_data(),

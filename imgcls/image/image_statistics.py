@@ -76,6 +76,7 @@ def measure_image(
     from PIL import Image
 
     width, height = decode.get_upright_size(file)
+    assert file.format is not None  # it was opened, not made
     header = (file.format, file.mode, decode.is_grayscale(file), getattr(file, "n_frames", 1))
     image = decode.decode_upright(file, channels, geometry)
     small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=3.0)

@@ -14,7 +14,7 @@ intervals).
 
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ START, NAME = b"\xff\xd8", b"imgcls\0"
 
 
 def crop_files(
-    files: "list[bytes]", sizes: "numpy.ndarray", crops: "numpy.ndarray"
+    files: Sequence[bytes | memoryview], sizes: "numpy.ndarray", crops: "numpy.ndarray"
 ) -> "list[tuple[bytes | memoryview, Region]]":
     """Replace each file by a smaller JPEG file that still contains a crop, if it can be cropped.
 
@@ -76,12 +76,14 @@ def crop_files(
     ]
 
 
-def has_index(data: bytes) -> bool:
+def has_index(data: bytes | memoryview) -> bool:
     """Tell whether a file starts like one with the index of `encode_jpeg`, without checking it."""
     return data[6:13] == NAME
 
 
-def _crop_bottom(data: bytes, size: tuple[int, int], crop: list[int]) -> tuple[bytes, Region]:
+def _crop_bottom(
+    data: bytes | memoryview, size: tuple[int, int], crop: list[int]
+) -> tuple[bytes | memoryview, Region]:
     """Return a file that ends at the crop's lower edge, and its region; the file if it cannot."""
     with contextlib.suppress(IndexError, ValueError):  # another coding, or damaged
         frame, _, mcu = parse_layout(data)
@@ -93,7 +95,7 @@ def _crop_bottom(data: bytes, size: tuple[int, int], crop: list[int]) -> tuple[b
 
 
 def _extract_intervals(
-    files: list[bytes], sizes: "numpy.ndarray", crops: "numpy.ndarray"
+    files: Sequence[bytes | memoryview], sizes: "numpy.ndarray", crops: "numpy.ndarray"
 ) -> list[tuple[memoryview, Region]]:
     """Return files of only those restart intervals that overlap the crops, and their regions.
 
@@ -142,7 +144,7 @@ def _extract_intervals(
 
 
 def _locate_intervals(
-    files: list[bytes],
+    files: Sequence[bytes | memoryview],
     index_ends: "numpy.ndarray",
     scans: "numpy.ndarray",
     counts: "numpy.ndarray",
@@ -192,7 +194,7 @@ def _renumber_markers(
 
 
 def _join_runs(
-    files: list[bytes],
+    files: Sequence[bytes | memoryview],
     offsets: "tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]",
     regions: "numpy.ndarray",
     runs_per_file: "numpy.ndarray",
@@ -208,7 +210,8 @@ def _join_runs(
         runs: start and end of each run in its original file.
     """
     sizes = regions[:, 2:].astype(">u2").tobytes()
-    bounds, pieces, done = list(zip(*(each.tolist() for each in runs), strict=True)), [], 0
+    bounds, done = list(zip(*(each.tolist() for each in runs), strict=True)), 0
+    pieces: list[bytes | memoryview] = []
     for i, (data, index_end, frame, scan, count) in enumerate(
         zip(files, *(each.tolist() for each in (*offsets, runs_per_file)), strict=True)
     ):
@@ -230,7 +233,7 @@ def _enumerate_groups(sizes: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.nda
     return groups, numpy.arange(len(groups)) - (sizes.cumsum() - sizes)[groups]
 
 
-def parse_layout(data: bytes) -> tuple[int, int, tuple[int, int]]:
+def parse_layout(data: bytes | memoryview) -> tuple[int, int, tuple[int, int]]:
     """Parse the headers of a JPEG file.
 
     Returns:
@@ -254,7 +257,7 @@ def parse_layout(data: bytes) -> tuple[int, int, tuple[int, int]]:
     return frame, offsets[_SCAN] + 2 + _read_uint16(data, offsets[_SCAN] + 2), mcu
 
 
-def _iterate_segments(data: bytes) -> Iterator[tuple[int, int]]:
+def _iterate_segments(data: bytes | memoryview) -> Iterator[tuple[int, int]]:
     """Yield the second byte of each marker, and the marker's offset, up to the first scan."""
     offset, marker = len(START), 0
     while marker != _SCAN and data[offset] == 0xFF:
@@ -266,5 +269,5 @@ def _iterate_segments(data: bytes) -> Iterator[tuple[int, int]]:
             offset += 2 + _read_uint16(data, offset + 2)
 
 
-def _read_uint16(data: bytes, offset: int) -> int:
+def _read_uint16(data: bytes | memoryview, offset: int) -> int:
     return data[offset] << 8 | data[offset + 1]

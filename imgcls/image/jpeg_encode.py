@@ -33,7 +33,7 @@ def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) ->
             quality is 95.
     """
     from PIL import Image
-    from PIL.JpegImagePlugin import get_sampling
+    from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
     sampling = _DEFAULT_SAMPLING
     options: dict[str, Any] = {"quality": QUALITY}
@@ -41,6 +41,7 @@ def encode_jpeg(image: "Image", markers: bool, original: bytes | None = None) ->
         if not markers and not jpeg.has_index(original):
             return original
         with Image.open(io.BytesIO(original)) as file:
+            assert isinstance(file, JpegImageFile)
             sampling = get_sampling(file)
             is_rgb = "jfif" not in file.info and file.info.get("adobe_transform") == 0
             options = {

@@ -59,7 +59,7 @@ def _compute_smoothing_kernel(reduction: float) -> "numpy.ndarray":
     import numpy
 
     outer = (max(reduction, 1.0) ** 2 - 1) / 12
-    return numpy.float32([outer, 1 - 2 * outer, outer])
+    return numpy.array([outer, 1 - 2 * outer, outer], numpy.float32)
 
 
 def flip_images(images: "numpy.ndarray", flips: "numpy.ndarray") -> None:

@@ -92,9 +92,6 @@ def open_training_examples(
 class SequentialBatches:
     """The batches of a split in the store's order, pass after pass, without augmentation."""
 
-    crops_on_read = False
-    """Whether images are cropped when they are read, so that no epoch can reuse them."""
-
     def __init__(self, examples: Examples, batch_size: int):
         self.examples = examples
         self.batch_size = batch_size
@@ -109,6 +106,11 @@ class SequentialBatches:
         return compute_batch_positions(
             len(self.examples), self.batch_size, step % self.steps_per_epoch
         )
+
+    @property
+    def crops_on_read(self) -> bool:
+        """Whether images are cropped when they are read, so that no epoch can reuse them."""
+        return False
 
     def read(self, step: int, rows: slice) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """Read rows of a step's global batch; return their images, labels and weights."""

@@ -152,7 +152,8 @@ class StreamingIterator:
             # With op determinism, stateful calls would run one after the other.
             types = [tf.uint8, tf.int32, tf.float32, tf.float64]
             read = tf.numpy_function(self._read, [step, first_row], types, stateful=False)
-            shapes = ([self._rows, *self._batches.examples.shape], [self._rows], [self._rows], [])
+            rows = [self._rows]
+            shapes: tuple[list[int], ...] = ([*rows, *self._batches.examples.shape], rows, rows, [])
             images, labels, weights, start = map(tf.ensure_shape, read, shapes)
             augmented, targets = self._batches.prepare_inputs(images, labels, step, first_row)
             return self._record_time(augmented, images, start), targets, weights
@@ -168,7 +169,9 @@ class StreamingIterator:
         )
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
-    def _read(self, step: numpy.int64, first_row: numpy.int64) -> tuple[numpy.ndarray, ...]:
+    def _read(
+        self, step: numpy.int64, first_row: numpy.int64
+    ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.float64]:
         """Read a local batch; return its images, labels and weights, and the time afterwards."""
         start = time.perf_counter()
         images, labels, weights = self._batches.read(

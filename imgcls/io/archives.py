@@ -152,7 +152,9 @@ def extract_members(archive: Path, max_sizes: Mapping[str, int]) -> dict[str, by
                             f"{archive}: {name} has {member.size:,} bytes, more than the"
                             f" {max_sizes[name]:,} allowed; get the official archive"
                         )
-                    contents[name] = tar.extractfile(member).read()
+                    stream = tar.extractfile(member)
+                    assert stream is not None  # it is a regular file
+                    contents[name] = stream.read()
                 if len(contents) == len(max_sizes):
                     break
     except (tarfile.TarError, EOFError, zlib.error) as error:

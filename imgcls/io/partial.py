@@ -49,11 +49,12 @@ class PartialFile:
             mirrors_are_identical: whether the file is the same at all URLs.
         """
         origin = self._read_origin()
-        same_url = origin is not None and origin.url == url
-        if not self.size or not (mirrors_are_identical or same_url):
+        if origin and origin.url != url:
+            origin = None
+        if not self.size or not (mirrors_are_identical or origin):
             return {}
         headers = {"Range": f"bytes={self.size}-"}
-        if same_url and origin.validator:
+        if origin and origin.validator:
             # If the file has changed on the server, it is sent from the start.
             headers["If-Range"] = origin.validator
         return headers

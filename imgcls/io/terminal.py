@@ -8,9 +8,12 @@ import contextlib
 import contextvars
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from imgcls.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 Item = TypeVar("Item")
 
@@ -121,7 +124,7 @@ def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[
         yield lambda count: shown.advance(task, count)
 
 
-def _make_bar(*measures: "object") -> "object":
+def _make_bar(*measures: "ProgressColumn") -> "Progress":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -141,7 +144,8 @@ class TrainingProgress:
 
     def __init__(self, steps: int):
         self._bar = _make_training_bar() if is_terminal() else None
-        self._task = self._bar.add_task("train", total=steps, rate="") if self._bar else None
+        if self._bar:
+            self._task = self._bar.add_task("train", total=steps, rate="")
 
     @contextlib.contextmanager
     def start_at(self, step: int) -> Iterator[None]:
@@ -171,7 +175,7 @@ class TrainingProgress:
             print_line(text)
 
 
-def _make_training_bar() -> "object":
+def _make_training_bar() -> "Progress":
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -5,18 +5,21 @@ implements YAML 1.1, in which `1e-3` is a string and `no` is false.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from imgcls.errors import UserError
 
+if TYPE_CHECKING:
+    import yaml._yaml
+
 Location = tuple[str | int, ...]
 
-_SCALARS = [
+_SCALARS: list[tuple[str, re.Pattern[str], Callable[[str], Any]]] = [
     ("null", re.compile(r"~|null|Null|NULL|$"), lambda text: None),
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
     ("int", re.compile(r"[-+]?[0-9]{1,19}"), int),
@@ -141,14 +144,14 @@ def _build(
             f"{document.values[location]}: tag {node.tag} is not allowed; write a plain value"
         )
         return None
+    if isinstance(node, yaml.ScalarNode):
+        return _parse_scalar(node)
     if isinstance(node, yaml.MappingNode):
         return dict(_build_pairs(node, location, document, source, problems))
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _build(item, (*location, i), document, source, problems)
-            for i, item in enumerate(node.value)
-        ]
-    return _parse_scalar(node)
+    return [
+        _build(item, (*location, i), document, source, problems)
+        for i, item in enumerate(node.value)
+    ]
 
 
 def _build_pairs(
@@ -182,8 +185,11 @@ def _parse_scalar(node: yaml.ScalarNode) -> Any:
     return node.value
 
 
-def _make_mark(mark: yaml.Mark, source: str) -> Mark:
-    return Mark(source, mark.line + 1, mark.column + 1)
+def _make_mark(mark: "yaml.Mark | yaml._yaml.Mark | None", source: str) -> Mark:
+    """Return where PyYAML, which counts from 0, found something; the source alone where it does not
+    say.
+    """
+    return Mark(source, mark.line + 1, mark.column + 1) if mark else Mark(source)
 
 
 class _Dumper(yaml.SafeDumper):

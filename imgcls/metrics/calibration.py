@@ -52,7 +52,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
         "accuracy": to_numbers(accuracy),
     }
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    errors = {
+    errors: dict[str, Number] = {
         "expected_calibration_error": expected,
         "maximum_calibration_error": float(gaps.max()),
     }

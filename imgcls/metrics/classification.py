@@ -93,9 +93,11 @@ def _compute_agreement(
     spread = (1 - support @ support) * (1 - called @ called)
     return {
         "cohen_kappa": (
-            to_number((hits / images - by_chance) / (1 - by_chance)) if by_chance < 1 else None
+            to_number(float((hits / images - by_chance) / (1 - by_chance)))
+            if by_chance < 1
+            else None
         ),
         "matthews_correlation": (
-            to_number((hits / images - by_chance) / spread**0.5) if spread > 0 else None
+            to_number(float((hits / images - by_chance) / spread**0.5)) if spread > 0 else None
         ),
     }

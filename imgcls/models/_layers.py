@@ -1,5 +1,6 @@
 """Layers shared by several models. Heavy zone."""
 
+from collections.abc import Callable
 from typing import Any
 
 from imgcls.backend import keras, tf
@@ -50,7 +51,7 @@ class BiasedMaxPooling2D(keras.layers.MaxPooling2D):
     def __init__(self, convolution: DeferredBiasConv2D, **settings: Any):
         super().__init__(**settings)
         # A function, since Keras would track an attribute as a sublayer.
-        self._get_bias = lambda: convolution.bias
+        self._get_bias: Callable[[], keras.Variable] = lambda: convolution.bias
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pool the inputs, then add the bias."""

@@ -1,8 +1,8 @@
 """Optimizers: each file holds `Settings` (an `OptimizerSettings`) and
 `build(settings, learning_rate)`. Light zone.
 
-The argument `learning_rate` of `build` is a number or a Keras schedule (from imgcls/schedules); `build` returns a Keras optimizer.
-Keras is imported inside `build`.
+The argument `learning_rate` of `build` is a number or a Keras schedule (from imgcls/schedules);
+`build` returns a Keras optimizer. Keras is imported inside `build`.
 """
 
 from typing import Annotated

@@ -109,13 +109,15 @@ def _limit_images(
 def _choose_geometry(store: Store, data: DataSettings) -> Geometry:
     """Return the shape in which the model sees every image, and how images are resized to it."""
     if not isinstance(data, ImageSettings):
+        assert store.shape is not None  # only image files are stored encoded
         return Geometry(store.shape, "stretch")
+    height, width = data.size
     channels = (
         store.shape[2]
         if store.shape
         else data.channels or (1 if store.image_statistics["grayscale"].all() else 3)
     )
-    return Geometry((*data.size, channels), data.resize)
+    return Geometry((height, width, channels), data.resize)
 
 
 def _assign(

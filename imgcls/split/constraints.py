@@ -97,6 +97,7 @@ def require_separate_groups(
             f"{terminal.to_printable(image)} in {names[index]}"
             for image, index in zip(store.ids(pair), assignments[pair].tolist(), strict=True)
         )
+        assert store.groups is not None  # else each image is a group of its own
         name = store.groups[pair[0]].decode("utf-8", "replace")
         count = len(numpy.unique(group[divided]))
         raise DataError(

@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from imgcls import parts
 from imgcls.datasets import SPLITS
@@ -114,20 +114,25 @@ def _iterate_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows after the header, each with the number of its first line."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            rows = csv.reader(stream, strict=True)
-            header = next(rows, [])
-            if header != _HEADER:
-                raise DataError(
-                    f"{path}:1: the header must be {','.join(_HEADER)}; got"
-                    f" {','.join(header) or 'nothing'}"
-                )
-            before = rows.line_num
-            for row in rows:
-                if row:
-                    yield before + 1, row
-                before = rows.line_num
+            yield from _parse_rows(stream, path)
     except OSError as error:
         raise DataError(f"cannot read data.splits_file: {path}: {error.strerror}") from None
+
+
+def _parse_rows(stream: IO[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    rows = csv.reader(stream, strict=True)
+    try:
+        header = next(rows, [])
+        if header != _HEADER:
+            raise DataError(
+                f"{path}:1: the header must be {','.join(_HEADER)}; got"
+                f" {','.join(header) or 'nothing'}"
+            )
+        before = rows.line_num
+        for row in rows:
+            if row:
+                yield before + 1, row
+            before = rows.line_num
     except csv.Error as error:
         raise DataError(f"{path}:{rows.line_num}: not CSV ({error}); correct the quotes") from None
 

@@ -36,7 +36,7 @@ class StoredImage:
     the pixels.
     """
 
-    data: "bytes | numpy.ndarray"
+    data: bytes | memoryview
     height: int
     width: int
     plain: bool
@@ -60,14 +60,16 @@ def make_encoder(
     """
     if isinstance(settings, ImageSettings):
         return _FileEncoder(source, settings, shape)
-    return _PixelEncoder(source)
+    assert shape is not None  # only image files are stored encoded
+    return _PixelEncoder(source, shape)
 
 
 class _PixelEncoder:
     """Stores pixels as they come."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, shape: tuple[int, int, int]):
         self._source = source
+        self._shape = shape
 
     def encode(self, indices: Sequence[int]) -> Iterator[StoredImage]:
         """Yield the pixels of some entries; another shape or type than promised is a bug of the
@@ -75,23 +77,20 @@ class _PixelEncoder:
         """
         import numpy
 
-        shape = self._source.shape
-        together = max(1, _TOGETHER // math.prod(shape))
+        height, width, _ = self._shape
+        together = max(1, _TOGETHER // math.prod(self._shape))
         for start in range(0, len(indices), together):
-            pixels = numpy.stack(
-                [self._read(index, shape) for index in indices[start : start + together]]
-            )
+            pixels = numpy.stack([self._read(index) for index in indices[start : start + together]])
             rows = zip(pixels, image_statistics.measure_pixels(pixels), strict=True)
             for image, statistics in rows:
-                yield StoredImage(image, shape[0], shape[1], False, statistics)
+                yield StoredImage(image.data, height, width, False, statistics)
 
-    def _read(self, index: int, shape: tuple[int, int, int]) -> "numpy.ndarray":
+    def _read(self, index: int) -> "numpy.ndarray":
         image = self._source.read(index)
-        if image.shape != shape or image.dtype != "uint8":
+        if isinstance(image, bytes) or image.shape != self._shape or image.dtype != "uint8":
             name = self._source.entries[index].id
-            raise ValueError(
-                f"{name}: a source of {shape} uint8 images gave {image.shape} {image.dtype}"
-            )
+            found = "bytes" if isinstance(image, bytes) else f"{image.shape} {image.dtype}"
+            raise ValueError(f"{name}: a source of {self._shape} uint8 images gave {found}")
         return image
 
 
@@ -109,7 +108,7 @@ class _FileEncoder:
 
     def _try(self, index: int) -> StoredImage | BadImage:
         try:
-            return self._encode(self._source.read(index))
+            return self._encode(_read_file(self._source, index))
         except ImageError as error:
             return BadImage(id=self._source.entries[index].id, problem=str(error))
 
@@ -120,7 +119,7 @@ class _FileEncoder:
             with decode.open_image(data, self._settings.max_megapixels) as file:
                 statistics, image = image_statistics.measure_image(file, shape[2], geometry)
                 pixels = decode.fit_to_size(image, geometry)
-                return StoredImage(pixels, shape[0], shape[1], False, statistics)
+                return StoredImage(pixels.data, shape[0], shape[1], False, statistics)
 
         return encode
 
@@ -147,10 +146,16 @@ def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, 
         return source.shape
     if settings.storage == "encoded":
         return None
-    return (
-        *(settings.stored_size or settings.size),
-        settings.channels or _choose_channels(source, settings),
-    )
+    height, width = settings.stored_size or settings.size
+    return height, width, settings.channels or _choose_channels(source, settings)
+
+
+def _read_file(source: Source, index: int) -> bytes:
+    """Return the bytes of an image file; anything else is a bug of the dataset part."""
+    data = source.read(index)
+    if not isinstance(data, bytes):
+        raise TypeError(f"{source.entries[index].id}: a source of image files gave {type(data)}")
+    return data
 
 
 def _choose_channels(source: Source, settings: ImageSettings) -> int:
@@ -159,7 +164,7 @@ def _choose_channels(source: Source, settings: ImageSettings) -> int:
     """
     for index, entry in enumerate(source.entries):
         try:
-            with decode.open_image(source.read(index), settings.max_megapixels) as file:
+            with decode.open_image(_read_file(source, index), settings.max_megapixels) as file:
                 grayscale = decode.is_grayscale(file)
         except ImageError:
             continue

@@ -35,7 +35,7 @@ class Manifest(VersionedRecord):
     """What the files of a store hold."""
 
     SUBJECT: ClassVar[str] = "a store"
-    FORMAT: ClassVar[int] = 3
+    FORMAT: ClassVar[Literal[3]] = 3
 
     format: Literal[3]
     """The format of all files of the store."""

@@ -99,7 +99,7 @@ class PixelReader:
         """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
-        return numpy.tile(numpy.int32(self._stored.shape[1:3]), (len(indices), 1))
+        return numpy.tile(numpy.array(self._stored.shape[1:3], numpy.int32), (len(indices), 1))
 
     def crop(
         self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
@@ -178,7 +178,8 @@ class EncodedReader:
             if pixels is None:
                 pixels, region = _decode_whole(data, self.geometry.shape[2]), (0, 0, *size)
             down, right = pixels.shape[0] / region[2], pixels.shape[1] / region[3]
-            top, left, height, width = crop[0] - region[0], crop[1] - region[1], *crop[2:]
+            top, left = crop[0] - region[0], crop[1] - region[1]
+            height, width = crop[2:]
             write_crop(
                 pixels,
                 [int(top * down), int(left * right), int(height * down), int(width * right)],
@@ -195,7 +196,7 @@ class EncodedReader:
         """Return the files of images; their bytes are valid until the thread's next call."""
         records = self._records[indices]
         starts, lengths = records["start"].tolist(), records["length"].tolist()
-        buffer, files = memoryview(_scratch.get_array("files", (sum(lengths),))), []
+        buffer, files = _scratch.get_array("files", (sum(lengths),)).data, []
         for start, length in zip(starts, lengths, strict=True):
             files.append(buffer[:length])
             if os.preadv(self._file, files[-1:], start) != length:

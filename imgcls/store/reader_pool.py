@@ -93,14 +93,14 @@ class ReaderPool:
                 exit_code = process.request(request)
             if exit_code is None:
                 return
-            if attempts_left:
-                terminal.note(
-                    f"a process that reads images ended with exit code {exit_code}; started another"
+            if not attempts_left:
+                raise RuntimeError(
+                    f"{MAX_ATTEMPTS} processes ended while reading the same images, the last one"
+                    f" with exit code {exit_code}"
                 )
-        raise RuntimeError(
-            f"{MAX_ATTEMPTS} processes ended while reading the same images, the last one with exit"
-            f" code {exit_code}"
-        )
+            terminal.note(
+                f"a process that reads images ended with exit code {exit_code}; started another"
+            )
 
     @contextlib.contextmanager
     def _acquire_process(self) -> "Iterator[_ReaderProcess]":
@@ -108,10 +108,11 @@ class ReaderPool:
         try:
             if self._closed:
                 raise RuntimeError("images were read after the reader was closed")
-            process = process or _ReaderProcess(self._folder, self.geometry, self._batches.file)
+            if process is None:
+                process = _ReaderProcess(self._folder, self.geometry, self._batches.file)
             yield process
         finally:
-            self._idle.put(process if process and process.is_alive else None)
+            self._idle.put(process if process is not None and process.is_alive else None)
 
     def close(self) -> None:
         """End each process after its current request; later requests raise an error."""
@@ -160,7 +161,7 @@ class _ReaderProcess:
         return None
 
 
-def _terminate(connection: Connection, process: subprocess.Popen) -> None:
+def _terminate(connection: Connection, process: subprocess.Popen[bytes]) -> None:
     connection.close()
     process.wait()
 

@@ -181,10 +181,9 @@ def _concatenate(shards: list[Columns]) -> Columns:
         numpy.empty(0, image_statistics.COLUMNS),
         [],
     )
-    return Columns(
-        *(
-            numpy.concatenate([getattr(shard, name) for shard in (empty, *shards)])
-            for name in ("indices", "records", "image_statistics")
-        ),
-        [image for shard in shards for image in shard.bad],
+    indices, records, statistics = (
+        numpy.concatenate([getattr(shard, name) for shard in (empty, *shards)])
+        for name in ("indices", "records", "image_statistics")
     )
+    bad = [image for shard in shards for image in shard.bad]
+    return Columns(indices, records, statistics, bad)

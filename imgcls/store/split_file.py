@@ -137,7 +137,7 @@ def read_split(path: Path, key: str, count: int) -> Split:
     return Split(
         key,
         **{name: getattr(found, name) for name in _SAME},
-        geometry=Geometry(tuple(found.shape.tolist()), str(found.resize)),
+        geometry=Geometry(tuple(found.shape.tolist()), found.resize.item()),
     )
 
 

@@ -202,8 +202,8 @@ class Store:
                     f"{self.folder / name} holds other bytes than were prepared: {advice}"
                 )
         manifest = self.manifest
-        found = compute_fingerprint(manifest.classes, manifest.shape, manifest.sha256)
-        if found != self.fingerprint:
+        fingerprint = compute_fingerprint(manifest.classes, manifest.shape, manifest.sha256)
+        if fingerprint != self.fingerprint:
             raise DataError(
                 f"{self.folder / 'manifest.json'} does not fit its fingerprint: {advice}"
             )

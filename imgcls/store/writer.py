@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imgcls.datasets import SPLITS, DataSettings, Source
+from imgcls.datasets import SPLITS, DataSettings, Source, SplitName
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
 from imgcls.io.records import FormatError, write_record
@@ -155,7 +155,7 @@ def _save_arrays(folder: Path, content: dict[str, Any]) -> None:
         numpy.save(folder / f"{name}.npy", array)
 
 
-def _count_classes(source: Source, content: dict[str, Any]) -> dict[str, list[int]]:
+def _count_classes(source: Source, content: dict[str, Any]) -> dict[SplitName, list[int]]:
     import numpy
 
     return {

@@ -55,16 +55,16 @@ def start_probe(
             env={**os.environ, **SHARING, **(variables or {})},
         )
 
-        def tell(line: str) -> Any:
-            """Send a line to the process; return its answer, a JSON value.
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin is not None  # both are pipes
+        assert stdout is not None
 
-            Raises:
-                UserError: it ended.
-            """
+        def tell(line: str) -> Any:
+            """Send a line; return its answer, a JSON value, or raise `UserError` if it ended."""
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(line + "\n")
-                process.stdin.flush()
-            answer = process.stdout.readline()
+                stdin.write(line + "\n")
+                stdin.flush()
+            answer = stdout.readline()
             if not answer:
                 process.wait()
                 errors.seek(0)
@@ -90,7 +90,7 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
     epochs = trainer.epochs(StopRequest())
     for line in map(str.strip, sys.stdin):
         if line == "epoch":
-            answer = next(epochs).model_dump()
+            answer: Any = next(epochs).model_dump()
         else:
             numpy.savez(line, *trainer.model.get_weights())
             answer = line

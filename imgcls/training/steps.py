@@ -55,9 +55,11 @@ class Steps:
         jit_compile: bool = False,
     ):
         self._accumulation_steps = accumulation_steps
+        self._train_on_micro_batch = self._compute_gradients
+        self._evaluate_on_micro_batch = self._compute_losses
         if jit_compile:
-            self._gradients = tf.function(self._gradients, jit_compile=True)
-            self._evaluate_micro_batch = tf.function(self._evaluate_micro_batch, jit_compile=True)
+            self._train_on_micro_batch = tf.function(self._compute_gradients, jit_compile=True)
+            self._evaluate_on_micro_batch = tf.function(self._compute_losses, jit_compile=True)
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
@@ -122,14 +124,14 @@ class Steps:
                 )
             )
             own = own.write(i, last)
-        steps = self._sum_over_processes(own.stack())
+        sum_over_processes = tf.autograph.experimental.do_not_convert(self._sum_over_processes)
+        steps = sum_over_processes(own.stack())
         for i in tf.range(count):
             sums += steps[i]
             good = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[NONFINITE_GRADIENTS], 0)
             sums += _make_entry(FINITE_STEPS, tf.cast(good, tf.float64))
         return sums
 
-    @tf.autograph.experimental.do_not_convert
     def _sum_over_processes(self, own: tf.Tensor) -> tf.Tensor:
         """Return the sum over the processes of what each has for all its replicas; once a call,
         since a meeting costs a millisecond.
@@ -151,14 +153,14 @@ class Steps:
     def _training_step(self, *batch: tf.Tensor) -> tf.Tensor:
         variables = self._model.trainable_variables
         gradients, sums = self._accumulate(
-            self._gradients,
+            self._train_on_micro_batch,
             batch,
             [tf.zeros(variable.shape, variable.dtype) for variable in variables],
         )
         self._optimizer.apply(self._synchronize_overflow(gradients), variables)
         return sums + _make_entry(NONFINITE_GRADIENTS, self._count_nonfinite(gradients))
 
-    def _gradients(
+    def _compute_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return the gradients of a micro-batch's share of the loss, and its sums."""
@@ -176,10 +178,10 @@ class Steps:
         )
 
     def _evaluation_step(self, *batch: tf.Tensor) -> tf.Tensor:
-        _, sums = self._accumulate(self._evaluate_micro_batch, batch, [])
+        _, sums = self._accumulate(self._evaluate_on_micro_batch, batch, [])
         return sums
 
-    def _evaluate_micro_batch(
+    def _compute_losses(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return no gradients, and a micro-batch's sums."""

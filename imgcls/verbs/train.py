@@ -28,8 +28,7 @@ def train(
     """Train the experiment's model: start a run, continue one, or say that it is finished.
 
     Args:
-        folder: of the run. Without it, the experiment's newest run is continued if it is
-            unfinished; otherwise a new one is made.
+        folder: of the run; unless given, that of the newest run if unfinished, else a new one.
         epochs: the number of epochs after which to stop; all unless given.
         cluster: the processes that train together, each of which calls this function.
         data: the store and split of a new run; those prepared last unless given.
@@ -45,7 +44,8 @@ def train(
     """
     started = time.monotonic()
     if not cluster.is_chief:
-        return _follow(experiment, folder, epochs, cluster, data, started)
+        _follow(experiment, folder, epochs, cluster, data, started)
+        return None
     with contextlib.ExitStack() as stack:
         with rendezvous.report_errors_to_workers(cluster):
             run = resume.find_run_to_continue(experiment, folder)
@@ -70,13 +70,15 @@ def train(
 
 def _follow(
     experiment: Experiment,
-    folder: Path,
+    folder: Path | None,
     epochs: int | None,
     cluster: Cluster,
     data: DataDescription | None,
     started: float,
 ) -> None:
     """Train as a worker that is not the chief: write nothing, and print nothing."""
+    if folder is None:
+        raise ValueError("workers need the run folder that they share")
     run = resume.find_run_to_continue(experiment, folder)
     if run and _is_complete(run):
         return
