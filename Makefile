@@ -26,9 +26,14 @@ demo: setup ## Prepare, train, evaluate and plot a classifier of real handwritte
 test: setup ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup ## Lint, and check the formatting
+check: setup build/types/imgcls/cli ## Lint, and check the formatting and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+build/types/imgcls/cli:
+	mkdir -p $(@D)
+	ln -s ../../../cli $@
 
 docs: setup ## Write the pages that are made from the code
 	$(BIN)/python scripts/document_commands.py
@@ -45,5 +50,5 @@ lock: setup ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header pyproject.toml --output-file requirements.lock
 
 clean: ## Remove what the build and tests left; runs/ and data/ stay
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,6 +36,13 @@ def find_long_places(text: str) -> list[str]:
     return places
 
 
+def find_bare_ignores(text: str) -> list[str]:
+    """Return the comments that switch mypy off for more than one rule, or without the reason."""
+    comments = re.findall(r"#\s*(?:type:\s*ignore|mypy:).*", text)
+    wanted = r"# type: ignore\[[\w-]+\]  # \S.*"
+    return [each for each in comments if not re.fullmatch(wanted, each)]
+
+
 def list_file_names(text: str) -> set[str]:
     """Return the file names that the functions of `Run` which return paths build, from run.py."""
     names = set()
@@ -92,6 +99,23 @@ def test_what_is_too_long_is_found(text: str, found: str):
 )
 def test_what_just_fits_is_not_found(text: str):
     assert find_long_places(text) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_mypy_is_overruled_only_in_one_rule_and_with_the_reason(path: Path):
+    assert find_bare_ignores(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["# type: ignore", "# type:ignore[misc]", "# type: ignore[misc]  #", "# mypy: ignore-errors"],
+)
+def test_a_rule_that_is_switched_off_without_a_reason_is_found(comment: str):
+    assert find_bare_ignores(f"x = 1  {comment}\n") == [comment]
+
+
+def test_an_ignore_with_its_rule_and_reason_is_not_found():
+    assert find_bare_ignores("x = f()  # type: ignore[misc]  # f has no types\n") == []
 
 
 def test_only_run_py_names_the_files_of_a_run():
