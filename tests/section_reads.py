@@ -51,18 +51,15 @@ class Source:
     results: dict[str, set[str]] = field(default_factory=dict)
 
     def owners(self, types: set[str], name: str) -> set[str]:
-        """Return the sections that declare a field of one of the types: their bases', or their
-        subclasses' where none of those has it.
+        """Return the sections that declare a field of one of the types: themselves, their bases,
+        and their subclasses, whose own declaration takes the place of the base's.
         """
-        found = set()
-        for each in types:
-            up = {base for base in self.ancestors(each) if name in self.sections[base].fields}
-            found |= up or {
-                key
-                for key, declared in self.sections.items()
-                if name in declared.fields and each in self.ancestors(key)
-            }
-        return found
+        return {
+            key
+            for key, declared in self.sections.items()
+            if name in declared.fields
+            and any(each in self.ancestors(key) or key in self.ancestors(each) for each in types)
+        }
 
     def ancestors(self, key: str) -> list[str]:
         """Return a section and its bases that are sections."""
