@@ -101,7 +101,7 @@ def test_what_just_fits_is_not_found(text: str):
     assert find_long_places(text) == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_mypy_is_overruled_only_in_one_rule_and_with_the_reason(path: Path):
     assert find_bare_ignores(path.read_text()) == []
 
