@@ -10,7 +10,7 @@ from PIL import Image
 
 from imgcls import parts
 from imgcls.audit import runner
-from imgcls.audit.audit_report import AuditReport, ReportedFinding
+from imgcls.audit.audit_report import ReportedFinding
 from imgcls.datasets import DataSettings, Entry
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
@@ -226,20 +226,6 @@ def test_prepare_reports_what_it_found_and_what_to_do_next(photos):
     )
     assert "test/cat/0.png = train/cat/0.png" in stdout
     assert "next: `imgcls train`" in stdout
-
-
-def test_the_report_shows_five_examples_and_claims_no_other_number_than_the_count():
-    found = ReportedFinding(
-        check="unreadable",
-        policy="note",
-        count=900,
-        message="900 images",
-        examples=[[f"{i}.png"] for i in range(20)],
-        dropped=0,
-    )
-    report = AuditReport(passed=True, checks={"unreadable": "note"}, findings=[found])
-    shown = "unreadable: 900 images\n  such as 0.png, 1.png, 2.png, 3.png, 4.png\n"
-    assert shown in runner.format_report(report)
 
 
 def test_a_file_name_cannot_control_the_terminal(photos):

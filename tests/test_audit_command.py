@@ -11,6 +11,7 @@ from synthetic_run import MODEL, make_run
 
 from imgcls import parts
 from imgcls.audit import runner as audits
+from imgcls.audit.audit_report import AuditReport, ReportedFinding
 from imgcls.errors import DataError, UserError
 from imgcls.evaluation import predictions
 from imgcls.evaluation.predictions import Predictions
@@ -122,6 +123,20 @@ def test_the_command_shows_the_report_and_that_no_label_is_suspected(run):
     report = json.loads(command("audit", run.folder, "--json")[1])
     assert report["audit"]["checks"].keys() == set(parts.list_names("checks"))
     assert report["fingerprint"] == run.data.fingerprint
+
+
+def test_the_report_shows_five_examples_and_claims_no_other_number_than_the_count():
+    found = ReportedFinding(
+        check="unreadable",
+        policy="note",
+        count=900,
+        message="900 images",
+        examples=[[f"{i}.png"] for i in range(20)],
+        dropped=0,
+    )
+    report = AuditReport(passed=True, checks={"unreadable": "note"}, findings=[found])
+    shown = "unreadable: 900 images\n  such as 0.png, 1.png, 2.png, 3.png, 4.png\n"
+    assert shown in audits.format_report(report)
 
 
 def test_without_a_run_there_are_no_label_errors(run):
