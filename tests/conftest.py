@@ -56,7 +56,7 @@ def digits(prepared, workspace) -> Callable[..., Experiment]:
     )
 
 
-@pytest.fixture(scope="module", params=[3, 100], ids=["3 classes", "100 classes"])
+@pytest.fixture(scope="session", params=[3, 100], ids=["3 classes", "100 classes"])
 def evaluated_run(request, tmp_path_factory) -> Run:
     """A synthetic run with few and with many classes, which augments by flips."""
     folder = tmp_path_factory.mktemp("runs") / "run"

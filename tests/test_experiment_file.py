@@ -251,4 +251,4 @@ def test_what_cannot_work_together_is_refused_before_training(tmp_path, override
     ],
 )
 def test_what_works_together_is_accepted(tmp_path, overrides):
-    experiment(tmp_path, *overrides)
+    assert experiment(tmp_path, *overrides) != experiment(tmp_path)

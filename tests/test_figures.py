@@ -57,15 +57,13 @@ def test_no_text_is_read_as_a_formula(evaluated_run: Run, name: str):
 
 @pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_one_image_a_class_and_one_epoch_are_enough(name: str, tmp_path: Path):
-    draw(
-        make_run(tmp_path / "run", classes=4, per_class=1, epochs=1, augment=FLIP),
-        name,
-    )
+    run = make_run(tmp_path / "run", classes=4, per_class=1, epochs=1, augment=FLIP)
+    assert all(axes.has_data() for axes in draw(run, name).axes)
 
 
 @pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_the_docstring_opens_with_a_caption(name: str):
     caption = parts.summarize(parts.load("figures", name))
-    assert caption.endswith((".", ")."))
+    assert caption.endswith(".")
     assert "zone" not in caption
     assert ": " in caption

@@ -146,7 +146,7 @@ def test_a_model_without_mistakes_can_be_drawn(tmp_path: Path):
         "predicted_probabilities",
         "calibration",
     ):
-        draw(run, name)
+        assert all(axes.has_data() for axes in draw(run, name).axes), name
 
 
 def test_the_reliability_diagram_shows_accuracy_in_bins_of_confidence(evaluated_run: Run):

@@ -1,5 +1,7 @@
 """`--fail-under` stops on what is below, and refuses what it cannot mean."""
 
+import math
+
 import pytest
 
 from imgcls.errors import GateError, UserError
@@ -45,12 +47,10 @@ def test_a_metric_that_is_better_when_lower_is_refused():
         parse("log_loss=0.3")
 
 
-def test_a_value_at_or_above_the_floor_passes():
-    gates.check_gates(parse("accuracy=0.9", "macro_f1=0.5"), {"accuracy": 0.9, "macro_f1": 0.51})
-
-
-def test_no_gate_always_passes():
-    gates.check_gates([], {"accuracy": None})
+def test_a_value_at_the_floor_passes_and_the_next_lower_one_does_not():
+    gates.check_gates(parse("accuracy=0.9"), {"accuracy": 0.9})
+    with pytest.raises(GateError, match=r"1 of 1 gates failed: accuracy is 0\.8999"):
+        gates.check_gates(parse("accuracy=0.9"), {"accuracy": math.nextafter(0.9, 0)})
 
 
 def test_all_failed_gates_are_named_with_value_and_floor():
