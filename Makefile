@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 IMGCLS := $(BIN)/imgcls
 
-.PHONY: help setup demo test check docs bench chaos lock clean
+.PHONY: help setup demo test test-full test-extras check docs bench chaos lock clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/installed ## Install imgcls and the locked versions into .venv (Python 3.11 to 3.13)
 
@@ -23,8 +23,16 @@ demo: setup ## Prepare, train, evaluate and plot a classifier of real handwritte
 	$(IMGCLS) eval configs/digits.yaml
 	$(IMGCLS) plot configs/digits.yaml
 
-test: setup ## Run all tests
+test: setup ## Run the tests, but for rare combinations and extras; the last line counts those
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not full and not extras"
+
+test-full: setup ## Install the extra tfds, and run every test
+	$(BIN)/pip install --quiet -e '.[tfds]'
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-extras: setup ## Install the extra tfds, and run the tests that need it
+	$(BIN)/pip install --quiet -e '.[tfds]'
+	$(BIN)/python -m pytest -m extras
 
 check: setup build/types/imgcls/cli ## Lint, and check the formatting and the types
 	$(BIN)/ruff check .

@@ -16,6 +16,11 @@ from imgcls.run import Run
 from imgcls.verbs import train
 from imgcls.verbs.prepare import prepare
 
+every_strategy = pytest.mark.parametrize(
+    "strategy",
+    ["{name: one_device}", pytest.param("{name: mirrored, replicas: 2}", marks=pytest.mark.full)],
+)
+
 
 def test_the_same_command_twice_gives_the_same_bits(digits):
     settings = digits(*RICH)
@@ -47,7 +52,7 @@ def test_one_and_two_devices_give_the_same_weights_in_float64(digits):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
+@every_strategy
 def test_bfloat16_trains_nearly_as_float32_does(digits, strategy):
     shared = (f"train.strategy={strategy}", "model.dropout=0", "train.epochs=2")
     losses = []
@@ -58,7 +63,7 @@ def test_bfloat16_trains_nearly_as_float32_does(digits, strategy):
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
-@pytest.mark.parametrize("strategy", ["{name: one_device}", "{name: mirrored, replicas: 2}"])
+@every_strategy
 def test_xla_gives_the_same_numbers(digits, strategy):
     shared = (*FLOAT64, f"train.strategy={strategy}", "model.pooling=1", "train.epochs=1")
     train.train(digits(*shared), Path("plain"))

@@ -120,10 +120,14 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
     for mine, theirs in zip(weights(Run(Path("one"))), weights(Run(Path("two"))), strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)
     assert len(json.loads(Run(Path("two")).environment_file.read_text())["workers"]) == 2
-    assert finish(start(path, Path("two")))[0] == [
-        0,
-        0,
-    ]  # finished: nothing to do, and nobody waits
+    # It is finished: nothing is left to do, and nobody waits.
+    assert finish(start(path, Path("two")))[0] == [0, 0]
+
+
+@pytest.mark.full
+def test_two_workers_reproduce_a_run_and_its_first_epoch(spread, start):
+    path = spread(precision="float64")
+    assert finish(start(path, Path("two")))[0] == [0, 0]
     for more in ((), ("--epochs", "1")):
         statuses, [(result, _), silence] = finish(
             start(Path("two"), Path(f"again{len(more)}"), "reproduce", *more)
@@ -133,7 +137,10 @@ def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writ
         assert silence == ("", "")
 
 
-@pytest.mark.parametrize(("victim", "precision"), [(0, "float32"), (1, "mixed_float16")])
+@pytest.mark.parametrize(
+    ("victim", "precision"),
+    [(0, "float32"), pytest.param(1, "mixed_float16", marks=pytest.mark.full)],
+)
 def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_the_same_bits(
     spread, start, victim, precision
 ):
@@ -193,6 +200,7 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     assert Run(Path("run")).state_files()[0].name == f"state-{status.step}.npz"
 
 
+@pytest.mark.full
 def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
     started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=30s"))
     statuses, spoken = finish(started)

@@ -108,6 +108,7 @@ def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes
     assert (workspace / "requeued").read_text().count("requeue") == 1
 
 
+@pytest.mark.full
 def test_a_slurm_job_in_which_one_worker_alone_fails_is_not_put_back(
     environment, spread, workspace
 ):
@@ -165,6 +166,7 @@ def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, sprea
     assert "finished" in stdout
 
 
+@pytest.mark.full
 def test_a_signal_to_the_ssh_script_saves_and_stops_all_workers(environment, spread, workspace):
     json_of("prepare", spread)
     command = [
