@@ -25,8 +25,7 @@ ModelType = TypeVar("ModelType", bound="Record")
 Shape = Annotated[tuple[int, int, int], Field(strict=False)]
 """Height, width and channels, a list in JSON."""
 
-_MAX_SHOWN = 40
-"""Maximum length of a wrong value in a message, in characters."""
+_MAX_SHOWN = 40  # characters of a wrong value in a message
 
 
 class Record(BaseModel):
@@ -230,8 +229,8 @@ def _check_format(
         return  # no version wrote this; validation says what is wrong
     number = value.get("format", 1)
     if type(number) is int and number != model.FORMAT:
-        is_old = number < model.FORMAT
-        advice = old_format_advice if is_old else "a later version wrote it; update imgcls"
+        later = "a later version wrote it; update imgcls"
+        advice = old_format_advice if number < model.FORMAT else later
         raise FormatError(
             to_printable(
                 f"{folder} is {model.SUBJECT} of format {number}; this imgcls reads format"
@@ -255,6 +254,7 @@ _EXPECTED = {
     "none_required": "null",
 }
 """What each of pydantic's type errors expects, in the terms of JSON."""
+_LIMITS = {"too_long": "at most {max_length}", "too_short": "at least {min_length}"}
 
 
 def _explain(problem: ErrorDetails, value: Any) -> str:
@@ -265,12 +265,8 @@ def _explain(problem: ErrorDetails, value: Any) -> str:
         return f"{name} is missing"
     if kind == "extra_forbidden":
         return f"{name} is an unknown key"
-    if kind in ("too_long", "too_short"):
-        limit = (
-            f"at most {context['max_length']}"
-            if kind == "too_long"
-            else f"at least {context['min_length']}"
-        )
+    if kind in _LIMITS:
+        limit = _LIMITS[kind].format(**context)
         message = f"should have {limit} items, got {context['actual_length']}"
     elif kind in _EXPECTED:
         message = f"should be {_EXPECTED[kind]}, got {_describe(received)}"
