@@ -1,7 +1,7 @@
-"""TensorFlow and Keras, imported once, quietly, with their switches set first. Heavy zone: import
-`keras` and `tf` from here only.
+"""TensorFlow and Keras, imported with their environment variables set. Heavy zone.
 
-This is the one module that acts on import, since what it sets is read while TensorFlow is imported.
+All other modules import `keras` and `tf` from here. This is the only module with side effects on
+import, since TensorFlow reads the variables while it is imported.
 """
 
 import contextlib
@@ -11,36 +11,36 @@ from collections.abc import Iterator
 
 SWITCHES = {
     "KERAS_BACKEND": "tensorflow",
-    # oneDNN's kernels step a small CNN about 1.4 times faster, but are off on some CPUs; results
-    # differ in the last bits, so the choice must not depend on the machine, unless its user says
-    # so. It is recorded in environment.json.
+    # oneDNN's kernels make a small CNN about 1.4 times faster, but TensorFlow disables them on some
+    # CPUs. Results differ in the last bits, so the default must not depend on the machine. The
+    # value is recorded in environment.json.
     "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
-    # Errors arrive as exceptions; beside them TensorFlow would print lines that mean nothing to a
-    # user.
+    # TensorFlow's errors are raised as exceptions; its log lines do not help users.
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Send file descriptor 2 to a temporary file: C++ start-up lines ignore TF_CPP_MIN_LOG_LEVEL.
-    Show them if the block fails.
+def _silence_stderr() -> Iterator[None]:
+    """Redirect stderr to a temporary file while the block runs; print the file if the block fails.
+
+    The file descriptor is redirected, since C++ start-up code ignores TF_CPP_MIN_LOG_LEVEL.
     """
-    with tempfile.TemporaryFile() as chatter:
-        terminal = os.dup(2)
-        os.dup2(chatter.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        stderr = os.dup(2)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception:
-            chatter.seek(0)
-            os.write(terminal, chatter.read())
+            captured.seek(0)
+            os.write(stderr, captured.read())
             raise
         finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
-with _quiet():
+with _silence_stderr():
     os.environ.update(SWITCHES)
     import keras
     import tensorflow as tf

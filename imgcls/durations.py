@@ -1,6 +1,4 @@
-"""Durations with a unit, as experiment files state them: `5%`, `500 steps`, `3 epochs`, `55m`.
-Light zone.
-"""
+"""Durations with a unit, such as `5%`, `500 steps`, `3 epochs` or `55m`. Light zone."""
 
 import math
 import re
@@ -12,7 +10,7 @@ from pydantic_core import core_schema
 
 Unit = Literal["%", "steps", "epochs", "s", "m", "h"]
 
-_FORM = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?) ?(%|steps?|epochs?|s|m|h)?")
+_PATTERN = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?) ?(%|steps?|epochs?|s|m|h)?")
 _SECONDS: dict[str, int] = {"s": 1, "m": 60, "h": 3600}
 _EXAMPLES: dict[Unit, str] = {
     "%": "5%",
@@ -26,55 +24,53 @@ _EXAMPLES: dict[Unit, str] = {
 
 @dataclass(frozen=True)
 class Duration:
-    """A stretch of a training, or a time: a number above 0, and its unit."""
+    """A fraction of training, a number of steps or epochs, or a time; the number is above 0."""
 
     number: Decimal
     unit: Unit
 
     def __str__(self) -> str:
-        number = f"{self.number:f}"  # never with an exponent, which is not read back
+        number = f"{self.number:f}"  # without an exponent, which `parse_duration` rejects
         if self.unit not in ("steps", "epochs"):
             return f"{number}{self.unit}"
         return f"{number} {self.unit.removesuffix('s') if self.number == 1 else self.unit}"
 
     @property
     def seconds(self) -> float:
-        """How long a time is, in seconds."""
+        """The time in seconds; the unit must be s, m or h."""
         return float(self.number) * _SECONDS[self.unit]
 
     def count_steps(self, steps: int, steps_per_epoch: int) -> int:
-        """Return how many steps of a training it covers; a percentage is rounded.
+        """Return the number of training steps; a percentage is rounded.
 
         Args:
-            steps: how many the whole training has.
-            steps_per_epoch: how many an epoch has.
+            steps: total number of training steps.
+            steps_per_epoch: number of steps per epoch.
         """
         if self.unit == "%":
-            # The nearest float of the fraction: 0.7% of 500 steps is round(0.007 * 500).
+            # The float nearest to the fraction: 0.7% of 500 steps is round(0.007 * 500).
             return round(float(self.number / 100) * steps)
         return int(self.number) * (steps_per_epoch if self.unit == "epochs" else 1)
 
     def find_end(self, epochs: int, steps_per_epoch: int) -> int:
-        """Return the step at which it ends if it begins with the training; a percentage is rounded
-        up to whole epochs.
-        """
+        """Return its last step + 1 if it begins with training; percentages end with an epoch."""
         if self.unit == "%":
             return math.ceil(self.number * epochs / 100) * steps_per_epoch
         return self.count_steps(epochs * steps_per_epoch, steps_per_epoch)
 
 
 def parse_duration(text: str) -> Duration:
-    """Read a duration; `5.0%` is `5%`.
+    """Parse a duration; `5.0%` equals `5%`.
 
     Raises:
-        ValueError: the text is not a number with a unit, or the number is not above 0, more than
-            100%, or not whole where it counts steps or epochs. The message goes on after "is ...,
-            which".
+        ValueError: the text is not a number with a unit, the number is not above 0, a percentage is
+            above 100, or a number of steps or epochs is not an integer. The message continues a
+            sentence that begins with "is ..., which".
     """
-    found = _FORM.fullmatch(text.strip())
-    if not found:
+    match = _PATTERN.fullmatch(text.strip())
+    if not match:
         raise ValueError("is not a number with a unit")
-    number, word = Decimal(found[1]).normalize(), found[2]
+    number, word = Decimal(match[1]).normalize(), match[2]
     if not word:
         raise ValueError("has no unit")
     unit: Any = {"step": "steps", "epoch": "epochs"}.get(word, word)
@@ -88,13 +84,13 @@ def parse_duration(text: str) -> Duration:
 
 
 class DurationIn:
-    """Annotation of a field that holds a `Duration` in one of the given units, written as text."""
+    """Annotation of a field with a `Duration` in one of the given units, serialized as text."""
 
     def __init__(self, *units: Unit):
         self.units = units
 
     def validate(self, value: Any) -> Duration:
-        """Return the duration that a text states, or raise `ValueError` with what is allowed."""
+        """Parse a duration, or raise a `ValueError` that says what is allowed."""
         try:
             duration = parse_duration(str(value))
         except ValueError as error:
@@ -116,8 +112,8 @@ class DurationIn:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: Any
     ) -> dict[str, Any]:
-        words = {"steps": "steps?", "epochs": "epochs?"}
-        units = "|".join(words.get(unit, unit) for unit in self.units)
+        patterns = {"steps": "steps?", "epochs": "epochs?"}
+        units = "|".join(patterns.get(unit, unit) for unit in self.units)
         return {
             "type": "string",
             "pattern": rf"^[0-9]+(\.[0-9]+)? ?({units})$",

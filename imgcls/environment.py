@@ -1,5 +1,6 @@
-"""What a run was made with: versions, devices, command, commit, host. Light zone: nothing heavy is
-imported, only looked up.
+"""The environment of a run: versions, devices, command, commit, host. Light zone.
+
+Versions of packages are read from their metadata, without importing them.
 """
 
 import datetime
@@ -32,48 +33,48 @@ PACKAGES = (
 
 
 class Commit(Record):
-    """The state of the imgcls sources."""
+    """The git state of the imgcls sources."""
 
     commit: str
-    """The hash of the git commit."""
+    """Hash of the git commit."""
     dirty: bool
-    """Whether files differ from the commit."""
+    """Whether the sources have uncommitted changes."""
 
 
 class Start(Record):
-    """One start of a training command."""
+    """The environment of one start of a training command."""
 
     started: str
-    """When: UTC, ISO 8601."""
+    """Start time, UTC, in ISO 8601."""
     command: list[str]
-    """The command line, a list of its words."""
+    """The command line, a list of arguments."""
     seed: int
-    """The seed of the experiment."""
+    """Seed of the experiment."""
     versions: dict[str, str]
-    """The version of Python, and of each package whose version can change a number."""
+    """Versions of Python, and of all packages that can change a result."""
     git: Commit | None
-    """The commit of the imgcls sources; null where they are not a git checkout."""
+    """Commit of the imgcls sources; null if they are not a git checkout."""
     host: str
-    """The name of the machine."""
+    """Host name."""
     platform: str
-    """The operating system and its version."""
+    """Operating system and its version."""
     processor: str
-    """The model of the processor."""
+    """Processor model."""
     cores: Annotated[int, Field(ge=1)]
-    """Processor cores that the process may use."""
+    """Number of CPU cores that the process may use."""
     devices: list[str]
-    """The devices that train, by name."""
+    """Names of the devices used for training."""
     switches: dict[str, str]
-    """Environment variables that TensorFlow was started with."""
+    """Environment variables that were set for TensorFlow."""
     workers: list[str]
-    """The addresses of the processes that train together, by rank; empty for a single one."""
+    """Addresses of the worker processes, by rank; empty for a single process."""
 
 
 class Environment(Start):
-    """What a run was made with: the last start, and those before it."""
+    """The environment of a run: of its last start, and of the starts before."""
 
     earlier_starts: list[Start]
-    """The earlier starts of a run that was continued, the first one first, with the same keys."""
+    """Earlier starts of a run that was continued, oldest first, with the same keys."""
 
 
 def describe(
@@ -83,13 +84,13 @@ def describe(
     workers: list[str],
     previous: Environment | None,
 ) -> Environment:
-    """Return what a run is made with now.
+    """Return the environment of a run that is started now.
 
     Args:
-        devices: the devices that train, by name.
-        switches: environment variables that TensorFlow was started with.
-        workers: the addresses of the processes that train together.
-        previous: what an earlier start of the run wrote.
+        devices: names of the devices used for training.
+        switches: environment variables that were set for TensorFlow.
+        workers: addresses of the worker processes, by rank.
+        previous: environment of the run's last start, if it is continued.
     """
     earlier = [] if previous is None else [*previous.earlier_starts, _to_start(previous)]
     return Environment(
@@ -114,7 +115,7 @@ def _to_start(environment: Environment) -> Start:
 
 
 def get_versions() -> dict[str, str]:
-    """Return the version of Python and of every package whose version can change a number."""
+    """Return the versions of Python, and of all packages that can change a result."""
     return {
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
@@ -122,33 +123,32 @@ def get_versions() -> dict[str, str]:
 
 
 def count_cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_commit(folder: Path) -> Commit | None:
-    """Return the commit of the imgcls sources and whether they differ from it; None where they are
-    not a git checkout.
-    """
+    """Return the commit of the imgcls sources; None if they are not a git checkout."""
 
-    def git(*words: str) -> str:
+    def run_git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
-        git(
-            "ls-files", "--error-unmatch", __file__
-        )  # else the checkout around an installed imgcls would be taken for its own
-        return Commit(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain")))
+        # Fails if imgcls is installed inside the checkout of another project.
+        run_git("ls-files", "--error-unmatch", __file__)
+        return Commit(
+            commit=run_git("rev-parse", "HEAD"), dirty=bool(run_git("status", "--porcelain"))
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def _read_processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        for line in cpu_info.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

@@ -1,8 +1,7 @@
-"""What can go wrong for a user, each with the exit code that scripts rely on. Light zone.
+"""Errors for users, each with its exit code. Light zone.
 
-`UserError` and its children are for people: they carry a message that says what is wrong, what was
-received and what to do, and reach the terminal without a traceback. A bug is any other exception;
-it exits with code 1.
+The message of a `UserError` says what is wrong, what was received and what to do; it is printed
+without a traceback. Any other exception is a bug, and ends the command with exit code 1.
 """
 
 from typing import TYPE_CHECKING
@@ -12,24 +11,22 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """The command line or the experiment file is wrong, or a file cannot be written. Exit code
-    2.
-    """
+    """The command line or experiment file is wrong, or a file cannot be written. Exit code 2."""
 
     exit_code = 2
 
 
 class DataError(UserError):
-    """Data is missing, broken or changed. Exit code 3."""
+    """Data is missing, damaged or changed. Exit code 3."""
 
     exit_code = 3
 
 
 class DivergenceError(UserError):
-    """Training met a non-finite loss, gradient or weight. Exit code 4.
+    """A loss, gradient or weight is not finite. Exit code 4.
 
     Attributes:
-        details: where it was; None where it was not in training.
+        details: epoch and step of the divergence; None outside of training.
     """
 
     exit_code = 4
@@ -46,24 +43,23 @@ class OutOfMemoryError(UserError):
 
 
 class GateError(UserError):
-    """A gate such as `--fail-under` did not hold. Exit code 6."""
+    """A metric did not pass a gate such as `--fail-under`. Exit code 6."""
 
     exit_code = 6
 
 
 class Interrupted(UserError):
-    """A signal stopped the work after its state was saved. Exit code 75 (EX_TEMPFAIL of
-    sysexits.h).
+    """A signal or limit stopped the command; run it again to continue. Exit code 75.
+
+    75 is EX_TEMPFAIL of sysexits.h.
     """
 
     exit_code = 75
 
 
 class WorkerLostError(Interrupted):
-    """Another process of the cluster ended, or does not answer; the last saved state is kept. Exit
-    code 75.
-    """
+    """Another worker ended or does not respond; the last checkpoint is kept. Exit code 75."""
 
 
 class EpochLimit(Interrupted):
-    """The work stopped after as many epochs as were asked for. Exit code 75."""
+    """Training stopped after the requested number of epochs. Exit code 75."""

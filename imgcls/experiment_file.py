@@ -1,5 +1,6 @@
-"""From a YAML file to an `Experiment`: `extends:`, `--set`, and all mistakes at once. Light
-zone.
+"""Reading an `Experiment` from YAML, with `extends:` and `--set`. Light zone.
+
+All mistakes are reported at once.
 """
 
 from pathlib import Path
@@ -19,8 +20,10 @@ from imgcls.parts import PartOf, Section
 
 
 def read_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
-    """Read an experiment file. Precedence, lowest first: defaults, `extends:` parents, the file,
-    `--set a.b=value` overrides.
+    """Read an experiment file.
+
+    Overrides (`--set a.b=value`) take precedence over the file, the file over its `extends:`
+    parents, and these over defaults.
 
     Raises:
         UserError: a file cannot be read, or an override is not of the form `a.b=value`.
@@ -39,30 +42,26 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
         ) from None
 
 
-class _SchemaWithText(GenerateJsonSchema):
-    """Writes the default of a duration as an experiment file does, where pydantic shows the fields
-    of its class.
-    """
+class _SchemaGenerator(GenerateJsonSchema):
+    """Writes default durations as text, such as `5m`, instead of as objects."""
 
     def encode_default(self, dft: Any) -> Any:
         return str(dft) if isinstance(dft, Duration) else super().encode_default(dft)
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of experiment files; one that extends another may leave anything to
-    it.
-    """
-    schema = Experiment.model_json_schema(schema_generator=_SchemaWithText)
+def make_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of experiment files; with `extends:`, no other key is required."""
+    schema = Experiment.model_json_schema(schema_generator=_SchemaGenerator)
     schema["properties"]["extends"] = {
         "type": "string",
-        "description": "An experiment file beside this one, merged below it.",
+        "description": "An experiment file, relative to this one, whose values this one overrides.",
     }
     schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
     return schema
 
 
 def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
-    """Read a file merged over the file that its `extends:` names, which is sought beside it."""
+    """Read a file, and merge it over the file named by `extends:`, relative to its folder."""
     document = yaml_file.read(path)
     if not isinstance(document.value, dict):
         raise ProblemsError(
@@ -85,7 +84,7 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     parent_path = path.parent / parent
     if parent_path.resolve() in [child.resolve() for child in (*children, path)]:
         raise ProblemsError(
-            [f"{mark}: {parent_path} extends itself by way of {path}; break the circle"]
+            [f"{mark}: {parent_path} extends itself through {path}; remove one of the extends:"]
         )
     if not parent_path.is_file():
         raise ProblemsError([f"{mark}: extends names {parent_path}, which does not exist"])
@@ -94,75 +93,72 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     return merged
 
 
-def _merge(under: Document, over: Document) -> None:
-    """Lay one document over another: mappings merge key by key, all else is replaced.
+def _merge(base: Document, override: Document) -> None:
+    """Merge a document into another, in place: mappings key by key; other values are replaced.
 
-    A mapping that names another part replaces the mapping below it, since the settings of one part
-    mean nothing to another.
+    A mapping that names another part replaces the mapping of the base, since parts have different
+    settings.
     """
-    under.value = _merge_values(under.value, over.value, ())
-    under.values.update(over.values)
-    under.keys.update(over.keys)
+    base.value = _merge_values(base.value, override.value, ())
+    base.values.update(override.values)
+    base.keys.update(override.keys)
 
 
-def _merge_values(under: Any, over: Any, location: Location) -> Any:
+def _merge_values(base: Any, override: Any, location: Location) -> Any:
     if (
-        isinstance(under, list)
-        and isinstance(over, dict)
-        and over
-        and all(key in map(str, range(len(under))) for key in over)
+        isinstance(base, list)
+        and isinstance(override, dict)
+        and override
+        and all(key in map(str, range(len(base))) for key in override)
     ):
         return [
-            _merge_values(item, over[str(i)], (*location, i)) if str(i) in over else item
-            for i, item in enumerate(under)
+            _merge_values(item, override[str(i)], (*location, i)) if str(i) in override else item
+            for i, item in enumerate(base)
         ]
-    if not isinstance(under, dict) or not isinstance(over, dict):
-        return over
-    names_another_part = location and "name" in over and over["name"] != under.get("name")
-    if names_another_part:
-        return over
+    if not isinstance(base, dict) or not isinstance(override, dict):
+        return override
+    if location and "name" in override and override["name"] != base.get("name"):
+        return override
     return {
-        **under,
+        **base,
         **{
-            key: _merge_values(under.get(key), value, (*location, key))
-            for key, value in over.items()
+            key: _merge_values(base.get(key), value, (*location, key))
+            for key, value in override.items()
         },
     }
 
 
 def _parse_override(text: str) -> Document:
-    """Read `a.b=value`, in which the value is YAML, as a document with one leaf."""
+    """Parse `a.b=value`, in which the value is YAML, to a document of nested mappings."""
     source, form = f"--set {text}", "KEY=VALUE, such as train.epochs=5"
     key, value = name_value.parse_pair("--set", text, form)
-    words = key.split(".")
-    if not all(words):
+    keys = key.split(".")
+    if not all(keys):
         raise UserError(f"{source}: needs the form {form}")
     leaf = yaml_file.parse(value, source) if value.strip() else Document(None)
     nested = leaf.value
-    for word in reversed(words):
-        nested = {word: nested}
-    places = [
-        tuple(int(word) if word.isdigit() else word for word in words[: i + 1])
-        for i in range(len(words))
+    for each in reversed(keys):
+        nested = {each: nested}
+    locations = [
+        tuple(int(each) if each.isdigit() else each for each in keys[: i + 1])
+        for i in range(len(keys))
     ]
-    marks = {place: Mark(source) for place in places}
-    marks.update({(*places[-1], *place): Mark(source) for place in leaf.values})
+    marks = {location: Mark(source) for location in locations}
+    marks.update({(*locations[-1], *location): Mark(source) for location in leaf.values})
     return Document(nested, values=marks, keys=dict(marks))
 
 
 def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
-    """Return where a mistake stands, and in words what is wrong, what was given and what is
-    allowed.
-    """
+    """Return the mark of a mistake, and a message: what is wrong, received and allowed."""
     location: Location = problem["loc"]
     kind, name = problem["type"], ".".join(map(str, location))
     if kind == "extra_forbidden":
         allowed = _find_allowed_keys(document.value, location[:-1])
-        place = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
+        section = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
         guess = parts.suggest(str(location[-1]), allowed)
         return (
             document.find_mark(location, of_key=True),
-            f"unknown key '{location[-1]}'{place}; allowed: {', '.join(allowed)}{guess}",
+            f"unknown key '{location[-1]}'{section}; allowed: {', '.join(allowed)}{guess}",
         )
     if kind == "missing":
         return document.find_mark(location), f"{name} is missing; add it"
@@ -170,9 +166,9 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
         return document.find_mark((*location, "name")), f"{name}: {problem['msg']}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    given = "" if kind == "value_error" else f"; got {_format_value(problem['input'])}"
+    received = "" if kind == "value_error" else f"; got {_format_value(problem['input'])}"
     mark = document.find_mark(location)
-    return mark, f"{name}: {message}{given}" if name else f"{message}{given}"
+    return mark, f"{name}: {message}{received}" if name else f"{message}{received}"
 
 
 def _format_value(value: Any) -> str:
@@ -181,18 +177,24 @@ def _format_value(value: Any) -> str:
 
 
 def _find_allowed_keys(value: Any, location: Location) -> list[str]:
-    """Return the keys that the section at a location knows, following the parts that `value` names
-    on the way.
+    """Return the keys that are allowed in the section at a location of an experiment.
+
+    Args:
+        value: the experiment as parsed from YAML, whose names say which parts the sections are of.
     """
     section: type[Section] = Experiment
     kind = None
-    for step in location:
-        value = value[step]
-        if isinstance(step, str):
-            inner = _find_inner_annotations(section.model_fields[step])
-            kind = next((item.kind for item in inner if isinstance(item, PartOf)), None)
+    for key in location:
+        value = value[key]
+        if isinstance(key, str):
+            annotations = _list_annotations(section.model_fields[key])
+            kind = next((each.kind for each in annotations if isinstance(each, PartOf)), None)
             section = next(
-                (item for item in inner if isinstance(item, type) and issubclass(item, Section)),
+                (
+                    each
+                    for each in annotations
+                    if isinstance(each, type) and issubclass(each, Section)
+                ),
                 section,
             )
         if kind and isinstance(value, dict):
@@ -200,14 +202,12 @@ def _find_allowed_keys(value: Any, location: Location) -> list[str]:
     return list(section.model_fields)
 
 
-def _find_inner_annotations(field: FieldInfo) -> list[Any]:
-    """Return a field's annotation with all that stands inside it, such as
-    `list[Annotated[PartSettings, PartOf(...)]]`.
-    """
-    found = [*field.metadata]
-    waiting = [field.annotation]
-    while waiting:
-        annotation = waiting.pop(0)
-        found += [annotation, *getattr(annotation, "__metadata__", ())]
-        waiting += get_args(annotation)
-    return found
+def _list_annotations(field: FieldInfo) -> list[Any]:
+    """Return a field's annotation, its metadata, and all annotations nested in it."""
+    annotations = [*field.metadata]
+    queue = [field.annotation]
+    while queue:
+        annotation = queue.pop(0)
+        annotations += [annotation, *getattr(annotation, "__metadata__", ())]
+        queue += get_args(annotation)
+    return annotations

@@ -1,4 +1,4 @@
-"""NAME=VALUE, as `--set`, `--fail-under` and `--tolerance` take it. Light zone."""
+"""Parsing NAME=VALUE, the form of `--set`, `--fail-under` and `--tolerance`. Light zone."""
 
 import math
 
@@ -6,11 +6,11 @@ from imgcls.errors import UserError
 
 
 def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
-    """Return the name, and the value as it stands.
+    """Return the name and the value, both as text.
 
     Args:
         option: such as `--set`, for the message.
-        form: what the option takes, such as `KEY=VALUE, such as train.epochs=5`, for the message.
+        form: for the message, such as `KEY=VALUE, such as train.epochs=5`.
 
     Raises:
         UserError: there is no name, or no `=`.
@@ -25,7 +25,7 @@ def parse_number(option: str, text: str, form: str) -> tuple[str, float]:
     """Return the name, and the value as a number.
 
     Raises:
-        UserError: as of `parse_pair`, or the value is not a finite number.
+        UserError: as for `parse_pair`, or the value is not a finite number.
     """
     name, value = parse_pair(option, text, form)
     try:

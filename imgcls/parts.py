@@ -1,8 +1,8 @@
-"""Parts: a name in an experiment file is a file name. Light zone.
+"""Parts: plug-ins that an experiment file names by their file names. Light zone.
 
-`model: {name: cnn}` means `imgcls/models/cnn.py`. A part file holds a docstring with its source, a
-class `Settings` and one function; the folder's `__init__.py` states that function's contract. There
-is no registry: to add a part, add a file.
+`model: {name: cnn}` means `imgcls/models/cnn.py`. A part's file has a docstring with its source, a
+class `Settings` and one function, whose contract is in the `__init__.py` of the folder. There is no
+registry: to add a part, add a file.
 """
 
 import difflib
@@ -36,9 +36,7 @@ KINDS = (
 
 
 class Section(BaseModel):
-    """A mapping of the experiment file: unknown keys are errors, types are not guessed, values do
-    not change.
-    """
+    """A mapping of the experiment file: strictly typed, immutable, without unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -68,11 +66,11 @@ def list_names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """Import a part's module; a broken part file raises its own error.
+    """Import the module of a part; errors raised by the module are not caught.
 
     Raises:
-        PydanticCustomError: there is no part of this name (a `ValueError`, which a validation
-            reports with its place).
+        PydanticCustomError: there is no part of this name. It is a `ValueError`, so that validation
+            reports it with its location.
     """
     if name not in list_names(kind):
         raise PydanticCustomError(
@@ -88,53 +86,50 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def load_for(kind: str, settings: PartSettings) -> ModuleType:
-    """Return the module to which already validated settings belong."""
+    """Return the module of the part that validated settings are for."""
     return load(kind, settings.name)
 
 
-def default_settings(kind: str, name: str) -> Any:
+def make_default_settings(kind: str, name: str) -> Any:
     """Return a part's settings with every default, of the class that its kind's parts share."""
     return load(kind, name).Settings(name=name)
 
 
-def default_settings_of_all(kind: str) -> list[Any]:
-    """Return every part of a kind with its defaults; called for each experiment, so that a new file
-    is found.
-    """
-    return [default_settings(kind, name) for name in list_names(kind)]
+def make_all_default_settings(kind: str) -> list[Any]:
+    """Return the settings of all parts of a kind, with every default."""
+    return [make_default_settings(kind, name) for name in list_names(kind)]
 
 
 def require_unique(settings: list[SettingsType], reason: str) -> list[SettingsType]:
-    """Return a list of parts in which no name comes twice; raises `ValueError` with the reason
-    where one does.
+    """Return the settings of several parts, after checking that no part is listed twice.
+
+    Raises:
+        ValueError: one is; `reason` says why that is an error, or what to do.
     """
     names = [each.name for each in settings]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"lists {', '.join(twice)} more than once; {reason}")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise ValueError(f"lists {', '.join(duplicates)} more than once; {reason}")
     return settings
 
 
-def suggest(given: str, allowed: Iterable[str]) -> str:
-    """Return ` (did you mean 'X'?)` for the nearest allowed word, or an empty text when none is
-    near.
-    """
-    near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """Return ` (did you mean 'X'?)` for the most similar allowed word; empty if none is similar."""
+    matches = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
 def describe(kind: str | None) -> dict[str, str]:
-    """Return what each part is, by `kind/name`; of one kind, or of all.
+    """Return the summaries of the parts of a kind, or of all kinds, by `kind/name`.
 
     Raises:
         UserError: there is no such kind.
     """
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{suggest(kind, KINDS)}")
-    wanted = KINDS if kind is None else [kind]
     return {
         f"{each}/{name}": summarize(load(each, name))
-        for each in wanted
+        for each in (KINDS if kind is None else [kind])
         for name in list_names(each)
     }
 
@@ -146,18 +141,17 @@ def summarize(module: ModuleType) -> str:
 
 
 class PartOf:
-    """Annotation of a field that holds a part: validated by the `Settings` of the file its `name`
-    names.
+    """Annotation of a field with a part, which is validated by the `Settings` of the named file.
 
-    A nested `ValidationError` keeps its locations, so that mistakes inside a part are reported with
-    all the others.
+    A nested `ValidationError` keeps its locations, so mistakes inside a part are reported together
+    with all others.
     """
 
     def __init__(self, kind: str):
         self.kind = kind
 
     def validate(self, value: Any) -> PartSettings:
-        """Turn a mapping with a `name` into the settings of that part."""
+        """Convert a mapping with a `name` to the settings of that part."""
         if isinstance(value, PartSettings):
             return value
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):

@@ -1,4 +1,4 @@
-"""The run folder: the one place that builds a path in it. Light zone."""
+"""Run folders: the only module that builds paths to their files. Light zone."""
 
 import contextlib
 import os
@@ -22,21 +22,19 @@ from imgcls.training.history import EpochLog
 from imgcls.training.status import Status
 
 RUNS = Path("runs")
-_RESTORE = "bring it back from a copy, or train a new run"
-"""What to do about a file that only the training could write."""
+_RESTORE = "restore it from a backup, or train a new run"
+"""What to do about a damaged file that only training can write."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. Properties are paths or what the files hold; docs/files.md describes each
-    file.
-    """
+    """A run folder, with the paths and contents of its files; docs/files.md describes them."""
 
     folder: Path
 
     @property
     def config_file(self) -> Path:
-        """The resolved experiment."""
+        """The experiment with all defaults."""
         return self.folder / "config.yaml"
 
     @property
@@ -51,58 +49,56 @@ class Run:
 
     @property
     def status_file(self) -> Path:
-        """created, running, interrupted, failed or finished."""
+        """State of the run: created, running, interrupted, failed or finished."""
         return self.folder / "status.json"
 
     @property
     def log_file(self) -> Path:
-        """One JSON object an epoch."""
+        """One JSON object per epoch."""
         return self.folder / "log.jsonl"
 
     @property
     def checkpoint_folder(self) -> Path:
-        """The last two training states, and the best weights."""
+        """The last two checkpoints, and the best weights."""
         return self.folder / "checkpoint"
 
     @property
     def model_file(self) -> Path:
-        """The chosen model; written by rename, so that where it exists it is whole."""
+        """The selected model; written by rename, so that it is never incomplete."""
         return self.folder / "model.keras"
 
     def state_file(self, step: int) -> Path:
-        """The complete training state after a step."""
+        """The checkpoint after a step."""
         return self.checkpoint_folder / f"state-{step}.npz"
 
     def state_files(self) -> list[Path]:
-        """The training states, newest first."""
+        """The checkpoints, newest first."""
         states = [
             path
             for path in self.checkpoint_folder.glob("state-*.npz")
             if path.stem.removeprefix("state-").isdecimal()
         ]
-        return sorted(states, key=self.step_of, reverse=True)
+        return sorted(states, key=self.get_step, reverse=True)
 
-    def step_of(self, state: Path) -> int:
-        """The step after which a training state was saved."""
+    def get_step(self, state: Path) -> int:
+        """Return the step after which a checkpoint was saved."""
         return int(state.stem.removeprefix("state-"))
 
     def best_weights_file(self, epoch: int) -> Path:
-        """The weights after an epoch that was the best so far."""
+        """The weights after an epoch, the best so far."""
         return self.checkpoint_folder / f"best-{epoch}.npz"
 
     def best_weights_files(self) -> list[Path]:
-        """The weights that are kept, of one or two epochs."""
+        """The saved best weights, of one or two epochs."""
         return list(self.checkpoint_folder.glob("best-*.npz"))
 
     @property
     def accumulation_steps_file(self) -> Path:
-        """Into how many micro-batches a worker that ran out of memory wants to divide from the next
-        start on.
-        """
+        """Accumulation steps for the next start, requested by a worker that ran out of memory."""
         return self.checkpoint_folder / "accumulation_steps.json"
 
     def predictions_file(self, split: str) -> Path:
-        """Probabilities, labels and ids of a split."""
+        """Predicted probabilities, labels and ids of a split."""
         return self.folder / "evaluation" / split / "predictions.npz"
 
     def metrics_file(self, split: str) -> Path:
@@ -110,21 +106,21 @@ class Run:
         return self.folder / "evaluation" / split / "metrics.json"
 
     def report_file(self, split: str) -> Path:
-        """The metrics as a text for people."""
+        """The metrics as readable text."""
         return self.folder / "evaluation" / split / "report.txt"
 
     def figure_file(self, name: str) -> Path:
-        """A figure's picture."""
+        """The image of a figure."""
         return self.folder / "figures" / f"{name}.png"
 
     @property
     def report_page(self) -> Path:
-        """One self-contained page with every figure and the metrics."""
+        """A self-contained page with all figures and metrics."""
         return self.folder / "figures" / "report.html"
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment that this run resolved.
+        """The experiment of this run.
 
         Raises:
             DataError: config.yaml is damaged.
@@ -139,24 +135,22 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """How far the run came.
+        """The state of the run.
 
         Raises:
             FormatError: another version of imgcls wrote the run.
             DataError: status.json is damaged.
         """
-        outdated = "go on with the imgcls that wrote it, or train a new run"
-        return read_record(self.status_file, Status, _RESTORE, outdated)
+        old_format_advice = "continue it with the imgcls that wrote it, or train a new run"
+        return read_record(self.status_file, Status, _RESTORE, old_format_advice)
 
     def require_format(self) -> None:
-        """Refuse a run of another version of imgcls, before its other files are read; raises as
-        `status` does.
-        """
+        """Check the format of the run before its other files are read; raises as `status` does."""
         _ = self.status
 
     @property
     def data(self) -> DataDescription:
-        """The data that the run is trained on.
+        """The training data.
 
         Raises:
             DataError: data.json is damaged.
@@ -165,24 +159,24 @@ class Run:
 
     @property
     def environment(self) -> Environment:
-        """What the run was made with.
+        """Versions, devices, command, commit and host.
 
         Raises:
             DataError: environment.json is damaged.
         """
-        advice = "delete it to go on without what it says of earlier starts"
+        advice = "delete it to continue without the record of earlier starts"
         return read_record(self.environment_file, Environment, advice)
 
     @property
     def log(self) -> list[EpochLog]:
-        """The epochs so far.
+        """The log of the epochs so far.
 
         Raises:
             DataError: log.jsonl is damaged.
         """
         if not os.path.lexists(self.log_file):
             return []
-        advice = "run the training command again, which writes it anew from the last saved state"
+        advice = "run the training command again, which restores it from the last checkpoint"
         return read_records(self.log_file, EpochLog, advice)
 
     def read_evaluation(self, split: str) -> Evaluation:
@@ -191,26 +185,26 @@ class Run:
         Raises:
             DataError: metrics.json is missing or damaged.
         """
-        return read_record(self.metrics_file(split), Evaluation, self.advise_evaluation(split))
+        return read_record(self.metrics_file(split), Evaluation, self.get_evaluation_advice(split))
 
-    def advise_evaluation(self, split: str) -> str:
-        """Return what to do where the files of an evaluation are damaged."""
+    def get_evaluation_advice(self, split: str) -> str:
+        """Return what to do if a file of an evaluation is damaged, for messages."""
         return f"run `imgcls eval {self.folder} --split {split}` again"
 
     def write_status(self, status: str, **details: Any) -> None:
-        """Replace status.json.
+        """Write status.json.
 
         Args:
-            details: other fields of `Status`; those left out say that nothing was done yet.
+            details: other fields of `Status`; by default those of a run without any step.
         """
-        start = {"step": 0, "retries": [], "accumulation_steps": 1, "divergence": None}
+        defaults = {"step": 0, "retries": [], "accumulation_steps": 1, "divergence": None}
         write_record(
             self.status_file,
             Status.model_validate(
                 {
                     "format": Status.FORMAT,
                     "status": status,
-                    **start,
+                    **defaults,
                     "exit_code": None,
                     "reason": "",
                     **details,
@@ -219,16 +213,14 @@ class Run:
         )
 
     def can_be_recreated(self) -> bool:
-        """Tell whether the folder is empty, or holds no more than a run that ended before its first
-        checkpoint left.
-        """
-        early = (self.status_file, self.config_file, self.data_file, self.environment_file)
+        """Tell whether the folder has no files but those written before the first checkpoint."""
+        early_files = (self.status_file, self.config_file, self.data_file, self.environment_file)
         return self.folder.is_dir() and all(
-            path in early or path.name.startswith(".") for path in self.folder.iterdir()
+            path in early_files or path.name.startswith(".") for path in self.folder.iterdir()
         )
 
     def remove_leftovers(self) -> None:
-        """Remove the temporary files of a process that was killed; call it with the lock held."""
+        """Remove the temporary files of a killed process; the caller must hold the lock."""
         for folder in (self.folder, self.checkpoint_folder):
             for path in [*folder.glob(".*.tmp"), *folder.glob(".model-*")]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -256,8 +248,10 @@ class Run:
 
 
 def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
-    """Create a run folder, `runs/<name>/<next number>` unless `folder` names one, with its
-    config.yaml and status.
+    """Create a run folder with config.yaml and status.json.
+
+    Args:
+        folder: the run folder; `runs/<experiment name>/<next number>` unless given.
     """
     with files.explain_errors(folder or RUNS):
         run = Run(folder or _make_next_folder(RUNS / experiment.name))
@@ -271,7 +265,7 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
 
 
 def _make_next_folder(parent: Path) -> Path:
-    """Make the folder with the next free number; two processes never get the same one."""
+    """Create the folder with the next free number; two processes never get the same one."""
     parent.mkdir(parents=True, exist_ok=True)
     number = (
         max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0) + 1

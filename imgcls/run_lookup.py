@@ -1,4 +1,4 @@
-"""Finding runs: the one that a command line names, those of an experiment, or all. Light zone."""
+"""Finding runs: one given on the command line, those of an experiment, or all. Light zone."""
 
 import os
 from pathlib import Path
@@ -14,13 +14,13 @@ def open_run(folder: Path) -> Run:
     """Return the run in a folder.
 
     Raises:
-        UserError: the folder does not exist or holds no run.
+        UserError: the folder does not exist, or is not a run.
     """
     run = Run(folder)
     if not os.path.lexists(run.config_file):
-        state = "holds no config.yaml" if folder.is_dir() else "does not exist"
+        reason = "has no config.yaml" if folder.is_dir() else "does not exist"
         raise UserError(
-            f"{folder} is not a run: it {state}; give a run folder such as runs/digits/1, or an"
+            f"{folder} is not a run: it {reason}; give a run folder such as runs/digits/1, or an"
             " experiment file"
         )
     return run
@@ -37,18 +37,16 @@ def find_runs(name: str) -> list[Run]:
 
 
 def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
-    """Return the finished run that a command line names, and the experiment that says how it is
-    evaluated and drawn.
+    """Return a finished run, and the experiment for its evaluation and figures.
 
     Args:
-        target: a run folder, or an experiment file for the newest finished run that was trained as
-            the file says.
-        overrides: `a.b=value`, for what is decided after training: metrics, figures, where
-            the stores are.
+        target: a run folder; or an experiment file, for its newest finished run with the same
+            training settings.
+        overrides: `a.b=value`, for settings that do not affect training: metrics, figures,
+            `data.store_dir`.
 
     Raises:
-        UserError: there is no such run, the experiment is wrong, or an override changes what was
-            trained.
+        UserError: there is no such run, the experiment is wrong, or an override affects training.
         DataError: the run is not finished.
     """
     if not target.is_dir():
@@ -61,11 +59,11 @@ def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
             f"{target} is {state}, not finished; run `imgcls train {run.config_file}"
             f" --run {target}` first"
         )
-    own = run.experiment
+    trained = run.experiment
     experiment = read_experiment(run.config_file, overrides)
-    if experiment.identity() != own.identity():
+    if experiment.identity() != trained.identity():
         raise UserError(
-            f"--set cannot change what {target} was trained with; set evaluate, figures or"
+            f"--set cannot change how {target} was trained; set evaluate, figures or"
             " data.store_dir, or train a new run"
         )
     return run, experiment
@@ -73,28 +71,27 @@ def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
 
 def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
     finished = [
-        (run, found)
+        (run, trained)
         for run in find_runs(experiment.name)
-        if (found := read_if_possible(run)) and run.status.status == "finished"
+        if (trained := try_read_experiment(run)) and run.status.status == "finished"
     ]
-    matching = [run for run, found in finished if found.identity() == experiment.identity()]
+    matching = [run for run, trained in finished if trained.identity() == experiment.identity()]
     if not matching:
         others = (
-            f" (its {len(finished)} finished runs had other settings; name one's folder to use it)"
+            f" ({len(finished)} finished run(s) have other settings; give the folder of one to use"
+            " it)"
             if finished
             else ""
         )
         raise DataError(
-            f"{RUNS / experiment.name} holds no finished run of {target} as it stands{others}; run"
-            f" `imgcls train {target}` first"
+            f"{RUNS / experiment.name} has no finished run with the settings of {target}{others};"
+            f" run `imgcls train {target}` first"
         )
     return matching[-1]
 
 
-def read_if_possible(run: Run) -> Experiment | None:
-    """Return the experiment of a run; None, with a note, where the run is damaged or of another
-    format.
-    """
+def try_read_experiment(run: Run) -> Experiment | None:
+    """Return the experiment of a run; None, with a note, if it is damaged or has another format."""
     with terminal.note_unusable():
         _ = run.status  # raises if it is damaged
         return run.experiment
@@ -102,5 +99,5 @@ def read_if_possible(run: Run) -> Experiment | None:
 
 
 def find_all_runs() -> list[Run]:
-    """Return every run below runs/, named or numbered."""
+    """Return all runs below runs/, numbered or named."""
     return [Run(path.parent) for path in RUNS.rglob(Run(RUNS).config_file.name)]

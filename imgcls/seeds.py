@@ -1,6 +1,4 @@
-"""Named sub-seeds of the one seed, so that adding an augmentation does not change the split. Light
-zone.
-"""
+"""Sub-seeds, so that adding an augmentation, say, does not change the split. Light zone."""
 
 import hashlib
 
@@ -8,7 +6,7 @@ NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap")
 
 
 def derive_seed(seed: int, name: str) -> int:
-    """Return the sub-seed of a name: 31 bits, so that it fits every library's seed argument.
+    """Derive a sub-seed by name: 31 bits, so that every library accepts it.
 
     Raises:
         ValueError: the name is not one of `NAMES`.

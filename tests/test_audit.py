@@ -77,7 +77,7 @@ def test_every_check_runs_by_default_and_clean_data_passes(tmp_path):
         split,
         [
             check
-            for check in parts.default_settings_of_all("checks")
+            for check in parts.make_all_default_settings("checks")
             if check.name != "small_classes"
         ],
     )

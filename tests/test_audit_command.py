@@ -46,7 +46,7 @@ def run(workspace):
     """A finished run with an audited store, and confident predictions of its test split."""
     made = make_run(workspace / "1", per_class=PER_CLASS)
     store, split = lookup.open_run_store(made.data, made.experiment.data.store_dir)
-    report, _ = audits.run_checks(store, split, parts.default_settings_of_all("checks"))
+    report, _ = audits.run_checks(store, split, parts.make_all_default_settings("checks"))
     audits.save_report(report, store, split.key)
     predict(made)
     return made

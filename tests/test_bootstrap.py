@@ -11,8 +11,10 @@ from imgcls import parts
 from imgcls.evaluation.bootstrap import BootstrapSample, bootstrap_intervals
 from imgcls.evaluation.predictions import Predictions
 
-EVERY_METRIC = [parts.default_settings("metrics", name) for name in parts.list_names("metrics")]
-ACCURACY = [parts.default_settings("metrics", "accuracy")]
+EVERY_METRIC = [
+    parts.make_default_settings("metrics", name) for name in parts.list_names("metrics")
+]
+ACCURACY = [parts.make_default_settings("metrics", "accuracy")]
 
 
 def make(right: int, images: int) -> Predictions:
@@ -82,7 +84,7 @@ def test_resamples_without_a_rare_class_are_left_out_of_its_numbers():
         "0" * 64,
     )
     assert bootstrap_intervals(
-        predictions, [parts.default_settings("metrics", "roc")], 200, 0.95, seed=1
+        predictions, [parts.make_default_settings("metrics", "roc")], 200, 0.95, seed=1
     )["macro_roc_auc"] == [1.0, 1.0]
 
 

@@ -134,12 +134,12 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (
             ["eval", "runs/tiny/1", "--set", "seed=9"],
             2,
-            "--set cannot change what runs/tiny/1 was trained with",
+            "--set cannot change how runs/tiny/1 was trained",
         ),
         (
             ["eval", "{experiment}", "--set", "train.epochs=9"],
             3,
-            "its 1 finished runs had other settings",
+            "1 finished run(s) have other settings",
         ),
         (
             ["train", "{experiment}", "--run", "runs/tiny/1", "--set", "train.epochs=9"],
@@ -152,8 +152,12 @@ def test_evaluating_again_gives_the_same_metrics(inside):
             2,
             "images of 8x8 pixels are too small",
         ),
-        (["eval", "runs"], 2, "runs is not a run: it holds no config.yaml"),
-        (["eval", "{experiment}", "--set", "name=other"], 3, "runs/other holds no finished run of"),
+        (["eval", "runs"], 2, "runs is not a run: it has no config.yaml"),
+        (
+            ["eval", "{experiment}", "--set", "name=other"],
+            3,
+            "runs/other has no finished run with the settings of",
+        ),
         (["eval", "runs/tiny/1", "--split", "holdout"], 2, "there is no split 'holdout'"),
         (["eval", "runs/tiny/1", "--fail-under", "accuracy=0.999"], 6, "accuracy is 0."),
         (["eval", "runs/tiny/1", "--fail-under", "log_loss=1"], 2, "better when lower"),

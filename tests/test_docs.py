@@ -15,7 +15,7 @@ from experiments import command
 from imgcls import parts, schedules
 from imgcls.config import Evaluate, Train
 from imgcls.datasets import ImageSettings
-from imgcls.experiment_file import json_schema, read_experiment
+from imgcls.experiment_file import make_json_schema, read_experiment
 
 ROOT = Path(__file__).parent.parent
 README, CHANGELOG = ROOT / "README.md", ROOT / "CHANGELOG.md"
@@ -173,7 +173,7 @@ def test_a_renamed_key_has_its_new_name_alone(old, new):
 
 
 def test_every_setting_is_in_the_schema_with_its_description():
-    schema = json_schema()
+    schema = make_json_schema()
     objects, undescribed = [schema], set()
     while objects:
         inner = objects.pop()
@@ -182,7 +182,7 @@ def test_every_setting_is_in_the_schema_with_its_description():
             for key, field in value.items() if name == "properties" else ():
                 section = schema["$defs"].get(field.get("$ref", "").rpartition("/")[2], {})
                 undescribed |= set() if "description" in section | field else {key}
-    assert schema["properties"]["seed"]["description"].startswith("The one seed")
+    assert schema["properties"]["seed"]["description"].startswith("The seed from which")
     assert undescribed == {"name"}
 
 

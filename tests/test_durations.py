@@ -9,7 +9,7 @@ from experiments import experiment
 from imgcls.config import Train
 from imgcls.durations import Duration, parse_duration
 from imgcls.errors import UserError
-from imgcls.experiment_file import json_schema, read_experiment
+from imgcls.experiment_file import make_json_schema, read_experiment
 
 WARMUP = "train.schedule={{name: cosine, warmup: {}}}"
 
@@ -173,7 +173,7 @@ def test_a_run_may_be_continued_with_another_checkpoint_and_time_limit_but_not_w
 
 
 def test_the_schema_describes_a_duration_as_text_with_its_units():
-    limit = json_schema()["$defs"]["Train"]["properties"]["time_limit"]
+    limit = make_json_schema()["$defs"]["Train"]["properties"]["time_limit"]
     (text,) = [choice for choice in limit["anyOf"] if choice["type"] == "string"]
     assert text["pattern"] == r"^[0-9]+(\.[0-9]+)? ?(s|m|h)$"
     assert text["examples"] == ["30s", "55m", "2h"]
@@ -193,7 +193,7 @@ def test_the_schema_describes_a_duration_as_text_with_its_units():
     ],
 )
 def test_the_pattern_of_the_schema_takes_what_the_experiment_takes(tmp_path, text, fits):
-    checkpoint = json_schema()["$defs"]["Train"]["properties"]["checkpoint"]["anyOf"][0]
+    checkpoint = make_json_schema()["$defs"]["Train"]["properties"]["checkpoint"]["anyOf"][0]
     assert bool(re.search(checkpoint["pattern"], text)) is fits
     if fits:
         assert experiment(tmp_path, f"train.checkpoint={text}").train.checkpoint
@@ -203,7 +203,7 @@ def test_the_pattern_of_the_schema_takes_what_the_experiment_takes(tmp_path, tex
 
 
 def test_the_schema_writes_the_default_as_an_experiment_file_does():
-    assert json_schema()["$defs"]["Train"]["properties"]["checkpoint"]["default"] == "5m"
+    assert make_json_schema()["$defs"]["Train"]["properties"]["checkpoint"]["default"] == "5m"
 
 
 @pytest.mark.parametrize(

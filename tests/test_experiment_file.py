@@ -7,7 +7,7 @@ import yaml
 from experiments import TINY, experiment, write_experiment
 
 from imgcls.errors import UserError
-from imgcls.experiment_file import json_schema, read_experiment
+from imgcls.experiment_file import make_json_schema, read_experiment
 from imgcls.io.yaml_file import ProblemsError
 
 
@@ -164,7 +164,7 @@ def test_a_missing_file_is_a_user_error(tmp_path):
         read_experiment(tmp_path / "none.yaml")
 
 
-def test_the_place_of_the_stores_and_the_judging_do_not_make_another_experiment(tmp_path):
+def test_store_dir_and_evaluation_do_not_change_the_identity(tmp_path):
     path = write_experiment(tmp_path, TINY)
     first = read_experiment(path)
     others = [
@@ -178,13 +178,13 @@ def test_the_place_of_the_stores_and_the_judging_do_not_make_another_experiment(
 
 
 def test_the_schema_names_every_part():
-    schema = json.dumps(json_schema())
+    schema = json.dumps(make_json_schema())
     for name in ("fashion_mnist", "cosine", "mirrored", "confusion_matrix"):
         assert f'"{name}"' in schema
 
 
-def test_the_schema_lets_a_file_leave_to_its_parent_what_it_must_hold_itself_otherwise():
-    schema = json_schema()
+def test_the_schema_requires_no_other_key_if_a_file_extends_another():
+    schema = make_json_schema()
     assert "required" not in schema
     assert schema["anyOf"] == [{"required": ["extends"]}, {"required": ["name", "data", "model"]}]
     assert "extends" in schema["properties"]
@@ -228,11 +228,11 @@ def test_every_config_is_valid(configs):
         ),
         (
             ["train.plateau={patience: 3}", "train.early_stopping={patience: 3}"],
-            "training would stop before the learning rate falls",
+            "training would stop before the learning rate is reduced",
         ),
     ],
 )
-def test_what_cannot_work_together_is_refused_before_training(tmp_path, overrides, message):
+def test_settings_that_do_not_work_together_are_rejected(tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):
         experiment(tmp_path, *overrides)
 
@@ -250,5 +250,5 @@ def test_what_cannot_work_together_is_refused_before_training(tmp_path, override
         ],
     ],
 )
-def test_what_works_together_is_accepted(tmp_path, overrides):
+def test_settings_that_work_together_are_accepted(tmp_path, overrides):
     assert experiment(tmp_path, *overrides) != experiment(tmp_path)

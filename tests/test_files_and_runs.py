@@ -184,7 +184,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(workspac
 
 def test_a_folder_that_is_not_a_run_is_rejected(workspace):
     (workspace / "empty").mkdir()
-    for name, reason in (("empty", "holds no config.yaml"), ("missing", "does not exist")):
+    for name, reason in (("empty", "has no config.yaml"), ("missing", "does not exist")):
         with pytest.raises(UserError, match=reason):
             open_run(workspace / name)
 

@@ -58,7 +58,7 @@ def test_an_old_run_is_refused_in_one_line_that_names_its_format(arguments, work
     exit_code, stdout, stderr = command(*arguments)
     assert (exit_code, stdout) == (3, "")
     assert stderr == (
-        "imgcls: runs/tiny/1 is a run of format 1; this imgcls reads format 2: go on with the"
+        "imgcls: runs/tiny/1 is a run of format 1; this imgcls reads format 2: continue it with the"
         " imgcls that wrote it, or train a new run\n"
     )
 

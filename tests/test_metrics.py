@@ -19,7 +19,7 @@ every_metric = pytest.mark.parametrize("name", parts.list_names("metrics"))
 def test_a_metric_gives_the_numbers_it_announces_as_json_without_nan(name, case):
     result = compute(name, case)
     json.dumps(vars(result), allow_nan=False)
-    assert list(result.scalars) == list(parts.default_settings("metrics", name).scalars)
+    assert list(result.scalars) == list(parts.make_default_settings("metrics", name).scalars)
     assert all(value is None or type(value) is float for value in result.scalars.values())
     assert all(len(values) == len(case.classes) for values in result.per_class.values())
 
@@ -53,7 +53,9 @@ def test_numbers_kept_for_the_images_do_not_pile_up(name):
 
 
 def test_numbers_of_all_metrics_have_different_names():
-    everything = [parts.default_settings("metrics", name) for name in parts.list_names("metrics")]
+    everything = [
+        parts.make_default_settings("metrics", name) for name in parts.list_names("metrics")
+    ]
     assert {"accuracy", "macro_f1", "top_5_accuracy", "log_loss", "macro_roc_auc"} <= set(
         directions(everything)
     )
@@ -61,7 +63,7 @@ def test_numbers_of_all_metrics_have_different_names():
 
 def test_the_same_number_twice_is_refused():
     with pytest.raises(UserError, match=r"accuracy.*remove one"):
-        directions([parts.default_settings("metrics", "accuracy")] * 2)
+        directions([parts.make_default_settings("metrics", "accuracy")] * 2)
 
 
 def flat(value) -> dict[str, object]:

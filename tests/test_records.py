@@ -32,7 +32,7 @@ def whole(tmp_path_factory) -> Path:
     """A folder with an evaluated run that diverged and went on, and its audited store."""
     run = make_run(tmp_path_factory.mktemp("whole") / "run", evaluate={"bootstrap_samples": 100})
     store, split = open_run_store(run.data, run.experiment.data.store_dir)
-    report, _ = runner.run_checks(store, split, parts.default_settings_of_all("checks"))
+    report, _ = runner.run_checks(store, split, parts.make_all_default_settings("checks"))
     runner.save_report(report, store, split.key)
     divergence = {"epoch": 1, "step": 3, "learning_rate": 0.1, "images": ["a", "\udcff"]}
     retries = [{**divergence, "learning_rate_factor": 0.5}]

@@ -19,7 +19,7 @@ from imgcls import parts
 from imgcls.checks import CheckSettings
 from imgcls.image.decode import Resize
 from imgcls.io.records import Record
-from imgcls.parts import PartOf, PartSettings, default_settings_of_all
+from imgcls.parts import PartOf, PartSettings, make_all_default_settings
 
 if TYPE_CHECKING:
     import numpy
@@ -55,7 +55,7 @@ class DataSettings(PartSettings):
     max_images: Annotated[int, Field(ge=1)] | None = None
     """Largest number of images in each split, stratified by class: for quick runs."""
     audit: list[Annotated[CheckSettings, PartOf("checks")]] = Field(
-        default_factory=lambda: default_settings_of_all("checks")
+        default_factory=lambda: make_all_default_settings("checks")
     )
     """Checks of the data, files of imgcls/checks, in the order in which they run, each with its
     policy; by default all of them."""

@@ -110,7 +110,7 @@ def load(run: Run, split: SplitName) -> Predictions:
         DataError: the file is missing or damaged.
     """
     path = run.predictions_file(split)
-    found = read_arrays(path, PredictionArrays, run.advise_evaluation(split))
+    found = read_arrays(path, PredictionArrays, run.get_evaluation_advice(split))
     return Predictions(
         probabilities=found.probabilities,
         labels=found.labels,

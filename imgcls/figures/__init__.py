@@ -145,7 +145,7 @@ class Subject:
         numbers of metrics.json.
         """
         own = [settings for settings in self.experiment.evaluate.metrics if settings.name == metric]
-        settings = own[0] if own else parts.default_settings("metrics", metric)
+        settings = own[0] if own else parts.make_default_settings("metrics", metric)
         return parts.load_for("metrics", settings).compute(settings, self.predictions)
 
     @property

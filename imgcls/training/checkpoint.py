@@ -138,7 +138,7 @@ class Checkpoints:
             path.unlink()
         needed = {
             self._get_best_weights_file(
-                counters.epochs[: self._run.step_of(path) // self._steps_per_epoch]
+                counters.epochs[: self._run.get_step(path) // self._steps_per_epoch]
             )
             for path in states
         }

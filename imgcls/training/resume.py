@@ -9,7 +9,7 @@ from imgcls.errors import DataError, UserError
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
-from imgcls.run_lookup import find_runs, read_if_possible
+from imgcls.run_lookup import find_runs, try_read_experiment
 from imgcls.store.lookup import (
     compute_split_key,
     find_store,
@@ -46,7 +46,7 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
 def _find_unfinished(experiment: Experiment) -> Run | None:
     """Return the experiment's newest run if it is unfinished."""
     for run in find_runs(experiment.name)[-1:]:
-        found = read_if_possible(run)
+        found = try_read_experiment(run)
         if found and run.status.status != "finished" and found.identity() == experiment.identity():
             terminal.note(f"continuing {run.folder}, which is {run.status.status}")
             return run

@@ -63,7 +63,7 @@ def _find_figures(names: list[str], subject: Subject) -> list[PartSettings]:
         raise UserError("\n".join(lines))
     own = {settings.name: settings for settings in subject.experiment.figures}
     return [
-        own[name] if name in own else parts.default_settings("figures", name)
+        own[name] if name in own else parts.make_default_settings("figures", name)
         for name in dict.fromkeys(names)
     ]
 
