@@ -231,13 +231,11 @@ def _check_format(
     if type(number) is int and number != model.FORMAT:
         later = "a later version wrote it; update imgcls"
         advice = old_format_advice if number < model.FORMAT else later
-        raise FormatError(
-            to_printable(
-                f"{folder} is {model.SUBJECT} of format {number}; this imgcls reads format"
-                f" {model.FORMAT}: {advice}"
-            ),
-            number,
+        message = (
+            f"{folder} is {model.SUBJECT} of format {number}; this imgcls reads format"
+            f" {model.FORMAT}: {advice}"
         )
+        raise FormatError(to_printable(message), number)
 
 
 _EXPECTED = {
