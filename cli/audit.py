@@ -14,15 +14,13 @@ Target = Annotated[
     ),
 ]
 Runs = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="[RUN]...", help="More evaluated runs on the same data.", show_default=False
-    ),
+    list[Path],
+    typer.Argument(metavar="RUN", help="More evaluated runs on the same data.", show_default=False),
 ]
 
 
 def audit(
-    target: Target, runs: Runs = None, set_: options.Set = [], json: options.Json = False
+    target: Target, runs: Runs = [], set_: options.Set = [], json: options.Json = False
 ) -> None:
     """Show what is odd in prepared data; with runs, also the labels that they contradict on images
     which they did not train on.
@@ -31,5 +29,4 @@ def audit(
     """
     from imgcls.verbs import audit
 
-    report = audit.audit(target, runs or [], set_)
-    output.print_json(report.model_dump()) if json else print(audit.format_report(report))
+    output.print_result(audit.audit(target, runs, set_), json, audit.format_report)

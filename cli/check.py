@@ -10,10 +10,7 @@ def check(
 
     Example: imgcls check configs/digits.yaml --set train.epochs=5
     """
+    from imgcls.config import Experiment
     from imgcls.experiment_file import read_experiment
 
-    resolved = read_experiment(experiment, set_)
-    if json:
-        output.print_json(resolved.model_dump())
-    else:
-        print(resolved.to_yaml(), end="")
+    output.print_result(read_experiment(experiment, set_), json, Experiment.to_yaml)

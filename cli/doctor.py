@@ -13,12 +13,10 @@ Precision = Annotated[
 
 def doctor(precision: Precision = "float32", json: options.Json = False) -> None:
     """Check this machine in a minute: do one and two devices train to the same weights, and what
-    does determinism cost? Exit code 6 if not.
+    does determinism cost? Exit code 6 if they do not.
 
     Example: imgcls doctor --precision mixed_float16
     """
     from imgcls.verbs import diagnose
 
-    found = diagnose.diagnose(precision)
-    output.print_json(found) if json else print(diagnose.format_report(found))
-    diagnose.require_healthy(found)
+    output.print_gated(lambda: diagnose.diagnose(precision), json, diagnose.format_report)

@@ -29,16 +29,14 @@ def evaluate(
 
     Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
     """
-    from imgcls import metrics
-    from imgcls.evaluation import gates
+    from imgcls.name_value import parse_numbers
     from imgcls.run_lookup import find_run
     from imgcls.verbs import evaluate
 
+    gates = parse_numbers("--fail-under", fail_under, "METRIC=VALUE, such as accuracy=0.9")
     run, experiment = find_run(target, set_)
-    floors = gates.parse_gates(fail_under, metrics.directions(experiment.evaluate.metrics))
-    summary = evaluate.evaluate(run, experiment, split)
-    if json:
-        output.print_json(summary.model_dump())
-    else:
-        print(evaluate.read_report(run, split), end="")
-    gates.check_gates(floors, summary.metrics)
+    output.print_gated(
+        lambda: evaluate.evaluate(run, experiment, split, gates),
+        json,
+        lambda found: evaluate.format_report(found, run.folder),
+    )

@@ -1,12 +1,11 @@
 """The command `imgcls`: its table of commands, and the one place that turns errors into exit
-statuses.
-
-Light zone.
+codes. Light zone.
 """
 
 import contextlib
 import errno
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -106,9 +105,17 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     raise typer.Exit(exit_code)
 
 
+def _join_lines(function: Callable[..., None]) -> str:
+    """Return a docstring with each paragraph on one line, which the terminal breaks to its
+    width.
+    """
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for name, function in COMMANDS.items():
-    app.command(name)(_reporting_errors(function))
+    app.command(name, help=_join_lines(function))(_reporting_errors(function))
 
 
 def _print_version(wanted: bool) -> None:
@@ -117,7 +124,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def imgcls(
     version: Annotated[
         bool,
@@ -134,8 +140,11 @@ def imgcls(
     """
 
 
+app.callback(help=_join_lines(imgcls))(imgcls)
+
+
 def main() -> None:
-    """Run this process's command line and exit with its status."""
+    """Run this process's command line, and exit with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _explained_stdout():

@@ -9,7 +9,7 @@ from imgcls.cli import options, output
 Kind = Annotated[
     str | None,
     typer.Argument(
-        metavar="[KIND]",
+        metavar="KIND",
         help="Such as datasets, models or figures; all unless given.",
         show_default=False,
     ),
@@ -22,5 +22,6 @@ def parts(kind: Kind = None, json: options.Json = False) -> None:
     Example: imgcls parts models
     """
     from imgcls.parts import describe
+    from imgcls.report.tables import format_pairs
 
-    output.print_result(describe(kind), as_json=json)
+    output.print_result(describe(kind), json, format_pairs)

@@ -7,9 +7,9 @@ import typer
 from imgcls.cli import options, output
 
 Figures = Annotated[
-    list[str] | None,
+    list[str],
     typer.Argument(
-        metavar="[FIGURE]...",
+        metavar="FIGURE",
         help="Names from `imgcls parts figures`; all unless given.",
         show_default=False,
     ),
@@ -18,7 +18,7 @@ Figures = Annotated[
 
 def plot(
     target: options.Target,
-    figures: Figures = None,
+    figures: Figures = [],
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
@@ -27,7 +27,8 @@ def plot(
     Example: imgcls plot configs/digits.yaml confusion_matrix roc
     """
     from imgcls.run_lookup import find_run
-    from imgcls.verbs.plot import plot as draw
+    from imgcls.verbs import plot
 
-    paths = [str(path) for path in draw(*find_run(target, set_), figures)]
-    output.print_json(paths) if json else print("\n".join(paths))
+    run, experiment = find_run(target, set_)
+    written = plot.plot(run, experiment, figures)
+    output.print_result([str(path) for path in written], json, "\n".join)

@@ -28,7 +28,7 @@ def prepare(
     Example: imgcls prepare configs/digits.yaml
     """
     from imgcls.experiment_file import read_experiment
-    from imgcls.verbs import prepare as verb
+    from imgcls.verbs import prepare
 
-    report = verb.prepare(read_experiment(experiment, set_), splits)
-    output.print_json(report.model_dump()) if json else print(verb.format_report(report))
+    report = prepare.prepare(read_experiment(experiment, set_), splits)
+    output.print_result(report, json, prepare.format_report)

@@ -46,12 +46,16 @@ def reproduce(
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """
     from imgcls.distributed.cluster import find_cluster
-    from imgcls.run_lookup import find_run, open_run
+    from imgcls.name_value import parse_numbers
+    from imgcls.report.tables import format_pairs
+    from imgcls.run_lookup import open_finished_run
     from imgcls.verbs import reproduce
 
-    tolerances = reproduce.parse_tolerances(tolerance)
-    found, experiment = find_run(open_run(target).folder, set_)
+    tolerances = parse_numbers("--tolerance", tolerance, "QUANTITY=VALUE, such as accuracy=0.005")
+    found, experiment = open_finished_run(target, set_)
     cluster = find_cluster(experiment, run, workers, rank)
-    summary = reproduce.reproduce(found, experiment, run, epochs, tolerances, cluster)
-    output.print_result(summary, as_json=json)
-    reproduce.require_same(summary)
+    output.print_gated(
+        lambda: reproduce.reproduce(found, experiment, run, epochs, tolerances, cluster),
+        json,
+        format_pairs,
+    )

@@ -11,5 +11,4 @@ def runs(json: options.Json = False) -> None:
     from imgcls.report.tables import format_table
     from imgcls.verbs.runs import list_runs
 
-    rows = list_runs()
-    output.print_json(rows) if json else output.print_text(format_table(rows))
+    output.print_result(list_runs(), json, format_table)

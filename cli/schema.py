@@ -10,4 +10,4 @@ def schema() -> None:
     """
     from imgcls.experiment_file import make_json_schema
 
-    output.print_json(make_json_schema())
+    print(output.to_json(make_json_schema()))

@@ -32,9 +32,9 @@ def train(
     """
     from imgcls.distributed.cluster import find_cluster
     from imgcls.experiment_file import read_experiment
-    from imgcls.verbs.train import train as train_experiment
+    from imgcls.report.tables import format_pairs
+    from imgcls.verbs import train
 
     found = read_experiment(experiment, set_)
-    output.print_result(
-        train_experiment(found, run, cluster=find_cluster(found, run, workers, rank)), as_json=json
-    )
+    cluster = find_cluster(found, run, workers, rank)
+    output.print_result(train.train(found, run, cluster=cluster), json, format_pairs)

@@ -12,7 +12,7 @@ def verify(
     Example: imgcls verify configs/digits.yaml
     """
     from imgcls.experiment_file import read_experiment
-    from imgcls.verbs import verify as verb
+    from imgcls.verbs import verify
 
-    report = verb.verify(read_experiment(experiment, set_))
-    output.print_json(report) if json else print(verb.format_report(report))
+    report = verify.verify(read_experiment(experiment, set_))
+    output.print_result(report, json, verify.format_report)

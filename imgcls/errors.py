@@ -4,7 +4,7 @@ The message of a `UserError` says what is wrong, what was received and what to d
 without a traceback. Any other exception is a bug, and ends the command with exit code 1.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imgcls.training.status import Divergence
@@ -43,9 +43,19 @@ class OutOfMemoryError(UserError):
 
 
 class GateError(UserError):
-    """A metric did not pass a gate such as `--fail-under`. Exit code 6."""
+    """A metric did not pass a gate such as `--fail-under`, or a comparison failed. Exit code 6.
+
+    It is raised once the command has written everything.
+
+    Attributes:
+        result: what the verb would have returned.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, result: Any):
+        super().__init__(message)
+        self.result = result
 
 
 class Interrupted(UserError):

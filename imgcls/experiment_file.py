@@ -3,6 +3,8 @@
 All mistakes are reported at once.
 """
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,13 +15,14 @@ from pydantic.json_schema import GenerateJsonSchema
 from imgcls import name_value, parts
 from imgcls.config import Experiment
 from imgcls.durations import Duration
-from imgcls.errors import UserError
+from imgcls.errors import DataError, UserError
 from imgcls.io import yaml_file
+from imgcls.io.records import FormatError
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 from imgcls.parts import PartOf, Section
 
 
-def read_experiment(path: Path, overrides: list[str] | None = None) -> Experiment:
+def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment file.
 
     Overrides (`--set a.b=value`) take precedence over the file, the file over its `extends:`
@@ -29,17 +32,33 @@ def read_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
         UserError: a file cannot be read, or an override is not of the form `a.b=value`.
         ProblemsError: the experiment is wrong; each line of the message reads `file:line:column:
             what is wrong ...`.
+        FormatError: it is that of a run of another format.
     """
     document = _read_with_parents(path, ())
-    for override in overrides or []:
+    for override in overrides:
         _merge(document, _parse_override(override))
     try:
         return Experiment.model_validate(document.value)
     except ValidationError as error:
+        _require_format(path)
         explained = [_explain(problem, document) for problem in error.errors(include_url=False)]
         raise ProblemsError(
             [f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]
         ) from None
+
+
+def _require_format(path: Path) -> None:
+    """Refuse config.yaml of a run of another format by that, instead of key by key."""
+    from imgcls.run import Run  # which reads its experiment with this module
+
+    run = Run(path.parent)
+    if path == run.config_file and os.path.lexists(run.status_file):
+        try:
+            run.require_format()
+        except FormatError:
+            raise
+        except DataError:
+            return  # a damaged status.json hides no mistake in config.yaml
 
 
 class _SchemaGenerator(GenerateJsonSchema):

@@ -1,6 +1,7 @@
 """Parsing NAME=VALUE, the form of `--set`, `--fail-under` and `--tolerance`. Light zone."""
 
 import math
+from collections.abc import Sequence
 
 from imgcls.errors import UserError
 
@@ -35,3 +36,18 @@ def parse_number(option: str, text: str, form: str) -> tuple[str, float]:
     if not math.isfinite(number):
         raise UserError(f"{option} {text}: '{value.strip()}' is not a finite number")
     return name, number
+
+
+def parse_numbers(option: str, texts: Sequence[str], form: str) -> dict[str, float]:
+    """Return the numbers of all that an option is given, by name.
+
+    Raises:
+        UserError: as of `parse_number`, or a name is given twice.
+    """
+    numbers: dict[str, float] = {}
+    for text in texts:
+        name, number = parse_number(option, text, form)
+        if name in numbers:
+            raise UserError(f"{option} {text}: {name} is given twice; give it once")
+        numbers[name] = number
+    return numbers

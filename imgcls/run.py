@@ -16,7 +16,7 @@ from imgcls.errors import UserError
 from imgcls.evaluation.summary import Evaluation
 from imgcls.experiment_file import read_experiment
 from imgcls.io import files
-from imgcls.io.records import DataFile, read_record, read_records, write_record
+from imgcls.io.records import DataFile, FormatError, read_record, read_records, write_record
 from imgcls.store.manifest import DataDescription
 from imgcls.training.history import EpochLog
 from imgcls.training.status import Status
@@ -129,6 +129,8 @@ class Run:
         file.read_bytes()
         try:
             return read_experiment(self.config_file)
+        except FormatError:
+            raise
         except UserError as error:
             problem = str(error).splitlines()[0]
             raise file.make_damage_error(problem) from None

@@ -1,6 +1,7 @@
 """Finding runs: one given on the command line, those of an experiment, or all. Light zone."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from imgcls.config import Experiment
@@ -36,7 +37,7 @@ def find_runs(name: str) -> list[Run]:
     return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
 
-def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
+def find_run(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
     """Return a finished run, and the experiment for its evaluation and figures.
 
     Args:
@@ -52,18 +53,23 @@ def find_run(target: Path, overrides: list[str]) -> tuple[Run, Experiment]:
     if not target.is_dir():
         experiment = read_experiment(target, overrides)
         return _find_newest_finished(experiment, target), experiment
-    run = open_run(target)
+    return open_finished_run(target, overrides)
+
+
+def open_finished_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
+    """Return what `find_run` does, of a run folder only; raises as it does."""
+    run = open_run(folder)
     state = run.status.status
     if state != "finished":
         raise DataError(
-            f"{target} is {state}, not finished; run `imgcls train {run.config_file}"
-            f" --run {target}` first"
+            f"{folder} is {state}, not finished; run `imgcls train {run.config_file}"
+            f" --run {folder}` first"
         )
     trained = run.experiment
     experiment = read_experiment(run.config_file, overrides)
     if experiment.identity() != trained.identity():
         raise UserError(
-            f"--set cannot change how {target} was trained; set evaluate, figures or"
+            f"--set cannot change how {folder} was trained; set evaluate, figures or"
             " data.store_dir, or train a new run"
         )
     return run, experiment

@@ -62,7 +62,7 @@ def experiment(folder: Path, *overrides: str) -> Experiment:
 
 
 def command(*arguments: object) -> tuple[int, str, str]:
-    """Run the command line in this process; return its exit status, stdout and stderr."""
+    """Run the command line in this process; return its exit code, stdout and stderr."""
     from typer.testing import CliRunner
 
     from imgcls.cli.main import app

@@ -1,4 +1,4 @@
-"""The command line: help, results on stdout alone, exit statuses, and what people see."""
+"""The command line: help, results on stdout alone, exit codes, and what people see."""
 
 import contextlib
 import inspect
@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy
@@ -16,7 +17,7 @@ from experiments import TINY, command, json_of, write_experiment
 from PIL import Image
 
 from imgcls import __version__
-from imgcls.cli.main import COMMANDS
+from imgcls.cli.main import COMMANDS, imgcls
 from imgcls.parts import list_names
 
 
@@ -42,7 +43,17 @@ def inside(finished, monkeypatch):
 def test_every_command_has_a_help_text_with_an_example(name):
     exit_code, stdout, stderr = command(name, "--help")
     assert (exit_code, stderr) == (0, "")
-    assert f"Example: imgcls {name}" in " ".join(stdout.split())
+    assert f"Example: imgcls {name}" in stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_breaks_a_paragraph_only_where_the_terminal_ends(name, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, stdout, _ = command(*name.split(), "--help")
+    for paragraph in inspect.getdoc(COMMANDS.get(name, imgcls)).split("\n\n"):
+        lines = textwrap.wrap(" ".join(paragraph.split()), columns - 2)
+        assert "\n".join(lines) in "\n".join(line.strip() for line in stdout.splitlines())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -168,7 +179,7 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (["train", "{experiment}", "--epochs", "3"], 2, "No such option"),
     ],
 )
-def test_a_mistake_ends_with_its_exit_status_and_one_clear_message(
+def test_a_mistake_ends_with_its_exit_code_and_one_clear_message(
     inside, arguments, exit_code, message
 ):
     found, stdout, stderr = command(
@@ -267,7 +278,9 @@ def test_a_terminal_shows_a_bar_with_the_time_left_and_images_per_second(finishe
     assert b"\x1b" not in stdout
 
 
-def test_an_interruption_by_the_keyboard_has_the_status_of_an_interruption(workspace, monkeypatch):
+def test_an_interruption_by_the_keyboard_has_the_exit_code_of_an_interruption(
+    workspace, monkeypatch
+):
     def interrupted(experiment, splits):
         raise KeyboardInterrupt
 
@@ -289,7 +302,7 @@ def test_a_bug_shows_its_traceback_and_says_that_it_is_one(workspace, monkeypatc
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["parts"]])
-def test_a_full_device_behind_stdout_ends_in_a_line_and_a_status(arguments):
+def test_a_full_device_behind_stdout_ends_in_a_line_and_an_exit_code(arguments):
     with open("/dev/full", "w") as full:
         process = subprocess.run(
             [sys.executable, "-m", "imgcls.cli", *arguments],

@@ -33,15 +33,20 @@ def test_people_read_the_verdict_and_the_cost():
     text = " ".join(diagnose.format_report(FOUND).split())
     assert "float64 1.0e-15, as it should be: at most 1e-12 is allowed" in text
     assert "a training step takes 1.25 times the time that it takes without (float32)" in text
-    diagnose.require_healthy(FOUND)
 
 
 @pytest.mark.parametrize("difference", [1e-11, float("nan")])
-def test_devices_that_do_not_agree_fail_the_gate(difference):
-    broken = {**FOUND, "float64_difference": difference}
-    assert "TOO MUCH" in diagnose.format_report(broken)
-    with pytest.raises(GateError, match="do not train on several devices of this machine"):
-        diagnose.require_healthy(broken)
+def test_devices_that_do_not_agree_fail_the_gate_after_the_report(
+    workspace, monkeypatch, difference
+):
+    monkeypatch.setattr(diagnose, "_measure_difference", lambda *_: difference)
+    monkeypatch.setattr(diagnose, "_measure_determinism_cost", lambda *_: 1.25)
+    with pytest.raises(GateError, match="do not train on several devices of this") as failure:
+        diagnose.diagnose()
+    exit_code, stdout, stderr = command("doctor")
+    assert (exit_code, stderr) == (6, f"imgcls: {failure.value}\n")
+    assert stdout == diagnose.format_report(failure.value.result) + "\n"
+    assert "TOO MUCH" in stdout
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(workspace):

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, f1_score
 
 from imgcls.config import Experiment
-from imgcls.errors import DataError, DivergenceError, UserError
+from imgcls.errors import DataError, DivergenceError, GateError, UserError
 from imgcls.evaluation import predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.io import files
@@ -170,24 +170,41 @@ def test_a_failed_gate_exits_with_6_and_leaves_report_and_files_behind(run):
     )
     assert exit_code == 6
     assert "1 of 2 gates failed: accuracy is 0." in stderr
-    assert stdout == evaluate.read_report(run, "test")
+    assert stdout == run.report_file("test").read_text(encoding="utf-8")
     assert json.loads(run.metrics_file("test").read_text())["metrics"]["accuracy"] < 0.99
 
 
+def test_a_failed_gate_is_the_same_for_a_python_caller(run):
+    with pytest.raises(GateError, match=r"1 of 2 gates failed: accuracy is 0\.") as failure:
+        evaluate.evaluate(run, fail_under={"accuracy": 0.99, "macro_roc_auc": 0.1})
+    assert failure.value.result == run.read_evaluation("test")
+    exit_code, stdout, stderr = command(
+        "eval", run.folder, "--json", "--fail-under", "accuracy=0.99", "--fail-under",
+        "macro_roc_auc=0.1",
+    )  # fmt: skip
+    assert (exit_code, stderr) == (failure.value.exit_code, f"imgcls: {failure.value}\n")
+    assert json.loads(stdout) == failure.value.result.model_dump(mode="json")
+
+
 def test_a_gate_that_holds_passes(run):
-    assert json_of("eval", run.folder, "--fail-under", "accuracy=0.1")["metrics"]["accuracy"] >= 0.1
+    printed = json_of("eval", run.folder, "--fail-under", "accuracy=0.1")
+    assert printed["metrics"]["accuracy"] >= 0.1
+    found = evaluate.evaluate(run, fail_under={"accuracy": 0.1})
+    assert printed == found.model_dump(mode="json")
 
 
 def test_a_wrong_gate_is_refused_before_any_work(run):
     exit_code, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
     assert exit_code == 2
-    assert "no metric of this experiment is called 'brierscore'" in stderr
+    with pytest.raises(UserError, match="no metric of this experiment is called 'brierscore'") as e:
+        evaluate.evaluate(run, fail_under={"brierscore": 1})
+    assert stderr == f"imgcls: {e.value}\n"
     assert not run.metrics_file("test").exists()
 
 
 def test_the_report_names_every_number_and_class_in_printable_aligned_text(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
-    report = evaluate.read_report(run, "test")
+    report = run.report_file("test").read_text(encoding="utf-8")
     lines = report.splitlines()
     assert set(summary.metrics) <= {line.split()[0] for line in lines if line}
     assert "absent from this split: absent" in report
@@ -214,7 +231,7 @@ def test_a_report_of_100_classes_has_a_line_for_each(run):
     assert (
         sum(
             line.startswith("class ") and "1.0000" in line
-            for line in evaluate.read_report(run, "test").splitlines()
+            for line in run.report_file("test").read_text(encoding="utf-8").splitlines()
         )
         == 100
     )

@@ -15,7 +15,7 @@ from imgcls.io.records import FormatError
 from imgcls.run import Run, create_run
 from imgcls.store import lookup
 from imgcls.store.store import open_store
-from imgcls.verbs import prepare, train
+from imgcls.verbs import evaluate, prepare, train
 
 OLD_CONFIG = "name: tiny\ndata: {name: digits, store: data}\nmodel: {name: cnn}\n"
 """With a key that has another name since."""
@@ -49,8 +49,10 @@ def make_store_old(folder: Path) -> None:
         ["reproduce", "runs/tiny/1"],
         ["audit", "runs/tiny/1"],
         ["train", "experiment.yaml", "--run", "runs/tiny/1"],
+        ["train", "runs/tiny/1/config.yaml"],
+        ["check", "runs/tiny/1/config.yaml"],
     ],
-    ids=lambda arguments: arguments[0],
+    ids=" ".join,
 )
 def test_an_old_run_is_refused_in_one_line_that_names_its_format(arguments, workspace):
     experiment(workspace)
@@ -61,6 +63,22 @@ def test_an_old_run_is_refused_in_one_line_that_names_its_format(arguments, work
         "imgcls: runs/tiny/1 is a run of format 1; this imgcls reads format 2: continue it with the"
         " imgcls that wrote it, or train a new run\n"
     )
+
+
+def test_a_python_caller_is_refused_an_old_run_in_the_same_line(workspace):
+    make_old_run(Path("runs/tiny/1"))
+    with pytest.raises(FormatError, match="runs/tiny/1 is a run of format 1; this imgcls reads"):
+        evaluate.evaluate(Run(Path("runs/tiny/1")))
+
+
+@pytest.mark.parametrize("status", ["{}", "[]", "not JSON", '{"status": "finished"', None])
+def test_mistakes_of_an_experiment_are_named_whatever_lies_beside_it(workspace, status):
+    Path("config.yaml").write_text(OLD_CONFIG)
+    if status is not None:
+        Path("status.json").write_text(status)
+    exit_code, _, stderr = command("check", "config.yaml")
+    assert exit_code == 2
+    assert "config.yaml:2:22: unknown key 'store' in data; allowed: name, store_dir" in stderr
 
 
 def test_a_run_of_a_later_version_is_refused(workspace):

@@ -6,65 +6,68 @@ import pytest
 
 from imgcls.errors import GateError, UserError
 from imgcls.evaluation import gates
+from imgcls.evaluation.summary import Evaluation
 
 DIRECTIONS = {"accuracy": "higher", "macro_f1": "higher", "log_loss": "lower"}
 
 
-def parse(*texts: str) -> list[gates.Gate]:
-    return gates.parse_gates(list(texts), DIRECTIONS)
-
-
-def test_a_gate_is_a_metric_and_a_floor():
-    assert parse("accuracy=0.9", " macro_f1 = 1e-1 ") == [
-        gates.Gate("accuracy", 0.9),
-        gates.Gate("macro_f1", 0.1),
-    ]
-
-
-@pytest.mark.parametrize("text", ["accuracy", "", "=0.9", "accuracy:0.9"])
-def test_another_form_is_refused(text):
-    with pytest.raises(UserError, match="needs the form METRIC=VALUE"):
-        parse(text)
+def evaluation(**metrics: float | None) -> Evaluation:
+    """Return an evaluation with these metrics."""
+    return Evaluation(
+        split="test",
+        examples=1,
+        classes=["cat"],
+        classes_absent=[],
+        model="",
+        metrics=metrics,
+        intervals={},
+        confidence=0.95,
+        bootstrap_samples=100,
+        per_class={},
+        tables={},
+        matrices={},
+    )
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
     with pytest.raises(
         UserError, match=r"'acuracy'; allowed: accuracy, macro_f1 \(did you mean 'accuracy'\?\)"
     ):
-        parse("acuracy=0.9")
+        gates.require_valid({"acuracy": 0.9}, DIRECTIONS)
 
 
-@pytest.mark.parametrize("value", ["", "high", "90%", "0,9", "nan", "inf", "-inf", "0.9=0.8"])
-def test_a_value_that_is_no_finite_number_is_refused(value):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_not_finite_is_refused(value):
     with pytest.raises(UserError, match="is not a finite number"):
-        parse(f"accuracy={value}")
+        gates.require_valid({"accuracy": value}, DIRECTIONS)
 
 
 def test_a_metric_that_is_better_when_lower_is_refused():
     with pytest.raises(
         UserError, match=r"log_loss is better when lower.*allowed: accuracy, macro_f1"
     ):
-        parse("log_loss=0.3")
+        gates.require_valid({"log_loss": 0.3}, DIRECTIONS)
 
 
-def test_a_value_at_the_floor_passes_and_the_next_lower_one_does_not():
-    gates.check_gates(parse("accuracy=0.9"), {"accuracy": 0.9})
+def test_a_value_at_its_minimum_passes_and_the_next_lower_one_does_not():
+    gates.check_gates({"accuracy": 0.9}, evaluation(accuracy=0.9))
     with pytest.raises(GateError, match=r"1 of 1 gates failed: accuracy is 0\.8999"):
-        gates.check_gates(parse("accuracy=0.9"), {"accuracy": math.nextafter(0.9, 0)})
+        gates.check_gates({"accuracy": 0.9}, evaluation(accuracy=math.nextafter(0.9, 0)))
 
 
-def test_all_failed_gates_are_named_with_value_and_floor():
-    floors = parse("accuracy=0.9", "macro_f1=0.8", "accuracy=0.1")
+def test_all_failed_gates_are_named_with_value_and_minimum():
+    found = evaluation(accuracy=0.8999999, macro_f1=0.5, recall=0.2)
     with pytest.raises(GateError) as failure:
-        gates.check_gates(floors, {"accuracy": 0.8999999, "macro_f1": 0.5})
+        gates.check_gates({"accuracy": 0.9, "macro_f1": 0.8, "recall": 0.1}, found)
     assert (
         str(failure.value)
         == "2 of 3 gates failed: accuracy is 0.8999999, but should be at least 0.9; macro_f1 is"
         " 0.5, but should be at least 0.8"
     )
     assert failure.value.exit_code == 6
+    assert failure.value.result is found
 
 
 def test_an_undefined_metric_does_not_pass():
     with pytest.raises(GateError, match="accuracy is undefined"):
-        gates.check_gates(parse("accuracy=0"), {"accuracy": None})
+        gates.check_gates({"accuracy": 0}, evaluation(accuracy=None))

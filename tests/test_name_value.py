@@ -29,6 +29,18 @@ def test_a_value_that_is_not_a_finite_number_is_refused(text):
         name_value.parse_number("--tolerance", f"a={text}", "")
 
 
+def test_numbers_are_found_by_name():
+    assert name_value.parse_numbers("--tolerance", ["loss=1", "accuracy=0.5"], "") == {
+        "loss": 1,
+        "accuracy": 0.5,
+    }
+
+
+def test_a_name_that_is_given_twice_is_refused():
+    with pytest.raises(UserError, match="--tolerance loss=2: loss is given twice; give it once"):
+        name_value.parse_numbers("--tolerance", ["loss=1", "loss=2"], "")
+
+
 @pytest.mark.parametrize("override", ["train.epochs", "=3", "train..epochs=3", ".=3"])
 def test_an_override_of_another_form_is_refused(workspace, override):
     path = write_experiment(workspace, TINY)

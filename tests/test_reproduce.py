@@ -8,9 +8,9 @@ import numpy
 import pytest
 from experiments import assert_same_result, command, experiment, json_of
 
-from imgcls.errors import EpochLimit
+from imgcls.errors import EpochLimit, GateError
 from imgcls.run import Run
-from imgcls.verbs import train
+from imgcls.verbs import reproduce, train
 from imgcls.verbs.prepare import prepare
 
 
@@ -58,12 +58,16 @@ def test_a_run_is_reproduced_from_its_folder_alone_to_the_last_bit(run):
     )
 
 
-def test_the_first_different_number_of_the_log_is_named_with_status_6(run):
+def test_the_first_different_number_of_the_log_is_named_with_exit_code_6(run):
     change_log(run, 2, val_loss=0.125)
-    exit_code, _, stderr = command("reproduce", "run", "--run", "again")
+    exit_code, stdout, stderr = command("reproduce", "run", "--run", "again", "--json")
     assert exit_code == 6
     assert "again is not run again: epoch 2, step 12: val_loss was 0.125 and is " in stderr
     assert Run(Path("again")).status.status == "finished"
+    with pytest.raises(GateError) as failure:
+        reproduce.reproduce(run, folder=Path("again"))
+    assert stderr.endswith(f"imgcls: {failure.value}\n")
+    assert json.loads(stdout) == failure.value.result
 
 
 def test_a_different_weight_is_named(run):
@@ -111,7 +115,7 @@ def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run
     assert again.model_file.read_bytes() == run.model_file.read_bytes()
 
 
-def test_changed_data_ends_with_status_3(run, original):
+def test_changed_data_ends_with_exit_code_3(run, original):
     changed = Path("elsewhere")
     shutil.copytree(original / "data", changed)
     images = next(changed.glob("*/images.u8"))
@@ -166,7 +170,8 @@ def test_other_versions_are_reported_beside_a_difference(run):
     ("arguments", "message"),
     [
         (["run", "--tolerance", "accuracy"], "needs the form QUANTITY=VALUE"),
-        (["run", "--tolerance", "accuracy=-1"], "give a number from 0 on"),
+        (["run", "--tolerance", "accuracy=-1"], "-1.0 is not a finite number from 0 on"),
+        (["run", "--tolerance", "accuracy=nan"], "'nan' is not a finite number"),
         (["run", "--tolerance", "acuracy=0.1"], "did you mean"),
         (["run", "--epochs", "3"], "has 2 epochs; give a number from 1 to 2"),
         (["run", "--epochs", "0"], "has 2 epochs; give a number from 1 to 2"),
@@ -174,7 +179,7 @@ def test_other_versions_are_reported_beside_a_difference(run):
         (["nothing"], "nothing is not a run: it does not exist"),
     ],
 )
-def test_a_wrong_command_line_ends_with_status_2_before_any_training(run, arguments, message):
+def test_a_wrong_command_line_ends_with_exit_code_2_before_any_training(run, arguments, message):
     exit_code, _, stderr = command("reproduce", *arguments)
     assert exit_code == 2
     assert message in stderr

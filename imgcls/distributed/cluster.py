@@ -80,7 +80,10 @@ SINGLE_PROCESS = Cluster((), 0)
 
 
 def find_cluster(
-    experiment: Experiment, folder: Path | None, workers: str | None, rank: int | None
+    experiment: Experiment,
+    folder: Path | None,
+    workers: str | None = None,
+    rank: int | None = None,
 ) -> Cluster:
     """Return the cluster that trains an experiment: that of `read_cluster`, or `SINGLE_PROCESS`.
 

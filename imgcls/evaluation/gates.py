@@ -1,67 +1,55 @@
-"""Gates on metrics: `--fail-under METRIC=VALUE`. Light zone."""
+"""Gates on metrics, the least values that pass: `--fail-under METRIC=VALUE`. Light zone."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
 
-from imgcls import name_value, parts
+from imgcls import parts
 from imgcls.errors import GateError, UserError
-from imgcls.metrics import Direction, Number
+from imgcls.evaluation.summary import Evaluation
+from imgcls.metrics import Direction
 
 
-@dataclass(frozen=True)
-class Gate:
-    """A metric and the least value that passes; the value itself passes."""
-
-    metric: str
-    minimum: float
-
-
-def parse_gates(texts: list[str], directions: dict[str, Direction]) -> list[Gate]:
-    """Read gates of the form METRIC=VALUE, before any work is done.
+def require_valid(gates: Mapping[str, float], directions: dict[str, Direction]) -> None:
+    """Refuse gates that cannot be checked, before any work is done.
 
     `directions` names the metrics that will be there. A metric that is better when lower is
     refused, since such a gate would stop good models and pass bad ones.
 
     Raises:
-        UserError: the form, the metric or the value is wrong.
+        UserError: there is no such metric, or its value is not a finite number.
     """
-    return [_parse_gate(text, directions) for text in texts]
-
-
-def _parse_gate(text: str, known: dict[str, Direction]) -> Gate:
-    gateable = [name for name, better in known.items() if better == "higher"]
+    gateable = [name for name, better in directions.items() if better == "higher"]
     allowed = f"allowed: {', '.join(gateable)}"
-    metric, minimum = name_value.parse_number(
-        "--fail-under", text, f"METRIC=VALUE, such as accuracy=0.9; {allowed}"
-    )
-    if metric not in known:
-        guess = parts.suggest(metric, gateable)
-        raise UserError(
-            f"--fail-under {text}: no metric of this experiment is called '{metric}';"
-            f" {allowed}{guess}"
-        )
-    if metric not in gateable:
-        raise UserError(
-            f"--fail-under {text}: {metric} is better when lower, so this would fail good models"
-            f" and pass bad ones; {allowed}"
-        )
-    return Gate(metric, minimum)
+    for metric, minimum in gates.items():
+        option = f"--fail-under {metric}={minimum:g}"
+        if metric not in directions:
+            raise UserError(
+                f"{option}: no metric of this experiment is called '{metric}';"
+                f" {allowed}{parts.suggest(metric, gateable)}"
+            )
+        if metric not in gateable:
+            raise UserError(
+                f"{option}: {metric} is better when lower, so this would fail good models and pass"
+                f" bad ones; {allowed}"
+            )
+        if not math.isfinite(minimum):
+            raise UserError(f"{option}: {minimum} is not a finite number; give one such as 0.9")
 
 
-def check_gates(gates: list[Gate], values: dict[str, Number]) -> None:
-    """Compare each gate with its metric's value.
+def check_gates(gates: Mapping[str, float], evaluation: Evaluation) -> None:
+    """Compare each gate with its metric's value; the value itself passes.
 
     Raises:
         GateError: a value is below its minimum, or undefined; the message names every gate that
-            failed.
+            failed, and `result` is the evaluation.
     """
     failed = []
-    for gate in gates:
-        value = values[gate.metric]
+    for metric, minimum in gates.items():
+        value = evaluation.metrics[metric]
         if value is None:
-            failed.append(
-                f"{gate.metric} is undefined on this split, but should be at least {gate.minimum}"
-            )
-        elif value < gate.minimum:
-            failed.append(f"{gate.metric} is {value}, but should be at least {gate.minimum}")
+            failed.append(f"{metric} is undefined on this split, but should be at least {minimum}")
+        elif value < minimum:
+            failed.append(f"{metric} is {value}, but should be at least {minimum}")
     if failed:
-        raise GateError(f"{len(failed)} of {len(gates)} gates failed: " + "; ".join(failed))
+        message = f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
+        raise GateError(message, evaluation)

@@ -3,6 +3,7 @@ models contradict. Light zone.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ class DataAudit(Record):
     """null without a run."""
 
 
-def audit(target: Path, runs: list[Path], overrides: list[str]) -> DataAudit:
+def audit(target: Path, runs: Sequence[Path] = (), overrides: Sequence[str] = ()) -> DataAudit:
     """Return what the audit of prepared data found, and with runs the likely label errors by what
     they predict of images held out from them.
 
@@ -90,26 +91,29 @@ def audit(target: Path, runs: list[Path], overrides: list[str]) -> DataAudit:
         DataError: nothing is prepared or audited, or a run has no predictions of held-out images,
             or of other data.
     """
-    if target.is_dir():
-        run, experiment = find_run(target, overrides)
-        store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
-        key, folders = split.key, [target, *runs]
-    else:
-        experiment = read_experiment(target, overrides)
-        store, key = (
-            lookup.find_audited(experiment),
-            lookup.compute_split_key(experiment.data, experiment.seed),
-        )
-        folders = runs
-    parent = experiment.data.store_dir
+    store, key = _open_data(target, overrides)
+    folders = [target, *runs] if target.is_dir() else runs
     return DataAudit(
         dataset=store.dataset,
         folder=str(store.folder),
         fingerprint=store.fingerprint,
         split=key,
         audit=_read_report(store, key),
-        label_errors=_find_label_errors(store, folders, parent) if folders else None,
+        label_errors=_find_label_errors(store, folders) if folders else None,
     )
+
+
+def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
+    """Return the store that a run was trained on, or that was prepared for an experiment, and the
+    key of the split.
+    """
+    if target.is_dir():
+        run, experiment = find_run(target, overrides)
+        store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
+        return store, split.key
+    experiment = read_experiment(target, overrides)
+    key = lookup.compute_split_key(experiment.data, experiment.seed)
+    return lookup.find_audited(experiment), key
 
 
 def format_report(report: DataAudit) -> str:
@@ -129,7 +133,7 @@ def _read_report(store: Store, key: str) -> AuditReport:
     return store.manifest.audits[key]
 
 
-def _find_label_errors(store: Store, folders: list[Path], parent: str) -> LabelErrors:
+def _find_label_errors(store: Store, folders: Sequence[Path]) -> LabelErrors:
     """Compare the label of every image that a run held out with the mean of the probabilities from
     the runs that did.
     """
@@ -138,9 +142,8 @@ def _find_label_errors(store: Store, folders: list[Path], parent: str) -> LabelE
     sums = numpy.zeros((store.count, len(store.classes)))
     counts = numpy.zeros(store.count, numpy.int64)
     for folder in dict.fromkeys(folders):
-        indices, probabilities = _read_held_out(
-            find_run(_require_run(folder), [f"data.store_dir={parent}"])[0], store, parent
-        )
+        run, _ = find_run(_require_run(folder), [f"data.store_dir={store.folder.parent}"])
+        indices, probabilities = _read_held_out(run, store)
         sums[indices] += probabilities
         counts[indices] += 1
     evaluated = numpy.flatnonzero(counts)
@@ -178,7 +181,7 @@ def _require_run(folder: Path) -> Path:
     return folder
 
 
-def _read_held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray, numpy.ndarray]":
+def _read_held_out(run: Run, store: Store) -> "tuple[numpy.ndarray, numpy.ndarray]":
     """Return the images that a run did not train on and has predicted, int64 (n,), and their
     probabilities (n, classes).
     """
@@ -190,7 +193,7 @@ def _read_held_out(run: Run, store: Store, parent: str) -> "tuple[numpy.ndarray,
             f"{run.folder} was trained on other data ({data.fingerprint[:12]}) than"
             f" {store.folder}; leave it out"
         )
-    split = lookup.open_run_store(data, parent)[1]
+    split = lookup.open_run_store(data, str(store.folder.parent))[1]
     saved = {
         name: predictions.load(run, name)
         for name in _HELD_OUT

@@ -27,29 +27,27 @@ EPOCHS, ROUNDS = 2, 7
 TWO = {"name": "mirrored", "replicas": 2}
 
 
-def diagnose(precision: str) -> dict[str, Any]:
+def diagnose(precision: str = "float32") -> dict[str, Any]:
     """Return what this machine has, how far one and two devices differ, and what determinism costs.
 
     Args:
         precision: a value of `train.precision`, checked beside float64.
 
     Raises:
+        GateError: one and two devices do not train to the same weights; `result` is what would
+            have been returned.
         UserError: there is no such precision, or a training process failed.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        experiment = read_experiment(
-            _write_experiment(folder, "first"), [f"train.precision={precision}"]
-        )
-        with terminal.silence():
-            prepare.prepare(experiment)
+        _prepare_data(folder, precision)
         gpus, devices = _list_devices()
         hidden = {} if len(gpus) >= 2 else {"CUDA_VISIBLE_DEVICES": "-1"}
         differences = {
             each: _measure_difference(folder, each, hidden)
             for each in dict.fromkeys(("float64", precision))
         }
-        return {
+        found = {
             "versions": environment.get_versions(),
             "devices": devices,
             "checked_on": "two GPUs" if len(gpus) >= 2 else "two logical devices of the CPU",
@@ -59,6 +57,8 @@ def diagnose(precision: str) -> dict[str, Any]:
             "largest_difference_allowed": LARGEST_DIFFERENCE,
             "determinism_cost": _measure_determinism_cost(folder, precision),
         }
+    _require_equal_devices(found)
+    return found
 
 
 def format_report(found: dict[str, Any]) -> str:
@@ -84,18 +84,22 @@ def format_report(found: dict[str, Any]) -> str:
     )
 
 
-def require_healthy(found: dict[str, Any]) -> None:
-    """Raise if one and two devices do not train to the same weights.
-
-    Raises:
-        GateError: they do not.
-    """
+def _require_equal_devices(found: dict[str, Any]) -> None:
     if not found["float64_difference"] <= LARGEST_DIFFERENCE:
         raise GateError(
             f"one and two devices differ by {found['float64_difference']:.1e} in float64, where at"
             f" most {LARGEST_DIFFERENCE:g} comes from rounding: do not train on several devices of"
-            " this machine before its drivers and TensorFlow are in order"
+            " this machine before its drivers and TensorFlow are in order",
+            found,
         )
+
+
+def _prepare_data(folder: Path, precision: str) -> None:
+    """Prepare the digits; this is where an unknown precision is found."""
+    path = _write_experiment(folder, "first")
+    experiment = read_experiment(path, [f"train.precision={precision}"])
+    with terminal.silence():
+        prepare.prepare(experiment)
 
 
 def _list_devices() -> tuple[list[str], list[str]]:

@@ -5,14 +5,15 @@ TensorFlow is imported only where predictions must be made.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imgcls import parts
+from imgcls import metrics, parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DataError, DivergenceError, UserError
-from imgcls.evaluation import bootstrap, predictions
+from imgcls.evaluation import bootstrap, gates, predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Evaluation
 from imgcls.io import files, terminal
@@ -23,28 +24,36 @@ from imgcls.seeds import derive_seed
 from imgcls.store import lookup
 
 
-def evaluate(run: Run, experiment: Experiment, split_name: str) -> Evaluation:
+def evaluate(
+    run: Run,
+    experiment: Experiment | None = None,
+    split_name: str = "test",
+    fail_under: Mapping[str, float] = {},
+) -> Evaluation:
     """Evaluate a run on a split; write predictions.npz, metrics.json and report.txt, and return
     what metrics.json holds.
 
-    `experiment.evaluate` says what is measured; it may differ from what the run was trained with.
+    Args:
+        experiment: its `evaluate` says what is measured, and may differ from the run's own, which
+            counts unless given.
+        fail_under: the least value of each metric that passes.
 
     Raises:
-        UserError: there is no such split, or it is empty.
+        GateError: a metric is lower than `fail_under` allows. All files are written, and `result`
+            is what would have been returned.
+        UserError: there is no such split, or it is empty; or `fail_under` cannot be checked.
         DataError: predictions must be made, and the run's store is missing or changed.
         DivergenceError: the model gives probabilities that are not finite.
     """
+    experiment = experiment or run.experiment
+    gates.require_valid(fail_under, metrics.directions(experiment.evaluate.metrics))
     split = _require_images(run, split_name)
     found = _load_predictions(run, split) or _predict(run, experiment, split)
     evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
     write_record(run.metrics_file(split), evaluation)
     files.write_text(run.report_file(split), format_report(evaluation, run.folder))
+    gates.check_gates(fail_under, evaluation)
     return evaluation
-
-
-def read_report(run: Run, split: str) -> str:
-    """Return the report that `evaluate` wrote."""
-    return run.report_file(split).read_text(encoding="utf-8")
 
 
 def format_report(evaluation: Evaluation, folder: Path) -> str:

@@ -3,6 +3,7 @@ zone.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from imgcls import parts
@@ -15,14 +16,14 @@ from imgcls.report import page
 from imgcls.run import Run
 
 
-def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path]:
+def plot(run: Run, experiment: Experiment | None = None, names: Sequence[str] = ()) -> list[Path]:
     """Draw figures as PNG files, then report.html with every figure that the run has.
 
     Args:
         run: a run folder; what is missing in it (an evaluation, say) costs only the figures that
             show it.
-        experiment: the run's, whose figures, metrics and place of the stores may have been changed
-            since.
+        experiment: the run's own unless given, where figures, metrics and the place of the stores
+            may differ.
         names: the figures to draw; without them those of the experiment, leaving out with a note
             what cannot be drawn.
 
@@ -34,22 +35,26 @@ def plot(run: Run, experiment: Experiment, names: list[str] | None) -> list[Path
             written.
         DataError: a named figure shows images, and their store is missing or changed.
     """
-    subject = Subject(run, experiment)
-    if names:
-        written = [_draw(settings, subject) for settings in _find_figures(names, subject)]
-    else:
-        settings_of_all = experiment.figures
-        drawn = [
-            _draw_if_possible(settings, subject)
-            for settings in track(settings_of_all, len(settings_of_all), "figures")
-        ]
-        written = [path for path in drawn if path]
+    subject = Subject(run, experiment or run.experiment)
+    written = _draw_named(names, subject) if names else _draw_all_possible(subject)
     _note_missing_glyphs(subject)
     page.write_page(subject)
     return [*written, run.report_page]
 
 
-def _find_figures(names: list[str], subject: Subject) -> list[PartSettings]:
+def _draw_named(names: Sequence[str], subject: Subject) -> list[Path]:
+    return [_draw(settings, subject) for settings in _find_figures(names, subject)]
+
+
+def _draw_all_possible(subject: Subject) -> list[Path]:
+    figures = subject.experiment.figures
+    drawn = [
+        _draw_if_possible(settings, subject) for settings in track(figures, len(figures), "figures")
+    ]
+    return [path for path in drawn if path]
+
+
+def _find_figures(names: Sequence[str], subject: Subject) -> list[PartSettings]:
     """Return the settings of the named figures: the experiment's own, or the defaults of one that
     it does not list.
     """

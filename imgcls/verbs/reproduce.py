@@ -6,14 +6,16 @@ It is the one verb that runs others: training and evaluating again is its work.
 
 import contextlib
 import io
+import math
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imgcls import name_value, parts
+from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
-from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.distributed.cluster import Cluster, find_cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
 from imgcls.io import terminal
 from imgcls.io.records import DataFile
@@ -23,72 +25,66 @@ from imgcls.training import history
 from imgcls.training.history import EpochLog
 from imgcls.verbs import evaluate, train
 
-Tolerances = dict[str, float]
-
-
-def parse_tolerances(texts: list[str]) -> Tolerances:
-    """Read tolerances of the form QUANTITY=VALUE, such as accuracy=0.005.
-
-    Raises:
-        UserError: the form or the value is wrong.
-    """
-    tolerances = {}
-    for text in texts:
-        name, tolerance = name_value.parse_number(
-            "--tolerance", text, "QUANTITY=VALUE, such as accuracy=0.005"
-        )
-        if tolerance < 0:
-            raise UserError(f"--tolerance {text}: give a number from 0 on")
-        tolerances[name] = tolerance
-    return tolerances
+Tolerances = Mapping[str, float]
 
 
 def reproduce(
     run: Run,
-    experiment: Experiment,
-    folder: Path | None,
-    epochs: int | None,
-    tolerances: Tolerances,
-    cluster: Cluster = SINGLE_PROCESS,
+    experiment: Experiment | None = None,
+    folder: Path | None = None,
+    epochs: int | None = None,
+    tolerances: Mapping[str, float] = {},
+    cluster: Cluster | None = None,
 ) -> dict[str, Any] | None:
     """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
 
     Args:
+        experiment: the run's own unless given, where what is decided after training may differ.
         folder: of the new run, or of one to continue; `runs/<name>/<next number>` unless given.
         epochs: how many epochs to train and compare; all unless given.
         tolerances: the largest differences allowed; where there are any, nothing else is compared.
-        cluster: the processes that train together, each of which calls this function.
+        cluster: as `train` takes it.
 
     Returns:
-        The summary that the command prints; `difference` is None or the first one in words. None
-        where another process leads.
+        The summary that the command prints, in which `difference` is None. None where another
+        process leads.
 
     Raises:
+        GateError: a number differs; `result` is the summary, whose `difference` says in words which
+            is the first.
         UserError: the run has fewer epochs, or does not know a quantity of `tolerances`.
         DataError: the data is missing or changed.
     """
-    length = len(run.log)
-    if epochs is not None and not 0 < epochs <= length:
-        raise UserError(
-            f"--epochs {epochs}: {run.folder} has {length} epochs; give a number from 1 to {length}"
-        )
-    complete = epochs is None or epochs == length
-    _require_known(tolerances, _read_final_quantities(run, epochs or length, complete))
+    experiment = experiment or run.experiment
+    compared = _count_epochs(run, epochs)
+    complete = compared == len(run.log)
+    _require_valid(tolerances, _read_final_quantities(run, compared, complete))
     lookup.open_run_store(run.data, experiment.data.store_dir)
-    again = _train_again(run, experiment, folder, None if complete else epochs, cluster)
+    again = _train_again(run, experiment, folder, None if complete else compared, cluster)
     if again is None:
         return None
     _require_same_data(run, again)
     if complete:
         _evaluate_again(run, again, experiment)
-    compared = epochs or length
-    return {
+    summary = {
         "run": str(run.folder),
         "reproduction": str(again.folder),
         "epochs": compared,
         "versions_changed": _find_changed_versions(run, again),
         "difference": _find_difference(run, again, tolerances, compared, complete),
     }
+    _require_same(summary)
+    return summary
+
+
+def _count_epochs(run: Run, wanted: int | None) -> int:
+    """Return how many epochs are compared."""
+    length = len(run.log)
+    if wanted is not None and not 0 < wanted <= length:
+        raise UserError(
+            f"--epochs {wanted}: {run.folder} has {length} epochs; give a number from 1 to {length}"
+        )
+    return wanted or length
 
 
 def _find_difference(
@@ -100,27 +96,25 @@ def _find_difference(
     return _find_first_difference(run, again, epochs, complete)
 
 
-def require_same(summary: dict[str, Any] | None) -> None:
-    """Raise for a reproduction that differs.
-
-    Raises:
-        GateError: it does; the message names the first difference.
-    """
-    if summary and summary["difference"]:
-        versions = (
-            f"; other versions were used: {', '.join(summary['versions_changed'])}"
-            if summary["versions_changed"]
-            else ""
-        )
+def _require_same(summary: dict[str, Any]) -> None:
+    if summary["difference"]:
+        changed = summary["versions_changed"]
+        versions = f"; other versions were used: {', '.join(changed)}" if changed else ""
         raise GateError(
             f"{summary['reproduction']} is not {summary['run']} again:"
-            f" {summary['difference']}{versions}"
+            f" {summary['difference']}{versions}",
+            summary,
         )
 
 
 def _train_again(
-    run: Run, experiment: Experiment, folder: Path | None, epochs: int | None, cluster: Cluster
+    run: Run,
+    experiment: Experiment,
+    folder: Path | None,
+    epochs: int | None,
+    cluster: Cluster | None,
 ) -> Run | None:
+    cluster = cluster or find_cluster(experiment, folder)
     if not cluster.is_chief:
         with contextlib.suppress(EpochLimit):
             train.train(experiment, folder, epochs, cluster, run.data)
@@ -180,14 +174,18 @@ def _read_final_quantities(
     }
 
 
-def _require_known(tolerances: Tolerances, quantities: dict[str, dict[str, float | None]]) -> None:
+def _require_valid(tolerances: Tolerances, quantities: dict[str, dict[str, float | None]]) -> None:
     known = sorted({name for values in quantities.values() for name in values})
-    for name in tolerances:
+    for name, tolerance in tolerances.items():
+        option = f"--tolerance {name}={tolerance:g}"
         if name not in known:
             guess = parts.suggest(name, known)
             raise UserError(
-                f"--tolerance {name}: the run has no such quantity; allowed:"
-                f" {', '.join(known)}{guess}"
+                f"{option}: the run has no quantity '{name}'; allowed: {', '.join(known)}{guess}"
+            )
+        if not 0 <= tolerance < math.inf:
+            raise UserError(
+                f"{option}: {tolerance} is not a finite number from 0 on; give one such as 0.005"
             )
 
 

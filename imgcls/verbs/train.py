@@ -8,7 +8,7 @@ from typing import Any
 
 from imgcls.config import Experiment
 from imgcls.distributed import rendezvous
-from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.distributed.cluster import Cluster, find_cluster
 from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
 from imgcls.io import terminal
 from imgcls.io.signals import catch_signals
@@ -22,7 +22,7 @@ def train(
     experiment: Experiment,
     folder: Path | None = None,
     epochs: int | None = None,
-    cluster: Cluster = SINGLE_PROCESS,
+    cluster: Cluster | None = None,
     data: DataDescription | None = None,
 ) -> dict[str, Any] | None:
     """Train the experiment's model: start a run, continue one, or say that it is finished.
@@ -30,7 +30,8 @@ def train(
     Args:
         folder: of the run; unless given, that of the newest run if unfinished, else a new one.
         epochs: the number of epochs after which to stop; all unless given.
-        cluster: the processes that train together, each of which calls this function.
+        cluster: the processes that train together, each of which calls this function; those of
+            TF_CONFIG or Slurm unless given, or this one alone.
         data: the store and split of a new run; those prepared last unless given.
 
     Returns:
@@ -43,6 +44,7 @@ def train(
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train` says.
     """
     started = time.monotonic()
+    cluster = cluster or find_cluster(experiment, folder)
     if not cluster.is_chief:
         _follow(experiment, folder, epochs, cluster, data, started)
         return None
