@@ -36,7 +36,7 @@ for attempt in $(seq 50); do
     for pid in "${pids[@]}"; do
         wait "$pid"
         result=$?
-        # Above 128, a signal to this script may have ended the waiting instead of the worker; once that has ended, its status stays.
+        # Above 128, a signal to this script may have ended the waiting instead of the worker; once that has ended, its exit code stays.
         while [ $result -gt 128 ] && kill -0 "$pid" 2>/dev/null; do
             wait "$pid"
             result=$?
@@ -49,7 +49,7 @@ for attempt in $(seq 50); do
     [ $failed -gt 0 ] && exit $failed
     # 75: the state is saved. Above 128: a worker was killed, or its host did not answer, and the last saved state is whole.
     { [ $status -eq 75 ] || [ $status -gt 128 ]; } && [ -z "$stopped" ] || exit $status
-    echo "train_over_ssh: attempt $attempt ended with status $status; starting all workers again" >&2
+    echo "train_over_ssh: attempt $attempt ended with exit code $status; starting all workers again" >&2
     sleep 2
 done
 exit $status

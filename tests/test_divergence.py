@@ -176,7 +176,9 @@ def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(
     assert retried.log[-1].loss == pytest.approx(plain.log[-1].loss, rel=1e-4)
 
 
-def test_retries_that_do_not_help_end_with_status_4_and_a_run_that_goes_on_remembers_them(digits):
+def test_retries_that_do_not_help_end_with_exit_code_4_and_a_run_that_goes_on_remembers_them(
+    digits,
+):
     settings = digits(
         f"train.optimizer={SGD % 1e20}",
         "train.on_divergence={retries: 2, learning_rate_factor: 0.5}",

@@ -33,7 +33,7 @@ ONE_IMAGE = (
 
 
 def run_limited(mebibytes, *arguments):
-    """Run a command with a limit on TensorFlow's memory; return its status, stdout and stderr."""
+    """Run a command with a limit on TensorFlow's memory; return its exit code, stdout and stderr."""
     limits = {
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "TF_CPU_ALLOCATOR_USE_BFC": "true",
@@ -139,7 +139,7 @@ def test_the_numbers_are_those_of_the_undivided_batch(limited):
     )
 
 
-def test_where_one_image_does_not_fit_the_status_is_5_with_advice(limited):
+def test_where_one_image_does_not_fit_the_exit_code_is_5_with_advice(limited):
     folder, results, _ = limited
     exit_code, _, stderr = results["image"]
     assert exit_code == 5, stderr
@@ -153,7 +153,7 @@ def test_where_one_image_does_not_fit_the_status_is_5_with_advice(limited):
     assert [path.name for path in Run(folder / "image").state_files()] == ["state-0.npz"]
 
 
-def test_where_the_model_does_not_fit_the_status_is_5_with_other_advice(limited):
+def test_where_the_model_does_not_fit_the_exit_code_is_5_with_other_advice(limited):
     folder, results, _ = limited
     exit_code, _, stderr = results["model"]
     assert exit_code == 5, stderr

@@ -82,7 +82,7 @@ def start():
 
 
 def finish(started, timeout=120):
-    """Return the exit statuses and what the processes wrote, by rank."""
+    """Return the exit codes and what the processes wrote, by rank."""
     spoken = [process.communicate(timeout=timeout) for process in started]
     return [process.returncode for process in started], spoken
 

@@ -23,7 +23,7 @@ from imgcls.run import Run
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 SRUN = """#!/bin/bash
-# Starts two tasks of a one-node job, as `srun` does; its status is the highest.
+# Starts two tasks of a one-node job, as `srun` does; its exit code is the highest.
 while [[ $1 == --* ]]; do shift; done
 for rank in 0 1; do
     export SLURM_PROCID=$rank SLURM_STEP_NODELIST=localhost SLURM_STEP_TASKS_PER_NODE=2
@@ -162,7 +162,7 @@ def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, sprea
     os.kill(workers_of(workspace / "ssh")[-1], signal.SIGKILL)
     stdout, stderr = script.communicate(timeout=120)
     assert script.returncode == 0, stderr
-    assert "attempt 1 ended with status 137; starting all workers again" in stderr
+    assert "attempt 1 ended with exit code 137; starting all workers again" in stderr
     assert "finished" in stdout
 
 
