@@ -31,4 +31,4 @@ def plot(
 
     run, experiment = find_run(target, set_)
     written = plot.plot(run, experiment, figures)
-    output.print_result([str(path) for path in written], json, "\n".join)
+    output.print_result(list(map(str, written)), json, "\n".join)

@@ -1,14 +1,12 @@
-"""The command line: help, results on stdout alone, exit codes, and what people see."""
+"""The command line: results on stdout alone, exit codes, and what people see."""
 
 import contextlib
-import inspect
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy
@@ -17,7 +15,6 @@ from experiments import TINY, command, json_of, write_experiment
 from PIL import Image
 
 from imgcls import __version__
-from imgcls.cli.main import COMMANDS, imgcls
 from imgcls.parts import list_names
 
 
@@ -37,29 +34,6 @@ def finished(tmp_path_factory):
 def inside(finished, monkeypatch):
     monkeypatch.chdir(finished[0])
     return finished
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_help_text_with_an_example(name):
-    exit_code, stdout, stderr = command(name, "--help")
-    assert (exit_code, stderr) == (0, "")
-    assert f"Example: imgcls {name}" in stdout
-
-
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_breaks_a_paragraph_only_where_the_terminal_ends(name, columns, monkeypatch):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    _, stdout, _ = command(*name.split(), "--help")
-    for paragraph in inspect.getdoc(COMMANDS.get(name, imgcls)).split("\n\n"):
-        lines = textwrap.wrap(" ".join(paragraph.split()), columns - 2)
-        assert "\n".join(lines) in "\n".join(line.strip() for line in stdout.splitlines())
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_has_a_help_text(name):
-    for parameter in inspect.signature(COMMANDS[name]).parameters.values():
-        assert parameter.annotation.__metadata__[0].help, f"{name} {parameter.name}"
 
 
 def test_the_version_is_that_of_the_package():

@@ -1,12 +1,13 @@
 """The layers: light modules import nothing heavy, arrows point down only, one module exits."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 
 import pytest
-from source_code import MODULES, PACKAGE, ROOT, list_imports, list_zones, name_module
+from source_code import COMMANDS, MODULES, PACKAGE, ROOT, list_imports, list_zones, name_module
 
 from imgcls import parts
 
@@ -243,3 +244,21 @@ def test_only_the_main_module_of_the_command_line_exits():
     may_exit = {ROOT / "cli" / "main.py", PACKAGE / "io" / "signals.py"}
     for path in set(MODULES) - may_exit:
         assert not re.search(r"\bsys\.exit|\bos\._exit|\braise SystemExit", path.read_text()), path
+
+
+def find_logic(text: str) -> list[str]:
+    """Return what a module does beside importing, calling and naming values."""
+    logic = (ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.With, ast.Match, ast.comprehension)
+    logic = (*logic, ast.BoolOp, ast.Compare, ast.UnaryOp)
+    return [ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, logic)]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in COMMANDS])
+def test_a_command_parses_imports_calls_and_prints_and_decides_nothing(name):
+    decides = name in ("main", "output")  # errors become exit codes, results JSON or text
+    assert bool(find_logic((ROOT / "cli" / f"{name}.py").read_text())) == decides
+
+
+@pytest.mark.parametrize("line", ["x = y or []", "x = 1 if y else 2", "[x for x in y]", "not x"])
+def test_a_decision_in_a_command_is_found(line):
+    assert find_logic(f"def command(y):\n    {line}\n")

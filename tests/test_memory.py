@@ -33,7 +33,7 @@ ONE_IMAGE = (
 
 
 def run_limited(mebibytes, *arguments):
-    """Run a command with a limit on TensorFlow's memory; return its exit code, stdout and stderr."""
+    """Run a command with a limit on TensorFlow's memory; return exit code, stdout and stderr."""
     limits = {
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "TF_CPU_ALLOCATOR_USE_BFC": "true",

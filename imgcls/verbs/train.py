@@ -15,6 +15,7 @@ from imgcls.io.signals import catch_signals
 from imgcls.run import Run, create_run
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
+from imgcls.store.store import Store
 from imgcls.training import history, resume
 
 
@@ -52,16 +53,11 @@ def train(
         with rendezvous.report_errors_to_workers(cluster):
             run = resume.find_run_to_continue(experiment, folder)
             if run and _is_complete(run):
-                terminal.note(f"{run.folder} is finished; there is nothing to train")
-                _repair_log(run)
-                return summarize(run)
+                return _report_complete(run)
             store, split = resume.open_data(experiment, run, data)
             _require_validation(experiment, split)
             run = run or create_run(experiment, folder)
-            stack.enter_context(run.lock())
-            resume.require_same_experiment(run, experiment)
-            resume.record_data(run, store, split)
-            run.remove_leftovers()
+            stack.enter_context(_lock(run, experiment, store, split))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
         from imgcls.training import worker
@@ -93,8 +89,24 @@ def _follow(
         worker.train_run(run or Run(folder), experiment, store, split, stop, cluster)
 
 
+@contextlib.contextmanager
+def _lock(run: Run, experiment: Experiment, store: Store, split: Split) -> Iterator[None]:
+    """Hold the run's lock, once the run turned out to be of this experiment and data."""
+    with run.lock():
+        resume.require_same_experiment(run, experiment)
+        resume.record_data(run, store, split)
+        run.remove_leftovers()
+        yield
+
+
 def _is_complete(run: Run) -> bool:
     return run.status.status == "finished" and run.model_file.exists()
+
+
+def _report_complete(run: Run) -> dict[str, Any]:
+    terminal.note(f"{run.folder} is finished; there is nothing to train")
+    _repair_log(run)
+    return summarize(run)
 
 
 def _repair_log(run: Run) -> None:
