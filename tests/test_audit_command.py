@@ -199,7 +199,7 @@ def test_a_split_without_an_audit_is_an_error_that_says_what_to_run(workspace):
     with pytest.raises(
         DataError,
         match=(
-            r"no data under .* was audited for these settings and seed 0; run `imgcls prepare`"
+            r"no data in .* was audited for these settings and seed 0; run `imgcls prepare`"
             r" first"
         ),
     ):

@@ -39,7 +39,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def test_an_encoded_store_holds_the_files_as_they_are(photos):
+def test_an_encoded_store_contains_the_files_unchanged(photos):
     store = store_of(photos, storage="encoded")
     reader = store.reader(Geometry((24, 32, 3), "pad"))
     for place, name in enumerate(("a/1.jpg", "a/2.png", "b/3.jpg", "b/4.jpg")):
@@ -51,7 +51,7 @@ def test_an_encoded_store_holds_the_files_as_they_are(photos):
 
 @pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_encoded_and_stored_pixels_are_seen_alike(photos, resize, channels):
+def test_encoded_and_pixel_stores_give_the_same_images(photos, resize, channels):
     geometry = Geometry((24, 32, channels), resize)
     one = store_of(photos, storage="encoded").reader(geometry)
     other = store_of(photos, size=[24, 32], channels=channels, resize=resize).reader(geometry)
@@ -66,7 +66,7 @@ def test_one_encoded_store_serves_every_size(photos):
     assert len(folders) == 1
 
 
-def test_a_short_side_shrinks_what_is_longer_and_keeps_the_rest_as_it_is(photos):
+def test_short_side_shrinks_only_larger_images(photos):
     store = store_of(photos, storage="encoded", short_side=100)
     reader = store.reader(Geometry((24, 32, 3), "pad"))
     assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
@@ -80,7 +80,7 @@ def test_a_short_side_shrinks_what_is_longer_and_keeps_the_rest_as_it_is(photos)
     assert Image.open(io.BytesIO(reader.file(3))).mode == "L"
 
 
-def test_restart_markers_are_written_into_plain_jpegs_alone(photos):
+def test_restart_markers_are_written_only_to_plain_jpegs(photos):
     store = store_of(photos, storage="encoded", restart_markers=True)
     reader = store.reader(Geometry((24, 32, 3), "pad"))
     assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, False, True]
@@ -95,7 +95,7 @@ def test_restart_markers_are_written_into_plain_jpegs_alone(photos):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_windows_of_files_with_restart_markers_are_what_they_are_without(photos, channels):
+def test_restart_markers_do_not_change_crops(photos, channels):
     windows = numpy.int32(
         [[40, 90, 170, 200], [5, 10, 20, 30], [7, 8, 300, 310], [17, 33, 100, 50]]
     )
@@ -110,7 +110,7 @@ def test_windows_of_files_with_restart_markers_are_what_they_are_without(photos,
     assert numpy.abs(seen - expected).mean(axis=(1, 2, 3)).max() < 0.08
 
 
-def test_an_index_that_comes_with_a_file_is_not_trusted(tmp_path):
+def test_an_index_in_a_source_file_is_not_trusted(tmp_path):
     forged = bytearray(jpeg_encode.encode_jpeg(Image.fromarray(PHOTO), True))
     forged[28:60] = bytes(32)
     for name, data in (("a/1.jpg", bytes(forged)), ("b/2.jpg", encode(PHOTO))):
@@ -127,7 +127,7 @@ def test_an_index_that_comes_with_a_file_is_not_trusted(tmp_path):
     )
 
 
-def test_a_store_without_restart_markers_is_the_one_that_was_made_before_they_could_be_asked_for(
+def test_the_key_of_a_store_without_restart_markers_has_not_changed(
     photos,
 ):
     settings = {"name": "folder", "path": str(photos), "storage": "encoded"}
@@ -138,7 +138,7 @@ def test_a_store_without_restart_markers_is_the_one_that_was_made_before_they_co
     )
 
 
-def test_a_short_side_and_restart_markers_go_together(photos):
+def test_short_side_and_restart_markers_can_be_combined(photos):
     reader = store_of(photos, storage="encoded", short_side=100, restart_markers=True).reader(
         Geometry((24, 32, 3), "pad")
     )
@@ -146,12 +146,12 @@ def test_a_short_side_and_restart_markers_go_together(photos):
     assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
 
 
-def test_restart_markers_are_refused_for_pixels():
+def test_restart_markers_are_rejected_for_pixels():
     with pytest.raises(ValueError, match="restart_markers need storage: encoded"):
         folder.Settings(name="folder", path="photos", restart_markers=True)
 
 
-def test_stored_pixels_that_are_larger_are_brought_to_the_size_by_pillows_filter(photos):
+def test_larger_stored_pixels_are_resized_with_pillows_filter(photos):
     store = store_of(photos, size=[24, 32], stored_size=[48, 64], resize="stretch", channels=3)
     reader = store.reader(Geometry((24, 32, 3), "stretch"))
     large = Image.open(photos / "a/1.jpg").resize((64, 48), Image.Resampling.BICUBIC)
@@ -164,13 +164,13 @@ def test_stored_pixels_that_are_larger_are_brought_to_the_size_by_pillows_filter
     assert not store.reader(Geometry((48, 64, 3), "stretch")).larger
 
 
-def test_a_store_is_verified_byte_for_byte_on_demand(photos, monkeypatch):
-    monkeypatch.setattr("imgcls.store.store._ALWAYS_READ", 10_000)
+def test_large_files_are_verified_on_demand(photos, monkeypatch):
+    monkeypatch.setattr("imgcls.store.store._ALWAYS_VERIFIED", 10_000)
     store = store_of(photos, storage="encoded")
     path = store.folder / "images.bin"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
     store.verify()
-    with pytest.raises(DataError, match=r"images.bin holds other bytes than were prepared"):
-        store.verify(whole=True)
+    with pytest.raises(DataError, match=r"the SHA-256 of .*images.bin has changed"):
+        store.verify(all_files=True)

@@ -142,11 +142,11 @@ def test_an_old_store_of_the_same_content_is_replaced_and_split_anew(workspace, 
     first = prepare.prepare(settings)
     make_store_old(Path(first.folder))
     again = prepare.prepare(settings)
-    assert "replacing a store, and splitting anew: data/digits-" in capsys.readouterr().err
+    assert "replacing a store and its splits: data/digits-" in capsys.readouterr().err
     assert again.fingerprint == first.fingerprint
     assert again.split_sha256 == first.split_sha256
     store, split = lookup.find_store(settings)
-    store.verify(whole=True)
+    store.verify(all_files=True)
     assert len(split.assignments) == store.count
 
 

@@ -34,7 +34,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+def test_a_full_disk_is_reported_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match="the disk is full"):
         save(tmp_path, failing(OSError(errno.ENOSPC, "No space left on device")))
     assert names(tmp_path) == []
@@ -46,7 +46,7 @@ def small_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("place", range(7))
-def test_an_interrupted_preparation_goes_on_after_its_last_whole_block(
+def test_an_interrupted_preparation_continues_after_its_last_shard(
     tmp_path, small_blocks, capsys, place
 ):
     with pytest.raises(KeyboardInterrupt):
@@ -57,16 +57,16 @@ def test_an_interrupted_preparation_goes_on_after_its_last_whole_block(
     )
     continued, reused = save(tmp_path / "one", counting)
     assert read == list(range(place // 2 * 2, 7))
-    assert ("going on after" in capsys.readouterr().err) == (place >= 2)
+    assert ("continuing after" in capsys.readouterr().err) == (place >= 2)
     assert not reused
     whole, _ = save(tmp_path / "whole")
     assert continued.fingerprint == whole.fingerprint
     assert names(tmp_path / "one") == [".lock", continued.folder.name]
-    continued.verify(whole=True)
+    continued.verify(all_files=True)
     assert continued.manifest.bad_images == whole.manifest.bad_images
 
 
-def test_what_lies_behind_the_last_whole_block_is_cut_off(tmp_path, small_blocks):
+def test_data_after_the_last_complete_shard_is_truncated(tmp_path, small_blocks):
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path, failing(KeyboardInterrupt(), 5))
     (images,) = tmp_path.glob(".draft-*/images.u8")
@@ -90,7 +90,7 @@ def _save_when_told(parent, barrier, results):
     results.put((opened.folder.name, reused))
 
 
-def test_processes_that_prepare_at_once_end_with_one_store(tmp_path):
+def test_concurrent_preparations_make_one_store(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(4), context.Queue()
     processes = [
@@ -134,7 +134,7 @@ def killed(parent, place, content):
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_a_killed_preparation_goes_on_after_its_last_whole_block(tmp_path, small_blocks):
+def test_a_killed_preparation_continues_after_its_last_shard(tmp_path, small_blocks):
     killed(tmp_path, 5, source())
     read = []
     opened, reused = save(
@@ -143,11 +143,11 @@ def test_a_killed_preparation_goes_on_after_its_last_whole_block(tmp_path, small
     )
     assert read == [4, 5, 6]
     assert not reused
-    opened.verify(whole=True)
+    opened.verify(all_files=True)
     numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
 
 
-def test_what_a_killed_process_left_of_another_state_is_removed_and_a_living_ones_is_spared(
+def test_drafts_of_killed_processes_are_removed_and_those_of_running_ones_are_not(
     tmp_path, small_blocks
 ):
     context = multiprocessing.get_context("fork")

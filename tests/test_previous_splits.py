@@ -216,8 +216,7 @@ def test_a_run_rejects_a_split_made_elsewhere_without_the_earlier_splits(tmp_pat
     with pytest.raises(
         DataError,
         match=(
-            r"puts other images in the splits than the run used.*copy this file from where the run"
-            r" was trained"
+            r"differs from the split that the run was trained on.*copy this file from the machine"
         ),
     ):
         lookup.open_run_store(data, str(tmp_path / "there"))

@@ -92,11 +92,11 @@ def assert_reads_the_same(processes, store, count=16):
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 2 * CHUNK + 3])
-def test_processes_read_what_one_reads(store, count):
+def test_processes_read_the_same_images_as_one_reader(store, count):
     assert_reads_the_same(ReaderPool(store, GEOMETRY, 2), store, count)
 
 
-def test_a_batch_stays_as_it_is_while_others_are_read(store):
+def test_a_batch_is_not_overwritten_by_later_ones(store):
     processes, local = ReaderPool(store, GEOMETRY, 1), store.reader(GEOMETRY)
     batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
     for indices, images in [(indices, processes.read(indices)) for indices in batches]:
@@ -112,14 +112,14 @@ def test_a_store_is_found_from_another_folder(store, tmp_path, monkeypatch):
     )
 
 
-def test_sizes_are_known_without_a_process(store):
+def test_sizes_need_no_process(store):
     indices = numpy.arange(20)
     numpy.testing.assert_array_equal(
         ReaderPool(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices)
     )
 
 
-def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store, mine):
+def test_the_given_number_of_processes_ends_with_the_reader(store, mine):
     processes = ReaderPool(store, GEOMETRY, 3)
     assert mine(0) == []
     with ThreadPoolExecutor(9) as threads:
@@ -129,7 +129,7 @@ def test_there_are_as_many_as_asked_for_and_they_end_with_their_reader(store, mi
     assert mine(0) == []
 
 
-def test_a_closed_reader_has_no_process_and_refuses_to_read(store, mine):
+def test_a_closed_reader_has_no_processes_and_raises_an_error(store, mine):
     processes = ReaderPool(store, GEOMETRY, 2)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(processes.read, numpy.arange(20)) for _ in range(40)]
@@ -161,7 +161,7 @@ def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, number):
+def test_reader_processes_ignore_stop_signals(store, mine, number):
     processes = ReaderPool(store, GEOMETRY, 1)
     assert_reads_the_same(processes, store)
     (child,) = mine(1)
@@ -170,7 +170,7 @@ def test_a_signal_to_all_processes_of_a_job_leaves_them_alone(store, mine, numbe
     assert mine(1) == [child]
 
 
-def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
+def test_an_error_in_a_process_is_raised_by_the_reader(store, capfd):
     processes = ReaderPool(store, GEOMETRY, 1)
     with pytest.raises(
         RuntimeError,
@@ -180,7 +180,7 @@ def test_an_error_in_a_process_is_one_of_its_reader(store, capfd):
     assert "IndexError" in capfd.readouterr().err
 
 
-def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
+def test_a_killed_process_leaves_no_reader_process(store):
     code = (
         "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from"
         " imgcls.store.store import open_store\nfrom imgcls.store.reader_pool import"
@@ -199,7 +199,7 @@ def test_a_process_that_is_killed_leaves_no_reading_process_behind(store):
         time.sleep(0.01)
 
 
-def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
+def test_training_leaves_no_reader_process(store, mine, tmp_path):
     data = (
         f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store_dir:"
         f" {tmp_path / 'data'}, size: [8, 8], storage: encoded}}"
@@ -210,7 +210,7 @@ def test_training_leaves_no_reading_process_behind(store, mine, tmp_path):
     assert mine(0) == []
 
 
-def test_pixels_of_the_models_size_are_read_in_this_process_and_all_else_in_others(store):
+def test_only_pixels_of_the_models_size_are_read_without_processes(store):
     assert isinstance(reader_pool.open_training_reader(store, GEOMETRY, 1), ReaderPool)
     pixels = prepare.find_or_store(
         digits.Settings(name="digits", store_dir=str(store.folder.parent))

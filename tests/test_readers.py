@@ -34,14 +34,14 @@ def make_encoded(path, files, geometry):
     return EncodedReader(path, records, geometry)
 
 
-def pillows_window(data, window, shape):
-    top, left, height, width = window
+def crop_with_pillow(data, crop, shape):
+    top, left, height, width = crop
     mode = {1: "L", 3: "RGB"}[shape[2]]
     image = Image.open(io.BytesIO(data)).convert(mode).crop((left, top, left + width, top + height))
     return numpy.asarray(image.resize(shape[1::-1], Image.Resampling.BILINEAR)).reshape(shape)
 
 
-def test_pixels_of_any_number_of_channels_keep_them():
+def test_any_number_of_channels_is_preserved():
     pixels = numpy.random.default_rng(0).integers(0, 256, (3, 12, 10, 7), numpy.uint8)
     smaller = PixelReader(pixels, Geometry((6, 5, 7), "stretch")).read(numpy.array([2]))[0]
     for channel in range(7):
@@ -50,7 +50,7 @@ def test_pixels_of_any_number_of_channels_keep_them():
     numpy.testing.assert_array_equal(as_they_are(pixels).read(numpy.array([1, 0])), pixels[[1, 0]])
 
 
-WINDOWS = {
+CROPS = {
     "enlarged": (10, 20, 20, 30),
     "alike": (0, 0, 48, 64),
     "shrunk": (50, 60, 70, 95),
@@ -59,40 +59,40 @@ WINDOWS = {
 }
 
 
-@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("crop", CROPS.values(), ids=CROPS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_window_of_a_jpeg_is_near_pillows_antialiased_one(encoded, window, channels):
+def test_a_crop_of_a_jpeg_is_close_to_pillows_antialiased_one(encoded, crop, channels):
     data, shape = encode(PHOTO, quality=95), (48, 64, channels)
-    cut = encoded(data, geometry=Geometry(shape, "crop")).crop(
-        numpy.array([0]), numpy.array([window]), numpy.array([False])
+    result = encoded(data, geometry=Geometry(shape, "crop")).crop(
+        numpy.array([0]), numpy.array([crop]), numpy.array([False])
     )[0]
-    difference = numpy.abs(cut.astype(int) - pillows_window(data, window, shape))
+    difference = numpy.abs(result.astype(int) - crop_with_pillow(data, crop, shape))
     assert difference.mean() < (
-        3 if window[2] < 300 else 5
+        3 if crop[2] < 300 else 5
     )  # an eighth of a JPEG is a mean over 8x8, Pillow's filter is wider
 
 
-@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-def test_a_window_of_any_other_image_is_near_pillows_antialiased_one(encoded, window):
+@pytest.mark.parametrize("crop", CROPS.values(), ids=CROPS)
+def test_a_crop_of_other_formats_is_close_to_pillows_antialiased_one(encoded, crop):
     data, shape = encode(PHOTO, "PNG"), (48, 64, 3)
-    cut = encoded(data, geometry=Geometry(shape, "crop")).crop(
-        numpy.array([0]), numpy.array([window]), numpy.array([False])
+    result = encoded(data, geometry=Geometry(shape, "crop")).crop(
+        numpy.array([0]), numpy.array([crop]), numpy.array([False])
     )[0]
-    assert numpy.abs(cut.astype(int) - pillows_window(data, window, shape)).mean() < 3
+    assert numpy.abs(result.astype(int) - crop_with_pillow(data, crop, shape)).mean() < 3
 
 
-def test_a_window_of_stored_pixels_is_pillows_bilinear_one_where_it_is_enlarged():
+def test_an_enlarged_crop_of_pixels_equals_pillows_bilinear_one():
     reader = PixelReader(PHOTO[None], Geometry((48, 64, 3), "crop"))
-    cut = reader.crop(numpy.array([0]), numpy.array([[10, 20, 30, 40]]), numpy.array([False]))[0]
+    result = reader.crop(numpy.array([0]), numpy.array([[10, 20, 30, 40]]), numpy.array([False]))[0]
     expected = Image.fromarray(PHOTO[10:40, 20:60]).resize((64, 48), Image.Resampling.BILINEAR)
-    assert numpy.abs(cut.astype(int) - numpy.asarray(expected)).max() <= 1
+    assert numpy.abs(result.astype(int) - numpy.asarray(expected)).max() <= 1
 
 
 @pytest.mark.parametrize("extension", ["JPEG", "PNG"])
-def test_windows_at_the_edges_and_of_one_pixel_are_cut(encoded, extension):
+def test_crops_at_the_edges_and_of_one_pixel_work(encoded, extension):
     reader = encoded(encode(PHOTO, extension))
-    windows = numpy.array([[0, 0, 1, 1], [426, 639, 1, 1], [0, 639, 427, 1], [426, 0, 1, 640]])
-    assert reader.crop(numpy.zeros(4, numpy.int64), windows, numpy.zeros(4, bool)).shape == (
+    crops = numpy.array([[0, 0, 1, 1], [426, 639, 1, 1], [0, 639, 427, 1], [426, 0, 1, 640]])
+    assert reader.crop(numpy.zeros(4, numpy.int64), crops, numpy.zeros(4, bool)).shape == (
         4,
         24,
         32,
@@ -101,19 +101,16 @@ def test_windows_at_the_edges_and_of_one_pixel_are_cut(encoded, extension):
 
 
 @pytest.mark.parametrize("extension", ["JPEG", "pixels"])
-def test_windows_that_are_to_be_mirrored_are_and_no_other(encoded, extension):
+def test_only_the_given_crops_are_flipped(encoded, extension):
     reader = PixelReader(PHOTO[None], GEOMETRY) if extension == "pixels" else encoded(encode(PHOTO))
-    windows, none = numpy.array([[0, 0, 100, 200], [50, 60, 70, 80]]), numpy.zeros(2, numpy.int64)
+    crops, none = numpy.array([[0, 0, 100, 200], [50, 60, 70, 80]]), numpy.zeros(2, numpy.int64)
     plain, mirrored = (
-        reader.crop(none, windows, numpy.array(chosen))
-        for chosen in ([False, False], [False, True])
+        reader.crop(none, crops, numpy.array(chosen)) for chosen in ([False, False], [False, True])
     )
     numpy.testing.assert_array_equal(mirrored, [plain[0], plain[1][:, ::-1]])
 
 
-def test_a_file_that_was_cut_off_while_it_was_open_is_an_error_and_shows_no_other_image(
-    encoded, tmp_path
-):
+def test_a_file_truncated_while_it_is_open_is_an_error(encoded, tmp_path):
     reader, data = (
         encoded(encode(PHOTO), encode(PHOTO[:90])),
         (tmp_path / "images.bin").read_bytes(),
@@ -137,7 +134,7 @@ def test_no_image_gives_an_empty_batch(encoded):
     )
 
 
-def test_a_jpeg_that_the_fast_decoder_complains_about_is_cut_all_the_same(encoded):
+def test_a_jpeg_that_the_fast_decoder_warns_about_is_still_cropped(encoded):
     """Bytes between the image's segments: Pillow reads over them without a word."""
     data = encode(PHOTO)
     end = data.rindex(b"\xff\xd9")

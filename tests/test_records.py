@@ -157,10 +157,10 @@ MISTAKES = {
         ({"reason": None}, "reason: should be text, got null"),
     ],
     "data.json": [
-        ({"classes": ["a", "b"]}, "class_counts.train is of 3 classes, but there are 2"),
+        ({"classes": ["a", "b"]}, "class_counts.train has 3 classes, but there are 2"),
         ({"shape": [8, 8]}, "shape[2] is missing"),
         ({"shape": [8, 8, 1, 1]}, "shape: should have at most 3 items, got 4"),
-        ({"mean": [1.0]}, "mean and std are of 1 and 3 channels, but shape is [8, 10, 3]"),
+        ({"mean": [1.0]}, "mean and std have 1 and 3 channels, but shape is [8, 10, 3]"),
         ({"mean": ["x"]}, "mean[0]: should be a number, got 'x'"),
         ({"fingerprint": "f"}, "fingerprint: "),
         ({"sizes": {"train": 1, "validation": 1, "test": 1}}, "sizes.train is 1, but"),
@@ -171,8 +171,8 @@ MISTAKES = {
         ({"intervals": {"accuracy": [0.1]}}, "intervals.accuracy[1] is missing"),
     ],
     "manifest.json": [
-        ({"classes": ["a", "b"]}, "class_counts.train is of 3 classes, but there are 2"),
-        ({"sizes": {}}, "sizes and sha256 name other files"),
+        ({"classes": ["a", "b"]}, "class_counts.train has 3 classes, but there are 2"),
+        ({"sizes": {}}, "sizes and sha256 do not list the same files"),
     ],
 }
 

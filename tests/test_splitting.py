@@ -136,7 +136,9 @@ def test_three_images_are_enough_for_three_splits(tmp_path):
 
 
 def test_mean_and_std_equal_numpys_over_the_training_pixels(tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_statistics, "_BLOCK", 7 * 18)  # several blocks, the last one shorter
+    monkeypatch.setattr(
+        pixel_statistics, "_BLOCK_BYTES", 7 * 18
+    )  # several blocks, the last one shorter
     store = make_store(tmp_path, [40, 60])
     split = assign.assign_splits(store, settings(), seed=0)
     pixels = stored_pixels(store)[split.train].reshape(-1, 3).astype(numpy.float64)

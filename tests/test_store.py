@@ -16,7 +16,7 @@ from imgcls.io import terminal
 from imgcls.store import lookup, store
 
 
-def test_what_was_written_is_read_back(tmp_path):
+def test_a_store_round_trips(tmp_path):
     written, reused = save(tmp_path)
     opened = store.open_store(written.folder)
     opened.verify()
@@ -34,7 +34,7 @@ def test_what_was_written_is_read_back(tmp_path):
     }
 
 
-def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
+def test_the_folder_contains_only_the_store(tmp_path):
     folder = save(tmp_path)[0].folder
     assert names(tmp_path) == [".lock", folder.name]
     assert names(folder) == [
@@ -47,7 +47,7 @@ def test_the_folder_holds_the_store_and_nothing_else(tmp_path):
     ]
 
 
-def test_the_fingerprint_is_of_the_content_alone(tmp_path):
+def test_the_fingerprint_depends_only_on_the_content(tmp_path):
     assert save(tmp_path / "here")[0].fingerprint == save(tmp_path / "there")[0].fingerprint
 
 
@@ -67,7 +67,7 @@ def test_any_change_of_the_content_changes_the_fingerprint(tmp_path, change):
     assert save(tmp_path)[0].fingerprint != save(tmp_path, source(**change))[0].fingerprint
 
 
-def test_the_fingerprint_of_a_content_never_changes(tmp_path):
+def test_the_fingerprint_of_given_content_never_changes(tmp_path):
     """Written down once: other machines and later versions must give the same."""
     assert (
         save(tmp_path)[0].fingerprint
@@ -80,7 +80,7 @@ def test_the_same_content_is_used_again_with_its_splits(tmp_path, capsys):
     first.save_split(split())
     second, reused = save(tmp_path)
     assert reused
-    assert "holds this data already" in capsys.readouterr().err
+    assert "already contains this data" in capsys.readouterr().err
     assert second.split("k" * 16).train.tolist() == [0, 3]
     assert second.manifest.prepared > first.manifest.prepared
 
@@ -104,7 +104,7 @@ def test_a_changed_byte_is_noticed(tmp_path, name):
     content[-1] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(
-        DataError, match=rf"{name} holds other bytes than were prepared.*run `imgcls prepare` again"
+        DataError, match=rf"the SHA-256 of .*{name} has changed.*run `imgcls prepare` again"
     ):
         store.open_store(folder).verify()
 
@@ -123,7 +123,7 @@ def test_a_shorter_or_missing_file_is_noticed(tmp_path):
 def test_a_changed_class_name_is_noticed(tmp_path):
     folder = save(tmp_path)[0].folder
     change_json(folder / "manifest.json", classes=["a", "z"])
-    with pytest.raises(DataError, match="does not fit its fingerprint"):
+    with pytest.raises(DataError, match="does not match its fingerprint"):
         store.open_store(folder).verify()
 
 
@@ -135,7 +135,7 @@ def test_a_broken_manifest_says_what_to_delete(tmp_path, content):
         store.open_store(folder)
 
 
-def test_a_split_is_read_back(tmp_path):
+def test_a_split_round_trips(tmp_path):
     opened, _ = save(tmp_path)
     opened.save_split(split())
     read = opened.split("k" * 16)
@@ -166,7 +166,7 @@ def test_a_damaged_split_is_noticed(tmp_path, damage):
         opened.split("k" * 16)
 
 
-def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
+def test_the_store_of_a_run_is_found_by_its_fingerprint_in_any_folder(tmp_path):
     opened, _ = save(tmp_path / "here")
     opened.save_split(split())
     data = opened.describe(split())
@@ -184,31 +184,31 @@ def test_a_runs_store_is_found_by_its_fingerprint_wherever_it_lies(tmp_path):
         )
 
 
-def test_a_source_without_a_usable_image_is_refused(tmp_path):
-    with pytest.raises(DataError, match="toy has no usable image: 1 were tried"):
+def test_a_source_without_usable_images_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="toy has no usable image; 1 cannot be used"):
         save(tmp_path, source_of(IMAGES, [], ["a", "b"], bad=[BadImage(id="a", problem="empty")]))
     assert names(tmp_path) == []
 
 
-def test_a_store_folder_that_is_a_file_is_told(tmp_path):
+def test_a_store_folder_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "data").touch()
     with pytest.raises(UserError, match=r"cannot write .*data: File exists"):
         save(tmp_path / "data")
 
 
-def test_pixels_stay_in_their_file_and_what_is_read_is_a_copy(tmp_path):
+def test_pixels_are_memory_mapped_and_batches_are_copies(tmp_path):
     opened, _ = save(tmp_path)
     reader = opened.reader(Geometry(opened.shape, "stretch"))
     reader.read(numpy.array([0]))[:] = 0
     numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
-    opened.verify(whole=True)
+    opened.verify(all_files=True)
     with (opened.folder / "images.u8").open("r+b") as stream:
         stream.write(b"\7" * IMAGES[0].size)
     assert (reader.read(numpy.array([0])) == 7).all()
 
 
 @pytest.mark.parametrize("side", [8, 512])
-def test_memory_while_writing_does_not_grow_with_the_images(tmp_path, side):
+def test_memory_of_writing_does_not_grow_with_the_number_of_images(tmp_path, side):
     shape = (side, side, 3)
     content = Source(
         ["a", "b"],

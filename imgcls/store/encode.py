@@ -1,6 +1,4 @@
-"""What a store holds of each image of a source: pixels of one shape, or an encoded file, and
-statistics of it. Light zone.
-"""
+"""Encoding the images of a source for a store, as pixels or files, with statistics. Light zone."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +21,21 @@ RECORD_DTYPE = [
     ("width", "<u4"),
     ("plain", "?"),
 ]
-"""Where an encoded image lies in its file, its size as it is seen, and whether it is a plain JPEG:
-grey or RGB, upright.
+"""The record of an encoded image: start and length in images.bin, in bytes; height and width after
+EXIF rotation; whether it is a plain JPEG, that is grayscale or RGB and upright.
 """
 
-_TOGETHER = 4 << 20  # bytes of pixels that are measured at a time
+_BLOCK_BYTES = 4 << 20  # pixels whose statistics are computed at a time
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """What is stored of one image; `height`, `width` and `plain` are of the encoded image, or of
-    the pixels.
+    """The stored form of an image.
+
+    Attributes:
+        data: the encoded file, or pixels, uint8 (height, width, channels).
+        height, width: after EXIF rotation.
+        plain: whether it is a grayscale or RGB JPEG that is upright.
     """
 
     data: bytes | memoryview
@@ -44,19 +46,19 @@ class StoredImage:
 
 
 class Encoder(Protocol):
-    """Reads entries of a source, and encodes what the store is to hold of them."""
+    """Reads entries of a source, and encodes them for a store."""
 
     def encode(self, indices: Sequence[int]) -> Iterator[StoredImage | BadImage]:
-        """Yield what is stored of some of the entries, in the order of their indices; few of them
-        are in memory at a time.
-        """
+        """Yield the stored form of some entries in order, with few of them in memory at a time."""
 
 
 def make_encoder(
     source: Source, settings: DataSettings, shape: tuple[int, int, int] | None
 ) -> Encoder:
-    """Return what turns a source's entries into what is stored of them; `shape` is
-    `get_stored_shape` of the two.
+    """Return the encoder of a source.
+
+    Args:
+        shape: result of `get_stored_shape` for the source and settings.
     """
     if isinstance(settings, ImageSettings):
         return _FileEncoder(source, settings, shape)
@@ -65,22 +67,25 @@ def make_encoder(
 
 
 class _PixelEncoder:
-    """Stores pixels as they come."""
+    """Stores the pixels of a source unchanged."""
 
     def __init__(self, source: Source, shape: tuple[int, int, int]):
         self._source = source
         self._shape = shape
 
     def encode(self, indices: Sequence[int]) -> Iterator[StoredImage]:
-        """Yield the pixels of some entries; another shape or type than promised is a bug of the
-        dataset part.
+        """Yield the pixels of some entries.
+
+        Raises:
+            ValueError: the dataset part has a bug: an image has another shape or dtype than stated.
         """
         import numpy
 
         height, width, _ = self._shape
-        together = max(1, _TOGETHER // math.prod(self._shape))
-        for start in range(0, len(indices), together):
-            pixels = numpy.stack([self._read(index) for index in indices[start : start + together]])
+        block_size = max(1, _BLOCK_BYTES // math.prod(self._shape))
+        for start in range(0, len(indices), block_size):
+            block = indices[start : start + block_size]
+            pixels = numpy.stack([self._read(index) for index in block])
             rows = zip(pixels, image_statistics.measure_pixels(pixels), strict=True)
             for image, statistics in rows:
                 yield StoredImage(image.data, height, width, False, statistics)
@@ -89,13 +94,13 @@ class _PixelEncoder:
         image = self._source.read(index)
         if isinstance(image, bytes) or image.shape != self._shape or image.dtype != "uint8":
             name = self._source.entries[index].id
-            found = "bytes" if isinstance(image, bytes) else f"{image.shape} {image.dtype}"
-            raise ValueError(f"{name}: a source of {self._shape} uint8 images gave {found}")
+            received = "bytes" if isinstance(image, bytes) else f"{image.shape} {image.dtype}"
+            raise ValueError(f"{name}: a source of {self._shape} uint8 images gave {received}")
         return image
 
 
 class _FileEncoder:
-    """Stores image files: as pixels of one shape, as they are, or shrunk."""
+    """Stores image files: as pixels of one shape, unchanged, or shrunk."""
 
     def __init__(self, source: Source, settings: ImageSettings, shape: tuple[int, int, int] | None):
         self._source = source
@@ -103,10 +108,10 @@ class _FileEncoder:
         self._encode = self._make_pixel_encoder(shape) if shape else self._encode_file
 
     def encode(self, indices: Sequence[int]) -> Iterator[StoredImage | BadImage]:
-        """Yield what is stored of some entries, read and decoded on all cores."""
-        return threads.map_parallel(self._try, indices)
+        """Yield the stored form of some entries, encoded on all cores."""
+        return threads.map_parallel(self._encode_entry, indices)
 
-    def _try(self, index: int) -> StoredImage | BadImage:
+    def _encode_entry(self, index: int) -> StoredImage | BadImage:
         try:
             return self._encode(_read_file(self._source, index))
         except ImageError as error:
@@ -139,9 +144,7 @@ class _FileEncoder:
 
 
 def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:
-    """Return height, width and channels of stored pixels; None where the store holds encoded
-    images.
-    """
+    """Return height, width and channels of the stored pixels; None if images are stored encoded."""
     if not isinstance(settings, ImageSettings):
         return source.shape
     if settings.storage == "encoded":
@@ -159,9 +162,7 @@ def _read_file(source: Source, index: int) -> bytes:
 
 
 def _choose_channels(source: Source, settings: ImageSettings) -> int:
-    """Return 3 at the first image in colour, else 1; bad images are reported when their turn
-    comes.
-    """
+    """Return 3 if any image is in color, or else 1; bad images are skipped, and reported later."""
     for index, entry in enumerate(source.entries):
         try:
             with decode.open_image(_read_file(source, index), settings.max_megapixels) as file:

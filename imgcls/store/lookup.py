@@ -1,4 +1,4 @@
-"""Finding the store that an experiment or a run needs. Light zone."""
+"""Finding the store of an experiment or a run. Light zone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,42 +17,43 @@ from imgcls.store.store import Store, get_store_folder, hash_json, open_store
 
 
 def compute_split_key(data: DataSettings, seed: int) -> str:
-    """Return the name of the split that these data settings and this seed give: 16 hexadecimal
-    digits.
+    """Return the key of the split for these data settings and this seed: 16 hexadecimal digits.
 
-    The first 8 are `compute_assignment_key`; the others stand for all settings. One that is off
-    does not count, so that a later version's new settings change no name. Of a file of splits, the
-    content counts.
+    The first 8 are `compute_assignment_key`, the others a hash of all settings. Settings that are
+    None are left out, so that new settings of later versions do not change keys. For
+    `splits_file`, the content of the file is hashed.
 
     Raises:
-        DataError: the file of splits cannot be read.
+        DataError: `splits_file` cannot be read.
     """
     settings = {name: value for name, value in data.identity().items() if value is not None}
     return compute_assignment_key(data, seed) + _hash_settings(data, settings, seed)
 
 
 def compute_assignment_key(data: DataSettings, seed: int) -> str:
-    """Return what the names of all splits begin with that put an image in the same split: 8
-    hexadecimal digits.
+    """Return a hash of the settings that determine the split assignment: 8 hexadecimal digits.
+
+    The keys of all splits with the same assignment begin with it.
 
     Raises:
-        DataError: the file of splits cannot be read.
+        DataError: `splits_file` cannot be read.
     """
     return _hash_settings(data, data.get_assignment_settings(), seed)
 
 
 def _hash_settings(data: DataSettings, settings: dict[str, Any], seed: int) -> str:
     path = data.splits_file
-    fixed = {"splits_file": split_csv.hash_content(Path(path))} if path else {}
-    return hash_json({"data": settings | fixed, "seed": seeds.derive_seed(seed, "split")})[:8]
+    content = {"splits_file": split_csv.hash_content(Path(path))} if path else {}
+    return hash_json({"data": settings | content, "seed": seeds.derive_seed(seed, "split")})[:8]
 
 
 def find_stores_with_split(parent: Path, key: str) -> list[Store]:
-    """Return the stores in a folder that have a split whose name begins with `key`, the one
-    prepared last first. Stores of another format are left out, with a note.
+    """Return the stores in a folder with a split whose key begins with `key`, newest first.
+
+    Stores of another format are skipped, with a note.
 
     Raises:
-        DataError: one of them is damaged.
+        DataError: a store is damaged.
     """
     folders = {path.parent.parent for path in parent.glob(f"[!.]*/splits/{key}*.npz")}
     stores = []
@@ -63,9 +64,7 @@ def find_stores_with_split(parent: Path, key: str) -> list[Store]:
 
 
 def find_store_of_source(parent: Path, source: str) -> Store | None:
-    """Return the store that was made of a source, by the source's key, or None where there is none,
-    or a damaged one.
-    """
+    """Return the store of a source, by the source's key; None if it is missing or damaged."""
     for store in _iterate_stores(parent):
         if store.manifest.source == source:
             with terminal.note_unusable():
@@ -75,11 +74,10 @@ def find_store_of_source(parent: Path, source: str) -> Store | None:
 
 
 def find_store(experiment: Experiment) -> tuple[Store, Split]:
-    """Return the newest store that was prepared for an experiment's data settings and seed,
-    verified, with its split.
+    """Return the newest store for an experiment's data settings and seed, and its split.
 
     Raises:
-        DataError: nothing is prepared, or it was changed or damaged since.
+        DataError: there is none, or it was changed or damaged.
     """
     parent, key = (
         Path(experiment.data.store_dir),
@@ -87,17 +85,18 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
     )
     stores = find_stores_with_split(parent, key)
     if not stores:
-        wanted = f"these data settings ({experiment.data.name}) and seed {experiment.seed}"
         raise DataError(
-            f"no data is prepared under {parent} for {wanted}; run `imgcls prepare` first"
+            f"no data is prepared in {parent} for these settings of {experiment.data.name} and seed"
+            f" {experiment.seed}; run `imgcls prepare` first"
         )
     stores[0].verify()
     return stores[0], stores[0].split(key)
 
 
 def find_audited(experiment: Experiment) -> Store:
-    """Return the newest store that was audited for an experiment's data settings and seed, also
-    where the audit failed.
+    """Return the newest store with an audit for an experiment's data settings and seed.
+
+    The audit may have failed.
 
     Raises:
         DataError: there is none.
@@ -109,25 +108,28 @@ def find_audited(experiment: Experiment) -> Store:
     stores = [store for store in _iterate_stores(parent) if key in store.manifest.audits]
     if not stores:
         raise DataError(
-            f"no data under {parent} was audited for these settings and seed {experiment.seed}; run"
+            f"no data in {parent} was audited for these settings and seed {experiment.seed}; run"
             " `imgcls prepare` first"
         )
     return max(stores, key=lambda store: store.manifest.prepared)
 
 
 def _iterate_stores(parent: Path) -> Iterator[Store]:
-    """Yield the stores of a folder that can be opened."""
+    """Yield the stores in a folder, except damaged ones, with a note."""
     for path in sorted(parent.glob("[!.]*/manifest.json")):
         with terminal.note_unusable():
             yield open_store(path.parent)
 
 
 def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
-    """Return the very store and split that a run used, verified; `data` is what the run
-    says of them.
+    """Return the store and split that a run was trained on, after verifying them.
+
+    Args:
+        data: content of the run's data.json.
+        parent: folder of the stores.
 
     Raises:
-        DataError: it is not under `parent`, or was changed or damaged since.
+        DataError: the store is not in `parent`, or was changed or damaged.
     """
     folder = get_store_folder(Path(parent), data.dataset, data.fingerprint)
     if not folder.is_dir():
@@ -145,8 +147,8 @@ def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
     split = store.split(data.split)
     if split.sha256 != data.split_sha256:
         raise DataError(
-            f"{store.split_file(split.key)} puts other images in the splits than the run used: the"
-            " same data was split here without what was prepared before it there; copy this file"
-            " from where the run was trained"
+            f"{store.split_file(split.key)} differs from the split that the run was trained on:"
+            " the assignment also depends on data that was prepared before, which differs between"
+            " the machines; copy this file from the machine on which the run was trained"
         )
     return store, split

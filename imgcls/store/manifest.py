@@ -1,4 +1,4 @@
-"""What a store says of itself in manifest.json, and a run of its data in data.json. Light zone."""
+"""Models of a store's manifest.json and a run's data.json. Light zone."""
 
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
@@ -27,48 +27,48 @@ def _require_count_of_each_class(counts: ClassCounts, classes: list[str]) -> Non
     for name, numbers in counts.items():
         if len(numbers) != len(classes):
             raise ValueError(
-                f"class_counts.{name} is of {len(numbers)} classes, but there are {len(classes)}"
+                f"class_counts.{name} has {len(numbers)} classes, but there are {len(classes)}"
             )
 
 
 class Manifest(VersionedRecord):
-    """What the files of a store hold."""
+    """The manifest of a store, which describes the content of its files."""
 
     SUBJECT: ClassVar[str] = "a store"
     FORMAT: ClassVar[Literal[3]] = 3
 
     format: Literal[3]
-    """The format of all files of the store."""
+    """Format of all files of the store."""
     dataset: str
-    """The name of the dataset part."""
+    """Name of the dataset part."""
     classes: Annotated[list[str], Field(min_length=1)]
     """Class names in label order."""
     shape: Shape | None
-    """Height, width and channels of every image, in pixels; null where images are encoded."""
+    """Height, width and channels of every image, in pixels; null if images are encoded."""
     count: Annotated[int, Field(ge=1)]
-    """Images in the store."""
+    """Number of images."""
     class_counts: ClassCounts
-    """Images of each class, in label order, for each split that the source gives them."""
+    """Number of images of each class, in label order, for each split defined by the source."""
     bad_images: list[BadImage]
-    """Images that cannot be used, which the store leaves out."""
+    """Images that cannot be used, which are not in the store."""
     prepared: str
-    """When the data was prepared last: UTC, ISO 8601."""
+    """Time of the last preparation, UTC, in ISO 8601."""
     source: str
-    """Stands for the source and the settings that the store was made of: 16 hexadecimal digits."""
+    """Hash of the source and the storage settings: 16 hexadecimal digits."""
     audits: dict[str, AuditReport]
-    """What the audit of each split found, by the split's key."""
+    """Audit report of each split, by the split's key."""
     sizes: dict[str, Count]
-    """The size of each file, in bytes."""
+    """Size of each file, in bytes."""
     sha256: dict[str, Sha256]
-    """The SHA-256 of each file."""
+    """SHA-256 of each file."""
     fingerprint: Sha256
-    """Stands for the content: a SHA-256 of classes, shape and files."""
+    """SHA-256 of classes, shape and files, which identifies the content."""
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:
         _require_count_of_each_class(self.class_counts, self.classes)
         if self.sizes.keys() != self.sha256.keys():
-            raise ValueError("sizes and sha256 name other files")
+            raise ValueError("sizes and sha256 do not list the same files")
         return self
 
 
@@ -76,25 +76,25 @@ class DataDescription(Record):
     """The data that a run is trained on."""
 
     dataset: str
-    """The name of the dataset part."""
+    """Name of the dataset part."""
     fingerprint: Sha256
-    """The fingerprint of the store."""
+    """Fingerprint of the store."""
     split: str
-    """The key of the split: 16 hexadecimal digits."""
+    """Key of the split: 16 hexadecimal digits."""
     split_sha256: Sha256
-    """The SHA-256 of which images are in which split."""
+    """SHA-256 of the split assignment."""
     classes: Annotated[list[str], Field(min_length=1)]
     """Class names in label order."""
     shape: Shape
-    """Height, width and channels of an image as the model sees it, in pixels."""
+    """Height, width and channels of the model's input images, in pixels."""
     sizes: Counts
-    """Images of each split."""
+    """Number of images in each split."""
     class_counts: ClassCounts
-    """Images of each class, in label order, in each split."""
+    """Number of images of each class, in label order, in each split."""
     mean: list[float]
-    """Mean of the training pixels for each channel, in 0..255."""
+    """Mean of the training pixels per channel, in 0..255."""
     std: list[float]
-    """Standard deviation of the training pixels for each channel, in 0..255."""
+    """Standard deviation of the training pixels per channel, in 0..255."""
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:
@@ -106,7 +106,7 @@ class DataDescription(Record):
                 )
         if not len(self.mean) == len(self.std) == self.shape[2]:
             raise ValueError(
-                f"mean and std are of {len(self.mean)} and {len(self.std)} channels, but shape is"
+                f"mean and std have {len(self.mean)} and {len(self.std)} channels, but shape is"
                 f" {list(self.shape)}"
             )
         return self

@@ -1,4 +1,4 @@
-"""Mean and std of the training pixels, which the model's preprocessing needs. Light zone."""
+"""Mean and std of the training pixels, for the model's preprocessing. Light zone."""
 
 import math
 from typing import TYPE_CHECKING
@@ -8,31 +8,31 @@ from imgcls.store.reader import Reader
 if TYPE_CHECKING:
     import numpy
 
-_BLOCK = 4 << 20  # bytes of pixels counted at a time
-_SAMPLE = 10_000
+_BLOCK_BYTES = 4 << 20  # pixels counted at a time
+_MAX_DECODED = 10_000
 
 
 def compute_pixel_statistics(
     reader: Reader, indices: "numpy.ndarray"
 ) -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return mean and population std of each channel over some images at the reader's
-    geometry, float32 (channels,), in 0..255.
+    """Compute the mean and population std per channel over some images, at the reader's geometry.
 
-    Where every image must be decoded or resized for that, up to 10,000 of them count, spread
-    evenly.
+    If images must be decoded or resized, at most 10,000 are used, evenly spaced. The sums are exact
+    for any number of images, since they are computed from a histogram of pixel values.
 
-    The pixels are counted value by value in blocks, so that the sums are exact however many images
-    there are, and memory is bounded.
+    Returns:
+        Mean and std, float32 (channels,), in 0..255.
     """
     import numpy
 
     channels = reader.geometry.shape[2]
-    if reader.larger and len(indices) > _SAMPLE:
-        indices = indices[numpy.linspace(0, len(indices) - 1, _SAMPLE).round().astype(numpy.int64)]
+    if reader.larger and len(indices) > _MAX_DECODED:
+        positions = numpy.linspace(0, len(indices) - 1, _MAX_DECODED).round().astype(numpy.int64)
+        indices = indices[positions]
     counts = numpy.zeros((channels, 256), numpy.int64)
-    step = max(1, _BLOCK // math.prod(reader.geometry.shape))
-    for start in range(0, len(indices), step):
-        block = reader.read(indices[start : start + step])
+    block_size = max(1, _BLOCK_BYTES // math.prod(reader.geometry.shape))
+    for start in range(0, len(indices), block_size):
+        block = reader.read(indices[start : start + block_size])
         for channel in range(channels):
             counts[channel] += numpy.bincount(block[..., channel].ravel(), minlength=256)
     values = numpy.arange(256)

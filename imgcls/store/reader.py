@@ -1,7 +1,7 @@
-"""Readers of stored images, whole or cropped, at the geometry of the model. Light zone.
+"""Reading stored images or crops of them, at the size of the model's input. Light zone.
 
-Whole images are decoded by imgcls/image/decode.py, so that training, evaluation and prediction see
-the same pixels. Crops are for training alone and made fast: a plain JPEG is decoded by
+Full images are decoded by imgcls/image/decode.py, so that training, evaluation and prediction see
+the same pixels. Crops are for training only, and optimized for speed: a plain JPEG is decoded by
 libjpeg-turbo with its fast transforms, and resized by OpenCV.
 """
 
@@ -67,7 +67,7 @@ class Reader(Protocol):
         """
 
     def close(self) -> None:
-        """Close files and processes; the reader can't be used afterwards."""
+        """Close files and processes; the reader cannot be used afterwards."""
 
 
 class PixelReader:
@@ -112,16 +112,16 @@ class PixelReader:
         return result
 
     def close(self) -> None:
-        """Do nothing: the memory map ends with its array."""
+        """Do nothing: the memory map is closed when its array is deleted."""
 
 
 class EncodedReader:
     """Reads images that are stored as encoded files, concatenated into one.
 
     Args:
-        path: of the concatenated file. It is read, not memory-mapped: that would be as fast, but
-            count as the process's memory.
-        records: `encode.RECORD` (count,), with the position of each image.
+        path: of the concatenated file. It is not memory-mapped, which would not be faster, but
+            count as memory of the process.
+        records: `encode.RECORD_DTYPE` (count,).
     """
 
     larger = True
@@ -134,14 +134,14 @@ class EncodedReader:
         allocate: Allocate = allocate_new,
     ):
         self._file = os.open(path, os.O_RDONLY)
-        self._closing = weakref.finalize(self, os.close, self._file)
+        self._close_file = weakref.finalize(self, os.close, self._file)
         self._records = records
         self._allocate = allocate
         self.geometry = geometry
         self.parallel = environment.count_cores()
 
     def file(self, index: int) -> bytes:
-        """Return the bytes of an image's file."""
+        """Read the encoded file of an image."""
         record = self._records[index]
         return os.pread(self._file, int(record["length"]), int(record["start"]))
 
@@ -157,8 +157,8 @@ class EncodedReader:
         """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
-        chosen = self._records[indices]
-        return numpy.stack([chosen["height"], chosen["width"]], axis=1).astype(numpy.int32)
+        records = self._records[indices]
+        return numpy.stack([records["height"], records["width"]], axis=1).astype(numpy.int32)
 
     def crop(
         self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
@@ -190,19 +190,18 @@ class EncodedReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._closing()
+        self._close_file()
 
     def _read_files(self, indices: "numpy.ndarray") -> list[memoryview]:
-        """Return the files of images; their bytes are valid until the thread's next call."""
+        """Read the encoded files of images; the bytes are valid until the thread's next call."""
         records = self._records[indices]
         starts, lengths = records["start"].tolist(), records["length"].tolist()
         buffer, files = _scratch.get_array("files", (sum(lengths),)).data, []
         for start, length in zip(starts, lengths, strict=True):
             files.append(buffer[:length])
+            # A short read would leave bytes of an earlier image in the buffer.
             if os.preadv(self._file, files[-1:], start) != length:
-                raise OSError(
-                    f"the file of encoded images ends before byte {start + length:,}"
-                )  # else an older image's bytes would show
+                raise OSError(f"the file of encoded images ends before byte {start + length:,}")
             buffer = buffer[length:]
         return files
 
@@ -218,25 +217,26 @@ def _decode_whole(data: memoryview, channels: int) -> "numpy.ndarray":
 def _decode_fast(
     data: bytes | memoryview, size: tuple[int, int], crop: list[int], geometry: Geometry
 ) -> "numpy.ndarray | None":
-    """Decode a plain JPEG at full, half or quarter size: the smallest at which the crop still has
-    the pixels that the geometry needs.
+    """Decode a plain JPEG at full, half or quarter size.
+
+    The size is the smallest at which the crop is not smaller than the geometry.
 
     Args:
         size: height and width of the file.
-        crop: its height and width matter, its position doesn't.
+        crop: top, left, height and width; only the last two are used.
 
     Returns:
         uint8 (height, width, channels), valid until the next call. None for four channels, and if
-        libjpeg-turbo refuses a file that Pillow decoded when the store was built, for example for
-        its version number: a run must not fail because of it.
+        libjpeg-turbo rejects a file that Pillow decoded when the store was built, for example for
+        its version number; the caller then uses Pillow.
     """
     import simplejpeg
 
     if geometry.shape[2] == 4:
         return None
-    smallest = [
-        math.ceil(side * wanted / given)
-        for side, wanted, given in zip(size, geometry.shape[:2], crop[2:], strict=True)
+    min_size = [
+        math.ceil(full * target / cropped)
+        for full, target, cropped in zip(size, geometry.shape[:2], crop[2:], strict=True)
     ]
     with contextlib.suppress(ValueError):
         return simplejpeg.decode_jpeg(
@@ -245,10 +245,10 @@ def _decode_fast(
             buffer=_scratch.get_array("decoded", (*size, geometry.shape[2])),
             fastdct=True,
             fastupsample=True,
-            min_height=min(smallest[0], size[0]),
-            min_width=min(smallest[1], size[1]),
+            min_height=min(min_size[0], size[0]),
+            min_width=min(min_size[1], size[1]),
             min_factor=2,
-            strict=False,  # what Pillow decoded when the store was built is good enough
+            strict=False,  # Pillow decoded the file when the store was built
         )
     return None
 

@@ -1,11 +1,11 @@
 """Reading images in several processes. Light zone.
 
-Threads would compete for Python's global interpreter lock: two of them read 1.2 times as many
-images as one. Processes don't, and they write to shared memory, so that nothing is copied.
+Threads would compete for the GIL: two threads read only 1.2 times as many images as one. Processes
+do not, and they write to shared memory, so that nothing is copied.
 
 A reader process is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
 descriptors. It receives the store's folder and the geometry, then requests for batches, which it
-writes to the memory. It ends when the process that started it ends, in whatever way.
+writes to the memory. It ends with the process that started it, even if that is killed.
 """
 
 import contextlib
@@ -34,18 +34,17 @@ CHUNK = 256
 """Images per request: a larger batch is divided among the processes."""
 
 MAX_ATTEMPTS = 3
-"""How often a request is sent before giving up on it: when memory is short, the system may kill
-the process that serves it."""
+"""How often a request is sent; if memory runs out, the system may kill a reader process."""
 
 
 class ReaderPool:
-    """A `Reader` that reads in several processes; a thread that needs one waits until it is idle.
+    """A `Reader` that reads in several processes; threads that use it wait for an idle process.
 
-    A process starts when it is needed, and ends when this object is closed or deleted, or when the
-    process that made it ends, in whatever way.
+    Processes are started on first use, and end when this object is closed or deleted, or with the
+    process that started them.
 
     Args:
-        count: number of processes; one for each core unless given.
+        count: number of processes; one per core unless given.
     """
 
     def __init__(self, store: Store, geometry: Geometry, count: int | None = None):
@@ -125,33 +124,33 @@ class ReaderPool:
 
 
 class _ReaderProcess:
-    """The client's side of a reader process.
+    """A connection to a reader process.
 
     Attributes:
-        is_alive: whether it can take another request.
+        is_alive: whether it accepts another request.
         end: a function that ends the process after its current request.
     """
 
     def __init__(self, folder: Path, geometry: Geometry, memory: int):
-        own, other = socket.socketpair()
+        client, server = socket.socketpair()
         command = [
             sys.executable,
             "-m",
             "imgcls.store.reader_pool",
-            str(other.fileno()),
+            str(server.fileno()),
             str(memory),
         ]
-        with other, signals.block_signals():
+        with server, signals.block_signals():
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), memory)
+                command, stdin=subprocess.DEVNULL, pass_fds=(server.fileno(), memory)
             )
-        self._connection = Connection(own.detach())
+        self._connection = Connection(client.detach())
         self._connection.send((folder, geometry))
         self.is_alive = True
         self.end = weakref.finalize(self, _terminate, self._connection, self._process)
 
     def request(self, request: tuple[Any, ...]) -> int | None:
-        """Wait until a request is done; if the process ended instead, return its exit code."""
+        """Send a request and wait for it; return the exit code if the process ended, or None."""
         try:
             self._connection.send(request)
             self._connection.recv()
@@ -173,10 +172,10 @@ def open_training_reader(store: Store, geometry: Geometry, processes: int | None
 
 
 def serve(connection: Connection, memory: int) -> None:
-    """Serve requests until the client ends; an error ends this process with a traceback."""
+    """Serve requests until the client closes the connection; errors are not caught."""
     import cv2
 
-    cv2.setNumThreads(1)  # the other cores have processes of their own
+    cv2.setNumThreads(1)  # there is one process per core
     memory_map = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
     reader = open_store(folder).reader(geometry, memory_map.allocate)

@@ -1,8 +1,7 @@
-"""Reading a source into one file of images, in shards of which each is on the disk before the next
-begins. Light zone.
+"""Writing the images of a source to one file, in shards. Light zone.
 
-A process that is killed has lost one shard at most: `write_shards` goes on after the last whole
-one, and truncates the file behind it.
+Each shard is synced to disk before the next, so a killed process loses at most one: `write_shards`
+continues after the last complete shard, where it truncates the file.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import numpy
 
 SHARD_SIZE = 2048
-"""Entries of a source in a shard: some seconds of decoding."""
+"""Entries per shard, which take some seconds to decode."""
 
 
 class BadImages(Record):
@@ -35,22 +34,27 @@ class BadImages(Record):
 
 
 class ShardArrays(ArrayRecord):
-    """The file of a shard; a row an image."""
+    """The arrays of a shard's file, with a row per image."""
 
     indices: Annotated[NDArray, Array("int64", "images")]
     """Indices of the entries in the source."""
     records: Annotated[NDArray, Array(RECORD_DTYPE, "images")]
-    """Where the image lies in the file of images."""
+    """Offset, length and size of each image."""
     image_statistics: Annotated[NDArray, Array(image_statistics.COLUMNS, "images")]
-    """Measures of the image."""
+    """Statistics of each image."""
     bad: Annotated[NDArray, Array("U")]
     """`BadImages` as JSON."""
 
 
 @dataclass
 class Columns:
-    """What is known of the images in the file: indices int64 (n,) of their entries,
-    `encode.RECORD_DTYPE` (n,), `image_statistics.COLUMNS` (n,).
+    """Data about the n images of one or more shards.
+
+    Attributes:
+        indices: of their entries in the source, int64 (n,).
+        records: `encode.RECORD_DTYPE` (n,).
+        image_statistics: `image_statistics.COLUMNS` (n,).
+        bad: images that cannot be used, which have no row.
     """
 
     indices: "numpy.ndarray"
@@ -60,18 +64,18 @@ class Columns:
 
     @property
     def end(self) -> int:
-        """The bytes of the file that these images fill."""
+        """The offset at which the last image ends, in bytes."""
         return (
             int(self.records["start"][-1] + self.records["length"][-1]) if len(self.records) else 0
         )
 
 
 def write_shards(source: Source, encoder: Encoder, folder: Path, images_file: Path) -> Columns:
-    """Append what is stored of all entries to a file, after the shards that are there already.
+    """Encode all entries of a source and append them to a file, after existing shards.
 
     Args:
-        folder: takes a file a shard.
-        images_file: takes the bytes of the images.
+        folder: where a file per shard is written.
+        images_file: where the bytes of the images are written.
 
     Returns:
         The columns of all shards.
@@ -80,8 +84,8 @@ def write_shards(source: Source, encoder: Encoder, folder: Path, images_file: Pa
     count = len(source.entries)
     if done:
         terminal.note(
-            f"going on after {min(len(done) * SHARD_SIZE, count):,} of {count:,} images, where an"
-            " earlier command was interrupted"
+            f"continuing after {min(len(done) * SHARD_SIZE, count):,} of {count:,} images, where"
+            " an earlier command was interrupted"
         )
     end = max((shard.end for shard in done), default=0)
     with (
@@ -107,47 +111,43 @@ def _get_shard_file(folder: Path, number: int) -> Path:
 
 
 def _load_complete_shards(folder: Path, images_file: Path) -> list[Columns]:
-    """Return the shards that were written one after the other from the first on, up to one that is
-    damaged, or whose images are not in the file.
-    """
+    """Return the shards before the first that is missing, damaged, or lacks its images."""
     size = images_file.stat().st_size if images_file.is_file() else 0
-    found: list[Columns] = []
-    while os.path.lexists(path := _get_shard_file(folder, len(found))):
+    complete: list[Columns] = []
+    while os.path.lexists(path := _get_shard_file(folder, len(complete))):
         try:
             columns = _load(path)
         except DataError as error:
-            terminal.note(f"these images are read once more: {error}")
+            terminal.note(f"these images are read again: {error}")
             break
         if columns.end > size:
             break
-        found.append(columns)
-    return found
+        complete.append(columns)
+    return complete
 
 
 def _write_shard(
     encoder: Encoder, indices: range, stream: IO[bytes], advance: Callable[[int], None]
 ) -> Columns:
-    """Append what is stored of some entries to the file, each as it comes, so that memory does not
-    grow with the size of images.
-    """
+    """Encode some entries, and append them to the file one by one, to bound memory."""
     import numpy
 
-    used, bad, rows, statistics, digests = [], [], [], [], []
-    for index, found in zip(indices, encoder.encode(indices), strict=True):
+    good, bad, records, statistics, digests = [], [], [], [], []
+    for index, image in zip(indices, encoder.encode(indices), strict=True):
         advance(1)
-        if isinstance(found, BadImage):
-            bad.append(found)
+        if isinstance(image, BadImage):
+            bad.append(image)
             continue
-        rows.append(
-            (stream.tell(), memoryview(found.data).nbytes, found.height, found.width, found.plain)
+        records.append(
+            (stream.tell(), memoryview(image.data).nbytes, image.height, image.width, image.plain)
         )
-        stream.write(found.data)
-        digests.append(hashlib.blake2b(found.data, digest_size=16).digest())
-        used.append(index)
-        statistics.append(found.statistics)
+        stream.write(image.data)
+        digests.append(hashlib.blake2b(image.data, digest_size=16).digest())
+        good.append(index)
+        statistics.append(image.statistics)
     return Columns(
-        numpy.array(used, numpy.int64),
-        numpy.array(rows, RECORD_DTYPE),
+        numpy.array(good, numpy.int64),
+        numpy.array(records, RECORD_DTYPE),
         image_statistics.make_table(statistics, digests),
         bad,
     )
@@ -167,9 +167,9 @@ def _save(columns: Columns, path: Path) -> None:
 
 def _load(path: Path) -> Columns:
     advice = "it is not used"
-    found = read_arrays(path, ShardArrays, advice)
-    bad = parse_record(str(found.bad).encode(), BadImages, DataFile(path, advice, "bad: "))
-    return Columns(found.indices, found.records, found.image_statistics, bad.images)
+    arrays = read_arrays(path, ShardArrays, advice)
+    bad = parse_record(str(arrays.bad).encode(), BadImages, DataFile(path, advice, "bad: "))
+    return Columns(arrays.indices, arrays.records, arrays.image_statistics, bad.images)
 
 
 def _concatenate(shards: list[Columns]) -> Columns:

@@ -1,4 +1,4 @@
-"""Which images of a store are in which split, and the file of that. Light zone."""
+"""The splits of a store, and their files. Light zone."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,30 +16,27 @@ if TYPE_CHECKING:
     import numpy
 
 UNUSED = len(SPLITS)
-"""Follows the indices into `SPLITS`: an image that belongs to no split."""
-_SAME = (*SPLITS, "mean", "std", "assignments", "folds", "dropped")
-"""The fields that `Split` and `SplitArrays` share."""
+"""The assignment of an image that belongs to no split."""
+_SHARED_FIELDS = (*SPLITS, "mean", "std", "assignments", "folds", "dropped")
+"""Fields with the same name and value in `Split` and `SplitArrays`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which images of a store are in which split, how the model sees them, and the statistics that
-    the model's preprocessing needs.
+    """The train, validation and test splits of a store, and statistics of the training pixels.
 
     Attributes:
         key: hash of the data settings and the split's sub-seed.
         train, validation, test: sorted int64 indices into the store's images; validation may be
             empty.
-        mean, std: float32 (channels,) of the training pixels, in 0..255; the std of the
-            population, 0 for a constant channel.
-        geometry: what the model sees of every image.
-        assignments: uint8 (images of the store,): the split to which an image belongs, an index
-            into `SPLITS`, used or not: `data.max_images` and the audit leave some of them out;
-            `UNUSED` for one that belongs to none.
-        folds: int32 (images of the store,): the fold of an image, from 1 on, 0 for one outside the
-            folds; None without `data.fold`.
-        dropped: sorted int64 indices of the images that the audit left out; None where it left out
-            none.
+        mean, std: of the training pixels, float32 (channels,), in 0..255; the population std, 0 for
+            a constant channel.
+        geometry: of the model's input images.
+        assignments: uint8 (count,), the split of each image of the store, an index into `SPLITS`,
+            or `UNUSED`. Includes images left out by `data.max_images` or the audit.
+        folds: int32 (count,), the fold of each image of the store, from 1; 0 for images outside the
+            folds. None without `data.fold`.
+        dropped: sorted int64 indices of the images that the audit dropped; None if there are none.
     """
 
     key: str
@@ -55,7 +52,7 @@ class Split:
 
     @property
     def test_fold(self) -> int | None:
-        """The number of the fold that is the test split, from 1 on; None without folds."""
+        """The number of the fold that is the test split, from 1; None without folds."""
         return (
             None
             if self.folds is None
@@ -64,13 +61,15 @@ class Split:
 
     @property
     def assigned_count(self) -> int:
-        """How many images belong to a split, used or not."""
+        """The number of images that are assigned to a split, used or not."""
         return int((self.assignments < UNUSED).sum())
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of which images are used in which split: two splits of one store with one key
-        may differ, since images stay in the split that they were in before.
+        """SHA-256 of the indices of all splits.
+
+        Splits of equal stores with equal keys can differ, since images keep the split that they
+        were assigned to in an earlier store.
         """
         digest = hashlib.sha256()
         for name in SPLITS:
@@ -84,7 +83,7 @@ class Split:
 
 
 class SplitArrays(ArrayRecord):
-    """The file of a split."""
+    """The arrays of a split's file."""
 
     train: Annotated[NDArray, Array("int64", "train")]
     """Sorted indices into the store's images."""
@@ -97,18 +96,18 @@ class SplitArrays(ArrayRecord):
     std: Annotated[NDArray, Array("float32", "channels")]
     """Population standard deviation of the training pixels, in 0..255."""
     assignments: Annotated[NDArray, Array("uint8", "images")]
-    """The split that each image of the store belongs to, an index into `SPLITS`, or `UNUSED`."""
+    """The split of each image of the store, an index into `SPLITS`, or `UNUSED`."""
     folds: Annotated[NDArray, Array("int32", "images")] | None = None
-    """The fold of each image of the store, from 1; 0 for one outside the folds."""
+    """The fold of each image of the store, from 1; 0 for images outside the folds."""
     dropped: Annotated[NDArray, Array("int64", "dropped")] | None = None
-    """Sorted indices of the images that the audit left out."""
+    """Sorted indices of the images that the audit dropped."""
     shape: Annotated[NDArray, Array("int64", 3)]
-    """Height, width and channels of an image as the model sees it, in pixels."""
+    """Height, width and channels of the model's input images, in pixels."""
     resize: Annotated[NDArray, Array("U")]
     """How images are resized to that shape."""
 
     @model_validator(mode="after")
-    def _require_sound_values(self) -> Self:
+    def _check_values(self) -> Self:
         count = len(self.assignments)
         for name in (*SPLITS, "dropped"):
             indices = getattr(self, name)
@@ -124,20 +123,23 @@ class SplitArrays(ArrayRecord):
 
 
 def read_split(path: Path, key: str, count: int) -> Split:
-    """Read a split of a store of so many images.
+    """Read a split.
+
+    Args:
+        count: number of images in the store.
 
     Raises:
-        DataError: it is missing or damaged, or of another store.
+        DataError: it is missing or damaged, or belongs to another store.
     """
     advice = "run `imgcls prepare` again"
-    found = read_arrays(path, SplitArrays, advice)
-    if len(found.assignments) != count:
-        problem = f"it is of {len(found.assignments):,} images, but the store has {count:,}"
+    arrays = read_arrays(path, SplitArrays, advice)
+    if len(arrays.assignments) != count:
+        problem = f"it is of {len(arrays.assignments):,} images, but the store has {count:,}"
         raise DataFile(path, advice).make_damage_error(problem)
     return Split(
         key,
-        **{name: getattr(found, name) for name in _SAME},
-        geometry=Geometry(tuple(found.shape.tolist()), found.resize.item()),
+        **{name: getattr(arrays, name) for name in _SHARED_FIELDS},
+        geometry=Geometry(tuple(arrays.shape.tolist()), arrays.resize.item()),
     )
 
 
@@ -148,7 +150,7 @@ def write_split(split: Split, path: Path) -> None:
     write_arrays(
         path,
         SplitArrays(
-            **{name: getattr(split, name) for name in _SAME},
+            **{name: getattr(split, name) for name in _SHARED_FIELDS},
             shape=numpy.array(split.geometry.shape),
             resize=numpy.array(split.geometry.resize),
         ),

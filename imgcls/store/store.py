@@ -1,31 +1,31 @@
-"""The store: a data set as prepared on disk, opened for reading. Light zone.
+"""Reading stores, which are prepared data sets on disk. Light zone.
 
 A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
 
     images.u8             pixels, uint8 (count, height, width, channels), memory-mapped; or instead
-    images.bin            encoded images, one behind the other, and
-    records.npy           where each lies and how large it is: `encode.RECORD_DTYPE` (count,)
+    images.bin            encoded images, concatenated, and
+    records.npy           their offsets and sizes: `encode.RECORD_DTYPE` (count,)
     labels.npy            int32 (count,)
     ids.npy               bytes (count,), UTF-8, memory-mapped
-    source_splits.npy     uint8 (count,): the split that the source gave each image, an index into
+    source_splits.npy     uint8 (count,): the split of each image in the source, an index into
                           `SPLITS`
-    groups.npy            bytes (count,), UTF-8, where the source groups its images: those of one
-                          group stay in one split
-    weights.npy           float32 (count,), where the source weighs its images
-    image_statistics.npy  measures for the audit: `image_statistics.COLUMNS` (count,)
-    manifest.json         what the files hold, with their SHA-256, and the audit of each split;
+    groups.npy            bytes (count,), UTF-8, if the source has groups: images of the same group
+                          are assigned to the same split
+    weights.npy           float32 (count,), if the source has weights
+    image_statistics.npy  statistics for the audit: `image_statistics.COLUMNS` (count,)
+    manifest.json         description of the content, SHA-256 of the files, and audit reports;
                           written last
-    splits/<key>.npz      train, validation and test, one for each (data settings, seed); written
-                          once and never assigned again
+    splits/<key>.npz      train, validation and test split for given data settings and seed; written
+                          once and never changed
 
-The fingerprint is the SHA-256 of the content alone (classes, shape, and all files but
-image_statistics.npy, which is made of them): neither time nor path enters, so it is the same on
-every machine. `imgcls/store/writer.py` writes stores, `imgcls/store/lookup.py` finds them.
+The fingerprint is the SHA-256 of the content: classes, shape, and all files but
+image_statistics.npy, which is derived from them. It does not depend on time or paths, so it is the
+same on every machine. `imgcls/store/writer.py` writes stores, `imgcls/store/lookup.py` finds them.
 
-Plain files and an array of offsets were chosen for encoded images after a comparison over 1,281,167
-records of 600 bytes, read at random: 2.6 microseconds a record, and 1.9 of 10,000 records; 2.1
-(1.3) with Arrow's file format, 2.0 (0.6) with LMDB, 33 (6) with ArrayRecord. Their bytes do not
-depend on a library's version, so that one content has one fingerprint.
+Encoded images are in a plain file with an array of offsets, so their bytes and the fingerprint do
+not depend on the version of a library. Reading one of 1,281,167 records of 600 bytes at random
+takes 2.6 microseconds (1.9 with 10,000 records); 2.1 (1.3) with Arrow's file format, 2.0 (0.6) with
+LMDB, 33 (6) with ArrayRecord.
 """
 
 import hashlib
@@ -50,27 +50,27 @@ if TYPE_CHECKING:
     import numpy
 
 STATISTICS = "image_statistics.npy"
-_ALWAYS_READ = 256 << 20
-"""Files of up to so many bytes are compared with their SHA-256 whenever a store is used, which
-costs a fifth of a second at most each.
+_ALWAYS_VERIFIED = 256 << 20
+"""Size in bytes up to which the SHA-256 of a file is verified whenever the store is used, which
+takes at most 0.2 s per file.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """A prepared data set. Images and ids stay on disk and are read as they are used."""
+    """A prepared data set. Images and ids are read from disk when they are used."""
 
     folder: Path
     manifest: Manifest
 
     @property
     def dataset(self) -> str:
-        """The name of the dataset part."""
+        """Name of the dataset part."""
         return self.manifest.dataset
 
     @property
     def fingerprint(self) -> str:
-        """64 hexadecimal digits that stand for the content."""
+        """SHA-256 of the content: 64 hexadecimal digits."""
         return self.manifest.fingerprint
 
     @property
@@ -80,17 +80,20 @@ class Store:
 
     @property
     def count(self) -> int:
-        """The number of images."""
+        """Number of images."""
         return self.manifest.count
 
     @property
     def shape(self) -> tuple[int, int, int] | None:
-        """Height, width and channels of every stored image; None for encoded ones."""
+        """Height, width and channels of every stored image; None if images are encoded."""
         return self.manifest.shape
 
     def reader(self, geometry: Geometry, allocate: Allocate = reader.allocate_new) -> Reader:
-        """Return what reads the images at a geometry, into arrays that `allocate` makes; they stay
-        memory-mapped.
+        """Open a reader of the images.
+
+        Args:
+            geometry: of the images that it returns.
+            allocate: function that allocates its results.
         """
         import numpy
 
@@ -104,30 +107,27 @@ class Store:
         stored = numpy.memmap(
             self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape)
         )
-        return PixelReader(
-            numpy.asarray(stored), geometry, allocate
-        )  # an array of the mapped file: a memmap object for every batch costs time
+        # As a plain array, since indexing a memmap object is slower.
+        return PixelReader(numpy.asarray(stored), geometry, allocate)
 
     @cached_property
     def image_statistics(self) -> "numpy.ndarray":
-        """Measures of each image, `image_statistics.COLUMNS` (count,)."""
+        """Statistics of each image, `image_statistics.COLUMNS` (count,)."""
         import numpy
 
         return numpy.load(self.folder / STATISTICS)
 
     @cached_property
     def weights(self) -> "numpy.ndarray | None":
-        """How often sampling by weight draws each image, float32 (count,); None where the source
-        says nothing of it.
-        """
-        return self._optional("weights.npy")
+        """Weights for sampling, float32 (count,); None if the source has none."""
+        return self._load_optional("weights.npy")
 
     @cached_property
     def groups(self) -> "numpy.ndarray | None":
-        """The group of each image, bytes (count,); None where the source has none."""
-        return self._optional("groups.npy")
+        """The group of each image, bytes (count,); None if the source has none."""
+        return self._load_optional("groups.npy")
 
-    def _optional(self, name: str) -> "numpy.ndarray | None":
+    def _load_optional(self, name: str) -> "numpy.ndarray | None":
         import numpy
 
         return numpy.load(self.folder / name) if name in self.manifest.sizes else None
@@ -141,15 +141,13 @@ class Store:
 
     @cached_property
     def source_splits(self) -> "numpy.ndarray":
-        """The split that the source gave each image, an index into `SPLITS`, uint8 (count,)."""
+        """The split of each image in the source, an index into `SPLITS`, uint8 (count,)."""
         import numpy
 
         return numpy.load(self.folder / "source_splits.npy")
 
     def ids(self, indices: "numpy.ndarray") -> list[str]:
-        """Return the ids of some images; a file name that is not UTF-8 keeps its bytes as lone
-        surrogates, as `os.fsdecode` does.
-        """
+        """Return the ids of some images, with bytes that are not UTF-8 as lone surrogates."""
         return [name.decode("utf-8", "surrogateescape") for name in self.id_bytes[indices].tolist()]
 
     @property
@@ -160,18 +158,18 @@ class Store:
         return numpy.load(self.folder / "ids.npy", mmap_mode="r")
 
     def split_file(self, key: str) -> Path:
-        """Return the path of a split."""
+        """Return the path of a split's file."""
         return self.folder / "splits" / f"{key}.npz"
 
-    def split_keys(self, start: str) -> list[str]:
-        """Return the names of the splits that begin with `start`."""
-        return sorted(path.stem for path in (self.folder / "splits").glob(f"{start}*.npz"))
+    def split_keys(self, prefix: str) -> list[str]:
+        """Return the keys of all splits that begin with a prefix."""
+        return sorted(path.stem for path in (self.folder / "splits").glob(f"{prefix}*.npz"))
 
     def split(self, key: str) -> Split:
         """Read a split.
 
         Raises:
-            DataError: it is missing or damaged, or of another store.
+            DataError: it is missing or damaged, or belongs to another store.
         """
         return split_file.read_split(self.split_file(key), key, self.count)
 
@@ -179,37 +177,35 @@ class Store:
         """Write a split atomically."""
         split_file.write_split(split, self.split_file(split.key))
 
-    def verify(self, whole: bool = False) -> None:
-        """Compare the files with the manifest: all sizes, the content of files up to 256 MiB, or of
-        all, and the fingerprint over all.
+    def verify(self, all_files: bool = False) -> None:
+        """Compare the files with the manifest: sizes, content, and the fingerprint.
 
         Args:
-            whole: whether large files are read, too; it takes about a second for each GB.
+            all_files: whether to verify the content of files larger than 256 MiB too, which takes
+                about 1 s per GB.
 
         Raises:
-            DataError: a file is missing, or its content is not what was prepared.
+            DataError: a file is missing, or was changed or damaged.
         """
         advice = f"the store {self.folder} was changed or damaged; run `imgcls prepare` again"
         for name, size in self.manifest.sizes.items():
             path = self.folder / name
-            found = path.stat().st_size if path.is_file() else 0
-            if found != size:
-                raise DataError(f"{path} has {found:,} bytes instead of {size:,}: {advice}")
+            actual_size = path.stat().st_size if path.is_file() else 0
+            if actual_size != size:
+                raise DataError(f"{path} has {actual_size:,} bytes instead of {size:,}: {advice}")
         for name, digest in self.manifest.sha256.items():
-            small = self.manifest.sizes[name] <= _ALWAYS_READ
-            if (whole or small) and files.compute_sha256(self.folder / name) != digest:
-                raise DataError(
-                    f"{self.folder / name} holds other bytes than were prepared: {advice}"
-                )
+            is_small = self.manifest.sizes[name] <= _ALWAYS_VERIFIED
+            if (all_files or is_small) and files.compute_sha256(self.folder / name) != digest:
+                raise DataError(f"the SHA-256 of {self.folder / name} has changed: {advice}")
         manifest = self.manifest
         fingerprint = compute_fingerprint(manifest.classes, manifest.shape, manifest.sha256)
         if fingerprint != self.fingerprint:
             raise DataError(
-                f"{self.folder / 'manifest.json'} does not fit its fingerprint: {advice}"
+                f"{self.folder / 'manifest.json'} does not match its fingerprint: {advice}"
             )
 
     def describe(self, split: Split) -> DataDescription:
-        """Return what a run keeps of its data."""
+        """Return the description of a run's data."""
         import numpy
 
         counts = {
@@ -243,8 +239,7 @@ def compute_fingerprint(
         sha256: of each file, by its name.
     """
     content = {name: digest for name, digest in sha256.items() if name != STATISTICS}
-    # The format of the manifest does not count, so 1 stays: the same content has the same
-    # fingerprint in every version.
+    # Always 1, so that the same content has the same fingerprint in every format of stores.
     return hash_json({"format": 1, "classes": classes, "shape": shape, "sha256": content})
 
 
@@ -261,7 +256,7 @@ def get_store_folder(parent: Path, dataset: str, fingerprint: str) -> Path:
 
 
 def open_store(folder: Path) -> Store:
-    """Open a store by its folder, without a look at the images.
+    """Open the store in a folder, without verifying its files.
 
     Raises:
         FormatError: another version of imgcls wrote it.

@@ -1,9 +1,9 @@
-"""Writing a store: into a hidden folder beside its place, block by block, which is renamed once all
-of it is on the disk. Light zone.
+"""Writing stores. Light zone.
 
-A process that is killed leaves its folder, and the next one with the same source goes on after the
-last whole block. Of two processes that prepare the same data at once, the second one waits, and
-uses the first one's store.
+A store is written to a hidden draft folder, shard by shard, which is renamed once it is complete
+and synced to disk. A killed process leaves its draft, and the next one for the same source
+continues after the last complete shard. If two processes prepare the same data, the second waits,
+and uses the store of the first.
 """
 
 import contextlib
@@ -34,11 +34,10 @@ _DRAFT, _DISCARDED, _LOCK = ".draft-", ".tmp-", "lock"
 
 
 def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
-    """Return the store of a source, and whether it was there already: found, taken up where a
-    process was interrupted, or made.
+    """Return the store of a source, and whether it existed; write it if it did not.
 
     Raises:
-        DataError: not one image is usable.
+        DataError: no image is usable.
         UserError: the folder cannot be written, or the disk is full.
     """
     parent = Path(data.store_dir)
@@ -46,17 +45,18 @@ def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
         {"data": data.get_storage_settings(), "version": source.version, "format": Manifest.FORMAT}
     )[:16]
     with _hold_draft_folder(parent, f"{_DRAFT}{data.name}-{key}") as folder:
-        found = lookup.find_store_of_source(parent, key)
-        if found:
+        existing = lookup.find_store_of_source(parent, key)
+        if existing:
             with files.hold_lock(parent / ".lock"):
-                return _touch(open_store(found.folder)), True
+                return _touch(open_store(existing.folder)), True
         return _commit(_write(source, data, key, folder), parent)
 
 
 @contextlib.contextmanager
 def _hold_draft_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield the hidden folder to write a store in, alone; removed at the end, unless it was renamed
-    or the process is interrupted.
+    """Yield the draft folder of a store, with its lock held; remove it at the end.
+
+    It stays if it was renamed, or if the process is interrupted.
 
     Raises:
         UserError: `parent` cannot be written, or the disk is full.
@@ -76,18 +76,17 @@ def _hold_draft_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes left: discarded stores, and drafts of other states of this data
-    set.
-    """
+    """Remove leftovers of killed processes: discarded folders, and other drafts of the data set."""
     dataset = folder.name.rpartition("-")[0]
     for other in [*folder.parent.glob(f"{_DISCARDED}*"), *folder.parent.glob(f"{dataset}-*")]:
         if other != folder and not files.is_locked(other / _LOCK):
-            shutil.rmtree(other, ignore_errors=True)  # another process may be at it, too
+            shutil.rmtree(other, ignore_errors=True)  # another process may be removing it too
 
 
 def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
-    """Write all that a source gives into a folder, with bounded memory (labels, ids and
-    statistics apart), and return it as a store.
+    """Write the content of a source to a draft folder, and return it as a store.
+
+    Memory does not grow with the number of images, except for labels, ids and statistics.
     """
     shape = encode.get_stored_shape(source, data)
     name = "images.u8" if shape else "images.bin"
@@ -97,8 +96,8 @@ def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
     bad = [*source.bad, *columns.bad]
     if not len(columns.indices):
         raise DataError(
-            f"{data.name} has no usable image: {len(bad)} were tried; check data.path and the files"
-            " in it"
+            f"{data.name} has no usable image; {len(bad)} cannot be used; check data.path and the"
+            " files in it"
         )
     content = _collect_arrays(source, columns, encoded=shape is None)
     _save_arrays(folder, content)
@@ -124,7 +123,7 @@ def _write(source: Source, data: DataSettings, key: str, folder: Path) -> Store:
 
 
 def _collect_arrays(source: Source, columns: Columns, encoded: bool) -> dict[str, Any]:
-    """Return the arrays of a store by their names, a row an image."""
+    """Return the arrays of a store by name, with a row per image."""
     import numpy
 
     entries = [source.entries[index] for index in columns.indices.tolist()]
@@ -137,8 +136,8 @@ def _collect_arrays(source: Source, columns: Columns, encoded: bool) -> dict[str
     if encoded:
         content["records"] = columns.records
     if any(entry.group is not None for entry in entries):
-        # An image without a group is one of its own: its id, behind a byte that begins no group's
-        # name.
+        # An image without a group forms a group, named by its id after a byte that no name of a
+        # group begins with.
         groups = [f"\0{entry.id}" if entry.group is None else entry.group for entry in entries]
         content["groups"] = numpy.array(
             [group.encode("utf-8", "surrogateescape") for group in groups]
@@ -169,25 +168,27 @@ def _count_classes(source: Source, content: dict[str, Any]) -> dict[SplitName, l
 
 
 def _now() -> str:
-    """Return the time in UTC as text that sorts by time."""
+    """Return the current time in UTC, in ISO 8601, which sorts chronologically."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _touch(store: Store, **changes: Any) -> Store:
-    """Make a store the one that was prepared last."""
+    """Update the time of the last preparation, and other fields of the manifest."""
     manifest = store.manifest.model_copy(update={"prepared": _now(), **changes})
     store = Store(store.folder, manifest)
     write_record(store.folder / "manifest.json", manifest)
-    terminal.note(f"{store.folder} holds this data already; using it again")
+    terminal.note(f"{store.folder} already contains this data; using it again")
     return store
 
 
 def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
-    """Make a draft the store of its fingerprint; return that store, and whether it was there
-    already and is used again.
+    """Publish a draft, unless a store with its fingerprint exists.
 
-    A store that is there is verified, and replaced if it is damaged. Its list of bad images, its
-    source and its time are brought up to date, so that the store prepared last is the newest.
+    An existing store is verified, and replaced if it is damaged. In its manifest the bad images,
+    the source and the time of preparation are updated.
+
+    Returns:
+        The store, and whether it existed.
     """
     folder = get_store_folder(parent, draft.dataset, draft.fingerprint)
     with files.hold_lock(parent / ".lock"):
@@ -198,11 +199,11 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
             except FormatError as error:
                 if error.folder_format > Manifest.FORMAT:
                     raise
-                terminal.note(f"replacing a store, and splitting anew: {error}")
+                terminal.note(f"replacing a store and its splits: {error}")
                 _discard(folder)
             except DataError as error:
                 terminal.note(f"replacing a damaged store: {error}")
-                # What was decided once stays, since the content is the same.
+                # The splits remain valid, since the content is the same.
                 if (folder / "splits").is_dir():
                     shutil.copytree(folder / "splits", draft.folder / "splits")
                 _discard(folder)
@@ -214,7 +215,7 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
 
 
 def _publish(draft: Store, folder: Path) -> None:
-    """Put a draft's bytes on the disk, write its manifest last, and rename it to its place."""
+    """Sync the files of a draft to disk, write its manifest last, and rename it to `folder`."""
     for name in draft.manifest.sizes:
         with (draft.folder / name).open("rb") as stream:
             os.fsync(stream.fileno())
@@ -225,9 +226,7 @@ def _publish(draft: Store, folder: Path) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Move a store or a draft out of the way before it is removed, so that nobody opens one that is
-    half gone, or locks it.
-    """
-    aside = folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
-    os.rename(folder, aside)
-    shutil.rmtree(aside, ignore_errors=True)  # what is left, the next preparation removes
+    """Remove a store or draft, after renaming it, so that no process opens it half removed."""
+    discarded = folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
+    os.rename(folder, discarded)
+    shutil.rmtree(discarded, ignore_errors=True)  # the next preparation removes leftovers

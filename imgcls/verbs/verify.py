@@ -14,7 +14,7 @@ def verify(experiment: Experiment) -> dict[str, Any]:
         DataError: nothing is prepared, or it was changed or damaged since.
     """
     store, split = lookup.find_store(experiment)
-    store.verify(whole=True)
+    store.verify(all_files=True)
     size = sum(store.manifest.sizes.values())
     return {
         "folder": str(store.folder),
