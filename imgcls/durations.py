@@ -12,6 +12,15 @@ Unit = Literal["%", "steps", "epochs", "s", "m", "h"]
 
 _PATTERN = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?) ?(%|steps?|epochs?|s|m|h)?")
 _SECONDS: dict[str, int] = {"s": 1, "m": 60, "h": 3600}
+_DECIMALS = r"(?:\.[0-9]{1,12})?"
+_SCHEMA_PATTERNS: dict[Unit, str] = {
+    "%": rf"(?:0{{0,9}}100(?:\.0{{1,12}})?|0{{0,10}}[0-9]{{1,2}}{_DECIMALS}) ?%",
+    "steps": r"[0-9]{1,12}(?:\.0{1,12})? ?steps?",
+    "epochs": r"[0-9]{1,12}(?:\.0{1,12})? ?epochs?",
+    **{unit: rf"[0-9]{{1,12}}{_DECIMALS} ?{unit}" for unit in _SECONDS},
+}
+"""What an editor accepts of each unit: with `_IS_ABOVE_0`, exactly what `parse_duration` does."""
+_IS_ABOVE_0 = "(?=[0.]*[1-9])"
 _EXAMPLES: dict[Unit, str] = {
     "%": "5%",
     "steps": "500 steps",
@@ -67,7 +76,7 @@ def parse_duration(text: str) -> Duration:
             above 100, or a number of steps or epochs is not an integer. The message continues a
             sentence that begins with "is ..., which".
     """
-    match = _PATTERN.fullmatch(text.strip())
+    match = _PATTERN.fullmatch(text)
     if not match:
         raise ValueError("is not a number with a unit")
     number, word = Decimal(match[1]).normalize(), match[2]
@@ -112,10 +121,9 @@ class DurationIn:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: Any
     ) -> dict[str, Any]:
-        patterns = {"steps": "steps?", "epochs": "epochs?"}
-        units = "|".join(patterns.get(unit, unit) for unit in self.units)
+        patterns = "|".join(_SCHEMA_PATTERNS[unit] for unit in self.units)
         return {
             "type": "string",
-            "pattern": rf"^[0-9]+(\.[0-9]+)? ?({units})$",
+            "pattern": f"^{_IS_ABOVE_0}(?:{patterns})$",
             "examples": [_EXAMPLES[unit] for unit in self.units],
         }
