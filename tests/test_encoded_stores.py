@@ -147,7 +147,7 @@ def test_short_side_and_restart_markers_can_be_combined(photos):
 
 
 def test_restart_markers_are_rejected_for_pixels():
-    with pytest.raises(ValueError, match="restart_markers need storage: encoded"):
+    with pytest.raises(ValueError, match="restart_markers needs storage: encoded"):
         folder.Settings(name="folder", path="photos", restart_markers=True)
 
 

@@ -69,7 +69,7 @@ def test_the_weights_of_the_store_reach_the_training_split(tmp_path):
 
 
 def test_a_data_set_without_weights_cannot_be_sampled_by_them(tmp_path):
-    with pytest.raises(UserError, match="data set has no weights; set by: class, or remove it"):
+    with pytest.raises(UserError, match=r"no weights; set train\.sampling\.by: class, or"):
         make_sampler(tmp_path, "train.sampling={by: weight}")
 
 

@@ -168,7 +168,7 @@ class ImageSettings(DataSettings):
             )
         if self.restart_markers and self.storage == "pixels":
             raise ValueError(
-                "restart_markers need storage: encoded; stored pixels need no decoding"
+                "restart_markers needs storage: encoded; stored pixels need no decoding"
             )
         if self.stored_size and any(
             stored < seen for stored, seen in zip(self.stored_size, self.size, strict=True)

@@ -34,8 +34,8 @@ def make_sampler(
         weights = 1 / numpy.bincount(labels)[labels]
     elif weights is None:
         raise UserError(
-            "train.sampling is by weight, but this data set has no weights; set by: class, or"
-            " remove it"
+            "train.sampling.by is weight, but this data set has no weights; set train.sampling.by:"
+            " class, or remove train.sampling"
         )
     else:
         weights = weights[indices]

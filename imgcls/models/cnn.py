@@ -173,9 +173,9 @@ def _check_pooling(settings: Settings, size: tuple[int, int]) -> None:
     total_stride = settings.pooling ** len(settings.filters)
     if min(size) < total_stride:
         raise UserError(
-            f"model.cnn: images of {size[0]}x{size[1]} pixels are too small for"
+            f"model cnn: images of {size[0]}x{size[1]} pixels are too small for"
             f" {len(settings.filters)} blocks with pooling {settings.pooling}, which need at least"
-            f" {total_stride}x{total_stride}; use fewer filters entries, or pooling: 1"
+            f" {total_stride}x{total_stride}; set fewer model.filters, or model.pooling: 1"
         )
 
 
@@ -187,7 +187,7 @@ def _note_dominant_head(model: "keras.Model", flat_features: int) -> None:
     )
     if largest > DOMINANT_FRACTION * total and largest > 100_000:
         terminal.note(
-            f"model.cnn: one dense layer has {largest:,} of {total:,} parameters, since"
+            f"model cnn: one dense layer has {largest:,} of {total:,} parameters, since"
             f" {flat_features} features are flattened; another block or more pooling makes the"
             " model smaller and often better"
         )

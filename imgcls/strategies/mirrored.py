@@ -47,7 +47,7 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
     if settings.replicas is None:
         raise UserError(
             "train.strategy mirrored found no GPU; set train.strategy.replicas to divide the CPU,"
-            " or name: one_device"
+            " or train.strategy: {name: one_device}"
         )
     _divide_cpu(settings.replicas)
     return _make_strategy(tuple(f"CPU:{i}" for i in range(settings.replicas)))
