@@ -30,10 +30,8 @@ STORES = {
 }
 
 
-@pytest.fixture(scope="module", params=STORES.values(), ids=STORES)
-def store(request, tmp_path_factory):
-    """20 photos, JPEG and PNG in turn."""
-    folder = tmp_path_factory.mktemp("parallel")
+def make_store(folder, settings):
+    """Return a store of 20 photos, JPEG and PNG in turn."""
     for number in range(20):
         photo = load_sample_images().images[number % 2]
         path = (
@@ -50,9 +48,21 @@ def store(request, tmp_path_factory):
         "name": "folder",
         "path": str(folder / "photos"),
         "store_dir": str(folder / "data"),
-        **request.param,
+        **settings,
     }
     return prepare.find_or_store(experiment(folder, f"data={data}").data)[0]
+
+
+@pytest.fixture(scope="module", params=STORES)
+def each_store(request, tmp_path_factory):
+    """A store of each kind that processes read."""
+    return make_store(tmp_path_factory.mktemp("each"), STORES[request.param])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of encoded photos, where only the processes matter."""
+    return make_store(tmp_path_factory.mktemp("encoded"), STORES["encoded"])
 
 
 def wait_for(count, parent, others=frozenset()):
@@ -92,30 +102,31 @@ def assert_reads_the_same(processes, store, count=16):
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 2 * CHUNK + 3])
-def test_processes_read_the_same_images_as_one_reader(store, count):
-    assert_reads_the_same(ReaderPool(store, GEOMETRY, 2), store, count)
+def test_processes_read_the_same_images_as_one_reader(each_store, count):
+    assert_reads_the_same(ReaderPool(each_store, GEOMETRY, 2), each_store, count)
 
 
-def test_a_batch_is_not_overwritten_by_later_ones(store):
-    processes, local = ReaderPool(store, GEOMETRY, 1), store.reader(GEOMETRY)
+def test_a_batch_is_not_overwritten_by_later_ones(each_store):
+    processes, local = ReaderPool(each_store, GEOMETRY, 1), each_store.reader(GEOMETRY)
     batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
     for indices, images in [(indices, processes.read(indices)) for indices in batches]:
         numpy.testing.assert_array_equal(images, local.read(indices))
 
 
-def test_a_store_is_found_from_another_folder(store, tmp_path, monkeypatch):
-    monkeypatch.chdir(store.folder.parent)
-    processes = ReaderPool(open_store(Path(store.folder.name)), GEOMETRY, 1)
+def test_a_store_is_found_from_another_folder(each_store, tmp_path, monkeypatch):
+    monkeypatch.chdir(each_store.folder.parent)
+    processes = ReaderPool(open_store(Path(each_store.folder.name)), GEOMETRY, 1)
     monkeypatch.chdir(tmp_path)
     numpy.testing.assert_array_equal(
-        processes.read(numpy.arange(20)), store.reader(GEOMETRY).read(numpy.arange(20))
+        processes.read(numpy.arange(20)), each_store.reader(GEOMETRY).read(numpy.arange(20))
     )
 
 
-def test_sizes_need_no_process(store):
+def test_sizes_need_no_process(each_store):
     indices = numpy.arange(20)
     numpy.testing.assert_array_equal(
-        ReaderPool(store, GEOMETRY, 1).sizes(indices), store.reader(GEOMETRY).sizes(indices)
+        ReaderPool(each_store, GEOMETRY, 1).sizes(indices),
+        each_store.reader(GEOMETRY).sizes(indices),
     )
 
 
@@ -210,10 +221,10 @@ def test_training_leaves_no_reader_process(store, mine, tmp_path):
     assert mine(0) == []
 
 
-def test_only_pixels_of_the_models_size_are_read_without_processes(store):
-    assert isinstance(reader_pool.open_training_reader(store, GEOMETRY, 1), ReaderPool)
+def test_only_pixels_of_the_models_size_are_read_without_processes(each_store):
+    assert isinstance(reader_pool.open_training_reader(each_store, GEOMETRY, 1), ReaderPool)
     pixels = prepare.find_or_store(
-        digits.Settings(name="digits", store_dir=str(store.folder.parent))
+        digits.Settings(name="digits", store_dir=str(each_store.folder.parent))
     )[0]
     assert isinstance(
         reader_pool.open_training_reader(pixels, Geometry(pixels.shape, "stretch"), 1), PixelReader
