@@ -23,12 +23,13 @@ demo: setup ## Prepare, train, evaluate and plot a classifier of real handwritte
 	$(IMGCLS) eval configs/digits.yaml
 	$(IMGCLS) plot configs/digits.yaml
 
+# By default, files with few tests come last; the slowest, whose tests start processes, are such.
 test: setup ## Run the tests, but for rare combinations and extras; the last line counts those
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not full and not extras"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not full and not extras"
 
 test-full: setup ## Install the extra tfds, and run every test
 	$(BIN)/pip install --quiet -e '.[tfds]'
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-extras: setup ## Install the extra tfds, and run the tests that need it
 	$(BIN)/pip install --quiet -e '.[tfds]'
