@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole, torn, corrupt or unreadable."""
+"""Checkpoints on disk: intact, truncated, corrupt or unreadable."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from imgcls.training.counters import Counters
 from imgcls.verbs import train
 
 
-def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one_and_stays(digits):
+def test_an_unreadable_checkpoint_is_not_deleted_as_a_damaged_one(digits):
     train.train(digits(), Path("run"))
     run = Run(Path("run"))
     newest = run.state_files()[0]
@@ -31,12 +31,12 @@ def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one_and_sta
     assert len(run.state_files()) == 2
 
 
-def torn(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def corrupt(path):
-    """Change one number, and write the archive anew: its own check values are right again."""
+    """Change one number, and rewrite the archive, so that the CRCs of its members are right."""
     with numpy.load(path) as archive:
         arrays = dict(archive)
     arrays["00000"] = arrays["00000"] + 1
@@ -44,12 +44,12 @@ def corrupt(path):
         numpy.savez(stream, **arrays)
 
 
-def emptied(path):
+def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [torn, corrupt, emptied])
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_continues_to_the_same_bits(
+@pytest.mark.parametrize("damage", [truncate, corrupt, empty])
+def test_the_previous_checkpoint_continues_to_the_same_bits_if_the_newest_is_damaged(
     digits, capsys, damage
 ):
     settings = digits(*RICH, "train.epochs=3", "train.optimizer={name: sgd, learning_rate: 0.3}")
@@ -66,12 +66,12 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_continues_to_th
     assert_same_result(Run(Path("whole")), run)
 
 
-def test_where_no_checkpoint_is_whole_the_run_says_so_and_keeps_its_files(digits):
+def test_a_run_without_an_intact_checkpoint_says_so_and_keeps_its_files(digits):
     train.train(digits(), Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)
     for path in run.state_files():
-        torn(path)
+        truncate(path)
     with pytest.raises(
         DataError, match=r"state-6\.npz is damaged \(.*\); delete the folder run/checkpoint"
     ):
@@ -93,11 +93,11 @@ def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
     assert checkpoint.load(tmp_path / "state.npz", variables) == Counters(step=3)
     numpy.testing.assert_array_equal(variables[0], numpy.arange(3.0))
     numpy.testing.assert_array_equal(variables[1], numpy.eye(2))
-    with pytest.raises(UserError, match="holds other variables"):
+    with pytest.raises(UserError, match="do not match this model and optimizer"):
         checkpoint.load(tmp_path / "state.npz", variables[::-1])
 
 
-def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
+def test_every_flipped_bit_that_changes_the_state_is_detected(tmp_path):
     from imgcls.backend import keras
 
     variable = keras.Variable(numpy.arange(6.0).reshape(2, 3), name="one")
@@ -105,12 +105,12 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
     checkpoint.save(path, [variable], Counters(step=3))
     whole = path.read_bytes()
     damaged = 0
-    for place in range(len(whole) * 8):
+    for bit in range(len(whole) * 8):
         flipped = bytearray(whole)
-        flipped[place // 8] ^= 1 << place % 8
+        flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         try:
-            # A bit that says nothing here, such as one of a date.
+            # A bit without influence, such as one of a date.
             assert checkpoint.load(path, [variable]) == Counters(step=3)
         except checkpoint.CorruptError:
             damaged += 1
@@ -118,32 +118,32 @@ def test_no_flipped_bit_is_taken_for_anything_but_damage(tmp_path):
     assert damaged > 4 * len(whole)
 
 
-def test_the_state_is_due_when_the_minutes_since_the_last_time_are_over(monkeypatch):
+def test_a_checkpoint_is_due_after_an_interval_in_minutes(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
     monkeypatch.setattr(checkpoint, "time", clock)
-    plan = checkpoint.SavePlan(parse_duration("0.5m"))
+    schedule = checkpoint.SaveSchedule(parse_duration("0.5m"))
     due = []
     for seconds in (29, 2, 3):
         clock.now += seconds
-        due.append(plan.is_due(7))
-    plan.mark_saved()
+        due.append(schedule.is_due(7))
+    schedule.mark_saved()
     for seconds in (29, 1):
         clock.now += seconds
-        due.append(plan.is_due(7))
+        due.append(schedule.is_due(7))
     assert due == [False, True, True, False, True]
 
 
-def test_without_minutes_the_state_is_due_after_so_many_steps_alone(monkeypatch):
+def test_a_checkpoint_is_due_after_an_interval_in_steps_whatever_the_time(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
     monkeypatch.setattr(checkpoint, "time", clock)
-    plan = checkpoint.SavePlan(parse_duration("5 steps"))
+    schedule = checkpoint.SaveSchedule(parse_duration("5 steps"))
     clock.now = 1e9
-    assert [step for step in range(1, 12) if plan.is_due(step)] == [5, 10]
-    assert [plan.limit(9, step) for step in (3, 5)] == [2, 5]
-    assert plan.limit(1, 3) == 1
+    assert [step for step in range(1, 12) if schedule.is_due(step)] == [5, 10]
+    assert [schedule.limit_steps(9, step) for step in (3, 5)] == [2, 5]
+    assert schedule.limit_steps(1, 3) == 1
 
 
-def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
+def test_a_run_saves_within_an_epoch_when_the_interval_is_over(digits):
     train.train(digits("train.epochs=1"), Path("slow"))
     train.train(digits("train.epochs=1", "train.checkpoint=0.0000001s"), Path("often"))
     assert [
@@ -154,7 +154,7 @@ def test_a_run_saves_inside_an_epoch_when_the_minutes_are_over(digits):
     ]
 
 
-def test_files_of_others_in_the_checkpoint_folder_are_left_alone(digits):
+def test_foreign_files_in_the_checkpoint_folder_are_left_alone(digits):
     train.train(digits("train.epochs=1"), Path("run"))
     run = Run(Path("run"))
     (run.checkpoint_folder / "state-copy.npz").write_text("mine")
@@ -164,7 +164,7 @@ def test_files_of_others_in_the_checkpoint_folder_are_left_alone(digits):
 
 
 @pytest.mark.parametrize("nonsense", ["1000000", "2.5", "-3", "null", "true", "3"])
-def test_nonsense_about_micro_batches_is_named_before_it_is_saved(digits, nonsense):
+def test_invalid_accumulation_steps_are_an_error_before_they_are_saved(digits, nonsense):
     train.train(digits("train.epochs=1"), Path("run"))
     run = Run(Path("run"))
     run.write_status("running", step=0)

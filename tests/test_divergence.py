@@ -24,7 +24,7 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     with pytest.raises(
         DivergenceError,
         match=(
-            r"is not finite in epoch 1, at step 2, at a learning rate of 1e\+20, on the"
+            r"is not finite in epoch 1, at step 2, with a learning rate of 1e\+20, on the"
             r" images "
         ),
     ):
@@ -39,23 +39,23 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     assert not Run(Path("run")).model_file.exists()
 
 
-def test_a_gradient_that_is_not_finite_stops_though_the_loss_is(digits):
+def test_a_gradient_that_is_not_finite_stops_training_even_if_the_loss_is(digits):
     import numpy as np
 
     from imgcls.training import steps
-    from imgcls.training.divergence import Guard
+    from imgcls.training.divergence import DivergenceDetector
 
     sums = steps.make_zero_sums()
-    Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
+    DivergenceDetector(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
     sums[steps.NONFINITE_GRADIENTS], sums[steps.FINITE_STEPS] = 1, np.float64(3)
     with pytest.raises(
         DivergenceError,
         match=(r"a gradient is not finite in epoch 2, at step 10, .* 0\.5, on the images a, b;"),
     ):
-        Guard(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
+        DivergenceDetector(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
 
 
-def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them():
+def test_the_steps_count_gradients_that_are_not_finite_and_the_finite_steps_before():
     from imgcls.backend import keras, tf
     from imgcls.input.batches import Examples, SequentialBatches
     from imgcls.input.iterators import InMemoryIterator
@@ -73,14 +73,14 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
     optimizer.build(model.trainable_variables)
     pixels = numpy.full((3, 2, 2, 1), 9, numpy.uint8)
     pixels[2] = 0
-    feed = InMemoryIterator(
+    iterator = InMemoryIterator(
         SequentialBatches(
             Examples(as_they_are(pixels), numpy.array([0, 1, 0], numpy.int32), numpy.arange(3)), 1
         ),
         strategy,
     )
     sums = steps.Steps(strategy, model, optimizer, cross_entropy).train(
-        feed, 0, 3, steps.make_zero_sums()
+        iterator, 0, 3, steps.make_zero_sums()
     )
     assert numpy.isfinite(sums[steps.LOSS])
     assert sums[steps.NONFINITE_GRADIENTS] > 0
@@ -88,8 +88,8 @@ def test_the_loop_counts_gradients_that_are_not_finite_and_the_steps_before_them
 
 
 def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_loss_scale():
-    """Bright images lie on the second replica: there the scaled gradient overflows, on the first
-    one, which sees black, it does not.
+    """The scaled gradient overflows on the second replica, whose image is white, and not on the
+    first, whose image is black.
     """
     from imgcls.backend import keras
     from imgcls.distributed.cluster import SINGLE_PROCESS
@@ -109,7 +109,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
         optimizer.build(model.trainable_variables)
     pixels = numpy.zeros((2, 2, 2, 1), numpy.uint8)
     pixels[1] = 255
-    feed = InMemoryIterator(
+    iterator = InMemoryIterator(
         SequentialBatches(
             Examples(as_they_are(pixels), numpy.array([0, 1], numpy.int32), numpy.arange(2)), 2
         ),
@@ -117,10 +117,10 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     )
     compiled = steps.Steps(strategy, model, optimizer, cross_entropy)
 
-    compiled.train(feed, 0, 1, steps.make_zero_sums())
+    compiled.train(iterator, 0, 1, steps.make_zero_sums())
     assert not any(weight.any() for weight in model.get_weights())
     assert float(optimizer.dynamic_scale.value.numpy()) == 2.0**126
-    compiled.train(feed, 1, 20, steps.make_zero_sums())
+    compiled.train(iterator, 1, 20, steps.make_zero_sums())
     assert all(numpy.isfinite(weight).all() for weight in model.get_weights())
     assert model.get_weights()[0].any()
     assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122
@@ -145,12 +145,12 @@ def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_le
 
     log, untrained = Run(Path("run")).log, Run(Path("untrained")).log[0]
     with numpy.load(Run(Path("run")).state_files()[0]) as state:
-        (place,) = [
+        (index,) = [
             number
             for number, path in enumerate(json.loads(state["header"].tobytes())["paths"])
             if path.endswith("dynamic_scale")
         ]
-        skipped = round(numpy.log2(2.0**30 / state[f"{place:05d}"]))
+        skipped = round(numpy.log2(2.0**30 / state[f"{index:05d}"]))
     assert 6 <= skipped < 18
     last_updates = numpy.array([max(epoch.step - skipped - 1, 0) for epoch in log])
     rates = 1e-3 * (1 + numpy.cos(numpy.pi * last_updates / 24)) / 2
@@ -160,7 +160,7 @@ def test_steps_that_the_loss_scale_skips_change_no_weight_and_do_not_move_the_le
         assert getattr(log[-1], name) < 0.99 * getattr(untrained, name)
 
 
-def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(digits, capsys):
+def test_a_run_that_diverged_continues_from_its_checkpoint_with_a_lower_rate(digits, capsys):
     retry = "train.on_divergence={retries: 1, learning_rate_factor: 1.0e-21}"
     train.train(digits(f"train.optimizer={SGD % 1e20}", retry), Path("retried"))
     train.train(digits(f"train.optimizer={SGD % 0.1}"), Path("plain"))
@@ -176,21 +176,19 @@ def test_a_run_that_diverged_goes_on_from_the_last_good_state_with_a_lower_rate(
     assert retried.log[-1].loss == pytest.approx(plain.log[-1].loss, rel=1e-4)
 
 
-def test_retries_that_do_not_help_end_with_exit_code_4_and_a_run_that_goes_on_remembers_them(
-    digits,
-):
+def test_retries_that_do_not_help_end_with_exit_code_4_and_are_not_repeated(digits):
     settings = digits(
         f"train.optimizer={SGD % 1e20}",
         "train.on_divergence={retries: 2, learning_rate_factor: 0.5}",
     )
     for _ in range(2):
-        with pytest.raises(DivergenceError, match=r"at a learning rate of 2\.5e\+19"):
+        with pytest.raises(DivergenceError, match=r"with a learning rate of 2\.5e\+19"):
             train.train(settings, Path("run"))
         status = Run(Path("run")).status
         assert (status.status, status.exit_code, len(status.retries)) == ("failed", 4, 2)
 
 
-def test_weights_that_the_last_step_broke_are_not_saved(digits):
+def test_weights_that_are_not_finite_are_not_saved(digits):
     settings = digits(
         f"train.optimizer={SGD % 1e30}",
         "train.epochs=1",

@@ -215,7 +215,7 @@ def epochs(**values):
     ],
 )
 def test_the_first_of_equally_good_epochs_is_best(log, monitor, best):
-    assert history.best_epoch(log, monitor) == best
+    assert history.find_best_epoch(log, monitor) == best
 
 
 @pytest.mark.parametrize(

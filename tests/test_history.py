@@ -13,7 +13,7 @@ def epochs_of(values):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_plateau_falls_when_keras_falls(seed):
+def test_the_learning_rate_falls_on_a_plateau_when_that_of_keras_does(seed):
     from imgcls.backend import keras
 
     values = numpy.random.default_rng(seed).normal(size=30).cumsum().tolist()
@@ -28,7 +28,8 @@ def test_the_plateau_falls_when_keras_falls(seed):
     rate = 1.0
     for number in range(1, len(values) + 1):
         callback.on_epoch_end(number - 1, {"val_loss": values[number - 1]})
-        rate *= 0.5 if history.reaches_plateau(epochs_of(values[:number]), settings) else 1.0
+        epochs = epochs_of(values[:number])
+        rate *= 0.5 if history.should_reduce_learning_rate(epochs, settings) else 1.0
         assert rate == pytest.approx(float(model.optimizer.learning_rate), rel=1e-6)
 
 
@@ -40,19 +41,19 @@ def epoch(steps, wait, **stages):
     return make_epoch(input_wait=wait, stage_seconds={"steps": steps, **stages})
 
 
-def test_the_sentence_names_the_device_where_it_seldom_waits():
+def test_the_device_is_the_bottleneck_if_it_seldom_waits_for_data():
     assert (
         history.describe_bottleneck(
             [epoch(8.0, 0.01, validation=1.0, saving=0.5), epoch(8.0, 0.03)]
         )
-        == "the device is the limit: in training steps it waited for data 2.0% of the time; the"
-        " slowest stage is steps (16.0 of 17.5 s)"
+        == "the bottleneck is the device: the device waited for data during 2.0% of the training"
+        " steps' time; the slowest stage is steps (16.0 of 17.5 s)"
     )
 
 
-def test_the_sentence_names_the_loader_where_the_device_waits_and_its_slower_stage():
+def test_the_loader_is_the_bottleneck_if_the_device_waits_for_it():
     assert (
         history.describe_bottleneck([epoch(8.0, 0.5, reading=3.0, augmentation=9.0)])
-        == "the loader is the limit: in training steps it waited for data 50.0% of the time; "
-        "the slowest stage is augmentation (9.0 s of work beside the steps)"
+        == "the bottleneck is the loader: the device waited for data during 50.0% of the training"
+        " steps' time; the slowest stage is augmentation (9.0 s, summed over its workers)"
     )

@@ -115,23 +115,24 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
     folder, results, _ = limited
     exit_code, _, stderr = results[name]
     assert exit_code == 0, stderr
-    assert "note: out of memory after step 0; going on from step 0 in micro-batches of " in stderr
+    message = "note: out of memory after step 0; continuing from step 0 with micro-batches of "
+    assert message in stderr
     status = Run(folder / name).status
     assert status.status == "finished"
     assert status.accumulation_steps > 1
 
 
-def test_a_note_says_that_batch_norm_sees_the_smaller_parts(limited):
+def test_a_note_says_that_batch_norm_sees_micro_batches(limited):
     folder, results, _ = limited
-    parts = Run(folder / "mirrored").status.accumulation_steps
+    number = Run(folder / "mirrored").status.accumulation_steps
     assert (
-        f"note: batches of 1024 images are divided into {parts} micro-batches, and the batch norm"
-        " of model cnn sees" in results["mirrored"][2]
+        f"note: batches of 1024 images are divided into {number} micro-batches, and model cnn has"
+        " batch norm" in results["mirrored"][2]
     )
     assert "batch norm" not in results["one"][2]
 
 
-def test_the_numbers_are_those_of_the_undivided_batch(limited):
+def test_micro_batches_do_not_change_the_loss(limited):
     folder, _, _ = limited
     json_of("train", folder / "experiment.yaml", "--run", folder / "whole")
     assert Run(folder / "one").log[0].loss == pytest.approx(
@@ -139,7 +140,7 @@ def test_the_numbers_are_those_of_the_undivided_batch(limited):
     )
 
 
-def test_where_one_image_does_not_fit_the_exit_code_is_5_with_advice(limited):
+def test_the_exit_code_is_5_if_one_image_does_not_fit(limited):
     folder, results, _ = limited
     exit_code, _, stderr = results["image"]
     assert exit_code == 5, stderr
@@ -153,11 +154,11 @@ def test_where_one_image_does_not_fit_the_exit_code_is_5_with_advice(limited):
     assert [path.name for path in Run(folder / "image").state_files()] == ["state-0.npz"]
 
 
-def test_where_the_model_does_not_fit_the_exit_code_is_5_with_other_advice(limited):
+def test_the_exit_code_is_5_if_the_model_does_not_fit(limited):
     folder, results, _ = limited
     exit_code, _, stderr = results["model"]
     assert exit_code == 5, stderr
-    assert "imgcls: out of memory while the model was made" in stderr
+    assert "imgcls: out of memory while building the model" in stderr
     assert Run(folder / "model").status.exit_code == 5
 
 
@@ -167,7 +168,7 @@ def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at
     folder, results, spread = limited
     assert [results[name][0] for name in ("rank 0", "rank 1")] == [75, 75]
     assert (
-        "start all workers again with the same commands, to go on in micro-batches of 256"
+        "start all workers again with the same commands to continue with micro-batches of 256"
         in results["rank 1"][2]
     )
     again = side_by_side({"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)})

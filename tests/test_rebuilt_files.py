@@ -1,6 +1,4 @@
-"""What can be made anew from something else is made anew when it is damaged: no advice goes in a
-circle.
-"""
+"""Damaged files that can be rebuilt from others are rebuilt; advice never leads in a circle."""
 
 from email.message import Message
 from pathlib import Path
@@ -20,7 +18,7 @@ from imgcls.store import shards
 from imgcls.verbs import train
 
 FILES = {"folder", "pipe"}
-"""What must be removed by hand, since it is no file that another one could replace."""
+"""What the user must remove, since it is not a file that a new one could replace."""
 
 
 @pytest.fixture
@@ -42,21 +40,21 @@ def drop_last_epoch(path):
 @pytest.mark.parametrize(
     "damage", [JSON["not JSON"], JSON["truncated"], JSON["dangling link"], remove, drop_last_epoch]
 )
-def test_the_log_of_a_finished_run_is_written_anew_from_its_last_state(damage, finished, capsys):
+def test_the_log_of_a_finished_run_is_restored_from_its_last_checkpoint(damage, finished, capsys):
     run, settings = finished
     whole, log = run.log_file.read_bytes(), run.log
     damage(run.log_file)
     summary = train.train(settings, Path("run"))
     assert "run/log.jsonl" in (notes := capsys.readouterr().err)
-    assert "it was written anew from the state after step 18" in notes
+    assert "restored it from the checkpoint of step 18" in notes
     assert summary["epochs"] == 3
     assert [epoch.loss for epoch in run.log] == [epoch.loss for epoch in log]
     assert run.log_file.read_bytes() == whole
     assert train.train(settings, Path("run"))["epochs"] == 3
-    assert "written anew" not in capsys.readouterr().err
+    assert "restored" not in capsys.readouterr().err
 
 
-def test_without_a_state_it_says_what_is_lost_and_what_is_not(finished):
+def test_without_a_checkpoint_a_damaged_log_is_an_error_that_says_what_is_lost(finished):
     run, settings = finished
     for path in run.state_files():
         path.unlink()
@@ -64,19 +62,21 @@ def test_without_a_state_it_says_what_is_lost_and_what_is_not(finished):
     with pytest.raises(DataError) as caught:
         train.train(settings, Path("run"))
     message = str(caught.value)
-    assert "run/log.jsonl is damaged (its last line is truncated), and no state in" in message
-    assert "the losses and accuracies of its epochs are lost; the model" in message
-    assert "again" not in message.replace("to have a log again", "")
+    assert (
+        "run/log.jsonl is damaged (its last line is truncated), and run/checkpoint has" in message
+    )
+    assert "the losses and accuracies of its epochs are lost, but not the model" in message
+    assert "again" not in message
     assert len(message.splitlines()) == 1
 
 
-def test_the_log_is_rebuilt_from_the_intact_one_of_two_states(finished, capsys):
+def test_the_log_is_restored_from_the_newest_intact_checkpoint(finished, capsys):
     run, settings = finished
     newest, _ = run.state_files()
     newest.write_bytes(b"")
     run.log_file.unlink()
     assert train.train(settings, Path("run"))["epochs"] == 2
-    assert "from the state after step 12" in capsys.readouterr().err
+    assert "from the checkpoint of step 12" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", {**JSON})

@@ -96,9 +96,9 @@ def test_a_run_whose_data_is_gone_does_not_continue_on_other_data(digits):
 def test_the_summary_says_what_limits_the_speed_and_which_stage_is_slowest(digits):
     speed = train.train(digits("train.epochs=1"))["speed"]
     assert re.fullmatch(
-        r"the (device|loader) is the limit: in training steps it waited for data \d+\.\d% of the"
-        r" time; "
-        r"the slowest stage is \w+ \(\d+\.\d (of \d+\.\d s|s of work beside the steps)\)",
+        r"the bottleneck is the (device|loader): the device waited for data during \d+\.\d% of the"
+        r" training steps' time; "
+        r"the slowest stage is \w+ \(\d+\.\d (of \d+\.\d s|s, summed over its workers)\)",
         speed,
     )
 

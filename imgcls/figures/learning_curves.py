@@ -79,6 +79,6 @@ def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]
     """Return the epoch whose weights `train.select_weights` takes from the log, and why it does."""
     if train.select_weights == "last":
         return log[-1].epoch, "the last"
-    best = history.best_epoch(log, train.monitor)
+    best = history.find_best_epoch(log, train.monitor)
     value = next(getattr(epoch, train.monitor) for epoch in log if epoch.epoch == best)
     return best, f"best {train.monitor}, {value:.4g}"

@@ -1,1 +1,1 @@
-"""Training one run: steps, checkpoints, log, model. Light zone."""
+"""Training of one run: compiled steps, checkpoints, log, saved model. Light zone."""

@@ -1,4 +1,4 @@
-"""From an experiment to an untrained model and its optimizer. Heavy zone."""
+"""Builds an experiment's model, optimizer and loss. Heavy zone."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,9 +14,7 @@ from imgcls.store.store import Store
 
 
 def set_up_process(experiment: Experiment) -> None:
-    """Set what holds for the whole process: the seed of initial weights, deterministic kernels if
-    wanted, and the dtype policy.
-    """
+    """Set Keras's global state: random seed, op determinism and dtype policy."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(derive_seed(experiment.seed, "init"))
     if experiment.train.deterministic:
@@ -25,7 +23,11 @@ def set_up_process(experiment: Experiment) -> None:
 
 
 def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Model:
-    """Return the untrained model, from uint8 images to logits."""
+    """Build the untrained model.
+
+    Returns:
+        A model from uint8 images (batch, height, width, channels) to logits (batch, classes).
+    """
     problem = Problem(
         classes=len(store.classes),
         mean=split.mean.tolist(),
@@ -39,70 +41,76 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
 
 
 class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule times a factor that training may lower, when it diverged.
+    """A learning rate schedule times a factor, which falls on a plateau or after divergence.
+
+    Args:
+        schedule: a constant learning rate, or a Keras schedule.
 
     Attributes:
         factor: float32 scalar variable; part of the training state.
     """
 
-    def __init__(self, rate: float | keras.optimizers.schedules.LearningRateSchedule):
-        self._rate = rate
+    def __init__(self, schedule: float | keras.optimizers.schedules.LearningRateSchedule):
+        self._schedule = schedule
         self.factor = keras.Variable(
             1.0, trainable=False, dtype="float32", name="learning_rate_factor"
         )
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
-        """Return the learning rate of a step, from 0."""
-        rate = self._rate(step) if callable(self._rate) else self._rate
+        """Return the learning rate of a step, counted from 0: float32 scalar."""
+        rate = self._schedule(step) if callable(self._schedule) else self._schedule
         return tf.cast(rate, tf.float32) * self.factor
 
-    def after(self, updates: int) -> float:
-        """Return the learning rate of the step after so many updates; steps that the loss scale
-        skipped are none.
+    def compute(self, updates: int) -> float:
+        """Return the learning rate after a number of weight updates.
+
+        Steps that the loss scale skips do not count as updates.
         """
         return float(self(updates))
 
     def lower(self, factor: float) -> None:
-        """Multiply the rate of all later steps by a factor."""
+        """Multiply the learning rate of all later steps by a factor."""
         self.factor.assign(self.factor * factor)
 
 
 def build_optimizer(
     experiment: Experiment, steps: int
 ) -> tuple[keras.optimizers.Optimizer, ScaledLearningRate]:
-    """Return the optimizer and its learning rate.
+    """Build the optimizer and its learning rate.
 
-    The loss scale is put around it here: Keras's automatic one is lost when a model is loaded under
-    a float32 policy.
+    Under float16, the optimizer is wrapped in a loss scale here. The one that Keras adds by itself
+    is lost when a model is loaded under a float32 policy.
+
+    Args:
+        steps: of the whole training.
     """
     settings = experiment.train
-    rate = ScaledLearningRate(
+    learning_rate = ScaledLearningRate(
         parts.load_for("schedules", settings.schedule).build(
             settings.schedule, settings.optimizer.learning_rate, steps, steps // settings.epochs
         )
     )
-    optimizer = parts.load_for("optimizers", settings.optimizer).build(settings.optimizer, rate)
+    optimizer = parts.load_for("optimizers", settings.optimizer).build(
+        settings.optimizer, learning_rate
+    )
     if settings.ema:
         optimizer.use_ema, optimizer.ema_momentum = True, settings.ema.decay
-    return (
-        keras.optimizers.LossScaleOptimizer(optimizer)
-        if settings.precision == "mixed_float16"
-        else optimizer
-    ), rate
+    if settings.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer, learning_rate
 
 
 def build_loss(experiment: Experiment) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return the function from targets and logits to the loss of each row."""
+    """Return a function of targets and logits that computes the loss of each row."""
     settings = experiment.train.loss
     return partial(parts.load_for("losses", settings).compute, settings)
 
 
 @contextlib.contextmanager
-def use_averaged_weights(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> Iterator[None]:
-    """Give the model its averaged weights while the block runs, where the optimizer keeps an
-    average; then the trained ones again.
+def use_ema_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Swap the model's weights for their EMA within the block.
+
+    Without `train.ema`, the weights stay the same.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if not inner.use_ema:

@@ -1,8 +1,8 @@
-"""The training state on disk: every variable that training changes, and the counters around them,
-in one file. Heavy zone.
+"""Saves and restores the complete training state, one file per checkpoint. Heavy zone.
 
-`save_weights` and `tf.train.Checkpoint` leave out the dropout seed states; `model.variables` holds
-them.
+A checkpoint holds every variable that training changes, and the counters. Keras's `save_weights`
+and `tf.train.Checkpoint` would leave out the seed states of dropout, which `model.variables`
+includes.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ HEADER = "header"
 
 
 class StateHeader(Record):
-    """What a file of variables says of them."""
+    """The header of a file of variables."""
 
     counters: Counters | None
-    """The state beside the variables; null in a file of weights alone."""
+    """The training state outside the variables; null in a file with weights only."""
     paths: list[str]
-    """The names of the variables, in their order."""
+    """The variables' paths, in the order of the arrays."""
     sha256: str
-    """Of all counters and variables."""
+    """The SHA-256 of the counters and all variables."""
 
 
 class CorruptError(DataError):
@@ -51,35 +51,38 @@ class CorruptError(DataError):
         self.reason = reason
 
 
-class SavePlan:
-    """When the state is saved in the middle of an epoch."""
+class SaveSchedule:
+    """Decides when to save a checkpoint within an epoch.
 
-    def __init__(self, every: Duration | None):
-        self._every = int(every.number) if every and every.unit == "steps" else None
-        self._seconds = every.seconds if every and every.unit != "steps" else None
-        self._last = time.monotonic()
+    Args:
+        interval: a number of steps or a time; None to save at the ends of epochs only.
+    """
+
+    def __init__(self, interval: Duration | None):
+        self._steps = int(interval.number) if interval and interval.unit == "steps" else None
+        self._seconds = interval.seconds if interval and interval.unit != "steps" else None
+        self._last_save = time.monotonic()
 
     def mark_saved(self) -> None:
-        """Start to wait anew."""
-        self._last = time.monotonic()
+        """Measure the interval from now."""
+        self._last_save = time.monotonic()
 
-    def limit(self, count: int, step: int) -> int:
-        """Return how many of the next `count` steps after `step` to take until a step at which to
-        save.
-        """
-        return min(count, self._every - step % self._every) if self._every else count
+    def limit_steps(self, count: int, step: int) -> int:
+        """Return `count`, or the number of steps from `step` to the next checkpoint if smaller."""
+        return min(count, self._steps - step % self._steps) if self._steps else count
 
     def is_due(self, step: int) -> bool:
-        """Tell whether to save after `step` steps, now."""
-        by_time = self._seconds is not None and time.monotonic() - self._last >= self._seconds
-        return by_time or (self._every is not None and step % self._every == 0)
+        """Return whether to save now, after `step` steps."""
+        elapsed = time.monotonic() - self._last_save
+        by_time = self._seconds is not None and elapsed >= self._seconds
+        return by_time or (self._steps is not None and step % self._steps == 0)
 
 
 class Checkpoints:
-    """A run's last two training states, and the best weights that either of them may still choose.
+    """Keeps a run's last two checkpoints, and the best weights that they refer to.
 
     Args:
-        others: the variables of the training state that are not the model's.
+        other_variables: the variables of the training state that are not the model's.
     """
 
     def __init__(
@@ -87,22 +90,24 @@ class Checkpoints:
         run: Run,
         settings: Train,
         model: keras.Model,
-        others: list[keras.Variable],
+        other_variables: list[keras.Variable],
         steps_per_epoch: int,
     ):
         self._run = run
         self._settings = settings
         self._model = model
-        self._variables = [*model.variables, *others]
+        self._variables = [*model.variables, *other_variables]
         self._steps_per_epoch = steps_per_epoch
 
     def restore(self) -> Counters | None:
-        """Load the newest state that is whole, and delete newer ones that are not; return its
-        counters, or None if there is no state.
+        """Load the newest intact checkpoint, and delete damaged ones that are newer.
+
+        Returns:
+            Its counters; None if the run has no checkpoint.
 
         Raises:
-            CorruptError: there are states, but none is whole; it names the oldest.
-            DataError: the states were written for other variables.
+            CorruptError: every checkpoint is damaged; the error names the oldest.
+            DataError: the checkpoints belong to a different model or optimizer.
         """
         damaged: list[CorruptError] = []
         for path in self._run.state_files():
@@ -110,7 +115,7 @@ class Checkpoints:
                 counters = _require_counters(path, load(path, self._variables))
             except CorruptError as error:
                 damaged.append(error)
-                terminal.note(f"{path} is damaged ({error.reason}); looking for the one before it")
+                terminal.note(f"{path} is damaged ({error.reason}); trying the previous one")
                 continue
             for newer in damaged:
                 newer.path.unlink()
@@ -122,16 +127,19 @@ class Checkpoints:
         return None
 
     def load_state(self, step: int) -> Counters:
-        """Load the state after a step, which another process has found whole; return its counters.
+        """Load the checkpoint of a step, which the chief has checked already.
+
+        Returns:
+            Its counters.
 
         Raises:
-            DataError: the state is not there, or not whole.
+            DataError: the checkpoint is missing or damaged.
         """
         path = self._run.state_file(step)
         return _require_counters(path, load(path, self._variables))
 
     def save(self, counters: Counters) -> None:
-        """Write the state, and delete what neither it nor the one before it needs."""
+        """Write a checkpoint; delete files that neither it nor the previous one refers to."""
         save(self._run.state_file(counters.step), self._variables, counters)
         states = self._run.state_files()[:2]
         for path in self._run.state_files()[2:]:
@@ -147,33 +155,35 @@ class Checkpoints:
                 path.unlink()
 
     def save_best(self, epochs: history.Epochs) -> None:
-        """Keep the weights if the last epoch is the best so far; the state that refers to them is
-        written after them.
+        """Save the model's weights if the last epoch is the best so far.
+
+        Call it before `save`: a checkpoint must not refer to weights that are not on disk.
         """
         if self._get_best_weights_file(epochs) == self._run.best_weights_file(len(epochs)):
             save(self._run.best_weights_file(len(epochs)), self._model.variables, None)
 
     def load_selected(self, epochs: history.Epochs) -> None:
-        """Give the model the weights that `train.select_weights` names.
+        """Load the weights that `train.select_weights` asks for into the model.
 
         Raises:
-            CorruptError: their file is truncated or corrupt.
+            CorruptError: the file is truncated or corrupt.
         """
         best = self._get_best_weights_file(epochs)
         if best is not None:
             load(best, self._model.variables)
 
     def _get_best_weights_file(self, epochs: history.Epochs) -> Path | None:
-        """Return the file with the best epoch's weights; None before the first epoch, and where the
-        last epoch is chosen.
+        """Return the file with the best epoch's weights.
+
+        None before the first epoch, and if `train.select_weights` asks for the last epoch.
         """
         if self._settings.select_weights != "best" or not epochs:
             return None
-        return self._run.best_weights_file(history.best_epoch(epochs, self._settings.monitor))
+        return self._run.best_weights_file(history.find_best_epoch(epochs, self._settings.monitor))
 
 
 def read_newest_counters(run: Run) -> Counters | None:
-    """Return the counters of a run's newest state that is whole; None where there is none."""
+    """Return the counters of a run's newest intact checkpoint; None if there is none."""
     for path in run.state_files():
         with contextlib.suppress(DataError):
             return _require_counters(path, _read(path)[0].counters)
@@ -181,9 +191,7 @@ def read_newest_counters(run: Run) -> Counters | None:
 
 
 def save(path: Path, variables: list[keras.Variable], counters: Counters | None) -> None:
-    """Write variables and counters to one .npz file with a SHA-256 of them all, which replaces the
-    last one as a whole.
-    """
+    """Write variables and counters atomically to an .npz file, with their SHA-256."""
     arrays = {f"{number:05d}": variable.value.numpy() for number, variable in enumerate(variables)}
     header = StateHeader.model_validate(
         {
@@ -199,19 +207,22 @@ def save(path: Path, variables: list[keras.Variable], counters: Counters | None)
 
 
 def load(path: Path, variables: list[keras.Variable]) -> Counters | None:
-    """Assign what `save` wrote to variables that are already built; return the counters.
+    """Load a file that `save` wrote into variables that are already built.
+
+    Returns:
+        The counters; None if the file holds weights only.
 
     Raises:
         CorruptError: the file is truncated or corrupt.
-        DataError: it cannot be read, or was written for other variables.
+        DataError: it cannot be read, or belongs to a different model or optimizer.
     """
     header, arrays = _read(path)
     expected = [(variable.path, tuple(variable.shape)) for variable in variables]
-    found = [(name, value.shape) for name, value in zip(header.paths, arrays.values(), strict=True)]
-    if expected != found:
+    saved = [(name, value.shape) for name, value in zip(header.paths, arrays.values(), strict=True)]
+    if saved != expected:
         raise DataError(
-            f"{path} holds other variables than this model and optimizer; was imgcls changed? Start"
-            " a new run"
+            f"the variables in {path} do not match this model and optimizer; was imgcls changed?"
+            " Start a new run"
         )
     for variable, value in zip(variables, arrays.values(), strict=True):
         variable.assign(value)
@@ -219,8 +230,8 @@ def load(path: Path, variables: list[keras.Variable]) -> Counters | None:
 
 
 def _read(path: Path) -> tuple[StateHeader, dict[str, numpy.ndarray]]:
-    """Return what `save` wrote; raises as `load` does."""
-    # What cannot be read is not taken for corrupt, and so not deleted.
+    """Return the header and the arrays of a file that `save` wrote; raises as `load` does."""
+    # A file that cannot be read is an ordinary DataError: `restore` would delete a corrupt one.
     content = DataFile(path, "run the same command again").read_bytes()
     try:
         with numpy.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -232,21 +243,21 @@ def _read(path: Path) -> tuple[StateHeader, dict[str, numpy.ndarray]]:
     except MemoryError:
         raise
     except ValidationError:
-        raise CorruptError(path, "its header is not one of this version") from None
-    except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything
+        raise CorruptError(path, "its header does not match this version's format") from None
+    except Exception as error:  # after a flipped bit, zipfile and numpy raise nearly anything
         raise CorruptError(path, str(error) or type(error).__name__) from None
     return header, arrays
 
 
 def _require_counters(path: Path, counters: Counters | None) -> Counters:
     if counters is None:
-        raise CorruptError(path, "it holds weights alone")
+        raise CorruptError(path, "it holds weights but no training state")
     return counters
 
 
 def _compute_digest(arrays: dict[str, numpy.ndarray], counters: Counters | None) -> str:
-    described = None if counters is None else counters.model_dump()
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    values = None if counters is None else counters.model_dump()
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for array in arrays.values():
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(numpy.ascontiguousarray(array).data)

@@ -1,6 +1,4 @@
-"""The part of the training state that is not in variables: how far it came, sums, times, and the
-log. Heavy zone.
-"""
+"""The training state outside Keras variables: step, sums, times and log. Heavy zone."""
 
 import time
 from typing import Annotated
@@ -15,7 +13,7 @@ from imgcls.training.status import Divergence, Retry
 
 
 class Counters(Record):
-    """Counts, sums and times, which training changes; saved with every checkpoint."""
+    """Counts, sums and times that training updates; saved in every checkpoint."""
 
     model_config = ConfigDict(frozen=False)
 
@@ -24,18 +22,25 @@ class Counters(Record):
     sums: Annotated[list[float], Field(min_length=steps.ENTRIES, max_length=steps.ENTRIES)] = Field(
         default_factory=lambda: steps.make_zero_sums().tolist()
     )
-    """Over the steps of the present epoch (see steps.py)."""
+    """Sums over the current epoch's steps so far; steps.py lists the entries."""
     stages: dict[str, float] = Field(default_factory=lambda: dict.fromkeys(history.STAGES, 0.0))
-    """The seconds that each stage of the present epoch took so far."""
+    """Seconds that each stage of the current epoch took so far."""
     epochs: list[EpochLog] = Field(default_factory=list)
     """The log so far."""
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
-    """How many micro-batches each device works on one after the other for a step."""
+    """Micro-batches per device and training step."""
     retries: list[Retry] = Field(default_factory=list)
-    """One for each time that training diverged and went on from here with a lower learning rate."""
+    """One entry for each retry after divergence."""
 
-    def add(self, stage: str, start: float) -> float:
-        """Add to a stage the seconds since `start`, a time of `time.perf_counter`; return them."""
+    def record_time(self, stage: str, start: float) -> float:
+        """Add the time since `start` to a stage.
+
+        Args:
+            start: a time of `time.perf_counter`, in seconds.
+
+        Returns:
+            The seconds since `start`.
+        """
         seconds = time.perf_counter() - start
         self.stages[stage] += seconds
         return seconds
@@ -43,7 +48,11 @@ class Counters(Record):
     def end_epoch(
         self, val_loss: float | None, val_accuracy: float | None, learning_rate: float
     ) -> None:
-        """Add the present epoch to the log, and start the sums and times of the next one."""
+        """Add the current epoch to the log, and reset sums and times for the next one.
+
+        Args:
+            learning_rate: of the epoch's last weight update.
+        """
         sums, seconds = self.sums, self.stages["steps"]
         loss, accuracy = steps.compute_means(numpy.array(sums))
         entry = EpochLog(
@@ -64,7 +73,14 @@ class Counters(Record):
         self.stages.update(dict.fromkeys(self.stages, 0.0))
 
     def add_retry(self, divergence: Divergence, learning_rate_factor: float) -> int:
-        """Add that training goes on more slowly after it diverged; return how often it did."""
+        """Record a retry after divergence.
+
+        Args:
+            learning_rate_factor: what the schedule's learning rate is multiplied by from now on.
+
+        Returns:
+            The number of retries so far.
+        """
         retry = {**divergence.model_dump(), "learning_rate_factor": learning_rate_factor}
         self.retries.append(Retry.model_validate(retry))
         return len(self.retries)

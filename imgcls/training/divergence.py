@@ -1,6 +1,4 @@
-"""Stopping on numbers that are not finite, and saying where: epoch, step, learning rate, images.
-Heavy zone.
-"""
+"""Detects losses, gradients and weights that are not finite. Heavy zone."""
 
 from collections.abc import Callable
 
@@ -14,72 +12,78 @@ from imgcls.training.status import Divergence
 
 ADVICE = (
     "lower train.optimizer.learning_rate, or add warmup to train.schedule (train.on_divergence"
-    " lowers the rate by itself); the last good state is kept"
+    " lowers the learning rate automatically); the last good checkpoint is kept"
 )
-SHOWN = 5
+MAX_IDS = 5
+"""How many image ids an error message lists."""
 
 
-class Guard:
-    """Refuses steps whose loss or gradients are not finite.
+class DivergenceDetector:
+    """Raises an error that says where training diverged: epoch, step, learning rate and images.
 
     Args:
-        rate: from the steps done to the learning rate of the next one.
-        ids: from the steps done to the ids of the images of the next one.
+        get_learning_rate: returns the learning rate of a step, counted from 0.
+        get_ids: returns the ids of the images of a step, counted from 0.
     """
 
     def __init__(
-        self, steps_per_epoch: int, rate: Callable[[int], float], ids: Callable[[int], list[str]]
+        self,
+        steps_per_epoch: int,
+        get_learning_rate: Callable[[int], float],
+        get_ids: Callable[[int], list[str]],
     ):
         self._steps_per_epoch = steps_per_epoch
-        self._rate = rate
-        self._ids = ids
+        self._get_learning_rate = get_learning_rate
+        self._get_ids = get_ids
 
     def check_steps(self, epoch: int, sums: numpy.ndarray) -> None:
-        """Look at the sums over the steps of an epoch so far.
+        """Check the losses and gradients of an epoch's steps so far.
 
         Args:
-            epoch: from 0.
+            epoch: counted from 0.
+            sums: over the epoch's steps so far, float64 (ENTRIES,); see steps.py.
 
         Raises:
-            DivergenceError: a loss or gradient was not finite; it names the first such step.
+            DivergenceError: a loss or gradient was not finite; the error names the first such step.
         """
         if numpy.isfinite(sums[steps.LOSS]) and not sums[steps.NONFINITE_GRADIENTS]:
             return
-        done = epoch * self._steps_per_epoch + int(sums[steps.FINITE_STEPS])
-        what = "the loss" if not numpy.isfinite(sums[steps.LOSS]) else "a gradient"
-        ids = self._ids(done)
-        images = terminal.format_some(list(map(terminal.to_printable, ids)), SHOWN)
+        step = epoch * self._steps_per_epoch + int(sums[steps.FINITE_STEPS])
+        subject = "the loss" if not numpy.isfinite(sums[steps.LOSS]) else "a gradient"
+        rate, ids = self._get_learning_rate(step), self._get_ids(step)
+        images = terminal.format_some(list(map(terminal.to_printable, ids)), MAX_IDS)
         raise DivergenceError(
-            f"{what} is not finite in epoch {epoch + 1}, at step {done + 1}, at a learning"
-            f" rate of {self._rate(done):.3g}, on the images {images}; status.json lists all;"
-            f" {ADVICE}",
-            _describe(epoch=epoch + 1, step=done + 1, learning_rate=self._rate(done), images=ids),
+            f"{subject} is not finite in epoch {epoch + 1}, at step {step + 1}, with a learning"
+            f" rate of {rate:.3g}, on the images {images}; status.json lists all; {ADVICE}",
+            _describe(epoch=epoch + 1, step=step + 1, learning_rate=rate, images=ids),
         )
 
     def check_weights(self, variables: list[keras.Variable], step: int) -> None:
-        """Refuse to save weights that the last step broke: the loss would show it one step later.
+        """Check the weights after `step` steps, so that no bad checkpoint is saved.
+
+        The loss would show the problem one step later.
 
         Raises:
             DivergenceError: a variable is not finite.
         """
-        broken = [
+        nonfinite = [
             variable.path
             for variable in variables
             if not numpy.isfinite(variable.value.numpy()).all()
         ]
-        if broken:
-            rate = self._rate(step - 1)
+        if nonfinite:
+            rate = self._get_learning_rate(step - 1)
             raise DivergenceError(
-                f"{broken[0]} is no longer finite after step {step}, at a learning rate of"
+                f"{nonfinite[0]} is no longer finite after step {step}, with a learning rate of"
                 f" {rate:.3g}; {ADVICE}",
                 _describe(step=step, learning_rate=rate),
             )
 
     def check_validation(self, loss: float | None, epoch: int) -> None:
-        """Look at an epoch's validation loss.
+        """Check the validation loss of an epoch, counted from 1; None without validation.
 
         Raises:
-            DivergenceError: it is not finite.
+            DivergenceError: the loss is not finite.
         """
         if loss is not None and not numpy.isfinite(loss):
             raise DivergenceError(

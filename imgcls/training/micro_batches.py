@@ -1,6 +1,4 @@
-"""How a global batch is divided so that it fits the devices: among them, and into micro-batches.
-Light zone.
-"""
+"""Division of a global batch into local batches and micro-batches. Light zone."""
 
 from typing import TYPE_CHECKING
 
@@ -13,78 +11,94 @@ if TYPE_CHECKING:
 
 
 def compute_local_batch_size(settings: Train, replicas: int, examples: int) -> int:
-    """Return how many images of a batch a device gets; note a batch that is larger than the
-    training split.
+    """Return the number of images of a batch on each device.
+
+    Notes on the terminal if the batch is larger than the training split.
+
+    Args:
+        replicas: number of devices.
+        examples: number of training images.
 
     Raises:
-        UserError: the global batch does not divide among the devices, or a device's share not into
-            micro-batches.
+        UserError: the global batch does not divide evenly among the devices, or a local batch not
+            into micro-batches.
     """
     if settings.batch_size % replicas:
         raise UserError(
             f"train.batch_size is {settings.batch_size}, which does not divide among {replicas}"
             f" devices; use a multiple of {replicas}"
         )
-    rows = settings.batch_size // replicas
-    if settings.micro_batch_size and rows % settings.micro_batch_size:
-        fitting = ", ".join(str(size) for size in range(1, rows + 1) if rows % size == 0)
+    local_batch_size = settings.batch_size // replicas
+    if settings.micro_batch_size and local_batch_size % settings.micro_batch_size:
+        divisors = [size for size in range(1, local_batch_size + 1) if local_batch_size % size == 0]
         raise UserError(
             f"train.micro_batch_size is {settings.micro_batch_size}, which does not divide the"
-            f" {rows} images a device gets; use one of {fitting}"
+            f" {local_batch_size} images per device; use one of {', '.join(map(str, divisors))}"
         )
     if settings.batch_size > examples:
         terminal.note(
             f"train.batch_size is {settings.batch_size}, but there are {examples} training images:"
-            " every batch is filled up with images of weight 0, which costs time; lower it"
+            " every batch is padded with images of weight 0, which costs time; lower it"
         )
-    return rows
+    return local_batch_size
 
 
-def count_accumulation_steps(settings: Train, rows: int) -> int:
-    """Return into how many micro-batches a device's rows of a batch are divided at the start."""
-    return rows // (settings.micro_batch_size or rows)
+def count_accumulation_steps(settings: Train, local_batch_size: int) -> int:
+    """Return the number of micro-batches per local batch with which training starts."""
+    return local_batch_size // (settings.micro_batch_size or local_batch_size)
 
 
 def note_batch_norm(experiment: Experiment, accumulation_steps: int) -> None:
-    """Say so where batch norm sees less than a batch: its statistics, and so all numbers, are not
-    those of whole batches.
+    """Print a note if batch norm computes its statistics over micro-batches.
+
+    The results then differ from those with undivided batches.
     """
     if accumulation_steps > 1 and "batch norm" in experiment.model.get_layer_types():
         size = experiment.train.batch_size
         terminal.note(
-            f"batches of {size} images are divided into {accumulation_steps} micro-batches, and the"
-            f" batch norm of model {experiment.model.name} sees each, {size // accumulation_steps}"
-            " images, by itself: the numbers differ from those of undivided batches"
+            f"batches of {size} images are divided into {accumulation_steps} micro-batches, and"
+            f" model {experiment.model.name} has batch norm, which computes its statistics over the"
+            f" {size // accumulation_steps} images of each: results differ from those of undivided"
+            " batches"
         )
 
 
 def increase_accumulation_steps(
-    rows: int, present: int, error: "tf.errors.ResourceExhaustedError"
+    local_batch_size: int, current: int, error: "tf.errors.ResourceExhaustedError"
 ) -> int:
-    """Return the least number of equal parts of `rows` rows that at least halves the micro-batch.
+    """Return the smallest number of accumulation steps that at least halves the micro-batch.
+
+    Args:
+        current: the number of accumulation steps with which memory ran out.
+        error: what TensorFlow raised.
 
     Raises:
         OutOfMemoryError: a micro-batch holds one image already.
     """
-    if present == rows:
+    if current == local_batch_size:
         raise OutOfMemoryError(
             f"out of memory with one image at a time ({extract_reason(error)}); use a smaller model"
             " or data.size, or a device with more memory"
         )
-    return next(number for number in range(min(2 * present, rows), rows + 1) if rows % number == 0)
+    candidates = range(min(2 * current, local_batch_size), local_batch_size + 1)
+    return next(number for number in candidates if local_batch_size % number == 0)
 
 
 def make_restart_error(error: "tf.errors.ResourceExhaustedError", size: int) -> Interrupted:
-    """Return what ends a process of a cluster that ran out of memory: TensorFlow's collectives
-    cannot go on after an error.
+    """Return the error for a worker of a cluster that ran out of memory.
+
+    TensorFlow's collectives cannot continue after an error, so all workers must start again.
+
+    Args:
+        size: the smaller micro-batch size, for the next start.
     """
     return Interrupted(
         f"out of memory on a worker ({extract_reason(error)}); start all workers again with the"
-        f" same commands, to go on in micro-batches of {size}"
+        f" same commands to continue with micro-batches of {size}"
     )
 
 
 def extract_reason(error: "tf.errors.ResourceExhaustedError") -> str:
-    """Return TensorFlow's reason, without the name of the place in its graph."""
+    """Return the reason from a TensorFlow error, without the name of the graph node."""
     lines = str(error.message).splitlines()
     return next((line for line in lines if "OOM" in line), lines[0]).partition("{{")[0].strip(" [")

@@ -1,4 +1,4 @@
-"""model.keras: written atomically, and with equal bytes for equal weights. Heavy zone."""
+"""Writes model.keras: atomically, and with the same bytes for the same weights. Heavy zone."""
 
 import json
 import tempfile
@@ -10,15 +10,20 @@ from imgcls.backend import keras
 from imgcls.io import files
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip archive can state."""
+"""The earliest timestamp that the ZIP format can hold."""
 
 
 def make_serving_model(model: keras.Model) -> keras.Model:
-    """Return the model that people load: from raw uint8 pixels to probabilities, at least float32
-    (batch, classes).
+    """Return the model for inference, which Keras can load without imgcls.
 
-    Layers that only training needs are replaced by what they call `plain`, so that Keras alone can
-    load it.
+    Custom layers, which only training needs, are replaced by what their `to_plain` returns.
+
+    Args:
+        model: from uint8 images to logits.
+
+    Returns:
+        A model from uint8 images (batch, height, width, channels) to probabilities (batch, classes)
+        of the logits' dtype, at least float32.
     """
     plain = keras.models.clone_model(model, clone_function=_to_plain_layer)
     plain.set_weights(model.get_weights())
@@ -39,10 +44,9 @@ def _to_plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save a Keras model so that `keras.models.load_model(path)` reads it without imgcls.
+    """Save a model for `keras.models.load_model`, without timestamps and memory addresses.
 
-    Keras writes the time and addresses in memory into the archive; without them, two equal runs
-    have equal files.
+    Keras writes both into the archive, so that the files of two identical runs would differ.
     """
     with (
         files.explain_errors(path),
@@ -64,8 +68,9 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def _remove_volatile_fields(content: bytes) -> bytes:
-    """Return a JSON file of the archive without its date, and with shared objects numbered in order
-    instead of by address.
+    """Remove the date from a JSON file of the archive, and number shared objects from 0.
+
+    Keras identifies shared objects by their memory address.
     """
     numbers: dict[int, int] = {}
 

@@ -1,10 +1,12 @@
-"""Training processes that train an epoch each time they are told to, so that several ways of
-training can be timed in turns. Light zone.
+"""Training processes that train one epoch per request, for timing. Light zone.
 
-`probe` starts one; `imgcls doctor` and the benchmarks do. The process is `python -m
-imgcls.training.probe EXPERIMENT FOLDER [WORKERS RANK]`: the line `epoch` trains one and is answered
-with its log entry; any other line is a path, to which the weights are written. The end of the input
-ends it.
+`imgcls doctor` and the benchmarks start several and let them train in turns, so that other load on
+the machine affects all of them equally.
+
+The process is `python -m imgcls.training.probe EXPERIMENT FOLDER [WORKERS RANK]`. It reads requests
+from stdin, one a line, and answers each with a line of JSON on stdout. `epoch` trains an epoch and
+returns its log entry; any other line is a path, to which the weights are written. The process ends
+at the end of its input.
 """
 
 import contextlib
@@ -24,24 +26,29 @@ from imgcls.io.signals import StopRequest
 from imgcls.run import create_run
 from imgcls.store.lookup import find_store
 
-SHARING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-"""Several probes live at once: none may take a GPU's whole memory, as TensorFlow does by itself."""
+GPU_MEMORY_GROWTH = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+"""Several probes run at once. By default, TensorFlow would allocate all of a GPU's memory for the
+first.
+"""
 
 
 @contextlib.contextmanager
 def start_probe(
     experiment: Path, folder: Path, *workers: str | int, variables: dict[str, str] | None = None
 ) -> Iterator[Callable[[str], Any]]:
-    """Start a probe, which ends with the block; yield the function that sends it a line and returns
-    its answer.
+    """Start a training process that ends with the block.
 
     Args:
-        folder: of its run; must be new.
-        workers: `host:port,...` and the rank, where it is one of several.
-        variables: environment variables that it gets besides this process's.
+        experiment: path of the experiment file.
+        folder: run folder; must not exist.
+        workers: `host:port,...` and the rank, for one of several workers.
+        variables: environment variables, in addition to those of this process.
+
+    Yields:
+        A function that sends a request and returns the answer.
 
     Raises:
-        UserError: the process ended; its last words are the message.
+        UserError: the process ended; the message is the last line that it printed to stderr.
     """
     arguments = map(str, (experiment, folder, *workers))
     command = [sys.executable, "-m", "imgcls.training.probe", *arguments]
@@ -52,35 +59,40 @@ def start_probe(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **SHARING, **(variables or {})},
+            env={**os.environ, **GPU_MEMORY_GROWTH, **(variables or {})},
         )
 
         stdin, stdout = process.stdin, process.stdout
         assert stdin is not None  # both are pipes
         assert stdout is not None
 
-        def tell(line: str) -> Any:
-            """Send a line; return its answer, a JSON value, or raise `UserError` if it ended."""
+        def send(request: str) -> Any:
+            """Send a request; return the answer, a JSON value, or raise `UserError` at its end."""
             with contextlib.suppress(BrokenPipeError):
-                stdin.write(line + "\n")
+                stdin.write(request + "\n")
                 stdin.flush()
             answer = stdout.readline()
             if not answer:
                 process.wait()
                 errors.seek(0)
-                words = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
-                raise UserError(f"a training process for {experiment.stem} ended: {words[-1]}")
+                lines = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
+                raise UserError(f"a training process for {experiment.stem} ended: {lines[-1]}")
             return json.loads(answer)
 
         try:
-            yield tell
+            yield send
         finally:
             process.kill()
             process.communicate()
 
 
 def serve(path: Path, folder: Path, cluster: Cluster) -> None:
-    """Do what the lines of stdin say, and answer each with a line on stdout."""
+    """Answer requests from stdin on stdout until the input ends.
+
+    Args:
+        path: experiment file.
+        folder: run folder.
+    """
     import numpy
 
     from imgcls.training.trainer import Trainer
@@ -88,20 +100,20 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
     experiment = read_experiment(path)
     trainer = Trainer(create_run(experiment, folder), experiment, *find_store(experiment), cluster)
     epochs = trainer.epochs(StopRequest())
-    for line in map(str.strip, sys.stdin):
-        if line == "epoch":
+    for request in map(str.strip, sys.stdin):
+        if request == "epoch":
             answer: Any = next(epochs).model_dump()
         else:
-            numpy.savez(line, *trainer.model.get_weights())
-            answer = line
+            numpy.savez(request, *trainer.model.get_weights())
+            answer = request
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    place, where, *workers = sys.argv[1:]
+    experiment_path, run_folder, *workers = sys.argv[1:]
     serve(
-        Path(place),
-        Path(where),
+        Path(experiment_path),
+        Path(run_folder),
         read_cluster(workers[0], int(workers[1]), {}) if workers else SINGLE_PROCESS,
     )

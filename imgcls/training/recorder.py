@@ -1,7 +1,4 @@
-"""What training leaves in its run folder while it goes on. Heavy zone.
-
-Where several processes train, all of them call these functions and the leading one alone writes.
-"""
+"""Writes the files of a run during training. Heavy zone."""
 
 import os
 from typing import Annotated
@@ -21,32 +18,35 @@ from imgcls.training.counters import Counters
 
 
 class RequestedAccumulation(Record):
-    """What a worker of a cluster that ran out of memory asks of the next start of all workers."""
+    """The request of a worker that ran out of memory, for the next start of the cluster."""
 
     accumulation_steps: Annotated[int, Field(ge=1)]
-    """Into how many micro-batches each device is to divide its images of a step."""
+    """Micro-batches per device and training step."""
 
 
 class Recorder:
-    """Writes environment, status, log, states and model of a run."""
+    """Writes the environment, status, log, checkpoints and model of a run.
+
+    In a cluster, every worker calls the same methods, and only the chief writes.
+    """
 
     def __init__(self, run: Run, checkpoints: Checkpoints, cluster: Cluster):
         self._run = run
         self._checkpoints = checkpoints
         self._cluster = cluster
-        self.writes = cluster.is_chief
+        self.is_chief = cluster.is_chief
 
     def write_environment(self, seed: int, devices: list[str]) -> None:
-        """Write with what this start runs, and keep what is known of earlier starts."""
-        if not self.writes:
+        """Write the environment of this start, with that of earlier starts of the run."""
+        if not self.is_chief:
             return
         previous = self._run.environment if os.path.lexists(self._run.environment_file) else None
         workers = list(self._cluster.addresses)
-        described = environment.describe(seed, devices, SWITCHES, workers, previous)
-        write_record(self._run.environment_file, described)
+        current = environment.describe(seed, devices, SWITCHES, workers, previous)
+        write_record(self._run.environment_file, current)
 
-    def advise_continuation(self) -> str:
-        """Return how to go on with a run whose state is saved."""
+    def explain_resuming(self) -> str:
+        """Return a sentence on how to resume a run whose checkpoint is saved."""
         if not self._cluster.is_single:
             return "the state is saved; start all workers again with the same commands to continue"
         return (
@@ -54,13 +54,13 @@ class Recorder:
             f" {self._run.folder}"
         )
 
-    def follow(self, step: int) -> Counters:
-        """Load the state after a step, which the writing process has found whole."""
+    def load_state(self, step: int) -> Counters:
+        """Load the checkpoint that the chief restored, on another worker; return its counters."""
         return self._checkpoints.load_state(step)
 
     def save(self, counters: Counters) -> None:
-        """Write the complete training state, and how far it came."""
-        if self.writes:
+        """Write a checkpoint, and the run's status."""
+        if self.is_chief:
             self._checkpoints.save(counters)
             self._run.write_status(
                 "running",
@@ -70,69 +70,71 @@ class Recorder:
             )
 
     def request_accumulation_steps(self, number: int) -> None:
-        """Let the next start of all processes divide into so many micro-batches; the one thing that
-        any process may write.
-        """
+        """Ask for more accumulation steps at the next start; every worker may write this file."""
         write_record(
             self._run.accumulation_steps_file, RequestedAccumulation(accumulation_steps=number)
         )
 
-    def restore(self, rows: int) -> Counters | None:
-        """Load the newest whole state, if there is one, on the writing process alone.
+    def restore(self, local_batch_size: int) -> Counters | None:
+        """Load the newest intact checkpoint on the chief.
 
         Args:
-            rows: of a batch on each device, which `accumulation_steps.json` must divide.
+            local_batch_size: images per device and step, for checking `accumulation_steps.json`.
+
+        Returns:
+            Its counters; None on other workers, and if there is no checkpoint.
+
+        Raises:
+            DataError: the requested number of accumulation steps does not divide a local batch.
         """
-        restored = self._checkpoints.restore() if self.writes else None
+        counters = self._checkpoints.restore() if self.is_chief else None
         path = self._run.accumulation_steps_file
-        if restored is None or not os.path.lexists(path):
-            return restored
+        if counters is None or not os.path.lexists(path):
+            return counters
         advice = "delete it, and run the same command again"
-        asked = read_record(path, RequestedAccumulation, advice).accumulation_steps
-        if rows % asked:
+        requested = read_record(path, RequestedAccumulation, advice).accumulation_steps
+        if local_batch_size % requested:
             raise DataError(
-                f"{path} asks for {asked} accumulation steps, which do not divide {rows} images;"
-                f" {advice}"
+                f"{path} asks for {requested} accumulation steps, which do not divide"
+                f" {local_batch_size} images; {advice}"
             )
-        restored.accumulation_steps = max(restored.accumulation_steps, asked)
-        self.save(restored)
+        counters.accumulation_steps = max(counters.accumulation_steps, requested)
+        self.save(counters)
         path.unlink()
-        return restored
+        return counters
 
     def save_best(self, epochs: history.Epochs) -> None:
-        """Keep the weights if the last epoch is the best so far."""
-        if self.writes:
+        """Save the model's weights if the last epoch is the best so far."""
+        if self.is_chief:
             self._checkpoints.save_best(epochs)
 
     def write_log(self, epochs: history.Epochs) -> None:
-        """Write the log anew: after a fall back to an older state, later epochs must go."""
-        if self.writes:
+        """Replace the log, which after going back to an older checkpoint has too many epochs."""
+        if self.is_chief:
             write_records(self._run.log_file, epochs)
 
     def write_model(self, model: keras.Model, epochs: history.Epochs) -> None:
-        """Write the chosen weights as model.keras; for the last epoch's, the model's present
-        ones.
-        """
-        if self.writes:
+        """Write model.keras, with the weights that `train.select_weights` asks for."""
+        if self.is_chief:
             self._checkpoints.load_selected(epochs)
             model_file.save_model(model_file.make_serving_model(model), self._run.model_file)
 
 
 def rebuild_log(run: Run, problem: str) -> None:
-    """Write the log of a finished run anew, from the counters of its newest state.
+    """Restore the log of a finished run from its newest intact checkpoint.
 
     Args:
-        problem: what is wrong with the log, as a sentence without its end.
+        problem: what is wrong with the log, a clause that starts the messages.
 
     Raises:
-        DataError: no state is left, or it cannot be read.
+        DataError: the run has no intact checkpoint.
     """
     counters = checkpoint.read_newest_counters(run)
     if counters is None or not counters.epochs:
         raise DataError(
-            f"{problem}, and no state in {run.checkpoint_folder} is left to write it anew: the"
-            " losses and accuracies of its epochs are lost; the model and its evaluations are not,"
-            " and to have a log again, train a new run with --run"
+            f"{problem}, and {run.checkpoint_folder} has no checkpoint to restore it from: the"
+            " losses and accuracies of its epochs are lost, but not the model and its evaluations;"
+            " to get a log, train a new run with --run"
         )
     write_records(run.log_file, counters.epochs)
-    terminal.note(f"{problem}; it was written anew from the state after step {counters.step}")
+    terminal.note(f"{problem}; restored it from the checkpoint of step {counters.step}")

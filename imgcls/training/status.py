@@ -1,4 +1,4 @@
-"""What status.json holds: how far a run came, and why it stopped. Light zone."""
+"""The record in status.json: a run's progress, and why it stopped. Light zone."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -8,27 +8,27 @@ from imgcls.io.records import Record, VersionedRecord
 
 
 class Divergence(Record):
-    """Where training met a number that is not finite, as far as that is known."""
+    """Where a loss, gradient or weight was not finite."""
 
     epoch: Annotated[int, Field(ge=1)] | None
-    """The epoch, counted from 1; null where weights were checked between epochs."""
+    """The epoch, counted from 1; null if a weight was not finite."""
     step: Annotated[int, Field(ge=0)] | None
-    """The step, counted from 1 over all epochs; null where validation diverged."""
+    """The step, counted from 1 over all epochs; null if the validation loss was not finite."""
     learning_rate: float | None
-    """The learning rate of that step; null where it is not known or not finite."""
+    """The learning rate of that step; null if it is unknown or not finite."""
     images: list[str] | None
-    """The ids of the images of that step; null where no step is to blame."""
+    """The ids of the images of that step; null unless its loss or a gradient was not finite."""
 
 
 class Retry(Divergence):
-    """Where training diverged and went on from the last good state with a lower learning rate."""
+    """A divergence after which training continued from the last good checkpoint."""
 
     learning_rate_factor: Annotated[float, Field(ge=0)]
-    """What the learning rate of all later steps is multiplied by, over all retries so far."""
+    """The factor on the learning rate of all later steps: the product over all retries."""
 
 
 class Status(VersionedRecord):
-    """The state of a run; replaced whenever it changes."""
+    """The status of a run; replaced whenever it changes."""
 
     SUBJECT: ClassVar[str] = "a run"
     FORMAT: ClassVar[int] = 2
@@ -36,18 +36,18 @@ class Status(VersionedRecord):
     format: Literal[2]
     """The format of all files of the run."""
     status: Literal["created", "running", "interrupted", "failed", "finished"]
-    """`created` before training begins, `running` while it goes on or after a crash, `interrupted`
-    if it can continue, `failed`, or `finished`.
+    """`created` before training starts, `running` during it or after a crash, `interrupted` if the
+    same command continues it, `failed`, or `finished`.
     """
     step: Annotated[int, Field(ge=0)]
-    """Training steps done, over all epochs, at the last saved state."""
+    """Training steps done by the last checkpoint, over all epochs."""
     retries: list[Retry]
-    """One for each time that training diverged and went on with a lower learning rate."""
+    """One entry for each retry after divergence."""
     accumulation_steps: Annotated[int, Field(ge=1)]
-    """Micro-batches that each device works on one after the other for a step."""
+    """Micro-batches per device and training step."""
     divergence: Divergence | None
-    """Where training diverged, if that ended it."""
+    """The divergence that ended training; null if another reason did, or before it ends."""
     exit_code: Annotated[int, Field(ge=0)] | None
-    """The exit code of the command that trained last; null before it ends."""
+    """The exit code of the last training command; null before it ends."""
     reason: str
-    """Why it stopped, in words; empty while it runs and once it is finished."""
+    """Why training stopped; empty while it runs and when it is finished."""

@@ -1,7 +1,7 @@
-"""The training loop's compiled core: steps on every replica, and a pass over a split. Heavy zone.
+"""Compiled training and evaluation steps on every replica. Heavy zone.
 
-Sums over examples (loss, correct, count) are carried through the steps as one float64 vector, not
-in metric variables: a resumed run then adds the same numbers in the same order.
+Sums over examples (loss, correct predictions, count) pass through the steps as one float64 vector
+instead of metric variables, so that a resumed run adds the same numbers in the same order.
 """
 
 import time
@@ -20,29 +20,30 @@ Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 ENTRIES = 6
 LOSS, CORRECT, COUNT, WAIT, NONFINITE_GRADIENTS, FINITE_STEPS = range(ENTRIES)
-"""The entries of the vector of sums: cross-entropy, right predictions, examples, seconds that the
-device waited for data, gradients that were not finite, and steps before the first whose loss or
-gradients were not."""
+"""Indices into the vector of sums: loss, correct predictions, examples, seconds that the device
+waited for data, gradients that were not finite, and steps before the first one with a loss or
+gradient that was not finite.
+"""
 
 
 def make_zero_sums() -> numpy.ndarray:
-    """Return the vector of sums before the first step."""
+    """Return the vector of sums before the first step, float64 (ENTRIES,)."""
     return numpy.zeros(ENTRIES, numpy.float64)
 
 
 def compute_means(sums: numpy.ndarray) -> tuple[float, float]:
-    """Return loss and accuracy from their sums over examples."""
+    """Return mean loss and accuracy from the vector of sums."""
     return float(sums[LOSS] / sums[COUNT]), float(sums[CORRECT] / sums[COUNT])
 
 
 class Steps:
-    """Compiled training and evaluation steps of one model, under the strategy in whose scope it was
-    built.
+    """Compiled training and evaluation steps of one model.
 
     Args:
-        loss: from targets and logits to the loss of each row, as in imgcls/losses.
-        accumulation_steps: how many equal micro-batches each replica works on one after the other.
-        jit_compile: whether XLA compiles the passes through the model.
+        strategy: the model was built in its scope.
+        loss: computes the loss of each row from targets and logits, as in imgcls/losses.
+        accumulation_steps: micro-batches per replica and step.
+        jit_compile: whether to compile the forward and backward pass with XLA.
     """
 
     def __init__(
@@ -71,120 +72,129 @@ class Steps:
     def train(
         self, iterator: BatchIterator, step: int, count: int, sums: numpy.ndarray
     ) -> numpy.ndarray:
-        """Take `count` steps from `step` on; return the sums with those of the steps added."""
-        return self._call(self._training_step, iterator, step, count, sums)
+        """Train for `count` steps, from `step` on.
+
+        Args:
+            sums: over the epoch's steps so far, float64 (ENTRIES,).
+
+        Returns:
+            The sums including these steps, float64 (ENTRIES,).
+        """
+        return self._execute(self._training_step, iterator, step, count, sums)
 
     def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
-        """Run the model on the first `count` batches; return the sums over their examples."""
-        return self._call(self._evaluation_step, iterator, 0, count, make_zero_sums())
+        """Evaluate the first `count` batches; return the sums over their examples."""
+        return self._execute(self._evaluation_step, iterator, 0, count, make_zero_sums())
 
-    def _call(
+    def _execute(
         self,
-        function: Callable[..., tf.Tensor],
+        step_function: Callable[..., tf.Tensor],
         iterator: BatchIterator,
         step: int,
         count: int,
         sums: numpy.ndarray,
     ) -> numpy.ndarray:
-        began = time.perf_counter()
+        """Run `count` steps in one call of a compiled function; return the new sums."""
+        start = time.perf_counter()
         inputs = iterator.make_execution_inputs(step, count)
-        sums[WAIT] += time.perf_counter() - began
-        if (function, iterator) not in self._compiled:
+        sums[WAIT] += time.perf_counter() - start
+        if (step_function, iterator) not in self._compiled:
             signature = [
                 iterator.signature,
                 tf.TensorSpec([], tf.int32),
                 tf.TensorSpec([ENTRIES], tf.float64),
             ]
-            self._compiled[function, iterator] = tf.function(
-                partial(self._run, function, iterator), input_signature=signature
+            self._compiled[step_function, iterator] = tf.function(
+                partial(self._run_steps, step_function, iterator), input_signature=signature
             )
-        return self._compiled[function, iterator](
+        return self._compiled[step_function, iterator](
             inputs, tf.constant(count), tf.constant(sums)
         ).numpy()
 
-    def _run(
+    def _run_steps(
         self,
-        function: Callable[..., tf.Tensor],
+        step_function: Callable[..., tf.Tensor],
         iterator: BatchIterator,
         inputs: Any,
         count: tf.Tensor,
         sums: tf.Tensor,
     ) -> tf.Tensor:
-        # Only the loops below are for AutoGraph to rewrite.
-        on_replica = tf.autograph.experimental.do_not_convert(
-            lambda *own_inputs: function(*iterator.make_local_batch(*own_inputs))
+        # AutoGraph should convert the loops below, but not the step.
+        run_step = tf.autograph.experimental.do_not_convert(
+            lambda *replica_inputs: step_function(*iterator.make_local_batch(*replica_inputs))
         )
-        own, last = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
+        local_sums, last = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
         for i in tf.range(count):
             replica_inputs, wait = iterator.make_replica_inputs(inputs, i, last)
             sums += _make_entry(WAIT, wait * tf.cast(count, tf.float64))
             last = tf.add_n(
                 self._strategy.experimental_local_results(
-                    self._strategy.run(on_replica, args=replica_inputs)
+                    self._strategy.run(run_step, args=replica_inputs)
                 )
             )
-            own = own.write(i, last)
-        sum_over_processes = tf.autograph.experimental.do_not_convert(self._sum_over_processes)
-        steps = sum_over_processes(own.stack())
+            local_sums = local_sums.write(i, last)
+        sum_over_workers = tf.autograph.experimental.do_not_convert(self._sum_over_workers)
+        global_sums = sum_over_workers(local_sums.stack())
         for i in tf.range(count):
-            sums += steps[i]
-            good = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[NONFINITE_GRADIENTS], 0)
-            sums += _make_entry(FINITE_STEPS, tf.cast(good, tf.float64))
+            sums += global_sums[i]
+            finite = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[NONFINITE_GRADIENTS], 0)
+            sums += _make_entry(FINITE_STEPS, tf.cast(finite, tf.float64))
         return sums
 
-    def _sum_over_processes(self, own: tf.Tensor) -> tf.Tensor:
-        """Return the sum over the processes of what each has for all its replicas; once a call,
-        since a meeting costs a millisecond.
-        """
-        local = len(self._strategy.extended.worker_devices)
-        if local == self._strategy.num_replicas_in_sync:
-            return own
+    def _sum_over_workers(self, local_sums: tf.Tensor) -> tf.Tensor:
+        """All-reduce the sums of all steps of an execution at once: each call costs a millisecond.
 
-        def once() -> tf.Tensor:
-            first = tf.equal(
-                tf.distribute.get_replica_context().replica_id_in_sync_group % local, 0
-            )
-            return tf.where(first, own, tf.zeros_like(own))
+        Args:
+            local_sums: of this worker's replicas, float64 (steps, ENTRIES).
+        """
+        local_replicas = len(self._strategy.extended.worker_devices)
+        if local_replicas == self._strategy.num_replicas_in_sync:
+            return local_sums
+
+        def contribute() -> tf.Tensor:
+            """Return the sums on the worker's first replica, and 0 on the others."""
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            first = tf.equal(replica % local_replicas, 0)
+            return tf.where(first, local_sums, tf.zeros_like(local_sums))
 
         return self._strategy.reduce(
-            tf.distribute.ReduceOp.SUM, self._strategy.run(once), axis=None
+            tf.distribute.ReduceOp.SUM, self._strategy.run(contribute), axis=None
         )
 
     def _training_step(self, *batch: tf.Tensor) -> tf.Tensor:
+        """Update the weights with a local batch; return its sums."""
         variables = self._model.trainable_variables
-        gradients, sums = self._accumulate(
-            self._train_on_micro_batch,
-            batch,
-            [tf.zeros(variable.shape, variable.dtype) for variable in variables],
-        )
+        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
+        gradients, sums = self._accumulate(self._train_on_micro_batch, batch, zeros)
         self._optimizer.apply(self._synchronize_overflow(gradients), variables)
         return sums + _make_entry(NONFINITE_GRADIENTS, self._count_nonfinite(gradients))
 
     def _compute_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Return the gradients of a micro-batch's share of the loss, and its sums."""
+        """Return a micro-batch's contribution to the gradients, and its sums."""
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
             losses = self._loss(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
-            # The gradients of all parts and replicas are added up, so each takes its share of the
-            # penalty, which all compute in full.
-            shares = self._strategy.num_replicas_in_sync * self._accumulation_steps
-            loss += tf.add_n(self._model.losses) / shares if self._model.losses else 0.0
+            # Every micro-batch on every replica computes the full penalty, and the gradients of all
+            # are added up.
+            micro_batches = self._strategy.num_replicas_in_sync * self._accumulation_steps
+            loss += tf.add_n(self._model.losses) / micro_batches if self._model.losses else 0.0
             scaled = self._optimizer.scale_loss(loss)
         return tape.gradient(scaled, self._model.trainable_variables), _compute_sums(
             losses, logits, labels, weights
         )
 
     def _evaluation_step(self, *batch: tf.Tensor) -> tf.Tensor:
+        """Return the sums of a local batch."""
         _, sums = self._accumulate(self._evaluate_on_micro_batch, batch, [])
         return sums
 
     def _compute_losses(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Return no gradients, and a micro-batch's sums."""
+        """Return an empty list instead of gradients, and a micro-batch's sums."""
         logits = self._model(images, training=False)
         losses = self._loss(labels, logits)
         return [], _compute_sums(losses, logits, labels, weights)
@@ -195,8 +205,11 @@ class Steps:
         batch: tuple[tf.Tensor, ...],
         zeros: list[tf.Tensor],
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Apply a function to each part of a batch, one after the other, and add up what it
-        returns; `zeros` are shaped like its list.
+        """Apply a function to each micro-batch of a local batch; return the sums of its results.
+
+        Args:
+            function: of a micro-batch; returns gradients and the vector of sums.
+            zeros: the initial gradients.
         """
         if self._accumulation_steps == 1:
             return function(*batch)
@@ -207,11 +220,11 @@ class Steps:
         def add(
             i: tf.Tensor, totals: list[tf.Tensor], sums: tf.Tensor
         ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-            values, more = function(*[each[i] for each in micro_batches])
+            gradients, batch_sums = function(*[each[i] for each in micro_batches])
             return (
                 i + 1,
-                [total + value for total, value in zip(totals, values, strict=True)],
-                sums + more,
+                [total + gradient for total, gradient in zip(totals, gradients, strict=True)],
+                sums + batch_sums,
             )
 
         state = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
@@ -219,23 +232,23 @@ class Steps:
             return tf.while_loop(
                 lambda i, *_: i < self._accumulation_steps, add, state, parallel_iterations=1
             )[1:]
-        # Replicas meet in every batch norm, which TensorFlow refuses inside its loops; written out,
-        # the graph grows with the parts.
+        # TensorFlow rejects the all-reduce of synchronized batch norm inside a while loop, so the
+        # loop is unrolled.
         for _ in range(self._accumulation_steps):
-            with tf.control_dependencies(
-                [*state[1], state[2]]
-            ):  # else all parts would be in memory at once
+            # Without this dependency, all micro-batches would be in memory at once.
+            with tf.control_dependencies([*state[1], state[2]]):
                 state = add(*state)
         return state[1:]
 
     def _count_nonfinite(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Return how many gradients are not finite; 0 under a loss scale, which meets such
-        gradients on purpose and skips the step.
+        """Return the number of gradients that are not finite, float64 scalar.
+
+        Always 0 with a loss scale: it provokes overflows, and skips such steps.
         """
         if isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer):
             return tf.zeros([], tf.float64)
-        # A sum is finite only if all that it adds is, or overflows on numbers that no training
-        # survives.
+        # The sum of a gradient is not finite if one of its elements is not, or if it overflows, and
+        # training could not survive gradients of that size.
         return tf.add_n(
             [
                 tf.cast(~tf.math.is_finite(tf.reduce_sum(gradient)), tf.float64)
@@ -244,10 +257,10 @@ class Steps:
         )
 
     def _synchronize_overflow(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Make an overflow on one replica one on all, before the loss scale looks at it.
+        """Set the gradients to NaN on every replica if those of any replica overflowed.
 
-        Keras's LossScaleOptimizer looks at a replica's own gradients; replicas that disagree give
-        NaN weights, or a hang.
+        Keras's LossScaleOptimizer checks each replica's gradients separately. If only some replicas
+        skipped the step, the weights would become NaN, or training would hang.
         """
         if (
             not isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
@@ -257,11 +270,11 @@ class Steps:
         finite = tf.reduce_all(
             [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
         )
-        bad_replicas = tf.distribute.get_replica_context().all_reduce(
+        overflows = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, tf.where(finite, 0.0, 1.0)
         )
         return [
-            tf.where(bad_replicas > 0, tf.constant(float("nan"), gradient.dtype), gradient)
+            tf.where(overflows > 0, tf.constant(float("nan"), gradient.dtype), gradient)
             for gradient in gradients
         ]
 
@@ -269,24 +282,19 @@ class Steps:
 def _compute_sums(
     losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
+    """Return a micro-batch's vector of sums, without its padding: float64 (ENTRIES,)."""
     real = tf.cast(weights > 0, tf.float64)
     if not labels.dtype.is_integer:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     correct = tf.cast(
         tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float64
     )
-    # where, not a product: a filling row's loss may overflow, and 0 times infinity is NaN.
+    # tf.where, not a product: the loss of a padding row may overflow, and 0 * inf is NaN.
     loss = tf.reduce_sum(tf.where(real > 0, tf.cast(losses, tf.float64), 0.0))
-    return tf.stack(
-        [
-            loss,
-            tf.reduce_sum(correct * real),
-            tf.reduce_sum(real),
-            *[tf.zeros([], tf.float64)] * (ENTRIES - 3),
-        ]
-    )
+    others = [tf.zeros([], tf.float64)] * (ENTRIES - 3)
+    return tf.stack([loss, tf.reduce_sum(correct * real), tf.reduce_sum(real), *others])
 
 
-def _make_entry(place: int, value: tf.Tensor) -> tf.Tensor:
-    """Return a vector of sums with one entry, float64 (ENTRIES,)."""
-    return tf.one_hot(place, ENTRIES, value, tf.zeros([], tf.float64), dtype=tf.float64)
+def _make_entry(index: int, value: tf.Tensor) -> tf.Tensor:
+    """Return a vector of sums that is 0 except for one entry, float64 (ENTRIES,)."""
+    return tf.one_hot(index, ENTRIES, value, tf.zeros([], tf.float64), dtype=tf.float64)

@@ -1,4 +1,4 @@
-"""One training run in one process, from its last checkpoint to its model. Heavy zone."""
+"""The training loop of a run, from its last checkpoint to model.keras. Heavy zone."""
 
 import gc
 import time
@@ -21,19 +21,18 @@ from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import build, history, micro_batches, steps
-from imgcls.training.checkpoint import Checkpoints, SavePlan
+from imgcls.training.checkpoint import Checkpoints, SaveSchedule
 from imgcls.training.counters import Counters
-from imgcls.training.divergence import Guard
+from imgcls.training.divergence import DivergenceDetector
 from imgcls.training.history import EpochLog
 from imgcls.training.recorder import Recorder
 
 
 class Trainer:
-    """Trains the model of a run, alone or as one of the processes of a cluster.
+    """Trains the model of a run, in one process or as one worker of a cluster.
 
     Raises:
-        UserError: the batch size does not divide among the devices, or the model does not fit the
-            images.
+        UserError: the batch size does not suit the devices, or the image size the model.
     """
 
     def __init__(
@@ -51,47 +50,46 @@ class Trainer:
             store, split, self._settings.data_workers
         )
         self._steps_per_epoch = self._examples.count_batches(self._settings.batch_size)
-        self._total_steps = self._settings.epochs * self._steps_per_epoch
+        total_steps = self._settings.epochs * self._steps_per_epoch
         self._counters = Counters()
-        self._progress = TrainingProgress(self._total_steps)
-        self._save_plan = SavePlan(self._settings.checkpoint)
+        self._progress = TrainingProgress(total_steps)
+        self._save_schedule = SaveSchedule(self._settings.checkpoint)
         self._strategy = parts.load_for("strategies", self._settings.strategy).build(
             self._settings.strategy, cluster
         )
+        replicas = self._strategy.num_replicas_in_sync
         build.set_up_process(experiment)
-        self._rows = micro_batches.compute_local_batch_size(
-            self._settings, self._strategy.num_replicas_in_sync, len(self._examples)
+        self._local_batch_size = micro_batches.compute_local_batch_size(
+            self._settings, replicas, len(self._examples)
         )
         with self._strategy.scope():
             self.model = build.build_model(experiment, store, split)
-            self._optimizer, self._rate = build.build_optimizer(experiment, self._total_steps)
+            self._optimizer, self._learning_rate = build.build_optimizer(experiment, total_steps)
             self._optimizer.build(self.model.trainable_variables)
-        self._plan = ShuffledBatches(
-            self._examples, experiment, len(store.classes), self._strategy.num_replicas_in_sync
+        self._batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
+        self._divergence = DivergenceDetector(
+            self._steps_per_epoch, self._learning_rate.compute, self._get_ids
         )
-        self._guard = Guard(self._steps_per_epoch, self._rate.after, self._ids)
         self._collectives = Collectives(self._strategy, cluster)
-        others = [*self._optimizer.variables, self._rate.factor]
+        others = [*self._optimizer.variables, self._learning_rate.factor]
         checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
         self._recorder = Recorder(run, checkpoints, cluster)
         self._set_accumulation_steps(
-            micro_batches.count_accumulation_steps(self._settings, self._rows)
+            micro_batches.count_accumulation_steps(self._settings, self._local_batch_size)
         )
 
     def run_to_end(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
 
         Raises:
-            EpochLimit: it stopped after as many epochs as `stop` says.
-            Interrupted: a signal or the time limit asked to stop, here or in another process; the
+            EpochLimit: training reached the number of epochs in `stop`; the state is saved.
+            Interrupted: a signal or the time limit stopped training, on this or another worker; the
                 state is saved.
-            DivergenceError: the loss or a weight is not finite; the last good state is kept.
+            DivergenceError: a loss, gradient or weight is not finite.
         """
-        self._recorder.write_environment(
-            self._experiment.seed,
-            [str(device) for device in self._strategy.extended.worker_devices],
-        )
-        self._begin()
+        devices = [str(device) for device in self._strategy.extended.worker_devices]
+        self._recorder.write_environment(self._experiment.seed, devices)
+        self._restore()
         micro_batches.note_batch_norm(self._experiment, self._counters.accumulation_steps)
         while True:
             try:
@@ -102,35 +100,33 @@ class Trainer:
                 self._retry(error)
             except tf.errors.ResourceExhaustedError as error:
                 self._reduce_micro_batch(error)
-            gc.collect()  # the failed call's functions and the images that they hold on the devices
+            gc.collect()  # frees the failed functions, and the images they hold on the devices
         if not self._is_finished():
             self._collectives.barrier()
-            raise EpochLimit(
-                f"stopped after epoch {stop.epochs}, as asked;"
-                f" {self._recorder.advise_continuation()}"
-            )
-        with build.use_averaged_weights(self.model, self._optimizer):
+            advice = self._recorder.explain_resuming()
+            raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested; {advice}")
+        with build.use_ema_weights(self.model, self._optimizer):
             self._recorder.write_model(self.model, self._counters.epochs)
-        self._collectives.barrier()  # no process leaves before the model is written
+        self._collectives.barrier()  # no worker may exit before the model is written
 
     def close(self) -> None:
-        """End the reader processes, which TensorFlow's graph would keep while this one lives."""
+        """Stop the data workers, which TensorFlow's graph would keep alive."""
         self._examples.reader.close()
 
-    def _begin(self) -> None:
-        """Take up the last state; at the start, save one to which training can go back."""
-        restored = self._recorder.restore(self._rows)
+    def _restore(self) -> None:
+        """Restore the last checkpoint; if there is none, save one, for retries to go back to."""
+        restored = self._recorder.restore(self._local_batch_size)
         step = int(*self._collectives.all_reduce_max(-1 if restored is None else restored.step))
         if step >= 0:
-            self._counters = restored or self._recorder.follow(step)
-        elif self._recorder.writes:
+            self._counters = restored or self._recorder.load_state(step)
+        elif self._recorder.is_chief:
             self._save()
         self._set_accumulation_steps(self._counters.accumulation_steps)
         self._recorder.write_log(self._counters.epochs)
-        self._collectives.barrier()  # until all have read the state, which may be written anew
+        self._collectives.barrier()  # until all have read the checkpoint, which may be replaced
 
     def _set_accumulation_steps(self, number: int) -> None:
-        """Divide each device's rows into micro-batches from now on."""
+        """Compile the steps for a number of micro-batches per device."""
         self._counters.accumulation_steps = number
         self._steps = steps.Steps(
             self._strategy,
@@ -142,11 +138,13 @@ class Trainer:
         )
 
     def epochs(self, stop: StopRequest) -> Iterator[EpochLog]:
-        """Train epoch after epoch from the present state; yield each one's log entry once it is
-        saved.
+        """Train epoch after epoch from the current state.
+
+        Yields:
+            The log entry of each epoch, once its checkpoint is saved.
         """
         counters, settings = self._counters, self._settings
-        batches = self._make_iterator(self._plan, counters.step)
+        training = self._make_iterator(self._batches, counters.step)
         validation = (
             self._make_iterator(SequentialBatches(self._validation, settings.batch_size), 0)
             if len(self._validation)
@@ -154,78 +152,76 @@ class Trainer:
         )
         with self._progress.start_at(counters.step):
             while len(counters.epochs) != stop.epochs and not self._is_finished():
-                self._train_epoch(batches, stop)
-                began = time.perf_counter()
+                self._train_epoch(training, stop)
+                start = time.perf_counter()
                 self._end_epoch(validation)
-                stop.record_duration("end of epoch", time.perf_counter() - began)
+                stop.record_duration("end of epoch", time.perf_counter() - start)
                 yield counters.epochs[-1]
 
     def _is_finished(self) -> bool:
-        done, settings = self._counters.epochs, self._settings
-        return len(done) >= settings.epochs or history.should_stop(done, settings.early_stopping)
+        epochs, stopping = self._counters.epochs, self._settings.early_stopping
+        return len(epochs) >= self._settings.epochs or history.should_stop(epochs, stopping)
 
-    def _make_iterator(self, plan: SequentialBatches, start: int) -> steps.BatchIterator:
-        """Return an iterator over a plan's batches from a step on; both splits share the cache."""
-        fits = (
-            self._examples.nbytes + self._validation.nbytes
-            <= self._settings.device_cache_mib * 2**20
-        )
-        if fits and not plan.crops_on_read:
-            return InMemoryIterator(plan, self._strategy)
-        return StreamingIterator(plan, self._strategy, start, self._counters.stages)
+    def _make_iterator(self, batches: SequentialBatches, start: int) -> steps.BatchIterator:
+        """Return an iterator from step `start` on: in-memory if both splits fit on the device."""
+        size = self._examples.nbytes + self._validation.nbytes
+        if size <= self._settings.device_cache_mib * 2**20 and not batches.crops_on_read:
+            return InMemoryIterator(batches, self._strategy)
+        return StreamingIterator(batches, self._strategy, start, self._counters.stages)
 
-    def _train_epoch(self, batches: steps.BatchIterator, stop: StopRequest) -> None:
-        """Take the steps that the present epoch still lacks."""
+    def _train_epoch(self, iterator: steps.BatchIterator, stop: StopRequest) -> None:
+        """Train to the end of the current epoch."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = self._save_plan.limit(
+            count = self._save_schedule.limit_steps(
                 min(self._settings.steps_per_execution, epoch_end - counters.step), counters.step
             )
             start = time.perf_counter()
-            sums = self._steps.train(batches, counters.step, count, numpy.array(counters.sums))
-            stop.record_duration("steps", counters.add("steps", start))
-            self._guard.check_steps(len(counters.epochs), sums)
+            sums = self._steps.train(iterator, counters.step, count, numpy.array(counters.sums))
+            stop.record_duration("steps", counters.record_time("steps", start))
+            self._divergence.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
             images_per_second = sums[steps.COUNT] / counters.stages["steps"]
             self._progress.advance(
                 count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second
             )
-            self._check_requests(stop, epoch_end)
+            self._stop_or_save(stop, epoch_end)
 
-    def _check_requests(self, stop: StopRequest, epoch_end: int) -> None:
-        """Between two calls of the device: stop if any process is asked to, and save if that is
-        due.
-        """
+    def _stop_or_save(self, stop: StopRequest, epoch_end: int) -> None:
+        """Save and stop if any worker has to stop; save if a checkpoint is due."""
         reason = stop.reason
         stopping, due = self._collectives.all_reduce_max(
-            reason is not None, self._save_plan.is_due(self._counters.step)
+            reason is not None, self._save_schedule.is_due(self._counters.step)
         )
         if stopping:
             self._save()
-            self._collectives.barrier()  # no process leaves before the state is saved
+            self._collectives.barrier()  # no worker may exit before the state is saved
             raise Interrupted(
                 f"{reason or 'stopped with another worker'} at step {self._counters.step};"
-                f" {self._recorder.advise_continuation()}"
+                f" {self._recorder.explain_resuming()}"
             )
         if due and self._counters.step < epoch_end:
             self._save()
 
     def _retry(self, error: DivergenceError) -> None:
-        """Go back to the last good state with a lower learning rate, or raise the error where that
-        is not wanted or did not help.
+        """Go back to the last good checkpoint, and lower the learning rate.
+
+        Raises:
+            DivergenceError: `train.on_divergence` is not set, or its retries are used up.
         """
         policy = self._settings.on_divergence
         if policy is None or error.details is None:
             raise error
-        self._begin()
+        self._restore()
         if len(self._counters.retries) >= policy.retries:
             raise DivergenceError(
                 f"{error}; the {policy.retries} retries of train.on_divergence are used up",
                 error.details,
             )
-        self._rate.lower(policy.learning_rate_factor)
-        count = self._counters.add_retry(error.details, float(self._rate.factor.value.numpy()))
+        self._learning_rate.lower(policy.learning_rate_factor)
+        factor = float(self._learning_rate.factor.value.numpy())
+        count = self._counters.add_retry(error.details, factor)
         self._save()
         terminal.note(
             f"{error}; going back to step {self._counters.step} with"
@@ -234,63 +230,66 @@ class Trainer:
         )
 
     def _reduce_micro_batch(self, error: tf.errors.ResourceExhaustedError) -> None:
-        """Go back to the last good state with smaller micro-batches on all devices, or give up
-        where they hold one image.
+        """Go back to the last checkpoint, and continue with more accumulation steps.
+
+        Raises:
+            OutOfMemoryError: a micro-batch holds one image already.
+            Interrupted: the workers of a cluster must start again.
         """
-        stopped_at, rows = self._counters.step, self._rows
-        smaller = micro_batches.increase_accumulation_steps(
-            rows, self._counters.accumulation_steps, error
+        failed_step = self._counters.step
+        accumulation_steps = micro_batches.increase_accumulation_steps(
+            self._local_batch_size, self._counters.accumulation_steps, error
         )
-        size = rows // smaller
+        size = self._local_batch_size // accumulation_steps
         if not self._collectives.is_single:
-            self._recorder.request_accumulation_steps(smaller)
+            self._recorder.request_accumulation_steps(accumulation_steps)
             raise micro_batches.make_restart_error(error, size)
-        self._begin()
-        self._set_accumulation_steps(smaller)
+        self._restore()
+        self._set_accumulation_steps(accumulation_steps)
         self._save()
         terminal.note(
-            f"out of memory after step {stopped_at}; going on from step {self._counters.step} in"
-            f" micro-batches of {size}"
+            f"out of memory after step {failed_step}; continuing from step {self._counters.step}"
+            f" with micro-batches of {size}"
         )
-        micro_batches.note_batch_norm(self._experiment, smaller)
+        micro_batches.note_batch_norm(self._experiment, accumulation_steps)
 
-    def _ids(self, step: int) -> list[str]:
+    def _get_ids(self, step: int) -> list[str]:
         """Return the ids of the images of a step, counted from 0."""
-        positions, weights = self._plan.compute_positions(step)
+        positions, weights = self._batches.compute_positions(step)
         return self._store.ids(self._examples.indices[positions[weights > 0]])
 
     def _end_epoch(self, validation: steps.BatchIterator | None) -> None:
-        """Evaluate the model on the validation split, log the epoch, and save."""
+        """Validate the model, log the epoch, and save a checkpoint."""
         counters, plateau = self._counters, self._settings.plateau
-        self._guard.check_weights(self.model.variables, counters.step)
-        with build.use_averaged_weights(self.model, self._optimizer):
+        self._divergence.check_weights(self.model.variables, counters.step)
+        with build.use_ema_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
             updates = int(self._optimizer.iterations.value.numpy())
-            counters.end_epoch(val_loss, val_accuracy, self._rate.after(max(updates - 1, 0)))
+            learning_rate = self._learning_rate.compute(max(updates - 1, 0))
+            counters.end_epoch(val_loss, val_accuracy, learning_rate)
             start = time.perf_counter()
             self._recorder.save_best(counters.epochs)
-            counters.add("saving", start)
-        if plateau and history.reaches_plateau(counters.epochs, plateau):
-            self._rate.lower(plateau.factor)
+            counters.record_time("saving", start)
+        if plateau and history.should_reduce_learning_rate(counters.epochs, plateau):
+            self._learning_rate.lower(plateau.factor)
         self._save()
         self._recorder.write_log(counters.epochs)
 
-    def _validate(self, batches: steps.BatchIterator | None) -> tuple[float | None, float | None]:
-        """Return loss and accuracy on the validation split, where there is one."""
-        if batches is None:
+    def _validate(self, iterator: steps.BatchIterator | None) -> tuple[float | None, float | None]:
+        """Return loss and accuracy on the validation split; None without one."""
+        if iterator is None:
             return None, None
         start = time.perf_counter()
-        sums = self._steps.evaluate(
-            batches, self._validation.count_batches(self._settings.batch_size)
-        )
-        self._counters.add("validation", start)
+        count = self._validation.count_batches(self._settings.batch_size)
+        sums = self._steps.evaluate(iterator, count)
+        self._counters.record_time("validation", start)
         loss, accuracy = steps.compute_means(sums)
-        self._guard.check_validation(loss, len(self._counters.epochs) + 1)
+        self._divergence.check_validation(loss, len(self._counters.epochs) + 1)
         return loss, accuracy
 
     def _save(self) -> None:
-        self._guard.check_weights(self.model.variables, self._counters.step)
+        self._divergence.check_weights(self.model.variables, self._counters.step)
         start = time.perf_counter()
         self._recorder.save(self._counters)
-        self._counters.add("saving", start)
-        self._save_plan.mark_saved()
+        self._counters.record_time("saving", start)
+        self._save_schedule.mark_saved()

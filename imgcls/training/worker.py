@@ -1,6 +1,4 @@
-"""One process's part in training a run: it meets the others, trains, and explains what ended it.
-Heavy zone.
-"""
+"""Trains a run in this process, which may be one worker of a cluster. Heavy zone."""
 
 from imgcls import environment
 from imgcls.backend import tf
@@ -25,19 +23,17 @@ def train_run(
     stop: StopRequest,
     cluster: Cluster = SINGLE_PROCESS,
 ) -> None:
-    """Train a run to its end, as `Trainer.run_to_end` does.
+    """Train a run to its end, after a rendezvous with the other workers.
 
     Raises:
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
-        WorkerLostError: another process of the cluster ended, or does not respond.
+        WorkerLostError: another worker ended, or does not respond.
+        Interrupted, EpochLimit, DivergenceError: as `Trainer.run_to_end`.
     """
-    plan = (
-        experiment.identity(),
-        experiment.train.model_dump(exclude={"time_limit"}),
-        stop.epochs,
-    )  # any worker's limit stops all
+    # The time limit may differ: that of any worker stops all.
+    settings = experiment.train.model_dump(exclude={"time_limit"})
     same = {
-        "experiment": plan,
+        "experiment": (experiment.identity(), settings, stop.epochs),
         "data": (store.fingerprint, split.sha256),
         "workers": cluster.addresses,
         "versions": environment.get_versions(),
@@ -53,7 +49,7 @@ def train_run(
             trainer.close()
     except tf.errors.ResourceExhaustedError as error:
         raise OutOfMemoryError(
-            f"out of memory while the model was made ({micro_batches.extract_reason(error)}); use a"
+            f"out of memory while building the model ({micro_batches.extract_reason(error)}); use a"
             " smaller model"
         ) from None
     except tf.errors.OpError as error:

@@ -131,7 +131,7 @@ def summarize(run: Run) -> dict[str, Any]:
     """Return what a finished run came to."""
     experiment, epochs = run.experiment, run.log
     selected = (
-        history.best_epoch(epochs, experiment.train.monitor)
+        history.find_best_epoch(epochs, experiment.train.monitor)
         if experiment.train.select_weights == "best"
         else len(epochs)
     )
