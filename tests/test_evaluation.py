@@ -196,7 +196,7 @@ def test_a_gate_that_holds_passes(run):
 def test_a_wrong_gate_is_refused_before_any_work(run):
     exit_code, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
     assert exit_code == 2
-    with pytest.raises(UserError, match="no metric of this experiment is called 'brierscore'") as e:
+    with pytest.raises(UserError, match="does not compute a metric 'brierscore'") as e:
         evaluate.evaluate(run, fail_under={"brierscore": 1})
     assert stderr == f"imgcls: {e.value}\n"
     assert not run.metrics_file("test").exists()

@@ -9,7 +9,7 @@ from prediction_cases import CASES, compute, every_case, make, present, random_c
 
 from imgcls import parts
 from imgcls.errors import UserError
-from imgcls.metrics import directions
+from imgcls.metrics import list_directions
 
 every_metric = pytest.mark.parametrize("name", parts.list_names("metrics"))
 
@@ -57,13 +57,13 @@ def test_numbers_of_all_metrics_have_different_names():
         parts.make_default_settings("metrics", name) for name in parts.list_names("metrics")
     ]
     assert {"accuracy", "macro_f1", "top_5_accuracy", "log_loss", "macro_roc_auc"} <= set(
-        directions(everything)
+        list_directions(everything)
     )
 
 
 def test_the_same_number_twice_is_refused():
     with pytest.raises(UserError, match=r"accuracy.*remove one"):
-        directions([parts.make_default_settings("metrics", "accuracy")] * 2)
+        list_directions([parts.make_default_settings("metrics", "accuracy")] * 2)
 
 
 def flat(value) -> dict[str, object]:

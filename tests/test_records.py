@@ -166,7 +166,7 @@ MISTAKES = {
         ({"sizes": {"train": 1, "validation": 1, "test": 1}}, "sizes.train is 1, but"),
     ],
     "metrics.json": [
-        ({"classes": ["a"]}, "is of 3 classes, but there are 1"),
+        ({"classes": ["a"]}, "has 3 classes, but there are 1"),
         ({"metrics": {"accuracy": "x"}}, "metrics.accuracy: should be a number, got 'x'"),
         ({"intervals": {"accuracy": [0.1]}}, "intervals.accuracy[1] is missing"),
     ],

@@ -1,3 +1,1 @@
-"""From a trained model to predictions, and from predictions to confidence intervals and gates.
-Light zone.
-"""
+"""Predictions of a trained model, confidence intervals of its metrics, and gates. Light zone."""

@@ -1,9 +1,9 @@
-"""Confidence intervals of metrics by the percentile bootstrap (Efron and Tibshirani, 1993, chapter
-13). Light zone.
+"""Confidence intervals of metrics by the percentile bootstrap. Light zone.
 
-Images are drawn with replacement, and the metric is computed again on each draw. The interval
-covers the luck of which images the split holds, not the luck of training. Where every image agrees,
-as with an accuracy of 1, the interval has no width.
+A bootstrap sample is as many images as the split has, drawn from it with replacement; a metric is
+computed on each sample (Efron and Tibshirani, 1993, chapter 13). The interval reflects the choice
+of images in the split, not the randomness of training. If all samples give the same value, such as
+an accuracy of 1, its width is 0.
 """
 
 from typing import TYPE_CHECKING
@@ -22,35 +22,39 @@ if TYPE_CHECKING:
 
 
 class BootstrapSample:
-    """Drawn predictions, which a metric reads as it reads `Predictions`.
+    """The predictions on a bootstrap sample, with the interface of `Predictions`.
 
-    Each quantity is gathered when it is read: most metrics need one number an image, and not the
-    matrix of probabilities.
+    Values are gathered lazily, because most metrics need one number per image and not the matrix of
+    probabilities.
+
+    Args:
+        predictions: on all images of the split.
+        indices: of the sampled images, int64 (images,).
     """
 
-    def __init__(self, source: Predictions, rows: "numpy.ndarray"):
-        self.source = source
-        self.rows = rows
-        self.classes = source.classes
+    def __init__(self, predictions: Predictions, indices: "numpy.ndarray"):
+        self.classes = predictions.classes
+        self._predictions = predictions
+        self._indices = indices
 
     def per_image(self, quantity: "Quantity") -> "numpy.ndarray":
-        """Return a quantity of each drawn image."""
-        return self.source.per_image(quantity)[self.rows]
+        """Return a quantity of each sampled image, (images, ...)."""
+        return self._predictions.per_image(quantity)[self._indices]
 
     @property
     def probabilities(self) -> "numpy.ndarray":
-        """float32 (drawn, classes)."""
-        return self.source.probabilities[self.rows]
+        """Predicted probabilities, float32 (images, classes)."""
+        return self._predictions.probabilities[self._indices]
 
     @property
     def labels(self) -> "numpy.ndarray":
-        """int32 (drawn,)."""
-        return self.source.labels[self.rows]
+        """True class numbers, int32 (images,)."""
+        return self._predictions.labels[self._indices]
 
     @property
     def predicted(self) -> "numpy.ndarray":
-        """int64 (drawn,)."""
-        return self.source.predicted[self.rows]
+        """Predicted class numbers, int64 (images,)."""
+        return self._predictions.predicted[self._indices]
 
 
 def bootstrap_intervals(
@@ -60,36 +64,42 @@ def bootstrap_intervals(
     confidence: float,
     seed: int,
 ) -> "dict[str, Interval]":
-    """Return [low, high] for each number of the metrics; None where it is undefined in every
-    resample.
+    """Return the confidence interval of each scalar of the metrics.
 
-    A resample in which a number is undefined, such as one without any image of a rare class, is
-    left out of that number's interval. The same seed gives the same draws.
+    A sample on which a scalar is undefined, such as one without any image of a rare class, does not
+    count for that scalar's interval.
+
+    Args:
+        bootstrap_samples: number of samples.
+        confidence: of the intervals, 0..1.
+        seed: of the samples.
+
+    Returns:
+        [low, high] by name; None if the scalar is undefined on every sample.
     """
     import numpy
 
     generator = numpy.random.Generator(numpy.random.Philox(seed))
     count = len(predictions.labels)
-    drawn = {
+    values = {
         name: numpy.full(bootstrap_samples, numpy.nan)
         for settings in metrics
         for name in settings.scalars
     }
     for i in terminal.track(range(bootstrap_samples), bootstrap_samples, "confidence intervals"):
-        resample = BootstrapSample(predictions, generator.integers(count, size=count))
+        sample = BootstrapSample(predictions, generator.integers(count, size=count))
         for settings in metrics:
-            for name, value in (
-                parts.load_for("metrics", settings).compute(settings, resample).scalars.items()
-            ):
-                drawn[name][i] = numpy.nan if value is None else value
+            result = parts.load_for("metrics", settings).compute(settings, sample)
+            for name, value in result.scalars.items():
+                values[name][i] = numpy.nan if value is None else value
     return {
-        name: _compute_interval(values[values == values], confidence)
-        for name, values in drawn.items()
+        name: _compute_interval(samples[~numpy.isnan(samples)], confidence)
+        for name, samples in values.items()
     }
 
 
 def _compute_interval(values: "numpy.ndarray", confidence: float) -> "Interval":
-    """Return the two ends between which the middle share of the values lies."""
+    """Return the quantiles that enclose the middle `confidence` of the values."""
     import numpy
 
     if not values.size:

@@ -1,4 +1,4 @@
-"""Gates on metrics, the least values that pass: `--fail-under METRIC=VALUE`. Light zone."""
+"""Gates on metrics: `--fail-under METRIC=VALUE`. Light zone."""
 
 import math
 from collections.abc import Mapping
@@ -10,38 +10,42 @@ from imgcls.metrics import Direction
 
 
 def require_valid(gates: Mapping[str, float], directions: dict[str, Direction]) -> None:
-    """Refuse gates that cannot be checked, before any work is done.
+    """Check gates before an evaluation.
 
-    `directions` names the metrics that will be there. A metric that is better when lower is
-    refused, since such a gate would stop good models and pass bad ones.
+    Metrics that are better when lower are rejected: a minimum would fail good models and pass bad
+    ones.
+
+    Args:
+        gates: the minimum of each metric.
+        directions: the scalars of the experiment's metrics, each with its better direction.
 
     Raises:
-        UserError: there is no such metric, or its value is not a finite number.
+        UserError: the metric does not exist or is better when lower, or the minimum is not finite.
     """
-    gateable = [name for name, better in directions.items() if better == "higher"]
-    allowed = f"allowed: {', '.join(gateable)}"
+    eligible = [name for name, better in directions.items() if better == "higher"]
+    allowed = f"allowed: {', '.join(eligible)}"
     for metric, minimum in gates.items():
         option = f"--fail-under {metric}={minimum:g}"
         if metric not in directions:
             raise UserError(
-                f"{option}: no metric of this experiment is called '{metric}';"
-                f" {allowed}{parts.suggest(metric, gateable)}"
+                f"{option}: this experiment does not compute a metric '{metric}';"
+                f" {allowed}{parts.suggest(metric, eligible)}"
             )
-        if metric not in gateable:
+        if metric not in eligible:
             raise UserError(
-                f"{option}: {metric} is better when lower, so this would fail good models and pass"
-                f" bad ones; {allowed}"
+                f"{option}: {metric} is better when lower, so a minimum would fail good models and"
+                f" pass bad ones; {allowed}"
             )
         if not math.isfinite(minimum):
             raise UserError(f"{option}: {minimum} is not a finite number; give one such as 0.9")
 
 
 def check_gates(gates: Mapping[str, float], evaluation: Evaluation) -> None:
-    """Compare each gate with its metric's value; the value itself passes.
+    """Check metrics against their minimum; a value equal to it passes.
 
     Raises:
-        GateError: a value is below its minimum, or undefined; the message names every gate that
-            failed, and `result` is the evaluation.
+        GateError: metrics are below their minimum or undefined; the error lists all of them, and
+            its `result` is the evaluation.
     """
     failed = []
     for metric, minimum in gates.items():

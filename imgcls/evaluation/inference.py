@@ -1,4 +1,4 @@
-"""A saved model's probabilities. Heavy zone."""
+"""Prediction of probabilities with a saved model. Heavy zone."""
 
 from pathlib import Path
 
@@ -15,19 +15,23 @@ from imgcls.training import micro_batches
 def predict(
     model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int, classes: int
 ) -> numpy.ndarray:
-    """Return float32 (len(indices), classes): the probabilities of some of the images, in the order
-    of `indices`.
+    """Predict the probabilities of images of a store.
 
-    Where a batch does not fit the device, all is predicted anew in batches of half the size: every
-    number then comes from one size.
+    If a batch does not fit the device, all images are predicted again in batches of half the size,
+    so that all results come from the same batch size.
 
     Args:
-        images: reads images of the store, a batch at a time.
-        indices: int64, images of the store.
+        images: reads the images of the store, one batch at a time.
+        indices: of the images to predict, int64 (images,).
+        classes: number of classes.
+
+    Returns:
+        float32 (images, classes), in the order of `indices`.
 
     Raises:
-        DataError: the model file is missing, damaged, or of other images or classes.
-        OutOfMemoryError: not even one image fits the device.
+        DataError: the model file is missing or damaged, or its input and output shapes do not match
+            the images and classes.
+        OutOfMemoryError: a single image does not fit the device.
     """
     tf.config.experimental.enable_op_determinism()
     model = _load_model(model_file, images.geometry.shape, classes)
@@ -47,23 +51,21 @@ def predict(
 def _predict_all(
     model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
-    """Predict batch by batch; all have the same size, the last one filled up with its own images,
-    so that nothing is compiled twice.
-    """
+    """Predict batch by batch, with one compiled function for all batches."""
     compiled = tf.function(
         lambda batch: model(batch, training=False),
         input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)],
     )
     starts = range(0, len(indices), batch_size)
-    parts = [
+    batches = [
         _predict_batch(compiled, images, indices[start : start + batch_size], batch_size)
         for start in terminal.track(starts, len(starts), "predict")
     ]
-    return numpy.concatenate(parts)
+    return numpy.concatenate(batches)
 
 
 def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Return a model of images of a shape, with so many classes."""
+    """Load a model, and check its input shape and its number of classes."""
     file = DataFile(
         model_file, "remove it, and run the training command again, which writes it anew"
     )
@@ -74,21 +76,21 @@ def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> 
         raise
     except tf.errors.ResourceExhaustedError as error:
         raise OutOfMemoryError(
-            f"out of memory while {model_file} was loaded ({micro_batches.extract_reason(error)});"
+            f"out of memory while loading {model_file} ({micro_batches.extract_reason(error)});"
             " stop other programs on the device"
         ) from None
     except OSError as error:
         raise (
             file.make_read_error(error) if error.errno else file.make_damage_error(str(error))
         ) from None
-    except Exception as error:  # of an archive with anything in it, Keras raises nearly anything
+    except Exception as error:  # for a damaged archive, Keras raises nearly anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise file.make_damage_error(lines[0] if lines else type(error).__name__) from None
     expected = ((None, *shape), (None, classes))
-    found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
-    if found != expected:
+    shapes = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
+    if shapes != expected:
         raise file.make_damage_error(
-            f"it maps {found[0]} to {found[1]}, but this run's images and classes need"
+            f"it maps {shapes[0]} to {shapes[1]}, but this run's images and classes need"
             f" {expected[0]} to {expected[1]}"
         )
     return model
@@ -97,8 +99,9 @@ def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> 
 def _predict_batch(
     compiled: "tf.types.experimental.PolymorphicFunction",
     images: Reader,
-    chosen: numpy.ndarray,
+    indices: numpy.ndarray,
     batch_size: int,
 ) -> numpy.ndarray:
-    filled = numpy.resize(chosen, batch_size) if len(chosen) < batch_size else chosen
-    return compiled(images.read(filled)).numpy()[: len(chosen)].astype(numpy.float32)
+    """Predict one batch; a short last one is padded by repeating its images."""
+    padded = numpy.resize(indices, batch_size) if len(indices) < batch_size else indices
+    return compiled(images.read(padded)).numpy()[: len(indices)].astype(numpy.float32)

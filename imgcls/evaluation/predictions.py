@@ -1,6 +1,4 @@
-"""Saved predictions: every metric and figure of a split is computed from this one file. Light
-zone.
-"""
+"""The saved predictions on a split, from which metrics and figures are computed. Light zone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's predictions on a split, one row an image.
+    """A model's predictions on a split.
 
     Attributes:
         probabilities: float32 (images, classes), rows sum to 1.
-        labels: int32 (images,), true class numbers.
-        ids: image ids, as the store names them.
+        labels: true class numbers, int32 (images,).
+        ids: image ids from the store.
         classes: class names in label order; a class may be absent from `labels`.
-        model: SHA-256 of the model file that predicted.
+        model: SHA-256 of the model file that made the predictions.
     """
 
     probabilities: "numpy.ndarray"
@@ -41,11 +39,15 @@ class Predictions:
     )
 
     def per_image(self, quantity: "Quantity") -> "numpy.ndarray":
-        """Return a quantity of every image, (images, ...), which is computed once.
+        """Compute a quantity of every image, and cache it for later calls.
 
-        `quantity` is a function of a module, not a lambda, which would be another one each time. An
-        image's value must not depend on the other images: a bootstrap
-        (imgcls/evaluation/bootstrap.py) gathers what is cached here.
+        Args:
+            quantity: a module-level function, since it is the key of the cache. The value of an
+                image must not depend on other images, because bootstrap samples gather values from
+                the cache.
+
+        Returns:
+            (images, ...).
         """
         if quantity not in self._cached:
             self._cached[quantity] = quantity(self)
@@ -53,27 +55,27 @@ class Predictions:
 
     @property
     def predicted(self) -> "numpy.ndarray":
-        """The most probable class of each image, the lowest of equals: int64 (images,)."""
-        return self.per_image(_most_probable)
+        """The most probable class of each image, int64 (images,); the lowest number on a tie."""
+        return self.per_image(_find_most_probable)
 
 
-def _most_probable(predictions: Predictions) -> "numpy.ndarray":
+def _find_most_probable(predictions: Predictions) -> "numpy.ndarray":
     return predictions.probabilities.argmax(axis=1)
 
 
 class PredictionArrays(ArrayRecord):
-    """The file of the predictions on a split; a row an image."""
+    """The arrays of a predictions file, with one row per image."""
 
     probabilities: Annotated[NDArray, Array("float32", "images", "classes")]
     """Rows sum to 1."""
     labels: Annotated[NDArray, Array("int32", "images")]
     """True class numbers."""
     ids: Annotated[NDArray, Array("U", "images")]
-    """The ids of the images, as the store names them."""
+    """Image ids from the store."""
     classes: Annotated[NDArray, Array("U", "classes")]
     """Class names in label order."""
     model: Annotated[NDArray, Array("U")]
-    """The SHA-256 of the model file that predicted."""
+    """The SHA-256 of the model file that made the predictions."""
 
     @model_validator(mode="after")
     def _require_sound_values(self) -> Self:
@@ -83,12 +85,12 @@ class PredictionArrays(ArrayRecord):
             raise ValueError("probabilities should be finite numbers")
         labels, classes = self.labels, len(self.classes)
         if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(f"labels should be of {classes} classes, got {labels.max()}")
+            raise ValueError(f"labels should be from 0 to {classes - 1}, got {labels.max()}")
         return self
 
 
 def save(predictions: Predictions, path: Path) -> None:
-    """Write predictions to an .npz file, atomically."""
+    """Write predictions atomically to an .npz file."""
     import numpy
 
     write_arrays(
@@ -104,17 +106,17 @@ def save(predictions: Predictions, path: Path) -> None:
 
 
 def load(run: Run, split: SplitName) -> Predictions:
-    """Read the predictions of a run on a split.
+    """Load the predictions of a run on a split.
 
     Raises:
         DataError: the file is missing or damaged.
     """
     path = run.predictions_file(split)
-    found = read_arrays(path, PredictionArrays, run.get_evaluation_advice(split))
+    arrays = read_arrays(path, PredictionArrays, run.get_evaluation_advice(split))
     return Predictions(
-        probabilities=found.probabilities,
-        labels=found.labels,
-        ids=found.ids.tolist(),
-        classes=found.classes.tolist(),
-        model=str(found.model),
+        probabilities=arrays.probabilities,
+        labels=arrays.labels,
+        ids=arrays.ids.tolist(),
+        classes=arrays.classes.tolist(),
+        model=str(arrays.model),
     )

@@ -1,4 +1,4 @@
-"""What metrics.json holds: every number of an evaluation. Light zone."""
+"""The record in metrics.json: all results of an evaluation. Light zone."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
@@ -24,21 +24,21 @@ class Evaluation(Record):
     classes_absent: list[str]
     """Classes without an image in the split."""
     model: str
-    """The SHA-256 of the model.keras that predicted."""
+    """The SHA-256 of the model.keras that made the predictions."""
     metrics: dict[str, Number]
-    """The numbers, by the names that `--fail-under` takes; null where one is undefined."""
+    """Scalars, by the names that `--fail-under` takes; null if undefined."""
     intervals: dict[str, Interval | None]
-    """Low and high end of the bootstrap interval of some of the numbers; null where undefined."""
+    """Confidence intervals, [low, high], of some of the scalars; null if undefined."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    """The share of the bootstrap samples that lies in an interval."""
+    """The confidence level of the intervals, 0..1."""
     bootstrap_samples: Annotated[int, Field(ge=1)]
-    """How often the images were drawn again for the intervals."""
+    """The number of bootstrap samples for the intervals."""
     per_class: dict[str, list[Number]]
-    """By name, one number for each class in label order."""
+    """Values of each class in label order, by name; null if undefined."""
     tables: dict[str, list[dict[str, str | Number]]]
-    """By name, rows of the same columns, such as the bins of the calibration."""
+    """Tables by name, as lists of rows, such as the bins of the calibration."""
     matrices: dict[str, list[list[int]]]
-    """By name, a number for each true class (row) and predicted class (column)."""
+    """Counts for each true class (row) and predicted class (column), by name."""
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:
@@ -46,10 +46,10 @@ class Evaluation(Record):
         for name, numbers in by_class.items():
             if len(numbers) != len(self.classes):
                 raise ValueError(
-                    f"{name} is of {len(numbers)} classes, but there are {len(self.classes)}"
+                    f"{name} has {len(numbers)} classes, but there are {len(self.classes)}"
                 )
-        if absent := [name for name in self.intervals if name not in self.metrics]:
-            raise ValueError(f"intervals.{absent[0]} is of no metric")
+        if unknown := [name for name in self.intervals if name not in self.metrics]:
+            raise ValueError(f"intervals.{unknown[0]} does not belong to a metric")
         return self
 
     def make_metric_rows(self) -> list[dict[str, Any]]:

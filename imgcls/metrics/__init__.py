@@ -1,16 +1,16 @@
 """Metrics: each file holds `Settings` (a `MetricSettings`) and `compute(settings, predictions) ->
 Result`. Light zone.
 
-To add a metric, add a file: `metrics.json`, `report.txt` and `--fail-under` follow what `scalars`
-and `Result` say. The rules:
+To add a metric, add a file: `metrics.json`, `report.txt` and `--fail-under` use what `scalars` and
+`Result` contain. The rules:
 
-- A number that is undefined is `None` (JSON null), never NaN and never an exception.
-- A class absent from the split keeps its place in every list, with support 0, and is left out of
-  macro means.
-- The order of the images changes nothing.
-- What is computed for each image alone goes through `predictions.per_image`, so that a bootstrap
-  gathers it and does not repeat it.
-- Files whose name begins with an underscore are shared code, not metrics. numpy is imported inside
+- An undefined value is `None` (JSON null), never NaN or an exception.
+- A class absent from the split is included in every list, with support 0, but not in macro
+  averages.
+- The result does not depend on the order of the images.
+- Quantities of single images are computed through `predictions.per_image`, which bootstrap samples
+  gather from instead of computing them again.
+- Files whose names begin with an underscore are shared code, not metrics. numpy is imported inside
   functions.
 """
 
@@ -29,11 +29,12 @@ Number = float | int | None
 
 
 class MetricSettings(PartSettings):
-    """What every metric can say before anything is computed."""
+    """The settings of every metric."""
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The names of the numbers in `Result.scalars`, each with which way is better;
+        """The names of the scalars in `Result`, each with its better direction.
+
         `--fail-under` takes these names.
         """
         return {}
@@ -41,14 +42,15 @@ class MetricSettings(PartSettings):
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric found; all of it goes to JSON as it is. Names are unique over all metrics.
+    """The values of a metric, which metrics.json holds. Names are unique over all metrics.
 
     Attributes:
         scalars: the numbers that `Settings.scalars` names.
-        per_class: by name, one number a class in label order; the columns of the report's table of
+        per_class: one value per class in label order, by name; the columns of the report's table of
             classes.
-        tables: by name, rows as mappings of the same keys; each is printed in the report.
-        matrices: by name, (classes, classes) numbers, rows true and columns predicted; not printed.
+        tables: rows as mappings with the same keys, by name; printed in the report.
+        matrices: (classes, classes) counts with true classes as rows and predicted classes as
+            columns, by name; not printed.
     """
 
     scalars: dict[str, Number] = field(default_factory=dict)
@@ -57,37 +59,43 @@ class Result:
     matrices: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
-def directions(metrics: Iterable[MetricSettings]) -> dict[str, Direction]:
-    """Return every number that these metrics give, with which way is better.
+def list_directions(metrics: Iterable[MetricSettings]) -> dict[str, Direction]:
+    """Return the scalars of all metrics, each with its better direction.
 
     Raises:
-        UserError: two of the metrics give a number of the same name.
+        UserError: two metrics have a scalar of the same name.
     """
-    found: dict[str, Direction] = {}
+    directions: dict[str, Direction] = {}
     for settings in metrics:
-        twice = sorted(found.keys() & settings.scalars.keys())
-        if twice:
+        duplicates = sorted(directions.keys() & settings.scalars.keys())
+        if duplicates:
             raise UserError(
-                f"evaluate.metrics: two metrics give {', '.join(twice)}, the second is"
+                f"evaluate.metrics: two metrics compute {', '.join(duplicates)}, the second is"
                 f" '{settings.name}'; remove one of them"
             )
-        found.update(settings.scalars)
-    return found
+        directions.update(settings.scalars)
+    return directions
 
 
 def to_number(value: float) -> Number:
-    """Return a JSON number; NaN, which marks what is undefined inside numpy, becomes None."""
+    """Convert a float to a JSON number; NaN, which stands for undefined, to None."""
     return None if value != value else float(value)
 
 
 def to_numbers(values: "numpy.ndarray") -> list[Number]:
-    """Return one JSON number an element, NaN as None."""
+    """Convert an array (n,) to JSON numbers; NaN, which stands for undefined, to None."""
     return [None if value != value else value for value in values.tolist()]
 
 
-def macro_mean(values: "numpy.ndarray", present: "numpy.ndarray") -> Number:
-    """Return the mean over the classes that are present (a bool a class) and defined (not NaN);
-    None when there is none.
+def compute_macro_average(values: "numpy.ndarray", present: "numpy.ndarray") -> Number:
+    """Return the mean over classes.
+
+    Args:
+        values: float64 (classes,), NaN if undefined.
+        present: whether the class has images in the split, bool (classes,).
+
+    Returns:
+        The mean of defined values of present classes; None if there are none.
     """
-    counted = values[present & (values == values)]
-    return float(counted.mean()) if counted.size else None
+    defined = values[present & (values == values)]
+    return float(defined.mean()) if defined.size else None

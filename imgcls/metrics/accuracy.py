@@ -1,6 +1,6 @@
-"""Accuracy: the share of images whose most probable class is the true one. Light zone.
+"""Accuracy: the fraction of images whose most probable class is the true one. Light zone.
 
-The lowest class number wins among equals. Range 0 to 1.
+On a tie, the lowest class number counts as the most probable. Range 0 to 1.
 """
 
 from typing import TYPE_CHECKING
@@ -18,15 +18,15 @@ class Settings(MetricSettings):
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The one number."""
+        """The accuracy."""
         return {"accuracy": "higher"}
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the accuracy."""
+    """Compute the accuracy."""
     return Result({"accuracy": float(predictions.per_image(is_correct).mean())})
 
 
 def is_correct(predictions: "Predictions") -> "numpy.ndarray":
-    """Tell for each image whether the most probable class is the true one: bool (images,)."""
+    """Return whether each image is classified correctly, bool (images,)."""
     return predictions.predicted == predictions.labels

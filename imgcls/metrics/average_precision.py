@@ -1,15 +1,15 @@
-"""Average precision, one class against the rest: per class, macro and micro. Light zone.
+"""Average precision, one-vs-rest: per class, macro and micro. Light zone.
 
-The precision-recall curve as a sum of steps, without interpolation: the mean over a class's images
-of the precision at the threshold that just admits the image, as in scikit-learn (Manning, Raghavan
-and Schütze, 2008, section 8.4). Range 0 to 1, chance is the class's share. Undefined for a class
-that no image or every image of the split has.
+The area under the precision-recall curve as a sum of steps, without interpolation, as in
+scikit-learn: the mean over a class's images of the precision with the image's score as threshold
+(Manning, Raghavan and Schütze, 2008, section 8.4). Range 0 to 1; a random ranking gets the class's
+fraction of the images. Undefined for a class that has none or all of the split's images.
 """
 
 from typing import TYPE_CHECKING
 
 from imgcls.metrics import Direction, MetricSettings, Result
-from imgcls.metrics._ranking import one_vs_rest
+from imgcls.metrics._ranking import compute_one_vs_rest
 
 if TYPE_CHECKING:
     import numpy
@@ -22,21 +22,24 @@ class Settings(MetricSettings):
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The mean over classes, and that of the pooled ranking."""
+        """The macro and the micro average."""
         return {"macro_average_precision": "higher", "micro_average_precision": "higher"}
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the average precisions."""
-    return one_vs_rest(predictions, "average_precision", compute_average_precision)
+    """Compute the average precision of each class, and its averages."""
+    return compute_one_vs_rest(predictions, "average_precision", compute_average_precision)
 
 
 def compute_average_precision(scores: "numpy.ndarray", positive: "numpy.ndarray") -> float:
-    """Return the average precision from the sorted scores of all and of the positive, both
-    non-empty.
+    """Return the average precision of a ranking.
+
+    Args:
+        scores: of all images, sorted, not empty.
+        positive: of the images of the class, sorted, not empty.
     """
     import numpy
 
-    admitted = len(scores) - numpy.searchsorted(scores, positive, "left")
-    found = len(positive) - numpy.searchsorted(positive, positive, "left")
-    return float((found / admitted).mean())
+    predicted_positives = len(scores) - numpy.searchsorted(scores, positive, "left")
+    true_positives = len(positive) - numpy.searchsorted(positive, positive, "left")
+    return float((true_positives / predicted_positives).mean())

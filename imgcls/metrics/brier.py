@@ -1,8 +1,7 @@
-"""Brier score: the mean over images of the summed squared differences between probabilities and
-truth. Light zone.
+"""Brier score: the mean squared distance between probabilities and one-hot labels. Light zone.
 
-The multi-class form of Brier (1950, equation 2): the sum over all classes, not halved. Range 0 to
-2, lower is better; 1 - 1/classes is what a uniform guess gets.
+The original definition for several classes, a sum over all classes that is not halved (Brier, 1950,
+equation 2). Range 0 to 2, lower is better; a uniform prediction gets 1 - 1/classes.
 """
 
 from typing import TYPE_CHECKING
@@ -20,12 +19,12 @@ class Settings(MetricSettings):
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The one number."""
+        """The Brier score."""
         return {"brier": "lower"}
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the Brier score."""
+    """Compute the Brier score."""
     import numpy
 
     return Result(
@@ -34,13 +33,15 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 
 def compute_squared_error(predictions: "Predictions") -> "numpy.ndarray":
-    """Return each image's squared distance between its probabilities and the one-hot truth: float32
-    (images,), 0 to 2.
+    """Return each image's squared distance between probabilities and one-hot label.
+
+    Returns:
+        float32 (images,), 0 to 2.
     """
     import numpy
 
-    # Subtracted before squaring: expanding the square cancels, and gives a good model a negative
-    # score.
+    # Subtract before squaring: expanding the square would lose all digits by cancellation for good
+    # models, and give negative scores.
     difference = predictions.probabilities.copy()
     difference[numpy.arange(len(difference)), predictions.labels] -= 1
     return numpy.einsum("ij,ij->i", difference, difference)

@@ -1,9 +1,9 @@
-"""Calibration error: how far confidence is from accuracy, over bins of equal width (Guo et al.,
-2017, section 2). Light zone.
+"""Calibration error: the gap between confidence and accuracy, in bins of confidence. Light zone.
 
-Confidence is the highest probability. An image of confidence c is in the bin (low, high] that holds
-c. Expected: the mean gap, weighted by the images of each bin; maximum: the widest gap of a bin that
-has any. Range 0 to 1, lower is better.
+Confidence is the probability of the predicted class. The bins (low, high] have equal widths. The
+expected calibration error is the mean gap, weighted by the number of images in each bin; the
+maximum calibration error is the largest gap of a bin that is not empty (Guo et al., 2017, section
+2). Range 0 to 1, lower is better.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -27,21 +27,22 @@ class Settings(MetricSettings):
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The mean and the widest gap."""
+        """The expected and the maximum calibration error."""
         return {"expected_calibration_error": "lower", "maximum_calibration_error": "lower"}
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return both errors, and each bin's count, mean confidence and accuracy."""
+    """Compute both errors, and each bin's count, mean confidence and accuracy."""
     import numpy
 
     edges = numpy.linspace(0, 1, settings.bins + 1)
-    confidence, right = predictions.per_image(compute_confidence), predictions.per_image(is_correct)
+    confidence = predictions.per_image(compute_confidence)
+    correct = predictions.per_image(is_correct)
     bins = numpy.searchsorted(edges[1:-1], confidence, "left")
     count = numpy.bincount(bins, minlength=settings.bins)
     with numpy.errstate(invalid="ignore"):
         mean_confidence = numpy.bincount(bins, confidence, settings.bins) / count
-        accuracy = numpy.bincount(bins, right, settings.bins) / count
+        accuracy = numpy.bincount(bins, correct, settings.bins) / count
     gaps = numpy.abs(accuracy - mean_confidence)[count > 0]
     expected = float(gaps @ count[count > 0] / len(confidence))
     columns: dict[str, list[Number]] = {
@@ -60,7 +61,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 
 def compute_confidence(predictions: "Predictions") -> "numpy.ndarray":
-    """Return the highest probability of each image: float64 (images,)."""
+    """Return the probability of each image's predicted class, float64 (images,)."""
     import numpy
 
     return predictions.probabilities.max(axis=1).astype(numpy.float64)

@@ -1,13 +1,12 @@
-"""Precision, recall, F1, specificity and support of each class, their means, and two measures of
-agreement. Light zone.
+"""Precision, recall, F1, specificity and support per class, averages, and agreement. Light zone.
 
 A class that is never predicted has precision 0 (scikit-learn's `zero_division=0`). A class absent
-from the split has support 0 and no precision, recall or F1. Macro means are over the classes
-present, weighted means by support. Balanced accuracy (Brodersen et al., 2010) is the macro recall,
-and weighted recall is the accuracy; they are here under the names that papers use.
+from the split has support 0, and its precision, recall and F1 are undefined. Macro averages are
+over the classes present, weighted averages by support. Balanced accuracy (Brodersen et al., 2010)
+equals macro recall, and weighted recall equals accuracy; papers use both names.
 
-Sources: Sokolova and Lapalme (2009); kappa: Cohen (1960); Matthews correlation for many classes:
-Gorodkin (2004).
+Sources: Sokolova and Lapalme (2009); Cohen (1960) for kappa; Gorodkin (2004) for the Matthews
+correlation of several classes.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from imgcls.metrics import (
     MetricSettings,
     Number,
     Result,
-    macro_mean,
+    compute_macro_average,
     to_number,
     to_numbers,
 )
@@ -39,41 +38,43 @@ AVERAGES = (
 
 
 class Settings(MetricSettings):
-    """These measures have no settings."""
+    """The classification metrics have no settings."""
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """Averages in 0 to 1; kappa and Matthews in -1 to 1, where 0 is chance."""
+        """Averages, 0 to 1; kappa and Matthews correlation, -1 to 1, where 0 is chance."""
         return dict.fromkeys(
             (*AVERAGES, "balanced_accuracy", "cohen_kappa", "matthews_correlation"), "higher"
         )
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the measures of each class and their means."""
+    """Compute the metrics of each class, their averages, and the agreement."""
     import numpy
 
     classes = len(predictions.classes)
     labels, predicted = predictions.labels, predictions.predicted
     support = numpy.bincount(labels, minlength=classes)
-    called = numpy.bincount(predicted, minlength=classes)
+    predicted_count = numpy.bincount(predicted, minlength=classes)
     hits = numpy.bincount(labels[labels == predicted], minlength=classes)
     present = support > 0
     with numpy.errstate(divide="ignore", invalid="ignore"):
         recall = hits / support
-        precision = numpy.where(called > 0, hits / called, numpy.where(present, 0.0, numpy.nan))
+        precision = numpy.where(
+            predicted_count > 0, hits / predicted_count, numpy.where(present, 0.0, numpy.nan)
+        )
         precision[~present] = numpy.nan
-        f1 = numpy.where(present, 2 * hits / (support + called), numpy.nan)
-        specificity = (len(labels) - support - called + hits) / (len(labels) - support)
+        f1 = numpy.where(present, 2 * hits / (support + predicted_count), numpy.nan)
+        specificity = (len(labels) - support - predicted_count + hits) / (len(labels) - support)
     measures = {"precision": precision, "recall": recall, "f1": f1}
     scalars = {
-        f"macro_{name}": macro_mean(values, present)
+        f"macro_{name}": compute_macro_average(values, present)
         for name, values in {**measures, "specificity": specificity}.items()
     }
     for name, values in measures.items():
         scalars[f"weighted_{name}"] = float(values[present] @ support[present] / len(labels))
     scalars["balanced_accuracy"] = scalars["macro_recall"]
-    scalars.update(_compute_agreement(hits.sum(), support, called))
+    scalars.update(_compute_agreement(hits.sum(), support, predicted_count))
     per_class = {
         name: to_numbers(values)
         for name, values in {**measures, "specificity": specificity}.items()
@@ -82,15 +83,19 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 
 def _compute_agreement(
-    hits: int, support: "numpy.ndarray", called: "numpy.ndarray"
+    hits: int, support: "numpy.ndarray", predicted_count: "numpy.ndarray"
 ) -> dict[str, Number]:
-    """Return Cohen's kappa and Matthews's correlation from the margins of the confusion matrix;
-    None where they are 0/0.
+    """Compute Cohen's kappa and the Matthews correlation; None if they are 0/0.
+
+    Args:
+        hits: number of correct predictions.
+        support: images of each class, int64 (classes,).
+        predicted_count: images predicted as each class, int64 (classes,).
     """
     images = float(support.sum())
-    support, called = support / images, called / images
-    by_chance = support @ called
-    spread = (1 - support @ support) * (1 - called @ called)
+    support, predicted_count = support / images, predicted_count / images
+    by_chance = support @ predicted_count
+    spread = (1 - support @ support) * (1 - predicted_count @ predicted_count)
     return {
         "cohen_kappa": (
             to_number(float((hits / images - by_chance) / (1 - by_chance)))

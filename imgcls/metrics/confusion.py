@@ -1,5 +1,6 @@
-"""Confusion matrix: how many images of each class (row) were taken for each class (column), and the
-commonest mistakes. Light zone.
+"""Confusion matrix: images of each true class (row) per predicted class (column). Light zone.
+
+The most confused pairs of classes are listed as well.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -18,12 +19,13 @@ class Settings(MetricSettings):
     """The confusion matrix's settings."""
 
     pairs: Annotated[int, Field(ge=0)] = 10
-    """How many of the most confused pairs are listed."""
+    """Most confused pairs listed, at most."""
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the matrix of counts and the most confused pairs, each with the share of its true
-    class that went wrong so.
+    """Compute the confusion matrix, and its largest entries off the diagonal.
+
+    The `share` of a pair is its fraction of the images of the true class.
     """
     import numpy
 
@@ -32,16 +34,18 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     worst = numpy.argsort(-mistakes, axis=None, kind="stable")[: settings.pairs]
     pairs = []
     for true, predicted in zip(*numpy.unravel_index(worst, counts.shape), strict=True):
-        wrong = int(mistakes[true, predicted])
-        if wrong:
+        count = int(mistakes[true, predicted])
+        if count:
             names = {"true": predictions.classes[true], "predicted": predictions.classes[predicted]}
-            pairs.append({**names, "count": wrong, "share": wrong / int(counts[true].sum())})
+            pairs.append({**names, "count": count, "share": count / int(counts[true].sum())})
     return Result(tables={"most_confused": pairs}, matrices={"confusion": counts.tolist()})
 
 
 def count_pairs(predictions: "Predictions") -> "numpy.ndarray":
-    """Return the matrix: int64 (classes, classes), rows true and columns predicted; it sums to the
-    number of images.
+    """Count the pairs of true and predicted class.
+
+    Returns:
+        int64 (classes, classes), with true classes as rows and predicted classes as columns.
     """
     import numpy
 

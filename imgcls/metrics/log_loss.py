@@ -1,8 +1,7 @@
 """Log loss: the mean of -ln(probability of the true class), in nats (Good, 1952). Light zone.
 
-Probabilities are clipped to [e, 1 - e] with e = 2^-23, the float32 epsilon, as scikit-learn does,
-so that one image can cost at most 15.94. Range 0 to 15.94, lower is better; ln(classes) is what a
-uniform guess gets.
+Probabilities are clipped to [e, 1 - e] with e = 2^-23, the float32 epsilon, as in scikit-learn.
+Range 0 to 15.94, lower is better; a uniform prediction gets ln(classes).
 """
 
 from typing import TYPE_CHECKING
@@ -22,24 +21,24 @@ class Settings(MetricSettings):
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The one number."""
+        """The log loss."""
         return {"log_loss": "lower"}
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Return the log loss."""
-    return Result({"log_loss": float(predictions.per_image(compute_surprise).mean())})
+    """Compute the log loss."""
+    return Result({"log_loss": float(predictions.per_image(compute_log_loss).mean())})
 
 
-def compute_surprise(predictions: "Predictions") -> "numpy.ndarray":
-    """Return -ln of each image's clipped probability of the true class: float64 (images,)."""
+def compute_log_loss(predictions: "Predictions") -> "numpy.ndarray":
+    """Return each image's log loss, in nats: float64 (images,)."""
     import numpy
 
     return -numpy.log(predictions.per_image(get_true_probability).clip(EPSILON, 1 - EPSILON))
 
 
 def get_true_probability(predictions: "Predictions") -> "numpy.ndarray":
-    """Return the probability that each image's true class was given: float64 (images,)."""
+    """Return the predicted probability of each image's true class, float64 (images,)."""
     import numpy
 
     return numpy.take_along_axis(predictions.probabilities, predictions.labels[:, None], axis=1)[

@@ -39,13 +39,11 @@ def start_probe(
     """Start a training process that ends with the block.
 
     Args:
-        experiment: path of the experiment file.
         folder: run folder; must not exist.
         workers: `host:port,...` and the rank, for one of several workers.
         variables: environment variables, in addition to those of this process.
 
-    Yields:
-        A function that sends a request and returns the answer.
+    Yields: a function that sends a request and returns the answer.
 
     Raises:
         UserError: the process ended; the message is the last line that it printed to stderr.
