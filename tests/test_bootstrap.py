@@ -27,7 +27,7 @@ def make(right: int, images: int) -> Predictions:
 
 @pytest.mark.parametrize(("right", "images"), [(900, 1000), (300, 400), (1000, 2000)])
 @pytest.mark.parametrize(("confidence", "z"), [(0.95, 1.959964), (0.8, 1.281552)])
-def test_the_interval_of_an_accuracy_is_wilsons(right, images, confidence, z):
+def test_the_interval_of_an_accuracy_agrees_with_wilson(right, images, confidence, z):
     low, high = bootstrap_intervals(make(right, images), ACCURACY, 4000, confidence, seed=7)[
         "accuracy"
     ]
@@ -39,7 +39,7 @@ def test_the_interval_of_an_accuracy_is_wilsons(right, images, confidence, z):
     assert [low, high] == pytest.approx([middle - half, middle + half], abs=0.15 * half)
 
 
-def test_about_95_of_100_intervals_hold_the_true_accuracy():
+def test_about_95_of_100_intervals_include_the_true_accuracy():
     generator = numpy.random.default_rng(3)
     held = 0
     for i in range(200):
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     assert bootstrap_intervals(predictions, EVERY_METRIC, 100, 0.95, seed=2) != first
 
 
-def test_another_metric_beside_it_does_not_move_an_interval():
+def test_an_interval_does_not_depend_on_the_other_metrics():
     predictions = make(70, 100)
     assert (
         bootstrap_intervals(predictions, ACCURACY, 100, 0.95, seed=1)["accuracy"]
@@ -69,13 +69,13 @@ def test_no_metric_means_no_interval():
     assert bootstrap_intervals(make(7, 10), [], 100, 0.95, seed=1) == {}
 
 
-def test_a_number_that_is_never_defined_has_no_interval():
+def test_a_metric_that_is_undefined_on_every_sample_has_no_interval():
     top = parts.load("metrics", "top_k").Settings(name="top_k", k=5)
     assert bootstrap_intervals(make(7, 10), [top], 100, 0.95, seed=1) == {"top_5_accuracy": None}
 
 
-def test_resamples_without_a_rare_class_are_left_out_of_its_numbers():
-    # One image of class b: a third of all resamples lack it, and have no area under the curve.
+def test_samples_on_which_a_metric_is_undefined_do_not_count():
+    # One image of class b: a third of all samples lack it, and have no area under the curve.
     predictions = Predictions(
         numpy.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], numpy.float32),
         numpy.array([0, 0, 1], numpy.int32),
@@ -89,11 +89,11 @@ def test_resamples_without_a_rare_class_are_left_out_of_its_numbers():
 
 
 @pytest.mark.parametrize("settings", EVERY_METRIC, ids=parts.list_names("metrics"))
-def test_a_metric_of_drawn_images_is_that_of_predictions_with_those_rows(settings):
+def test_a_metric_of_a_bootstrap_sample_equals_that_of_the_gathered_predictions(settings):
     source = make(60, 100)
     rows = numpy.random.default_rng(5).integers(100, size=100)
-    written_out = Predictions(
+    gathered = Predictions(
         source.probabilities[rows], source.labels[rows], source.ids, source.classes, source.model
     )
     compute = parts.load_for("metrics", settings).compute
-    assert compute(settings, BootstrapSample(source, rows)) == compute(settings, written_out)
+    assert compute(settings, BootstrapSample(source, rows)) == compute(settings, gathered)

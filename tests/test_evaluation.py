@@ -70,7 +70,7 @@ def run(tmp_path) -> Run:
     return run
 
 
-def test_the_summary_is_what_metrics_json_holds(run):
+def test_the_summary_equals_metrics_json(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
     assert run.read_evaluation("test") == summary
     assert list(json.loads(run.metrics_file("test").read_text())) == [
@@ -80,7 +80,7 @@ def test_the_summary_is_what_metrics_json_holds(run):
     ]  # fmt: skip
 
 
-def test_the_numbers_are_those_of_the_saved_predictions(run):
+def test_the_metrics_are_computed_from_the_saved_predictions(run):
     summary = evaluate.evaluate(run, make_experiment(), "test")
     saved = predictions.load(run, "test")
     assert summary.metrics["accuracy"] == accuracy_score(saved.labels, saved.predicted)
@@ -100,7 +100,7 @@ def test_the_same_evaluation_twice_writes_the_same_bytes(run):
     assert (run.metrics_file("test").read_bytes(), run.report_file("test").read_bytes()) == first
 
 
-def test_intervals_surround_the_numbers_of_the_named_parts_alone(run):
+def test_only_the_named_metrics_get_an_interval_which_includes_their_value(run):
     summary = evaluate.evaluate(run, make_experiment(intervals=["accuracy", "log_loss"]), "test")
     assert list(summary.intervals) == ["accuracy", "log_loss"]
     for name, (low, high) in summary.intervals.items():
@@ -116,7 +116,7 @@ def test_only_the_metrics_of_the_experiment_are_computed(run):
     assert summary.per_class == summary.tables == summary.matrices == {}
 
 
-def test_saved_predictions_are_judged_without_tensorflow_and_without_the_store(run):
+def test_saved_predictions_are_evaluated_without_tensorflow_and_without_the_store(run):
     program = (
         "import sys; from pathlib import Path; from imgcls.verbs import evaluate; from imgcls.run"
         " import Run\nrun = Run(Path(sys.argv[1])); evaluate.evaluate(run, run.experiment,"
@@ -141,7 +141,7 @@ def test_predictions_of_another_model_are_not_used(run):
     assert not run.metrics_file("test").exists()
 
 
-def test_damaged_predictions_are_not_used_and_are_named(run, capsys):
+def test_damaged_predictions_are_made_again_with_a_note(run, capsys):
     whole = run.predictions_file("test").read_bytes()
     run.predictions_file("test").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="prepare"):
@@ -149,14 +149,14 @@ def test_damaged_predictions_are_not_used_and_are_named(run, capsys):
     assert "predictions.npz is damaged" in capsys.readouterr().err
 
 
-def test_an_empty_split_is_refused_with_those_that_hold_images(run):
+def test_an_empty_split_is_an_error_that_lists_the_others(run):
     with pytest.raises(
         UserError, match=r"validation split .* holds no image; choose one that does: train, test"
     ):
         evaluate.evaluate(run, make_experiment(), "validation")
 
 
-def test_an_unknown_split_is_refused(run):
+def test_an_unknown_split_is_an_error(run):
     with pytest.raises(
         UserError,
         match=r"no split 'tests'; allowed: train, validation, test \(did you mean 'test'\?\)",
@@ -164,7 +164,7 @@ def test_an_unknown_split_is_refused(run):
         evaluate.evaluate(run, make_experiment(), "tests")
 
 
-def test_a_failed_gate_exits_with_6_and_leaves_report_and_files_behind(run):
+def test_a_failed_gate_exits_with_code_6_after_writing_all_files(run):
     exit_code, stdout, stderr = command(
         "eval", run.folder, "--fail-under", "accuracy=0.99", "--fail-under", "macro_roc_auc=0.1"
     )
@@ -193,7 +193,7 @@ def test_a_gate_that_holds_passes(run):
     assert printed == found.model_dump(mode="json")
 
 
-def test_a_wrong_gate_is_refused_before_any_work(run):
+def test_an_invalid_gate_is_an_error_before_any_work(run):
     exit_code, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
     assert exit_code == 2
     with pytest.raises(UserError, match="does not compute a metric 'brierscore'") as e:
@@ -276,7 +276,7 @@ def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained)
     assert evaluate.evaluate(trained, trained.experiment, "test") == summary
 
 
-def test_a_model_that_gives_nan_is_refused_and_nothing_is_saved(trained):
+def test_a_model_that_predicts_nan_is_an_error_and_nothing_is_saved(trained):
     from imgcls.backend import keras
 
     model = keras.models.load_model(trained.model_file)

@@ -29,7 +29,7 @@ def evaluation(**metrics: float | None) -> Evaluation:
     )
 
 
-def test_an_unknown_metric_is_refused_with_the_nearest_name():
+def test_an_unknown_metric_is_an_error_that_suggests_a_name():
     with pytest.raises(
         UserError, match=r"'acuracy'; allowed: accuracy, macro_f1 \(did you mean 'accuracy'\?\)"
     ):
@@ -42,7 +42,7 @@ def test_a_value_that_is_not_finite_is_refused(value):
         gates.require_valid({"accuracy": value}, DIRECTIONS)
 
 
-def test_a_metric_that_is_better_when_lower_is_refused():
+def test_a_metric_that_is_better_when_lower_is_an_error():
     with pytest.raises(
         UserError, match=r"log_loss is better when lower.*allowed: accuracy, macro_f1"
     ):

@@ -82,7 +82,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_model_file_that_is_none_is_named_in_one_line(damage, tmp_path):
+def test_a_damaged_model_file_is_a_one_line_error(damage, tmp_path):
     path = tmp_path / "model.keras"
     save_model(path)
     assert predict(path).shape == (3, CLASSES)

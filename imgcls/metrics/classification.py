@@ -55,7 +55,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     classes = len(predictions.classes)
     labels, predicted = predictions.labels, predictions.predicted
     support = numpy.bincount(labels, minlength=classes)
-    predicted_count = numpy.bincount(predicted, minlength=classes)
+    counts = numpy.bincount(predicted, minlength=classes)
     hits = numpy.bincount(labels[labels == predicted], minlength=classes)
     present = support > 0
     with numpy.errstate(divide="ignore", invalid="ignore"):
@@ -64,8 +64,8 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
             predicted_count > 0, hits / predicted_count, numpy.where(present, 0.0, numpy.nan)
         )
         precision[~present] = numpy.nan
-        f1 = numpy.where(present, 2 * hits / (support + predicted_count), numpy.nan)
-        specificity = (len(labels) - support - predicted_count + hits) / (len(labels) - support)
+        f1 = numpy.where(present, 2 * hits / (support + counts), numpy.nan)
+        specificity = (len(labels) - support - counts + hits) / (len(labels) - support)
     measures = {"precision": precision, "recall": recall, "f1": f1}
     scalars = {
         f"macro_{name}": compute_macro_average(values, present)
@@ -74,7 +74,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     for name, values in measures.items():
         scalars[f"weighted_{name}"] = float(values[present] @ support[present] / len(labels))
     scalars["balanced_accuracy"] = scalars["macro_recall"]
-    scalars.update(_compute_agreement(hits.sum(), support, predicted_count))
+    scalars.update(_compute_agreement(hits.sum(), support, counts))
     per_class = {
         name: to_numbers(values)
         for name, values in {**measures, "specificity": specificity}.items()

@@ -46,7 +46,7 @@ def evaluate(
         DivergenceError: the model gives probabilities that are not finite.
     """
     experiment = experiment or run.experiment
-    gates.require_valid(fail_under, metrics.directions(experiment.evaluate.metrics))
+    gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
     split = _require_images(run, split_name)
     found = _load_predictions(run, split) or _predict(run, experiment, split)
     evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
