@@ -1,1 +1,1 @@
-"""Auditing data: running the checks, and labels that models contradict. Light zone."""
+"""Audit of the data: running the checks, and finding likely label errors. Light zone."""

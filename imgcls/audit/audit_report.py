@@ -1,4 +1,4 @@
-"""What an audit found, as the store's manifest holds it for each split. Light zone."""
+"""The report of an audit, which the store's manifest holds for each split. Light zone."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,31 +10,31 @@ Policy = Literal["note", "drop", "fail"]
 
 
 class ReportedFinding(Record):
-    """One thing that a check found."""
+    """A problem that a check found."""
 
     check: str
     """The name of the check."""
     policy: Policy
-    """What its settings said to do about it."""
+    """The policy of the check."""
     count: Annotated[int, Field(ge=0)]
-    """How many images it is about, or classes where the check is of classes."""
+    """The number of images concerned, or of classes if the check is about classes."""
     message: str
-    """What was found, in words."""
+    """A description of the problem."""
     examples: list[list[str]]
-    """Ids of images, at most 20; those of one inner list belong together, such as copies."""
+    """At most 20 image ids; each inner list is a group, such as the copies of one image."""
     dropped: Annotated[int, Field(ge=0)]
-    """How many images were left out of all splits because of it."""
+    """The number of images that the finding removed from all splits."""
 
 
 class AuditReport(Record):
-    """What the checks of a split found."""
+    """The findings of all checks on a split."""
 
     passed: bool
-    """false where a check whose policy is `fail` found something."""
+    """false if a check with the policy `fail` has findings."""
     checks: dict[str, Policy]
-    """The checks that ran, in their order, each with its policy."""
+    """The checks in the order in which they ran, each with its policy."""
     findings: list[ReportedFinding]
-    """What they found, in their order."""
+    """The findings, in the order of the checks."""
 
     @model_validator(mode="after")
     def _require_checks_of_findings(self) -> Self:

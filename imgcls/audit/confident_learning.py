@@ -1,10 +1,9 @@
-"""Likely label errors by confident learning (Northcutt, Jiang and Chuang, 2021, JAIR 70,
-https://arxiv.org/abs/1911.00068). Light zone.
+"""Detection of likely label errors by confident learning. Light zone.
 
-A model that did not train on an image may contradict its label. How sure it must be is measured for
-each class: its threshold is the mean probability that the class gets on images labelled with it
-(section 3.1). An image whose probability of another class reaches that class's threshold counts
-there in the confident joint, off its diagonal: the label is suspected.
+A label is suspect if a model that was not trained on the image confidently predicts another class.
+The threshold of confidence differs by class: it is the mean predicted probability of the class over
+the images labeled with it (Northcutt, Jiang and Chuang, 2021, JAIR 70, section 3.1,
+https://arxiv.org/abs/1911.00068).
 """
 
 from typing import TYPE_CHECKING
@@ -14,43 +13,50 @@ if TYPE_CHECKING:
 
 
 def compute_thresholds(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
-    """Return the mean probability of each class on the images labelled with it, float64 (classes,);
-    infinite for a class without any.
+    """Compute each class's mean probability over the images labeled with it.
 
     Args:
-        probabilities: (images, classes), of models that did not train on the images; rows sum to 1.
+        probabilities: of models that were not trained on the images, (images, classes); rows sum
+            to 1.
         labels: class numbers, (images,).
+
+    Returns:
+        float64 (classes,); infinite for a class without images.
     """
     import numpy
 
     classes = probabilities.shape[1]
-    own = probabilities[numpy.arange(len(labels)), labels].astype(numpy.float64)
+    confidence = probabilities[numpy.arange(len(labels)), labels].astype(numpy.float64)
     counts = numpy.bincount(labels, minlength=classes)
-    sums = numpy.bincount(labels, own, minlength=classes)
+    sums = numpy.bincount(labels, confidence, minlength=classes)
     return numpy.divide(sums, counts, out=numpy.full(classes, numpy.inf), where=counts > 0)
 
 
 def suggest_labels(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
-    """Return the class that each image is counted under, int64 (images,): its label, unless that is
-    suspected.
+    """Suggest a class for each image: its label, or another class if the label is suspect.
 
-    It is the most probable of the classes that reach their thresholds (equation 1). An image whose
-    label is the most probable class of all is not suspected, even if the label misses its own
+    The suggestion is the most probable class among those that reach their thresholds (equation 1).
+    A label that is the most probable class is never suspect, even if it does not reach its
     threshold while another class reaches a lower one.
+
+    Returns:
+        int64 (images,).
     """
     import numpy
 
     confident = probabilities >= compute_thresholds(probabilities, labels)
     best = numpy.where(confident, probabilities, -1.0).argmax(axis=1)
-    suspected = confident.any(axis=1) & (probabilities.argmax(axis=1) != labels)
-    return numpy.where(suspected, best, labels)
+    suspect = confident.any(axis=1) & (probabilities.argmax(axis=1) != labels)
+    return numpy.where(suspect, best, labels)
 
 
 def compute_margins(probabilities: "numpy.ndarray", labels: "numpy.ndarray") -> "numpy.ndarray":
-    """Return by how much each label is more probable than the most probable other class, -1..1: the
-    lowest are the likeliest errors.
+    """Compute each label's probability minus that of the most probable other class.
 
-    This is the normalized margin of section 3.2.
+    This is the normalized margin of section 3.2; the lowest are the most likely errors.
+
+    Returns:
+        float64 (images,), -1 to 1.
     """
     import numpy
 

@@ -1,4 +1,4 @@
-"""The audit of the data: run the checks, do what their policies say, and report it. Light zone."""
+"""Runs the checks of an audit, and applies their policies. Light zone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,26 +20,29 @@ from imgcls.store.store import Store, open_store
 if TYPE_CHECKING:
     import numpy
 
-_SHOWN = 5
+MAX_EXAMPLES = 5
+"""How many examples of a finding are printed."""
 
 
 def run_checks(
     store: Store, split: Split, checks: list[CheckSettings]
 ) -> tuple[AuditReport, Split]:
-    """Run checks one after the other, each on what those before it left; return what they found,
-    and the split without dropped images.
+    """Run checks in order, each on the images that earlier ones did not drop.
 
-    What an earlier audit dropped from the split is checked anew, so that the same checks give the
-    same report and the same split again.
+    Images that an earlier audit dropped are checked again, so that the same checks always give the
+    same report and split.
+
+    Returns:
+        The report, and the split without dropped images.
 
     Raises:
-        DataError: dropping leaves a class without a training image, or a split without any.
+        DataError: after dropping images, a split is empty, or a class has no training images.
     """
-    whole = _restore_dropped(split)
+    original = _restore_dropped(split)
     findings: list[tuple[CheckSettings, Finding]] = []
-    left = AuditedData(store, whole)
+    remaining = AuditedData(store, original)
     for settings in checks:
-        for finding in parts.load_for("checks", settings).find(settings, left):
+        for finding in parts.load_for("checks", settings).find(settings, remaining):
             findings.append((settings, finding))
         dropped = [
             images
@@ -48,8 +51,8 @@ def run_checks(
             for images in _list_dropped(check, finding)
         ]
         if dropped:
-            left = AuditedData(store, _drop_images(left.split, dropped))
-    _require_not_empty(store, whole, left.split)
+            remaining = AuditedData(store, _drop_images(remaining.split, dropped))
+    _require_not_empty(store, original, remaining.split)
     reported = [
         ReportedFinding(
             check=settings.name,
@@ -66,11 +69,11 @@ def run_checks(
         checks={settings.name: settings.policy for settings in checks},
         findings=reported,
     )
-    return report, _update_pixel_statistics(store, split, left.split)
+    return report, _update_pixel_statistics(store, split, remaining.split)
 
 
 def save_report(report: AuditReport, store: Store, key: str) -> None:
-    """Write what the audit of a split found to the store's manifest, beside the other audits."""
+    """Write the report of a split to the store's manifest; `key` is that of the split."""
     with files.hold_lock(store.folder.parent / ".lock"):
         manifest = open_store(store.folder).manifest
         audits = {**manifest.audits, key: report}
@@ -78,10 +81,10 @@ def save_report(report: AuditReport, store: Store, key: str) -> None:
 
 
 def require_passed(report: AuditReport) -> None:
-    """Refuse data in which a check whose policy is `fail` found something.
+    """Raise an error if the audit failed.
 
     Raises:
-        DataError: naming all of these findings.
+        DataError: checks with the policy `fail` have findings; the error lists all of these.
     """
     failed = [finding for finding in report.findings if finding.policy == "fail"]
     if failed:
@@ -91,14 +94,14 @@ def require_passed(report: AuditReport) -> None:
             f" finding{'s' if len(failed) > 1 else ''}:"
         )
         advice = (
-            "repair the data, or set another policy of these checks in data.audit; `imgcls audit`"
-            " shows all that was found"
+            "repair the data, or set another policy for these checks in data.audit; `imgcls audit`"
+            " shows all findings"
         )
         raise DataError("\n".join([title, *[f"  {line}" for line in lines], advice]))
 
 
 def format_report(report: AuditReport) -> str:
-    """Return a report for people: a line a check, then what was found, then what to do next."""
+    """Format a report as text: a line per check, the findings, and a command to run next."""
     counts = dict.fromkeys(report.checks, 0)
     for finding in report.findings:
         counts[finding.check] += finding.count
@@ -118,7 +121,7 @@ def _format_finding(finding: ReportedFinding) -> list[str]:
     ]
     lines = [f"{finding.check}: {finding.message}{dropped}"]
     # The message has the count; how many more examples there are would be another number.
-    return lines + ([f"  such as {to_printable(', '.join(examples[:_SHOWN]))}"] if examples else [])
+    return lines + ([f"  such as {to_printable(', '.join(examples[:MAX_EXAMPLES]))}"] if examples else [])
 
 
 def _suggest_next(report: AuditReport) -> str:
@@ -134,32 +137,32 @@ def _suggest_next(report: AuditReport) -> str:
             " `imgcls prepare` again"
         )
     if not report.findings:
-        return f"{skipped}passed without a finding; next: `imgcls train`"
+        return f"{skipped}passed without findings; next: `imgcls train`"
     return (
         f"{skipped}passed; look at the examples (--json has up to {EXAMPLES} of each), and set"
-        " policies (note, drop, fail) in data.audit if need be; next: `imgcls train`, and after it"
+        " policies (note, drop, fail) in data.audit if needed; next: `imgcls train`, and after it"
         " `imgcls audit RUN` for likely label errors"
     )
 
 
 def _list_dropped(settings: CheckSettings, finding: Finding) -> "list[numpy.ndarray]":
-    """Return the images that a finding drops: one array, or none."""
+    """Return the indices that a finding drops, as a list of one array or an empty list."""
     return [finding.drop] if settings.policy == "drop" and finding.drop is not None else []
 
 
-def _drop_images(split: Split, found: "list[numpy.ndarray]") -> Split:
-    """Return a split without images, which are noted in it as dropped."""
+def _drop_images(split: Split, images: "list[numpy.ndarray]") -> Split:
+    """Move images from a split to its dropped ones."""
     import numpy
 
     before = [] if split.dropped is None else [split.dropped]
-    dropped = numpy.unique(numpy.concatenate([*before, *found]))
+    dropped = numpy.unique(numpy.concatenate([*before, *images]))
     return _replace_indices(
         split, lambda _, indices: numpy.setdiff1d(indices, dropped, assume_unique=True), dropped
     )
 
 
 def _restore_dropped(split: Split) -> Split:
-    """Return a split as it was assigned: dropped images are back in it."""
+    """Return the split as it was assigned, including dropped images."""
     import numpy
 
     dropped = split.dropped
@@ -175,24 +178,22 @@ def _restore_dropped(split: Split) -> Split:
 
 def _replace_indices(
     split: Split,
-    choose: "Callable[[int, numpy.ndarray], numpy.ndarray]",
+    compute: "Callable[[int, numpy.ndarray], numpy.ndarray]",
     dropped: "numpy.ndarray | None",
 ) -> Split:
-    """Return a split with other images.
+    """Return a copy with other indices.
 
     Args:
-        choose: from the number of a part in `SPLITS` and its indices to the new ones.
+        compute: returns the new indices from the position in `SPLITS` and the old indices.
     """
     train, validation, test = (
-        choose(number, split.indices(name)) for number, name in enumerate(SPLITS)
+        compute(number, split.indices(name)) for number, name in enumerate(SPLITS)
     )
     return replace(split, train=train, validation=validation, test=test, dropped=dropped)
 
 
 def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split:
-    """Return a split with the mean and std of the training images that are left, which
-    `before` has if its images are the same.
-    """
+    """Compute mean and std of the training images again, if some were dropped or restored."""
     import numpy
 
     if numpy.array_equal(before.train, after.train):
@@ -202,11 +203,14 @@ def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split
 
 
 def _require_not_empty(store: Store, before: Split, after: Split) -> None:
-    had, has = (AuditedData(store, split).count_classes("train") for split in (before, after))
+    """Raise an error if dropping images emptied a split, or a class of the training split."""
+    old, new = (AuditedData(store, split).count_classes("train") for split in (before, after))
     empty = [
         f"class {name}"
-        for name, old, new in zip(store.classes, had.tolist(), has.tolist(), strict=True)
-        if old and not new
+        for name, before_count, after_count in zip(
+            store.classes, old.tolist(), new.tolist(), strict=True
+        )
+        if before_count and not after_count
     ]
     empty += [
         f"the {split} split"

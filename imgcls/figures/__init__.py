@@ -1,10 +1,10 @@
 """Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`.
 Light zone.
 
-The first line of a part's docstring says what the picture shows; the report page prints it below
-the picture. `draw` runs inside `imgcls.figures._style.apply_style()` and raises `NotDrawableError`
-where the run lacks what it needs. Files whose name begins with an underscore are shared code, not
-figures. matplotlib and numpy are imported inside functions.
+The first paragraph of a part's docstring is its caption on the report page. `draw` is called within
+`imgcls.figures._style.apply_style()`; it raises `NotDrawableError` if the run lacks the data for
+the figure. Files whose names begin with an underscore are shared code, not figures. matplotlib and
+numpy are imported inside functions.
 """
 
 import os
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
 
 
 class NotDrawableError(UserError):
-    """A figure needs something that the run does not have (yet). Exit code 2 when the figure was
-    asked for by name.
+    """The run does not have the data that a figure needs (yet).
+
+    Exit code 2 if the figure was requested by name.
     """
 
 
 class Subject:
-    """What a figure may show of a run; each piece is read when a figure first asks for it, and
-    once.
+    """The data of a run that figures can show, loaded lazily and cached.
+
+    Args:
+        experiment: that of the run, or one that differs in settings that do not affect training.
     """
 
     def __init__(self, run: "Run", experiment: "Experiment"):
-        """Show a run; its experiment may differ from the run's own in what is decided after
-        training.
-        """
         self.run = run
         self.experiment = experiment
 
     @cached_property
     def log(self) -> "list[EpochLog]":
-        """The epochs so far, at least one.
+        """The log entries of all epochs so far, at least one.
 
         Raises:
-            NotDrawableError: no epoch has ended.
+            NotDrawableError: no epoch is finished.
             DataError: the log is damaged.
         """
         epochs = self.run.log
         if not epochs:
             raise NotDrawableError(
-                f"no epoch of {self.run.folder} has ended; run `imgcls train` first"
+                f"{self.run.folder} has not finished an epoch; run `imgcls train` first"
             )
         return epochs
 
@@ -71,54 +71,52 @@ class Subject:
             DataError: it is damaged.
         """
         if not os.path.lexists(self.run.data_file):
-            raise NotDrawableError(
-                f"{self.run.folder} holds no data.json; run `imgcls train` first"
-            )
+            raise NotDrawableError(f"{self.run.folder} has no data.json; run `imgcls train` first")
         return self.run.data
 
     @property
     def classes(self) -> list[str]:
-        """The class names in label order."""
+        """Class names in label order."""
         return self.data.classes
 
     @cached_property
-    def _opened(self) -> "tuple[Store, Split]":
+    def _store_and_split(self) -> "tuple[Store, Split]":
         from imgcls.store.lookup import open_run_store
 
         return open_run_store(self.data, self.experiment.data.store_dir)
 
     @property
     def store(self) -> "Store":
-        """The images.
+        """The store that the run was trained on.
 
         Raises:
-            DataError: the store that the run was trained on is missing or changed.
+            DataError: the store is missing, or its content has changed.
         """
-        return self._opened[0]
+        return self._store_and_split[0]
 
     @property
     def split(self) -> "Split":
-        """The rows of the store that make each split; raises as `store` does."""
-        return self._opened[1]
+        """The split that the run was trained on; raises as `store` does."""
+        return self._store_and_split[1]
 
     @property
     def images(self) -> "Reader":
-        """The images as the model sees them; raises as `store` does."""
+        """Reads images at the size of the model's input; raises as `store` does."""
         return self.store.reader(self.split.geometry)
 
     @cached_property
     def evaluated_split(self) -> "SplitName":
-        """The split whose predictions are shown: test, or validation where only that was evaluated.
+        """The split of `predictions`: test, or validation if test was not evaluated.
 
         Raises:
-            NotDrawableError: none was evaluated.
+            NotDrawableError: neither was evaluated.
         """
         names: tuple[SplitName, ...] = ("test", "validation")
         for name in names:
             if os.path.lexists(self.run.predictions_file(name)):
                 return name
         raise NotDrawableError(
-            f"{self.run.folder} holds no predictions; run `imgcls eval {self.run.folder}` first"
+            f"{self.run.folder} has no predictions; run `imgcls eval {self.run.folder}` first"
         )
 
     @cached_property
@@ -126,29 +124,32 @@ class Subject:
         """The predictions on `evaluated_split`.
 
         Raises:
-            NotDrawableError: nothing was evaluated, or an earlier model made the predictions.
+            NotDrawableError: no split was evaluated, or model.keras changed since.
             DataError: the file is damaged.
         """
-        found = predictions.load(self.run, self.evaluated_split)
+        loaded = predictions.load(self.run, self.evaluated_split)
         if (
             self.run.model_file.is_file()
-            and files.compute_sha256(self.run.model_file) != found.model
+            and files.compute_sha256(self.run.model_file) != loaded.model
         ):
             raise NotDrawableError(
                 f"the predictions in {self.run.folder} were made by an earlier model.keras; run"
                 f" `imgcls eval {self.run.folder}` again"
             )
-        return found
+        return loaded
 
     def compute_metric(self, metric: str) -> "Result":
-        """Return what a metric says of the predictions, by the experiment's settings of it: the
-        numbers of metrics.json.
+        """Compute a metric of the predictions.
+
+        Args:
+            metric: name of a part. The experiment's settings are used if it lists this metric, else
+                the default ones.
         """
-        own = [settings for settings in self.experiment.evaluate.metrics if settings.name == metric]
-        settings = own[0] if own else parts.make_default_settings("metrics", metric)
+        listed = [each for each in self.experiment.evaluate.metrics if each.name == metric]
+        settings = listed[0] if listed else parts.make_default_settings("metrics", metric)
         return parts.load_for("metrics", settings).compute(settings, self.predictions)
 
     @property
     def evaluated_title(self) -> str:
-        """What a title says of the predictions: `test split, 360 images`."""
+        """Split and number of images for titles, such as `test split, 360 images`."""
         return f"{self.evaluated_split} split, {len(self.predictions.labels):,} images"

@@ -1,6 +1,4 @@
-"""Rows of equally large images in one picture; shared by the figures that show images. Light
-zone.
-"""
+"""A grid of images with a label for each row, shared by figures that show images. Light zone."""
 
 from typing import TYPE_CHECKING
 
@@ -11,20 +9,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL_INCHES = 0.62
-"""The width of a cell: ten of them and a class name fill the page."""
+"""Width of a cell. Ten cells and a class name fill the width of the page."""
 MARGIN = 0.03
-"""Space around each image, as a share of its height."""
+"""Margin around each image, as a fraction of its height."""
 
 
 def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str) -> "Figure":
-    """Draw one row of images after another, each with its name at the left.
+    """Draw a grid of images.
 
     Args:
-        rows: uint8 (n, height, width, channels) each, with n from 0 to `columns`; missing cells
-            stay empty.
-        names: one name a row.
-        columns: cells a row.
-        title: stands above; says so when only one of several channels can be shown.
+        rows: images of each row, uint8 (n, height, width, channels) with n from 0 to `columns`.
+        names: labels of the rows.
+        columns: cells per row; those without an image stay empty.
+        title: of the figure. Of images with 2 or more than 3 channels, only the first channel is
+            shown, which is added to the title.
     """
     height, width, channels = rows[0].shape[1:]
     figure = _style.make_figure(_style.WIDTH, 0)
@@ -44,8 +42,10 @@ def draw(rows: "list[numpy.ndarray]", names: list[str], columns: int, title: str
 
 
 def make_mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
-    """Return the images side by side, uint8 (rows * cell height, columns * cell width, 3); paper
-    grey where there is none.
+    """Arrange images in a grid on a light gray background.
+
+    Returns:
+        uint8 (rows * cell height, columns * cell width, 3).
     """
     import numpy
 
@@ -57,7 +57,7 @@ def make_mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
     for i, images in enumerate(rows):
         for j, image in enumerate(images):
             top, left = i * cell_height + margin, j * cell_width + margin
-            # One channel is grey, three are RGB; of any other number the first is shown, as grey.
+            # Three channels are RGB; otherwise the first one is shown as grayscale.
             canvas[top : top + height, left : left + width] = (
                 image if image.shape[2] == 3 else image[:, :, :1]
             )

@@ -1,6 +1,4 @@
-"""One curve a class, each class against the rest, with their macro and micro averages; for ROC and
-precision-recall. Light zone.
-"""
+"""One-vs-rest curves of each class, with averages, for ROC and precision-recall. Light zone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +11,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAMED = 10
-"""Classes that get a curve of their own; of more, those with the least area do."""
+MAX_CURVES = 10
+"""How many classes get a curve: if there are more, those with the smallest areas."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve over [0, 1]: float64 (points,) each, x rising."""
+    """A curve over [0, 1].
+
+    Attributes:
+        x: float64 (points,), ascending.
+        y: float64 (points,).
+    """
 
     x: "numpy.ndarray"
     y: "numpy.ndarray"
@@ -27,16 +30,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes ROC and precision-recall two figures.
+    """A kind of curve: ROC or precision-recall.
 
     Attributes:
-        title: stands above, before the split.
-        metric: the part of imgcls/metrics that measures the area.
-        area: the name of its numbers: one a class, and macro_ and micro_ averages.
+        title: of the figure, without the split.
+        metric: the part in imgcls/metrics that computes the area under the curve.
+        area: the area's name in the metric's result.
         symbol: the area's name in the legend.
-        draw_style: matplotlib's drawstyle: "default" for straight lines between the points, or
-            steps.
-        make_curve: from truth, bool (n,), and score, float (n,).
+        draw_style: matplotlib's `drawstyle`: "default" for straight lines between points, or steps.
+        make_curve: computes the curve from truth, bool (images,), and scores, float (images,).
     """
 
     title: str
@@ -48,8 +50,10 @@ class Kind:
 
 
 def draw(kind: Kind, subject: Subject) -> "Figure":
-    """Draw the curves of all classes, or of the worst with a band that holds the middle 80 % of the
-    classes; and both averages.
+    """Draw the curves of all classes, with their macro and micro average.
+
+    If there are more than `MAX_CURVES` classes, draw the worst ones, and a band with the middle
+    80 % of all classes.
 
     Raises:
         NotDrawableError: fewer than two classes have images in the split.
@@ -62,8 +66,8 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     }
     if not areas:
         raise NotDrawableError(
-            f"the {subject.evaluated_split} split has images of one class alone; a class against"
-            " the rest needs a rest"
+            f"the {subject.evaluated_split} split has images of only one class; one-vs-rest curves"
+            " need at least two"
         )
     curves = {
         label: kind.make_curve(predictions.labels == label, predictions.probabilities[:, label])
@@ -73,17 +77,18 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     axes = figure.subplots()
     grid = numpy.linspace(0, 1, 501)
     heights = numpy.stack([_interpolate(grid, curve, kind.draw_style) for curve in curves.values()])
-    if len(curves) > NAMED:
+    if len(curves) > MAX_CURVES:
         low, high = numpy.quantile(heights, [0.1, 0.9], axis=0)
         axes.fill_between(grid, low, high, color=_style.PAPER, label="middle 80 % of the classes")
-    for place, label in enumerate(sorted(sorted(areas, key=lambda label: areas[label])[:NAMED])):
+    worst = sorted(areas, key=lambda label: areas[label])[:MAX_CURVES]
+    for i, label in enumerate(sorted(worst)):
         name = f"{kind.symbol} {areas[label]:.4f}  {_style.shorten(predictions.classes[label])}"
         axes.plot(
             curves[label].x,
             curves[label].y,
             drawstyle=kind.draw_style,
             label=name,
-            **_choose_line_style(place),
+            **_choose_line_style(i),
         )
     _draw_averages(axes, kind, subject, grid, heights)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
@@ -96,7 +101,12 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
 def _draw_averages(
     axes: "Axes", kind: Kind, subject: Subject, grid: "numpy.ndarray", heights: "numpy.ndarray"
 ) -> None:
-    """Draw the mean of the classes' heights over the grid, and the curve of all classes pooled."""
+    """Draw the macro average, a mean over classes, and the micro average, which pools them.
+
+    Args:
+        grid: x of the macro average, float64 (points,).
+        heights: of the classes' curves over the grid, float64 (classes, points).
+    """
     import numpy
 
     predictions, result = subject.predictions, subject.compute_metric(kind.metric)
@@ -116,31 +126,37 @@ def _draw_averages(
 
 
 def _interpolate(grid: "numpy.ndarray", curve: Curve, draw_style: str) -> "numpy.ndarray":
-    """Return the curve's height at each place of a grid; where it is vertical, its end."""
+    """Return the curve's y at each x of a grid; the end of vertical segments."""
     import numpy
 
     if draw_style == "default":
-        # Of several points at one x, numpy.interp takes the last at that x, and the first when it
-        # comes from the left.
+        # Of several points at the same x, numpy.interp returns the last one.
         return numpy.interp(grid, curve.x, curve.y)
     return curve.y[numpy.searchsorted(curve.x, grid, side="left").clip(0, len(curve.x) - 1)]
 
 
-def _choose_line_style(place: int) -> dict[str, Any]:
+def _choose_line_style(index: int) -> dict[str, Any]:
     return {
-        "color": _style.COLORS[place],
-        "linestyle": _style.LINE_STYLES[place % len(_style.LINE_STYLES)],
+        "color": _style.COLORS[index],
+        "linestyle": _style.LINE_STYLES[index % len(_style.LINE_STYLES)],
         "linewidth": 1.2,
     }
 
 
-def _add_legend(axes: "Axes", drawn: int, classes: int) -> None:
-    """List the curves beside the axes, and what is not shown."""
+def _add_legend(axes: "Axes", present: int, classes: int) -> None:
+    """List the curves beside the axes, and say which classes are not shown.
+
+    Args:
+        present: number of classes with images in the split.
+        classes: number of all classes.
+    """
     heading = (
-        f"the {NAMED} lowest of {drawn} classes" if drawn > NAMED else "each class against the rest"
+        f"the {MAX_CURVES} lowest of {present} classes"
+        if present > MAX_CURVES
+        else "each class against the rest"
     )
-    if drawn < classes:
-        heading += f"\n({classes - drawn} of {classes} classes not in the split)"
+    if present < classes:
+        heading += f"\n({classes - present} of {classes} classes not in the split)"
     axes.legend(
         loc="upper left",
         bbox_to_anchor=(1.02, 1.0),

@@ -1,8 +1,7 @@
-"""How every figure looks: fonts, colours that colour-blind readers can tell apart, sizes, and the
-way to a PNG file. Light zone.
+"""Style of all figures: fonts, sizes, colors safe for color-blind readers; PNG files. Light zone.
 
-Figures are drawn on `matplotlib.figure.Figure` itself: pyplot takes longer to import and keeps
-global state.
+Figures use `matplotlib.figure.Figure` directly: pyplot takes longer to import, and has global
+state.
 """
 
 import contextlib
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Petroff, 2021, https://arxiv.org/abs/2107.02270: ten colours chosen for colour-vision deficiency
-# and taste.
+# Ten colors that people with color vision deficiency can tell apart: Petroff, 2021,
+# https://arxiv.org/abs/2107.02270.
 COLORS = (
     "#3f90da",
     "#e76300",
@@ -32,18 +31,16 @@ COLORS = (
     "#94a4a2",
     "#b9ac70",
 )
-# Colour alone does not carry a meaning: print is often grey.
+# Lines differ in style as well as in color, for printing in grayscale.
 LINE_STYLES = ("-", "--", "-.", ":")
 INK, FAINT, PAPER = "#222222", "#8a8a8a", "#e9e9e9"
 SPLIT_COLORS = {"train": COLORS[0], "validation": COLORS[1], "test": COLORS[2]}
 
 WIDTH = 8.0
-"""Inches; all figures share it where their content does not ask for more, so that text has one size
-on the report page.
-"""
+"""Default width of figures, in inches; equal widths give text of equal size on the report page."""
 DOTS_PER_INCH = 120
-# Tried in this order for what DejaVu Sans, which matplotlib ships, cannot write: Chinese, Japanese,
-# Korean, Indic scripts, ...
+# Tried in this order for characters that DejaVu Sans, which comes with matplotlib, lacks, such as
+# Chinese, Japanese, Korean and Indic scripts.
 FALLBACK_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -60,12 +57,12 @@ FALLBACK_FONTS = (
 
 @contextlib.contextmanager
 def apply_style() -> Iterator[None]:
-    """Draw in this style inside the block, whatever the user's matplotlibrc says."""
+    """Apply the style within the block, regardless of the user's matplotlibrc."""
     import matplotlib
     from matplotlib.rcsetup import cycler
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # `characters_without_glyph` lets the caller say it once, in words that help.
+        # `find_missing_glyphs` lets the caller print one helpful note instead.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
@@ -90,7 +87,7 @@ def apply_style() -> Iterator[None]:
                 "legend.fontsize": 8,
                 "legend.frameon": False,
                 "lines.linewidth": 1.5,
-                # A class called `$x_1$` is a name, not a formula.
+                # A class name such as `$x_1$` is not a formula.
                 "text.parse_math": False,
             }
         )
@@ -105,44 +102,39 @@ def _list_fonts() -> list[str]:
 
 
 def find_missing_glyphs(texts: Iterable[str]) -> str:
-    """Return the characters of the texts that no font at hand can draw; figures show an empty box
-    in their place.
-    """
+    """Return the characters that no installed font has, which figures show as empty boxes."""
     from matplotlib import font_manager
 
     fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _list_fonts()]
-    wanted = sorted({character for text in texts for character in shorten(text, length=10**6)})
+    characters = sorted({character for text in texts for character in shorten(text, length=10**6)})
     return "".join(
         character
-        for character in wanted
+        for character in characters
         if not any(font.get_char_index(ord(character)) for font in fonts)
     )
 
 
 def make_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of a size in inches, which lays out its axes without overlaps."""
+    """Return an empty figure with constrained layout; width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def compute_rows_height(rows: int) -> float:
-    """Return the inches that labelled rows need: roomy when they are few, never so narrow that
-    8-point labels touch.
-    """
+    """Return the height of labeled rows, in inches: enough for 8-point labels."""
     return rows * min(0.45, max(0.17, 3.0 / rows))
 
 
 def replace_surrogates(text: str) -> str:
-    """Return a text with question marks for lone surrogates: a file name that is not UTF-8 holds
-    them, no font and no file does.
-    """
+    """Replace lone surrogates, which come from file names that are not UTF-8, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def shorten(name: str, length: int = 30) -> str:
-    """Return a class name on one line of at most `length` characters; a long one loses its middle,
-    since ends tell names apart.
+    """Shorten a class name to one line of at most `length` characters.
+
+    The middle is left out, because similar names often differ at their ends.
     """
     line = " ".join(
         "".join(
@@ -157,20 +149,20 @@ def shorten(name: str, length: int = 30) -> str:
 
 
 def label_rows(axes: "Axes", names: list[str]) -> None:
-    """Label the rows 0, 1, ... of a plot, downwards from the top, with class names."""
+    """Label the rows of a plot with class names, from the top down."""
     axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG, atomically; the same figure gives the same bytes.
+    """Write a figure atomically to a PNG file; the same figure gives the same bytes.
 
     Raises:
         UserError: the file cannot be written.
     """
     with files.replace_file(path) as stream:
-        # The version of matplotlib would make equal pictures differ.
+        # By default, the metadata has the version of matplotlib.
         figure.savefig(
             stream,
             format="png",

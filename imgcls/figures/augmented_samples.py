@@ -1,8 +1,4 @@
-"""Augmented samples: training images, each beside what the augmentations made of it in several
-draws.
-
-Light zone.
-"""
+"""Augmented samples: training images beside several augmented versions of each. Light zone."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,18 +12,16 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the augmented samples."""
+    """The settings of augmented samples."""
 
     rows: Annotated[int, Field(ge=1)] = 8
-    """Images shown, spread evenly over the classes."""
+    """Images shown, of classes spread evenly over all."""
     variants: Annotated[int, Field(ge=1)] = 9
-    """Augmentations of each image."""
+    """Augmented versions of each image."""
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw a row an image: the original, then the draws, each as one training step would make
-    it.
-    """
+    """Draw a row per image: the original, and its augmentations in the first training steps."""
     import numpy
 
     if not subject.experiment.augment:
@@ -39,10 +33,10 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     store, train = subject.store, subject.split.train
     labels = numpy.asarray(store.labels)[train]
     present = numpy.unique(labels)
-    chosen = present[
+    selected = present[
         numpy.linspace(0, len(present) - 1, min(settings.rows, len(present))).round().astype(int)
     ]
-    originals = subject.images.read(numpy.array([train[labels == label][0] for label in chosen]))
+    originals = subject.images.read(numpy.array([train[labels == label][0] for label in selected]))
     columns = [
         originals,
         *[preview(subject.experiment, originals, step) for step in range(settings.variants)],
@@ -50,12 +44,12 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     rows = list(numpy.stack(columns, axis=1))
     figure = _mosaic.draw(
         rows,
-        [store.classes[i] for i in chosen],
+        [store.classes[i] for i in selected],
         columns=len(columns),
         title="Original and augmented training images",
     )
     axes = figure.axes[0]
     axes.axvline(0.5, color=_style.INK, linewidth=1.5)
-    axes.set_xticks([0, settings.variants / 2 + 0.5], ["original", f"{settings.variants} draws"])
+    axes.set_xticks([0, settings.variants / 2 + 0.5], ["original", "augmented"])
     axes.tick_params(axis="x", length=0)
     return figure

@@ -1,7 +1,6 @@
-"""Reliability diagram: how often predictions made with a given confidence are right (Guo et al.,
-2017, section 2).
+"""Reliability diagram: accuracy of predictions by their confidence. Light zone.
 
-Light zone.
+Guo et al., 2017, section 2.
 """
 
 from typing import TYPE_CHECKING
@@ -14,13 +13,11 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the reliability diagram: none; the bins are those of the experiment's metric
-    `calibration`.
-    """
+    """The reliability diagram has no settings; its bins are those of the metric `calibration`."""
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw accuracy over confidence in bins, and below it how many images each bin holds."""
+    """Draw the accuracy of each bin of confidence, and below it the number of images."""
     import numpy
 
     result = subject.compute_metric("calibration")

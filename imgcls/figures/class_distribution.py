@@ -13,16 +13,14 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the class distribution."""
+    """The settings of the class distribution."""
 
     rows: Annotated[int, Field(ge=1)] = 200
-    """Classes shown; of more, those with the fewest training images, which are the ones to worry
-    about.
-    """
+    """Classes shown, at most: those with the fewest training images."""
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw horizontal bars, a row a class and a panel a split."""
+    """Draw horizontal bars, one row per class and one panel per split."""
     import numpy
 
     classes, counts = subject.classes, subject.data.class_counts
@@ -36,7 +34,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         )
         axes.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=7)
         axes.set_title(f"{split}: {sum(counts[split]):,} images", fontsize=9)
-        # Room for the number beside the longest bar; an empty split still gets an axis.
+        # Leave space for the number beside the longest bar, and an axis for an empty split.
         axes.set_xlim(0, max(1, *[counts[split][i] for i in shown]) * 1.3)
         axes.locator_params(axis="x", nbins=4, integer=True)
         axes.grid(axis="x")

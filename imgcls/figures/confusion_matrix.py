@@ -1,7 +1,6 @@
-"""Confusion matrix: rows are true classes, columns predicted ones; colour is the share of the row,
-numbers count images.
+"""Confusion matrix: true classes as rows, predicted classes as columns. Light zone.
 
-Light zone.
+Colors show fractions of the true class, and numbers count images.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -18,36 +17,36 @@ if TYPE_CHECKING:
 
     from imgcls.metrics import Result
 
-MAX_LABELED = 120
-"""Classes up to which each row and column has its name; beyond, every k-th."""
+MAX_LABELS = 120
+"""The largest number of class names on an axis; of more classes, every k-th has a name."""
 
 
 class Settings(PartSettings):
-    """Settings of the confusion matrix."""
+    """The settings of the confusion matrix."""
 
     numbers_up_to: Annotated[int, Field(ge=0)] = 20
-    """Classes up to which the counts are written into the cells; beyond, the most confused pairs
-    are listed below.
+    """The largest number of classes for which cells show counts; if there are more, the most
+    confused pairs are listed below.
     """
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw the matrix; the row of a class that is absent from the split stays grey."""
+    """Draw the matrix; rows of classes that are absent from the split are gray."""
     import numpy
     from matplotlib.colors import PowerNorm
 
     classes, result = subject.predictions.classes, subject.compute_metric("confusion")
     counts = numpy.array(result.matrices["confusion"])
     support = counts.sum(axis=1, keepdims=True)
-    shares = numpy.ma.masked_invalid(
+    fractions = numpy.ma.masked_invalid(
         numpy.divide(counts, support, out=numpy.full(counts.shape, numpy.nan), where=support > 0)
     )
-    side = min(16.0, 3.5 + len(classes) * min(0.6, max(0.1, 5.0 / len(classes))))
-    figure = _style.make_figure(side, side)
+    size = min(16.0, 3.5 + len(classes) * min(0.6, max(0.1, 5.0 / len(classes))))
+    figure = _style.make_figure(size, size)
     axes = figure.subplots()
-    # A square root makes a confusion of a few percent visible beside a diagonal near 1.
+    # The square root makes a few percent of confusion visible beside a diagonal near 1.
     image = axes.imshow(
-        shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest"
+        fractions, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest"
     )
     axes.set_facecolor(_style.PAPER)
     _label_axes(axes, classes)
@@ -61,32 +60,32 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         ticks=[0, 0.05, 0.2, 0.5, 1],
         format="{x:g}",
     )
-    bar.set_label("share of the true class")
+    bar.set_label("fraction of the true class")
     if len(classes) <= settings.numbers_up_to:
-        _write_counts(axes, counts, shares)
+        _write_counts(axes, counts, fractions)
     else:
         figure.supxlabel(_format_most_confused(result), x=0.02, ha="left", fontsize=8)
     return figure
 
 
 def _label_axes(axes: "Axes", classes: list[str]) -> None:
-    every = -(-len(classes) // MAX_LABELED)
-    ticks = range(0, len(classes), every)
+    stride = -(-len(classes) // MAX_LABELS)
+    ticks = range(0, len(classes), stride)
     names = [_style.shorten(classes[i], length=24) for i in ticks]
     size = 8 if len(classes) <= 40 else 6
     axes.set_yticks(ticks, names, fontsize=size)
-    fits_level = len(classes) <= 20 and max(map(len, names)) <= 3
-    axes.set_xticks(ticks, names, fontsize=size, rotation=0 if fits_level else 90)
-    # Where every row has its name, a mark between both adds nothing.
-    axes.tick_params(length=0 if every == 1 else 3)
+    fits_horizontally = len(classes) <= 20 and max(map(len, names)) <= 3
+    axes.set_xticks(ticks, names, fontsize=size, rotation=0 if fits_horizontally else 90)
+    # Tick marks are needed only if some rows have no name.
+    axes.tick_params(length=0 if stride == 1 else 3)
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.spines[:].set_visible(False)
 
 
-def _write_counts(axes: "Axes", counts: "numpy.ndarray", shares: "numpy.ndarray") -> None:
+def _write_counts(axes: "Axes", counts: "numpy.ndarray", fractions: "numpy.ndarray") -> None:
     size = 9 if len(counts) <= 12 else 7
     for row, column in zip(*counts.nonzero(), strict=True):
-        color = "white" if shares[row, column] > 0.4 else _style.INK
+        color = "white" if fractions[row, column] > 0.4 else _style.INK
         axes.text(
             column,
             row,
@@ -105,4 +104,6 @@ def _format_most_confused(result: "Result") -> str:
         f" {_style.shorten(str(pair['predicted']))}"
         for pair in pairs
     ]
-    return "\n".join(["Most confused: images (share of the true class): true → predicted", *lines])
+    return "\n".join(
+        ["Most confused: images (fraction of the true class): true → predicted", *lines]
+    )

@@ -1,5 +1,4 @@
-"""Learning curves: loss, accuracy and learning rate over the epochs; a vertical line marks the
-epoch that became the model.
+"""Learning curves: loss, accuracy and learning rate per epoch; a line marks the selected epoch.
 
 Light zone.
 """
@@ -16,16 +15,16 @@ if TYPE_CHECKING:
 
     from imgcls.config import Train
 
-MARKED_UP_TO = 40
-"""Epochs up to which each value gets a dot; one epoch alone would be invisible as a line."""
+MAX_MARKED = 40
+"""The largest number of epochs with a marker for each; a single epoch has no line to see."""
 
 
 class Settings(PartSettings):
-    """Settings of the learning curves: none."""
+    """Learning curves have no settings."""
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw three panels over one axis of epochs."""
+    """Draw three panels with a common axis of epochs."""
     from matplotlib.ticker import MaxNLocator
 
     log = subject.log
@@ -49,15 +48,15 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     learning_rate.yaxis.set_major_formatter("{x:g}")
     learning_rate.set_xlabel("epoch")
     learning_rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    # One epoch has no width of its own: matplotlib would draw an axis of 0.95 to 1.05.
+    # For a single epoch, matplotlib would choose an axis of 0.95 to 1.05.
     margin = max(0.5, 0.02 * len(log))
     learning_rate.set_xlim(log[0].epoch - margin, log[-1].epoch + margin)
     return figure
 
 
 def _draw_lines(axes: "Axes", log: history.Epochs, keys: dict[str, str]) -> None:
-    """Draw one line a split; epochs without a value, as where nothing is held out, are left out."""
-    marker = "o" if len(log) <= MARKED_UP_TO else None
+    """Draw one line per split, without epochs that have no value, such as without validation."""
+    marker = "o" if len(log) <= MAX_MARKED else None
     for split, key in keys.items():
         logged = [(epoch.epoch, getattr(epoch, key)) for epoch in log]
         points = [(epoch, value) for epoch, value in logged if value is not None]
@@ -76,7 +75,7 @@ def _draw_lines(axes: "Axes", log: history.Epochs, keys: dict[str, str]) -> None
 
 
 def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]:
-    """Return the epoch whose weights `train.select_weights` takes from the log, and why it does."""
+    """Return the epoch that `train.select_weights` selects, and the reason."""
     if train.select_weights == "last":
         return log[-1].epoch, "the last"
     best = history.find_best_epoch(log, train.monitor)

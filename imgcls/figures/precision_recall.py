@@ -1,5 +1,4 @@
-"""Precision-recall curves: precision against recall of each class against the rest, with the
-average precision (AP).
+"""Precision-recall curves of each class against the rest, with average precision (AP).
 
 Light zone.
 """
@@ -15,13 +14,12 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the precision-recall curves: none."""
+    """Precision-recall curves have no settings."""
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw the curves."""
-    # Average precision sums rectangles, so the curve is drawn as steps: its area is then the number
-    # beside it.
+    # Average precision is a sum of rectangles: the area under the curve drawn as steps.
     kind = _one_vs_rest.Kind(
         "Precision-recall curves",
         "average_precision",

@@ -1,5 +1,4 @@
-"""Predicted probabilities: how much probability the images of each class gave to their true
-class.
+"""Predicted probabilities: the probability of the true class, for the images of each class.
 
 Light zone.
 """
@@ -20,15 +19,16 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the predicted probabilities."""
+    """The settings of predicted probabilities."""
 
     rows: Annotated[int, Field(ge=1)] = 200
-    """Classes shown; of more, those with the lowest median."""
+    """Classes shown, at most: those with the lowest median."""
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw a box a class (median, quartiles, whiskers to the 5th and 95th percentile) and a dot
-    each wrongly predicted image.
+    """Draw a box per class, and a dot per misclassified image.
+
+    Boxes show median and quartiles; whiskers extend to the 5th and 95th percentile.
     """
     import numpy
 
@@ -56,7 +56,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         whiskerprops={"linewidth": 0.8},
         capprops={"linewidth": 0.8},
     )
-    _draw_wrong(axes, predictions, shown)
+    _draw_misclassified(axes, predictions, shown)
     _style.label_rows(axes, [predictions.classes[label] for label in shown])
     for row, label in enumerate(shown):
         axes.text(
@@ -72,23 +72,24 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
 
 
 def group_by_true_class(predictions: "Predictions") -> "dict[int, numpy.ndarray]":
-    """Return, for each class with images in the split, the probabilities that its images gave to
-    it, float32 (n,).
+    """Return the probabilities of the true class, by class.
+
+    Returns:
+        float32 (images,) for each class with images in the split.
     """
     import numpy
 
-    given = predictions.probabilities[numpy.arange(len(predictions.labels)), predictions.labels]
-    return {
-        int(label): given[predictions.labels == label] for label in numpy.unique(predictions.labels)
-    }
+    labels = predictions.labels
+    probabilities = predictions.probabilities[numpy.arange(len(labels)), labels]
+    return {int(label): probabilities[labels == label] for label in numpy.unique(labels)}
 
 
-def _draw_wrong(axes: "Axes", predictions: "Predictions", shown: list[int]) -> None:
+def _draw_misclassified(axes: "Axes", predictions: "Predictions", shown: list[int]) -> None:
     rows = {label: row for row, label in enumerate(shown)}
-    wrong = (predictions.predicted != predictions.labels).nonzero()[0]
+    misclassified = (predictions.predicted != predictions.labels).nonzero()[0]
     dots = [
         (predictions.probabilities[i, label], rows[label])
-        for i in wrong
+        for i in misclassified
         if (label := int(predictions.labels[i])) in rows
     ]
     x, y = zip(*dots, strict=True) if dots else ((), ())

@@ -1,4 +1,4 @@
-"""Samples: training images of each class, as the model gets them. Light zone."""
+"""Samples: training images of each class, at the size of the model's input. Light zone."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Settings(PartSettings):
-    """Settings of the sample grid."""
+    """The settings of the sample grid."""
 
     rows: Annotated[int, Field(ge=1)] = 20
-    """Classes shown at most, the first in label order."""
+    """Classes shown, at most: the first ones in label order."""
     columns: Annotated[int, Field(ge=1)] = 10
     """Images of each class, spread evenly over its training images: neighbors in a folder are
     often similar.
@@ -23,7 +23,7 @@ class Settings(PartSettings):
 
 
 def draw(settings: Settings, subject: Subject) -> "Figure":
-    """Draw a row of images a class; a class with fewer images leaves its cells empty."""
+    """Draw a row of images per class; cells of classes with fewer images stay empty."""
     import numpy
 
     store, train = subject.store, subject.split.train

@@ -60,9 +60,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     present = support > 0
     with numpy.errstate(divide="ignore", invalid="ignore"):
         recall = hits / support
-        precision = numpy.where(
-            predicted_count > 0, hits / predicted_count, numpy.where(present, 0.0, numpy.nan)
-        )
+        precision = numpy.where(counts > 0, hits / counts, numpy.where(present, 0.0, numpy.nan))
         precision[~present] = numpy.nan
         f1 = numpy.where(present, 2 * hits / (support + counts), numpy.nan)
         specificity = (len(labels) - support - counts + hits) / (len(labels) - support)
