@@ -64,7 +64,7 @@ def test_without_a_folder_the_newest_unfinished_run_is_continued(digits, capsys)
 
 def test_a_run_of_another_experiment_is_refused_with_the_differences(digits):
     train.train(digits(), Path("run"))
-    with pytest.raises(UserError, match="holds a run of another experiment") as error:
+    with pytest.raises(UserError, match="is a run of another experiment") as error:
         train.train(digits("model.filters=[5]", "model.dropout=0.1"), Path("run"))
     assert "  model.filters.0: 4 there, 5 here" in str(error.value)
     assert "  model.dropout: 0.5 there, 0.1 here" in str(error.value)

@@ -1,4 +1,4 @@
-"""What a continued run shares with its start: experiment, data and split. Light zone."""
+"""Finds the run to continue, and checks that its experiment and data are the same. Light zone."""
 
 import os
 from pathlib import Path
@@ -22,14 +22,14 @@ from imgcls.store.store import Store
 
 
 def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | None:
-    """Return the run to continue, or None if a new one is to be made.
+    """Return the run to continue; None to start a new one.
 
     Args:
-        folder: of the run; without it, the experiment's newest run counts, if it is unfinished.
+        folder: of the run; None for the experiment's newest run, if it is unfinished.
 
     Raises:
-        UserError: the folder holds another experiment's run, or something that is not a run.
-        DataError: the run has another format.
+        UserError: the folder has a run of another experiment, or is not a run folder.
+        DataError: another version of imgcls wrote the run.
     """
     if folder is None:
         return _find_unfinished(experiment)
@@ -46,8 +46,10 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
 def _find_unfinished(experiment: Experiment) -> Run | None:
     """Return the experiment's newest run if it is unfinished."""
     for run in find_runs(experiment.name)[-1:]:
-        found = try_read_experiment(run)
-        if found and run.status.status != "finished" and found.identity() == experiment.identity():
+        earlier = try_read_experiment(run)
+        if not earlier or earlier.identity() != experiment.identity():
+            continue
+        if run.status.status != "finished":
             terminal.note(f"continuing {run.folder}, which is {run.status.status}")
             return run
     return None
@@ -56,13 +58,16 @@ def _find_unfinished(experiment: Experiment) -> Run | None:
 def open_data(
     experiment: Experiment, run: Run | None, data: DataDescription | None
 ) -> tuple[Store, Split]:
-    """Open the store and the split that a run is trained on.
+    """Open the store and the split to train on.
 
-    A run keeps those of its start, even if others were prepared since; a new one takes those of
-    `data` if given, else those that were prepared last.
+    A run to continue uses those it started with, even if others were prepared since.
+
+    Args:
+        run: to continue; None for a new one.
+        data: the store and split of a new run; None for those prepared last.
 
     Raises:
-        DataError: there is no such store, or no such split in it.
+        DataError: the store or the split does not exist.
     """
     if data or not run or not os.path.lexists(run.data_file):
         return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
@@ -79,38 +84,32 @@ def open_data(
 
 
 def require_same_experiment(run: Run, experiment: Experiment) -> None:
-    """Refuse to continue a run with another experiment.
+    """Check that a run is one of this experiment.
 
     Raises:
-        UserError: with a line for each setting that differs.
+        UserError: the experiment differs; the error lists all differing settings.
     """
     there, here = _flatten(run.experiment.identity()), _flatten(experiment.identity())
     missing = object()
     keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
     differences = [
-        f"  {key}: {_format_given(there, key)} there, {_format_given(here, key)} here"
+        f"  {key}: {_format_setting(there, key)} there, {_format_setting(here, key)} here"
         for key in keys
     ]
     if differences:
-        raise UserError(
-            "\n".join(
-                [
-                    (
-                        f"--run {run.folder} holds a run of another experiment; choose another"
-                        " folder. They differ in"
-                    ),
-                    *differences,
-                ]
-            )
+        title = (
+            f"--run {run.folder} is a run of another experiment; choose another folder. They"
+            " differ in"
         )
+        raise UserError("\n".join([title, *differences]))
 
 
-def _format_given(flat: dict[str, Any], key: str) -> str:
-    return repr(flat[key]) if key in flat else "not given"
+def _format_setting(settings: dict[str, Any], key: str) -> str:
+    return repr(settings[key]) if key in settings else "not given"
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings and lists as one mapping with dotted keys."""
+    """Flatten nested mappings and lists to one mapping with dotted keys."""
     items = (
         value.items()
         if isinstance(value, dict)
@@ -127,10 +126,10 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def record_data(run: Run, store: Store, split: Split) -> None:
-    """Write which data a new run is trained on; refuse to continue on other data.
+    """Write data.json for a new run; check it for a continued one.
 
     Raises:
-        DataError: the store's content or the split is not what the run started with.
+        DataError: the store's content or the split has changed since the run started.
     """
     data = store.describe(split)
     if not os.path.lexists(run.data_file):
