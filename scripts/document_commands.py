@@ -1,5 +1,6 @@
-"""Writes docs/commands.md from what `imgcls COMMAND --help` prints: `python
-scripts/document_commands.py`. A test fails where the page and the commands differ.
+"""Writes docs/commands.md from the output of `imgcls COMMAND --help`.
+
+Run `python scripts/document_commands.py`. A test fails if the page is out of date.
 """
 
 from pathlib import Path
@@ -13,7 +14,8 @@ PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
 """A terminal of 80 columns, without colors."""
 START = """# Commands
 
-What `--help` says, written by `make docs`. [Numbers](numbers.md#exit-codes) lists the exit codes.
+The output of `--help`, written by `make docs`. [Numbers](numbers.md#exit-codes) lists the exit
+codes.
 """
 
 
@@ -24,13 +26,13 @@ def make_page() -> str:
     return "\n".join([START, *sections])
 
 
-def _make_section(title: str, words: list[str]) -> str:
-    """Return a command's help below its name.
+def _make_section(title: str, arguments: list[str]) -> str:
+    """Return a heading and the help of a command.
 
     Raises:
-        RuntimeError: the command does not print its help.
+        RuntimeError: the command failed.
     """
-    result = CliRunner().invoke(app, [*words, "--help"], prog_name="imgcls", env=PLAIN)
+    result = CliRunner().invoke(app, [*arguments, "--help"], prog_name="imgcls", env=PLAIN)
     if result.exit_code:
         raise RuntimeError(f"{title} --help exited with {result.exit_code}: {result.output}")
     lines = "\n".join(line.rstrip() for line in result.stdout.splitlines())

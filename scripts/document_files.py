@@ -1,5 +1,6 @@
-"""Writes the tables of keys in docs/files.md from the models through which imgcls reads and writes
-its files: `python scripts/document_files.py`. A test fails where the page and the models differ.
+"""Writes the tables of keys in docs/files.md from the pydantic models of the files.
+
+Run `python scripts/document_files.py`. A test fails if the page is out of date.
 """
 
 import types
@@ -49,35 +50,33 @@ def _make_table(title: str, model: type[Record]) -> str:
 
 
 def _list_rows(model: type[Record], prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield each key with its meaning, those of inner objects behind the key that holds them."""
+    """Yield each key with its meaning; keys of nested objects follow the key of the object."""
     for name, field in model.model_fields.items():
         text = field.description or ""
         if issubclass(model, ArrayRecord):
             text = f"{find_array(field.metadata, field.annotation)}: {text}"
         yield prefix + name, text
-        for inner, place in _find_records(field.annotation, ""):
-            if inner not in model.__mro__:  # the earlier starts have the keys of the last one
-                yield from _list_rows(inner, f"{prefix}{name}{place}.")
+        for inner, path in _find_records(field.annotation, ""):
+            if inner not in model.__mro__:  # earlier starts have the same keys as the last one
+                yield from _list_rows(inner, f"{prefix}{name}{path}.")
 
 
-def _find_records(annotation: Any, place: str) -> Iterator[tuple[type[Record], str]]:
-    """Yield the records in an annotation, with how a key leads to them: `[]` in a list, `.<key>`
-    in a mapping.
-    """
+def _find_records(annotation: Any, path: str) -> Iterator[tuple[type[Record], str]]:
+    """Yield the records in an annotation, each with its path: `[]` in lists, `.<key>` in mappings."""
     if isinstance(annotation, type) and issubclass(annotation, Record):
-        yield annotation, place
+        yield annotation, path
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is list:
-        yield from _find_records(inner[0], f"{place}[]")
+        yield from _find_records(inner[0], f"{path}[]")
     elif origin is dict:
-        yield from _find_records(inner[1], f"{place}.<key>")
+        yield from _find_records(inner[1], f"{path}.<key>")
     elif origin in (Union, types.UnionType):
         for each in inner:
-            yield from _find_records(each, place)
+            yield from _find_records(each, path)
 
 
 def insert_tables(page: str) -> str:
-    """Return the page with the tables of the models as they are now."""
+    """Return the page with tables of the current models."""
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n{make_tables()}\n{END}{after}"

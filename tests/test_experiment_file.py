@@ -190,11 +190,11 @@ def test_the_schema_requires_no_other_key_if_a_file_extends_another():
     assert "extends" in schema["properties"]
 
 
-def test_every_config_opens_with_what_source_run_and_expected(configs):
+def test_every_config_opens_with_description_source_command_and_expected_result(configs):
     for path in configs:
         opening = path.read_text().splitlines()[:4]
         assert [line.split(":")[0] for line in opening] == [
-            "# What it trains, and on what",
+            "# Trains",
             "# Source",
             "# Run",
             "# Expected",

@@ -162,7 +162,7 @@ def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, sprea
     os.kill(workers_of(workspace / "ssh")[-1], signal.SIGKILL)
     stdout, stderr = script.communicate(timeout=120)
     assert script.returncode == 0, stderr
-    assert "attempt 1 ended with exit code 137; starting all workers again" in stderr
+    assert "attempt 1 ended with exit code 137; restarting all workers" in stderr
     assert "finished" in stdout
 
 
