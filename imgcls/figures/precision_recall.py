@@ -1,7 +1,4 @@
-"""Precision-recall curves of each class against the rest, with average precision (AP).
-
-Light zone.
-"""
+"""Precision-recall curves: each class against the rest, with average precision (AP). Light zone."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""ROC curves of each class against the rest, with the area under the curve (AUC). Light zone.
+"""ROC curves: each class against the rest, with the area under the curve (AUC). Light zone.
 
 Fawcett, 2006.
 """
