@@ -62,7 +62,7 @@ def _list_rows(model: type[Record], prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_records(annotation: Any, path: str) -> Iterator[tuple[type[Record], str]]:
-    """Yield the records in an annotation, each with its path: `[]` in lists, `.<key>` in mappings."""
+    """Yield the records in an annotation with their paths: `[]` in lists, `.<key>` in mappings."""
     if isinstance(annotation, type) and issubclass(annotation, Record):
         yield annotation, path
     origin, inner = get_origin(annotation), get_args(annotation)

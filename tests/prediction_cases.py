@@ -18,13 +18,13 @@ def make(labels, probabilities) -> Predictions:
 
 
 def random_case(
-    images: int, classes: int, labelled: list[int] | None = None, levels: int | None = None
+    images: int, classes: int, present: list[int] | None = None, levels: int | None = None
 ) -> Predictions:
-    """Return noisy predictions; `labelled` are the classes that occur, `levels` rounds the scores,
+    """Return noisy predictions; `present` are the classes that occur, `levels` rounds the scores,
     so that many are equal.
     """
     generator = numpy.random.default_rng(images * 1000 + classes)
-    labels = generator.choice(labelled or classes, size=images)
+    labels = generator.choice(present or classes, size=images)
     scores = generator.normal(size=(images, classes))
     scores[numpy.arange(images), labels] += 1
     scores = numpy.exp(scores)
@@ -37,9 +37,9 @@ CASES = {
     "2 classes": random_case(50, 2),
     "10 classes": random_case(500, 10),
     "100 classes": random_case(3000, 100),
-    "absent classes": random_case(200, 7, labelled=[1, 2, 5]),
+    "absent classes": random_case(200, 7, present=[1, 2, 5]),
     "ties": random_case(300, 4, levels=3),
-    "one class present": random_case(30, 3, labelled=[1]),
+    "one class present": random_case(30, 3, present=[1]),
     "one image": random_case(1, 3),
     "all equal": make([0, 1, 2, 2], numpy.full((4, 3), 1 / 3)),
     "certain and wrong": make([0, 1], [[0, 1], [1, 0]]),

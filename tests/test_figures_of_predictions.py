@@ -116,7 +116,7 @@ def test_curves_need_two_classes(tmp_path: Path):
     run = make_run(tmp_path / "run")
     made = make_predictions(3, 8)
     replace_predictions(run, probabilities=made.probabilities[:8], labels=made.labels[:8])
-    with pytest.raises(NotDrawableError, match="images of one class alone"):
+    with pytest.raises(NotDrawableError, match="images of only one class"):
         draw(run, "roc")
 
 

@@ -60,5 +60,5 @@ def test_a_run_without_validation_has_a_training_line_alone(tmp_path: Path):
 def test_a_run_without_an_epoch_has_no_learning_curves(tmp_path: Path):
     run = make_run(tmp_path / "run")
     write_records(run.log_file, [])
-    with pytest.raises(NotDrawableError, match="no epoch"):
+    with pytest.raises(NotDrawableError, match="has not finished an epoch"):
         draw(run, "learning_curves")

@@ -47,10 +47,10 @@ def test_a_note_says_once_that_batch_norm_sees_parts_of_a_batch_and_only_where_i
     train.train(digits("train.epochs=1", *overrides), Path("run"))
     notes = [line for line in capsys.readouterr().err.splitlines() if "batch norm" in line]
     said = (
-        f"note: batches of 256 images are divided into {parts} micro-batches, and the batch norm of"
-        " model cnn sees each, "
+        f"note: batches of 256 images are divided into {parts} micro-batches, and model cnn has"
+        " batch norm, which computes its statistics over the "
     )
-    assert [note.partition(" images, by itself")[0] for note in notes] == (
+    assert [note.partition(" images of each")[0] for note in notes] == (
         [f"{said}{256 // parts}"] if parts else []
     )
 

@@ -121,7 +121,9 @@ def _format_finding(finding: ReportedFinding) -> list[str]:
     ]
     lines = [f"{finding.check}: {finding.message}{dropped}"]
     # The message has the count; how many more examples there are would be another number.
-    return lines + ([f"  such as {to_printable(', '.join(examples[:MAX_EXAMPLES]))}"] if examples else [])
+    if examples:
+        lines.append(f"  such as {to_printable(', '.join(examples[:MAX_EXAMPLES]))}")
+    return lines
 
 
 def _suggest_next(report: AuditReport) -> str:
