@@ -1,3 +1,1 @@
-"""Speed, as ratios within one run: what is compared is measured in turns, and medians are
-reported.
-"""
+"""Benchmarks that report ratios of median times, measured in alternation within one run."""

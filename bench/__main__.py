@@ -1,26 +1,26 @@
-"""`make bench`: run every benchmark and print its ratios beside their targets. It never fails on
-time.
-"""
+"""`make bench`: runs all benchmarks, and prints ratios and targets. Missed targets do not fail."""
 
 import sys
 from pathlib import Path
 
 
 def main() -> None:
-    """Run the benchmarks; the first argument may be a folder with Fashion-MNIST's files, instead of
-    noise in the same layout.
+    """Run all benchmarks.
+
+    The first argument may be a folder with the files of Fashion-MNIST; by default, noise of the
+    same format is used.
     """
-    # Here, since grain's processes import this module, and need no TensorFlow.
+    # Imported here, because grain's worker processes import this module, without TensorFlow.
     from bench import augmentations, epoch, grain_loader, loader, start, workers
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     rows = [
-        *start.ratios(),
-        *epoch.ratios(folder),
-        *workers.ratios(),
-        *loader.ratios(),
-        *grain_loader.ratios(),
-        *augmentations.ratios(),
+        *start.measure_ratios(),
+        *epoch.measure_ratios(folder),
+        *workers.measure_ratios(),
+        *loader.measure_ratios(),
+        *grain_loader.measure_ratios(),
+        *augmentations.measure_ratios(),
     ]
     print(f"{'ratio':<92}  {'measured':>8}  target")
     for name, measured, target in rows:

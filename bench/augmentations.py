@@ -1,5 +1,6 @@
-"""Each augmentation's time for an image, beside the Keras layer of the same operation; run alone:
-`python -m bench.augmentations`.
+"""Time per image of each augmentation, compared with equivalent Keras layers.
+
+Run only this benchmark with `python -m bench.augmentations`.
 """
 
 import random
@@ -16,19 +17,17 @@ from imgcls import parts
 
 BATCH = 128
 TRACES = 8
-"""Of Keras's AugMix, which chooses its operations once, while it is traced: its time depends on
-which they are, by a factor of three.
+"""How often Keras's AugMix is traced. It chooses its operations once per trace, and its time
+depends on them by a factor of three.
 """
 SIZES = ((28, 1, 60), (28, 3, 60), (224, 3, 15))
-"""Height and width, channels, and turns; parts that need RGB are measured with three channels
-alone.
+"""Height and width, channels, and rounds. Parts that need RGB are measured with three channels
+only.
 """
 
 
-def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
-    """Return, by part, its settings and the Keras layers that do the same: several where none does
-    all of it.
-    """
+def make_keras_layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
+    """Return the settings of each augmentation, and the Keras layers that together do the same."""
     from imgcls.backend import keras
 
     layers = keras.layers
@@ -46,7 +45,7 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
             warp[2:3],
         ),
         "aug_mix": ({}, [layers.AugMix()]),
-        # Keras's sigma goes up to 1, of which three on either side make seven pixels.
+        # Keras's sigma is at most 1: a kernel of seven pixels covers three sigma on each side.
         "gaussian_blur": (
             {"sigma": [0.1, 1.0]},
             [layers.RandomGaussianBlur(factor=0.5, kernel_size=7, sigma=1.0)],
@@ -68,35 +67,37 @@ def layers() -> dict[str, tuple[dict[str, Any], list[Any]]]:
     }
 
 
-def table() -> list[tuple[str, str, float, float]]:
-    """Return part, images, and microseconds for an image, measured in turns: of the part, and of
-    Keras, the mean over its traces.
+def measure() -> list[tuple[str, str, float, float]]:
+    """Measure all augmentations.
+
+    Returns:
+        Rows of part, image size, microseconds per image of the part, and of Keras (the mean over
+        traces).
     """
     from imgcls.backend import tf
 
     rows = []
-    step = tf.constant(
-        0, tf.int64
-    )  # given to the function, since a step that it knows makes its random numbers constants
-    for size, channels, turns in SIZES:
+    # An argument of the functions: a constant step would make the random numbers constants.
+    step = tf.constant(0, tf.int64)
+    for size, channels, rounds in SIZES:
         images = tf.constant(
             numpy.random.default_rng(0).integers(0, 256, (BATCH, size, size, channels), numpy.uint8)
         )
         targets = tf.one_hot(tf.range(BATCH) % 10, 10)
-        for label, (settings, keras_layers) in layers().items():
+        for label, (settings, keras_layers) in make_keras_layers().items():
             name = label.partition(",")[0]
             part = parts.load("augmentations", name)
             validated = part.Settings.model_validate({"name": name, **settings})
-            # Three channels are measured at the small size only where one does not do.
+            # Small images have three channels only for parts that need RGB.
             if bool(validated.needs_rgb()) == (channels == 3) or size > 28:
-                way = tf.function(_ours(part, validated), autograph=False)
-                ways = [
-                    way,
-                    *_traced(
-                        keras_layers, hasattr(part, "mix"), TRACES if label == "aug_mix" else 1
-                    ),
+                traces = TRACES if label == "aug_mix" else 1
+                functions = [
+                    tf.function(_make_ours(part, validated), autograph=False),
+                    *_trace_keras(keras_layers, hasattr(part, "mix"), traces),
                 ]
-                ours, *each = _medians([partial(way, images, targets, step) for way in ways], turns)
+                ours, *each = _measure_medians(
+                    [partial(function, images, targets, step) for function in functions], rounds
+                )
                 theirs = statistics.mean(each)
                 rows.append(
                     (label, f"{size}x{size}x{channels}", 1e6 * ours / BATCH, 1e6 * theirs / BATCH)
@@ -110,17 +111,15 @@ def table() -> list[tuple[str, str, float, float]]:
     return rows
 
 
-def _traced(keras_layers: list[Any], mixes: bool, count: int) -> list[Callable[..., Any]]:
-    """Return the layers in so many compiled functions, each with other choices of what they take
-    from Python's own generator.
-    """
+def _trace_keras(keras_layers: list[Any], mixes: bool, count: int) -> list[Callable[..., Any]]:
+    """Return compiled functions of the layers, which differ in the choices made by tracing."""
     from imgcls.backend import tf
 
     random.seed(0)
-    return [tf.function(_keras(keras_layers, mixes)) for _ in range(count)]
+    return [tf.function(_make_keras(keras_layers, mixes)) for _ in range(count)]
 
 
-def _ours(part: Any, settings: Any) -> Callable[..., Any]:
+def _make_ours(part: Any, settings: Any) -> Callable[..., Any]:
     from imgcls.backend import tf
     from imgcls.input.augment import StatelessRandom
 
@@ -133,7 +132,7 @@ def _ours(part: Any, settings: Any) -> Callable[..., Any]:
     return run
 
 
-def _keras(layers: list[Any], mixes: bool) -> Callable[..., Any]:
+def _make_keras(layers: list[Any], mixes: bool) -> Callable[..., Any]:
     def run(images: Any, targets: Any, step: Any) -> Any:
         values = {"images": images, "labels": targets} if mixes else images
         for layer in layers:
@@ -143,31 +142,31 @@ def _keras(layers: list[Any], mixes: bool) -> Callable[..., Any]:
     return run
 
 
-def _medians(ways: list[Callable[[], Any]], turns: int) -> list[float]:
-    """Return each way's median seconds; a warm-up, then turns of equal calls."""
-    times: list[list[float]] = [[] for _ in ways]
-    for way in ways:
-        way()
-    for _ in range(turns):
-        for way, seconds in zip(ways, times, strict=True):
+def _measure_medians(functions: list[Callable[[], Any]], rounds: int) -> list[float]:
+    """Call the functions in alternation, after a warm-up; return each one's median seconds."""
+    times: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        function()
+    for _ in range(rounds):
+        for function, seconds in zip(functions, times, strict=True):
             start = time.perf_counter()
-            way()
+            function()
             seconds.append(time.perf_counter() - start)
     return [statistics.median(each) for each in times]
 
 
-def ratios() -> list[tuple[str, float, str]]:
-    """Return each part's time over that of Keras."""
+def measure_ratios() -> list[tuple[str, float, str]]:
+    """Measure the time of each augmentation relative to Keras."""
     return [
         (f"{part} at {size} / Keras", ours / theirs, "<= 1.00")
-        for part, size, ours, theirs in table()
+        for part, size, ours, theirs in measure()
     ]
 
 
 def main() -> None:
     """Print the table of docs/augmentations.md."""
-    print("| part | images | µs an image | Keras | ratio |\n|---|---|---|---|---|")
-    for part, size, ours, theirs in table():
+    print("| part | images | µs per image | Keras | ratio |\n|---|---|---|---|---|")
+    for part, size, ours, theirs in measure():
         print(f"| `{part}` | {size} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |")
 
 

@@ -1,4 +1,4 @@
-"""An epoch of training against the bare training step, and against plain Keras."""
+"""Time of a training epoch, compared with bare training steps and with `model.fit`."""
 
 import gzip
 import os
@@ -16,12 +16,14 @@ ROUNDS = 3
 IMAGES = 60_000
 
 
-def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
-    """Compare epochs of configs/fashion_cnn.yaml, with validation and checkpoint, on IDX files from
-    `folder` or on noise.
+def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
+    """Compare epochs of configs/fashion_cnn.yaml, including validation and checkpoint.
+
+    Args:
+        folder: with the IDX files of Fashion-MNIST; None for noise.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        medians = _measure(folder or noise(Path(temporary)), Path(temporary))
+        medians = _measure(folder or write_noise(Path(temporary)), Path(temporary))
     for name, seconds in medians.items():
         print(f"epoch: {name} {seconds:.2f} s", file=sys.stderr)
     epoch = medians["imgcls"]
@@ -41,8 +43,8 @@ def ratios(folder: Path | None) -> list[tuple[str, float, str]]:
 
 
 def _measure(folder: Path, temporary: Path) -> dict[str, float]:
-    """Return the median seconds of an epoch in each way of training, measured in turns."""
-    trainer, experiment, store, split = _trainer(folder, temporary)
+    """Return the median seconds per epoch of each method, measured in alternation."""
+    trainer, experiment, store, split = _make_trainer(folder, temporary)
     reader = store.reader(split.geometry)
     images, labels = reader.read(split.train), store.labels[split.train]
     arrays = temporary / "arrays.npz"
@@ -52,37 +54,37 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     }
     numpy.savez(arrays, images=images, labels=labels, **held_out)
     workers = {
-        "plain": _worker(arrays, {}),
-        "onednn": _worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"}),
+        "plain": _start_worker(arrays, {}),
+        "onednn": _start_worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"}),
     }
     from imgcls.io.signals import StopRequest
     from imgcls.training import build
 
     epochs = trainer.epochs(StopRequest())
-    bare = _bare_epoch(
+    bare = _make_bare_epoch(
         build.build_model(experiment, store, split),
         images[:128],
         labels[:128],
         steps=-(-len(images) // 128),
     )
-    ways = {
+    methods = {
         "imgcls": lambda: next(epochs),
         "bare": bare,
-        **{name: _request(worker) for name, worker in workers.items()},
+        **{name: _make_request(worker) for name, worker in workers.items()},
     }
     next(epochs)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(ROUNDS):
-        for name, run in ways.items():
-            begin = time.perf_counter()
+        for name, run in methods.items():
+            start = time.perf_counter()
             run()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(time.perf_counter() - start)
     for worker in workers.values():
         worker.communicate()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _trainer(folder: Path, temporary: Path) -> tuple:
+def _make_trainer(folder: Path, temporary: Path) -> tuple:
     """Return a trainer with its experiment, store and split."""
     from imgcls.experiment_file import read_experiment
     from imgcls.run import create_run
@@ -106,12 +108,10 @@ def _trainer(folder: Path, temporary: Path) -> tuple:
     )
 
 
-def _bare_epoch(
+def _make_bare_epoch(
     model: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int
 ) -> Callable[[], None]:
-    """Return a function that takes an epoch's training steps of a model on one batch that is
-    already in memory, all in one call.
-    """
+    """Return a function that runs the training steps of an epoch on one batch in memory."""
     from imgcls.backend import tf
     from imgcls.optimizers import adamw
 
@@ -135,7 +135,8 @@ def _bare_epoch(
     return lambda: run(tf.constant(steps))
 
 
-def _worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:
+def _start_worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """Start a process that trains with `model.fit`; `environment` has additional variables."""
     inherited = {
         name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
     }
@@ -151,8 +152,8 @@ def _worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:
     return worker
 
 
-def _request(worker: subprocess.Popen) -> Callable[[], None]:
-    """Return a function that lets a worker train one epoch."""
+def _make_request(worker: subprocess.Popen) -> Callable[[], None]:
+    """Return a function that makes a worker train one epoch."""
 
     def run() -> None:
         worker.stdin.write("epoch\n")
@@ -162,10 +163,8 @@ def _request(worker: subprocess.Popen) -> Callable[[], None]:
     return run
 
 
-def noise(folder: Path, images: int = IMAGES) -> Path:
-    """Write noise in the layout of Fashion-MNIST: speed does not depend on what the pictures
-    show.
-    """
+def write_noise(folder: Path, images: int = IMAGES) -> Path:
+    """Write noise in the format of Fashion-MNIST; speed does not depend on the pixels."""
     generator = numpy.random.default_rng(0)
     for name, count in (("train", images), ("t10k", 1000)):
         pixels = generator.integers(0, 256, (count, 28, 28), numpy.uint8)

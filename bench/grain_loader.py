@@ -1,8 +1,10 @@
-"""imgcls's way of reading images in processes beside Google's grain, which is given the same work:
-the same decoder on the same store, the same crops in the same order, which is checked.
+"""Speed of reading images in processes, compared with Google's grain.
 
-Run alone, with `pip install -e '.[bench]'`: `python -m bench.grain_loader [ROUNDS]`. grain hands
-over arrays, imgcls tensors; the copy that a tensor would cost is spared grain.
+Both use the same decoder and store, and read the same crops in the same order, which is checked.
+grain has a small advantage: it returns arrays, without the copy to tensors.
+
+Run only this benchmark with `python -m bench.grain_loader [ROUNDS]`, after
+`pip install -e '.[bench]'`.
 """
 
 import gc
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 9
 WARMING, STEPS, AHEAD = 8, 24, 16
-"""Batches of a round that are not timed, that are, and that may be read ahead without a use."""
+"""Batches of a round: those that are not timed, those that are, and those read ahead, unused."""
 CHECKED = 3
 WORKERS = len(os.sched_getaffinity(0))
 STORES = {
@@ -36,60 +38,60 @@ STORES = {
     "stored pixels of 256x256": "stored_size: [256, 256]",
 }
 
-Way = Callable[[], Iterator[Any]]
-"""Begins anew, and yields batches of images."""
+Loader = Callable[[], Iterator[Any]]
+"""Starts a new iterator over batches of images."""
 
 
-class StoredCrops:
-    """What grain calls a random access data source: crops of images of a store.
+class CropSource:
+    """A random access data source for grain: crops of a store's images.
 
-    Each process opens the store for itself, since a reader cannot be pickled.
+    Each process opens the store, since a reader cannot be pickled.
 
     Args:
-        asked: what `Reader.crop` takes, each array with an axis over the source's elements before
-            the others.
+        arguments: of `Reader.crop`, each with an additional first axis over the elements of the
+            source.
     """
 
-    def __init__(self, folder: Path, geometry: Any, asked: "tuple[numpy.ndarray, ...]"):
+    def __init__(self, folder: Path, geometry: Any, arguments: "tuple[numpy.ndarray, ...]"):
         self._folder = folder
         self._geometry = geometry
-        self._asked = asked
+        self._arguments = arguments
         self._reader: Any = None
 
     def __len__(self) -> int:
-        return len(self._asked[0])
+        return len(self._arguments[0])
 
     def __getitem__(self, element: int) -> "numpy.ndarray":
-        """Return uint8 (n, height, width, channels), or the image where n is 1."""
+        """Return uint8 (n, height, width, channels); without the first axis if n is 1."""
         if self._reader is None:
             import cv2
 
             from imgcls.store.store import open_store
 
-            cv2.setNumThreads(1)  # as in imgcls's own processes
+            cv2.setNumThreads(1)  # as in imgcls's data workers
             self._reader = open_store(self._folder).reader(self._geometry)
-        images = self._reader.crop(*(each[element] for each in self._asked))
+        images = self._reader.crop(*(each[element] for each in self._arguments))
         return images[0] if len(images) == 1 else images
 
 
 class _Recorder:
-    """A `Reader` that reads nothing, and records what it is asked for."""
+    """A `Reader` that records the arguments of `crop`, and does not read images."""
 
     def __init__(self, reader: Any):
         self.geometry, self.larger, self.parallel = reader.geometry, reader.larger, 1
         self.sizes = reader.sizes
-        self.asked: list[tuple[numpy.ndarray, ...]] = []
+        self.arguments: list[tuple[numpy.ndarray, ...]] = []
 
-    def crop(self, *asked: "numpy.ndarray") -> "numpy.ndarray":
-        """Record indices, crops and flips; return any pixels."""
+    def crop(self, *arguments: "numpy.ndarray") -> "numpy.ndarray":
+        """Record indices, crops and flips; return arbitrary pixels."""
         import numpy
 
-        self.asked.append(asked)
-        return numpy.empty((len(asked[0]), *self.geometry.shape), numpy.uint8)
+        self.arguments.append(arguments)
+        return numpy.empty((len(arguments[0]), *self.geometry.shape), numpy.uint8)
 
 
-def ratios(rounds: int = ROUNDS) -> list[tuple[str, float, str]]:
-    """Compare the images/s of both on each kind of store; nothing where grain is not installed."""
+def measure_ratios(rounds: int = ROUNDS) -> list[tuple[str, float, str]]:
+    """Compare the images/s of both on each kind of store, if grain is installed."""
     if importlib.util.find_spec("grain") is None:
         print("grain: not compared, since it is not installed", file=sys.stderr)
         return []
@@ -102,18 +104,20 @@ def ratios(rounds: int = ROUNDS) -> list[tuple[str, float, str]]:
 def _compare(folder: Path, stored: str, rounds: int) -> Iterator[tuple[str, float, str]]:
     text = loader.CROPPED.format(folder=folder, store=STORES[stored], batch=loader.BATCH)
     experiment, store, split = loader.prepare_experiment(text, folder)
-    plan = loader.plan_batches(experiment, store, split)
-    asked = _record(experiment, plan)
-    each_alone = tuple(array.reshape(-1, 1, *array.shape[2:]) for array in asked)
-    batches = StoredCrops(store.folder, split.geometry, asked)
-    images = StoredCrops(store.folder, split.geometry, each_alone)
-    ways: dict[str, Way] = {
-        "imgcls": loader.stream(plan),
-        "grain, a batch an element": _grain(_read_with_grain(batches)),
-        "grain, an image an element": _grain(_read_with_grain(images, loader.BATCH)),
+    batches = loader.make_batches(experiment, store, split)
+    per_batch = _record_crops(experiment, batches)
+    per_image = tuple(array.reshape(-1, 1, *array.shape[2:]) for array in per_batch)
+    batch_source = CropSource(store.folder, split.geometry, per_batch)
+    image_source = CropSource(store.folder, split.geometry, per_image)
+    loaders: dict[str, Loader] = {
+        "imgcls": loader.make_loader(batches),
+        "grain, a batch per element": _make_grain_loader(_make_dataset(batch_source)),
+        "grain, an image per element": _make_grain_loader(
+            _make_dataset(image_source, loader.BATCH)
+        ),
     }
-    _require_equal(ways)
-    speeds = _measure(ways, rounds)
+    _require_equal(loaders)
+    speeds = _measure(loaders, rounds)
     for name, values in speeds.items():
         ratio = sorted(a / b for a, b in zip(speeds["imgcls"], values, strict=True))
         print(
@@ -123,30 +127,30 @@ def _compare(folder: Path, stored: str, rounds: int) -> Iterator[tuple[str, floa
             file=sys.stderr,
         )
         if name != "imgcls":
-            what = f"JPEG 500x375, {stored}, random resized crop 224, flip / {name}"
-            yield what, statistics.median(ratio), ">= 1.00"
-    _require_resumption(_read_with_grain(batches))
+            label = f"JPEG 500x375, {stored}, random resized crop 224, flip / {name}"
+            yield label, statistics.median(ratio), ">= 1.00"
+    _require_resumption(_make_dataset(batch_source))
 
 
-def _record(experiment: Any, plan: "ShuffledBatches") -> "tuple[numpy.ndarray, ...]":
-    """Return what the first batches of a plan ask their reader for, with an axis over batches."""
+def _record_crops(experiment: Any, batches: "ShuffledBatches") -> "tuple[numpy.ndarray, ...]":
+    """Return the arguments of `Reader.crop` for the first batches, stacked over batches."""
     import numpy
 
     from imgcls.input.batches import Examples, ShuffledBatches
 
-    examples, recorder = plan.examples, _Recorder(plan.examples.reader)
+    examples, recorder = batches.examples, _Recorder(batches.examples.reader)
     same = ShuffledBatches(Examples(recorder, examples.labels, examples.indices), experiment)
     for step in range(WARMING + STEPS + AHEAD):
         same.read(step, slice(0, loader.BATCH))
-    return tuple(numpy.stack(each) for each in zip(*recorder.asked, strict=True))
+    return tuple(numpy.stack(each) for each in zip(*recorder.arguments, strict=True))
 
 
-def _read_with_grain(source: StoredCrops, batch_size: int | None = None) -> "grain.IterDataset":
-    """Return grain's reading of a source, in its order, in as many processes as imgcls has.
+def _make_dataset(source: CropSource, batch_size: int | None = None) -> "grain.IterDataset":
+    """Return a dataset that reads a source in order, in as many processes as imgcls uses.
 
-    One thread in each, which was the fastest: they share Python's lock, and the store is in the
-    page cache. Batches are made before the processes share the elements, or else they would hold
-    other images.
+    Each process has one thread, which was the fastest: threads share the GIL, and the store is in
+    the page cache. Elements are batched before they are distributed over processes; otherwise
+    batches would consist of other images.
     """
     import grain
 
@@ -160,50 +164,50 @@ def _read_with_grain(source: StoredCrops, batch_size: int | None = None) -> "gra
     return dataset.to_iter_dataset(read).mp_prefetch(processes)
 
 
-def _grain(dataset: "grain.IterDataset") -> Way:
-    def batches() -> Iterator[Any]:
+def _make_grain_loader(dataset: "grain.IterDataset") -> Loader:
+    def start() -> Iterator[Any]:
         iterator = iter(dataset)
         try:
             yield from iterator
         finally:
             iterator.close()  # ends its processes
 
-    return batches
+    return start
 
 
-def _require_equal(ways: dict[str, Way]) -> None:
-    """Raise where a way does not yield the same pixels in the same order as the first one."""
+def _require_equal(loaders: dict[str, Loader]) -> None:
+    """Raise an error unless all loaders return the same pixels in the same order."""
     import numpy
 
     first, *others = (
-        numpy.stack([numpy.asarray(each) for each in itertools.islice(way(), CHECKED)])
-        for way in ways.values()
+        numpy.stack([numpy.asarray(each) for each in itertools.islice(start(), CHECKED)])
+        for start in loaders.values()
     )
-    for name, pixels in zip(list(ways)[1:], others, strict=True):
+    for name, pixels in zip(list(loaders)[1:], others, strict=True):
         numpy.testing.assert_array_equal(pixels, first, err_msg=name)
 
 
-def _measure(ways: dict[str, Way], rounds: int) -> dict[str, list[float]]:
-    """Return the images/s of each way in rounds in turns, every other one in reverse.
+def _measure(loaders: dict[str, Loader], rounds: int) -> dict[str, list[float]]:
+    """Measure the loaders in alternation, in reverse order every other round; return images/s.
 
-    A way begins anew in each round, or else it would go on in the background of the others.
+    Each round starts a new iterator, since an old one would keep reading in the background.
     """
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    speeds: dict[str, list[float]] = {name: [] for name in loaders}
     for number in range(rounds):
-        for name in list(ways)[:: 1 if number % 2 else -1]:
-            batches = ways[name]()
+        for name in list(loaders)[:: 1 if number % 2 else -1]:
+            batches = loaders[name]()
             for _ in itertools.islice(batches, WARMING):
                 pass
-            began = time.perf_counter()
+            start = time.perf_counter()
             images = sum(batch.shape[0] for batch in itertools.islice(batches, STEPS))
-            speeds[name].append(images / (time.perf_counter() - began))
+            speeds[name].append(images / (time.perf_counter() - start))
             del batches
             gc.collect()
     return speeds
 
 
 def _require_resumption(dataset: "grain.IterDataset") -> None:
-    """Raise where grain does not go on after the batch at which its state was taken."""
+    """Raise an error if grain does not resume with the batch after its saved state."""
     import numpy
 
     iterator = iter(dataset)
@@ -213,16 +217,17 @@ def _require_resumption(dataset: "grain.IterDataset") -> None:
     iterator.close()
     resumed = iter(dataset)
     resumed.set_state(state)
-    began = time.perf_counter()
+    start = time.perf_counter()
     numpy.testing.assert_array_equal(next(resumed), expected)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     resumed.close()
     print(f"grain: resumed, with new processes, in {seconds:.2f} s", file=sys.stderr)
 
 
 def main() -> None:
     """Print the ratios; the first argument may be a number of rounds."""
-    for name, measured, target in ratios(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS):
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    for name, measured, target in measure_ratios(rounds):
         print(f"{name:<92}  {measured:>8.2f}  {target}")
 
 

@@ -1,8 +1,7 @@
-"""A user's plain Keras: the same network with `model.fit` on numpy arrays, validation included.
+"""The same network in plain Keras, with `model.fit` on numpy arrays, including validation.
 
-Trains one epoch for each line on stdin, and prints its seconds.
-
-Started with the environment of a user who set nothing, or with oneDNN on, as the caller chooses.
+Trains an epoch for each line on stdin, and prints its seconds. The caller may turn oneDNN on by an
+environment variable.
 """
 
 import os
@@ -17,7 +16,7 @@ import numpy
 
 
 def build() -> keras.Model:
-    """Return the cnn of configs/fashion_cnn.yaml, compiled."""
+    """Build and compile the model of configs/fashion_cnn.yaml."""
     layers = keras.layers
     images = keras.Input((28, 28, 1), dtype="uint8")
     features = layers.Normalization(mean=[73.0], variance=[8100.0])(images)
@@ -38,7 +37,7 @@ def build() -> keras.Model:
 
 
 def main() -> None:
-    """Wait for lines; train an epoch for each."""
+    """Train an epoch for each line on stdin."""
     with numpy.load(sys.argv[1]) as arrays:
         images, labels = arrays["images"], arrays["labels"]
         validation = arrays["validation_images"], arrays["validation_labels"]
@@ -46,9 +45,9 @@ def main() -> None:
     model.fit(images[:1280], labels[:1280], batch_size=128, validation_data=validation, verbose=0)
     print("ready", flush=True)
     for _ in sys.stdin:
-        begin = time.perf_counter()
+        start = time.perf_counter()
         model.fit(images, labels, batch_size=128, validation_data=validation, verbose=0)
-        print(time.perf_counter() - begin, flush=True)
+        print(time.perf_counter() - start, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""How fast batches reach training: from encoded images, from stored pixels that are larger than
-what the model sees, and from memory.
-"""
+"""Speed of reading training batches: from encoded images, from stored pixels, and from memory."""
 
 import gc
 import itertools
@@ -13,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.epoch import noise
+from bench.epoch import write_noise
 
 ROUNDS = 7
 BATCH, WARMING, STEPS = 100, 8, 12
@@ -32,31 +30,31 @@ train: {{batch_size: {batch}, device_cache_mib: 0}}
 """
 
 
-def ratios() -> list[tuple[str, float, str]]:
-    """Compare imgcls's iterators with bare decoding, Keras's loader, and what training takes."""
+def measure_ratios() -> list[tuple[str, float, str]]:
+    """Compare imgcls's iterators with decoding alone, Keras's loader, and the speed of training."""
     from imgcls.backend import tf
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_photos(folder / "photos")
-        ways = {
-            "encoded": _stored(folder, "storage: encoded"),
-            "restart markers": _stored(folder, "storage: encoded, restart_markers: true"),
-            "raw 256": _stored(folder, "stored_size: [256, 256]"),
-            "decode": _decoding(folder / "photos", lambda image: tf.shape(image)),
-            "decode and resize": _decoding(
+        loaders = {
+            "encoded": _make_store_loader(folder, "storage: encoded"),
+            "restart markers": _make_store_loader(
+                folder, "storage: encoded, restart_markers: true"
+            ),
+            "raw 256": _make_store_loader(folder, "stored_size: [256, 256]"),
+            "decode": _make_decoder(folder / "photos", lambda image: tf.shape(image)),
+            "decode and resize": _make_decoder(
                 folder / "photos", lambda image: tf.image.resize(image, [224, 224])
             ),
-            "keras": _keras(folder / "photos"),
-            "memory": _memory(folder),
-            "cnn": _training(folder),
+            "keras": _make_keras_loader(folder / "photos"),
+            "memory": _make_memory_loader(folder),
+            "cnn": _make_training(folder),
         }
-        speeds = _measure(ways)
+        speeds = _measure(loaders)
 
-    def ratio(one: str, other: str) -> float:
-        """Return the median over the rounds of how many times as fast one way was as the other in
-        the same round.
-        """
+    def compute_ratio(one: str, other: str) -> float:
+        """Return the median ratio of the speeds of two loaders in the same round."""
         return statistics.median(a / b for a, b in zip(speeds[one], speeds[other], strict=True))
 
     raw = statistics.median(speeds["raw 256"]) / CORES / 1000
@@ -64,10 +62,10 @@ def ratios() -> list[tuple[str, float, str]]:
         *(
             (
                 f"JPEG 500x375, {stored}, random resized crop 224, flip / {name}",
-                ratio(way, other),
+                compute_ratio(loader, other),
                 target,
             )
-            for way, stored in (
+            for loader, stored in (
                 ("restart markers", "stored with restart markers"),
                 ("encoded", "as it comes"),
             )
@@ -78,12 +76,16 @@ def ratios() -> list[tuple[str, float, str]]:
             )
         ),
         ("raw 256, random resized crop 224, flip: 1,000 images/s a core", raw, ">= 2.00"),
-        ("28x28 from memory / what the cnn trains, images/s", ratio("memory", "cnn"), ">= 100"),
+        (
+            "28x28 from memory / training the cnn, images/s",
+            compute_ratio("memory", "cnn"),
+            ">= 100",
+        ),
     ]
 
 
 def write_photos(folder: Path) -> None:
-    """Cut JPEGs of 500x375 out of scikit-learn's two photos, one class each."""
+    """Write random crops of scikit-learn's two photos as JPEGs of 500x375, one class per photo."""
     import numpy
     from PIL import Image
     from sklearn.datasets import load_sample_images
@@ -97,26 +99,27 @@ def write_photos(folder: Path) -> None:
         )
         path = folder / ("china", "flower")[number % 2] / f"{number:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo[top : top + 375, left : left + 500]).save(
-            path
-        )  # at Pillow's own quality, 75
+        crop = Image.fromarray(photo[top : top + 375, left : left + 500])
+        crop.save(path)  # with Pillow's default quality, 75
 
 
-def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[float]]:
-    """Return the images/s of each way in rounds in turns.
+def _measure(loaders: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[float]]:
+    """Measure the loaders in alternation; return the images/s of each in each round.
 
-    A way begins anew in each round, or else it would go on in the background of the others. It
-    yields how many images each batch has; the first batches, in which tf.data finds out how many
-    threads it needs, are not timed.
+    Each round starts a new iterator, since an old one would keep reading in the background. The
+    first batches are not timed, while tf.data tunes its number of threads.
+
+    Args:
+        loaders: functions that return an iterator over the numbers of images in batches.
     """
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    speeds: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in range(ROUNDS):
-        for name, way in ways.items():
-            batches = way()
+        for name, loader in loaders.items():
+            batches = loader()
             sum(itertools.islice(batches, WARMING))
-            began = time.perf_counter()
+            start = time.perf_counter()
             images = sum(itertools.islice(batches, STEPS))
-            speeds[name].append(images / (time.perf_counter() - began))
+            speeds[name].append(images / (time.perf_counter() - start))
             del batches
             gc.collect()
     for name, values in speeds.items():
@@ -125,7 +128,7 @@ def _measure(ways: dict[str, Callable[[], Iterator[int]]]) -> dict[str, list[flo
 
 
 def prepare_experiment(experiment_text: str, folder: Path) -> tuple[Any, Any, Any]:
-    """Return an experiment, and the store and the split of its data, which is prepared."""
+    """Prepare the data of an experiment; return the experiment, its store and its split."""
     from imgcls.experiment_file import read_experiment
     from imgcls.store.lookup import find_store
     from imgcls.verbs.prepare import prepare
@@ -137,39 +140,41 @@ def prepare_experiment(experiment_text: str, folder: Path) -> tuple[Any, Any, An
     return experiment, *find_store(experiment)
 
 
-def plan_batches(experiment: Any, store: Any, split: Any) -> Any:
-    """Return the plan of training batches, whose images are read as in training."""
+def make_batches(experiment: Any, store: Any, split: Any) -> Any:
+    """Return the training batches, which are read by data workers as in training."""
     from imgcls.input.batches import ShuffledBatches, open_training_examples
 
     return ShuffledBatches(open_training_examples(store, split, None)[0], experiment)
 
 
-def stream(plan: Any) -> Callable[[], Iterator[Any]]:
-    """Return what takes batches of images from imgcls's iterator, as training does."""
+def make_loader(batches: Any) -> Callable[[], Iterator[Any]]:
+    """Return a function that starts imgcls's streaming iterator over batches of images."""
     from imgcls.backend import tf
     from imgcls.input.iterators import StreamingIterator
     from imgcls.training import history
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
 
-    def batches() -> Iterator[Any]:
+    def start() -> Iterator[Any]:
         stages = dict.fromkeys(history.STAGES, 0.0)
-        stream = StreamingIterator(plan, strategy, 0, stages).make_execution_inputs(0, 0)
+        stream = StreamingIterator(batches, strategy, 0, stages).make_execution_inputs(0, 0)
         return (next(stream)[0] for _ in itertools.count())
 
-    return batches
+    return start
 
 
-def _stored(folder: Path, store: str) -> Callable[[], Iterator[int]]:
-    """Return what takes batches of a kind of store."""
+def _make_store_loader(folder: Path, store: str) -> Callable[[], Iterator[int]]:
+    """Return a loader of a store with some settings."""
     text = CROPPED.format(folder=folder, store=store, batch=BATCH)
-    batches = stream(plan_batches(*prepare_experiment(text, folder)))
-    return lambda: (images.shape[0] for images in batches())
+    loader = make_loader(make_batches(*prepare_experiment(text, folder)))
+    return lambda: (images.shape[0] for images in loader())
 
 
-def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator[int]]:
-    """Return what decodes random crops with TensorFlow's fastest decoder, and does nothing but
-    `then` with each.
+def _make_decoder(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator[int]]:
+    """Return a loader that decodes random crops with TensorFlow's fastest decoder.
+
+    Args:
+        then: applied to each decoded crop.
     """
     import numpy
 
@@ -186,26 +191,26 @@ def _decoding(photos: Path, then: Callable[[Any], Any]) -> Callable[[], Iterator
     crops = random_resized_crop.draw_crops(
         settings, random, tf.fill([count], 375), tf.fill([count], 500)
     )
-    chosen = tf.constant(
+    sampled = tf.constant(
         [files[i] for i in numpy.random.default_rng(0).integers(0, len(files), count)]
     )
 
-    def decoded(data: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
+    def decode(data: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
         return then(
             tf.image.decode_and_crop_jpeg(data, crop, channels=3, dct_method="INTEGER_FAST")
         )
 
     dataset = (
-        tf.data.Dataset.from_tensor_slices((chosen, crops))
+        tf.data.Dataset.from_tensor_slices((sampled, crops))
         .repeat()
-        .map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     )
     batches = dataset.batch(BATCH).prefetch(1)
     return lambda: (BATCH for _ in batches)
 
 
-def _keras(photos: Path) -> Callable[[], Iterator[int]]:
-    """Return what takes batches from Keras's loader of image folders."""
+def _make_keras_loader(photos: Path) -> Callable[[], Iterator[int]]:
+    """Return Keras's loader of image folders."""
     from imgcls.backend import keras
 
     dataset = keras.utils.image_dataset_from_directory(
@@ -214,10 +219,8 @@ def _keras(photos: Path) -> Callable[[], Iterator[int]]:
     return lambda: (int(images.shape[0]) for images, _ in dataset.repeat())
 
 
-def _memory(folder: Path) -> Callable[[], Iterator[int]]:
-    """Return what gathers batches of 28x28 images that live on the device, as the compiled training
-    loop does.
-    """
+def _make_memory_loader(folder: Path) -> Callable[[], Iterator[int]]:
+    """Return a loader of 28x28 images in the device's memory, with the in-memory iterator."""
     import numpy
 
     from imgcls.backend import tf
@@ -233,15 +236,15 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
     )
     images = numpy.random.default_rng(0).integers(0, 256, (54_000, 28, 28, 1), numpy.uint8)
     labels, indices = numpy.zeros(len(images), numpy.int32), numpy.arange(len(images))
-    plan = ShuffledBatches(
+    batches = ShuffledBatches(
         Examples(PixelReader(images, Geometry((28, 28, 1), "stretch")), labels, indices),
         read_experiment(path),
     )
-    strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), plan.steps_per_epoch
-    iterator = InMemoryIterator(plan, strategy)
+    strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), batches.steps_per_epoch
+    iterator = InMemoryIterator(batches, strategy)
 
     @tf.function(input_signature=[iterator.signature])
-    def epoch(inputs: Any) -> tf.Tensor:
+    def load_epoch(inputs: Any) -> tf.Tensor:
         total = tf.zeros([], tf.int64)
         for i in tf.range(steps):
             replica_inputs, _ = iterator.make_replica_inputs(inputs, i, total)
@@ -249,16 +252,16 @@ def _memory(folder: Path) -> Callable[[], Iterator[int]]:
             total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
         return total
 
-    def batches() -> Iterator[int]:
+    def start() -> Iterator[int]:
         for _ in itertools.count():
-            epoch(iterator.make_execution_inputs(0, steps))
+            load_epoch(iterator.make_execution_inputs(0, steps))
             yield steps * 128
 
-    return batches
+    return start
 
 
-def _training(folder: Path) -> Callable[[], Iterator[int]]:
-    """Return what trains an epoch of configs/fashion_cnn.yaml on 28x28 images from memory."""
+def _make_training(folder: Path) -> Callable[[], Iterator[int]]:
+    """Return a function that trains configs/fashion_cnn.yaml on 28x28 images in memory."""
     from imgcls.experiment_file import read_experiment
     from imgcls.io.signals import StopRequest
     from imgcls.run import create_run
@@ -266,7 +269,7 @@ def _training(folder: Path) -> Callable[[], Iterator[int]]:
     from imgcls.training.trainer import Trainer
     from imgcls.verbs.prepare import prepare
 
-    path = noise(folder, TRAINED)
+    path = write_noise(folder, TRAINED)
     overrides = [
         f"data.path={path}",
         f"data.store_dir={folder / 'data'}",

@@ -1,4 +1,4 @@
-"""How long the command line takes to start."""
+"""Start-up time of the command line."""
 
 import statistics
 import subprocess
@@ -8,7 +8,7 @@ import time
 ROUNDS = 7
 
 
-def ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[tuple[str, float, str]]:
     """Compare `imgcls --help` and `imgcls check` with an empty Python program."""
     programs = {
         "python": ["-c", ""],
@@ -18,9 +18,9 @@ def ratios() -> list[tuple[str, float, str]]:
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(ROUNDS):
         for name, arguments in programs.items():
-            begin = time.perf_counter()
+            start = time.perf_counter()
             subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in medians.items():
         print(f"start: {name} {value:.3f} s", file=sys.stderr)

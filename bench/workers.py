@@ -1,6 +1,4 @@
-"""Two worker processes on one core each against one process on two, with the same global batch; and
-the cost of a seek.
-"""
+"""Two workers on one core each, compared with one process on two cores; and the time of a seek."""
 
 import contextlib
 import os
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from bench.epoch import noise
+from bench.epoch import write_noise
 from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
 from imgcls.input.batches import Examples, ShuffledBatches
@@ -29,14 +27,15 @@ IMAGES = 12_800
 STEP = 1_000_000
 
 
-def ratios() -> list[tuple[str, float, str]]:
-    """Measure epochs of configs/fashion_cnn.yaml on noise in turns, and the seconds until the first
-    batch of a far step is known.
+def measure_ratios() -> list[tuple[str, float, str]]:
+    """Compare epochs of configs/fashion_cnn.yaml on noise with the same global batch.
+
+    Also measures the seconds to compute the batch of a late step.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         overrides = [
-            f"data.path={noise(folder, IMAGES)}",
+            f"data.path={write_noise(folder, IMAGES)}",
             f"data.store_dir={folder / 'data'}",
             f"train.epochs={ROUNDS + 1}",
         ]
@@ -45,20 +44,22 @@ def ratios() -> list[tuple[str, float, str]]:
         (folder / "one.yaml").write_text(experiment.to_yaml())
         spread = read_experiment(folder / "one.yaml", ["train.strategy={name: multi_worker}"])
         (folder / "two.yaml").write_text(spread.to_yaml())
-        one, two = _medians(folder)
+        one, two = _measure_medians(folder)
         print(
             f"workers: one process on two cores {one:.2f} s, two on one core each {two:.2f} s",
             file=sys.stderr,
         )
         return [
             ("two workers on a core each / one process on two, images/s", one / two, ">= 0.85"),
-            (f"seconds to seek to step {STEP:,}", _seek(), "<= 1"),
+            (f"seconds to seek to step {STEP:,}", _measure_seek(), "<= 1"),
         ]
 
 
-def _medians(folder: Path) -> tuple[float, float]:
-    """Return the median seconds of an epoch's steps in one process on two cores, and in two
-    processes on one core each.
+def _measure_medians(folder: Path) -> tuple[float, float]:
+    """Measure one process on two cores and two workers on one core each, in alternation.
+
+    Returns:
+        The median seconds of an epoch's steps of each.
     """
     cores = sorted(os.sched_getaffinity(0))[:2]
     with socket.socket() as first, socket.socket() as second:
@@ -66,31 +67,31 @@ def _medians(folder: Path) -> tuple[float, float]:
             each.bind(("127.0.0.1", 0))
         workers = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in (first, second))
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
-        with _on(cores):
+        with _pin_to_cores(cores):
             alone = stack.enter_context(start_probe(folder / "one.yaml", folder / "one"))
         pair = []
         for rank, core in enumerate(cores):
-            with _on([core]):
+            with _pin_to_cores([core]):
                 pair.append(
                     stack.enter_context(
                         start_probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)
                     )
                 )
 
-        def epoch(*tells: Callable[[str], Any]) -> float:
-            logs = pool.map(lambda tell: tell("epoch"), tells)
+        def train_epoch(*probes: Callable[[str], Any]) -> float:
+            logs = pool.map(lambda send: send("epoch"), probes)
             return max(log["stage_seconds"]["steps"] for log in logs)
 
-        epoch(alone)
-        epoch(*pair)
-        times = [(epoch(alone), epoch(*pair)) for _ in range(ROUNDS)]
+        train_epoch(alone)
+        train_epoch(*pair)
+        times = [(train_epoch(alone), train_epoch(*pair)) for _ in range(ROUNDS)]
     one, two = (statistics.median(column) for column in zip(*times, strict=True))
     return one, two
 
 
 @contextlib.contextmanager
-def _on(cores: list[int]) -> Iterator[None]:
-    """Start what is started in the block on some cores only."""
+def _pin_to_cores(cores: list[int]) -> Iterator[None]:
+    """Pin processes that are started in the block to some cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -99,11 +100,11 @@ def _on(cores: list[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _seek() -> float:
-    """Return the seconds from a new plan over 1,281,167 examples to the rows of a far step."""
+def _measure_seek() -> float:
+    """Return the seconds to compute the batch of a late step of 1,281,167 examples."""
     count = 1_281_167
-    nothing = PixelReader(numpy.zeros((1, 1, 1, 1), numpy.uint8), Geometry((1, 1, 1), "stretch"))
-    examples = Examples(nothing, numpy.zeros(1, numpy.int32), numpy.arange(count))
+    reader = PixelReader(numpy.zeros((1, 1, 1, 1), numpy.uint8), Geometry((1, 1, 1), "stretch"))
+    examples = Examples(reader, numpy.zeros(1, numpy.int32), numpy.arange(count))
     experiment = read_experiment(Path("configs/fashion_cnn.yaml"))
     start = time.perf_counter()
     ShuffledBatches(examples, experiment).compute_positions(STEP)
