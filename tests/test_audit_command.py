@@ -194,7 +194,7 @@ def test_a_path_that_is_not_a_run_folder_is_an_error(run):
 
 def test_a_split_without_an_audit_is_an_error_that_says_what_to_run(workspace):
     made = make_run(workspace / "1")
-    with pytest.raises(DataError, match="holds no audit of this split; run `imgcls prepare` again"):
+    with pytest.raises(DataError, match="has no audit of this split; run `imgcls prepare` again"):
         audit.audit(made.folder, [], [])
     with pytest.raises(
         DataError,

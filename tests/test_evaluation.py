@@ -151,7 +151,7 @@ def test_damaged_predictions_are_made_again_with_a_note(run, capsys):
 
 def test_an_empty_split_is_an_error_that_lists_the_others(run):
     with pytest.raises(
-        UserError, match=r"validation split .* holds no image; choose one that does: train, test"
+        UserError, match=r"validation split .* has no images; choose one that has: train, test"
     ):
         evaluate.evaluate(run, make_experiment(), "validation")
 

@@ -88,4 +88,4 @@ def test_a_damaged_model_file_is_a_one_line_error(damage, tmp_path):
     assert predict(path).shape == (3, CLASSES)
     DAMAGES[damage](path)
     message = assert_refused_in_one_line(lambda: predict(path), path)
-    assert "run the training command again, which writes it anew" in message
+    assert "run the training command again, which writes a new one" in message

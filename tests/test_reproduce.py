@@ -62,7 +62,7 @@ def test_the_first_different_number_of_the_log_is_named_with_exit_code_6(run):
     change_log(run, 2, val_loss=0.125)
     exit_code, stdout, stderr = command("reproduce", "run", "--run", "again", "--json")
     assert exit_code == 6
-    assert "again is not run again: epoch 2, step 12: val_loss was 0.125 and is " in stderr
+    assert "again differs from run: epoch 2, step 12: val_loss was 0.125 and is " in stderr
     assert Run(Path("again")).status.status == "finished"
     with pytest.raises(GateError) as failure:
         reproduce.reproduce(run, folder=Path("again"))

@@ -67,7 +67,7 @@ def _predict_all(
 def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Load a model, and check its input shape and its number of classes."""
     file = DataFile(
-        model_file, "remove it, and run the training command again, which writes it anew"
+        model_file, "remove it, and run the training command again, which writes a new one"
     )
     try:
         file.require_regular()

@@ -1,3 +1,1 @@
-"""The commands, a file each: one public function that does what the command does, for Python
-callers too. Light zone.
-"""
+"""The commands as Python functions: one file and one public function per command. Light zone."""

@@ -1,6 +1,4 @@
-"""The verb `audit`: show what the audit of prepared data found, and after training the labels that
-models contradict. Light zone.
-"""
+"""The verb `audit`: the audit report of prepared data, and likely label errors. Light zone."""
 
 import os
 from collections.abc import Sequence
@@ -33,34 +31,34 @@ class LabelError(Record):
     """An image whose label is probably wrong."""
 
     id: str
-    """The image."""
+    """The id of the image."""
     label: str
-    """The class that it is labelled with."""
+    """The class of its label."""
     suggested: str
-    """The class that it probably is of."""
+    """The class that is more likely."""
     probability_of_label: float
-    """0..1."""
+    """The predicted probability of the label, 0..1."""
     probability_of_suggested: float
-    """0..1."""
+    """The predicted probability of the suggested class, 0..1."""
     margin: float
-    """By how much the label is more probable than the most probable other class, -1..1."""
+    """The probability of the label minus that of the most probable other class, -1..1."""
 
 
 class LabelErrors(Record):
-    """What runs say of the labels of images that they did not train on."""
+    """Likely label errors, from the predictions of runs that were not trained on the images."""
 
     runs: list[str]
     """The folders of the runs."""
     evaluated: int
-    """Images that at least one of the runs held out."""
+    """The number of images that at least one run held out and predicted."""
     images: int
-    """Images in the store."""
+    """The number of images in the store."""
     errors: list[LabelError]
-    """The likeliest first."""
+    """The errors, most likely first."""
 
 
 class DataAudit(Record):
-    """What an audit found in prepared data, and runs in its labels."""
+    """The audit report of prepared data, and likely label errors."""
 
     dataset: str
     """The name of the dataset part."""
@@ -71,25 +69,24 @@ class DataAudit(Record):
     split: str
     """The key of the split."""
     audit: AuditReport
-    """What the checks found."""
+    """The findings of the checks."""
     label_errors: LabelErrors | None
-    """null without a run."""
+    """Likely label errors; null without a run."""
 
 
 def audit(target: Path, runs: Sequence[Path] = (), overrides: Sequence[str] = ()) -> DataAudit:
-    """Return what the audit of prepared data found, and with runs the likely label errors by what
-    they predict of images held out from them.
+    """Return the audit report of prepared data; with runs, also likely label errors.
 
     Args:
-        target: an experiment file, or a run folder, which then is the first of the runs.
-        runs: more run folders, of the same data; of an image that several of them held out, their
-            mean probabilities count.
-        overrides: `a.b=value`.
+        target: an experiment file, or the folder of a run to use as the first of `runs`.
+        runs: folders of runs on the same data. The probabilities of images that several runs held
+            out are averaged.
+        overrides: of the experiment, `a.b=value`.
 
     Raises:
-        UserError: there is no such experiment or run.
-        DataError: nothing is prepared or audited, or a run has no predictions of held-out images,
-            or of other data.
+        UserError: the experiment or a run does not exist.
+        DataError: the data is not prepared or audited, or a run has no predictions of held-out
+            images, or was trained on other data.
     """
     store, key = _open_data(target, overrides)
     folders = [target, *runs] if target.is_dir() else runs
@@ -104,9 +101,7 @@ def audit(target: Path, runs: Sequence[Path] = (), overrides: Sequence[str] = ()
 
 
 def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
-    """Return the store that a run was trained on, or that was prepared for an experiment, and the
-    key of the split.
-    """
+    """Return the store of a run or an experiment, and the key of its split."""
     if target.is_dir():
         run, experiment = find_run(target, overrides)
         store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
@@ -117,7 +112,7 @@ def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
 
 
 def format_report(report: DataAudit) -> str:
-    """Return what `audit` found, for people."""
+    """Format the result of `audit` as text."""
     sections = [f"{report.dataset}, in {report.folder}", audits.format_report(report.audit)]
     if report.label_errors:
         sections.append(_format_label_errors(report.label_errors))
@@ -127,16 +122,14 @@ def format_report(report: DataAudit) -> str:
 def _read_report(store: Store, key: str) -> AuditReport:
     if key not in store.manifest.audits:
         raise DataError(
-            f"{store.folder} holds no audit of this split; run `imgcls prepare` again on the"
-            " experiment, which makes one"
+            f"{store.folder} has no audit of this split; run `imgcls prepare` again on the"
+            " experiment"
         )
     return store.manifest.audits[key]
 
 
 def _find_label_errors(store: Store, folders: Sequence[Path]) -> LabelErrors:
-    """Compare the label of every image that a run held out with the mean of the probabilities from
-    the runs that did.
-    """
+    """Find likely label errors, from the mean probabilities of the runs that held an image out."""
     import numpy
 
     sums = numpy.zeros((store.count, len(store.classes)))
@@ -182,8 +175,10 @@ def _require_run(folder: Path) -> Path:
 
 
 def _read_held_out(run: Run, store: Store) -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return the images that a run did not train on and has predicted, int64 (n,), and their
-    probabilities (n, classes).
+    """Return the indices of held-out images that a run has predicted, and the probabilities.
+
+    Returns:
+        int64 (images,) and float32 (images, classes).
     """
     import numpy
 

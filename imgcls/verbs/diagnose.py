@@ -1,8 +1,7 @@
-"""The verb `doctor`: can the numbers of this machine be trusted, and what does that cost? Light
-zone.
+"""The verb `doctor`: checks training on several devices, and measures determinism. Light zone.
 
-It trains a small network on real digits, in processes of their own: on one device and on two, with
-and without deterministic kernels.
+It trains a small network on digits in separate processes: on one and two devices, with and without
+deterministic kernels.
 """
 
 import contextlib
@@ -20,23 +19,25 @@ from imgcls.training.probe import start_probe
 from imgcls.verbs import prepare
 
 LARGEST_DIFFERENCE = 1e-12
-"""Between the float64 weights of one and two devices: rounding leaves some 1e-15, a wrong gradient
-much more.
+"""The largest difference allowed between float64 weights of one and two devices. Rounding gives
+some 1e-15, wrong gradients much more.
 """
 EPOCHS, ROUNDS = 2, 7
 TWO = {"name": "mirrored", "replicas": 2}
 
 
 def diagnose(precision: str = "float32") -> dict[str, Any]:
-    """Return what this machine has, how far one and two devices differ, and what determinism costs.
+    """Compare one with two devices, and measure the cost of determinism.
 
     Args:
-        precision: a value of `train.precision`, checked beside float64.
+        precision: a value of `train.precision`, which is checked in addition to float64.
+
+    Returns:
+        The report for `format_report`.
 
     Raises:
-        GateError: one and two devices do not train to the same weights; `result` is what would
-            have been returned.
-        UserError: there is no such precision, or a training process failed.
+        GateError: the float64 weights of one and two devices differ; its `result` is the report.
+        UserError: the precision does not exist, or a training process failed.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -62,7 +63,7 @@ def diagnose(precision: str = "float32") -> dict[str, Any]:
 
 
 def format_report(found: dict[str, Any]) -> str:
-    """Return what `diagnose` found, for people."""
+    """Format the result of `diagnose` as text."""
     state = "as it should be" if found["float64_difference"] <= LARGEST_DIFFERENCE else "TOO MUCH"
     return format_pairs(
         {
@@ -89,13 +90,13 @@ def _require_equal_devices(found: dict[str, Any]) -> None:
         raise GateError(
             f"one and two devices differ by {found['float64_difference']:.1e} in float64, where at"
             f" most {LARGEST_DIFFERENCE:g} comes from rounding: do not train on several devices of"
-            " this machine before its drivers and TensorFlow are in order",
+            " this machine before its drivers and TensorFlow are repaired",
             found,
         )
 
 
 def _prepare_data(folder: Path, precision: str) -> None:
-    """Prepare the digits; this is where an unknown precision is found."""
+    """Prepare the digits; an unknown precision is an error here."""
     path = _write_experiment(folder, "first")
     experiment = read_experiment(path, [f"train.precision={precision}"])
     with terminal.silence():
@@ -103,7 +104,7 @@ def _prepare_data(folder: Path, precision: str) -> None:
 
 
 def _list_devices() -> tuple[list[str], list[str]]:
-    """Return the GPUs by name, and all devices with their memory where it is known."""
+    """Return the names of the GPUs, and descriptions of all devices."""
     from imgcls.backend import tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -115,8 +116,9 @@ def _list_devices() -> tuple[list[str], list[str]]:
 
 
 def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
-    """Write the small experiment: batch norm and a penalty, which differ where devices do not work
-    together, and no dropout.
+    """Write an experiment with batch norm and an L2 penalty, and without dropout.
+
+    Batch norm and the penalty differ if devices are not synchronized; dropout masks always do.
     """
     content = {
         "name": "doctor",
@@ -142,38 +144,39 @@ def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
 
 
 def _measure_difference(folder: Path, precision: str, variables: dict[str, str]) -> float:
-    """Return the largest absolute difference between the weights after two epochs on one device and
-    on two.
-    """
+    """Return the largest absolute difference of weights between one and two devices."""
     import numpy
 
     paths = [
         _write_experiment(folder, f"{precision}-{len(more) + 1}", precision=precision, **more)
         for more in ({}, {"strategy": TWO})
     ]
-    found = []
+    trained = []
     for path in paths:
-        with start_probe(path, folder / path.stem, variables=variables) as tell:
+        with start_probe(path, folder / path.stem, variables=variables) as send:
             for _ in range(EPOCHS):
-                tell("epoch")
-            with numpy.load(tell(str(path.with_suffix(".npz")))) as weights:
-                found.append([weights[key] for key in weights.files])
-    return max(float(numpy.abs(one - two).max()) for one, two in zip(*found, strict=True))
+                send("epoch")
+            with numpy.load(send(str(path.with_suffix(".npz")))) as weights:
+                trained.append([weights[key] for key in weights.files])
+    return max(float(numpy.abs(one - two).max()) for one, two in zip(*trained, strict=True))
 
 
 def _measure_determinism_cost(folder: Path, precision: str) -> float:
-    """Return the time of a deterministic step over that of another, medians of epochs in turns."""
+    """Return the median time of deterministic steps, relative to other steps."""
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with contextlib.ExitStack() as stack:
         probes = {}
-        for wanted in seconds:
+        for deterministic in seconds:
             path = _write_experiment(
-                folder, f"deterministic-{wanted}", precision=precision, deterministic=wanted
+                folder,
+                f"deterministic-{deterministic}",
+                precision=precision,
+                deterministic=deterministic,
             )
-            probes[wanted] = stack.enter_context(start_probe(path, folder / path.stem))
-        for tell in probes.values():
-            tell("epoch")  # which compiles
+            probes[deterministic] = stack.enter_context(start_probe(path, folder / path.stem))
+        for send in probes.values():
+            send("epoch")  # a warm-up, which compiles the steps
         for _ in range(ROUNDS):
-            for wanted, tell in probes.items():
-                seconds[wanted].append(tell("epoch")["stage_seconds"]["steps"])
+            for deterministic, send in probes.items():
+                seconds[deterministic].append(send("epoch")["stage_seconds"]["steps"])
     return statistics.median(seconds[True]) / statistics.median(seconds[False])

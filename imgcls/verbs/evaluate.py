@@ -1,7 +1,6 @@
-"""The verb `eval`: evaluate a trained model on one split: predictions once, then metrics, intervals
-and report. Light zone.
+"""The verb `eval`: evaluates a run's model on a split. Light zone.
 
-TensorFlow is imported only where predictions must be made.
+TensorFlow is imported only if there are no saved predictions.
 """
 
 import os
@@ -30,20 +29,22 @@ def evaluate(
     split_name: str = "test",
     fail_under: Mapping[str, float] = {},
 ) -> Evaluation:
-    """Evaluate a run on a split; write predictions.npz, metrics.json and report.txt, and return
-    what metrics.json holds.
+    """Evaluate a run on a split, and write predictions.npz, metrics.json and report.txt.
 
     Args:
-        experiment: its `evaluate` says what is measured, and may differ from the run's own, which
-            counts unless given.
-        fail_under: the least value of each metric that passes.
+        experiment: its `evaluate` section lists the metrics; None for the experiment of the run.
+        split_name: train, validation or test.
+        fail_under: the minimum of each metric.
+
+    Returns:
+        The content of metrics.json.
 
     Raises:
-        GateError: a metric is lower than `fail_under` allows. All files are written, and `result`
-            is what would have been returned.
-        UserError: there is no such split, or it is empty; or `fail_under` cannot be checked.
-        DataError: predictions must be made, and the run's store is missing or changed.
-        DivergenceError: the model gives probabilities that are not finite.
+        GateError: a metric is below its minimum. All files are written, and the error's `result` is
+            the evaluation.
+        UserError: the split does not exist or is empty, or `fail_under` is not valid.
+        DataError: there are no saved predictions, and the run's store is missing or changed.
+        DivergenceError: the model predicts probabilities that are not finite.
     """
     experiment = experiment or run.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
@@ -94,11 +95,10 @@ def _format_header(evaluation: Evaluation, folder: Path) -> str:
 
 
 def _load_predictions(run: Run, split: SplitName) -> Predictions | None:
-    """Return the saved predictions of the run's present model on a split, or None where they must
-    be made.
+    """Return the saved predictions of the run's current model on a split; None if there are none.
 
-    They stand on the classes and sizes of data.json and on the model's digest, so that a run
-    without its store can still be evaluated.
+    They are checked with data.json and the SHA-256 of the model, so that a run can be evaluated
+    without its store.
     """
     path = run.predictions_file(split)
     if not os.path.lexists(path) or not run.model_file.is_file():
@@ -114,7 +114,7 @@ def _load_predictions(run: Run, split: SplitName) -> Predictions | None:
 
 
 def _require_images(run: Run, name: str) -> SplitName:
-    """Return the split of a name, which must hold images."""
+    """Return the split of this name, after checking that it has images."""
     split = next((split for split in SPLITS if split == name), None)
     if split is None:
         raise UserError(
@@ -125,7 +125,7 @@ def _require_images(run: Run, name: str) -> SplitName:
     if not sizes[split]:
         filled = ", ".join(name for name in SPLITS if sizes[name])
         raise UserError(
-            f"the {split} split of {run.folder} holds no image; choose one that does: {filled}"
+            f"the {split} split of {run.folder} has no images; choose one that has: {filled}"
         )
     return split
 
@@ -161,7 +161,7 @@ def _require_finite(made: Predictions, run: Run) -> None:
     broken = numpy.flatnonzero(~numpy.isfinite(made.probabilities).all(axis=1))
     if broken.size:
         raise DivergenceError(
-            f"{run.model_file} gives probabilities that are not finite for {broken.size} of"
+            f"{run.model_file} predicts probabilities that are not finite for {broken.size} of"
             f" {len(made.ids)} images, the first is {terminal.to_printable(made.ids[broken[0]])};"
             " train again with a lower learning rate or in float32"
         )
@@ -178,9 +178,7 @@ def _describe(found: Predictions) -> dict[str, Any]:
 
 
 def _measure(experiment: Experiment, found: Predictions) -> dict[str, Any]:
-    """Return every metric's numbers, with intervals for the parts that `evaluate.intervals`
-    names.
-    """
+    """Compute all metrics, and the confidence intervals that `evaluate.intervals` asks for."""
     settings_of_all = experiment.evaluate
     results = [
         parts.load_for("metrics", settings).compute(settings, found)

@@ -1,6 +1,4 @@
-"""The verb `plot`: draw a run's figures and its report page from what the run folder holds. Light
-zone.
-"""
+"""The verb `plot`: draws a run's figures and its report page. Light zone."""
 
 import os
 from collections.abc import Sequence
@@ -17,22 +15,18 @@ from imgcls.run import Run
 
 
 def plot(run: Run, experiment: Experiment | None = None, names: Sequence[str] = ()) -> list[Path]:
-    """Draw figures as PNG files, then report.html with every figure that the run has.
+    """Draw figures as PNG files, and write report.html with all figures of the run.
 
     Args:
-        run: a run folder; what is missing in it (an evaluation, say) costs only the figures that
-            show it.
-        experiment: the run's own unless given, where figures, metrics and the place of the stores
-            may differ.
-        names: the figures to draw; without them those of the experiment, leaving out with a note
-            what cannot be drawn.
+        experiment: None for that of the run; figures, metrics and `data.store_dir` may differ.
+        names: of the figures to draw. By default those of the experiment; figures whose data is
+            missing, such as an evaluation, are then left out with a note.
 
     Returns:
-        The files written, the page last.
+        The written files; the report page is the last.
 
     Raises:
-        UserError: a name is unknown, a named figure cannot be drawn, or the folder cannot be
-            written.
+        UserError: a name is unknown, a named figure cannot be drawn, or a file cannot be written.
         DataError: a named figure shows images, and their store is missing or changed.
     """
     subject = Subject(run, experiment or run.experiment)
@@ -55,8 +49,10 @@ def _draw_all_possible(subject: Subject) -> list[Path]:
 
 
 def _find_figures(names: Sequence[str], subject: Subject) -> list[PartSettings]:
-    """Return the settings of the named figures: the experiment's own, or the defaults of one that
-    it does not list.
+    """Return the settings of the named figures: the experiment's if it lists them, else defaults.
+
+    Raises:
+        UserError: a figure does not exist.
     """
     known = parts.list_names("figures")
     unknown = [name for name in names if name not in known]
@@ -89,7 +85,7 @@ def _draw_if_possible(settings: PartSettings, subject: Subject) -> Path | None:
 
 
 def _note_missing_glyphs(subject: Subject) -> None:
-    """Say which characters of the class names became boxes, and what helps."""
+    """Print a note if no font has some characters of the class names."""
     if os.path.lexists(subject.run.data_file) and (
         missing := _style.find_missing_glyphs(subject.classes)
     ):

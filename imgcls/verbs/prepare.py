@@ -1,4 +1,4 @@
-"""The verb `prepare`: read a data set, store it, split it, audit it. Light zone."""
+"""The verb `prepare`: stores, splits and audits a data set. Light zone."""
 
 from pathlib import Path
 
@@ -18,39 +18,39 @@ from imgcls.store.store import Store
 
 
 class AssignmentCounts(Record):
-    """How many images are in the same split as before, and how many are new to theirs."""
+    """The numbers of images that keep their split, and of images that are assigned anew."""
 
     unchanged: int
-    """Images in the split, or fold, to which an earlier preparation assigned them."""
+    """Images in the split, or fold, that an earlier `prepare` assigned them to."""
     new: int
-    """The other images."""
+    """All other images."""
 
 
 class Preparation(DataDescription):
-    """What was prepared: what a run keeps of its data, and what was done."""
+    """The prepared data of an experiment, and its audit."""
 
     folder: str
     """The folder of the store."""
     reused: bool
-    """Whether the store was there already."""
+    """Whether the store existed already."""
     bad_images: list[BadImage]
-    """Images that cannot be used, which the store leaves out."""
+    """Images that cannot be used, and are not in the store."""
     assignments: AssignmentCounts
-    """Images that stayed in their split."""
+    """The numbers of images with an unchanged and with a new split."""
     audit: AuditReport
-    """What the audit found."""
+    """The findings of the checks."""
 
 
 def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
-    """Prepare an experiment's data, or find that it is prepared already, and report what it holds.
+    """Store, split and audit an experiment's data; what exists already is reused.
 
     Args:
-        splits: a file to write ids and splits in, as `data.splits_file` reads them.
+        splits: path of a CSV file to write the split assignments to, for `data.splits_file`.
 
     Raises:
-        DataError: the data is missing, broken, or too small to be split, or a check whose policy is
-            `fail` found something.
-        UserError: the store, or the file, cannot be written.
+        DataError: the data is missing, damaged, or too small to split, or a check with the policy
+            `fail` has findings.
+        UserError: the store or the CSV file cannot be written.
     """
     data = experiment.data
     store, reused = find_or_store(data)
@@ -72,10 +72,10 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
 
 
 def find_or_store(data: DataSettings) -> tuple[Store, bool]:
-    """Return the store of a data set, and whether it was there already.
+    """Return the store of a data set, and whether it existed already.
 
     Raises:
-        DataError: the data is missing or broken.
+        DataError: the data is missing or damaged.
         UserError: the store cannot be written.
     """
     store, reused = writer.find_or_write(parts.load_for("datasets", data).prepare(data), data)
@@ -84,7 +84,7 @@ def find_or_store(data: DataSettings) -> tuple[Store, bool]:
 
 
 def _report_bad_images(store: Store, data: DataSettings) -> None:
-    """List the images that cannot be used, in an error or a note; the store holds the others."""
+    """List the images that cannot be used, in an error or a note (`data.on_bad_image`)."""
     bad = store.manifest.bad_images
     if not bad:
         return
@@ -98,14 +98,12 @@ def _report_bad_images(store: Store, data: DataSettings) -> None:
 
 
 def format_report(report: Preparation) -> str:
-    """Return a report for people: the classes, then the audit."""
+    """Format the result of `prepare` as text: the classes, then the audit."""
     return f"{format_classes(report)}\n\n{runner.format_report(report.audit)}"
 
 
 def format_classes(report: Preparation) -> str:
-    """Return a report's class table as text: a line a class with its images in each split, and
-    totals.
-    """
+    """Format the number of images of each class in each split as a table, with totals."""
     height, width, channels = report.shape
     counts = [report.class_counts[split] for split in SPLITS]
     sizes = [report.sizes[split] for split in SPLITS]

@@ -1,7 +1,6 @@
-"""The verb `reproduce`: train a run again from its folder alone, and compare. Light zone at the
-top.
+"""The verb `reproduce`: trains a run again from its folder alone, and compares both. Light zone.
 
-It is the one verb that runs others: training and evaluating again is its work.
+It runs the verbs `train` and `evaluate`.
 """
 
 import contextlib
@@ -36,24 +35,25 @@ def reproduce(
     tolerances: Mapping[str, float] = {},
     cluster: Cluster | None = None,
 ) -> dict[str, Any] | None:
-    """Train a finished run again into a new one, and compare data, log, weights and saved metrics.
+    """Train a finished run again, and compare data, log, weights and saved metrics.
 
     Args:
-        experiment: the run's own unless given, where what is decided after training may differ.
-        folder: of the new run, or of one to continue; `runs/<name>/<next number>` unless given.
-        epochs: how many epochs to train and compare; all unless given.
-        tolerances: the largest differences allowed; where there are any, nothing else is compared.
-        cluster: as `train` takes it.
+        experiment: None for that of the run; settings that do not affect training may differ.
+        folder: of the new run, or of one to continue; None for `runs/<name>/<next number>`.
+        epochs: number of epochs to train and compare; None for all.
+        tolerances: the largest differences allowed, by quantity; if there are any, only these
+            quantities are compared.
+        cluster: as in `train`.
 
     Returns:
-        The summary that the command prints, in which `difference` is None. None where another
-        process leads.
+        The summary that the command prints, whose `difference` is None. None in a worker that is
+        not the chief.
 
     Raises:
-        GateError: a number differs; `result` is the summary, whose `difference` says in words which
-            is the first.
-        UserError: the run has fewer epochs, or does not know a quantity of `tolerances`.
-        DataError: the data is missing or changed.
+        GateError: a value differs; the error's `result` is the summary, whose `difference`
+            describes the first difference.
+        UserError: the run has fewer epochs, or does not have a quantity of `tolerances`.
+        DataError: the data is missing or has changed.
     """
     experiment = experiment or run.experiment
     compared = _count_epochs(run, epochs)
@@ -90,7 +90,7 @@ def _count_epochs(run: Run, wanted: int | None) -> int:
 def _find_difference(
     run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
 ) -> str | None:
-    """Return the first difference in words: of the quantities with a tolerance, or of all."""
+    """Describe the first difference, of the quantities with a tolerance or of all."""
     if tolerances:
         return _find_first_beyond(run, again, tolerances, epochs, complete)
     return _find_first_difference(run, again, epochs, complete)
@@ -127,7 +127,7 @@ def _train_again(
     try:
         train.train(experiment, again.folder, epochs, cluster, run.data)
     except EpochLimit:
-        return again  # no error here: this is where it was asked to stop
+        return again  # as requested by `epochs`
     except Interrupted as error:
         raise Interrupted(
             f"{error}, then compare with: imgcls reproduce {run.folder} --run {again.folder}"
@@ -158,8 +158,9 @@ def _list_evaluated_splits(run: Run) -> list[str]:
 def _read_final_quantities(
     run: Run, epochs: int, complete: bool
 ) -> dict[str, dict[str, float | None]]:
-    """Return the final numbers of a run by their place: the metrics of each evaluated split, or
-    else the last compared epoch's.
+    """Return the final results of a run, by where they come from.
+
+    These are the metrics of each evaluated split, or else the log of the last compared epoch.
     """
     if complete and _list_evaluated_splits(run):
         return {
@@ -192,7 +193,7 @@ def _require_valid(tolerances: Tolerances, quantities: dict[str, dict[str, float
 def _find_first_beyond(
     run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
 ) -> str | None:
-    """Return the first final number that is further away than its tolerance."""
+    """Describe the first final result that differs by more than its tolerance."""
     here = _read_final_quantities(again, epochs, complete)
     for place, values in _read_final_quantities(run, epochs, complete).items():
         for name, tolerance in tolerances.items():
@@ -206,14 +207,12 @@ def _find_first_beyond(
 
 
 def _find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
-    """Return the first number that is not the same to the last bit: of the log, then the weights,
-    then the metrics.
-    """
+    """Describe the first value that is not bit-identical: in the log, the weights, the metrics."""
     for one, other in zip(run.log[:epochs], again.log, strict=False):
         for name in (name for name in EpochLog.model_fields if name not in history.TIMES):
-            was, found = getattr(one, name), getattr(other, name)
-            if was != found:
-                return f"epoch {one.epoch}, step {one.step}: {name} was {was} and is {found}"
+            old, new = getattr(one, name), getattr(other, name)
+            if old != new:
+                return f"epoch {one.epoch}, step {one.step}: {name} was {old} and is {new}"
     if len(again.log) < epochs:
         return f"it stopped after epoch {len(again.log)} instead of {epochs}"
     if not complete:
@@ -246,10 +245,10 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
     import h5py
 
     file = DataFile(
-        model_file, "remove it, and run the training command again, which writes it anew"
+        model_file, "remove it, and run the training command again, which writes a new one"
     )
     content = io.BytesIO(file.read_bytes())
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     try:
         with (
             zipfile.ZipFile(content) as archive,
@@ -257,14 +256,14 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
         ):
             weights.visititems(
                 lambda name, item: (
-                    found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                    arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
                 )
             )
     except MemoryError:
         raise
     except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
         raise file.make_damage_error(str(error) or type(error).__name__) from None
-    return found
+    return arrays
 
 
 def _find_changed_versions(run: Run, again: Run) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verb `runs`: a table of the runs below runs/. Light zone."""
+"""The verb `runs`: lists the runs below runs/. Light zone."""
 
 import os
 from typing import Any
@@ -10,11 +10,11 @@ from imgcls.run_lookup import find_all_runs
 
 
 def list_runs() -> list[dict[str, Any]]:
-    """Return a row for each run below runs/, named or numbered: status, epochs, last validation
-    numbers, test accuracy if evaluated.
+    """Return a row for each run below runs/.
 
-    A run whose files cannot be read has the status "damaged", one of another version of imgcls that
-    of its format; they hide no other.
+    A row has the status, the number of epochs, validation loss and accuracy of the last epoch, and
+    test accuracy if evaluated. The status is "damaged" if a file cannot be read, and the format if
+    another version of imgcls wrote the run.
     """
     return [_make_row(run) for run in sorted(find_all_runs(), key=_get_sort_key)]
 

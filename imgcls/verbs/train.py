@@ -1,4 +1,7 @@
-"""The verb `train`. Light zone at the top: mistakes are found before TensorFlow is imported."""
+"""The verb `train`: trains an experiment's model, or continues a run. Light zone.
+
+Mistakes are reported before TensorFlow is imported.
+"""
 
 import contextlib
 import time
@@ -26,23 +29,23 @@ def train(
     cluster: Cluster | None = None,
     data: DataDescription | None = None,
 ) -> dict[str, Any] | None:
-    """Train the experiment's model: start a run, continue one, or say that it is finished.
+    """Train an experiment's model: start a run, or continue one that is not finished.
 
     Args:
-        folder: of the run; unless given, that of the newest run if unfinished, else a new one.
-        epochs: the number of epochs after which to stop; all unless given.
-        cluster: the processes that train together, each of which calls this function; those of
-            TF_CONFIG or Slurm unless given, or this one alone.
-        data: the store and split of a new run; those prepared last unless given.
+        folder: of the run; None for the newest run if it is not finished, else for a new one.
+        epochs: number of epochs after which to stop; None for all.
+        cluster: the workers, each of which calls this function; None for those of TF_CONFIG or
+            Slurm, or else this process alone.
+        data: store and split of a new run; None for those prepared last.
 
     Returns:
-        The summary that the command prints: run, status, epochs, selected epoch and its numbers.
+        The summary that the command prints: run, status, epochs, selected epoch and its results.
         None in a worker that is not the chief.
 
     Raises:
-        UserError: `folder` holds another experiment's run, or is in use.
-        DataError: there is no prepared data, or it is not what the run started with.
-        DivergenceError, OutOfMemoryError, Interrupted: as `worker.train` says.
+        UserError: `folder` is a run of another experiment, or in use.
+        DataError: the data is not prepared, or has changed since the run started.
+        DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
     started = time.monotonic()
     cluster = cluster or find_cluster(experiment, folder)
@@ -110,10 +113,10 @@ def _report_complete(run: Run) -> dict[str, Any]:
 
 
 def _repair_log(run: Run) -> None:
-    """Write the log of a finished run anew where it is missing, damaged or too short.
+    """Restore the log of a finished run from its checkpoint, if it is missing, damaged or short.
 
     Raises:
-        DataError: no saved state is left to write it from.
+        DataError: the run has no intact checkpoint.
     """
     try:
         log = run.log
@@ -128,7 +131,7 @@ def _repair_log(run: Run) -> None:
 
 
 def summarize(run: Run) -> dict[str, Any]:
-    """Return what a finished run came to."""
+    """Return the summary of a finished run."""
     experiment, epochs = run.experiment, run.log
     selected = (
         history.find_best_epoch(epochs, experiment.train.monitor)
@@ -162,7 +165,7 @@ def _require_validation(experiment: Experiment, split: Split) -> None:
 
 @contextlib.contextmanager
 def _record_status(run: Run) -> Iterator[None]:
-    """Keep status.json true, whatever happens inside."""
+    """Write how the block starts and ends to status.json."""
     run.write_status("running", **_read_progress(run))
     try:
         yield
@@ -192,5 +195,5 @@ def _record_status(run: Run) -> Iterator[None]:
 
 
 def _read_progress(run: Run) -> dict[str, Any]:
-    """Return what status.json says about how far the training came."""
+    """Return the fields of status.json about the training's progress."""
     return run.status.model_dump(include={"step", "retries", "accumulation_steps"})

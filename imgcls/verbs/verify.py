@@ -1,4 +1,4 @@
-"""The verb `verify`: is a prepared store still what was prepared, to the last byte? Light zone."""
+"""The verb `verify`: compares every byte of a prepared store with its checksum. Light zone."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ from imgcls.store import lookup
 
 
 def verify(experiment: Experiment) -> dict[str, Any]:
-    """Read every byte of an experiment's prepared store and compare it with the manifest; report
-    what was read.
+    """Read every byte of an experiment's store, and compare it with the manifest.
+
+    Returns:
+        Folder, fingerprint, split, and the numbers of images and bytes.
 
     Raises:
-        DataError: nothing is prepared, or it was changed or damaged since.
+        DataError: the data is not prepared, or was changed or damaged since.
     """
     store, split = lookup.find_store(experiment)
     store.verify(all_files=True)
@@ -26,8 +28,8 @@ def verify(experiment: Experiment) -> dict[str, Any]:
 
 
 def format_report(report: dict[str, Any]) -> str:
-    """Return what `verify` found as one line of text."""
+    """Format the result of `verify` as a line of text."""
     return (
-        f"{report['folder']} is whole: {report['images']:,} images, {report['bytes']:,} bytes, as"
-        " they were prepared"
+        f"{report['folder']} is unchanged since it was prepared: {report['images']:,} images,"
+        f" {report['bytes']:,} bytes"
     )
