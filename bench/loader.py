@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +33,8 @@ train: {{batch_size: {batch}, device_cache_mib: 0}}
 
 def measure_ratios() -> list[tuple[str, float, str]]:
     """Compare imgcls's iterators with decoding alone, Keras's loader, and the speed of training."""
-    from imgcls.backend import tf
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_photos(folder / "photos")
-        loaders = {
-            "encoded": _make_store_loader(folder, "storage: encoded"),
-            "restart markers": _make_store_loader(
-                folder, "storage: encoded, restart_markers: true"
-            ),
-            "raw 256": _make_store_loader(folder, "stored_size: [256, 256]"),
-            "decode": _make_decoder(folder / "photos", lambda image: tf.shape(image)),
-            "decode and resize": _make_decoder(
-                folder / "photos", lambda image: tf.image.resize(image, [224, 224])
-            ),
-            "keras": _make_keras_loader(folder / "photos"),
-            "memory": _make_memory_loader(folder),
-            "cnn": _make_training(folder),
-        }
-        speeds = _measure(loaders)
+    with tempfile.TemporaryDirectory() as folder:
+        speeds = _measure(_make_loaders(Path(folder)))
 
     def compute_ratio(one: str, other: str) -> float:
         """Return the median ratio of the speeds of two loaders in the same round."""
@@ -82,6 +65,24 @@ def measure_ratios() -> list[tuple[str, float, str]]:
             ">= 100",
         ),
     ]
+
+
+def _make_loaders(folder: Path) -> dict[str, Callable[[], Iterator[int]]]:
+    """Return all loaders by name; each starts an iterator over the numbers of images in batches."""
+    from imgcls.backend import tf
+
+    photos = folder / "photos"
+    write_photos(photos)
+    return {
+        "encoded": _make_store_loader(folder, "storage: encoded"),
+        "restart markers": _make_store_loader(folder, "storage: encoded, restart_markers: true"),
+        "raw 256": _make_store_loader(folder, "stored_size: [256, 256]"),
+        "decode": _make_decoder(photos, tf.shape),
+        "decode and resize": _make_decoder(photos, partial(tf.image.resize, size=[224, 224])),
+        "keras": _make_keras_loader(photos),
+        "memory": _make_memory_loader(folder),
+        "cnn": _make_training(folder),
+    }
 
 
 def write_photos(folder: Path) -> None:
