@@ -101,7 +101,7 @@ def _require_same(summary: dict[str, Any]) -> None:
         changed = summary["versions_changed"]
         versions = f"; other versions were used: {', '.join(changed)}" if changed else ""
         raise GateError(
-            f"{summary['reproduction']} is not {summary['run']} again:"
+            f"{summary['reproduction']} differs from {summary['run']}:"
             f" {summary['difference']}{versions}",
             summary,
         )
