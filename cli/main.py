@@ -46,13 +46,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+def _handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command so that every error ends in a message on stderr and its exit code."""
 
     @functools.wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
         try:
-            with _explained_stdout():
+            with _explain_full_stdout():
                 command(*arguments, **options)
                 sys.stdout.flush()
         except UserError as error:
@@ -63,7 +63,7 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
                 OutOfMemoryError.exit_code,
             )
         except BrokenPipeError:
-            _discard_stdout()  # whoever read it has seen enough
+            _discard_stdout()  # the reader has closed the pipe, as head does
         except KeyboardInterrupt:
             _fail(
                 "interrupted; nothing is lost, run the same command again to continue",
@@ -73,14 +73,12 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             traceback.print_exc()
             _fail("this is a bug in imgcls; please report it with the lines above", 1)
 
-    return wrapped
+    return run
 
 
 @contextlib.contextmanager
-def _explained_stdout() -> Iterator[None]:
-    """Turn a full device behind stdout into a `UserError`; files that cannot be written already
-    raise one.
-    """
+def _explain_full_stdout() -> Iterator[None]:
+    """Raise a `UserError` if the device behind stdout is full, as is done for files."""
     try:
         yield
     except OSError as error:
@@ -93,9 +91,7 @@ def _explained_stdout() -> Iterator[None]:
 
 
 def _discard_stdout() -> None:
-    """Send what is still to be printed nowhere: Python would complain about it once more at
-    exit.
-    """
+    """Discard the rest of the output, which Python would try to write once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -106,16 +102,14 @@ def _fail(message: str, exit_code: int) -> NoReturn:
 
 
 def _join_lines(function: Callable[..., None]) -> str:
-    """Return a docstring with each paragraph on one line, which the terminal breaks to its
-    width.
-    """
+    """Return a docstring with each paragraph on one line, for the terminal to wrap."""
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for name, function in COMMANDS.items():
-    app.command(name, help=_join_lines(function))(_reporting_errors(function))
+    app.command(name, help=_join_lines(function))(_handle_errors(function))
 
 
 def _print_version(wanted: bool) -> None:
@@ -147,7 +141,7 @@ def main() -> None:
     """Run this process's command line, and exit with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _explained_stdout():
+        with _explain_full_stdout():
             app()
     except UserError as error:  # from what typer itself prints, such as --help
         print(f"imgcls: {error}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Tables as plain text: the same on a terminal, in a pipe and in a run's files. Light zone.
+"""Tables as plain text, the same on a terminal, in a pipe and in a run's files. Light zone.
 
-Neither colors nor rules: grep and awk read the lines. Widths are counted in terminal cells, of
-which CJK characters and most emoji take two. rich measures them; its own `Table` would take a
-second for the report of 1,000 classes.
+There are no colors and no lines between cells, so that grep and awk work. Widths are in terminal
+cells, as rich measures them: CJK characters and most emoji take two. rich's own `Table` would take
+a second for the report of 1,000 classes.
 """
 
 import re
@@ -16,7 +16,7 @@ from imgcls.io.terminal import list_rest, to_printable
 WIDTH = 80
 """Cells of a line, at most."""
 LEAST = 20
-"""Cells that a column of text keeps, if it has as many; a table that needs more is divided."""
+"""The cells to which a column of text is shortened at most, before a table is divided."""
 GAP = "  "
 
 
@@ -30,7 +30,7 @@ class _Column:
 
     @cached_property
     def width(self) -> int:
-        """The terminal cells that it takes where there is room."""
+        """The terminal cells that it takes without shortening."""
         return _measure([*self.head, *self.body])
 
     @property
@@ -40,11 +40,11 @@ class _Column:
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], limit: int | None = None) -> str:
-    """Return rows of the same keys as a table; an empty text for no row.
+    """Format rows of the same keys as a table; without rows, as an empty string.
 
-    Text stands to the left and numbers to the right. Where a line would be too long, first the
-    header takes several lines, then long texts lose their middle, then the columns are divided
-    over several tables, which all begin with the first column.
+    Text is aligned to the left, numbers to the right. If lines would be too long, the header is
+    wrapped; if that is not enough, long text is shortened in its middle; and if that is not enough,
+    the columns are divided among several tables, each of which repeats the first column.
 
     Args:
         limit: the number of rows to show; the last line says how many more there are.
@@ -66,7 +66,7 @@ def format_table(rows: Sequence[Mapping[str, Any]], limit: int | None = None) ->
 
 
 def format_pairs(values: Mapping[str, Any]) -> str:
-    """Return names and their values in two columns; long values go on below where they begin."""
+    """Format names and values in two columns; a long value continues on further lines."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -76,15 +76,15 @@ def format_pairs(values: Mapping[str, Any]) -> str:
     table.add_column(overflow="fold")
     for name, value in values.items():
         table.add_row(Text(name), Text(format_cell(value)))
-    console = Console(width=WIDTH, color_system=None, legacy_windows=False)
+    console = Console(width=WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def format_cell(value: Any) -> str:
-    """Return a value on one line: "-" for None, which is what is undefined or was not measured;
-    floats with four decimals, where these neither hide the number nor add nothing to it.
+    """Format a value on one line: None, for undefined or not measured, as "-"; floats with four
+    decimals, but large ones without decimals, and small ones in scientific notation.
     """
     if value is None or value == []:
         return "-"
@@ -106,7 +106,7 @@ def _format_number(value: float) -> str:
 
 
 def is_text(values: Sequence[Any]) -> bool:
-    """Tell whether the cells of a column stand to the left: there is text among them."""
+    """Return whether a column is aligned to the left, because there is text in it."""
     return any(isinstance(value, str) for value in values)
 
 
@@ -115,7 +115,7 @@ def _make_column(name: str, values: list[Any]) -> _Column:
 
 
 def _wrap_head(column: _Column) -> _Column:
-    """Break a header that is wider than what stands below it, after underscores."""
+    """Wrap a header that is wider than the cells below it, after underscores."""
     lines, width = [""], _measure(column.body)
     for word in re.split("(?<=_)", column.head[0]):
         if lines[-1] and _measure([lines[-1] + word]) > width:
@@ -182,9 +182,7 @@ def _measure(texts: list[str]) -> int:
 
 
 def _shorten(text: str, width: int) -> str:
-    """Return a text in as many cells, at most; a longer one keeps its two ends, which tell names
-    apart.
-    """
+    """Shorten text to a width in its middle, since names differ at their ends."""
     if _measure([text]) <= width:
         return text
     heads = (text[:end] for end in range(len(text), -1, -1))
