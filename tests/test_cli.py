@@ -15,7 +15,10 @@ from experiments import TINY, command, json_of, write_experiment
 from PIL import Image
 
 from imgcls import __version__
+from imgcls.experiment_file import read_experiment
 from imgcls.parts import list_names
+from imgcls.run import Run
+from imgcls.verbs import audit, evaluate, plot, runs, train, verify
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,17 @@ def test_prepare_again_reuses_the_store(inside):
     assert again["assignments"] == {"unchanged": 1797, "new": 0}
     first = again | {"reused": False, "assignments": {"unchanged": 0, "new": 1797}}
     assert first == results["prepare"]
+
+
+def test_a_python_caller_gets_what_the_command_prints(inside):
+    _, path, results = inside
+    experiment, run = read_experiment(path), Run(Path("runs/tiny/1"))
+    assert train.train(experiment, run.folder) == results["train"]
+    assert evaluate.evaluate(run).model_dump(mode="json") == results["eval"]
+    assert list(map(str, plot.plot(run, names=["roc"]))) == json_of("plot", run.folder, "roc")
+    assert audit.audit(run.folder).model_dump(mode="json") == json_of("audit", run.folder)
+    assert verify.verify(experiment) == json_of("verify", path)
+    assert runs.list_runs() == json_of("runs")
 
 
 def test_results_are_readable_as_text_too(inside):

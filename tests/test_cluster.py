@@ -14,6 +14,7 @@ from imgcls.distributed.cluster import (
     read_cluster,
 )
 from imgcls.errors import UserError
+from imgcls.verbs import train
 
 SPREAD = "train.strategy={name: multi_worker}"
 
@@ -161,3 +162,10 @@ def test_only_multi_worker_takes_workers_and_needs_a_run_folder(workspace, monke
     assert find_cluster(experiment(workspace, SPREAD), workspace / "run", "a:1", 0) == Cluster(
         ("a:1",), 0
     )
+
+
+def test_a_python_caller_trains_with_the_cluster_of_the_environment(workspace, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    with pytest.raises(UserError, match="SLURM_PROCID is set, but none of SLURM_STEP_NODELIST"):
+        train.train(experiment(workspace, SPREAD), workspace / "run")

@@ -101,8 +101,8 @@ NAMES = {
     "windows": "crops",
 }
 """In names of the code, and in strings that are a name, such as a key: with what is written."""
-HONEST_NAMES = ("CutMix", "looks_like_a_value")
-"""Keras's layer, and a verb."""
+HONEST_NAMES = ("CutMix", "legacy_windows", "looks_like_a_value")
+"""Keras's layer, an argument of rich, and a verb."""
 PLACES = ("README.md", "CONTRIBUTING.md", "Makefile", "docs/*.md", "configs/*", "scripts/*")
 SOURCES = [*MODULES, *sorted((ROOT / "bench").glob("*.py"))]
 DOCUMENTS = sorted({path for place in PLACES for path in ROOT.glob(place)} - HISTORY)
