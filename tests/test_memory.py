@@ -67,6 +67,12 @@ def side_by_side(commands):
     return results
 
 
+def train(folder, name, *overrides):
+    """Return a command that trains the experiment of a folder into a run of this name."""
+    changes = [word for override in overrides for word in ("--set", override)]
+    return ("train", folder / "experiment.yaml", "--run", folder / name, *changes)
+
+
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory):
     """The folder of the runs, and what each command ended with."""
@@ -75,44 +81,28 @@ def limited(tmp_path_factory):
     path = write_experiment(folder, content)
     json_of("prepare", path)
 
-    def train(name, *overrides):
-        return (
-            "train",
-            path,
-            "--run",
-            folder / name,
-            *(word for override in overrides for word in ("--set", override)),
-        )
-
-    spread = (
-        *train("spread", "train.strategy={name: multi_worker}"),
-        "--workers",
-        ",".join(free_addresses(2)),
-        "--rank",
-    )
     results = side_by_side(
         {
-            "one": (100, *train("one")),
+            "one": (100, *train(folder, "one")),
             "mirrored": (
                 100,
                 *train(
+                    folder,
                     "mirrored",
                     "train.strategy={name: mirrored, replicas: 2}",
                     "model.batch_norm=true",
                 ),
             ),
-            "image": (40, *train("image", *ONE_IMAGE)),
-            "model": (5, *train("model", *ONE_IMAGE)),
-            "rank 0": (2000, *spread, 0),
-            "rank 1": (60, *spread, 1),
+            "image": (40, *train(folder, "image", *ONE_IMAGE)),
+            "model": (5, *train(folder, "model", *ONE_IMAGE)),
         }
     )
-    return folder, results, spread
+    return folder, results
 
 
 @pytest.mark.parametrize("name", ["one", "mirrored"])
 def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name):
-    folder, results, _ = limited
+    folder, results = limited
     exit_code, _, stderr = results[name]
     assert exit_code == 0, stderr
     message = "note: out of memory after step 0; continuing from step 0 with micro-batches of "
@@ -123,7 +113,7 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
 
 
 def test_a_note_says_that_batch_norm_sees_micro_batches(limited):
-    folder, results, _ = limited
+    folder, results = limited
     number = Run(folder / "mirrored").status.accumulation_steps
     assert (
         f"note: batches of 1024 images are divided into {number} micro-batches, and model cnn has"
@@ -133,7 +123,7 @@ def test_a_note_says_that_batch_norm_sees_micro_batches(limited):
 
 
 def test_micro_batches_do_not_change_the_loss(limited):
-    folder, _, _ = limited
+    folder, _ = limited
     json_of("train", folder / "experiment.yaml", "--run", folder / "whole")
     assert Run(folder / "one").log[0].loss == pytest.approx(
         Run(folder / "whole").log[0].loss, rel=1e-5
@@ -141,7 +131,7 @@ def test_micro_batches_do_not_change_the_loss(limited):
 
 
 def test_the_exit_code_is_5_if_one_image_does_not_fit(limited):
-    folder, results, _ = limited
+    folder, results = limited
     exit_code, _, stderr = results["image"]
     assert exit_code == 5, stderr
     assert (
@@ -155,24 +145,33 @@ def test_the_exit_code_is_5_if_one_image_does_not_fit(limited):
 
 
 def test_the_exit_code_is_5_if_the_model_does_not_fit(limited):
-    folder, results, _ = limited
+    folder, results = limited
     exit_code, _, stderr = results["model"]
     assert exit_code == 5, stderr
     assert "imgcls: out of memory while building the model" in stderr
     assert Run(folder / "model").status.exit_code == 5
 
 
+@pytest.mark.full
 def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at_the_next_start(
     limited,
 ):
-    folder, results, spread = limited
-    assert [results[name][0] for name in ("rank 0", "rank 1")] == [75, 75]
+    folder, _ = limited
+    spread = (
+        *train(folder, "spread", "train.strategy={name: multi_worker}"),
+        "--workers",
+        ",".join(free_addresses(2)),
+        "--rank",
+    )
+    both = {"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)}
+    results = side_by_side(both)
+    assert [results[name][0] for name in both] == [75, 75], results
     assert (
         "start all workers again with the same commands to continue with micro-batches of 256"
         in results["rank 1"][2]
     )
-    again = side_by_side({"rank 0": (2000, *spread, 0), "rank 1": (60, *spread, 1)})
-    assert [again[name][0] for name in ("rank 0", "rank 1")] == [0, 0], again
+    again = side_by_side(both)
+    assert [again[name][0] for name in both] == [0, 0], again
     status = Run(folder / "spread").status
     assert (status.status, status.accumulation_steps) == ("finished", 2)
     assert (
@@ -184,7 +183,7 @@ def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at
 
 
 def test_eval_halves_its_batches_and_gives_the_same_metrics(limited):
-    folder, _, _ = limited
+    folder, _ = limited
     exit_code, _, stderr = run_limited(60, "eval", folder / "one")
     assert exit_code == 0, stderr
     assert "note: out of memory; predicting again in batches of 512" in stderr
