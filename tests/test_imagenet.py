@@ -88,6 +88,15 @@ def packed(folder):
     return folder
 
 
+def packed_with_extracted_kit(folder):
+    """Write the archives of images, and extract the kit."""
+    packed(folder)
+    (folder / _ilsvrc.KIT).unlink()
+    for name, data in KIT.items():
+        put(folder / name, data)
+    return folder
+
+
 def flat(folder):
     """Extract the images, validation into one folder, and leave the kit packed."""
     for name, data in TRAIN.items():
@@ -118,7 +127,7 @@ def prepare(folder, **settings):
     )
 
 
-@pytest.mark.parametrize("layout", [packed, flat, extracted])
+@pytest.mark.parametrize("layout", [packed, packed_with_extracted_kit, flat, extracted])
 def test_every_layout_gives_the_same_images_with_the_same_classes(tmp_path, layout):
     source = prepare(layout(tmp_path / "imagenet"))
     assert source.classes == ["tench", "crane n02012849", "kit fox", "crane n03126707"]
@@ -203,8 +212,9 @@ WRONG = [
     (
         packed,
         without(_ilsvrc.VALIDATION, _ilsvrc.KIT),
-        f"lacks {_ilsvrc.VALIDATION}, {_ilsvrc.KIT}; get it from https://image-net.org",
+        f"lacks {_ilsvrc.VALIDATION} and {_ilsvrc.KIT}; get them from https://image-net.org",
     ),
+    (packed, without(_ilsvrc.KIT), f"lacks {_ilsvrc.KIT}; get it from https://image-net.org"),
     (packed, without(_ilsvrc.TRAIN), "holds neither ILSVRC2012_img_train.tar"),
     (
         packed,

@@ -24,8 +24,8 @@ class Settings(ImageSettings):
     """The settings of ImageNet."""
 
     path: str
-    """The folder that holds the three official archives; or train/<WordNet id>/*.JPEG, and val/ in
-    the same layout, or flat and with the development kit."""
+    """The folder that holds the three official archives, the development kit extracted or not; or
+    train/<WordNet id>/*.JPEG, and val/ in the same layout, or flat and with the development kit."""
 
 
 def prepare(settings: Settings) -> Source:
@@ -66,13 +66,13 @@ def _locate_images(
 ) -> tuple[list[ImageLocation], list[ImageLocation]]:
     """Return the images of the official training and validation splits."""
     if (folder / _ilsvrc.TRAIN).is_file():
-        missing = [
-            name for name in (_ilsvrc.VALIDATION, _ilsvrc.KIT) if not (folder / name).is_file()
-        ]
+        missing = [] if (folder / _ilsvrc.VALIDATION).is_file() else [_ilsvrc.VALIDATION]
+        if kit is None:
+            missing.append(_ilsvrc.KIT)
         if missing or kit is None:
             raise DataError(
-                f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {', '.join(missing)}; get it"
-                f" from {_ilsvrc.WHERE}"
+                f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {' and '.join(missing)}; get"
+                f" {'it' if len(missing) == 1 else 'them'} from {_ilsvrc.WHERE}"
             )
         return _ilsvrc.find_packed_train(folder, cache), _ilsvrc.find_packed_validation(
             folder, cache, kit
