@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from imgcls.datasets import DataSettings, Entry
 from imgcls.errors import DataError
 from imgcls.split import assign, stratified
-from imgcls.split.pool import UNASSIGNED, Pool, draw_order
+from imgcls.split.pool import UNASSIGNED, Pool, draw_random_keys
 
 SPREADS = [0.0, 0.5, 1.0]
 """Standard deviation of the logarithm of group sizes: from equal sizes to a ratio of 100."""
@@ -25,13 +25,15 @@ def random_pool(seed, images=1500, classes=6, groups=150, spread=0.5, purity=0.7
     labels = numpy.where(
         random.random(images) < purity, main[members], random.integers(0, classes, images)
     )
-    return Pool(classes, labels, members, numpy.full(images, UNASSIGNED), draw_order(images, seed))
+    return Pool(
+        classes, labels, members, numpy.full(images, UNASSIGNED), draw_random_keys(images, seed)
+    )
 
 
 def without_groups(pool):
     """The same images without groups."""
     return Pool(
-        pool.classes, pool.labels, numpy.arange(len(pool.labels)), pool.assigned, pool.order
+        pool.classes, pool.labels, numpy.arange(len(pool.labels)), pool.assigned, pool.random_keys
     )
 
 
@@ -88,7 +90,7 @@ def test_a_split_divides_no_group_and_has_its_fraction_of_all_images_and_of_each
 ):
     for seed in range(10):
         pool = random_pool(seed, spread=spread)
-        chosen = stratified.choose_split(pool, fraction, 2)
+        chosen = stratified.select_split(pool, fraction, 2)
         assert not set(pool.groups[chosen]) & set(pool.groups[~chosen])
         fractions = count_table(pool, chosen.astype(int), 2)[1] / numpy.bincount(pool.labels)
         assert abs(chosen.mean() - fraction) < 0.02
@@ -100,7 +102,7 @@ def test_a_split_has_large_and_small_groups():
     sizes = []
     for seed in range(10):
         pool = random_pool(seed, spread=1.0)
-        chosen, counts = stratified.choose_split(pool, 0.2, 2), numpy.bincount(pool.groups)
+        chosen, counts = stratified.select_split(pool, 0.2, 2), numpy.bincount(pool.groups)
         sizes.append((counts[numpy.unique(pool.groups[chosen])].mean(), counts[counts > 0].mean()))
     in_split, in_all = numpy.mean(sizes, axis=0)
     assert abs(in_split / in_all - 1) < 0.1
@@ -114,9 +116,9 @@ def test_images_without_a_group_are_split_as_if_there_were_no_groups():
         pool.labels,
         numpy.where(half, pool.groups, 1000 + numpy.arange(1500)),
         pool.assigned,
-        pool.order,
+        pool.random_keys,
     )
-    chosen = stratified.choose_split(mixed, 0.2, 2)
+    chosen = stratified.select_split(mixed, 0.2, 2)
     wanted = stratified.allocate(numpy.bincount(pool.labels).tolist(), 0.2, 2)
     assert numpy.bincount(pool.labels[chosen]).tolist() == wanted
     assert not set(mixed.groups[chosen]) & set(mixed.groups[~chosen])
@@ -126,7 +128,7 @@ def test_images_without_a_group_are_split_as_if_there_were_no_groups():
 def test_folds_without_groups_differ_by_at_most_one_image_of_each_class_like_scikit_learns(count):
     for seed in range(5):
         pool = without_groups(random_pool(seed))
-        counts = count_table(pool, stratified.choose_folds(pool, count), count)
+        counts = count_table(pool, stratified.assign_folds(pool, count), count)
         assert numpy.ptp(counts, axis=0).max() <= 1
         assert numpy.ptp(counts.sum(axis=1)) <= 1
         of_scikit_learn = count_table(
@@ -142,7 +144,7 @@ def test_folds_with_groups_are_as_balanced_as_scikit_learns(spread):
     ours, theirs = [], []
     for seed in range(12):
         pool = random_pool(seed, spread=spread)
-        folds = stratified.choose_folds(pool, 5)
+        folds = stratified.assign_folds(pool, 5)
         assert all(len(set(folds[pool.groups == group])) == 1 for group in set(pool.groups))
         ours.append(imbalance(pool, folds, 5))
         theirs.append(
@@ -164,14 +166,22 @@ def test_a_class_in_few_groups_is_in_every_split():
     groups = numpy.array([*numpy.repeat(numpy.arange(30), 10), *[30] * 40, *[31] * 3, *[32] * 3])
     for seed in range(20):
         pool = Pool(
-            2, labels, groups, numpy.full(len(labels), UNASSIGNED), draw_order(len(labels), seed)
+            2,
+            labels,
+            groups,
+            numpy.full(len(labels), UNASSIGNED),
+            draw_random_keys(len(labels), seed),
         )
-        test = stratified.choose_split(pool, 0.2, 2)
+        test = stratified.select_split(pool, 0.2, 2)
         rest = ~test
         pool = Pool(
-            2, labels[rest], groups[rest], numpy.full(rest.sum(), UNASSIGNED), pool.order[rest]
+            2,
+            labels[rest],
+            groups[rest],
+            numpy.full(rest.sum(), UNASSIGNED),
+            pool.random_keys[rest],
         )
-        validation = stratified.choose_split(pool, 0.1, 1)
+        validation = stratified.select_split(pool, 0.1, 1)
         assert [set(labels[test]), set(pool.labels[validation]), set(pool.labels[~validation])] == [
             {0, 1}
         ] * 3
@@ -181,15 +191,19 @@ def test_the_grouped_split_of_a_seed_never_changes():
     """Golden values: another NumPy or machine must give the same."""
     numbers = numpy.arange(60)
     pool = Pool(
-        3, numbers * 7 % 11 % 3, numbers**2 % 31, numpy.full(60, UNASSIGNED), draw_order(60, 0)
+        3,
+        numbers * 7 % 11 % 3,
+        numbers**2 % 31,
+        numpy.full(60, UNASSIGNED),
+        draw_random_keys(60, 0),
     )
-    assert numpy.unique(pool.groups[stratified.choose_split(pool, 0.25, 2)]).tolist() == [
+    assert numpy.unique(pool.groups[stratified.select_split(pool, 0.25, 2)]).tolist() == [
         1,
         9,
         16,
         19,
     ]
-    folds = stratified.choose_folds(pool, 3)
+    folds = stratified.assign_folds(pool, 3)
     of_folds = [numpy.unique(pool.groups[folds == fold]).tolist() for fold in range(3)]
     assert of_folds == [[7, 10, 14, 25, 28], [0, 1, 8, 9, 18, 20], [2, 4, 5, 16, 19]]
 

@@ -17,7 +17,7 @@ from imgcls.image.decode import Geometry
 from imgcls.io import terminal
 from imgcls.split import constraints, grouped, previous, split_csv, stratified
 from imgcls.split.constraints import find_absent_classes, require_enough, require_separate_groups
-from imgcls.split.pool import UNASSIGNED, Pool, draw_order
+from imgcls.split.pool import UNASSIGNED, Pool, draw_random_keys
 from imgcls.split.previous import PreviousSplit
 from imgcls.store.lookup import compute_split_key
 from imgcls.store.pixel_statistics import compute_pixel_statistics
@@ -65,11 +65,11 @@ def assign_splits(
         DataError: a class has too few images or groups, a group is in two splits, or
             `data.splits_file` does not fit the store.
     """
-    order = draw_order(store.count, seed)
-    earlier = earlier or previous.make_empty(store.count)
-    assignments, folds = _assign(store, data, order, earlier)
+    random_keys = draw_random_keys(store.count, seed)
+    earlier = earlier or previous.make_empty_split(store.count)
+    assignments, folds = _assign(store, data, random_keys, earlier)
     constraints.require_training_images(store, assignments)
-    indices = _limit_images(store, data, assignments, order, earlier)
+    indices = _limit_images(store, data, assignments, random_keys, earlier)
     geometry = _choose_geometry(store, data)
     mean, std = compute_pixel_statistics(store.reader(geometry), indices["train"])
     return Split(
@@ -87,7 +87,7 @@ def _limit_images(
     store: Store,
     data: DataSettings,
     assignments: "numpy.ndarray",
-    order: "numpy.ndarray",
+    random_keys: "numpy.ndarray",
     earlier: PreviousSplit,
 ) -> "dict[SplitName, numpy.ndarray]":
     """Return the indices of the images that each split uses, preferring those used before."""
@@ -97,11 +97,10 @@ def _limit_images(
     if data.max_images is None:
         return indices
     constraints.require_limit_covers_classes(store, indices, data.max_images)
-    priority = (order >> 1) | (~earlier.used).astype(order.dtype) << 63
+    # The high bit puts images that were not used before after all others.
+    keys = (random_keys >> 1) | (~earlier.used).astype(random_keys.dtype) << 63
     return {
-        name: stratified.limit_indices(
-            images, store.labels[images], priority[images], data.max_images
-        )
+        name: stratified.limit_indices(images, store.labels[images], keys[images], data.max_images)
         for name, images in indices.items()
     }
 
@@ -121,14 +120,14 @@ def _choose_geometry(store: Store, data: DataSettings) -> Geometry:
 
 
 def _assign(
-    store: Store, data: DataSettings, order: "numpy.ndarray", earlier: PreviousSplit
+    store: Store, data: DataSettings, random_keys: "numpy.ndarray", earlier: PreviousSplit
 ) -> "tuple[numpy.ndarray, numpy.ndarray | None]":
     """Return the split of each image, int64 (count,), and its fold, int32 (count,) or None.
 
     Both are as in `Split`.
 
     Args:
-        order: a random number for each image, uint64 (count,).
+        random_keys: a random number for each image, uint64 (count,).
 
     Raises:
         DataError: a class has too few images or groups, a group is in two splits, or
@@ -139,18 +138,18 @@ def _assign(
         fixed = split_csv.read_assignments(Path(data.splits_file), store)
         require_separate_groups(store, groups, fixed, SPLITS, f"correct {data.splits_file}")
         return fixed, None
-    assignment = _Assignment(store, groups, order, earlier, store.source_splits.astype("int64"))
+    splitter = _Splitter(store, groups, random_keys, earlier, store.source_splits.astype("int64"))
     if data.fold_numbers:
-        assignment.exclude_source_test()
+        splitter.exclude_source_test()
     require_separate_groups(
         store,
         groups,
-        assignment.assignments,
+        splitter.assignments,
         SPLITS,
         "these splits are the source's own: correct them, or set data.splits_file",
     )
-    folds = assignment.assign_folds(*data.fold_numbers) if data.fold_numbers else None
-    assignment.assign_missing_splits({"test": data.test, "validation": data.validation})
+    folds = splitter.assign_folds(*data.fold_numbers) if data.fold_numbers else None
+    splitter.assign_missing_splits({"test": data.test, "validation": data.validation})
     advice = (
         "they were split before they were a group: set data.splits_file, another seed, or another"
         " data.store_dir"
@@ -163,17 +162,17 @@ def _assign(
             [f"fold {number + 1}" for number in range(folds.max())],
             advice,
         )
-    require_separate_groups(store, groups, assignment.assignments, SPLITS, advice)
-    return assignment.assignments, folds
+    require_separate_groups(store, groups, splitter.assignments, SPLITS, advice)
+    return splitter.assignments, folds
 
 
 @dataclass(frozen=True, eq=False)
-class _Assignment:
+class _Splitter:
     """A store being split: `assignments`, int64 (count,), start as the source's own and change."""
 
     store: Store
     groups: "numpy.ndarray"
-    order: "numpy.ndarray"
+    random_keys: "numpy.ndarray"
     earlier: PreviousSplit
     assignments: "numpy.ndarray"
 
@@ -198,7 +197,7 @@ class _Assignment:
             self.store, pool, images, count, f"the {count} folds", ", or use fewer folds"
         )
         folds = numpy.zeros(self.store.count, numpy.int32)
-        folds[images] = stratified.choose_folds(pool, count) + 1
+        folds[images] = stratified.assign_folds(pool, count) + 1
         self.assignments[folds == number] = _INDICES["test"]
         return folds
 
@@ -226,7 +225,7 @@ class _Assignment:
                 ", ".join(["train", *names[position:]]),
                 advice,
             )
-            self.assignments[images[stratified.choose_split(pool, fractions[name], len(rest))]] = (
+            self.assignments[images[stratified.select_split(pool, fractions[name], len(rest))]] = (
                 _INDICES[name]
             )
             absent = find_absent_classes(self.store, self.assignments, name)
@@ -260,5 +259,5 @@ class _Assignment:
             self.store.labels[images],
             self.groups[images],
             assigned,
-            self.order[images],
+            self.random_keys[images],
         )

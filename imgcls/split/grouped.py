@@ -93,7 +93,7 @@ class _Groups:
         # Classes times the variance of a group's class counts, as integers, so that equal values
         # compare as equal.
         spread = pool.classes * _sum_by_owner(counts**2, pairs // width, len(sizes)) - sizes**2
-        order = numpy.lexsort((pool.order[waiting][firsts], -spread))
+        order = numpy.lexsort((pool.random_keys[waiting][firsts], -spread))
         pairs = numpy.append(pairs, numpy.arange(len(sizes)) * width + pool.classes)
         rank = numpy.argsort(order)
         by_rank = numpy.lexsort((pairs % width, rank[pairs // width]))

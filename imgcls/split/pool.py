@@ -21,14 +21,15 @@ class Pool:
         labels: class numbers, int (n,).
         groups: numbers of groups, from 0, int64 (n,); an image without a group has its own number.
         assigned: int64 (n,): the subset that an image is in already, or `UNASSIGNED`.
-        order: uint64 (n,): the images of a class are assigned in the order of these numbers.
+        random_keys: uint64 (n,): the images of a class are assigned in ascending order of their
+            keys.
     """
 
     classes: int
     labels: "numpy.ndarray"
     groups: "numpy.ndarray"
     assigned: "numpy.ndarray"
-    order: "numpy.ndarray"
+    random_keys: "numpy.ndarray"
 
     def count_images(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
         """Return the number of images of each class in some images (bool, n), int64 (classes,)."""
@@ -44,7 +45,7 @@ class Pool:
         return numpy.bincount(pairs % self.classes, minlength=self.classes)
 
 
-def draw_order(count: int, seed: int) -> "numpy.ndarray":
+def draw_random_keys(count: int, seed: int) -> "numpy.ndarray":
     """Return a random number for each image of a store, uint64 (count,), from the seed of splits.
 
     A Philox generator's raw numbers are the same in every release of NumPy, unlike `permutation`.

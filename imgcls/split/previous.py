@@ -47,8 +47,8 @@ class PreviousSplit:
         return int(numpy.count_nonzero(same & (split.assignments < UNUSED)))
 
 
-def make_empty(count: int) -> PreviousSplit:
-    """Return that there is no earlier split of a store with this many images."""
+def make_empty_split(count: int) -> PreviousSplit:
+    """Return a `PreviousSplit` of `count` images, all new."""
     import numpy
 
     return PreviousSplit(
@@ -68,13 +68,15 @@ def find_previous(store: Store, data: DataSettings, seed: int) -> PreviousSplit:
     Raises:
         DataError: such a split, or its store, is damaged.
     """
-    earlier = make_empty(store.count)
+    earlier = make_empty_split(store.count)
     for other, split in _iterate_splits(store, data, seed):
+        # Folds come from the newest split; train, validation and test only from one with the same
+        # test fold.
         if earlier.folder is None:
             earlier = _match(store, other, split)
         if data.fold_numbers is None or split.test_fold == data.fold_numbers[0]:
             return replace(_match(store, other, split), folds=earlier.folds, folder=earlier.folder)
-    return replace(earlier, assignments=make_empty(store.count).assignments)
+    return replace(earlier, assignments=make_empty_split(store.count).assignments)
 
 
 def _iterate_splits(store: Store, data: DataSettings, seed: int) -> Iterator[tuple[Store, Split]]:
@@ -104,7 +106,7 @@ def _match(store: Store, other: Store, split: Split) -> PreviousSplit:
     _, here, there = numpy.intersect1d(
         store.id_bytes, other.id_bytes, assume_unique=True, return_indices=True
     )
-    earlier = replace(make_empty(store.count), folder=other.folder)
+    earlier = replace(make_empty_split(store.count), folder=other.folder)
     earlier.assignments[here], earlier.used[here] = split.assignments[there], used[there]
     if split.folds is not None:
         earlier.folds[here] = split.folds[there]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy
 
 
-def choose_split(pool: Pool, fraction: float, reserve: int) -> "numpy.ndarray":
-    """Choose a split from a pool, in which subset 0 is the split and subset 1 the rest.
+def select_split(pool: Pool, fraction: float, reserve: int) -> "numpy.ndarray":
+    """Select a split from a pool, in which subset 0 is the split and subset 1 the rest.
 
     Args:
         fraction: of each class, 0 < fraction < 1.
@@ -37,7 +37,7 @@ def choose_split(pool: Pool, fraction: float, reserve: int) -> "numpy.ndarray":
     return _assign_by_quotas(pool, assigned, numpy.stack([quotas, free - quotas], axis=1)) == 0
 
 
-def choose_folds(pool: Pool, count: int) -> "numpy.ndarray":
+def assign_folds(pool: Pool, count: int) -> "numpy.ndarray":
     """Divide a pool into `count` folds of equal size; return the fold of each image, int64 (n,).
 
     Without groups and earlier assignments, the folds differ by at most one image in each class, and
@@ -61,12 +61,12 @@ def choose_folds(pool: Pool, count: int) -> "numpy.ndarray":
 
 
 def limit_indices(
-    indices: "numpy.ndarray", labels: "numpy.ndarray", order: "numpy.ndarray", limit: int
+    indices: "numpy.ndarray", labels: "numpy.ndarray", random_keys: "numpy.ndarray", limit: int
 ) -> "numpy.ndarray":
     """Return at most `limit` of a split's sorted indices, in proportion, with one of each class.
 
     Args:
-        labels, order: of these images; the first ones of each class in this order are chosen.
+        labels, random_keys: of these images; those of each class with the smallest keys are chosen.
         limit: at least the number of classes among the images.
     """
     import numpy
@@ -76,7 +76,11 @@ def limit_indices(
     names, labels, counts = numpy.unique(labels, return_inverse=True, return_counts=True)
     quotas = numpy.array(_allocate_limit(counts.tolist(), limit))
     pool = Pool(
-        len(names), labels, numpy.arange(len(indices)), numpy.full(len(indices), UNASSIGNED), order
+        len(names),
+        labels,
+        numpy.arange(len(indices)),
+        numpy.full(len(indices), UNASSIGNED),
+        random_keys,
     )
     return indices[
         _assign_by_quotas(pool, pool.assigned, numpy.stack([quotas, counts - quotas], axis=1)) == 0
@@ -130,7 +134,9 @@ def _allocate_limit(counts: list[int], limit: int) -> list[int]:
 
 
 def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "numpy.ndarray":
-    """Return how many of a class's free images each subset gets, to level the subsets.
+    """Return how many of a class's free images each subset gets.
+
+    Water-filling: raise the emptiest subsets to a common level.
 
     Args:
         have: images of the class in each subset, int64 (subsets,).
@@ -140,13 +146,13 @@ def _fill_quotas(have: "numpy.ndarray", free: int, sizes: "numpy.ndarray") -> "n
     import numpy
 
     by_level = numpy.argsort(have, kind="stable")
-    reached, before = have[by_level], numpy.cumsum(have[by_level])
-    number = numpy.count_nonzero(reached * numpy.arange(1, len(have) + 1) - before <= free)
-    lowest = by_level[:number]
-    level, more = divmod(free + int(before[number - 1]), number)
+    levels, filled = have[by_level], numpy.cumsum(have[by_level])
+    count = numpy.count_nonzero(levels * numpy.arange(1, len(have) + 1) - filled <= free)
+    lowest = by_level[:count]
+    level, remainder = divmod(free + int(filled[count - 1]), count)
     quotas = numpy.zeros_like(have)
     quotas[lowest] = level - have[lowest]
-    quotas[lowest[numpy.argsort((sizes + quotas)[lowest], kind="stable")[:more]]] += 1
+    quotas[lowest[numpy.argsort((sizes + quotas)[lowest], kind="stable")[:remainder]]] += 1
     return quotas
 
 
@@ -158,7 +164,7 @@ def _assign_by_quotas(
 
     assignments = assigned.copy()
     free = numpy.flatnonzero(assigned == UNASSIGNED)
-    free = free[numpy.lexsort((pool.order[free], pool.labels[free]))]
+    free = free[numpy.lexsort((pool.random_keys[free], pool.labels[free]))]
     assignments[free] = numpy.repeat(
         numpy.tile(numpy.arange(quotas.shape[1]), len(quotas)), quotas.ravel()
     )
