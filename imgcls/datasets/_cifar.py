@@ -41,20 +41,20 @@ class CifarArchive:
         remote: the archive.
         folder: the folder inside it.
         files: the record files of each split, in order.
-        names: the file of class names.
-        labels: the number of label bytes in a record.
-        label: the index of the label byte to use.
-        classes: the number of classes.
+        class_names_file: the file of class names.
+        label_bytes: the number of label bytes in a record.
+        label_index: the index of the label byte to use.
+        class_count: the number of classes.
     """
 
     title: str
     remote: RemoteFile
     folder: str
     files: dict[SplitName, tuple[str, ...]]
-    names: str
-    labels: int
-    label: int
-    classes: int
+    class_names_file: str
+    label_bytes: int
+    label_index: int
+    class_count: int
 
 
 def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
@@ -64,14 +64,14 @@ def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
         DataError: a file is missing, damaged, of another format, or cannot be downloaded.
     """
     content = _read_content(settings, archive)
-    classes = _parse_class_names(content[archive.names], archive)
+    classes = _parse_class_names(content[archive.class_names_file], archive)
     records = {
         split: _parse_records(names, content, archive) for split, names in archive.files.items()
     }
     entries = [
         Entry(f"{split}/{index:05d}", label, split)
         for split, array in records.items()
-        for index, label in enumerate(array[:, archive.label].tolist())
+        for index, label in enumerate(array[:, archive.label_index].tolist())
     ]
     counts = {split: len(array) for split, array in records.items()}
     if counts != _COUNTS:
@@ -88,7 +88,7 @@ def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
     def read(split: int, index: int) -> "numpy.ndarray":
         import numpy
 
-        pixels = arrays[split][index, archive.labels :].reshape(3, 32, 32)
+        pixels = arrays[split][index, archive.label_bytes :].reshape(3, 32, 32)
         return numpy.ascontiguousarray(pixels.transpose(1, 2, 0))
 
     return Source(
@@ -102,7 +102,10 @@ def prepare(settings: CifarSettings, archive: CifarArchive) -> Source:
 
 def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, bytes]:
     """Return the contents of the files that are needed, by file name."""
-    names = [archive.names, *(name for names in archive.files.values() for name in names)]
+    names = [
+        archive.class_names_file,
+        *(name for names in archive.files.values() for name in names),
+    ]
     if settings.path is None:
         packed = downloads.fetch(
             archive.remote, Path(settings.store_dir) / "downloads" / settings.name, settings.offline
@@ -118,11 +121,11 @@ def _read_content(settings: CifarSettings, archive: CifarArchive) -> dict[str, b
             )
         return _extract(packed, names, archive)
     for extracted in (folder / archive.folder, folder):
-        if (extracted / archive.names).is_file():
+        if (extracted / archive.class_names_file).is_file():
             return {name: _read_file(extracted / name) for name in names}
     raise DataError(
         f"data.path: {folder} holds neither {archive.remote.name} nor"
-        f" {archive.folder}/{archive.names}; get the binary version from"
+        f" {archive.folder}/{archive.class_names_file}; get the binary version from"
         f" {archive.remote.mirrors[0]}{archive.remote.name}, or leave data.path out to download it"
     )
 
@@ -150,13 +153,13 @@ def _parse_class_names(content: bytes, archive: CifarArchive) -> list[str]:
         names = []
     if len(set(names)) < len(names):
         raise DataError(
-            f"{archive.names} of {archive.title} lists a class twice; get the archive again"
+            f"{archive.class_names_file} of {archive.title} lists a class twice; get the archive"
+            " again"
         )
-    if len(names) != archive.classes:
+    if len(names) != archive.class_count:
         raise DataError(
-            f"{archive.names} of {archive.title} holds {len(names)} class names, not"
-            f" {archive.classes};"
-            " get the archive again"
+            f"{archive.class_names_file} of {archive.title} holds {len(names)} class names, not"
+            f" {archive.class_count}; get the archive again"
         )
     return names
 
@@ -167,7 +170,7 @@ def _parse_records(
     """Return the records of a split, uint8 (n, labels and pixels)."""
     import numpy
 
-    length = archive.labels + PIXELS
+    length = archive.label_bytes + PIXELS
     arrays = []
     for name in names:
         data = content[name]
@@ -177,9 +180,9 @@ def _parse_records(
                 f" {length:,}: it is truncated, or not the binary version; get the archive again"
             )
         arrays.append(numpy.frombuffer(data, numpy.uint8).reshape(-1, length))
-        if (largest := arrays[-1][:, archive.label].max()) >= archive.classes:
+        if (largest := arrays[-1][:, archive.label_index].max()) >= archive.class_count:
             raise DataError(
                 f"{name} of {archive.title} holds the label {largest}; labels are 0 to"
-                f" {archive.classes - 1}: get the archive again"
+                f" {archive.class_count - 1}: get the archive again"
             )
     return numpy.concatenate(arrays)

@@ -56,7 +56,7 @@ class IdxSplit(NamedTuple):
     digests: str
 
 
-def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
+def prepare(settings: IdxSettings, published: IdxFiles) -> Source:
     """Read the training and test splits.
 
     Raises:
@@ -65,18 +65,18 @@ def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
     """
     if settings.path is None:
         files = _download(
-            Path(settings.store_dir) / "downloads" / settings.name, archive, settings.offline
+            Path(settings.store_dir) / "downloads" / settings.name, published, settings.offline
         )
     else:
-        files = _find_files(Path(settings.path).expanduser(), archive)
+        files = _find_files(Path(settings.path).expanduser(), published)
     splits = {
-        name: _read_split(files[images], files[labels], archive)
+        name: _read_split(files[images], files[labels], published)
         for name, (images, labels) in FILES.items()
     }
     sizes = {split.images.shape[1:] for split in splits.values()}
     if len(sizes) > 1:
         raise DataError(
-            f"{archive.title}: training and test images differ in size:"
+            f"{published.title}: training and test images differ in size:"
             f" {' and '.join(map(str, sorted(sizes)))}; use files of one data set"
         )
     height, width = sizes.pop()
@@ -87,7 +87,7 @@ def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
     ]
     images = [split.images for split in splits.values()]
     return Source(
-        archive.classes,
+        published.classes,
         entries,
         _concatenated.make_reader(images, lambda split, index: images[split][index][..., None]),
         version=" ".join(split.digests for split in splits.values()),
@@ -95,11 +95,11 @@ def prepare(settings: IdxSettings, archive: IdxFiles) -> Source:
     )
 
 
-def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]:
+def _download(folder: Path, published: IdxFiles, offline: bool) -> dict[str, Path]:
     return {
         name: downloads.fetch(
             downloads.RemoteFile(
-                f"{name}.gz", archive.sha256[name], archive.mirrors, _MAX_BYTES, "content"
+                f"{name}.gz", published.sha256[name], published.mirrors, _MAX_BYTES, "content"
             ),
             folder,
             offline,
@@ -109,12 +109,12 @@ def _download(folder: Path, archive: IdxFiles, offline: bool) -> dict[str, Path]
     }
 
 
-def _find_files(folder: Path, archive: IdxFiles) -> dict[str, Path]:
+def _find_files(folder: Path, published: IdxFiles) -> dict[str, Path]:
     """Find the files in the user's folder; a plain file takes precedence over a gzipped one."""
     if not folder.is_dir():
         raise DataError(
             f"data.path: {folder} is not a folder; give the one that holds the four files of"
-            f" {archive.title}"
+            f" {published.title}"
         )
     names = [name for pair in FILES.values() for name in pair]
     found = {
@@ -132,10 +132,10 @@ def _find_files(folder: Path, archive: IdxFiles) -> dict[str, Path]:
     return found
 
 
-def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> IdxSplit:
+def _read_split(images_file: Path, labels_file: Path, published: IdxFiles) -> IdxSplit:
     (images, of_images), (labels, of_labels) = (
-        _read_known(images_file, 3, archive),
-        _read_known(labels_file, 1, archive),
+        _read_known(images_file, 3, published),
+        _read_known(labels_file, 1, published),
     )
     if len(images) != len(labels):
         raise DataError(
@@ -144,23 +144,23 @@ def _read_split(images_file: Path, labels_file: Path, archive: IdxFiles) -> IdxS
         )
     if images.size == 0:
         raise DataError(f"{images_file} holds no image; get the file again")
-    if labels.max() >= len(archive.classes):
+    if labels.max() >= len(published.classes):
         raise DataError(
-            f"{labels_file} holds the label {labels.max()}; {archive.title} has the labels 0 to"
-            f" {len(archive.classes) - 1}"
+            f"{labels_file} holds the label {labels.max()}; {published.title} has the labels 0 to"
+            f" {len(published.classes) - 1}"
         )
     return IdxSplit(images, labels, f"{of_images} {of_labels}")
 
 
-def _read_known(path: Path, dimensions: int, archive: IdxFiles) -> "tuple[numpy.ndarray, str]":
+def _read_known(path: Path, dimensions: int, published: IdxFiles) -> "tuple[numpy.ndarray, str]":
     """Read a file as `read_idx` does, and note if it is not the published one.
 
     Subsets and drop-in replacements are used on purpose, so this is not an error.
     """
     array, digest = read_idx(path, dimensions)
-    if digest != archive.sha256[path.name.removesuffix(".gz")]:
+    if digest != published.sha256[path.name.removesuffix(".gz")]:
         terminal.note(
-            f"{path} is not the published file of {archive.title} (SHA-256 of its content:"
+            f"{path} is not the published file of {published.title} (SHA-256 of its content:"
             f" {digest}); using it anyway"
         )
     return array, digest

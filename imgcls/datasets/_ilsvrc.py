@@ -25,7 +25,7 @@ TRAIN, VALIDATION, KIT = (
     "ILSVRC2012_img_val.tar",
     "ILSVRC2012_devkit_t12.tar.gz",
 )
-WHERE = "https://image-net.org/download-images.php (free for research, with an account)"
+DOWNLOAD_PAGE = "https://image-net.org/download-images.php (free for research, with an account)"
 
 _META, _TRUTH = (
     "ILSVRC2012_devkit_t12/data/meta.mat",
@@ -132,7 +132,7 @@ def find_packed_train(folder: Path, cache: Path) -> list[ImageLocation]:
     if others:
         raise DataError(
             f"{folder / TRAIN} is not the official archive: besides archives of synsets it holds"
-            f" {terminal.format_some(others, 3)}; get it from {WHERE}"
+            f" {terminal.format_some(others, 3)}; get it from {DOWNLOAD_PAGE}"
         )
     return locations
 
@@ -156,7 +156,7 @@ def _locate(archive: Path, prefix: str, index: ArchiveIndex) -> list[ImageLocati
     ]
 
 
-def find_unpacked_train(folder: Path) -> list[ImageLocation]:
+def find_extracted_train(folder: Path) -> list[ImageLocation]:
     """Return the images of train/<WordNet id>/."""
     return [
         ImageLocation(f"train/{path.parent.name}/{path.name}", path.parent.name, path)
@@ -164,7 +164,7 @@ def find_unpacked_train(folder: Path) -> list[ImageLocation]:
     ]
 
 
-def find_unpacked_validation(folder: Path, kit: DevelopmentKit | None) -> list[ImageLocation]:
+def find_extracted_validation(folder: Path, kit: DevelopmentKit | None) -> list[ImageLocation]:
     """Return the images of val/<WordNet id>/, or of a flat val/ with the development kit.
 
     Image ids are the same in both layouts.
@@ -176,7 +176,7 @@ def find_unpacked_validation(folder: Path, kit: DevelopmentKit | None) -> list[I
     if flat and kit is None:
         raise DataError(
             f"{folder / 'val'} holds images that are not in class folders, so {folder / KIT} is"
-            f" needed for their labels; get it from {WHERE}"
+            f" needed for their labels; get it from {DOWNLOAD_PAGE}"
         )
     in_folders = [
         ImageLocation(f"val/{path.name}", path.parent.name, path)

@@ -22,10 +22,10 @@ ARCHIVE = _cifar.CifarArchive(
         "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
         "test": ("test_batch.bin",),
     },
-    names="batches.meta.txt",
-    labels=1,
-    label=0,
-    classes=10,
+    class_names_file="batches.meta.txt",
+    label_bytes=1,
+    label_index=0,
+    class_count=10,
 )
 
 

@@ -35,10 +35,10 @@ def make_archive(labels: Literal["fine", "coarse"]) -> _cifar.CifarArchive:
         remote=REMOTE,
         folder="cifar-100-binary",
         files={"train": ("train.bin",), "test": ("test.bin",)},
-        names=f"{labels}_label_names.txt",
-        labels=len(CLASSES),
-        label=list(CLASSES).index(labels),
-        classes=CLASSES[labels],
+        class_names_file=f"{labels}_label_names.txt",
+        label_bytes=len(CLASSES),
+        label_index=list(CLASSES).index(labels),
+        class_count=CLASSES[labels],
     )
 
 

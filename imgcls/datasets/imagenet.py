@@ -72,7 +72,7 @@ def _locate_images(
         if missing or kit is None:
             raise DataError(
                 f"data.path: {folder} holds {_ilsvrc.TRAIN}, but lacks {' and '.join(missing)}; get"
-                f" {'it' if len(missing) == 1 else 'them'} from {_ilsvrc.WHERE}"
+                f" {'it' if len(missing) == 1 else 'them'} from {_ilsvrc.DOWNLOAD_PAGE}"
             )
         return _ilsvrc.find_packed_train(folder, cache), _ilsvrc.find_packed_validation(
             folder, cache, kit
@@ -81,15 +81,15 @@ def _locate_images(
         raise DataError(
             f"data.path: {folder} holds neither {_ilsvrc.TRAIN}, {_ilsvrc.VALIDATION} and"
             f" {_ilsvrc.KIT} nor the folders train/ and val/; ImageNet cannot be downloaded without"
-            f" an account: get the archives from {_ilsvrc.WHERE}"
+            f" an account: get the archives from {_ilsvrc.DOWNLOAD_PAGE}"
         )
-    train = _ilsvrc.find_unpacked_train(folder)
+    train = _ilsvrc.find_extracted_train(folder)
     if not train:
         raise DataError(
             f"{folder / 'train'} holds no images in folders named by WordNet ids, such as"
             " train/n01440764/*.JPEG"
         )
-    return train, _ilsvrc.find_unpacked_validation(folder, kit)
+    return train, _ilsvrc.find_extracted_validation(folder, kit)
 
 
 def _require_usable(folder: Path, wnids: list[str], ids: list[str]) -> None:
