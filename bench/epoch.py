@@ -45,7 +45,7 @@ def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
 def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     """Return the median seconds per epoch of each method, measured in alternation."""
     trainer, experiment, store, split = _make_trainer(folder, temporary)
-    reader = store.reader(split.geometry)
+    reader = store.open_reader(split.geometry)
     images, labels = reader.read(split.train), store.labels[split.train]
     arrays = temporary / "arrays.npz"
     held_out = {
@@ -60,7 +60,7 @@ def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     from imgcls.io.signals import StopRequest
     from imgcls.training import build
 
-    epochs = trainer.epochs(StopRequest())
+    epochs = trainer.train_epochs(StopRequest())
     bare = _make_bare_epoch(
         build.build_model(experiment, store, split),
         images[:128],

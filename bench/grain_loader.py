@@ -69,7 +69,7 @@ class CropSource:
             from imgcls.store.store import open_store
 
             cv2.setNumThreads(1)  # as in imgcls's data workers
-            self._reader = open_store(self._folder).reader(self._geometry)
+            self._reader = open_store(self._folder).open_reader(self._geometry)
         images = self._reader.crop(*(each[element] for each in self._arguments))
         return images[0] if len(images) == 1 else images
 
@@ -79,7 +79,7 @@ class _Recorder:
 
     def __init__(self, reader: Any):
         self.geometry, self.larger, self.parallel = reader.geometry, reader.larger, 1
-        self.sizes = reader.sizes
+        self.get_sizes = reader.get_sizes
         self.arguments: list[tuple[numpy.ndarray, ...]] = []
 
     def crop(self, *arguments: "numpy.ndarray") -> "numpy.ndarray":

@@ -283,5 +283,5 @@ def _make_training(folder: Path) -> Callable[[], Iterator[int]]:
     prepare(experiment)
     epochs = Trainer(
         create_run(experiment, folder / "run"), experiment, *find_store(experiment)
-    ).epochs(StopRequest())
+    ).train_epochs(StopRequest())
     return lambda: (TRAINED for _ in epochs)

@@ -56,7 +56,7 @@ def read(count: int, folder: Path) -> str:
     start = time.perf_counter()
     (path,) = folder.glob("small-*")
     store = open_store(path)
-    reader = store.reader(Geometry((16, 16, 3), "stretch"))
+    reader = store.open_reader(Geometry((16, 16, 3), "stretch"))
     opened = time.perf_counter() - start
     store.verify()
     verified = time.perf_counter() - start - opened
@@ -64,7 +64,7 @@ def read(count: int, folder: Path) -> str:
     for indices in generator.integers(0, count, (BATCHES, ROWS)):
         start = time.perf_counter()
         for index in indices.tolist():
-            reader.file(index)
+            reader.read_file(index)
         seconds.append((time.perf_counter() - start) / ROWS)
     return (
         f"opened in {opened:.3f} s, verified in {verified:.2f} s, read in"

@@ -158,7 +158,7 @@ def stored_pixels(store: Store) -> Any:
     """Return all images of a store of pixels, as they are stored."""
     import numpy
 
-    return store.reader(Geometry(store.shape, "stretch")).read(numpy.arange(store.count))
+    return store.open_reader(Geometry(store.shape, "stretch")).read(numpy.arange(store.count))
 
 
 def cross_entropy(targets: Any, logits: Any) -> Any:

@@ -55,7 +55,7 @@ def test_images_and_labels_are_stored_as_they_are(tmp_path, kind):
     assert numpy.array_equal(stored_pixels(found), IMAGES)
     assert found.labels.tolist() == LABELS.tolist()
     assert found.classes == ["0", "1", "2"]
-    assert found.ids(numpy.arange(2)) == ["images/0000000", "images/0000001"]
+    assert found.get_ids(numpy.arange(2)) == ["images/0000000", "images/0000001"]
 
 
 def test_an_archive_and_a_folder_of_the_same_arrays_have_one_fingerprint(tmp_path):
@@ -92,7 +92,7 @@ def test_medmnists_arrays_are_its_splits(tmp_path):
         stored_pixels(found), numpy.concatenate([IMAGES, IMAGES + 10, IMAGES + 20])
     )
     assert found.labels.tolist() == LABELS.tolist() * 3
-    assert found.ids(numpy.array([7])) == ["val_images/0000001"]
+    assert found.get_ids(numpy.array([7])) == ["val_images/0000001"]
 
 
 def test_keras_arrays_are_its_splits_and_their_classes_are_the_union(tmp_path):

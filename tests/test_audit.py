@@ -64,7 +64,7 @@ def run(store, split, *policies):
         {
             name
             for each in ("train", "validation", "test")
-            for name in store.ids(left.indices(each))
+            for name in store.get_ids(left.get_indices(each))
         },
         left,
     )
@@ -105,7 +105,7 @@ def test_the_copy_in_test_is_kept_or_else_the_first_by_id(tmp_path):
     assert set(NAMES) - left_ids == {"train/2", "validation/1", "train/0", "train/4"}
     assert "train/10" < "train/4"
     assert [(found.count, found.dropped) for found in report.findings] == [(1, 1), (3, 3)]
-    trained = images[[NAMES.index(name) for name in store.ids(left.train)]]
+    trained = images[[NAMES.index(name) for name in store.get_ids(left.train)]]
     assert left.mean == pytest.approx(trained.mean(), rel=1e-6)
     assert left.std == pytest.approx(trained.std(), rel=1e-6)
 
@@ -160,16 +160,16 @@ def test_a_split_written_without_dropped_images_is_audited_with_them(tmp_path):
     first, _, left = run(store, split, "exact_duplicates=drop")
     assert left.dropped.tolist() == [2, 4]
     store.save_split(left)
-    again, _, last = run(store, store.split(split.key), "exact_duplicates=drop")
+    again, _, last = run(store, store.read_split(split.key), "exact_duplicates=drop")
     assert again == first
     assert (last.sha256, last.dropped.tolist(), last.mean.tolist()) == (
         left.sha256,
         [2, 4],
         left.mean.tolist(),
     )
-    assert run(store, store.split(split.key), "exact_duplicates=note")[2].train.tolist() == list(
-        range(11)
-    )
+    assert run(store, store.read_split(split.key), "exact_duplicates=note")[
+        2
+    ].train.tolist() == list(range(11))
 
 
 def test_dropping_all_images_of_a_class_or_split_is_an_error(tmp_path):

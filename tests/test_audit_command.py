@@ -24,7 +24,7 @@ PER_CLASS = 40
 def predict(run, wrong=(), split="test", confidence=0.9):
     """Save confident predictions of a split: the label, but the next class at indices `wrong`."""
     store, assigned = lookup.open_run_store(run.data, run.experiment.data.store_dir)
-    indices = assigned.indices(split)
+    indices = assigned.get_indices(split)
     labels = store.labels[indices]
     predicted = labels.copy()
     predicted[list(wrong)] = (predicted[list(wrong)] + 1) % len(store.classes)
@@ -35,7 +35,11 @@ def predict(run, wrong=(), split="test", confidence=0.9):
     )
     probabilities[numpy.arange(len(indices)), predicted] = confidence
     saved = Predictions(
-        probabilities, labels, store.ids(indices), store.classes, hashlib.sha256(MODEL).hexdigest()
+        probabilities,
+        labels,
+        store.get_ids(indices),
+        store.classes,
+        hashlib.sha256(MODEL).hexdigest(),
     )
     predictions.save(saved, run.predictions_file(split))
     return saved

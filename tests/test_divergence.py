@@ -33,9 +33,9 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
     assert (status.status, status.exit_code) == ("failed", 4)
     store, split = find_store(settings)
     positions, _ = ShuffledBatches(
-        Examples(store.reader(split.geometry), store.labels, split.train), settings
+        Examples(store.open_reader(split.geometry), store.labels, split.train), settings
     ).compute_positions(1)
-    assert status.divergence.images == store.ids(split.train[positions])
+    assert status.divergence.images == store.get_ids(split.train[positions])
     assert not Run(Path("run")).model_file.exists()
 
 

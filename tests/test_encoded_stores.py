@@ -41,11 +41,16 @@ def photos(tmp_path):
 
 def test_an_encoded_store_contains_the_files_unchanged(photos):
     store = store_of(photos, storage="encoded")
-    reader = store.reader(Geometry((24, 32, 3), "pad"))
+    reader = store.open_reader(Geometry((24, 32, 3), "pad"))
     for place, name in enumerate(("a/1.jpg", "a/2.png", "b/3.jpg", "b/4.jpg")):
-        assert reader.file(place) == (photos / name).read_bytes()
+        assert reader.read_file(place) == (photos / name).read_bytes()
     assert store.shape is None
-    assert reader.sizes(numpy.arange(4)).tolist() == [[427, 640], [40, 60], [640, 427], [427, 640]]
+    assert reader.get_sizes(numpy.arange(4)).tolist() == [
+        [427, 640],
+        [40, 60],
+        [640, 427],
+        [427, 640],
+    ]
     assert numpy.load(store.folder / "records.npy")["plain"].tolist() == [True, False, False, True]
 
 
@@ -53,8 +58,8 @@ def test_an_encoded_store_contains_the_files_unchanged(photos):
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_encoded_and_pixel_stores_give_the_same_images(photos, resize, channels):
     geometry = Geometry((24, 32, channels), resize)
-    one = store_of(photos, storage="encoded").reader(geometry)
-    other = store_of(photos, size=[24, 32], channels=channels, resize=resize).reader(geometry)
+    one = store_of(photos, storage="encoded").open_reader(geometry)
+    other = store_of(photos, size=[24, 32], channels=channels, resize=resize).open_reader(geometry)
     numpy.testing.assert_array_equal(one.read(numpy.arange(4)), other.read(numpy.arange(4)))
 
 
@@ -68,28 +73,43 @@ def test_one_encoded_store_serves_every_size(photos):
 
 def test_short_side_shrinks_only_larger_images(photos):
     store = store_of(photos, storage="encoded", short_side=100)
-    reader = store.reader(Geometry((24, 32, 3), "pad"))
-    assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
-    assert reader.file(1) == (photos / "a/2.png").read_bytes()
+    reader = store.open_reader(Geometry((24, 32, 3), "pad"))
+    assert reader.get_sizes(numpy.arange(4)).tolist() == [
+        [100, 150],
+        [40, 60],
+        [150, 100],
+        [100, 150],
+    ]
+    assert reader.read_file(1) == (photos / "a/2.png").read_bytes()
     expected = Image.open(photos / "a/1.jpg").resize((150, 100), Image.Resampling.BICUBIC)
-    shrunk = Image.open(io.BytesIO(reader.file(0)))
+    shrunk = Image.open(io.BytesIO(reader.read_file(0)))
     difference = numpy.asarray(shrunk.convert("L")).astype(int) - numpy.asarray(
         expected.convert("L")
     )  # JPEG halves the colours
     assert numpy.abs(difference).mean() < 2
-    assert Image.open(io.BytesIO(reader.file(3))).mode == "L"
+    assert Image.open(io.BytesIO(reader.read_file(3))).mode == "L"
 
 
 def test_restart_markers_are_written_only_to_plain_jpegs(photos):
     store = store_of(photos, storage="encoded", restart_markers=True)
-    reader = store.reader(Geometry((24, 32, 3), "pad"))
-    assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, False, True]
+    reader = store.open_reader(Geometry((24, 32, 3), "pad"))
+    assert [jpeg.has_index(reader.read_file(place)) for place in range(4)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
     for place, name in ((1, "a/2.png"), (2, "b/3.jpg")):
-        assert reader.file(place) == (photos / name).read_bytes()
-    assert reader.sizes(numpy.arange(4)).tolist() == [[427, 640], [40, 60], [640, 427], [427, 640]]
+        assert reader.read_file(place) == (photos / name).read_bytes()
+    assert reader.get_sizes(numpy.arange(4)).tolist() == [
+        [427, 640],
+        [40, 60],
+        [640, 427],
+        [427, 640],
+    ]
     as_it_was, anew = (
         numpy.asarray(Image.open(io.BytesIO(data))).astype(int)
-        for data in ((photos / "a/1.jpg").read_bytes(), reader.file(0))
+        for data in ((photos / "a/1.jpg").read_bytes(), reader.read_file(0))
     )
     assert numpy.abs(anew - as_it_was).mean() < 0.08
 
@@ -101,7 +121,7 @@ def test_restart_markers_do_not_change_crops(photos, channels):
     )
     seen, expected = (
         store_of(photos, storage="encoded", restart_markers=markers)
-        .reader(Geometry((24, 32, channels), "pad"))
+        .open_reader(Geometry((24, 32, channels), "pad"))
         .crop(numpy.arange(4), windows, numpy.zeros(4, bool))
         .astype(int)
         for markers in (True, False)
@@ -116,9 +136,11 @@ def test_an_index_in_a_source_file_is_not_trusted(tmp_path):
     for name, data in (("a/1.jpg", bytes(forged)), ("b/2.jpg", encode(PHOTO))):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(data)
-    reader = store_of(tmp_path / "photos", storage="encoded").reader(Geometry((24, 32, 3), "pad"))
+    reader = store_of(tmp_path / "photos", storage="encoded").open_reader(
+        Geometry((24, 32, 3), "pad")
+    )
     ((smaller, part),) = jpeg.crop_files(
-        [reader.file(0)], numpy.int32([[427, 640]]), numpy.int32([[100, 200, 30, 40]])
+        [reader.read_file(0)], numpy.int32([[427, 640]]), numpy.int32([[100, 200, 30, 40]])
     )
     pixels = numpy.asarray(Image.open(io.BytesIO(smaller))).astype(int)
     assert (
@@ -139,11 +161,21 @@ def test_the_key_of_a_store_without_restart_markers_has_not_changed(
 
 
 def test_short_side_and_restart_markers_can_be_combined(photos):
-    reader = store_of(photos, storage="encoded", short_side=100, restart_markers=True).reader(
+    reader = store_of(photos, storage="encoded", short_side=100, restart_markers=True).open_reader(
         Geometry((24, 32, 3), "pad")
     )
-    assert [jpeg.has_index(reader.file(place)) for place in range(4)] == [True, False, True, True]
-    assert reader.sizes(numpy.arange(4)).tolist() == [[100, 150], [40, 60], [150, 100], [100, 150]]
+    assert [jpeg.has_index(reader.read_file(place)) for place in range(4)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert reader.get_sizes(numpy.arange(4)).tolist() == [
+        [100, 150],
+        [40, 60],
+        [150, 100],
+        [100, 150],
+    ]
 
 
 def test_restart_markers_are_rejected_for_pixels():
@@ -153,15 +185,15 @@ def test_restart_markers_are_rejected_for_pixels():
 
 def test_larger_stored_pixels_are_resized_with_pillows_filter(photos):
     store = store_of(photos, size=[24, 32], stored_size=[48, 64], resize="stretch", channels=3)
-    reader = store.reader(Geometry((24, 32, 3), "stretch"))
+    reader = store.open_reader(Geometry((24, 32, 3), "stretch"))
     large = Image.open(photos / "a/1.jpg").resize((64, 48), Image.Resampling.BICUBIC)
     expected = numpy.asarray(large.resize((32, 24), Image.Resampling.BICUBIC)).astype(int)
     assert (
         numpy.abs(reader.read(numpy.array([0]))[0] - expected).mean() < 1
     )  # the JPEG was decoded at a fraction first
-    assert reader.sizes(numpy.array([0, 1])).tolist() == [[48, 64], [48, 64]]
+    assert reader.get_sizes(numpy.array([0, 1])).tolist() == [[48, 64], [48, 64]]
     assert reader.larger
-    assert not store.reader(Geometry((48, 64, 3), "stretch")).larger
+    assert not store.open_reader(Geometry((48, 64, 3), "stretch")).larger
 
 
 def test_large_files_are_verified_on_demand(photos, monkeypatch):

@@ -270,7 +270,7 @@ def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained)
     saved = predictions.load(trained, "test")
     held, cut = lookup.open_run_store(trained.data, trained.experiment.data.store_dir)
     assert saved.labels.tolist() == held.labels[cut.test].tolist()
-    assert saved.ids == held.ids(cut.test)
+    assert saved.ids == held.get_ids(cut.test)
     assert saved.probabilities.sum(axis=1) == pytest.approx(numpy.ones(len(cut.test)), abs=1e-5)
     held.folder.rename(held.folder.with_name("gone"))
     assert evaluate.evaluate(trained, trained.experiment, "test") == summary

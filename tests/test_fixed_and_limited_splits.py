@@ -48,7 +48,7 @@ def write(path, *rows):
 
 
 def ids_by_split(store, split):
-    return {name: store.ids(split.indices(name)) for name in SPLITS}
+    return {name: store.get_ids(split.get_indices(name)) for name in SPLITS}
 
 
 def test_a_file_assigns_every_image(tmp_path):
@@ -206,7 +206,7 @@ def test_a_limit_takes_that_many_of_each_split_with_every_class_in_proportion(tm
     whole = assign.assign_splits(store, DataSettings(name="toy"), seed=0)
     split = assign.assign_splits(store, DataSettings(name="toy", max_images=limit), seed=0)
     for name in SPLITS:
-        chosen, everything = split.indices(name), whole.indices(name)
+        chosen, everything = split.get_indices(name), whole.get_indices(name)
         assert len(chosen) == min(limit, len(everything))
         assert set(chosen) <= set(everything)
         assert (numpy.diff(chosen) > 0).all()

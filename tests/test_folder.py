@@ -42,7 +42,7 @@ def read(root, **settings):
     """Prepare a folder; return what the store holds of each image."""
     store = stored(root, **settings)
     columns = (
-        store.ids(numpy.arange(store.count)),
+        store.get_ids(numpy.arange(store.count)),
         store.labels,
         store.source_splits,
         stored_pixels(store),

@@ -212,7 +212,7 @@ def test_a_store_with_groups_is_split_by_groups(tmp_path):
     store = make_store(tmp_path, patients())
     split = assign.assign_splits(store, DataSettings(name="toy"), seed=0)
     groups = [
-        {name.split("/")[0] for name in store.ids(split.indices(name))}
+        {name.split("/")[0] for name in store.get_ids(split.get_indices(name))}
         for name in ("train", "validation", "test")
     ]
     assert [len(each) for each in groups] == [22, 2, 6]

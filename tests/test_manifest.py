@@ -83,7 +83,7 @@ def test_the_order_of_the_lines_and_the_format_do_not_change_the_store(photos):
     second, _ = prepare_verb.find_or_store(settings(write(photos, "jsonl", ROWS[::-1])))
     assert first.fingerprint == second.fingerprint
     assert stored_pixels(first)[:, 0, 0, 0].tolist() == [
-        SHADES[name] for name in first.ids(numpy.arange(5))
+        SHADES[name] for name in first.get_ids(numpy.arange(5))
     ]
     assert first.weights.tolist() == [0, 2.5, 1, 1, 1]
     assert first.groups.tolist()[:3] == [b"p1", b"p2", b"p1"]
@@ -104,7 +104,7 @@ def test_a_file_name_that_is_not_utf8_can_be_written_in_json(photos):
     Image.new("L", (4, 4), 60).save(photos / name)
     path = write(photos, "jsonl", [{"path": name, "label": "x"}, {"path": "a.png", "label": "y"}])
     store, _ = prepare_verb.find_or_store(settings(path))
-    assert store.ids(numpy.arange(2)) == ["a.png", name]
+    assert store.get_ids(numpy.arange(2)) == ["a.png", name]
     assert stored_pixels(store)[1].max() == 60
 
 

@@ -47,7 +47,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes(tmp_path):
         stored_pixels(found)[..., 0], numpy.round(load_digits().images * 255 / 16)
     )
     numpy.testing.assert_array_equal(found.labels, load_digits().target)
-    assert found.ids(numpy.array([0, 1796])) == ["digits/0000", "digits/1796"]
+    assert found.get_ids(numpy.array([0, 1796])) == ["digits/0000", "digits/1796"]
     assert report.sizes == {"train": 1294, "validation": 144, "test": 359}
     assert (len(split.train), len(split.validation), len(split.test)) == (1294, 144, 359)
 

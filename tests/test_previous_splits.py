@@ -38,7 +38,7 @@ def draw(random, count, prefix="", groups=None):
 
 def split_of_each(store, split):
     """The split of each image, by id."""
-    return {name: each for each in SPLITS for name in store.ids(split.indices(each))}
+    return {name: each for each in SPLITS for name in store.get_ids(split.get_indices(each))}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -78,7 +78,7 @@ def test_new_images_of_a_group_join_the_groups_split(tmp_path):
     after = split_of_each(store, split)
     assert unchanged == 200
     assert {name: after[name] for name in before} == before
-    groups = [set(store.groups[split.indices(name)]) for name in SPLITS]
+    groups = [set(store.groups[split.get_indices(name)]) for name in SPLITS]
     assert sum(map(len, groups)) == len(set.union(*groups)) == len(set(store.groups)) > 50
     assert 0.1 < len(split.test) / 400 < 0.3
 
@@ -89,20 +89,20 @@ def test_adding_images_changes_no_fold_and_folds_stay_disjoint(tmp_path, groups)
     entries = draw(random, 150, groups=groups)
     # The other folds are first prepare with more images.
     store, split, _ = prepare(tmp_path, entries, fold="1/3")
-    first, old = set(store.ids(split.test)), {entry.id for entry in entries}
+    first, old = set(store.get_ids(split.test)), {entry.id for entry in entries}
     entries = [*entries, *draw(random, 90, groups=groups)]
     tests = []
     for number in range(1, 4):
         store, split, unchanged = prepare(tmp_path, entries, fold=f"{number}/3")
         assert unchanged == (150 if number == 1 else 240)
-        tests.append(store.ids(split.test))
+        tests.append(store.get_ids(split.test))
     assert sorted(name for test in tests for name in test) == sorted(entry.id for entry in entries)
     assert set(tests[0]) & old == first
     assert max(map(len, tests)) - min(map(len, tests)) <= (1 if groups is None else 30)
     entries = [*entries, *draw(random, 30, groups=groups)]
     for number in (3, 1, 2):
         again_store, again, _ = prepare(tmp_path, entries, fold=f"{number}/3")
-        assert set(tests[number - 1]) <= set(again_store.ids(again.test))
+        assert set(tests[number - 1]) <= set(again_store.get_ids(again.test))
         if number == 3:  # the only one whose validation split is known
             before, after = split_of_each(store, split), split_of_each(again_store, again)
             assert {name: after[name] for name in before} == before
@@ -116,7 +116,7 @@ def test_a_limit_changes_no_assignment_even_after_images_were_added(tmp_path):
     store, whole, _ = prepare(tmp_path, entries)
     _, few, _ = prepare(tmp_path, entries, max_images=10)
     assert few.assignments.tolist() == whole.assignments.tolist()
-    assert all(set(few.indices(name)) <= set(whole.indices(name)) for name in SPLITS)
+    assert all(set(few.get_indices(name)) <= set(whole.get_indices(name)) for name in SPLITS)
     used = set(split_of_each(store, few))
     more_store, more, _ = prepare(tmp_path, [*entries, *draw(random, 50)], max_images=15)
     assert used <= set(split_of_each(more_store, more))
@@ -137,7 +137,7 @@ def test_a_damaged_split_is_assigned_again_as_it_was(tmp_path, capsys):
     prepare(tmp_path, entries)
     entries = [*entries, *draw(random, 60)]
     store, split, _ = prepare(tmp_path, entries)
-    store.split_file(split.key).write_bytes(b"damaged")
+    store.get_split_file(split.key).write_bytes(b"damaged")
     _, again, unchanged = prepare(tmp_path, entries)
     assert (again.sha256, unchanged) == (split.sha256, 60)
     assert "splitting again" in capsys.readouterr().err
@@ -147,7 +147,7 @@ def test_a_damaged_earlier_split_is_an_error_that_says_what_to_do(tmp_path):
     random = numpy.random.default_rng(0)
     entries = draw(random, 60)
     store, split, _ = prepare(tmp_path, entries)
-    path = store.split_file(split.key)
+    path = store.get_split_file(split.key)
     path.write_bytes(b"damaged")
     with pytest.raises(
         DataError,
@@ -220,5 +220,5 @@ def test_a_run_rejects_a_split_made_elsewhere_without_the_earlier_splits(tmp_pat
         ),
     ):
         lookup.open_run_store(data, str(tmp_path / "there"))
-    elsewhere.split_file(other.key).write_bytes(store.split_file(split.key).read_bytes())
+    elsewhere.get_split_file(other.key).write_bytes(store.get_split_file(split.key).read_bytes())
     lookup.open_run_store(data, str(tmp_path / "there"))

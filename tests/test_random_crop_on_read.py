@@ -83,8 +83,8 @@ def test_images_are_read_with_the_random_parameters_of_the_augmentations(croppin
     settings, plan, store, split = cropping
     step, rows = 2, slice(1, 7)
     positions, _ = plan.compute_positions(step)
-    indices, reader = split.train[positions[rows]], store.reader(split.geometry)
-    sizes = reader.sizes(indices)
+    indices, reader = split.train[positions[rows]], store.open_reader(split.geometry)
+    sizes = reader.get_sizes(indices)
     (crop, crop_key), (flip, flip_key) = iterate_with_keys(settings)
     random = [
         StatelessRandom(key, tf.constant(step, tf.int64), tf.constant(1, tf.int64), 6, BATCH)
@@ -105,7 +105,7 @@ def test_crops_end_when_the_until_of_the_augmentation_is_reached(cropping):
     step = plan.steps_per_epoch  # of the second epoch, in which only the flip goes on
     positions, _ = plan.compute_positions(step)
     images, _, _ = plan.read(step, slice(0, BATCH))
-    whole = store.reader(split.geometry).read(split.train[positions])
+    whole = store.open_reader(split.geometry).read(split.train[positions])
     flipped = [not (image == original).all() for image, original in zip(images, whole, strict=True)]
     assert 0 < sum(flipped) < BATCH
     numpy.testing.assert_array_equal(

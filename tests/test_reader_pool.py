@@ -94,7 +94,7 @@ def request(count, generator=None):
 
 
 def assert_reads_the_same(processes, store, count=16):
-    local, (indices, crops, flips) = store.reader(GEOMETRY), request(count)
+    local, (indices, crops, flips) = store.open_reader(GEOMETRY), request(count)
     numpy.testing.assert_array_equal(processes.read(indices), local.read(indices))
     numpy.testing.assert_array_equal(
         processes.crop(indices, crops, flips), local.crop(indices, crops, flips)
@@ -107,7 +107,7 @@ def test_processes_read_the_same_images_as_one_reader(each_store, count):
 
 
 def test_a_batch_is_not_overwritten_by_later_ones(each_store):
-    processes, local = ReaderPool(each_store, GEOMETRY, 1), each_store.reader(GEOMETRY)
+    processes, local = ReaderPool(each_store, GEOMETRY, 1), each_store.open_reader(GEOMETRY)
     batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
     for indices, images in [(indices, processes.read(indices)) for indices in batches]:
         numpy.testing.assert_array_equal(images, local.read(indices))
@@ -118,15 +118,15 @@ def test_a_store_is_found_from_another_folder(each_store, tmp_path, monkeypatch)
     processes = ReaderPool(open_store(Path(each_store.folder.name)), GEOMETRY, 1)
     monkeypatch.chdir(tmp_path)
     numpy.testing.assert_array_equal(
-        processes.read(numpy.arange(20)), each_store.reader(GEOMETRY).read(numpy.arange(20))
+        processes.read(numpy.arange(20)), each_store.open_reader(GEOMETRY).read(numpy.arange(20))
     )
 
 
 def test_sizes_need_no_process(each_store):
     indices = numpy.arange(20)
     numpy.testing.assert_array_equal(
-        ReaderPool(each_store, GEOMETRY, 1).sizes(indices),
-        each_store.reader(GEOMETRY).sizes(indices),
+        ReaderPool(each_store, GEOMETRY, 1).get_sizes(indices),
+        each_store.open_reader(GEOMETRY).get_sizes(indices),
     )
 
 
@@ -147,7 +147,7 @@ def test_a_closed_reader_has_no_processes_and_raises_an_error(store, mine):
         asked[0].result()
         processes.close()
         assert mine(0) == []
-        local = store.reader(GEOMETRY).read(numpy.arange(20))
+        local = store.open_reader(GEOMETRY).read(numpy.arange(20))
         for each in asked:
             if each.exception() is None:
                 numpy.testing.assert_array_equal(each.result(), local)

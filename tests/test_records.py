@@ -205,7 +205,7 @@ def test_damaged_arrays_are_explained_in_one_line(name, damage, run):
             run.predictions_file("test"),
             lambda: predictions.load(run, "test"),
         ),
-        "split": (store.split_file(key), lambda: store.split(key)),
+        "split": (store.get_split_file(key), lambda: store.read_split(key)),
     }[name]
     read()
     ARRAYS[damage](path)

@@ -58,7 +58,7 @@ def test_splits_are_sorted_and_disjoint_and_cover_everything(tmp_path):
     split = assign.assign_splits(store, settings(), seed=0)
     assert sorted([*split.train, *split.validation, *split.test]) == list(range(200))
     assert all(
-        (numpy.diff(split.indices(name)) > 0).all() for name in ("train", "validation", "test")
+        (numpy.diff(split.get_indices(name)) > 0).all() for name in ("train", "validation", "test")
     )
     assert (count_classes(store, split.test), count_classes(store, split.validation)) == (
         [8, 12, 20],
@@ -101,7 +101,7 @@ def test_the_sources_own_splits_are_used(tmp_path, own):
     store = make_store(tmp_path, [60, 60], own)
     split = assign.assign_splits(store, settings(), seed=0)
     for name in own[1:]:
-        assert split.indices(name).tolist() == [
+        assert split.get_indices(name).tolist() == [
             index for index in range(120) if own[index % len(own)] == name
         ]
     assert len(split.train) + len(split.validation) + len(split.test) == 120
@@ -131,7 +131,7 @@ def test_three_images_are_enough_for_three_splits(tmp_path):
     store = make_store(tmp_path, [3, 90])
     split = assign.assign_splits(store, settings(), seed=0)
     assert [
-        count_classes(store, split.indices(name))[0] for name in ("train", "validation", "test")
+        count_classes(store, split.get_indices(name))[0] for name in ("train", "validation", "test")
     ] == [1, 1, 1]
 
 

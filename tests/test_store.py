@@ -25,7 +25,7 @@ def test_a_store_round_trips(tmp_path):
     numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
     assert (stored_pixels(opened).dtype, opened.labels.dtype) == (numpy.uint8, numpy.int32)
     assert opened.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
-    assert opened.ids(numpy.arange(7)) == IDS
+    assert opened.get_ids(numpy.arange(7)) == IDS
     assert opened.manifest.bad_images == [BadImage(id="a/bad.png", problem="empty")]
     assert opened.manifest.class_counts == {
         "train": [3, 3],
@@ -81,7 +81,7 @@ def test_the_same_content_is_used_again_with_its_splits(tmp_path, capsys):
     second, reused = save(tmp_path)
     assert reused
     assert "already contains this data" in capsys.readouterr().err
-    assert second.split("k" * 16).train.tolist() == [0, 3]
+    assert second.read_split("k" * 16).train.tolist() == [0, 3]
     assert second.manifest.prepared > first.manifest.prepared
 
 
@@ -138,7 +138,7 @@ def test_a_broken_manifest_says_what_to_delete(tmp_path, content):
 def test_a_split_round_trips(tmp_path):
     opened, _ = save(tmp_path)
     opened.save_split(split())
-    read = opened.split("k" * 16)
+    read = opened.read_split("k" * 16)
     for name in ("train", "validation", "test", "mean", "std", "assignments", "folds"):
         numpy.testing.assert_array_equal(getattr(read, name), getattr(split(), name))
     assert opened.describe(read).class_counts == {
@@ -160,10 +160,10 @@ def test_a_split_round_trips(tmp_path):
 def test_a_damaged_split_is_noticed(tmp_path, damage):
     opened, _ = save(tmp_path)
     opened.save_split(split())
-    path = opened.split_file("k" * 16)
+    path = opened.get_split_file("k" * 16)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=r"is damaged \(.*\); run `imgcls prepare` again"):
-        opened.split("k" * 16)
+        opened.read_split("k" * 16)
 
 
 def test_the_store_of_a_run_is_found_by_its_fingerprint_in_any_folder(tmp_path):
@@ -198,7 +198,7 @@ def test_a_store_folder_that_is_a_file_is_an_error(tmp_path):
 
 def test_pixels_are_memory_mapped_and_batches_are_copies(tmp_path):
     opened, _ = save(tmp_path)
-    reader = opened.reader(Geometry(opened.shape, "stretch"))
+    reader = opened.open_reader(Geometry(opened.shape, "stretch"))
     reader.read(numpy.array([0]))[:] = 0
     numpy.testing.assert_array_equal(stored_pixels(opened), IMAGES)
     opened.verify(all_files=True)

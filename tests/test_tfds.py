@@ -119,7 +119,7 @@ def test_image_files_are_stored_as_they_are(tmp_path, library, storage):
         record["label"] for split in ("train", "test") for record in SPLITS[split]
     ]
     assert found.source_splits.tolist() == [0] * 12 + [2] * 6
-    assert found.ids(numpy.array([0, 13])) == ["train/0000000", "test/0000001"]
+    assert found.get_ids(numpy.array([0, 13])) == ["train/0000000", "test/0000001"]
     if storage == "pixels":
         assert stored_pixels(found)[:, 0, 0, 0].tolist() == [*range(12), *range(100, 106)]
     else:

@@ -182,7 +182,8 @@ def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
     )
     trainer = Trainer(create_run(settings, Path("run")), settings, *find_store(settings))
     pages = [
-        int(Path("/proc/self/statm").read_text().split()[1]) for _ in trainer.epochs(StopRequest())
+        int(Path("/proc/self/statm").read_text().split()[1])
+        for _ in trainer.train_epochs(StopRequest())
     ]
     assert len(pages) == 200
     assert (pages[-1] - pages[19]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

@@ -160,7 +160,7 @@ def prepare_store(root, store_dir, **changes):
 
 def whole_crops(reader, indices):
     """Return crops that are the whole images, and that none is to be flipped."""
-    sizes = reader.sizes(indices)
+    sizes = reader.get_sizes(indices)
     return numpy.concatenate([numpy.zeros_like(sizes), sizes], axis=1), numpy.zeros(
         len(indices), bool
     )
@@ -177,9 +177,9 @@ def test_bad_images_are_listed_with_reasons_and_good_ones_are_stored_right(zoo, 
     ] == []
     indices = numpy.arange(store.count)
     colors = {name: color for name, (_, color) in good_files().items()}
-    names = [name.partition("/")[2] for name in store.ids(indices)]
+    names = [name.partition("/")[2] for name in store.get_ids(indices)]
     assert sorted(names) == sorted(colors)
-    reader = store.reader(GEOMETRY)
+    reader = store.open_reader(GEOMETRY)
     for images in (reader.read(indices), reader.crop(indices, *whole_crops(reader, indices))):
         difference = numpy.abs(
             images.astype(int) - numpy.array([colors[name] for name in names])[:, None, None]
@@ -203,7 +203,7 @@ def test_damaged_images_that_are_stored_can_be_read_in_training(tmp_path, kind):
     store = prepare_store(
         tmp_path / "images", tmp_path / "stores", storage="encoded", max_megapixels=1.0
     )
-    indices, reader = numpy.arange(store.count), store.reader(GEOMETRY)
+    indices, reader = numpy.arange(store.count), store.open_reader(GEOMETRY)
     assert 80 <= store.count == 160 - len(store.manifest.bad_images)
     assert (
         reader.read(indices).shape

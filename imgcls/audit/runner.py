@@ -189,7 +189,7 @@ def _replace_indices(
         compute: returns the new indices from the position in `SPLITS` and the old indices.
     """
     train, validation, test = (
-        compute(number, split.indices(name)) for number, name in enumerate(SPLITS)
+        compute(number, split.get_indices(name)) for number, name in enumerate(SPLITS)
     )
     return replace(split, train=train, validation=validation, test=test, dropped=dropped)
 
@@ -200,7 +200,7 @@ def _update_pixel_statistics(store: Store, before: Split, after: Split) -> Split
 
     if numpy.array_equal(before.train, after.train):
         return after
-    mean, std = compute_pixel_statistics(store.reader(after.geometry), after.train)
+    mean, std = compute_pixel_statistics(store.open_reader(after.geometry), after.train)
     return replace(after, mean=mean, std=std)
 
 
@@ -217,7 +217,7 @@ def _require_not_empty(store: Store, before: Split, after: Split) -> None:
     empty += [
         f"the {split} split"
         for split in SPLITS
-        if len(before.indices(split)) and not len(after.indices(split))
+        if len(before.get_indices(split)) and not len(after.get_indices(split))
     ]
     if empty:
         raise DataError(

@@ -102,7 +102,7 @@ class AuditedData:
         import numpy
 
         return numpy.bincount(
-            self.store.labels[self.split.indices(split)], minlength=len(self.store.classes)
+            self.store.labels[self.split.get_indices(split)], minlength=len(self.store.classes)
         )
 
     def find_similar(self, similarity: "Similarity") -> "tuple[numpy.ndarray, numpy.ndarray]":
@@ -123,7 +123,7 @@ class AuditedData:
         """
         found = self.indices[chosen]
         message = f"{format_count(len(found), noun)} {kind}"
-        examples = [[name] for name in self.store.ids(found[:EXAMPLES])]
+        examples = [[name] for name in self.store.get_ids(found[:EXAMPLES])]
         return [Finding(message, len(found), examples, found)] if len(found) else []
 
 

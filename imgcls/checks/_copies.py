@@ -30,7 +30,7 @@ def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list
     chosen = numpy.flatnonzero(numpy.bincount(group)[group] > 1)
     if not len(chosen):
         return []
-    ids = audited.store.ids(audited.indices[chosen])
+    ids = audited.store.get_ids(audited.indices[chosen])
     numbers, splits = group[chosen].tolist(), audited.assignments[chosen].tolist()
     order = sorted(range(len(chosen)), key=lambda i: (numbers[i], -splits[i], ids[i]))
     members = chosen[order]

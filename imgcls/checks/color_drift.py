@@ -32,7 +32,7 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the splits that differ from the training split, with their most different color."""
     means, split, found = audited.store.image_statistics["mean"], audited.split, []
     for name in ("validation", "test"):
-        indices = split.indices(name)
+        indices = split.get_indices(name)
         if len(indices) < 2 or len(split.train) < 2:
             continue
         differences, errors = compute_standardized_differences(means[split.train], means[indices])

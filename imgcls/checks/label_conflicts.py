@@ -29,7 +29,7 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     indices = audited.indices[members]
     examples: dict[int, list[str]] = {}
     for number, name in zip(
-        group[members[:EXAMPLES]].tolist(), audited.store.ids(indices[:EXAMPLES]), strict=True
+        group[members[:EXAMPLES]].tolist(), audited.store.get_ids(indices[:EXAMPLES]), strict=True
     ):
         examples.setdefault(number, []).append(name)
     groups = format_count(len(numpy.unique(group[members])), "group")

@@ -102,7 +102,7 @@ class Subject:
     @property
     def images(self) -> "Reader":
         """Reads images at the size of the model's input; raises as `store` does."""
-        return self.store.reader(self.split.geometry)
+        return self.store.open_reader(self.split.geometry)
 
     @cached_property
     def evaluated_split(self) -> "SplitName":

@@ -71,7 +71,10 @@ def make_examples(
         reader: of the store's images; a reader in this process unless given.
     """
     return Examples(
-        reader or store.reader(split.geometry), store.labels, split.indices(name), store.weights
+        reader or store.open_reader(split.geometry),
+        store.labels,
+        split.get_indices(name),
+        store.weights,
     )
 
 

@@ -50,7 +50,7 @@ class RandomCropOnRead:
         Returns:
             uint8 (rows, height, width, channels), at the reader's geometry.
         """
-        sizes = self._reader.sizes(indices)
+        sizes = self._reader.get_sizes(indices)
         with tf.device("CPU:0"):
             parameters = self._compiled(
                 tf.constant(step, tf.int64), tf.constant(first_row, tf.int64), tf.constant(sizes)

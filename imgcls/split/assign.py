@@ -39,9 +39,9 @@ def find_or_assign(store: Store, data: DataSettings, seed: int) -> tuple[Split, 
         DataError: as of `assign_splits`, or an earlier split is damaged.
     """
     key = compute_split_key(data, seed)
-    if store.split_file(key).exists():
+    if store.get_split_file(key).exists():
         try:
-            written = store.split(key)
+            written = store.read_split(key)
             return written, written.assigned_count
         except DataError as error:
             terminal.note(f"splitting again: {error}")
@@ -71,7 +71,7 @@ def assign_splits(
     constraints.require_training_images(store, assignments)
     indices = _limit_images(store, data, assignments, random_keys, earlier)
     geometry = _choose_geometry(store, data)
-    mean, std = compute_pixel_statistics(store.reader(geometry), indices["train"])
+    mean, std = compute_pixel_statistics(store.open_reader(geometry), indices["train"])
     return Split(
         compute_split_key(data, seed),
         **indices,

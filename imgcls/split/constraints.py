@@ -34,7 +34,7 @@ def require_enough(
         return
     lines = []
     for label in small:
-        ids = list(map(terminal.to_printable, store.ids(indices[pool.labels == label])))
+        ids = list(map(terminal.to_printable, store.get_ids(indices[pool.labels == label])))
         images = f" ({terminal.format_some(ids, 20)})" if ids else ""
         lines.append(f"{store.classes[label]}: {counts[label]}{images}")
     units = "images" if store.groups is None else "groups of images"
@@ -95,7 +95,7 @@ def require_separate_groups(
         pair = images[divided[0] : divided[0] + 2]
         one, other = (
             f"{terminal.to_printable(image)} in {names[index]}"
-            for image, index in zip(store.ids(pair), assignments[pair].tolist(), strict=True)
+            for image, index in zip(store.get_ids(pair), assignments[pair].tolist(), strict=True)
         )
         assert store.groups is not None  # else each image is a group of its own
         name = store.groups[pair[0]].decode("utf-8", "replace")

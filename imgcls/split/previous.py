@@ -84,16 +84,16 @@ def _iterate_splits(store: Store, data: DataSettings, seed: int) -> Iterator[tup
     key, start = lookup.compute_split_key(data, seed), lookup.compute_assignment_key(data, seed)
     stores = lookup.find_stores_with_split(store.folder.parent, start)
     for other in sorted(stores, key=lambda other: other.fingerprint != store.fingerprint):
-        for each in other.split_keys(start):
+        for each in other.list_split_keys(start):
             if (other.fingerprint, each) == (store.fingerprint, key):
                 continue  # the one to assign
             try:
                 other.verify()
-                yield other, other.split(each)
+                yield other, other.read_split(each)
             except DataError as error:
                 raise DataError(
-                    f"{error}; images must stay in the splits of {other.split_file(each)}: restore"
-                    " it, or delete it to split again"
+                    f"{error}; images must stay in the splits of {other.get_split_file(each)}:"
+                    " restore it, or delete it to split again"
                 ) from None
 
 
@@ -102,7 +102,7 @@ def _match(store: Store, other: Store, split: Split) -> PreviousSplit:
     import numpy
 
     used = numpy.zeros(other.count, bool)
-    used[numpy.concatenate([split.indices(name) for name in SPLITS])] = True
+    used[numpy.concatenate([split.get_indices(name) for name in SPLITS])] = True
     _, here, there = numpy.intersect1d(
         store.id_bytes, other.id_bytes, assume_unique=True, return_indices=True
     )

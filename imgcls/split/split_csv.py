@@ -49,7 +49,7 @@ def read_assignments(path: Path, store: Store) -> "numpy.ndarray":
     """
     import numpy
 
-    ids = store.ids(numpy.arange(store.count))
+    ids = store.get_ids(numpy.arange(store.count))
     indices = {name: index for index, name in enumerate(ids)}
     skipped = {image.id for image in store.manifest.bad_images}
     assignments = numpy.full(store.count, UNASSIGNED)
@@ -89,13 +89,13 @@ def write_assignments(path: Path, store: Store, split: Split) -> None:
 
     assignments = numpy.full(store.count, UNUSED)
     for index, name in enumerate(SPLITS):
-        assignments[split.indices(name)] = index
+        assignments[split.get_indices(name)] = index
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADER)
     writer.writerows(
         zip(
-            store.ids(numpy.arange(store.count)),
+            store.get_ids(numpy.arange(store.count)),
             (_WORDS[index] for index in assignments.tolist()),
             strict=True,
         )

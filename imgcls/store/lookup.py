@@ -90,7 +90,7 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
             f" {experiment.seed}; run `imgcls prepare` first"
         )
     stores[0].verify()
-    return stores[0], stores[0].split(key)
+    return stores[0], stores[0].read_split(key)
 
 
 def find_audited(experiment: Experiment) -> Store:
@@ -144,10 +144,10 @@ def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
             f" {data.fingerprint}; prepare the data again"
         )
     store.verify()
-    split = store.split(data.split)
+    split = store.read_split(data.split)
     if split.sha256 != data.split_sha256:
         raise DataError(
-            f"{store.split_file(split.key)} differs from the split that the run was trained on:"
+            f"{store.get_split_file(split.key)} differs from the split that the run was trained on:"
             " the assignment also depends on data that was prepared before, which differs between"
             " the machines; copy this file from the machine on which the run was trained"
         )

@@ -50,7 +50,7 @@ class Reader(Protocol):
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
 
-    def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
+    def get_sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return the stored heights and widths of images, int32 (n, 2)."""
 
     def crop(
@@ -95,7 +95,7 @@ class PixelReader:
         )
         return _fill(self._allocate((len(indices), *self.geometry.shape)), images)
 
-    def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
+    def get_sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
@@ -140,7 +140,7 @@ class EncodedReader:
         self.geometry = geometry
         self.parallel = environment.count_cores()
 
-    def file(self, index: int) -> bytes:
+    def read_file(self, index: int) -> bytes:
         """Read the encoded file of an image."""
         record = self._records[index]
         return os.pread(self._file, int(record["length"]), int(record["start"]))
@@ -148,12 +148,12 @@ class EncodedReader:
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
         images = (
-            decode.decode_image(self.file(index), self.geometry, math.inf)
+            decode.decode_image(self.read_file(index), self.geometry, math.inf)
             for index in indices.tolist()
         )
         return _fill(self._allocate((len(indices), *self.geometry.shape)), images)
 
-    def sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
+    def get_sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
@@ -165,7 +165,7 @@ class EncodedReader:
     ) -> "numpy.ndarray":
         """Return a crop of each image, resized and some flipped, as `Reader.crop` says."""
         result = self._allocate((len(indices), *self.geometry.shape))
-        files, sizes = self._read_files(indices), self.sizes(indices)
+        files, sizes = self._read_files(indices), self.get_sizes(indices)
         plain = self._records["plain"][indices].tolist()
         cropped = jpeg.crop_files(
             [data if is_plain else b"" for data, is_plain in zip(files, plain, strict=True)],

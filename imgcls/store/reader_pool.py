@@ -48,10 +48,10 @@ class ReaderPool:
     """
 
     def __init__(self, store: Store, geometry: Geometry, count: int | None = None):
-        local = store.reader(geometry)
+        local = store.open_reader(geometry)
         self.geometry = geometry
         self.larger = local.larger
-        self.sizes = local.sizes
+        self.get_sizes = local.get_sizes
         self.parallel = count or environment.count_cores()
         self._folder = store.folder.absolute()  # the working directory may change
         self._batches = buffers.BatchBuffers()
@@ -167,7 +167,7 @@ def _terminate(connection: Connection, process: subprocess.Popen[bytes]) -> None
 
 def open_training_reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
     """Return a reader for training, in processes if images must be decoded, cropped or resized."""
-    local = store.reader(geometry)
+    local = store.open_reader(geometry)
     return ReaderPool(store, geometry, processes) if local.larger else local
 
 
@@ -178,7 +178,7 @@ def serve(connection: Connection, memory: int) -> None:
     cv2.setNumThreads(1)  # there is one process per core
     memory_map = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
-    reader = open_store(folder).reader(geometry, memory_map.allocate)
+    reader = open_store(folder).open_reader(geometry, memory_map.allocate)
     while True:
         region, start, method, arguments = connection.recv()
         memory_map.map(region, start)

@@ -73,11 +73,11 @@ class Split:
         """
         digest = hashlib.sha256()
         for name in SPLITS:
-            indices = self.indices(name)
+            indices = self.get_indices(name)
             digest.update(f"{name} {len(indices)}\0".encode() + indices.astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def indices(self, name: SplitName) -> "numpy.ndarray":
+    def get_indices(self, name: SplitName) -> "numpy.ndarray":
         """Return the indices of a split by its name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 

@@ -88,7 +88,7 @@ class Store:
         """Height, width and channels of every stored image; None if images are encoded."""
         return self.manifest.shape
 
-    def reader(self, geometry: Geometry, allocate: Allocate = reader.allocate_new) -> Reader:
+    def open_reader(self, geometry: Geometry, allocate: Allocate = reader.allocate_new) -> Reader:
         """Open a reader of the images.
 
         Args:
@@ -146,7 +146,7 @@ class Store:
 
         return numpy.load(self.folder / "source_splits.npy")
 
-    def ids(self, indices: "numpy.ndarray") -> list[str]:
+    def get_ids(self, indices: "numpy.ndarray") -> list[str]:
         """Return the ids of some images, with bytes that are not UTF-8 as lone surrogates."""
         return [name.decode("utf-8", "surrogateescape") for name in self.id_bytes[indices].tolist()]
 
@@ -157,25 +157,25 @@ class Store:
 
         return numpy.load(self.folder / "ids.npy", mmap_mode="r")
 
-    def split_file(self, key: str) -> Path:
+    def get_split_file(self, key: str) -> Path:
         """Return the path of a split's file."""
         return self.folder / "splits" / f"{key}.npz"
 
-    def split_keys(self, prefix: str) -> list[str]:
+    def list_split_keys(self, prefix: str) -> list[str]:
         """Return the keys of all splits that begin with a prefix."""
         return sorted(path.stem for path in (self.folder / "splits").glob(f"{prefix}*.npz"))
 
-    def split(self, key: str) -> Split:
+    def read_split(self, key: str) -> Split:
         """Read a split.
 
         Raises:
             DataError: it is missing or damaged, or belongs to another store.
         """
-        return split_file.read_split(self.split_file(key), key, self.count)
+        return split_file.read_split(self.get_split_file(key), key, self.count)
 
     def save_split(self, split: Split) -> None:
         """Write a split atomically."""
-        split_file.write_split(split, self.split_file(split.key))
+        split_file.write_split(split, self.get_split_file(split.key))
 
     def verify(self, all_files: bool = False) -> None:
         """Compare the files with the manifest: sizes, content, and the fingerprint.
@@ -211,7 +211,7 @@ class Store:
         counts = {
             name: (
                 numpy.bincount(
-                    self.labels[split.indices(name)], minlength=len(self.classes)
+                    self.labels[split.get_indices(name)], minlength=len(self.classes)
                 ).tolist()
             )
             for name in SPLITS

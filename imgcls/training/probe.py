@@ -97,7 +97,7 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
 
     experiment = read_experiment(path)
     trainer = Trainer(create_run(experiment, folder), experiment, *find_store(experiment), cluster)
-    epochs = trainer.epochs(StopRequest())
+    epochs = trainer.train_epochs(StopRequest())
     for request in map(str.strip, sys.stdin):
         if request == "epoch":
             answer: Any = next(epochs).model_dump()

@@ -78,7 +78,7 @@ class Trainer:
             micro_batches.count_accumulation_steps(self._settings, self._local_batch_size)
         )
 
-    def run_to_end(self, stop: StopRequest) -> None:
+    def train(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
 
         Raises:
@@ -93,7 +93,7 @@ class Trainer:
         micro_batches.note_batch_norm(self._experiment, self._counters.accumulation_steps)
         while True:
             try:
-                for epoch in self.epochs(stop):
+                for epoch in self.train_epochs(stop):
                     self._progress.print_epoch(history.format_epoch(epoch, self._settings.epochs))
                 break
             except DivergenceError as error:
@@ -137,7 +137,7 @@ class Trainer:
             self._settings.jit_compile,
         )
 
-    def epochs(self, stop: StopRequest) -> Iterator[EpochLog]:
+    def train_epochs(self, stop: StopRequest) -> Iterator[EpochLog]:
         """Train epoch after epoch from the current state.
 
         Yields:
@@ -256,7 +256,7 @@ class Trainer:
     def _get_ids(self, step: int) -> list[str]:
         """Return the ids of the images of a step, counted from 0."""
         positions, weights = self._batches.compute_positions(step)
-        return self._store.ids(self._examples.indices[positions[weights > 0]])
+        return self._store.get_ids(self._examples.indices[positions[weights > 0]])
 
     def _end_epoch(self, validation: steps.BatchIterator | None) -> None:
         """Validate the model, log the epoch, and save a checkpoint."""

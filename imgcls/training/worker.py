@@ -28,7 +28,7 @@ def train_run(
     Raises:
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another worker ended, or does not respond.
-        Interrupted, EpochLimit, DivergenceError: as `Trainer.run_to_end`.
+        Interrupted, EpochLimit, DivergenceError: as `Trainer.train`.
     """
     # The time limit may differ: that of any worker stops all.
     settings = experiment.train.model_dump(exclude={"time_limit"})
@@ -44,7 +44,7 @@ def train_run(
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
         try:
-            trainer.run_to_end(stop)
+            trainer.train(stop)
         finally:
             trainer.close()
     except tf.errors.ResourceExhaustedError as error:

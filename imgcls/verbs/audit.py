@@ -145,7 +145,7 @@ def _find_label_errors(store: Store, folders: Sequence[Path]) -> LabelErrors:
     margins = confident_learning.compute_margins(probabilities, labels)
     suspected = numpy.flatnonzero(suggested != labels)
     suspected = suspected[numpy.lexsort([suspected, margins[suspected]])]
-    rows = zip(store.ids(evaluated[suspected]), suspected.tolist(), strict=True)
+    rows = zip(store.get_ids(evaluated[suspected]), suspected.tolist(), strict=True)
     errors = [
         LabelError(
             id=name,
@@ -195,9 +195,9 @@ def _read_held_out(run: Run, store: Store) -> "tuple[numpy.ndarray, numpy.ndarra
         if os.path.lexists(run.predictions_file(name))
     }
     for name, found in saved.items():
-        if found.ids != store.ids(split.indices(name)) or found.model != files.compute_sha256(
-            run.model_file
-        ):
+        if found.ids != store.get_ids(
+            split.get_indices(name)
+        ) or found.model != files.compute_sha256(run.model_file):
             path = run.predictions_file(name)
             raise DataError(
                 f"{path} is not of this run's data and model; run `imgcls eval {run.folder} --split"
@@ -211,7 +211,7 @@ def _read_held_out(run: Run, store: Store) -> "tuple[numpy.ndarray, numpy.ndarra
             f"{run.folder} has no predictions of images that it did not train on; run {commands}"
             " first"
         )
-    indices = numpy.concatenate([split.indices(name) for name in saved])
+    indices = numpy.concatenate([split.get_indices(name) for name in saved])
     return indices, numpy.concatenate([found.probabilities for found in saved.values()])
 
 

@@ -136,17 +136,17 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
 
     from imgcls.evaluation.inference import predict
 
-    indices = assigned.indices(split)
+    indices = assigned.get_indices(split)
     made = Predictions(
         probabilities=predict(
             run.model_file,
-            store.reader(assigned.geometry),
+            store.open_reader(assigned.geometry),
             indices,
             experiment.train.batch_size,
             classes=len(store.classes),
         ),
         labels=store.labels[indices],
-        ids=store.ids(indices),
+        ids=store.get_ids(indices),
         classes=store.classes,
         model=files.compute_sha256(run.model_file),
     )
