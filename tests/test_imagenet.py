@@ -66,9 +66,11 @@ KIT = {
 }
 
 
-def put(path, data):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+def put(folder, files):
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def packed(folder):
@@ -79,12 +81,9 @@ def packed(folder):
         )
         for wnid in WNIDS
     }
-    put(
-        folder / _ilsvrc.TRAIN,
-        tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())}),
-    )
-    put(folder / _ilsvrc.VALIDATION, tar_bytes(VALIDATION))
-    put(folder / _ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
+    train = tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())})
+    put(folder, {_ilsvrc.TRAIN: train, _ilsvrc.VALIDATION: tar_bytes(VALIDATION)})
+    put(folder, {_ilsvrc.KIT: tar_bytes(KIT, "w:gz")})
     return folder
 
 
@@ -92,30 +91,25 @@ def packed_with_extracted_kit(folder):
     """Write the archives of images, and extract the kit."""
     packed(folder)
     (folder / _ilsvrc.KIT).unlink()
-    for name, data in KIT.items():
-        put(folder / name, data)
+    put(folder, KIT)
     return folder
 
 
 def flat(folder):
     """Extract the images, validation into one folder, and leave the kit packed."""
-    for name, data in TRAIN.items():
-        put(folder / "train" / name, data)
-    for name, data in VALIDATION.items():
-        put(folder / "val" / name, data)
-    put(folder / _ilsvrc.KIT, tar_bytes(KIT, "w:gz"))
+    put(folder / "train", TRAIN)
+    put(folder / "val", VALIDATION)
+    put(folder, {_ilsvrc.KIT: tar_bytes(KIT, "w:gz")})
     return folder
 
 
 def extracted(folder):
     """Extract everything, validation into a folder for each class."""
     wnid_of = {number: wnid for number, wnid, _ in SYNSETS}
-    for name, data in TRAIN.items():
-        put(folder / "train" / name, data)
+    put(folder / "train", TRAIN)
     for (name, data), number in zip(VALIDATION.items(), TRUTH, strict=True):
-        put(folder / "val" / wnid_of[number] / name, data)
-    for name, data in KIT.items():
-        put(folder / name, data)
+        put(folder / "val" / wnid_of[number], {name: data})
+    put(folder, KIT)
     return folder
 
 
@@ -149,10 +143,7 @@ def test_every_layout_gives_the_same_store_with_the_official_validation_as_test(
     fingerprints = set()
     for layout in (packed, flat, extracted):
         folder = layout(tmp_path / layout.__name__)
-        settings = {
-            "store_dir": str(tmp_path / f"store of {layout.__name__}"),
-            "storage": "encoded",
-        }
+        settings = {"store_dir": str(tmp_path / f"store {layout.__name__}"), "storage": "encoded"}
         store, _ = prepare_verb.find_or_store(
             imagenet.Settings(name="imagenet", path=str(folder), **settings)
         )
@@ -203,7 +194,7 @@ def without(*names):
 
 
 def with_file(name, data):
-    return lambda folder: put(folder / name, data)
+    return lambda folder: put(folder, {name: data})
 
 
 LINK = tarfile.TarInfo("n01440764.tar")
@@ -282,8 +273,8 @@ def test_an_error_says_what_is_missing_or_wrong(tmp_path, layout, change, messag
 
 
 def test_one_class_is_not_enough(tmp_path):
-    put(tmp_path / "imagenet/train/n01440764/1.JPEG", photo(1, 2, 3))
-    put(tmp_path / "imagenet/val/n01440764/2.JPEG", photo(1, 2, 3))
+    for name in ("train/n01440764/1.JPEG", "val/n01440764/2.JPEG"):
+        put(tmp_path / "imagenet", {name: photo(1, 2, 3)})
     with pytest.raises(DataError, match="training images of n01440764 only"):
         prepare(tmp_path / "imagenet")
 
