@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from imgcls import parts
-from imgcls.checks import AuditedData, color_drift
+from imgcls.checks import EXAMPLES, AuditedData, color_drift
 from imgcls.datasets import DataSettings, Entry, folder
 from imgcls.split import assign
 from imgcls.verbs import prepare
@@ -196,7 +196,7 @@ def test_imbalance_is_the_ratio_of_the_largest_class_to_the_smallest(tmp_path):
     audited = audit_counts(tmp_path, [40, 4, 3], [1, 1, 1])
     message = (
         "the largest class, cat, has 13.3 times as many training images as the smallest; classes"
-        " smaller by more than 10 times: eel"
+        " more than 10 times smaller: eel"
     )
     assert find("imbalance", audited) == [(message, 1)]
     assert find("imbalance", audited, ratio=13.4) == []
@@ -243,3 +243,10 @@ def test_the_rarer_format_is_found_whichever_it_is(photos):
     assert find("mixed_formats", photos.audited()) == [
         ("8 images in color among grayscale ones", 8)
     ]
+
+
+def test_examples_are_the_first_groups_without_one_that_is_reduced_to_a_single_image(tmp_path):
+    audited = audit_counts(tmp_path, [20, 10], [1, 1])
+    groups = numpy.repeat([4, 7], [EXAMPLES - 1, 2])
+    indices = numpy.arange(len(groups))
+    assert audited.collect_examples(indices, groups) == [audited.store.get_ids(indices[:-2])]

@@ -81,11 +81,7 @@ class AuditedData:
     @cached_property
     def assignments(self) -> "numpy.ndarray":
         """The split of each image of `indices`, uint8 indices into `SPLITS`."""
-        import numpy
-
-        assignments = numpy.zeros(self.store.count, numpy.uint8)
-        assignments[self.split.validation], assignments[self.split.test] = 1, 2
-        return assignments[self.indices]
+        return self.split.assignments[self.indices]
 
     @cached_property
     def image_statistics(self) -> "numpy.ndarray":
@@ -116,15 +112,35 @@ class AuditedData:
             )
         return self._groups[similarity]
 
-    def report(self, kind: str, chosen: "numpy.ndarray", noun: str = "image") -> list[Finding]:
-        """Return a finding of the images of `indices` where `chosen` is true, if there are any.
+    def make_finding(
+        self, description: str, mask: "numpy.ndarray", noun: str = "image"
+    ) -> list[Finding]:
+        """Return a finding of the images of `indices` where `mask` is true, if there are any.
 
-        The message is their number, `noun` and `kind`.
+        The message is their number, `noun` and `description`.
         """
-        found = self.indices[chosen]
-        message = f"{format_count(len(found), noun)} {kind}"
+        found = self.indices[mask]
+        message = f"{format_count(len(found), noun)} {description}"
         examples = [[name] for name in self.store.get_ids(found[:EXAMPLES])]
         return [Finding(message, len(found), examples, found)] if len(found) else []
+
+    def collect_examples(
+        self, indices: "numpy.ndarray", groups: "numpy.ndarray"
+    ) -> list[list[str]]:
+        """Return the ids of the first groups of images, together at most `EXAMPLES`.
+
+        A group of which only one image is among these is left out.
+
+        Args:
+            indices: of images in the store, group by group.
+            groups: the number of each image's group, int64 (n,).
+        """
+        examples: dict[int, list[str]] = {}
+        for group, name in zip(
+            groups[:EXAMPLES].tolist(), self.store.get_ids(indices[:EXAMPLES]), strict=True
+        ):
+            examples.setdefault(group, []).append(name)
+        return [names for names in examples.values() if len(names) > 1]
 
 
 def format_count(count: int, noun: str) -> str:

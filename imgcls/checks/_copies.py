@@ -7,15 +7,37 @@ is trained on.
 Light zone.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
+from imgcls.checks import AuditedData, Finding, format_count
 from imgcls.datasets import SPLITS
 
 if TYPE_CHECKING:
     import numpy
 
 _TRAIN, _VALIDATION, _TEST = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class _Copies:
+    """The images that have copies, group by group, each group beginning with the one to keep.
+
+    Attributes:
+        indices: of the images in the store, int64 (n,).
+        splits: the split of each image, uint8 (n,) indices into `SPLITS`.
+        kept: for each image, the position here of the one of its group to keep, int64 (n,); also
+            serves as the number of the group.
+    """
+
+    indices: "numpy.ndarray"
+    splits: "numpy.ndarray"
+    kept: "numpy.ndarray"
+
+    @property
+    def elsewhere(self) -> "numpy.ndarray":
+        """Whether each image is in another split than the kept one of its group, bool (n,)."""
+        return self.splits != self.splits[self.kept]
 
 
 def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list[Finding]:
@@ -25,101 +47,81 @@ def find_copies(audited: AuditedData, group: "numpy.ndarray", kind: str) -> list
         group: int64, a number for each image of `audited.indices`, equal for copies of one image.
         kind: such as "an exact copy", for the messages.
     """
+    copies = _sort_copies(audited, group)
+    return [
+        *_find_within_splits(audited, copies, kind),
+        *_find_across_splits(audited, copies, kind),
+    ]
+
+
+def _sort_copies(audited: AuditedData, group: "numpy.ndarray") -> _Copies:
     import numpy
 
-    chosen = numpy.flatnonzero(numpy.bincount(group)[group] > 1)
-    if not len(chosen):
+    copied = numpy.flatnonzero(numpy.bincount(group)[group] > 1)
+    ids = audited.store.get_ids(audited.indices[copied])
+    numbers, splits = group[copied].tolist(), audited.assignments[copied].tolist()
+    order = sorted(range(len(copied)), key=lambda i: (numbers[i], -splits[i], ids[i]))
+    members = copied[order]
+    return _Copies(
+        audited.indices[members],
+        audited.assignments[members],
+        kept=numpy.searchsorted(group[members], group[members]),
+    )
+
+
+def _find_within_splits(audited: AuditedData, copies: _Copies, kind: str) -> list[Finding]:
+    """Return a finding of the images with a copy earlier in the same split, if any."""
+    import numpy
+
+    repeats = _find_repeats(copies)
+    if not repeats.any():
         return []
-    ids = audited.store.get_ids(audited.indices[chosen])
-    numbers, splits = group[chosen].tolist(), audited.assignments[chosen].tolist()
-    order = sorted(range(len(chosen)), key=lambda i: (numbers[i], -splits[i], ids[i]))
-    members = chosen[order]
-    split, (first, number) = audited.assignments[members], _find_groups(group[members])
-    sorted_ids = [ids[i] for i in order]
-    elsewhere = split != split[first][number]
-    crosses = numpy.bincount(number, elsewhere)[number] > 0
-    dropped = first[number] != numpy.arange(len(members))
-    indices = audited.indices[members]
-    found = []
-    repeats = _find_repeats(number, split)
-    if repeats.any():
-        examples = _collect_examples(sorted_ids, number, numpy.isin(number, number[repeats]))
-        found.append(
-            Finding(
-                _describe_within(split, repeats, kind),
-                int(repeats.sum()),
-                examples,
-                indices[dropped & ~elsewhere],
-            )
-        )
-    if crosses.any():
-        message, count = _describe_across(number, split, kind)
-        found.append(
-            Finding(
-                message, count, _collect_examples(sorted_ids, number, crosses), indices[elsewhere]
-            )
-        )
-    return found
-
-
-def _find_groups(sorted_numbers: "numpy.ndarray") -> "tuple[numpy.ndarray, numpy.ndarray]":
-    """Return the first member of each group, and the group of each member, counted from 0."""
-    import numpy
-
-    new = numpy.concatenate([[True], sorted_numbers[1:] != sorted_numbers[:-1]])
-    return numpy.flatnonzero(new), numpy.cumsum(new) - 1
-
-
-def _find_repeats(number: "numpy.ndarray", split: "numpy.ndarray") -> "numpy.ndarray":
-    """Tell for each member whether an earlier one of its group is in the same split."""
-    import numpy
-
-    repeats = numpy.zeros(len(number), bool)
-    repeats[1:] = (number[1:] == number[:-1]) & (split[1:] == split[:-1])
-    return repeats
-
-
-def _describe_within(split: "numpy.ndarray", repeats: "numpy.ndarray", kind: str) -> str:
-    counts = {name: int((repeats & (split == i)).sum()) for i, name in enumerate(SPLITS)}
-    where = ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
-    total = sum(counts.values())
-    return (
+    counts = numpy.bincount(copies.splits[repeats], minlength=len(SPLITS)).tolist()
+    where = ", ".join(
+        f"{count:,} in {name}" for name, count in zip(SPLITS, counts, strict=True) if count
+    )
+    total = sum(counts)
+    message = (
         f"{format_count(total, 'image')} {'repeats' if total == 1 else 'repeat'} another of the"
         f" same split as {kind}: {where}"
     )
+    shown = numpy.isin(copies.kept, copies.kept[repeats])
+    examples = audited.collect_examples(copies.indices[shown], copies.kept[shown])
+    is_kept = copies.kept == numpy.arange(len(copies.kept))
+    return [Finding(message, total, examples, copies.indices[~is_kept & ~copies.elsewhere])]
 
 
-def _describe_across(number: "numpy.ndarray", split: "numpy.ndarray", kind: str) -> tuple[str, int]:
-    """Return a message about held-out images with a copy in another split, and their number."""
+def _find_repeats(copies: _Copies) -> "numpy.ndarray":
+    """Return, for each image, whether an earlier one of its group is in the same split, bool (n,).
+
+    Images of one split are neighbors in their group.
+    """
     import numpy
 
-    has = numpy.zeros((3, number[-1] + 1), bool)
-    has[split, number] = True
-    counts = []
+    repeats = numpy.zeros(len(copies.kept), bool)
+    repeats[1:] = (copies.kept[1:] == copies.kept[:-1]) & (copies.splits[1:] == copies.splits[:-1])
+    return repeats
+
+
+def _find_across_splits(audited: AuditedData, copies: _Copies, kind: str) -> list[Finding]:
+    """Return a finding of the held-out images with a copy in another split, if any."""
+    import numpy
+
+    if not copies.elsewhere.any():
+        return []
+    has = numpy.zeros((len(SPLITS), len(copies.kept)), bool)
+    has[copies.splits, copies.kept] = True
+    leaked, counts = numpy.zeros(len(copies.kept), bool), []
     for held_out, seen in ((_TEST, _TRAIN), (_VALIDATION, _TRAIN), (_TEST, _VALIDATION)):
-        count = int(((split == held_out) & has[seen][number]).sum())
-        if count:
-            counts.append(f"{count:,} of {SPLITS[held_out]} in {SPLITS[seen]}")
-    leaked = ((split == _TEST) & (has[_TRAIN] | has[_VALIDATION])[number]) | (
-        (split == _VALIDATION) & has[_TRAIN][number]
-    )
+        in_both = (copies.splits == held_out) & has[seen, copies.kept]
+        leaked |= in_both
+        if in_both.any():
+            counts.append(f"{in_both.sum():,} of {SPLITS[held_out]} in {SPLITS[seen]}")
     count = int(leaked.sum())
-    return (
-        (
-            f"LEAKAGE: {format_count(count, 'held-out image')} with {kind} in another split:"
-            f" {', '.join(counts)}"
-        ),
-        count,
+    message = (
+        f"LEAKAGE: {format_count(count, 'held-out image')} with {kind} in another split:"
+        f" {', '.join(counts)}"
     )
-
-
-def _collect_examples(
-    ids: list[str], number: "numpy.ndarray", chosen: "numpy.ndarray"
-) -> list[list[str]]:
-    """Return the ids of the first chosen groups, together at most `EXAMPLES`."""
-    import numpy
-
-    examples: dict[int, list[str]] = {}
-    for i in numpy.flatnonzero(chosen)[:EXAMPLES].tolist():
-        examples.setdefault(int(number[i]), []).append(ids[i])
-    return [group for group in examples.values() if len(group) > 1]
+    shown = numpy.isin(copies.kept, copies.kept[copies.elsewhere])
+    examples = audited.collect_examples(copies.indices[shown], copies.kept[shown])
+    return [Finding(message, count, examples, copies.indices[copies.elsewhere])]

@@ -174,7 +174,7 @@ def _find_near_hashes(
 def _confirm_by_thumbnail(
     thumbnails: "numpy.ndarray", a: "numpy.ndarray", b: "numpy.ndarray", similarity: Similarity
 ) -> "numpy.ndarray":
-    """Tell for each pair whether the thumbnails are similar too, bool."""
+    """Return, for each pair, whether the thumbnails are similar too, bool (n,)."""
     import numpy
 
     similar = numpy.zeros(len(a), bool)

@@ -12,6 +12,6 @@ class Settings(CheckSettings):
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     """Return the images with several frames."""
-    return audited.report(
+    return audited.make_finding(
         "of which the first frame is used", audited.image_statistics["frames"] > 1, "animated image"
     )

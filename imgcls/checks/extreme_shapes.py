@@ -30,16 +30,16 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     ).astype(numpy.float64)
     short, long = sides.min(axis=0), sides.max(axis=0)
     return [
-        *audited.report(
+        *audited.make_finding(
             f"more than {settings.aspect_ratio:g} times as long as wide",
             long > settings.aspect_ratio * short,
         ),
-        *audited.report(
+        *audited.make_finding(
             f"with a side of fewer than {settings.smallest_side} pixels",
             short < settings.smallest_side,
             "tiny image",
         ),
-        *audited.report(
+        *audited.make_finding(
             f"of more than {settings.megapixels:g} megapixels",
             short * long > settings.megapixels * 1e6,
             "huge image",

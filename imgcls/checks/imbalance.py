@@ -20,7 +20,7 @@ class Settings(ReportingSettings):
 
 
 def find(settings: Settings, audited: AuditedData) -> list[Finding]:
-    """Return the classes, other than empty ones, that are smaller by more than the ratio."""
+    """Return the classes, other than empty ones, that are more than `ratio` times smaller."""
     counts = audited.count_classes("train")
     largest, smallest = counts.max(), counts[counts > 0].min()
     small = [
@@ -32,7 +32,7 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
         return []
     message = (
         f"the largest class, {audited.store.classes[counts.argmax()]}, has {largest / smallest:.1f}"
-        " times as many training images as the smallest; classes smaller by more than"
-        f" {settings.ratio:g} times: {format_some(small)}"
+        " times as many training images as the smallest; classes more than"
+        f" {settings.ratio:g} times smaller: {format_some(small)}"
     )
     return [Finding(message, len(small))]

@@ -6,7 +6,7 @@ check cannot know which label is wrong, so `policy: drop` leaves all of them out
 Light zone.
 """
 
-from imgcls.checks import EXAMPLES, AuditedData, Finding, format_count
+from imgcls.checks import AuditedData, Finding, format_count
 from imgcls.checks._similarity import SimilaritySettings
 
 
@@ -27,13 +27,9 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     if not len(members):
         return []
     indices = audited.indices[members]
-    examples: dict[int, list[str]] = {}
-    for number, name in zip(
-        group[members[:EXAMPLES]].tolist(), audited.store.get_ids(indices[:EXAMPLES]), strict=True
-    ):
-        examples.setdefault(number, []).append(name)
+    examples = audited.collect_examples(indices, group[members])
     groups = format_count(len(numpy.unique(group[members])), "group")
     message = (
         f"{format_count(len(members), 'image')} in {groups} are similar but have different labels"
     )
-    return [Finding(message, len(members), list(examples.values()), numpy.sort(indices))]
+    return [Finding(message, len(members), examples, numpy.sort(indices))]

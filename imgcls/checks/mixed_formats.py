@@ -34,8 +34,8 @@ def find(settings: Settings, audited: AuditedData) -> list[Finding]:
     for is_one, fewer, more in kinds:
         if is_one.any() and not is_one.all():
             found += (
-                audited.report(fewer, is_one)
+                audited.make_finding(fewer, is_one)
                 if is_one.mean() <= 0.5
-                else audited.report(more, ~is_one)
+                else audited.make_finding(more, ~is_one)
             )
     return found
