@@ -158,7 +158,7 @@ def test_the_run_folder_holds_what_the_design_says(digits):
 
 def test_a_batch_that_does_not_divide_among_the_devices_is_refused(digits):
     with pytest.raises(
-        UserError, match=r"train\.batch_size is 255, which does not divide among 2 devices"
+        UserError, match=r"train\.batch_size is 255, which is not a multiple of the 2 devices"
     ):
         train.train(digits("train.batch_size=255", "train.strategy={name: mirrored, replicas: 2}"))
 

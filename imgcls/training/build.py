@@ -68,7 +68,7 @@ class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
         """
         return float(self(updates))
 
-    def lower(self, factor: float) -> None:
+    def multiply_by(self, factor: float) -> None:
         """Multiply the learning rate of all later steps by a factor."""
         self.factor.assign(self.factor * factor)
 

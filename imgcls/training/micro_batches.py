@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def compute_local_batch_size(settings: Train, replicas: int, examples: int) -> int:
     """Return the number of images of a batch on each device.
 
-    Notes on the terminal if the batch is larger than the training split.
+    Prints a note if the batch is larger than the training split.
 
     Args:
         replicas: number of devices.
@@ -25,8 +25,8 @@ def compute_local_batch_size(settings: Train, replicas: int, examples: int) -> i
     """
     if settings.batch_size % replicas:
         raise UserError(
-            f"train.batch_size is {settings.batch_size}, which does not divide among {replicas}"
-            f" devices; use a multiple of {replicas}"
+            f"train.batch_size is {settings.batch_size}, which is not a multiple of the"
+            f" {replicas} devices; use one that is"
         )
     local_batch_size = settings.batch_size // replicas
     if settings.micro_batch_size and local_batch_size % settings.micro_batch_size:

@@ -13,6 +13,7 @@ import numpy
 
 from imgcls.backend import keras, tf
 from imgcls.input.iterators import InMemoryIterator, StreamingIterator
+from imgcls.training import gradient_checks
 
 BatchIterator = InMemoryIterator | StreamingIterator
 
@@ -56,11 +57,11 @@ class Steps:
         jit_compile: bool = False,
     ):
         self._accumulation_steps = accumulation_steps
-        self._train_on_micro_batch = self._compute_gradients
-        self._evaluate_on_micro_batch = self._compute_losses
+        self._compiled_gradients = self._compute_gradients
+        self._compiled_losses = self._compute_losses
         if jit_compile:
-            self._train_on_micro_batch = tf.function(self._compute_gradients, jit_compile=True)
-            self._evaluate_on_micro_batch = tf.function(self._compute_losses, jit_compile=True)
+            self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=True)
+            self._compiled_losses = tf.function(self._compute_losses, jit_compile=True)
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
@@ -80,11 +81,11 @@ class Steps:
         Returns:
             The sums including these steps, float64 (ENTRIES,).
         """
-        return self._execute(self._training_step, iterator, step, count, sums)
+        return self._execute(self._train_step, iterator, step, count, sums)
 
     def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
         """Evaluate the first `count` batches; return the sums over their examples."""
-        return self._execute(self._evaluation_step, iterator, 0, count, make_zero_sums())
+        return self._execute(self._test_step, iterator, 0, count, make_zero_sums())
 
     def _execute(
         self,
@@ -119,20 +120,31 @@ class Steps:
         count: tf.Tensor,
         sums: tf.Tensor,
     ) -> tf.Tensor:
+        """Run the steps of an execution in one graph, and add up their sums in order.
+
+        Args:
+            inputs: of `make_execution_inputs`.
+            count: int32 scalar.
+            sums: of the epoch so far, float64 (ENTRIES,).
+
+        Returns:
+            Sums with these steps, float64 (ENTRIES,).
+        """
         # AutoGraph should convert the loops below, but not the step.
         run_step = tf.autograph.experimental.do_not_convert(
             lambda *replica_inputs: step_function(*iterator.make_local_batch(*replica_inputs))
         )
-        local_sums, last = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
+        local_sums, previous = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
         for i in tf.range(count):
-            replica_inputs, wait = iterator.make_replica_inputs(inputs, i, last)
+            replica_inputs, wait = iterator.make_replica_inputs(inputs, i, previous)
+            # Only the first step is timed; the others are assumed to wait as long.
             sums += _make_entry(WAIT, wait * tf.cast(count, tf.float64))
-            last = tf.add_n(
+            previous = tf.add_n(
                 self._strategy.experimental_local_results(
                     self._strategy.run(run_step, args=replica_inputs)
                 )
             )
-            local_sums = local_sums.write(i, last)
+            local_sums = local_sums.write(i, previous)
         sum_over_workers = tf.autograph.experimental.do_not_convert(self._sum_over_workers)
         global_sums = sum_over_workers(local_sums.stack())
         for i in tf.range(count):
@@ -161,13 +173,17 @@ class Steps:
             tf.distribute.ReduceOp.SUM, self._strategy.run(contribute), axis=None
         )
 
-    def _training_step(self, *batch: tf.Tensor) -> tf.Tensor:
+    def _train_step(self, *batch: tf.Tensor) -> tf.Tensor:
         """Update the weights with a local batch; return its sums."""
         variables = self._model.trainable_variables
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
-        gradients, sums = self._accumulate(self._train_on_micro_batch, batch, zeros)
-        self._optimizer.apply(self._synchronize_overflow(gradients), variables)
-        return sums + _make_entry(NONFINITE_GRADIENTS, self._count_nonfinite(gradients))
+        gradients, sums = self._accumulate(self._compiled_gradients, batch, zeros)
+        synchronized = gradient_checks.synchronize_overflow(
+            gradients, self._optimizer, self._strategy.num_replicas_in_sync
+        )
+        self._optimizer.apply(synchronized, variables)
+        nonfinite = gradient_checks.count_nonfinite(gradients, self._optimizer)
+        return sums + _make_entry(NONFINITE_GRADIENTS, nonfinite)
 
     def _compute_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
@@ -186,9 +202,9 @@ class Steps:
             losses, logits, labels, weights
         )
 
-    def _evaluation_step(self, *batch: tf.Tensor) -> tf.Tensor:
+    def _test_step(self, *batch: tf.Tensor) -> tf.Tensor:
         """Return the sums of a local batch."""
-        _, sums = self._accumulate(self._evaluate_on_micro_batch, batch, [])
+        _, sums = self._accumulate(self._compiled_losses, batch, [])
         return sums
 
     def _compute_losses(
@@ -239,44 +255,6 @@ class Steps:
             with tf.control_dependencies([*state[1], state[2]]):
                 state = add(*state)
         return state[1:]
-
-    def _count_nonfinite(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Return the number of gradients that are not finite, float64 scalar.
-
-        Always 0 with a loss scale: it provokes overflows, and skips such steps.
-        """
-        if isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer):
-            return tf.zeros([], tf.float64)
-        # The sum of a gradient is not finite if one of its elements is not, or if it overflows, and
-        # training could not survive gradients of that size.
-        return tf.add_n(
-            [
-                tf.cast(~tf.math.is_finite(tf.reduce_sum(gradient)), tf.float64)
-                for gradient in gradients
-            ]
-        )
-
-    def _synchronize_overflow(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Set the gradients to NaN on every replica if those of any replica overflowed.
-
-        Keras's LossScaleOptimizer checks each replica's gradients separately. If only some replicas
-        skipped the step, the weights would become NaN, or training would hang.
-        """
-        if (
-            not isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
-            or self._strategy.num_replicas_in_sync == 1
-        ):
-            return gradients
-        finite = tf.reduce_all(
-            [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
-        )
-        overflows = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.SUM, tf.where(finite, 0.0, 1.0)
-        )
-        return [
-            tf.where(overflows > 0, tf.constant(float("nan"), gradient.dtype), gradient)
-            for gradient in gradients
-        ]
 
 
 def _compute_sums(

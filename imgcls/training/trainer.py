@@ -97,9 +97,9 @@ class Trainer:
                     self._progress.print_epoch(history.format_epoch(epoch, self._settings.epochs))
                 break
             except DivergenceError as error:
-                self._retry(error)
+                self._recover_from_divergence(error)
             except tf.errors.ResourceExhaustedError as error:
-                self._reduce_micro_batch(error)
+                self._recover_from_out_of_memory(error)
             gc.collect()  # frees the failed functions, and the images they hold on the devices
         if not self._is_finished():
             self._collectives.barrier()
@@ -204,7 +204,7 @@ class Trainer:
         if due and self._counters.step < epoch_end:
             self._save()
 
-    def _retry(self, error: DivergenceError) -> None:
+    def _recover_from_divergence(self, error: DivergenceError) -> None:
         """Go back to the last good checkpoint, and lower the learning rate.
 
         Raises:
@@ -219,7 +219,7 @@ class Trainer:
                 f"{error}; the {policy.retries} retries of train.on_divergence are used up",
                 error.details,
             )
-        self._learning_rate.lower(policy.learning_rate_factor)
+        self._learning_rate.multiply_by(policy.learning_rate_factor)
         factor = float(self._learning_rate.factor.value.numpy())
         count = self._counters.add_retry(error.details, factor)
         self._save()
@@ -229,7 +229,7 @@ class Trainer:
             f" {policy.retries})"
         )
 
-    def _reduce_micro_batch(self, error: tf.errors.ResourceExhaustedError) -> None:
+    def _recover_from_out_of_memory(self, error: tf.errors.ResourceExhaustedError) -> None:
         """Go back to the last checkpoint, and continue with more accumulation steps.
 
         Raises:
@@ -271,7 +271,7 @@ class Trainer:
             self._recorder.save_best(counters.epochs)
             counters.record_time("saving", start)
         if plateau and history.should_reduce_learning_rate(counters.epochs, plateau):
-            self._learning_rate.lower(plateau.factor)
+            self._learning_rate.multiply_by(plateau.factor)
         self._save()
         self._recorder.write_log(counters.epochs)
 
