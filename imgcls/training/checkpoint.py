@@ -175,11 +175,12 @@ class Checkpoints:
     def _get_best_weights_file(self, epochs: history.Epochs) -> Path | None:
         """Return the file with the best epoch's weights.
 
-        None before the first epoch, and if `train.select_weights` asks for the last epoch.
+        None before the first epoch, and if `train.select_weights` asks for the last epoch, whose
+        weights are the model's.
         """
-        if self._settings.select_weights != "best" or not epochs:
+        if self._settings.select_weights == "last" or not epochs:
             return None
-        return self._run.best_weights_file(history.find_best_epoch(epochs, self._settings.monitor))
+        return self._run.best_weights_file(history.find_selected_epoch(epochs, self._settings))
 
 
 def read_newest_counters(run: Run) -> Counters | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.config import EarlyStopping, Monitor, Plateau
+from imgcls.config import EarlyStopping, Monitor, Plateau, Train
 from imgcls.io.records import Record
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -24,8 +24,8 @@ class StageSeconds(Record):
     saving: Seconds
     """Writing checkpoints; the one at the end of an epoch counts toward the next epoch."""
     reading: Seconds
-    """Reading and decoding images, summed over the loader's processes or threads; 0 if the split is
-    in memory.
+    """Reading and decoding images, summed over the loader's data workers or threads; 0 if the split
+    is in memory.
     """
     augmentation: Seconds
     """Augmenting images, summed over the loader's threads; 0 if the split is in memory."""
@@ -70,8 +70,8 @@ TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 FOREGROUND = ("steps", "validation", "saving")
 """The stages that run one after the other."""
 BACKGROUND = ("reading", "augmentation")
-"""The stages of the streaming iterator's loader, which run beside the others in several processes
-or threads.
+"""The stages of the streaming iterator's loader, which run beside the others in several data
+workers or threads.
 """
 STAGES = (*FOREGROUND, *BACKGROUND)
 """The fields of `StageSeconds`."""
@@ -105,6 +105,13 @@ def find_best_epoch(epochs: Epochs, monitor: Monitor) -> int:
         if _compute_improvement(monitor, new, old) > 0:
             best = epoch
     return best.epoch
+
+
+def find_selected_epoch(epochs: Epochs, settings: Train) -> int:
+    """Return the number of the epoch whose weights `train.select_weights` selects."""
+    if settings.select_weights == "last":
+        return epochs[-1].epoch
+    return find_best_epoch(epochs, settings.monitor)
 
 
 def should_stop(epochs: Epochs, settings: EarlyStopping | None) -> bool:
