@@ -78,7 +78,7 @@ class _Recorder:
     """A `Reader` that records the arguments of `crop`, and does not read images."""
 
     def __init__(self, reader: Any):
-        self.geometry, self.larger, self.parallel = reader.geometry, reader.larger, 1
+        self.geometry, self.needs_resize, self.max_threads = reader.geometry, reader.needs_resize, 1
         self.get_sizes = reader.get_sizes
         self.arguments: list[tuple[numpy.ndarray, ...]] = []
 

@@ -202,7 +202,7 @@ def weights(run: Run) -> list[Any]:
 
 
 def data_workers(parent):
-    """Return the reading processes of a process."""
+    """Return the data workers of a process."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # a process that has just ended

@@ -192,17 +192,16 @@ def test_larger_stored_pixels_are_resized_with_pillows_filter(photos):
         numpy.abs(reader.read(numpy.array([0]))[0] - expected).mean() < 1
     )  # the JPEG was decoded at a fraction first
     assert reader.get_sizes(numpy.array([0, 1])).tolist() == [[48, 64], [48, 64]]
-    assert reader.larger
-    assert not store.open_reader(Geometry((48, 64, 3), "stretch")).larger
+    assert reader.needs_resize
+    assert not store.open_reader(Geometry((48, 64, 3), "stretch")).needs_resize
 
 
-def test_large_files_are_verified_on_demand(photos, monkeypatch):
-    monkeypatch.setattr("imgcls.store.store._ALWAYS_VERIFIED", 10_000)
+def test_large_files_are_verified_on_demand(photos):
     store = store_of(photos, storage="encoded")
     path = store.folder / "images.bin"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
-    store.verify()
+    store.verify(max_bytes=10_000)
     with pytest.raises(DataError, match=r"the SHA-256 of .*images.bin has changed"):
-        store.verify(all_files=True)
+        store.verify(max_bytes=None)

@@ -19,7 +19,7 @@ from imgcls.datasets import digits
 from imgcls.image.decode import Geometry
 from imgcls.store import reader_pool
 from imgcls.store.reader import PixelReader
-from imgcls.store.reader_pool import CHUNK, ReaderPool
+from imgcls.store.reader_pool import CHUNK, DataWorkerPool
 from imgcls.store.store import open_store
 from imgcls.verbs import prepare, train
 
@@ -103,11 +103,11 @@ def assert_reads_the_same(processes, store, count=16):
 
 @pytest.mark.parametrize("count", [0, 1, 16, 2 * CHUNK + 3])
 def test_processes_read_the_same_images_as_one_reader(each_store, count):
-    assert_reads_the_same(ReaderPool(each_store, GEOMETRY, 2), each_store, count)
+    assert_reads_the_same(DataWorkerPool(each_store, GEOMETRY, 2), each_store, count)
 
 
 def test_a_batch_is_not_overwritten_by_later_ones(each_store):
-    processes, local = ReaderPool(each_store, GEOMETRY, 1), each_store.open_reader(GEOMETRY)
+    processes, local = DataWorkerPool(each_store, GEOMETRY, 1), each_store.open_reader(GEOMETRY)
     batches = [(request(8, numpy.random.default_rng(i))[0]) for i in range(5)]
     for indices, images in [(indices, processes.read(indices)) for indices in batches]:
         numpy.testing.assert_array_equal(images, local.read(indices))
@@ -115,7 +115,7 @@ def test_a_batch_is_not_overwritten_by_later_ones(each_store):
 
 def test_a_store_is_found_from_another_folder(each_store, tmp_path, monkeypatch):
     monkeypatch.chdir(each_store.folder.parent)
-    processes = ReaderPool(open_store(Path(each_store.folder.name)), GEOMETRY, 1)
+    processes = DataWorkerPool(open_store(Path(each_store.folder.name)), GEOMETRY, 1)
     monkeypatch.chdir(tmp_path)
     numpy.testing.assert_array_equal(
         processes.read(numpy.arange(20)), each_store.open_reader(GEOMETRY).read(numpy.arange(20))
@@ -125,13 +125,13 @@ def test_a_store_is_found_from_another_folder(each_store, tmp_path, monkeypatch)
 def test_sizes_need_no_process(each_store):
     indices = numpy.arange(20)
     numpy.testing.assert_array_equal(
-        ReaderPool(each_store, GEOMETRY, 1).get_sizes(indices),
+        DataWorkerPool(each_store, GEOMETRY, 1).get_sizes(indices),
         each_store.open_reader(GEOMETRY).get_sizes(indices),
     )
 
 
 def test_the_given_number_of_processes_ends_with_the_reader(store, mine):
-    processes = ReaderPool(store, GEOMETRY, 3)
+    processes = DataWorkerPool(store, GEOMETRY, 3)
     assert mine(0) == []
     with ThreadPoolExecutor(9) as threads:
         list(threads.map(processes.read, [numpy.arange(20)] * 90))
@@ -141,7 +141,7 @@ def test_the_given_number_of_processes_ends_with_the_reader(store, mine):
 
 
 def test_a_closed_reader_has_no_processes_and_raises_an_error(store, mine):
-    processes = ReaderPool(store, GEOMETRY, 2)
+    processes = DataWorkerPool(store, GEOMETRY, 2)
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(processes.read, numpy.arange(20)) for _ in range(40)]
         asked[0].result()
@@ -158,22 +158,19 @@ def test_a_closed_reader_has_no_processes_and_raises_an_error(store, mine):
 
 
 def test_a_process_that_is_killed_is_replaced_with_a_note(store, mine, capsys):
-    processes = ReaderPool(store, GEOMETRY, 1)
+    processes = DataWorkerPool(store, GEOMETRY, 1)
     assert_reads_the_same(processes, store)
     (killed,) = mine(1)
     os.kill(killed, signal.SIGKILL)
     assert_reads_the_same(processes, store)
-    assert (
-        "note: a process that reads images ended with exit code -9; started another"
-        in capsys.readouterr().err
-    )
+    assert "note: a data worker ended with exit code -9; started another" in capsys.readouterr().err
     (other,) = mine(1)
     assert other != killed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_reader_processes_ignore_stop_signals(store, mine, number):
-    processes = ReaderPool(store, GEOMETRY, 1)
+def test_data_workers_ignore_stop_signals(store, mine, number):
+    processes = DataWorkerPool(store, GEOMETRY, 1)
     assert_reads_the_same(processes, store)
     (child,) = mine(1)
     os.kill(child, number)
@@ -182,20 +179,20 @@ def test_reader_processes_ignore_stop_signals(store, mine, number):
 
 
 def test_an_error_in_a_process_is_raised_by_the_reader(store, capfd):
-    processes = ReaderPool(store, GEOMETRY, 1)
+    processes = DataWorkerPool(store, GEOMETRY, 1)
     with pytest.raises(
         RuntimeError,
-        match="3 processes ended while reading the same images, the last one with exit code 1",
+        match="3 data workers ended while reading the same images, the last one with exit code 1",
     ):
         processes.read(numpy.array([10**6]))
     assert "IndexError" in capfd.readouterr().err
 
 
-def test_a_killed_process_leaves_no_reader_process(store):
+def test_a_killed_process_leaves_no_data_worker(store):
     code = (
         "import time; from pathlib import Path; from imgcls.image.decode import Geometry; from"
         " imgcls.store.store import open_store\nfrom imgcls.store.reader_pool import"
-        f" ReaderPool\nprocesses = ReaderPool(open_store(Path({str(store.folder)!r})),"
+        f" DataWorkerPool\nprocesses = DataWorkerPool(open_store(Path({str(store.folder)!r})),"
         " Geometry((24, 32, 3), 'crop'), 2)\nimport numpy;"
         " processes.read(numpy.zeros(600, 'int64')); time.sleep(600)"
     )
@@ -210,7 +207,7 @@ def test_a_killed_process_leaves_no_reader_process(store):
         time.sleep(0.01)
 
 
-def test_training_leaves_no_reader_process(store, mine, tmp_path):
+def test_training_leaves_no_data_worker(store, mine, tmp_path):
     data = (
         f"data={{name: folder, path: {store.folder.parent.parent / 'photos'}, store_dir:"
         f" {tmp_path / 'data'}, size: [8, 8], storage: encoded}}"
@@ -222,7 +219,7 @@ def test_training_leaves_no_reader_process(store, mine, tmp_path):
 
 
 def test_only_pixels_of_the_models_size_are_read_without_processes(each_store):
-    assert isinstance(reader_pool.open_training_reader(each_store, GEOMETRY, 1), ReaderPool)
+    assert isinstance(reader_pool.open_training_reader(each_store, GEOMETRY, 1), DataWorkerPool)
     pixels = prepare.find_or_store(
         digits.Settings(name="digits", store_dir=str(each_store.folder.parent))
     )[0]

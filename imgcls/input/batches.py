@@ -79,14 +79,15 @@ def make_examples(
 
 
 def open_training_examples(
-    store: Store, split: Split, processes: int | None
+    store: Store, split: Split, data_workers: int | None
 ) -> tuple[Examples, Examples]:
     """Return the examples of the training and of the validation split, with a common reader.
 
     Args:
-        processes: how many read images that must be decoded or resized; one per core unless given.
+        data_workers: how many read images that must be decoded or resized; one per core unless
+            given.
     """
-    reader = reader_pool.open_training_reader(store, split.geometry, processes)
+    reader = reader_pool.open_training_reader(store, split.geometry, data_workers)
     return make_examples(store, split, "train", reader), make_examples(
         store, split, "validation", reader
     )

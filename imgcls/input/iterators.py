@@ -161,7 +161,7 @@ class StreamingIterator:
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         elements = tf.data.Dataset.counter()
-        threads = self._batches.examples.reader.parallel
+        threads = self._batches.examples.reader.max_threads
         dataset = elements.map(
             tf.autograph.experimental.do_not_convert(read_local_batch),
             num_parallel_calls=threads,

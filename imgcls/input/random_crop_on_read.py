@@ -94,7 +94,7 @@ def make_random_crop(
         steps_per_epoch: needed to know when an augmentation's `until` is reached.
     """
     if (
-        reader.larger
+        reader.needs_resize
         and experiment.augment
         and hasattr(parts.load_for("augmentations", experiment.augment[0]), "draw_crops")
     ):

@@ -26,7 +26,7 @@ def compute_pixel_statistics(
     import numpy
 
     channels = reader.geometry.shape[2]
-    if reader.larger and len(indices) > _MAX_DECODED:
+    if reader.needs_resize and len(indices) > _MAX_DECODED:
         positions = numpy.linspace(0, len(indices) - 1, _MAX_DECODED).round().astype(numpy.int64)
         indices = indices[positions]
     counts = numpy.zeros((channels, 256), numpy.int64)

@@ -39,13 +39,14 @@ class Reader(Protocol):
 
     Attributes:
         geometry: of the images that `read` returns.
-        larger: whether stored images have another size, so that cropping them saves work.
-        parallel: the number of threads up to which reading gets faster.
+        needs_resize: whether images are encoded, or their stored shape differs from the
+            geometry's, so that cropping them saves work.
+        max_threads: the number of threads up to which reading gets faster.
     """
 
     geometry: Geometry
-    larger: bool
-    parallel: int
+    needs_resize: bool
+    max_threads: int
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
@@ -67,7 +68,7 @@ class Reader(Protocol):
         """
 
     def close(self) -> None:
-        """Close files and processes; the reader cannot be used afterwards."""
+        """Close files and end data workers; the reader cannot be used afterwards."""
 
 
 class PixelReader:
@@ -83,12 +84,12 @@ class PixelReader:
         self._stored = stored
         self._allocate = allocate
         self.geometry = geometry
-        self.larger = stored.shape[1:] != geometry.shape
-        self.parallel = environment.count_cores()
+        self.needs_resize = stored.shape[1:] != geometry.shape
+        self.max_threads = environment.count_cores()
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
-        if not self.larger:
+        if not self.needs_resize:
             return self._stored[indices]
         images = (
             decode.resize_pixels(self._stored[index], self.geometry) for index in indices.tolist()
@@ -124,7 +125,7 @@ class EncodedReader:
         records: `encode.RECORD_DTYPE` (count,).
     """
 
-    larger = True
+    needs_resize = True
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class EncodedReader:
         self._records = records
         self._allocate = allocate
         self.geometry = geometry
-        self.parallel = environment.count_cores()
+        self.max_threads = environment.count_cores()
 
     def read_file(self, index: int) -> bytes:
         """Read the encoded file of an image."""

@@ -1,9 +1,9 @@
-"""Reading images in several processes. Light zone.
+"""Reading images in data workers, which are processes. Light zone.
 
 Threads would compete for the GIL: two threads read only 1.2 times as many images as one. Processes
 do not, and they write to shared memory, so that nothing is copied.
 
-A reader process is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
+A data worker is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
 descriptors. It receives the store's folder and the geometry, then requests for batches, which it
 writes to the memory. It ends with the process that started it, even if that is killed.
 """
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
     import numpy
 
 CHUNK = 256
-"""Images per request: a larger batch is divided among the processes."""
+"""Images per request: a larger batch is divided among the data workers."""
 
 MAX_ATTEMPTS = 3
-"""How often a request is sent; if memory runs out, the system may kill a reader process."""
+"""How often a request is sent; if memory runs out, the system may kill a data worker."""
 
 
-class ReaderPool:
-    """A `Reader` that reads in several processes; threads that use it wait for an idle process.
+class DataWorkerPool:
+    """A `Reader` that reads in data workers; threads that use it wait for an idle one.
 
-    Processes are started on first use, and end when this object is closed or deleted, or with the
+    They are started on first use, and end when this object is closed or deleted, or with the
     process that started them.
 
     Args:
-        count: number of processes; one per core unless given.
+        data_workers: how many; one per core unless given.
     """
 
-    def __init__(self, store: Store, geometry: Geometry, count: int | None = None):
+    def __init__(self, store: Store, geometry: Geometry, data_workers: int | None = None):
         local = store.open_reader(geometry)
         self.geometry = geometry
-        self.larger = local.larger
+        self.needs_resize = local.needs_resize
         self.get_sizes = local.get_sizes
-        self.parallel = count or environment.count_cores()
+        self.max_threads = data_workers or environment.count_cores()
         self._folder = store.folder.absolute()  # the working directory may change
         self._batches = buffers.BatchBuffers()
         self._closed = False
-        self._idle: queue.SimpleQueue[_ReaderProcess | None] = queue.SimpleQueue()
-        for _ in range(self.parallel):
+        self._idle: queue.SimpleQueue[_DataWorker | None] = queue.SimpleQueue()
+        for _ in range(self.max_threads):
             self._idle.put(None)
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
@@ -82,53 +82,53 @@ class ReaderPool:
         if len(starts) <= 1:
             write(0)
         else:
-            with ThreadPoolExecutor(self.parallel) as threads:
+            with ThreadPoolExecutor(self.max_threads) as threads:
                 list(threads.map(write, starts))
         return result
 
     def _request(self, *request: Any) -> None:
         for attempts_left in reversed(range(MAX_ATTEMPTS)):
-            with self._acquire_process() as process:
-                exit_code = process.request(request)
+            with self._acquire_data_worker() as data_worker:
+                exit_code = data_worker.request(request)
             if exit_code is None:
                 return
             if not attempts_left:
                 raise RuntimeError(
-                    f"{MAX_ATTEMPTS} processes ended while reading the same images, the last one"
-                    f" with exit code {exit_code}"
+                    f"{MAX_ATTEMPTS} data workers ended while reading the same images, the last"
+                    f" one with exit code {exit_code}"
                 )
-            terminal.note(
-                f"a process that reads images ended with exit code {exit_code}; started another"
-            )
+            terminal.note(f"a data worker ended with exit code {exit_code}; started another")
 
     @contextlib.contextmanager
-    def _acquire_process(self) -> "Iterator[_ReaderProcess]":
-        process = self._idle.get()
+    def _acquire_data_worker(self) -> "Iterator[_DataWorker]":
+        data_worker = self._idle.get()
         try:
             if self._closed:
                 raise RuntimeError("images were read after the reader was closed")
-            if process is None:
-                process = _ReaderProcess(self._folder, self.geometry, self._batches.file)
-            yield process
+            if data_worker is None:
+                data_worker = _DataWorker(self._folder, self.geometry, self._batches.file)
+            yield data_worker
         finally:
-            self._idle.put(process if process is not None and process.is_alive else None)
+            self._idle.put(
+                data_worker if data_worker is not None and data_worker.is_alive else None
+            )
 
     def close(self) -> None:
-        """End each process after its current request; later requests raise an error."""
+        """End each data worker after its current request; later requests raise an error."""
         self._closed = True
-        ended = [self._idle.get() for _ in range(self.parallel)]
-        for process in filter(None, ended):
-            process.end()
+        ended = [self._idle.get() for _ in range(self.max_threads)]
+        for data_worker in filter(None, ended):
+            data_worker.end()
         for _ in ended:
             self._idle.put(None)
 
 
-class _ReaderProcess:
-    """A connection to a reader process.
+class _DataWorker:
+    """A connection to a data worker.
 
     Attributes:
         is_alive: whether it accepts another request.
-        end: a function that ends the process after its current request.
+        end: a function that ends the data worker after its current request.
     """
 
     def __init__(self, folder: Path, geometry: Geometry, memory: int):
@@ -150,7 +150,7 @@ class _ReaderProcess:
         self.end = weakref.finalize(self, _terminate, self._connection, self._process)
 
     def request(self, request: tuple[Any, ...]) -> int | None:
-        """Send a request and wait for it; return the exit code if the process ended, or None."""
+        """Send a request and wait for it; return the exit code if the worker ended, or None."""
         try:
             self._connection.send(request)
             self._connection.recv()
@@ -165,17 +165,17 @@ def _terminate(connection: Connection, process: subprocess.Popen[bytes]) -> None
     process.wait()
 
 
-def open_training_reader(store: Store, geometry: Geometry, processes: int | None) -> Reader:
-    """Return a reader for training, in processes if images must be decoded, cropped or resized."""
+def open_training_reader(store: Store, geometry: Geometry, data_workers: int | None) -> Reader:
+    """Return a reader for training; data workers read if images are decoded, cropped or resized."""
     local = store.open_reader(geometry)
-    return ReaderPool(store, geometry, processes) if local.larger else local
+    return DataWorkerPool(store, geometry, data_workers) if local.needs_resize else local
 
 
 def serve(connection: Connection, memory: int) -> None:
     """Serve requests until the client closes the connection; errors are not caught."""
     import cv2
 
-    cv2.setNumThreads(1)  # there is one process per core
+    cv2.setNumThreads(1)  # there is one data worker per core
     memory_map = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
     reader = open_store(folder).open_reader(geometry, memory_map.allocate)

@@ -177,12 +177,12 @@ class Store:
         """Write a split atomically."""
         split_file.write_split(split, self.get_split_file(split.key))
 
-    def verify(self, all_files: bool = False) -> None:
+    def verify(self, max_bytes: int | None = _ALWAYS_VERIFIED) -> None:
         """Compare the files with the manifest: sizes, content, and the fingerprint.
 
         Args:
-            all_files: whether to verify the content of files larger than 256 MiB too, which takes
-                about 1 s per GB.
+            max_bytes: size of the largest file whose content is compared; None to compare all,
+                which takes about 1 s per GB.
 
         Raises:
             DataError: a file is missing, or was changed or damaged.
@@ -194,8 +194,8 @@ class Store:
             if actual_size != size:
                 raise DataError(f"{path} has {actual_size:,} bytes instead of {size:,}: {advice}")
         for name, digest in self.manifest.sha256.items():
-            is_small = self.manifest.sizes[name] <= _ALWAYS_VERIFIED
-            if (all_files or is_small) and files.compute_sha256(self.folder / name) != digest:
+            compared = max_bytes is None or self.manifest.sizes[name] <= max_bytes
+            if compared and files.compute_sha256(self.folder / name) != digest:
                 raise DataError(f"the SHA-256 of {self.folder / name} has changed: {advice}")
         manifest = self.manifest
         fingerprint = compute_fingerprint(manifest.classes, manifest.shape, manifest.sha256)

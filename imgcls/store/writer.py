@@ -48,7 +48,7 @@ def find_or_write(source: Source, data: DataSettings) -> tuple[Store, bool]:
         existing = lookup.find_store_of_source(parent, key)
         if existing:
             with files.hold_lock(parent / ".lock"):
-                return _touch(open_store(existing.folder)), True
+                return _reuse(open_store(existing.folder)), True
         return _commit(_write(source, data, key, folder), parent)
 
 
@@ -172,8 +172,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _touch(store: Store, **changes: Any) -> Store:
-    """Update the time of the last preparation, and other fields of the manifest."""
+def _reuse(store: Store, **changes: Any) -> Store:
+    """Return an existing store with the time of preparation updated, and note its reuse.
+
+    Args:
+        changes: other fields of its manifest.
+    """
     manifest = store.manifest.model_copy(update={"prepared": _now(), **changes})
     store = Store(store.folder, manifest)
     write_record(store.folder / "manifest.json", manifest)
@@ -209,7 +213,7 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
                 _discard(folder)
             else:
                 new = draft.manifest
-                return _touch(store, bad_images=new.bad_images, source=new.source), True
+                return _reuse(store, bad_images=new.bad_images, source=new.source), True
         _publish(draft, folder)
     return Store(folder, draft.manifest), False
 
