@@ -4,7 +4,7 @@ import numpy
 import pytest
 from experiments import make_epoch
 
-from imgcls.config import Plateau
+from imgcls.config import Plateau, Train
 from imgcls.training import history
 
 
@@ -31,6 +31,13 @@ def test_the_learning_rate_falls_on_a_plateau_when_that_of_keras_does(seed):
         epochs = epochs_of(values[:number])
         rate *= 0.5 if history.should_reduce_learning_rate(epochs, settings) else 1.0
         assert rate == pytest.approx(float(model.optimizer.learning_rate), rel=1e-6)
+
+
+@pytest.mark.parametrize(("select_weights", "selected"), [("best", 2), ("last", 3)])
+def test_the_best_or_the_last_epoch_is_selected(select_weights, selected):
+    epochs = [make_epoch(epoch=i + 1, val_loss=loss) for i, loss in enumerate([0.5, 0.2, 0.9])]
+    settings = Train(epochs=3, select_weights=select_weights, monitor="val_loss")
+    assert history.find_selected_epoch(epochs, settings) == selected
 
 
 def test_without_early_stopping_no_epoch_is_the_last():
