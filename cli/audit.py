@@ -22,8 +22,8 @@ Runs = Annotated[
 def audit(
     target: Target, runs: Runs = [], set_: options.Set = [], json: options.Json = False
 ) -> None:
-    """Show what is odd in prepared data; with runs, also the labels that they contradict on images
-    which they did not train on.
+    """Show the audit of prepared data; with runs, also likely label errors in the images that they
+    were not trained on.
 
     Example: imgcls audit runs/digits/1
     """

@@ -28,7 +28,7 @@ from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
 from imgcls.cli.verify import verify
-from imgcls.errors import Interrupted, OutOfMemoryError, UserError
+from imgcls.errors import UserError, get_exit_code
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
@@ -56,22 +56,18 @@ def _handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 command(*arguments, **options)
                 sys.stdout.flush()
         except UserError as error:
-            _fail(str(error), error.exit_code)
-        except MemoryError:
+            _fail(str(error), error)
+        except MemoryError as error:
             _fail(
-                "out of memory on the host; close other programs, or lower train.batch_size",
-                OutOfMemoryError.exit_code,
+                "out of memory on the host; close other programs, or lower train.batch_size", error
             )
         except BrokenPipeError:
             _discard_stdout()  # the reader has closed the pipe, as head does
-        except KeyboardInterrupt:
-            _fail(
-                "interrupted; nothing is lost, run the same command again to continue",
-                Interrupted.exit_code,
-            )
-        except Exception:
+        except KeyboardInterrupt as error:
+            _fail("interrupted; nothing is lost, run the same command again to continue", error)
+        except Exception as error:
             traceback.print_exc()
-            _fail("this is a bug in imgcls; please report it with the lines above", 1)
+            _fail("this is a bug in imgcls; please report it with the lines above", error)
 
     return run
 
@@ -95,10 +91,10 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _fail(message: str, exit_code: int) -> NoReturn:
+def _fail(message: str, error: BaseException) -> NoReturn:
     for line in message.splitlines():
         print(f"imgcls: {line}", file=sys.stderr)
-    raise typer.Exit(exit_code)
+    raise typer.Exit(get_exit_code(error))
 
 
 def _join_lines(function: Callable[..., None]) -> str:

@@ -37,7 +37,5 @@ Workers = Annotated[
 ]
 Rank = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", help="Which of the workers this process is, from 0.", show_default=False
-    ),
+    typer.Option(metavar="N", help="The rank of this process, from 0.", show_default=False),
 ]

@@ -17,7 +17,7 @@ Kind = Annotated[
 
 
 def parts(kind: Kind = None, json: options.Json = False) -> None:
-    """List the parts that an experiment file can name, each with what it is.
+    """List the parts that an experiment file can name, each with a one-line summary.
 
     Example: imgcls parts models
     """

@@ -24,7 +24,7 @@ Tolerance = Annotated[
     list[str],
     typer.Option(
         metavar="QUANTITY=VALUE",
-        help="Largest difference allowed, instead of none at all. Repeatable.",
+        help="Largest difference allowed; by default none. Repeatable.",
         show_default=False,
     ),
 ]

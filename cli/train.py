@@ -12,7 +12,7 @@ RunFolder = Annotated[
     typer.Option(
         "--run",
         metavar="DIR",
-        help="The run folder: created, continued, or found finished.",
+        help="The run folder, to create or to continue.",
         show_default=False,
     ),
 ]

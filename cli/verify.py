@@ -6,8 +6,7 @@ from imgcls.cli import options, output
 def verify(
     experiment: options.Experiment, set_: options.Set = [], json: options.Json = False
 ) -> None:
-    """Read every byte of an experiment's prepared data again, and compare it with what was
-    prepared.
+    """Check every file of an experiment's prepared data against its checksum.
 
     Example: imgcls verify configs/digits.yaml
     """

@@ -11,7 +11,7 @@ from pydantic_core import core_schema
 Unit = Literal["%", "steps", "epochs", "s", "m", "h"]
 
 _PATTERN = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,12})?) ?(%|steps?|epochs?|s|m|h)?")
-_SECONDS: dict[str, int] = {"s": 1, "m": 60, "h": 3600}
+_SECONDS: dict[Unit, int] = {"s": 1, "m": 60, "h": 3600}
 _DECIMALS = r"(?:\.[0-9]{1,12})?"
 _SCHEMA_PATTERNS: dict[Unit, str] = {
     "%": rf"(?:0{{0,9}}100(?:\.0{{1,12}})?|0{{0,10}}[0-9]{{1,2}}{_DECIMALS}) ?%",

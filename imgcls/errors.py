@@ -73,3 +73,12 @@ class WorkerLostError(Interrupted):
 
 class EpochLimit(Interrupted):
     """Training stopped after the requested number of epochs. Exit code 75."""
+
+
+def get_exit_code(error: BaseException) -> int:
+    """Return the exit code of a command that ends with an error; 1 for a bug."""
+    if isinstance(error, UserError):
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError.exit_code
+    return Interrupted.exit_code if isinstance(error, KeyboardInterrupt) else 1

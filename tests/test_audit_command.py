@@ -65,11 +65,11 @@ def test_labels_that_a_run_contradicts_are_listed_with_its_suggestions(run):
     report = audit.audit(run.folder, [], [])
     assert list_ids(report) == [saved.ids[5], saved.ids[50]]
     first = report.label_errors.errors[0]
-    assert (first.label, first.suggested) == (
+    assert (first.label, first.suggested_label) == (
         saved.classes[saved.labels[5]],
         saved.classes[saved.labels[5] + 1],
     )
-    assert first.probability_of_suggested == pytest.approx(0.9)
+    assert first.suggested_probability == pytest.approx(0.9)
     assert first.margin == pytest.approx(0.05 - 0.9)
     assert report.label_errors.evaluated == run.data.sizes["test"]
     assert f"2 labels suspected among {len(saved.ids)} of" in audit.format_report(report)
@@ -95,7 +95,7 @@ def test_the_probabilities_of_several_runs_are_averaged(run, workspace):
     saved = predict(other, wrong=[5], confidence=0.9)
     (error,) = audit.audit(run.folder, [other.folder, run.folder], []).label_errors.errors
     assert error.id == saved.ids[5]
-    assert error.probability_of_suggested == pytest.approx(0.85)
+    assert error.suggested_probability == pytest.approx(0.85)
     assert "by 2 runs" in audit.format_report(
         audit.audit(run.folder, [other.folder, run.folder], [])
     )
@@ -191,7 +191,7 @@ def test_a_run_of_other_data_is_an_error(run, workspace):
 
 def test_a_path_that_is_not_a_run_folder_is_an_error(run):
     with pytest.raises(
-        UserError, match=r"nowhere is not a run folder; give the folders of finished runs"
+        UserError, match=r"nowhere is not a run: it does not exist; give a run folder"
     ):
         audit.audit(run.folder, [run.folder.parent / "nowhere"], [])
 

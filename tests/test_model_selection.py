@@ -22,7 +22,7 @@ from imgcls.verbs.prepare import prepare
 def test_choosing_the_best_epoch_needs_a_validation_split(digits, prepared):
     prepare(digits("data.validation=0"))
     with pytest.raises(
-        UserError, match=r"the validation split is empty, but train\.select_weights: best"
+        UserError, match=r"the validation split is empty, but train\.select_weights: best needs one"
     ):
         train.train(digits("data.validation=0"))
     assert not Path("runs").exists()

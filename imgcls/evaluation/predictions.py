@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import model_validator
 
 from imgcls.datasets import SplitName
+from imgcls.io import files
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
 from imgcls.run import Run
 
@@ -57,6 +58,11 @@ class Predictions:
     def predicted(self) -> "numpy.ndarray":
         """The most probable class of each image, int64 (images,); the lowest number on a tie."""
         return self.per_image(_find_most_probable)
+
+
+def match_model(predictions: Predictions, run: Run) -> bool:
+    """Return whether the run's model.keras made these predictions; False if it does not exist."""
+    return run.model_file.is_file() and predictions.model == files.compute_sha256(run.model_file)
 
 
 def _find_most_probable(predictions: Predictions) -> "numpy.ndarray":

@@ -52,15 +52,24 @@ class Evaluation(Record):
             raise ValueError(f"intervals.{unknown[0]} does not belong to a metric")
         return self
 
+    def describe_intervals(self) -> str | None:
+        """Return what the confidence intervals are, in a phrase; None if there are none."""
+        if not self.intervals:
+            return None
+        return (
+            f"{100 * self.confidence:g} % confidence intervals from {self.bootstrap_samples:,}"
+            " bootstrap samples of the images"
+        )
+
     def make_metric_rows(self) -> list[dict[str, Any]]:
-        """Return a table of the numbers, by the names that `--fail-under` takes."""
+        """Return a table of the scalars, by the names that `--fail-under` takes."""
         return [
-            {"metric": name, "value": value, "interval": self.intervals.get(name)}
+            {"metric": name, "value": value, "confidence_interval": self.intervals.get(name)}
             for name, value in self.metrics.items()
         ]
 
     def make_class_rows(self) -> list[dict[str, Any]]:
-        """Return a table of the classes; none where no metric has a number for each."""
+        """Return a table of the classes; empty if no metric has a value per class."""
         columns = {"class": self.classes, **self.per_class}
         rows = zip(*columns.values(), strict=True) if self.per_class else []
         return [dict(zip(columns, row, strict=True)) for row in rows]

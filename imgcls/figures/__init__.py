@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from imgcls import parts
 from imgcls.errors import UserError
 from imgcls.evaluation import predictions
-from imgcls.io import files
 
 if TYPE_CHECKING:
     from imgcls.config import Experiment
@@ -128,10 +127,7 @@ class Subject:
             DataError: the file is damaged.
         """
         loaded = predictions.load(self.run, self.evaluated_split)
-        if (
-            self.run.model_file.is_file()
-            and files.compute_sha256(self.run.model_file) != loaded.model
-        ):
+        if self.run.model_file.is_file() and not predictions.match_model(loaded, self.run):
             raise NotDrawableError(
                 f"the predictions in {self.run.folder} were made by an earlier model.keras; run"
                 f" `imgcls eval {self.run.folder}` again"

@@ -98,7 +98,7 @@ def _render_overview(subject: Subject) -> str:
         sizes = ", ".join(f"{data.sizes[split]:,} {split}" for split in SPLITS)
         facts["data"] = (
             f"{data.dataset}, {len(data.classes)} classes,"
-            f" {' by '.join(map(str, data.shape))}; images: {sizes}"
+            f" {'x'.join(map(str, data.shape))}; images: {sizes}"
         )
         facts["fingerprint"] = data.fingerprint
     return (
@@ -114,13 +114,9 @@ def _render_evaluation(subject: Subject, split: str) -> str:
     """Return a split's numbers and tables, whatever metrics were computed."""
     evaluation = subject.run.read_evaluation(split)
     absent = evaluation.classes_absent
-    lines = [
-        f"<h2>Metrics, {split} split</h2>",
-        (
-            f"<p>{evaluation.examples:,} images; [low, high] is a {evaluation.confidence:.0%}"
-            f" bootstrap interval over the images, {evaluation.bootstrap_samples:,} samples.</p>"
-        ),
-    ]
+    intervals = evaluation.describe_intervals()
+    facts = [f"{evaluation.examples:,} images", *([intervals] if intervals else [])]
+    lines = [f"<h2>Metrics, {split} split</h2>", f"<p>{'; '.join(facts)}</p>"]
     if absent:
         lines.append(f"<p>Classes without an image in this split: {_escape(', '.join(absent))}</p>")
     lines.append(_render_table(evaluation.make_metric_rows()))
@@ -167,17 +163,17 @@ def _render_folded(title: str, content: str) -> str:
 
 
 def _render_table(rows: Rows) -> str:
-    """Return rows of the same keys as a table that scrolls sideways on a narrow screen; numbers
-    stand to the right.
-    """
+    """Return rows of the same keys as a table; numbers are right-aligned."""
     if not rows:
         return "<p>none</p>"
-    sides = {
+    alignments = {
         key: "" if is_text([row[key] for row in rows]) else ' class="number"' for key in rows[0]
     }
-    heads = "".join(f"<th{side}>{_escape(_to_words(key))}</th>" for key, side in sides.items())
+    heads = "".join(
+        f"<th{alignment}>{_escape(_to_words(key))}</th>" for key, alignment in alignments.items()
+    )
     lines = [
-        "".join(f"<td{sides[key]}>{_format_cell(value)}</td>" for key, value in row.items())
+        "".join(f"<td{alignments[key]}>{_format_cell(value)}</td>" for key, value in row.items())
         for row in rows
     ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)

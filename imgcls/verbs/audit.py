@@ -10,14 +10,13 @@ from imgcls.audit import runner as audits
 from imgcls.audit.audit_report import AuditReport
 from imgcls.checks import format_count
 from imgcls.datasets import SplitName
-from imgcls.errors import DataError, UserError
+from imgcls.errors import DataError
 from imgcls.evaluation import predictions
 from imgcls.experiment_file import read_experiment
-from imgcls.io import files
 from imgcls.io.records import Record
 from imgcls.report.tables import format_table
 from imgcls.run import Run
-from imgcls.run_lookup import find_run
+from imgcls.run_lookup import find_run, open_finished_run
 from imgcls.store import lookup
 from imgcls.store.store import Store
 
@@ -34,11 +33,11 @@ class LabelError(Record):
     """The id of the image."""
     label: str
     """The class of its label."""
-    suggested: str
+    suggested_label: str
     """The class that is more likely."""
-    probability_of_label: float
+    label_probability: float
     """The predicted probability of the label, 0..1."""
-    probability_of_suggested: float
+    suggested_probability: float
     """The predicted probability of the suggested class, 0..1."""
     margin: float
     """The probability of the label minus that of the most probable other class, -1..1."""
@@ -135,7 +134,7 @@ def _find_label_errors(store: Store, folders: Sequence[Path]) -> LabelErrors:
     sums = numpy.zeros((store.count, len(store.classes)))
     counts = numpy.zeros(store.count, numpy.int64)
     for folder in dict.fromkeys(folders):
-        run, _ = find_run(_require_run(folder), [f"data.store_dir={store.folder.parent}"])
+        run, _ = open_finished_run(folder)
         indices, probabilities = _read_held_out(run, store)
         sums[indices] += probabilities
         counts[indices] += 1
@@ -150,9 +149,9 @@ def _find_label_errors(store: Store, folders: Sequence[Path]) -> LabelErrors:
         LabelError(
             id=name,
             label=store.classes[labels[i]],
-            suggested=store.classes[suggested[i]],
-            probability_of_label=float(probabilities[i, labels[i]]),
-            probability_of_suggested=float(probabilities[i, suggested[i]]),
+            suggested_label=store.classes[suggested[i]],
+            label_probability=float(probabilities[i, labels[i]]),
+            suggested_probability=float(probabilities[i, suggested[i]]),
             margin=float(margins[i]),
         )
         for name, i in rows
@@ -163,15 +162,6 @@ def _find_label_errors(store: Store, folders: Sequence[Path]) -> LabelErrors:
         images=store.count,
         errors=errors,
     )
-
-
-def _require_run(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} is not a run folder; give the folders of finished runs, such as"
-            " runs/digits/1, after the first argument"
-        )
-    return folder
 
 
 def _read_held_out(run: Run, store: Store) -> "tuple[numpy.ndarray, numpy.ndarray]":
@@ -195,9 +185,8 @@ def _read_held_out(run: Run, store: Store) -> "tuple[numpy.ndarray, numpy.ndarra
         if os.path.lexists(run.predictions_file(name))
     }
     for name, found in saved.items():
-        if found.ids != store.get_ids(
-            split.get_indices(name)
-        ) or found.model != files.compute_sha256(run.model_file):
+        ids = store.get_ids(split.get_indices(name))
+        if found.ids != ids or not predictions.match_model(found, run):
             path = run.predictions_file(name)
             raise DataError(
                 f"{path} is not of this run's data and model; run `imgcls eval {run.folder} --split"
@@ -228,13 +217,13 @@ def _format_label_errors(found: LabelErrors) -> str:
         {
             "image": error.id,
             "label": error.label,
-            "suggested": error.suggested,
+            "suggested": error.suggested_label,
             "margin": error.margin,
         }
         for error in errors
     ]
     advice = (
-        "next: look at them (--json lists all), since models err too, and correct wrong labels at"
-        " their source"
+        "next: review them (--json lists all; models make mistakes too), and fix wrong labels in"
+        " the source"
     )
     return f"{title}; the likeliest first:\n\n{format_table(rows, limit=20)}\n\n{advice}"

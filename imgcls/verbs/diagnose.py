@@ -64,22 +64,21 @@ def diagnose(precision: str = "float32") -> dict[str, Any]:
 
 def format_report(found: dict[str, Any]) -> str:
     """Format the result of `diagnose` as text."""
-    state = "as it should be" if found["float64_difference"] <= LARGEST_DIFFERENCE else "TOO MUCH"
+    state = "ok" if found["float64_difference"] <= LARGEST_DIFFERENCE else "FAILED"
     return format_pairs(
         {
             **found["versions"],
             "devices": ", ".join(found["devices"]),
             "self-check": f"weights on one device and on {found['checked_on']} differ by",
             "  float64": (
-                f"{found['float64_difference']:.1e}, {state}: at most {LARGEST_DIFFERENCE:g} is"
-                " allowed"
+                f"{found['float64_difference']:.1e} ({state}, limit {LARGEST_DIFFERENCE:g})"
             ),
             f"  {found['precision']}": (
-                f"{found['precision_difference']:.1e}, from rounding in another order"
+                f"{found['precision_difference']:.1e} (expected: sums are rounded in another order)"
             ),
             "determinism": (
-                f"a training step takes {found['determinism_cost']:.2f} times the time that it"
-                f" takes without ({found['precision']})"
+                f"training steps take {found['determinism_cost']:.2f} times as long as without it"
+                f" ({found['precision']})"
             ),
         }
     )
@@ -88,9 +87,9 @@ def format_report(found: dict[str, Any]) -> str:
 def _require_equal_devices(found: dict[str, Any]) -> None:
     if not found["float64_difference"] <= LARGEST_DIFFERENCE:
         raise GateError(
-            f"one and two devices differ by {found['float64_difference']:.1e} in float64, where at"
-            f" most {LARGEST_DIFFERENCE:g} comes from rounding: do not train on several devices of"
-            " this machine before its drivers and TensorFlow are repaired",
+            f"weights trained on one and two devices differ by {found['float64_difference']:.1e} in"
+            f" float64, more than rounding explains ({LARGEST_DIFFERENCE:g}); do not train on"
+            " several devices of this machine until its drivers or TensorFlow are fixed",
             found,
         )
 
@@ -148,8 +147,8 @@ def _measure_difference(folder: Path, precision: str, variables: dict[str, str])
     import numpy
 
     paths = [
-        _write_experiment(folder, f"{precision}-{len(more) + 1}", precision=precision, **more)
-        for more in ({}, {"strategy": TWO})
+        _write_experiment(folder, f"{precision}-{devices}", precision=precision, **settings)
+        for devices, settings in ((1, {}), (2, {"strategy": TWO}))
     ]
     trained = []
     for path in paths:

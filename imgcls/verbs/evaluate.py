@@ -48,7 +48,7 @@ def evaluate(
     """
     experiment = experiment or run.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
-    split = _require_images(run, split_name)
+    split = _parse_split_name(run, split_name)
     found = _load_predictions(run, split) or _predict(run, experiment, split)
     evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
     write_record(run.metrics_file(split), evaluation)
@@ -79,11 +79,8 @@ def _format_header(evaluation: Evaluation, folder: Path) -> str:
         f"{terminal.to_printable(str(folder))}: {evaluation.split} split, {evaluation.examples:,}"
         f" images, model {evaluation.model[:12]}"
     ]
-    if evaluation.intervals:
-        lines.append(
-            f"interval: {100 * evaluation.confidence:g} % of {evaluation.bootstrap_samples:,}"
-            " bootstrap samples of the images lie in it"
-        )
+    if intervals := evaluation.describe_intervals():
+        lines.append(intervals)
     if absent:
         classes = len(evaluation.classes)
         names = terminal.format_some(list(map(terminal.to_printable, absent)))
@@ -101,7 +98,7 @@ def _load_predictions(run: Run, split: SplitName) -> Predictions | None:
     without its store.
     """
     path = run.predictions_file(split)
-    if not os.path.lexists(path) or not run.model_file.is_file():
+    if not os.path.lexists(path):
         return None
     try:
         saved = predictions.load(run, split)
@@ -109,11 +106,12 @@ def _load_predictions(run: Run, split: SplitName) -> Predictions | None:
         terminal.note(f"predicting again: {error}")
         return None
     data = run.data
-    expected = (data.classes, data.sizes[split], files.compute_sha256(run.model_file))
-    return saved if (saved.classes, len(saved.ids), saved.model) == expected else None
+    expected = (data.classes, data.sizes[split])
+    matches = (saved.classes, len(saved.ids)) == expected and predictions.match_model(saved, run)
+    return saved if matches else None
 
 
-def _require_images(run: Run, name: str) -> SplitName:
+def _parse_split_name(run: Run, name: str) -> SplitName:
     """Return the split of this name, after checking that it has images."""
     split = next((split for split in SPLITS if split == name), None)
     if split is None:

@@ -231,12 +231,15 @@ def _find_first_difference(run: Run, again: Run, epochs: int, complete: bool) ->
 def _find_first_different_weight(one: Path, other: Path) -> str | None:
     import numpy
 
-    theirs, ours = _read_weights(one), _read_weights(other)
-    if theirs.keys() != ours.keys():
-        return f"model.keras: other variables, such as {sorted(theirs.keys() ^ ours.keys())[0]}"
-    for name, value in theirs.items():
-        if not numpy.array_equal(value, ours[name]):
-            return f"model.keras: {name} differs by up to {numpy.abs(value - ours[name]).max():.3g}"
+    before, after = _read_weights(one), _read_weights(other)
+    if before.keys() != after.keys():
+        return f"model.keras: other variables, such as {sorted(before.keys() ^ after.keys())[0]}"
+    for name, value in before.items():
+        if value.shape != after[name].shape:
+            return f"model.keras: {name} had shape {value.shape} and has {after[name].shape}"
+        if not numpy.array_equal(value, after[name]):
+            difference = numpy.abs(value.astype(numpy.float64) - after[name]).max()
+            return f"model.keras: {name} differs by up to {difference:.3g}"
     return None
 
 

@@ -12,7 +12,13 @@ from typing import Any
 from imgcls.config import Experiment
 from imgcls.distributed import rendezvous
 from imgcls.distributed.cluster import Cluster, find_cluster
-from imgcls.errors import DataError, DivergenceError, Interrupted, UserError
+from imgcls.errors import (
+    DataError,
+    DivergenceError,
+    Interrupted,
+    UserError,
+    get_exit_code,
+)
 from imgcls.io import terminal
 from imgcls.io.signals import catch_signals
 from imgcls.run import Run, create_run
@@ -60,7 +66,7 @@ def train(
             store, split = resume.open_data(experiment, run, data)
             _require_validation(experiment, split)
             run = run or create_run(experiment, folder)
-            stack.enter_context(_lock(run, experiment, store, split))
+            stack.enter_context(_lock_and_check(run, experiment, store, split))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
         from imgcls.training import worker
@@ -93,8 +99,8 @@ def _follow(
 
 
 @contextlib.contextmanager
-def _lock(run: Run, experiment: Experiment, store: Store, split: Split) -> Iterator[None]:
-    """Hold the run's lock, once the run turned out to be of this experiment and data."""
+def _lock_and_check(run: Run, experiment: Experiment, store: Store, split: Split) -> Iterator[None]:
+    """Lock the run, and check under the lock that its experiment and data are these."""
     with run.lock():
         resume.require_same_experiment(run, experiment)
         resume.record_data(run, store, split)
@@ -153,13 +159,17 @@ def summarize(run: Run) -> dict[str, Any]:
 
 def _require_validation(experiment: Experiment, split: Split) -> None:
     settings = experiment.train
-    if not len(split.validation) and (
-        settings.select_weights == "best" or settings.early_stopping or settings.plateau
-    ):
+    needed = {
+        "select_weights: best": settings.select_weights == "best",
+        "early_stopping": settings.early_stopping,
+        "plateau": settings.plateau,
+    }
+    names = [name for name, is_set in needed.items() if is_set]
+    if names and not len(split.validation):
         raise UserError(
-            "the validation split is empty, but train.select_weights: best, train.early_stopping"
-            " and train.plateau look at it; hold some images out with data.validation, or set"
-            " train.select_weights: last and remove train.early_stopping and train.plateau"
+            f"the validation split is empty, but train.{' and train.'.join(names)}"
+            f" need{'s' if len(names) == 1 else ''} one; set data.validation above 0, or change"
+            f" {'this setting' if len(names) == 1 else 'these settings'}"
         )
 
 
@@ -171,13 +181,6 @@ def _record_status(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
-        exit_code = (
-            75
-            if isinstance(error, KeyboardInterrupt)
-            else error.exit_code
-            if isinstance(error, UserError)
-            else 1
-        )
         divergence = error.details if isinstance(error, DivergenceError) else None
         reason = str(error) or type(error).__name__
         try:
@@ -185,7 +188,7 @@ def _record_status(run: Run) -> Iterator[None]:
                 state,
                 **_read_progress(run),
                 divergence=divergence,
-                exit_code=exit_code,
+                exit_code=get_exit_code(error),
                 reason=reason,
             )
         except UserError as second:
