@@ -4,6 +4,7 @@ All mistakes are reported at once.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -18,8 +19,12 @@ from imgcls.durations import Duration
 from imgcls.errors import DataError, UserError
 from imgcls.io import yaml_file
 from imgcls.io.records import FormatError
+from imgcls.io.terminal import to_printable
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 from imgcls.parts import PartOf, Section
+
+_MAX_DEPTH = 20
+"""Levels of a key in `--set`; no experiment has as many."""
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -101,12 +106,20 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
             ]
         )
     parent_path = path.parent / parent
-    if parent_path.resolve() in [child.resolve() for child in (*children, path)]:
+    name = to_printable(str(parent_path))
+    try:
+        is_file = parent_path.is_file()
+        is_repeated = parent_path.resolve() in [each.resolve() for each in (*children, path)]
+    except (OSError, ValueError) as error:  # too long, or characters that no file name has
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ProblemsError([f"{mark}: extends names {name}: {reason}"]) from None
+    if is_repeated:
         raise ProblemsError(
-            [f"{mark}: {parent_path} extends itself through {path}; remove one of the extends:"]
+            [f"{mark}: {name} extends itself through {path}; remove one of the extends:"]
         )
-    if not parent_path.is_file():
-        raise ProblemsError([f"{mark}: extends names {parent_path}, which does not exist"])
+    if not is_file:
+        state = "is not a file" if parent_path.exists() else "does not exist"
+        raise ProblemsError([f"{mark}: extends names {name}, which {state}"])
     merged = _read_with_parents(parent_path, (*children, path))
     _merge(merged, document)
     return merged
@@ -154,12 +167,14 @@ def _parse_override(text: str) -> Document:
     keys = key.split(".")
     if not all(keys):
         raise UserError(f"{source}: needs the form {form}")
+    if len(keys) > _MAX_DEPTH:
+        raise UserError(f"--set: the key has {len(keys)} parts; no setting has over {_MAX_DEPTH}")
     leaf = yaml_file.parse(value, source) if value.strip() else Document(None)
     nested = leaf.value
     for each in reversed(keys):
         nested = {each: nested}
     locations = [
-        tuple(int(each) if each.isdigit() else each for each in keys[: i + 1])
+        tuple(int(each) if re.fullmatch("[0-9]{1,9}", each) else each for each in keys[: i + 1])
         for i in range(len(keys))
     ]
     marks = {location: Mark(source) for location in locations}

@@ -59,12 +59,7 @@ def find_run(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experime
 def open_finished_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
     """Return what `find_run` does, of a run folder only; raises as it does."""
     run = open_run(folder)
-    state = run.status.status
-    if state != "finished":
-        raise DataError(
-            f"{folder} is {state}, not finished; run `imgcls train {run.config_file}"
-            f" --run {folder}` first"
-        )
+    require_finished(run)
     trained = run.experiment
     experiment = read_experiment(run.config_file, overrides)
     if experiment.identity() != trained.identity():
@@ -73,6 +68,20 @@ def open_finished_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run,
             " data.store_dir, or train a new run"
         )
     return run, experiment
+
+
+def require_finished(run: Run) -> None:
+    """Check that a run is finished.
+
+    Raises:
+        DataError: it is not, or another version of imgcls wrote it.
+    """
+    state = run.status.status
+    if state != "finished":
+        raise DataError(
+            f"{run.folder} is {state}, not finished; run `imgcls train {run.config_file}"
+            f" --run {run.folder}` first"
+        )
 
 
 def _find_newest_finished(experiment: Experiment, target: Path) -> Run:

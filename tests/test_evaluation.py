@@ -193,6 +193,12 @@ def test_a_gate_that_holds_passes(run):
     assert printed == found.model_dump(mode="json")
 
 
+def test_a_python_caller_cannot_evaluate_an_unfinished_run(run):
+    run.write_status("interrupted", step=1)
+    with pytest.raises(DataError, match="is interrupted, not finished"):
+        evaluate.evaluate(run)
+
+
 def test_an_invalid_gate_is_an_error_before_any_work(run):
     exit_code, _, stderr = command("eval", run.folder, "--fail-under", "brierscore=1")
     assert exit_code == 2
@@ -262,6 +268,7 @@ def trained(tmp_path) -> Run:
         [*layers, keras.layers.Dense(len(described.classes), activation="softmax")]
     )
     model.save(run.model_file)
+    run.write_status("finished", step=1)
     return run
 
 

@@ -148,6 +148,9 @@ def test_a_mistake_in_a_parent_names_the_parent(tmp_path):
     [
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "extends: a.yaml\n"}, "extends itself"),
         ({"a.yaml": "extends: missing.yaml\n"}, "which does not exist"),
+        ({"a.yaml": "extends: .\n"}, "which is not a file"),
+        ({"a.yaml": 'extends: "a\\0b"\n'}, "embedded null"),
+        ({"a.yaml": f"extends: {'a' * 300}\n"}, "File name too long"),
         ({"a.yaml": "extends: [b.yaml]\n"}, "takes the path of one experiment file"),
         ({"a.yaml": "- 1\n"}, "an experiment maps keys to values"),
         ({"a.yaml": ""}, "data is missing"),
@@ -252,3 +255,9 @@ def test_settings_that_do_not_work_together_are_rejected(tmp_path, overrides, me
 )
 def test_settings_that_work_together_are_accepted(tmp_path, overrides):
     assert experiment(tmp_path, *overrides) != experiment(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["²", "augment.².padding", ".".join("a" * 2000)])
+def test_an_override_of_a_key_that_cannot_be_is_a_users_mistake(key, tmp_path):
+    with pytest.raises(UserError, match="--set"):
+        read_experiment(write_experiment(tmp_path, TINY), [f"{key}=1"])

@@ -71,3 +71,9 @@ def test_all_failed_gates_are_named_with_value_and_minimum():
 def test_an_undefined_metric_does_not_pass():
     with pytest.raises(GateError, match="accuracy is undefined"):
         gates.check_gates({"accuracy": 0}, evaluation(accuracy=None))
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True])
+def test_a_minimum_that_is_not_a_number_is_refused(value):
+    with pytest.raises(UserError, match="it is not a number"):
+        gates.require_valid({"accuracy": value}, DIRECTIONS)

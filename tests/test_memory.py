@@ -13,7 +13,9 @@ import threading
 import pytest
 from experiments import free_addresses, json_of, write_experiment
 
+from imgcls.backend import tf
 from imgcls.run import Run
+from imgcls.training.micro_batches import is_out_of_memory
 
 CONTENT = {
     "name": "large",
@@ -192,3 +194,15 @@ def test_eval_halves_its_batches_and_gives_the_same_metrics(limited):
     whole = json_of("eval", folder / "one")["metrics"]
     for name in ("accuracy", "log_loss", "brier"):
         assert halved[name] == pytest.approx(whole[name], rel=1e-5)
+
+
+ABORTED = tf.errors.AbortedError(
+    None, None, "Collective ops is aborted by: OOM when allocating tensor with shape[128,512]"
+)
+
+
+def test_a_replica_that_stops_because_another_is_out_of_memory_counts_as_out_of_memory():
+    assert is_out_of_memory(ABORTED, is_single=True)
+    assert not is_out_of_memory(ABORTED, is_single=False)
+    lost = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: peer is gone")
+    assert not is_out_of_memory(lost, is_single=True)

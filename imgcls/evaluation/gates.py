@@ -25,6 +25,10 @@ def require_valid(gates: Mapping[str, float], directions: dict[str, Direction]) 
     eligible = [name for name, better in directions.items() if better == "higher"]
     allowed = f"allowed: {', '.join(eligible)}"
     for metric, minimum in gates.items():
+        if isinstance(minimum, bool) or not isinstance(minimum, int | float):
+            raise UserError(
+                f"--fail-under {metric}={minimum!r}: it is not a number; give one such as 0.9"
+            )
         option = f"--fail-under {metric}={minimum:g}"
         if metric not in directions:
             raise UserError(

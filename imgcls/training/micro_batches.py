@@ -1,5 +1,6 @@
 """Division of a global batch into local batches and micro-batches. Light zone."""
 
+import re
 from typing import TYPE_CHECKING
 
 from imgcls.config import Experiment, Train
@@ -63,8 +64,24 @@ def note_batch_norm(experiment: Experiment, accumulation_steps: int) -> None:
         )
 
 
+def is_out_of_memory(error: "tf.errors.OpError", is_single: bool) -> bool:
+    """Return whether an error says that a device of this process ran out of memory.
+
+    If one of several replicas does, another one's error may come first: that its collective
+    operations were aborted because of it.
+
+    Args:
+        is_single: whether this process trains alone.
+    """
+    from imgcls.backend import tf
+
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return True
+    return is_single and re.search(r"Collective ops is aborted by:.*OOM", str(error)) is not None
+
+
 def increase_accumulation_steps(
-    local_batch_size: int, current: int, error: "tf.errors.ResourceExhaustedError"
+    local_batch_size: int, current: int, error: "tf.errors.OpError"
 ) -> int:
     """Return the smallest number of accumulation steps that at least halves the micro-batch.
 
@@ -84,7 +101,7 @@ def increase_accumulation_steps(
     return next(number for number in candidates if local_batch_size % number == 0)
 
 
-def make_restart_error(error: "tf.errors.ResourceExhaustedError", size: int) -> Interrupted:
+def make_restart_error(error: "tf.errors.OpError", size: int) -> Interrupted:
     """Return the error for a worker of a cluster that ran out of memory.
 
     TensorFlow's collectives cannot continue after an error, so all workers must start again.
@@ -98,7 +115,7 @@ def make_restart_error(error: "tf.errors.ResourceExhaustedError", size: int) -> 
     )
 
 
-def extract_reason(error: "tf.errors.ResourceExhaustedError") -> str:
+def extract_reason(error: "tf.errors.OpError") -> str:
     """Return the reason from a TensorFlow error, without the name of the graph node."""
     lines = str(error.message).splitlines()
     return next((line for line in lines if "OOM" in line), lines[0]).partition("{{")[0].strip(" [")

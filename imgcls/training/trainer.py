@@ -98,7 +98,9 @@ class Trainer:
                 break
             except DivergenceError as error:
                 self._recover_from_divergence(error)
-            except tf.errors.ResourceExhaustedError as error:
+            except tf.errors.OpError as error:
+                if not micro_batches.is_out_of_memory(error, self._collectives.is_single):
+                    raise
                 self._recover_from_out_of_memory(error)
             gc.collect()  # frees the failed functions, and the images they hold on the devices
         if not self._is_finished():
@@ -229,7 +231,7 @@ class Trainer:
             f" {policy.retries})"
         )
 
-    def _recover_from_out_of_memory(self, error: tf.errors.ResourceExhaustedError) -> None:
+    def _recover_from_out_of_memory(self, error: tf.errors.OpError) -> None:
         """Go back to the last checkpoint, and continue with more accumulation steps.
 
         Raises:

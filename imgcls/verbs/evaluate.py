@@ -19,6 +19,7 @@ from imgcls.io import files, terminal
 from imgcls.io.records import write_record
 from imgcls.report.tables import format_table
 from imgcls.run import Run
+from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
 from imgcls.store import lookup
 
@@ -43,9 +44,11 @@ def evaluate(
         GateError: a metric is below its minimum. All files are written, and the error's `result` is
             the evaluation.
         UserError: the split does not exist or is empty, or `fail_under` is not valid.
-        DataError: there are no saved predictions, and the run's store is missing or changed.
+        DataError: the run is not finished; or there are no saved predictions, and its store is
+            missing or changed.
         DivergenceError: the model predicts probabilities that are not finite.
     """
+    require_finished(run)
     experiment = experiment or run.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
     split = _parse_split_name(run, split_name)

@@ -19,6 +19,7 @@ from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserErr
 from imgcls.io import terminal
 from imgcls.io.records import DataFile
 from imgcls.run import Run, create_run
+from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
 from imgcls.training import history
 from imgcls.training.history import EpochLog
@@ -53,8 +54,9 @@ def reproduce(
         GateError: a value differs; the error's `result` is the summary, whose `difference`
             describes the first difference.
         UserError: the run has fewer epochs, or does not have a quantity of `tolerances`.
-        DataError: the data is missing or has changed.
+        DataError: the run is not finished, or its data is missing or has changed.
     """
+    require_finished(run)
     experiment = experiment or run.experiment
     compared = _count_epochs(run, epochs)
     complete = compared == len(run.log)
