@@ -139,11 +139,7 @@ def _repair_log(run: Run) -> None:
 def summarize(run: Run) -> dict[str, Any]:
     """Return the summary of a finished run."""
     experiment, epochs = run.experiment, run.log
-    selected = (
-        history.find_best_epoch(epochs, experiment.train.monitor)
-        if experiment.train.select_weights == "best"
-        else len(epochs)
-    )
+    selected = history.find_selected_epoch(epochs, experiment.train)
     row = epochs[selected - 1]
     return {
         "run": str(run.folder),
