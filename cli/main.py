@@ -29,6 +29,7 @@ from imgcls.cli.schema import schema
 from imgcls.cli.train import train
 from imgcls.cli.verify import verify
 from imgcls.errors import UserError, get_exit_code
+from imgcls.io.terminal import to_printable
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
@@ -93,7 +94,7 @@ def _discard_stdout() -> None:
 
 def _fail(message: str, error: BaseException) -> NoReturn:
     for line in message.splitlines():
-        print(f"imgcls: {line}", file=sys.stderr)
+        print(f"imgcls: {to_printable(line)}", file=sys.stderr)
     raise typer.Exit(get_exit_code(error))
 
 

@@ -124,6 +124,14 @@ def test_an_old_store_is_refused_in_one_line_that_names_its_format(workspace):
     )
 
 
+def test_training_on_an_old_store_only_is_refused_in_that_line(workspace):
+    make_store_old(Path(prepare.prepare(experiment(workspace)).folder))
+    exit_code, stdout, stderr = command("train", "experiment.yaml")
+    assert (exit_code, stdout) == (3, "")
+    assert len(stderr.splitlines()) == 1
+    assert "is a store of format 2; this imgcls reads format 3" in stderr
+
+
 def test_data_is_prepared_beside_an_old_store_which_stays(workspace, capsys):
     settings = experiment(workspace)
     folder = Path(prepare.prepare(settings).folder)

@@ -1,5 +1,6 @@
 """Prediction of probabilities with a saved model. Heavy zone."""
 
+import zipfile
 from pathlib import Path
 
 import numpy
@@ -71,6 +72,8 @@ def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> 
     )
     try:
         file.require_regular()
+        if not zipfile.is_zipfile(model_file):
+            raise file.make_damage_error("it is not a zip archive")
         model = keras.models.load_model(model_file, compile=False)
     except (DataError, MemoryError):
         raise

@@ -99,7 +99,8 @@ class DataFile:
         mode = self.path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise DataError(to_printable(f"{self.path} is {kind}; remove it, and {self.advice}"))
+            advice = self.advice.removeprefix("remove it, and ")
+            raise DataError(to_printable(f"{self.path} is {kind}; remove it, and {advice}"))
 
     def make_read_error(self, error: OSError) -> DataError:
         """Return the exception for a file that cannot be read."""

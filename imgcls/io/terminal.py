@@ -36,11 +36,11 @@ def note(message: str) -> None:
 
 
 @contextlib.contextmanager
-def note_unusable(kind: type[DataError] = DataError) -> Iterator[None]:
+def note_unusable() -> Iterator[None]:
     """Suppress an error in the block, such as a damaged file, and print it as a note."""
     try:
         yield
-    except kind as error:
+    except DataError as error:
         note(f"not used: {error}")
 
 

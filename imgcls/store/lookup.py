@@ -55,12 +55,22 @@ def find_stores_with_split(parent: Path, key: str) -> list[Store]:
     Raises:
         DataError: a store is damaged.
     """
+    stores, errors = _open_stores_with_split(parent, key)
+    for error in errors:
+        terminal.note(f"not used: {error}")
+    return stores
+
+
+def _open_stores_with_split(parent: Path, key: str) -> tuple[list[Store], list[FormatError]]:
+    """Return the stores that `find_stores_with_split` finds, and the errors of those it skips."""
     folders = {path.parent.parent for path in parent.glob(f"[!.]*/splits/{key}*.npz")}
-    stores = []
+    stores, errors = [], []
     for folder in sorted(folders):
-        with terminal.note_unusable(FormatError):
+        try:
             stores.append(open_store(folder))
-    return sorted(stores, key=lambda store: store.manifest.prepared, reverse=True)
+        except FormatError as error:
+            errors.append(error)
+    return sorted(stores, key=lambda store: store.manifest.prepared, reverse=True), errors
 
 
 def find_store_of_source(parent: Path, source: str) -> Store | None:
@@ -77,13 +87,16 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
     """Return the newest store for an experiment's data settings and seed, and its split.
 
     Raises:
+        FormatError: there is only one of another format.
         DataError: there is none, or it was changed or damaged.
     """
     parent, key = (
         Path(experiment.data.store_dir),
         compute_split_key(experiment.data, experiment.seed),
     )
-    stores = find_stores_with_split(parent, key)
+    stores, errors = _open_stores_with_split(parent, key)
+    if errors and not stores:
+        raise errors[0]
     if not stores:
         raise DataError(
             f"no data is prepared in {parent} for these settings of {experiment.data.name} and seed"
