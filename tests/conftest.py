@@ -38,6 +38,14 @@ def two_logical_devices():
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+@pytest.fixture(autouse=True)
+def float32_policy(two_logical_devices):
+    """Reset Keras's global dtype policy, which building a model sets."""
+    from imgcls.backend import keras
+
+    keras.config.set_dtype_policy("float32")
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """A folder with the digits' store."""

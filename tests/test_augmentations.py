@@ -170,7 +170,7 @@ def test_pairs_must_not_be_split_between_devices(tmp_path):
     settings = experiment(tmp_path, "augment=[{name: mixup}]", "train.batch_size=10")
     check_augmentations(settings, 1, 10)
     with pytest.raises(
-        UserError, match="mixup and cutmix pair the images on a device, but each gets 5"
+        UserError, match="mixup and cutmix pair the images on a device, but each device gets 5"
     ):
         check_augmentations(settings, 1, 5)
 

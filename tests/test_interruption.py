@@ -239,7 +239,7 @@ def test_a_second_signal_ends_the_process_in_the_middle_of_a_long_call(digits, p
     assert time.monotonic() - began < 5  # the call takes longer
     assert process.returncode == 75
     assert (
-        stderr.count("SIGTERM: stopping after the present steps; a second signal stops at once")
+        stderr.count("SIGTERM: stopping after the current steps; a second signal stops at once")
         == 1
     )
     assert [path.name for path in Run(Path("run")).state_files()] == ["state-0.npz"]
