@@ -93,7 +93,8 @@ def _discard_stdout() -> None:
 
 
 def _fail(message: str, error: BaseException) -> NoReturn:
-    for line in message.splitlines():
+    text = "\n".join([message, *getattr(error, "__notes__", [])])
+    for line in text.splitlines():
         print(f"imgcls: {to_printable(line)}", file=sys.stderr)
     raise typer.Exit(get_exit_code(error))
 

@@ -1,7 +1,9 @@
 """Texts for the terminal: short, and with nothing that a terminal would obey."""
 
 import pytest
+from experiments import command
 
+from imgcls.errors import UserError
 from imgcls.io import terminal
 
 
@@ -28,3 +30,18 @@ def test_only_the_first_lines_of_a_block_are_shown(count, text):
 
 def test_line_breaks_escapes_and_broken_utf8_are_spelled_out():
     assert terminal.to_printable("a\n\x1b[2Jé\udcff") == "a\\n\\x1b[2Jé\\udcff"
+
+
+def test_a_second_error_is_printed_below_the_first(workspace, monkeypatch):
+    def fail(path, overrides):
+        error = UserError("the loss is not finite")
+        error.add_note("cannot write run/status.json: no space left")
+        raise error
+
+    monkeypatch.setattr("imgcls.experiment_file.read_experiment", fail)
+    exit_code, _, stderr = command("check", "experiment.yaml")
+    assert exit_code == 2
+    assert stderr.splitlines() == [
+        "imgcls: the loss is not finite",
+        "imgcls: cannot write run/status.json: no space left",
+    ]
