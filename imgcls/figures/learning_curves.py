@@ -76,8 +76,8 @@ def _draw_lines(axes: "Axes", log: history.Epochs, keys: dict[str, str]) -> None
 
 def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]:
     """Return the epoch that `train.select_weights` selects, and the reason."""
+    selected = history.find_selected_epoch(log, train)
     if train.select_weights == "last":
-        return log[-1].epoch, "the last"
-    best = history.find_best_epoch(log, train.monitor)
-    value = next(getattr(epoch, train.monitor) for epoch in log if epoch.epoch == best)
-    return best, f"best {train.monitor}, {value:.4g}"
+        return selected, "the last"
+    value = next(getattr(epoch, train.monitor) for epoch in log if epoch.epoch == selected)
+    return selected, f"best {train.monitor}, {value:.4g}"
