@@ -130,7 +130,7 @@ def test_the_most_confused_pairs_are_the_largest_mistakes_of_the_matrix():
     first = pairs[0]
     row = case.classes.index(first["true"])
     assert matrix[row, case.classes.index(first["predicted"])] == first["count"]
-    assert first["share"] == pytest.approx(first["count"] / numpy.sum(case.labels == row))
+    assert first["fraction"] == pytest.approx(first["count"] / numpy.sum(case.labels == row))
 
 
 def test_a_model_without_mistakes_has_no_confused_pair():

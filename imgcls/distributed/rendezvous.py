@@ -190,7 +190,7 @@ def report_errors_to_workers(cluster: Cluster) -> Iterator[None]:
 def _reject_workers(cluster: Cluster, message: dict[str, str | int | None]) -> None:
     """Send a message to each worker that connects within REJECT_SECONDS."""
     waiting, deadline = len(cluster.addresses) - 1, time.monotonic() + REJECT_SECONDS
-    # If the port is taken, no worker can be told; the original error matters more.
+    # If the port is taken, no worker can be notified; the original error matters more.
     with contextlib.suppress(UserError), _listen(cluster) as server:
         while waiting and time.monotonic() < deadline:
             with contextlib.suppress(OSError), server.accept()[0] as connection:

@@ -100,7 +100,7 @@ def _write_counts(axes: "Axes", counts: "numpy.ndarray", fractions: "numpy.ndarr
 def _format_most_confused(result: "Result") -> str:
     pairs = result.tables["most_confused"]
     lines = [
-        f"{pair['count']} ({pair['share']:.0%}): {_style.shorten(str(pair['true']))} →"
+        f"{pair['count']} ({pair['fraction']:.0%}): {_style.shorten(str(pair['true']))} →"
         f" {_style.shorten(str(pair['predicted']))}"
         for pair in pairs
     ]

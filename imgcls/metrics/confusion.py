@@ -25,7 +25,7 @@ class Settings(MetricSettings):
 def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Compute the confusion matrix, and its largest entries off the diagonal.
 
-    The `share` of a pair is its fraction of the images of the true class.
+    The `fraction` of a pair is its count divided by the images of the true class, 0..1.
     """
     import numpy
 
@@ -37,7 +37,7 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
         count = int(mistakes[true, predicted])
         if count:
             names = {"true": predictions.classes[true], "predicted": predictions.classes[predicted]}
-            pairs.append({**names, "count": count, "share": count / int(counts[true].sum())})
+            pairs.append({**names, "count": count, "fraction": count / int(counts[true].sum())})
     return Result(tables={"most_confused": pairs}, matrices={"confusion": counts.tolist()})
 
 
