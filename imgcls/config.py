@@ -288,6 +288,11 @@ class Experiment(Section):
                 )
         return self
 
+    @property
+    def split_seed(self) -> int:
+        """The seed from which the seed of the split derives."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
     def to_yaml(self) -> str:
         """Return the experiment with all defaults as YAML, which is read back to an equal one."""
         return yaml_file.dump(self.model_dump())
@@ -297,4 +302,4 @@ class Experiment(Section):
         identity = self.model_dump(
             exclude={"evaluate": True, "figures": True, "train": NEUTRAL_SETTINGS}
         )
-        return identity | {"data": self.data.identity()}
+        return identity | {"data": self.data.identity() | {"split_seed": self.split_seed}}

@@ -15,7 +15,7 @@ from imgcls.environment import Environment
 from imgcls.errors import UserError
 from imgcls.evaluation.summary import Evaluation
 from imgcls.experiment_file import read_experiment
-from imgcls.io import files
+from imgcls.io import files, numbered_folders
 from imgcls.io.records import DataFile, FormatError, read_record, read_records, write_record
 from imgcls.store.manifest import DataDescription
 from imgcls.training.history import EpochLog
@@ -27,10 +27,36 @@ _RESTORE = "restore it from a backup, or train a new run"
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run folder, with the paths and contents of its files; docs/files.md describes them."""
+class ResultFolder:
+    """A folder with evaluations and figures: of a run, or of a family of runs."""
 
     folder: Path
+
+    def predictions_file(self, split: str) -> Path:
+        """Predicted probabilities, labels and ids of a split."""
+        return self.folder / "evaluation" / split / "predictions.npz"
+
+    def metrics_file(self, split: str) -> Path:
+        """All metrics of a split."""
+        return self.folder / "evaluation" / split / "metrics.json"
+
+    def report_file(self, split: str) -> Path:
+        """The metrics as readable text."""
+        return self.folder / "evaluation" / split / "report.txt"
+
+    def figure_file(self, name: str) -> Path:
+        """The image of a figure."""
+        return self.folder / "figures" / f"{name}.png"
+
+    @property
+    def report_page(self) -> Path:
+        """A self-contained page with all figures and metrics."""
+        return self.folder / "figures" / "report.html"
+
+
+@dataclass(frozen=True)
+class Run(ResultFolder):
+    """A run folder, with the paths and contents of its files; docs/files.md describes them."""
 
     @property
     def config_file(self) -> Path:
@@ -96,27 +122,6 @@ class Run:
     def accumulation_steps_file(self) -> Path:
         """Accumulation steps for the next start, requested by a worker that ran out of memory."""
         return self.checkpoint_folder / "accumulation_steps.json"
-
-    def predictions_file(self, split: str) -> Path:
-        """Predicted probabilities, labels and ids of a split."""
-        return self.folder / "evaluation" / split / "predictions.npz"
-
-    def metrics_file(self, split: str) -> Path:
-        """All metrics of a split."""
-        return self.folder / "evaluation" / split / "metrics.json"
-
-    def report_file(self, split: str) -> Path:
-        """The metrics as readable text."""
-        return self.folder / "evaluation" / split / "report.txt"
-
-    def figure_file(self, name: str) -> Path:
-        """The image of a figure."""
-        return self.folder / "figures" / f"{name}.png"
-
-    @property
-    def report_page(self) -> Path:
-        """A self-contained page with all figures and metrics."""
-        return self.folder / "figures" / "report.html"
 
     @property
     def experiment(self) -> Experiment:
@@ -256,7 +261,7 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
         folder: the run folder; `runs/<experiment name>/<next number>` unless given.
     """
     with files.explain_errors(folder or RUNS):
-        run = Run(folder or _make_next_folder(RUNS / experiment.name))
+        run = Run(folder or numbered_folders.make_next(RUNS / experiment.name))
         run.folder.mkdir(parents=True, exist_ok=True)
     with run.lock():
         if run.can_be_recreated():
@@ -264,17 +269,3 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
             run.write_status("created")
             files.write_text(run.config_file, experiment.to_yaml())
     return run
-
-
-def _make_next_folder(parent: Path) -> Path:
-    """Create the folder with the next free number; two processes never get the same one."""
-    parent.mkdir(parents=True, exist_ok=True)
-    number = (
-        max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0) + 1
-    )
-    while True:
-        try:
-            (parent / str(number)).mkdir()
-            return parent / str(number)
-        except FileExistsError:
-            number += 1

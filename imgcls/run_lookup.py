@@ -7,7 +7,7 @@ from pathlib import Path
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import read_experiment
-from imgcls.io import terminal
+from imgcls.io import numbered_folders, terminal
 from imgcls.run import RUNS, Run
 
 
@@ -29,12 +29,8 @@ def open_run(folder: Path) -> Run:
 
 def find_runs(name: str) -> list[Run]:
     """Return the numbered runs of an experiment, oldest first."""
-    folders = [
-        path
-        for path in (RUNS / name).glob("*")
-        if path.name.isdecimal() and Run(path).config_file.is_file()
-    ]
-    return [Run(path) for path in sorted(folders, key=lambda path: int(path.name))]
+    runs = map(Run, numbered_folders.list_numbered(RUNS / name))
+    return [run for run in runs if run.config_file.is_file()]
 
 
 def find_run(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:

@@ -9,6 +9,7 @@ from experiments import TINY, experiment, write_experiment
 from imgcls.errors import UserError
 from imgcls.experiment_file import make_json_schema, read_experiment
 from imgcls.io.yaml_file import ProblemsError
+from imgcls.store.lookup import compute_split_key
 
 
 def problems_of(path, *overrides):
@@ -178,6 +179,16 @@ def test_store_dir_and_evaluation_do_not_change_the_identity(tmp_path):
     ]
     assert read_experiment(path, others).identity() == first.identity()
     assert read_experiment(path, ["data.validation=0.2"]).identity() != first.identity()
+
+
+def test_a_seed_of_the_split_keeps_the_split_of_another_seed(tmp_path):
+    path = write_experiment(tmp_path, TINY)
+    first, other = read_experiment(path), read_experiment(path, ["seed=7"])
+    shared = read_experiment(path, ["seed=7", "data.split_seed=0"])
+    keys = [compute_split_key(each.data, each.split_seed) for each in (first, other, shared)]
+    assert keys[0] == keys[2] != keys[1]
+    assert shared.identity() != other.identity()
+    assert read_experiment(path, ["data.split_seed=0"]).identity() == first.identity()
 
 
 def test_the_schema_names_every_part():

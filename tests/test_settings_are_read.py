@@ -18,6 +18,7 @@ READERS = {
     ("datasets", "resize"): ("imgcls.store.encode", "as for channels"),
     ("datasets", "short_side"): ("imgcls.store.encode", "as for channels"),
     ("datasets", "size"): ("imgcls.store.encode", "as for channels"),
+    ("datasets", "split_seed"): ("imgcls.config", "is the experiment's seed unless given"),
     ("datasets", "splits_file"): ("imgcls.split.assign", "as for max_images"),
     ("datasets", "store_dir"): ("imgcls.store.lookup", "finds the store of every data set"),
     ("datasets", "stored_size"): ("imgcls.store.encode", "as for channels"),

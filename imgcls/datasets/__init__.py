@@ -52,6 +52,9 @@ class DataSettings(PartSettings):
     """A CSV file with the header id,split that assigns every image to train, validation, test or
     unused; `imgcls prepare --splits` writes one. It overrides `test`, `validation` and the source's
     own splits."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Seed of the split assignment; the experiment's seed unless given. Runs with other seeds then
+    share one split."""
     max_images: Annotated[int, Field(ge=1)] | None = None
     """Largest number of images in each split, stratified by class: for quick runs."""
     audit: list[Annotated[CheckSettings, PartOf("checks")]] = Field(
@@ -100,14 +103,15 @@ class DataSettings(PartSettings):
                 "test",
                 "fold",
                 "splits_file",
+                "split_seed",
                 "max_images",
                 "audit",
             }
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that can change a number: all but `store_dir` and `offline`."""
-        return self.model_dump(exclude={"store_dir", "offline"})
+        """Return the settings that can change a number, apart from the seed of the split."""
+        return self.model_dump(exclude={"store_dir", "offline", "split_seed"})
 
     def get_assignment_settings(self) -> dict[str, Any]:
         """Return the settings that determine which split an image belongs to.

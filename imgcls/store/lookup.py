@@ -92,7 +92,7 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
     """
     parent, key = (
         Path(experiment.data.store_dir),
-        compute_split_key(experiment.data, experiment.seed),
+        compute_split_key(experiment.data, experiment.split_seed),
     )
     stores, errors = _open_stores_with_split(parent, key)
     if errors and not stores:
@@ -100,7 +100,7 @@ def find_store(experiment: Experiment) -> tuple[Store, Split]:
     if not stores:
         raise DataError(
             f"no data is prepared in {parent} for these settings of {experiment.data.name} and seed"
-            f" {experiment.seed}; run `imgcls prepare` first"
+            f" {experiment.split_seed}; run `imgcls prepare` first"
         )
     stores[0].verify()
     return stores[0], stores[0].read_split(key)
@@ -116,13 +116,13 @@ def find_audited(experiment: Experiment) -> Store:
     """
     parent, key = (
         Path(experiment.data.store_dir),
-        compute_split_key(experiment.data, experiment.seed),
+        compute_split_key(experiment.data, experiment.split_seed),
     )
     stores = [store for store in _iterate_stores(parent) if key in store.manifest.audits]
     if not stores:
         raise DataError(
-            f"no data in {parent} was audited for these settings and seed {experiment.seed}; run"
-            " `imgcls prepare` first"
+            f"no data in {parent} was audited for these settings and seed"
+            f" {experiment.split_seed}; run `imgcls prepare` first"
         )
     return max(stores, key=lambda store: store.manifest.prepared)
 

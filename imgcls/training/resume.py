@@ -72,7 +72,7 @@ def open_data(
     if data or not run or not os.path.lexists(run.data_file):
         return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
     store, split = open_run_store(run.data, experiment.data.store_dir)
-    key = compute_split_key(experiment.data, experiment.seed)
+    key = compute_split_key(experiment.data, experiment.split_seed)
     newest = next(iter(find_stores_with_split(Path(experiment.data.store_dir), key)), store)
     if (newest.fingerprint, key) != (store.fingerprint, split.key):
         terminal.note(

@@ -106,7 +106,7 @@ def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
         store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
         return store, split.key
     experiment = read_experiment(target, overrides)
-    key = lookup.compute_split_key(experiment.data, experiment.seed)
+    key = lookup.compute_split_key(experiment.data, experiment.split_seed)
     return lookup.find_audited(experiment), key
 
 

@@ -54,7 +54,7 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
     """
     data = experiment.data
     store, reused = find_or_store(data)
-    assigned, unchanged = assign.find_or_assign(store, data, experiment.seed)
+    assigned, unchanged = assign.find_or_assign(store, data, experiment.split_seed)
     report, split = runner.run_checks(store, assigned, data.audit)
     runner.save_report(report, store, split.key)
     runner.require_passed(report)
