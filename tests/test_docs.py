@@ -13,9 +13,10 @@ import yaml
 from experiments import command
 
 from imgcls import parts, schedules
-from imgcls.config import Evaluate, Train
+from imgcls.config import Evaluate
 from imgcls.datasets import ImageSettings
 from imgcls.experiment_file import make_json_schema, read_experiment
+from imgcls.train_config import Train
 
 ROOT = Path(__file__).parent.parent
 README, CHANGELOG = ROOT / "README.md", ROOT / "CHANGELOG.md"

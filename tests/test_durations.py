@@ -8,11 +8,11 @@ import pytest
 from experiments import experiment
 from pydantic import ValidationError
 
-from imgcls.config import Train
 from imgcls.durations import Duration, DurationIn, parse_duration
 from imgcls.errors import UserError
 from imgcls.experiment_file import make_json_schema, read_experiment
 from imgcls.parts import Section
+from imgcls.train_config import Train
 
 WARMUP = "train.schedule={{name: cosine, warmup: {}}}"
 

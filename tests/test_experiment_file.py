@@ -49,7 +49,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
     assert problems_of(path) == [
         (
             f"{path}:2:22: unknown key 'validaton' in data; allowed: name, store_dir, validation,"
-            " test, fold, splits_file, max_images, audit (did you mean 'validation'?)"
+            " test, fold, splits_file, split_seed, max_images, audit (did you mean 'validation'?)"
         ),
         f"{path}:3:15: model: unknown name 'cn'; allowed: cnn (did you mean 'cnn'?)",
         f"{path}:5:11: train.epochs: input should be a valid integer; got 'ten'",

@@ -15,11 +15,11 @@ import pytest
 from experiments import experiment, make_epoch
 
 from imgcls import environment, seeds
-from imgcls.config import EarlyStopping
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
 from imgcls.run import Run, create_run
 from imgcls.run_lookup import find_run, find_runs, open_run
+from imgcls.train_config import EarlyStopping
 from imgcls.training import history
 from imgcls.verbs.runs import list_runs
 

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from experiments import make_epoch
 
-from imgcls.config import Plateau, Train
+from imgcls.train_config import Plateau, Train
 from imgcls.training import history
 
 

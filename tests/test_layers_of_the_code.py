@@ -54,9 +54,7 @@ ROOT_IMPORTS = {
         "imgcls.io": "an experiment is written as YAML",
         "imgcls.metrics": "the type of its metrics' settings",
         "imgcls.models": "the type of its model's settings",
-        "imgcls.optimizers": "the type of its optimizer's settings",
         "imgcls.schedules": "a warm-up is compared with the training's epochs",
-        "imgcls.strategies": "the type of its strategy's settings",
     },
     "imgcls.environment": {"imgcls.io": "environment.json is a record"},
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},
@@ -66,6 +64,10 @@ ROOT_IMPORTS = {
         "imgcls.io": "files are written by rename",
         "imgcls.store": "the type of what data.json holds",
         "imgcls.training": "the types of what status.json and log.jsonl hold",
+    },
+    "imgcls.train_config": {
+        "imgcls.optimizers": "the type of its optimizer's settings",
+        "imgcls.strategies": "the type of its strategy's settings",
     },
     "imgcls.run_lookup": {"imgcls.io": "the choice of a run is told on the terminal"},
 }

@@ -29,6 +29,7 @@ READERS = {
 """Settings of parts that the machinery of their kind reads, with where and why; any other counts as
 read only in the module that declares it.
 """
+CONFIG = {"imgcls.config", "imgcls.train_config"}
 TEXTS = {name_module(path): path.read_text() for path in MODULES}
 SOURCE = find_sections(TEXTS)
 READS = list_reads(SOURCE)
@@ -41,8 +42,8 @@ def find_unread(texts: dict[str, str]) -> set[str]:
     unread = set()
     for key, declared in source.sections.items():
         for name in declared.fields:
-            if declared.module == "imgcls.config":
-                readers = set(texts) - {"imgcls.config"}
+            if declared.module in CONFIG:
+                readers = set(texts) - CONFIG
             else:
                 kind = declared.module.split(".")[1]
                 readers = {declared.module, READERS.get((kind, name), ("", ""))[0]}
@@ -69,9 +70,9 @@ DEAD = {
     "imgcls.schedules.constant.learning_rate": ("Settings", "learning_rate: float = 0.0"),
     "imgcls.augmentations.probability": ("AugmentationSettings", "probability: float = 1.0"),
     "imgcls.datasets._idx.padding": ("IdxSettings", "padding: int = 1"),
-    "imgcls.config.retries": ("Train", "retries: int = 3"),
-    "imgcls.config.patience": ("Ema", "patience: int = 3"),
-    "imgcls.config.power": ("OnDivergence", "power: float = 1.0"),
+    "imgcls.train_config.retries": ("Train", "retries: int = 3"),
+    "imgcls.train_config.patience": ("Ema", "patience: int = 3"),
+    "imgcls.train_config.power": ("OnDivergence", "power: float = 1.0"),
     "imgcls.config.classes": ("Experiment", "classes: int = 1"),
 }
 """Fields to add that nothing reads, though other classes have some of these names; by where they

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from imgcls.config import Train
+    from imgcls.train_config import Train
 
 MAX_MARKED = 40
 """The largest number of epochs with a marker for each; a single epoch has no line to see."""

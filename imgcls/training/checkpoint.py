@@ -16,12 +16,12 @@ import numpy
 from pydantic import ValidationError
 
 from imgcls.backend import keras
-from imgcls.config import Train
 from imgcls.durations import Duration
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
 from imgcls.io.records import DataFile, Record
 from imgcls.run import Run
+from imgcls.train_config import Train
 from imgcls.training import history
 from imgcls.training.counters import Counters
 

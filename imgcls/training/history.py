@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.config import EarlyStopping, Monitor, Plateau, Train
 from imgcls.io.records import Record
+from imgcls.train_config import EarlyStopping, Monitor, Plateau, Train
 
 Seconds = Annotated[float, Field(ge=0)]
 

@@ -3,9 +3,10 @@
 import re
 from typing import TYPE_CHECKING
 
-from imgcls.config import Experiment, Train
+from imgcls.config import Experiment
 from imgcls.errors import Interrupted, OutOfMemoryError, UserError
 from imgcls.io import terminal
+from imgcls.train_config import Train
 
 if TYPE_CHECKING:
     import tensorflow as tf
