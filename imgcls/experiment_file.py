@@ -245,3 +245,20 @@ def _list_annotations(field: FieldInfo) -> list[Any]:
         annotations += [annotation, *getattr(annotation, "__metadata__", ())]
         queue += get_args(annotation)
     return annotations
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings and lists to one mapping, with the dotted keys that `--set` takes."""
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
+    if items is None:
+        return {prefix.removesuffix("."): value}
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        flat.update(flatten(inner, f"{prefix}{key}."))
+    return flat

@@ -1,5 +1,6 @@
 """The saved predictions on a split, from which metrics and figures are computed. Light zone."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import model_validator
 
 from imgcls.datasets import SplitName
-from imgcls.io import files
+from imgcls.errors import DataError
+from imgcls.io import files, terminal
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
 from imgcls.run import Run
 
@@ -126,3 +128,22 @@ def load(run: Run, split: SplitName) -> Predictions:
         classes=arrays.classes.tolist(),
         model=str(arrays.model),
     )
+
+
+def find_current(run: Run, split: SplitName) -> Predictions | None:
+    """Return the saved predictions of the run's current model on a split; None if there are none.
+
+    They are checked with data.json and the SHA-256 of the model, so that a run can be evaluated
+    without its store.
+    """
+    if not os.path.lexists(run.predictions_file(split)):
+        return None
+    try:
+        saved = load(run, split)
+    except DataError as error:
+        terminal.note(f"predicting again: {error}")
+        return None
+    data = run.data
+    expected = (data.classes, data.sizes[split])
+    matches = (saved.classes, len(saved.ids)) == expected and match_model(saved, run)
+    return saved if matches else None

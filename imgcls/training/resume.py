@@ -6,6 +6,7 @@ from typing import Any
 
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
+from imgcls.experiment_file import flatten
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
@@ -89,7 +90,7 @@ def require_same_experiment(run: Run, experiment: Experiment) -> None:
     Raises:
         UserError: the experiment differs; the error lists all differing settings.
     """
-    there, here = _flatten(run.experiment.identity()), _flatten(experiment.identity())
+    there, here = flatten(run.experiment.identity()), flatten(experiment.identity())
     missing = object()
     keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
     differences = [
@@ -106,23 +107,6 @@ def require_same_experiment(run: Run, experiment: Experiment) -> None:
 
 def _format_setting(settings: dict[str, Any], key: str) -> str:
     return repr(settings[key]) if key in settings else "not given"
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings and lists to one mapping with dotted keys."""
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else None
-    )
-    if items is None:
-        return {prefix.removesuffix("."): value}
-    flat: dict[str, Any] = {}
-    for key, inner in items:
-        flat.update(_flatten(inner, f"{prefix}{key}."))
-    return flat
 
 
 def record_data(run: Run, store: Store, split: Split) -> None:

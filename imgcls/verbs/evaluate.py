@@ -3,7 +3,6 @@
 TensorFlow is imported only if there are no saved predictions.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from imgcls import metrics, parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
-from imgcls.errors import DataError, DivergenceError, UserError
+from imgcls.errors import DivergenceError, UserError
 from imgcls.evaluation import bootstrap, gates, predictions
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Evaluation
@@ -52,7 +51,7 @@ def evaluate(
     experiment = experiment or run.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
     split = _parse_split_name(run, split_name)
-    found = _load_predictions(run, split) or _predict(run, experiment, split)
+    found = predictions.find_current(run, split) or _predict(run, experiment, split)
     evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
     write_record(run.metrics_file(split), evaluation)
     files.write_text(run.report_file(split), format_report(evaluation, run.folder))
@@ -92,26 +91,6 @@ def _format_header(evaluation: Evaluation, folder: Path) -> str:
             f" split: {names}"
         )
     return "\n".join(lines)
-
-
-def _load_predictions(run: Run, split: SplitName) -> Predictions | None:
-    """Return the saved predictions of the run's current model on a split; None if there are none.
-
-    They are checked with data.json and the SHA-256 of the model, so that a run can be evaluated
-    without its store.
-    """
-    path = run.predictions_file(split)
-    if not os.path.lexists(path):
-        return None
-    try:
-        saved = predictions.load(run, split)
-    except DataError as error:
-        terminal.note(f"predicting again: {error}")
-        return None
-    data = run.data
-    expected = (data.classes, data.sizes[split])
-    matches = (saved.classes, len(saved.ids)) == expected and predictions.match_model(saved, run)
-    return saved if matches else None
 
 
 def _parse_split_name(run: Run, name: str) -> SplitName:
