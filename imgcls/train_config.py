@@ -134,7 +134,8 @@ class Train(Section):
     select_weights: Literal["best", "last"] = "best"
     """Whether model.keras gets the weights of the best epoch or of the last."""
     monitor: Monitor = "val_accuracy"
-    """Quantity on the validation split that defines the best epoch; the first in case of a tie."""
+    """Quantity on the validation split that defines the best epoch. On a tie, the other quantity
+    decides, then the later epoch."""
     early_stopping: EarlyStopping | None = None
     """Stops when validation no longer improves. Off unless given."""
     plateau: Plateau | None = None

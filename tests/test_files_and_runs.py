@@ -207,18 +207,6 @@ def epochs(**values):
 
 
 @pytest.mark.parametrize(
-    ("log", "monitor", "best"),
-    [
-        (epochs(val_accuracy=[0.1, 0.9, 0.9, 0.3]), "val_accuracy", 2),
-        (epochs(val_loss=[0.5, 0.2, 0.2, 0.9]), "val_loss", 2),
-        (epochs(val_loss=[0.5]), "val_loss", 1),
-    ],
-)
-def test_the_first_of_equally_good_epochs_is_best(log, monitor, best):
-    assert history.find_best_epoch(log, monitor) == best
-
-
-@pytest.mark.parametrize(
     ("losses", "stops"),
     [
         ([1.0, 1.0, 1.0], True),

@@ -1,10 +1,12 @@
 """Decisions that follow from the log alone."""
 
+import itertools
+
 import numpy
 import pytest
 from experiments import make_epoch
 
-from imgcls.train_config import Plateau, Train
+from imgcls.train_config import EarlyStopping, Plateau, Train
 from imgcls.training import history
 
 
@@ -38,6 +40,56 @@ def test_the_best_or_the_last_epoch_is_selected(select_weights, selected):
     epochs = [make_epoch(epoch=i + 1, val_loss=loss) for i, loss in enumerate([0.5, 0.2, 0.9])]
     settings = Train(epochs=3, select_weights=select_weights, monitor="val_loss")
     assert history.find_selected_epoch(epochs, settings) == selected
+
+
+def log_of(*pairs):
+    return [
+        make_epoch(epoch=number, val_accuracy=accuracy, val_loss=loss)
+        for number, (accuracy, loss) in enumerate(pairs, 1)
+    ]
+
+
+TIED = log_of(
+    *[(0.7, 0.9), (0.9, 0.6), (0.9, 0.4), (0.9, 0.4), (0.9, 0.5)],
+    *[(0.6, 0.3), (0.8, 0.3), (0.7, 0.3)],
+)
+"""Four epochs of the best accuracy, of which two have the lower loss; three of the best loss."""
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_accuracy", 4), ("val_loss", 7)])
+def test_of_equally_good_epochs_the_other_quantity_decides(monitor, best):
+    assert history.find_best_epoch(TIED, monitor) == best
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+def test_of_epochs_equal_in_both_quantities_the_later_is_best(monitor):
+    assert history.find_best_epoch(log_of((0.9, 0.4), (0.9, 0.4), (0.1, 2.0)), monitor) == 2
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_epoch_is_numpys_last_of_a_sort_by_both_quantities(seed, monitor):
+    accuracy, loss = numpy.random.default_rng(seed).integers(1, 4, (2, 30))
+    epochs = log_of(*zip(accuracy / 4, loss / 4, strict=True))
+    keys = (-loss, accuracy) if monitor == "val_accuracy" else (accuracy, -loss)
+    assert history.find_best_epoch(epochs, monitor) == numpy.lexsort(keys)[-1] + 1
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_epoch_so_far_is_the_previous_one_or_the_last(seed, monitor):
+    """So the weights to keep are known when an epoch ends."""
+    pairs = numpy.random.default_rng(seed).integers(1, 4, (30, 2)) / 4
+    best = [history.find_best_epoch(log_of(*pairs[:end]), monitor) for end in range(1, 31)]
+    assert all(
+        after in (before, end) for end, (before, after) in enumerate(itertools.pairwise(best), 2)
+    )
+
+
+def test_an_epoch_that_is_best_by_a_tie_is_no_improvement_for_early_stopping():
+    epochs = log_of((0.9, 0.5), (0.9, 0.4), (0.9, 0.3))
+    assert history.find_best_epoch(epochs, "val_accuracy") == 3
+    assert history.should_stop(epochs, EarlyStopping(monitor="val_accuracy", patience=2))
 
 
 def test_without_early_stopping_no_epoch_is_the_last():

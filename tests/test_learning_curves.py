@@ -41,6 +41,14 @@ def test_the_epoch_that_became_the_model_is_marked(
     assert axes.get_legend().get_texts()[-1].get_text().startswith(f"epoch {epoch}: {reason}")
 
 
+def test_a_tie_is_said_beside_the_epoch_that_became_the_model(tmp_path: Path):
+    run = make_run(tmp_path / "run", epochs=4)
+    tied = [epoch.model_copy(update={"val_accuracy": 0.75}) for epoch in make_log(4)]
+    write_records(run.log_file, tied)
+    label = draw(run, "learning_curves").axes[0].get_legend().get_texts()[-1].get_text()
+    assert label == "epoch 4: best val_accuracy, 0.75; of these 4, best val_loss, 0.558"
+
+
 def test_a_single_epoch_shows_as_a_dot_on_whole_numbers(tmp_path: Path):
     axes = draw(make_run(tmp_path / "run", epochs=1), "learning_curves").axes[2]
     assert axes.lines[0].get_marker() == "o"

@@ -79,5 +79,11 @@ def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]
     selected = history.find_selected_epoch(log, train)
     if train.select_weights == "last":
         return selected, "the last"
-    value = next(getattr(epoch, train.monitor) for epoch in log if epoch.epoch == selected)
-    return selected, f"best {train.monitor}, {value:.4g}"
+    best = log[selected - 1]
+    value = getattr(best, train.monitor)
+    reason = f"best {train.monitor}, {value:.4g}"
+    tied = [epoch.epoch for epoch in log if getattr(epoch, train.monitor) == value]
+    if len(tied) == 1:
+        return selected, reason
+    other = "val_loss" if train.monitor == "val_accuracy" else "val_accuracy"
+    return selected, f"{reason}; of these {len(tied)}, best {other}, {getattr(best, other):.4g}"

@@ -98,13 +98,22 @@ def _get_monitored(epoch: EpochLog, monitor: Monitor) -> float:
 
 
 def find_best_epoch(epochs: Epochs, monitor: Monitor) -> int:
-    """Return the number of the epoch with the best monitored value; the earliest on a tie."""
-    best = epochs[0]
-    for epoch in epochs[1:]:
-        new, old = _get_monitored(epoch, monitor), _get_monitored(best, monitor)
-        if _compute_improvement(monitor, new, old) > 0:
-            best = epoch
-    return best.epoch
+    """Return the number of the epoch with the best monitored value.
+
+    On a tie, which is common for the accuracy of a few hundred images, the other of validation loss
+    and accuracy decides, and then the later epoch. This is a total order, so the best of a longer
+    log is the best so far or a later epoch.
+    """
+    return max(epochs, key=lambda epoch: _rank(epoch, monitor)).epoch
+
+
+def _rank(epoch: EpochLog, monitor: Monitor) -> tuple[float, float, int]:
+    """Return what orders epochs from the worst to the best."""
+    accuracy = _get_monitored(epoch, "val_accuracy")
+    negative_loss = -_get_monitored(epoch, "val_loss")
+    if monitor == "val_accuracy":
+        return accuracy, negative_loss, epoch.epoch
+    return negative_loss, accuracy, epoch.epoch
 
 
 def find_selected_epoch(epochs: Epochs, settings: Train) -> int:
