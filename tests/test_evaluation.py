@@ -75,8 +75,8 @@ def test_the_summary_equals_metrics_json(run):
     assert run.read_evaluation("test") == summary
     assert list(json.loads(run.metrics_file("test").read_text())) == [
         "split", "examples", "classes", "classes_absent", "model",
-        "metrics", "intervals", "confidence", "bootstrap_samples", "per_class", "tables",
-        "matrices",
+        "metrics", "intervals", "wilson_intervals", "confidence", "bootstrap_samples", "per_class",
+        "tables", "matrices",
     ]  # fmt: skip
 
 

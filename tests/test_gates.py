@@ -21,6 +21,7 @@ def evaluation(**metrics: float | None) -> Evaluation:
         model="",
         metrics=metrics,
         intervals={},
+        wilson_intervals={},
         confidence=0.95,
         bootstrap_samples=100,
         per_class={},

@@ -22,6 +22,8 @@ def test_a_metric_gives_the_numbers_it_announces_as_json_without_nan(name, case)
     assert list(result.scalars) == list(parts.make_default_settings("metrics", name).scalars)
     assert all(value is None or type(value) is float for value in result.scalars.values())
     assert all(len(values) == len(case.classes) for values in result.per_class.values())
+    for scalar, (numerator, denominator) in result.fractions.items():
+        assert result.scalars[scalar] == (numerator / denominator if denominator else None)
 
 
 @every_metric
@@ -67,10 +69,10 @@ def test_the_same_number_twice_is_refused():
 
 
 def flat(value) -> dict[str, object]:
-    """Return the leaves of nested mappings and lists by their path; numbers undefined become
-    NaN.
+    """Return the leaves of nested mappings, lists and tuples by their path; numbers undefined
+    become NaN.
     """
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple):
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         return {f"{key}/{rest}": leaf for key, inner in pairs for rest, leaf in flat(inner).items()}
     return {"": math.nan if value is None else value}

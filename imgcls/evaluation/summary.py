@@ -28,7 +28,11 @@ class Evaluation(Record):
     metrics: dict[str, Number]
     """Scalars, by the names that `--fail-under` takes; null if undefined."""
     intervals: dict[str, Interval | None]
-    """Confidence intervals, [low, high], of some of the scalars; null if undefined."""
+    """Confidence intervals, [low, high], of some of the scalars, from bootstrap samples; null if
+    undefined."""
+    wilson_intervals: dict[str, Interval | None]
+    """Wilson's confidence intervals, [low, high], of the scalars that are fractions of images; null
+    if undefined."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """The confidence level of the intervals, 0..1."""
     bootstrap_samples: Annotated[int, Field(ge=1)]
@@ -48,23 +52,31 @@ class Evaluation(Record):
                 raise ValueError(
                     f"{name} has {len(numbers)} classes, but there are {len(self.classes)}"
                 )
-        if unknown := [name for name in self.intervals if name not in self.metrics]:
-            raise ValueError(f"intervals.{unknown[0]} does not belong to a metric")
+        for key in ("intervals", "wilson_intervals"):
+            if unknown := [name for name in getattr(self, key) if name not in self.metrics]:
+                raise ValueError(f"{key}.{unknown[0]} does not belong to a metric")
         return self
 
     def describe_intervals(self) -> str | None:
         """Return what the confidence intervals are, in a phrase; None if there are none."""
-        if not self.intervals:
+        sources = []
+        if self.intervals:
+            sources.append(f"bootstrap of {self.bootstrap_samples:,} samples")
+        if self.wilson_intervals:
+            sources.append("Wilson for fractions of images")
+        if not sources:
             return None
-        return (
-            f"{100 * self.confidence:g} % confidence intervals from {self.bootstrap_samples:,}"
-            " bootstrap samples of the images"
-        )
+        return f"{100 * self.confidence:g} % confidence intervals: {'; '.join(sources)}"
 
     def make_metric_rows(self) -> list[dict[str, Any]]:
         """Return a table of the scalars, by the names that `--fail-under` takes."""
         return [
-            {"metric": name, "value": value, "confidence_interval": self.intervals.get(name)}
+            {
+                "metric": name,
+                "value": value,
+                "bootstrap_interval": self.intervals.get(name),
+                "wilson_interval": self.wilson_intervals.get(name),
+            }
             for name, value in self.metrics.items()
         ]
 

@@ -51,12 +51,15 @@ class Result:
         tables: rows as mappings with the same keys, by name; printed in the report.
         matrices: (classes, classes) counts with true classes as rows and predicted classes as
             columns, by name; not printed.
+        fractions: numerator and denominator of the scalars that are fractions of images, by name,
+            for Wilson's confidence intervals; 0 of 0 if undefined.
     """
 
     scalars: dict[str, Number] = field(default_factory=dict)
     per_class: dict[str, list[Number]] = field(default_factory=dict)
     tables: dict[str, list[dict[str, str | Number]]] = field(default_factory=dict)
     matrices: dict[str, list[list[int]]] = field(default_factory=dict)
+    fractions: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def list_directions(metrics: Iterable[MetricSettings]) -> dict[str, Direction]:

@@ -24,7 +24,11 @@ class Settings(MetricSettings):
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Compute the accuracy."""
-    return Result({"accuracy": float(predictions.per_image(is_correct).mean())})
+    correct = predictions.per_image(is_correct)
+    return Result(
+        {"accuracy": float(correct.mean())},
+        fractions={"accuracy": (int(correct.sum()), len(correct))},
+    )
 
 
 def is_correct(predictions: "Predictions") -> "numpy.ndarray":

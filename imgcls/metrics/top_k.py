@@ -33,8 +33,9 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
     """Compute the top-k accuracy."""
     (name,) = settings.scalars
     if len(predictions.classes) <= settings.k:
-        return Result({name: None})
-    return Result({name: float((predictions.per_image(compute_rank) < settings.k).mean())})
+        return Result({name: None}, fractions={name: (0, 0)})
+    found = predictions.per_image(compute_rank) < settings.k
+    return Result({name: float(found.mean())}, fractions={name: (int(found.sum()), len(found))})
 
 
 def compute_rank(predictions: "Predictions") -> "numpy.ndarray":

@@ -12,6 +12,7 @@ from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DivergenceError, UserError
 from imgcls.evaluation import bootstrap, gates, predictions
+from imgcls.evaluation.intervals import compute_wilson_interval
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Evaluation
 from imgcls.io import files, terminal
@@ -179,6 +180,13 @@ def _measure(experiment: Experiment, found: Predictions) -> dict[str, Any]:
             settings_of_all.confidence,
             seed,
         ),
+        "wilson_intervals": {
+            name: compute_wilson_interval(numerator, denominator, settings_of_all.confidence)
+            if denominator
+            else None
+            for result in results
+            for name, (numerator, denominator) in result.fractions.items()
+        },
         "confidence": settings_of_all.confidence,
         "bootstrap_samples": settings_of_all.bootstrap_samples,
         "per_class": {
