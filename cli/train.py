@@ -32,9 +32,8 @@ def train(
     """
     from imgcls.distributed.cluster import find_cluster
     from imgcls.experiment_file import read_experiment
-    from imgcls.report.tables import format_pairs
     from imgcls.verbs import train
 
     found = read_experiment(experiment, set_)
     cluster = find_cluster(found, run, workers, rank)
-    output.print_result(train.train(found, run, cluster=cluster), json, format_pairs)
+    output.print_result(train.train(found, run, cluster=cluster), json, train.format_summary)

@@ -37,7 +37,7 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
     summary = train.train(settings, Path("run"))
     run = Run(Path("run"))
     losses = [epoch.val_loss for epoch in run.log]
-    assert summary["selected_epoch"] == losses.index(min(losses)) + 1
+    assert summary["selected"]["epoch"] == losses.index(min(losses)) + 1
     steps = len(losses), len(losses) - 1  # the last two states, each with the best of its epochs
     assert {path.name for path in run.best_weights_files()} == {
         f"best-{losses.index(min(losses[:step])) + 1}.npz" for step in steps
@@ -46,7 +46,7 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
     assert exit_code == 0
     metrics = json.loads(run.metrics_file("validation").read_text())["metrics"]
     assert metrics["log_loss"] == pytest.approx(min(losses), rel=1e-5)
-    assert metrics["accuracy"] == pytest.approx(summary["val_accuracy"])
+    assert metrics["accuracy"] == pytest.approx(summary["selected"]["val_accuracy"])
 
 
 def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_needed(
@@ -55,7 +55,7 @@ def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_need
     settings = digits("train.select_weights=last", "data.validation=0")
     prepare(settings)
     summary = train.train(settings, Path("run"))
-    assert (summary["selected_epoch"], summary["val_loss"]) == (2, None)
+    assert (summary["selected"]["epoch"], summary["selected"]["val_loss"]) == (2, None)
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(digits):

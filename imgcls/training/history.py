@@ -64,6 +64,9 @@ class EpochLog(Record):
 
 Epochs = Sequence[EpochLog]
 
+RESULTS = ("loss", "accuracy", "val_loss", "val_accuracy")
+"""The fields of `EpochLog` that say how good the weights of an epoch are."""
+
 TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
 """The fields of `EpochLog` that differ between identical runs."""
 

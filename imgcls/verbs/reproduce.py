@@ -171,9 +171,7 @@ def _read_final_quantities(
         }
     row = run.log[epochs - 1]
     return {
-        f"epoch {epochs}, step {row.step}": {
-            name: getattr(row, name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-        }
+        f"epoch {epochs}, step {row.step}": {name: getattr(row, name) for name in history.RESULTS}
     }
 
 

@@ -7,14 +7,16 @@ from imgcls.errors import DataError
 from imgcls.io.records import FormatError
 from imgcls.run import Run
 from imgcls.run_lookup import find_all_runs
+from imgcls.training.history import find_selected_epoch
 
 
 def list_runs() -> list[dict[str, Any]]:
     """Return a row for each run below runs/.
 
-    A row has the status, the number of epochs, validation loss and accuracy of the last epoch, and
-    test accuracy if evaluated. The status is "damaged" if a file cannot be read, and the format if
-    another version of imgcls wrote the run.
+    A row has the status, the number of epochs, the selected epoch with its validation loss and
+    accuracy, and test accuracy if evaluated. Of a run that is not finished, it is the epoch that
+    would be selected if training ended now. The status is "damaged" if a file cannot be read, and
+    the format if another version of imgcls wrote the run.
     """
     return [_make_row(run) for run in sorted(find_all_runs(), key=_get_sort_key)]
 
@@ -24,26 +26,25 @@ def _make_row(run: Run) -> dict[str, Any]:
         "run": str(run.folder),
         "status": "damaged",
         "epochs": None,
+        "selected_epoch": None,
         "val_loss": None,
         "val_accuracy": None,
         "test_accuracy": None,
     }
     try:
-        status, log = run.status.status, run.log
+        status, log, settings = run.status.status, run.log, run.experiment.train
         evaluated = os.path.lexists(run.metrics_file("test"))
         tested = run.read_evaluation("test").metrics if evaluated else {}
     except FormatError as error:
         return {**row, "status": f"format {error.folder_format}"}
     except DataError:
         return row
-    last = {"val_loss": log[-1].val_loss, "val_accuracy": log[-1].val_accuracy} if log else {}
-    return {
-        **row,
-        "status": status,
-        "epochs": len(log),
-        **last,
-        "test_accuracy": tested.get("accuracy"),
-    }
+    row |= {"status": status, "epochs": len(log), "test_accuracy": tested.get("accuracy")}
+    if log:
+        number = find_selected_epoch(log, settings)
+        validated = log[number - 1].model_dump(include={"val_loss", "val_accuracy"})
+        row |= {"selected_epoch": number, **validated}
+    return row
 
 
 def _get_sort_key(run: Run) -> tuple[str, int, str]:

@@ -5,7 +5,7 @@ Mistakes are reported before TensorFlow is imported.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from imgcls.errors import (
 )
 from imgcls.io import terminal
 from imgcls.io.signals import catch_signals
+from imgcls.report.tables import format_pairs, format_table
 from imgcls.run import Run, create_run
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import history, resume
+from imgcls.training.history import EpochLog
 
 
 def train(
@@ -45,8 +47,8 @@ def train(
         data: store and split of a new run; None for those prepared last.
 
     Returns:
-        The summary that the command prints: run, status, epochs, selected epoch and its results.
-        None in a worker that is not the chief.
+        The summary that the command prints: run, status, epochs, and the results of the selected
+        epoch and of the last one. None in a worker that is not the chief.
 
     Raises:
         UserError: `folder` is a run of another experiment, or in use.
@@ -137,20 +139,31 @@ def _repair_log(run: Run) -> None:
 
 
 def summarize(run: Run) -> dict[str, Any]:
-    """Return the summary of a finished run."""
-    experiment, epochs = run.experiment, run.log
-    selected = history.find_selected_epoch(epochs, experiment.train)
-    row = epochs[selected - 1]
+    """Return the summary of a finished run; its `last` is None if the last epoch is selected."""
+    epochs = run.log
+    number = history.find_selected_epoch(epochs, run.experiment.train)
+    selected, last = epochs[number - 1], epochs[-1]
     return {
         "run": str(run.folder),
         "status": run.status.status,
         "epochs": len(epochs),
-        "selected_epoch": selected,
-        **{name: getattr(row, name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "selected": _get_results(selected),
+        "last": None if last == selected else _get_results(last),
         "seconds": sum(epoch.seconds for epoch in epochs),
         "speed": history.describe_bottleneck(epochs),
         "model": str(run.model_file),
     }
+
+
+def _get_results(epoch: EpochLog) -> dict[str, Any]:
+    return epoch.model_dump(include={"epoch", *history.RESULTS})
+
+
+def format_summary(summary: Mapping[str, Any]) -> str:
+    """Return a summary as text, with the results of the epochs in a table below."""
+    rows = [{"results": name, **summary[name]} for name in ("selected", "last") if summary[name]]
+    others = {name: value for name, value in summary.items() if name not in ("selected", "last")}
+    return f"{format_pairs(others)}\n\n{format_table(rows)}"
 
 
 def _require_validation(experiment: Experiment, split: Split) -> None:
