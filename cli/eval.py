@@ -25,18 +25,19 @@ def evaluate(
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
-    """Evaluate a run's model on a split, once, and save the predictions and metrics.
+    """Evaluate a run's model, or each run of a family, on a split, and save the predictions and
+    metrics.
 
     Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
     """
     from imgcls.name_value import parse_numbers
-    from imgcls.run_lookup import find_run
+    from imgcls.run_lookup import find_subject
     from imgcls.verbs import evaluate
 
     gates = parse_numbers("--fail-under", fail_under, "METRIC=VALUE, such as accuracy=0.9")
-    run, experiment = find_run(target, set_)
+    subject, experiment = find_subject(target, set_)
     output.print_gated(
-        lambda: evaluate.evaluate(run, experiment, split, gates),
+        lambda: evaluate.evaluate(subject, experiment, split, gates),
         json,
-        lambda found: evaluate.format_report(found, run.folder),
+        lambda found: evaluate.format_report(found, subject.folder),
     )

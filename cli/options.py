@@ -13,7 +13,7 @@ Target = Annotated[
     Path,
     typer.Argument(
         metavar="EXPERIMENT|RUN",
-        help="A run folder, or an experiment file for its newest finished run.",
+        help="The folder of a run or family, or an experiment file for its newest finished run.",
         show_default=False,
     ),
 ]

@@ -53,6 +53,18 @@ class ResultFolder:
         """A self-contained page with all figures and metrics."""
         return self.folder / "figures" / "report.html"
 
+    def read_evaluation(self, split: str) -> Evaluation:
+        """Return the metrics of a split.
+
+        Raises:
+            DataError: metrics.json is missing or damaged.
+        """
+        return read_record(self.metrics_file(split), Evaluation, self.get_evaluation_advice(split))
+
+    def get_evaluation_advice(self, split: str) -> str:
+        """Return what to do if a file of an evaluation is damaged, for messages."""
+        return f"run `imgcls eval {self.folder} --split {split}` again"
+
 
 @dataclass(frozen=True)
 class Run(ResultFolder):
@@ -130,15 +142,7 @@ class Run(ResultFolder):
         Raises:
             DataError: config.yaml is damaged.
         """
-        file = DataFile(self.config_file, _RESTORE)
-        file.read_bytes()
-        try:
-            return read_experiment(self.config_file)
-        except FormatError:
-            raise
-        except UserError as error:
-            problem = str(error).splitlines()[0]
-            raise file.make_damage_error(problem) from None
+        return read_trained_experiment(self.config_file)
 
     @property
     def status(self) -> Status:
@@ -185,18 +189,6 @@ class Run(ResultFolder):
             return []
         advice = "run the training command again, which restores it from the last checkpoint"
         return read_records(self.log_file, EpochLog, advice)
-
-    def read_evaluation(self, split: str) -> Evaluation:
-        """Return the metrics of a split.
-
-        Raises:
-            DataError: metrics.json is missing or damaged.
-        """
-        return read_record(self.metrics_file(split), Evaluation, self.get_evaluation_advice(split))
-
-    def get_evaluation_advice(self, split: str) -> str:
-        """Return what to do if a file of an evaluation is damaged, for messages."""
-        return f"run `imgcls eval {self.folder} --split {split}` again"
 
     def write_status(self, status: str, **details: Any) -> None:
         """Write status.json.
@@ -269,3 +261,20 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
             run.write_status("created")
             files.write_text(run.config_file, experiment.to_yaml())
     return run
+
+
+def read_trained_experiment(path: Path) -> Experiment:
+    """Return the experiment in the folder of a run or family.
+
+    Raises:
+        FormatError: another version of imgcls wrote it.
+        DataError: the file is damaged.
+    """
+    file = DataFile(path, _RESTORE)
+    file.read_bytes()
+    try:
+        return read_experiment(path)
+    except FormatError:
+        raise
+    except UserError as error:
+        raise file.make_damage_error(str(error).splitlines()[0]) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import read_experiment
+from imgcls.family import Family, is_family
 from imgcls.io import numbered_folders, terminal
 from imgcls.run import RUNS, Run
 
@@ -56,14 +57,43 @@ def open_finished_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run,
     """Return what `find_run` does, of a run folder only; raises as it does."""
     run = open_run(folder)
     require_finished(run)
-    trained = run.experiment
-    experiment = read_experiment(run.config_file, overrides)
+    return run, _read_with_overrides(run.config_file, run.experiment, overrides)
+
+
+def open_family(folder: Path, overrides: Sequence[str] = ()) -> tuple[Family, Experiment]:
+    """Return the family in a folder, and the experiment for its evaluation and figures.
+
+    Raises:
+        UserError: an override is wrong, or affects training.
+        DataError: a run of the family is not finished.
+    """
+    family = Family(folder)
+    family.require_finished()
+    return family, _read_with_overrides(family.experiment_file, family.experiment, overrides)
+
+
+def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
+    """Return what `find_run` does, or the family in a folder as `open_family` does."""
+    return open_family(target, overrides) if is_family(target) else find_run(target, overrides)
+
+
+def _read_with_overrides(file: Path, trained: Experiment, overrides: Sequence[str]) -> Experiment:
+    """Return a trained experiment with other settings for its evaluation and figures.
+
+    Args:
+        file: the experiment's file in the folder of a run or family.
+        trained: its content.
+
+    Raises:
+        UserError: an override is wrong, or affects training.
+    """
+    experiment = read_experiment(file, overrides)
     if experiment.identity() != trained.identity():
         raise UserError(
-            f"--set cannot change how {folder} was trained; set evaluate, figures or"
+            f"--set cannot change how {file.parent} was trained; set evaluate, figures or"
             " data.store_dir, or train a new run"
         )
-    return run, experiment
+    return experiment
 
 
 def require_finished(run: Run) -> None:

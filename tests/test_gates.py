@@ -30,6 +30,11 @@ def evaluation(**metrics: float | None) -> Evaluation:
     )
 
 
+def check(minima: dict[str, float], found: Evaluation) -> None:
+    """Check the gates of an evaluation."""
+    gates.check_gates(minima, found.metrics, found)
+
+
 def test_an_unknown_metric_is_an_error_that_suggests_a_name():
     with pytest.raises(
         UserError, match=r"'acuracy'; allowed: accuracy, macro_f1 \(did you mean 'accuracy'\?\)"
@@ -51,15 +56,15 @@ def test_a_metric_that_is_better_when_lower_is_an_error():
 
 
 def test_a_value_at_its_minimum_passes_and_the_next_lower_one_does_not():
-    gates.check_gates({"accuracy": 0.9}, evaluation(accuracy=0.9))
+    check({"accuracy": 0.9}, evaluation(accuracy=0.9))
     with pytest.raises(GateError, match=r"1 of 1 gates failed: accuracy is 0\.8999"):
-        gates.check_gates({"accuracy": 0.9}, evaluation(accuracy=math.nextafter(0.9, 0)))
+        check({"accuracy": 0.9}, evaluation(accuracy=math.nextafter(0.9, 0)))
 
 
 def test_all_failed_gates_are_named_with_value_and_minimum():
     found = evaluation(accuracy=0.8999999, macro_f1=0.5, recall=0.2)
     with pytest.raises(GateError) as failure:
-        gates.check_gates({"accuracy": 0.9, "macro_f1": 0.8, "recall": 0.1}, found)
+        check({"accuracy": 0.9, "macro_f1": 0.8, "recall": 0.1}, found)
     assert (
         str(failure.value)
         == "2 of 3 gates failed: accuracy is 0.8999999, but should be at least 0.9; macro_f1 is"
@@ -71,7 +76,7 @@ def test_all_failed_gates_are_named_with_value_and_minimum():
 
 def test_an_undefined_metric_does_not_pass():
     with pytest.raises(GateError, match="accuracy is undefined"):
-        gates.check_gates({"accuracy": 0}, evaluation(accuracy=None))
+        check({"accuracy": 0}, evaluation(accuracy=None))
 
 
 @pytest.mark.parametrize("value", ["0.5", None, True])

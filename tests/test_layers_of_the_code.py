@@ -59,6 +59,7 @@ ROOT_IMPORTS = {
     "imgcls.environment": {"imgcls.io": "environment.json is a record"},
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},
     "imgcls.experiment_file": {"imgcls.io": "an experiment is read from YAML"},
+    "imgcls.family": {"imgcls.io": "as for imgcls.run"},
     "imgcls.run": {
         "imgcls.evaluation": "the type of what metrics.json holds",
         "imgcls.io": "files are written by rename",
@@ -74,6 +75,11 @@ ROOT_IMPORTS = {
 """The folders that a module of the root imports from, with the reason; no others."""
 VERB_IMPORTS = {
     "imgcls.verbs.diagnose": {"imgcls.verbs.prepare"},
+    "imgcls.verbs.train_family": {
+        "imgcls.verbs.train",
+        "imgcls.verbs.prepare",
+        "imgcls.verbs.evaluate",
+    },
     "imgcls.verbs.reproduce": {"imgcls.verbs.train", "imgcls.verbs.evaluate"},
 }
 """The verbs that run others."""

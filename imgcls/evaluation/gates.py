@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from imgcls import parts
 from imgcls.errors import GateError, UserError
-from imgcls.evaluation.summary import Evaluation
-from imgcls.metrics import Direction
+from imgcls.metrics import Direction, Number
 
 
 def require_valid(gates: Mapping[str, float], directions: dict[str, Direction]) -> None:
@@ -44,20 +44,22 @@ def require_valid(gates: Mapping[str, float], directions: dict[str, Direction]) 
             raise UserError(f"{option}: {minimum} is not a finite number; give one such as 0.9")
 
 
-def check_gates(gates: Mapping[str, float], evaluation: Evaluation) -> None:
+def check_gates(gates: Mapping[str, float], metrics: Mapping[str, Number], result: Any) -> None:
     """Check metrics against their minimum; a value equal to it passes.
 
+    Args:
+        result: of the error.
+
     Raises:
-        GateError: metrics are below their minimum or undefined; the error lists all of them, and
-            its `result` is the evaluation.
+        GateError: metrics are below their minimum or undefined; the error lists all of them.
     """
     failed = []
     for metric, minimum in gates.items():
-        value = evaluation.metrics[metric]
+        value = metrics[metric]
         if value is None:
             failed.append(f"{metric} is undefined on this split, but should be at least {minimum}")
         elif value < minimum:
             failed.append(f"{metric} is {value}, but should be at least {minimum}")
     if failed:
         message = f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
-        raise GateError(message, evaluation)
+        raise GateError(message, result)

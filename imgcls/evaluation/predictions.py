@@ -12,7 +12,7 @@ from imgcls.datasets import SplitName
 from imgcls.errors import DataError
 from imgcls.io import files, terminal
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
-from imgcls.run import Run
+from imgcls.run import ResultFolder, Run
 
 if TYPE_CHECKING:
     import numpy
@@ -113,8 +113,8 @@ def save(predictions: Predictions, path: Path) -> None:
     )
 
 
-def load(run: Run, split: SplitName) -> Predictions:
-    """Load the predictions of a run on a split.
+def load(run: ResultFolder, split: SplitName) -> Predictions:
+    """Load the predictions of a run, or the pooled ones of a family, on a split.
 
     Raises:
         DataError: the file is missing or damaged.

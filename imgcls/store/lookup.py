@@ -144,19 +144,7 @@ def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
     Raises:
         DataError: the store is not in `parent`, or was changed or damaged.
     """
-    folder = get_store_folder(Path(parent), data.dataset, data.fingerprint)
-    if not folder.is_dir():
-        raise DataError(
-            f"the run's data, {folder}, does not exist; run `imgcls prepare` on the run's"
-            " config.yaml, or copy the folder there"
-        )
-    store = open_store(folder)
-    if store.fingerprint != data.fingerprint:
-        raise DataError(
-            f"{folder} has the fingerprint {store.fingerprint}, but the run used"
-            f" {data.fingerprint}; prepare the data again"
-        )
-    store.verify()
+    store = open_store_of(data.dataset, data.fingerprint, parent)
     split = store.read_split(data.split)
     if split.sha256 != data.split_sha256:
         raise DataError(
@@ -165,3 +153,29 @@ def open_run_store(data: DataDescription, parent: str) -> tuple[Store, Split]:
             " the machines; copy this file from the machine on which the run was trained"
         )
     return store, split
+
+
+def open_store_of(dataset: str, fingerprint: str, parent: str) -> Store:
+    """Return the store with a fingerprint, after verifying it.
+
+    Args:
+        dataset: the name of the dataset part.
+        parent: folder of the stores.
+
+    Raises:
+        DataError: the store is not in `parent`, or was changed or damaged.
+    """
+    folder = get_store_folder(Path(parent), dataset, fingerprint)
+    if not folder.is_dir():
+        raise DataError(
+            f"the run's data, {folder}, does not exist; run `imgcls prepare` on the run's"
+            " config.yaml, or copy the folder there"
+        )
+    store = open_store(folder)
+    if store.fingerprint != fingerprint:
+        raise DataError(
+            f"{folder} has the fingerprint {store.fingerprint}, but the run used"
+            f" {fingerprint}; prepare the data again"
+        )
+    store.verify()
+    return store

@@ -37,7 +37,7 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
     run = Run(folder)
     if os.path.lexists(run.config_file) and not run.can_be_recreated():
         run.require_format()
-        require_same_experiment(run, experiment)
+        require_same_experiment(run.folder, run.experiment, experiment)
         return run
     if folder.exists() and not run.can_be_recreated():
         raise UserError(f"--run {folder} exists, but is not a run; choose a new or empty folder")
@@ -84,13 +84,17 @@ def open_data(
     return store, split
 
 
-def require_same_experiment(run: Run, experiment: Experiment) -> None:
-    """Check that a run is one of this experiment.
+def require_same_experiment(folder: Path, earlier: Experiment, experiment: Experiment) -> None:
+    """Check that a run or a family is one of this experiment.
+
+    Args:
+        folder: of the run or family.
+        earlier: its experiment.
 
     Raises:
         UserError: the experiment differs; the error lists all differing settings.
     """
-    there, here = flatten(run.experiment.identity()), flatten(experiment.identity())
+    there, here = flatten(earlier.identity()), flatten(experiment.identity())
     missing = object()
     keys = [key for key in {**there, **here} if there.get(key, missing) != here.get(key, missing)]
     differences = [
@@ -98,10 +102,7 @@ def require_same_experiment(run: Run, experiment: Experiment) -> None:
         for key in keys
     ]
     if differences:
-        title = (
-            f"--run {run.folder} is a run of another experiment; choose another folder. They"
-            " differ in"
-        )
+        title = f"--run {folder} is of another experiment; choose another folder. They differ in"
         raise UserError("\n".join([title, *differences]))
 
 

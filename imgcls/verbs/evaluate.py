@@ -11,26 +11,32 @@ from imgcls import metrics, parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DivergenceError, UserError
-from imgcls.evaluation import bootstrap, gates, predictions
+from imgcls.evaluation import bootstrap, families, gates, predictions
+from imgcls.evaluation.families import FamilyEvaluation
 from imgcls.evaluation.intervals import compute_wilson_interval
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Evaluation
+from imgcls.family import Family
 from imgcls.io import files, terminal
 from imgcls.io.records import write_record
 from imgcls.report.tables import format_table
-from imgcls.run import Run
+from imgcls.run import ResultFolder, Run
 from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
 from imgcls.store import lookup
 
 
 def evaluate(
-    run: Run,
+    subject: Run | Family,
     experiment: Experiment | None = None,
     split_name: str = "test",
     fail_under: Mapping[str, float] = {},
-) -> Evaluation:
-    """Evaluate a run on a split, and write predictions.npz, metrics.json and report.txt.
+) -> Evaluation | FamilyEvaluation:
+    """Evaluate a run, or each run of a family, on a split.
+
+    A run gets predictions.npz, metrics.json and report.txt. A family gets spread.json and
+    report.txt, and a family by folds also the pooled predictions of all test splits, and their
+    metrics.
 
     Args:
         experiment: its `evaluate` section lists the metrics; None for the experiment of the run.
@@ -38,29 +44,75 @@ def evaluate(
         fail_under: the minimum of each metric.
 
     Returns:
-        The content of metrics.json.
+        The content of metrics.json, or of spread.json.
 
     Raises:
-        GateError: a metric is below its minimum. All files are written, and the error's `result` is
-            the evaluation.
+        GateError: a metric, or its mean over a family, is below its minimum. All files are written,
+            and the error's `result` is the evaluation.
         UserError: the split does not exist or is empty, or `fail_under` is not valid.
-        DataError: the run is not finished; or there are no saved predictions, and its store is
-            missing or changed.
+        DataError: the run or a run of the family is not finished; or there are no saved
+            predictions, and its store is missing or changed.
         DivergenceError: the model predicts probabilities that are not finite.
     """
-    require_finished(run)
-    experiment = experiment or run.experiment
+    experiment = experiment or subject.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
-    split = _parse_split_name(run, split_name)
-    found = predictions.find_current(run, split) or _predict(run, experiment, split)
-    evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
-    write_record(run.metrics_file(split), evaluation)
-    files.write_text(run.report_file(split), format_report(evaluation, run.folder))
-    gates.check_gates(fail_under, evaluation)
+    if isinstance(subject, Family):
+        found = evaluate_family(subject, experiment, split_name)
+        gates.check_gates(fail_under, found.metrics, found)
+        return found
+    evaluation = _evaluate_run(subject, experiment, split_name)
+    gates.check_gates(fail_under, evaluation.metrics, evaluation)
     return evaluation
 
 
-def format_report(evaluation: Evaluation, folder: Path) -> str:
+def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluation:
+    require_finished(run)
+    split = _parse_split_name(run, split_name)
+    found = predictions.find_current(run, split) or _predict(run, experiment, split)
+    return _write_evaluation(run, experiment, split, found)
+
+
+def _write_evaluation(
+    folder: ResultFolder, experiment: Experiment, split: SplitName, found: Predictions
+) -> Evaluation:
+    evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
+    write_record(folder.metrics_file(split), evaluation)
+    files.write_text(folder.report_file(split), _format_evaluation(evaluation, folder.folder))
+    return evaluation
+
+
+def evaluate_family(
+    family: Family, experiment: Experiment, split_name: str = "test"
+) -> FamilyEvaluation:
+    """Evaluate each run of a family on a split, as `evaluate` does, without gates."""
+    family.require_finished()
+    families.require_same_data(family)
+    split = _parse_split_name(family.runs[0], split_name)
+    evaluated = [_evaluate_run(run, experiment, split) for run in family.runs]
+    pooled = None
+    if family.record.by == "fold" and split == "test":
+        loaded = [predictions.load(run, split) for run in family.runs]
+        together = families.pool_predictions(family, loaded)
+        predictions.save(together, family.predictions_file(split))
+        pooled = _write_evaluation(family, experiment, split, together)
+    found = families.combine_evaluations(family, split, evaluated, pooled)
+    write_record(family.spread_file(split), found)
+    files.write_text(family.report_file(split), families.format_evaluation(found))
+    return found
+
+
+def format_report(found: Evaluation | FamilyEvaluation, folder: Path) -> str:
+    """Return the report of an evaluation of a run, or of a family.
+
+    Args:
+        folder: of the run or the family.
+    """
+    if isinstance(found, FamilyEvaluation):
+        return families.format_evaluation(found)
+    return _format_evaluation(found, folder)
+
+
+def _format_evaluation(evaluation: Evaluation, folder: Path) -> str:
     """Return the report of an evaluation: the numbers, a table of the classes, and each metric's
     tables.
 

@@ -12,8 +12,9 @@ from imgcls.io import terminal
 from imgcls.io.records import Record
 from imgcls.report.tables import format_table
 from imgcls.split import assign, split_csv
-from imgcls.store import writer
+from imgcls.store import lookup, writer
 from imgcls.store.manifest import DataDescription
+from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 
 
@@ -54,11 +55,7 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
     """
     data = experiment.data
     store, reused = find_or_store(data)
-    assigned, unchanged = assign.find_or_assign(store, data, experiment.split_seed)
-    report, split = runner.run_checks(store, assigned, data.audit)
-    runner.save_report(report, store, split.key)
-    runner.require_passed(report)
-    store.save_split(split)
+    split, unchanged, report = _split_and_audit(store, experiment)
     if splits:
         split_csv.write_assignments(splits, store, split)
     return Preparation(
@@ -69,6 +66,28 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
         assignments=AssignmentCounts(unchanged=unchanged, new=split.assigned_count - unchanged),
         audit=report,
     )
+
+
+def split_store(store: Store, experiment: Experiment) -> Split:
+    """Return the split of an experiment on a store; it is assigned and audited on first use.
+
+    Raises:
+        DataError: the data is too small to split, or a check with the policy `fail` has findings.
+    """
+    key = lookup.compute_split_key(experiment.data, experiment.split_seed)
+    if store.get_split_file(key).exists():
+        return store.read_split(key)
+    return _split_and_audit(store, experiment)[0]
+
+
+def _split_and_audit(store: Store, experiment: Experiment) -> tuple[Split, int, AuditReport]:
+    """Return the split, how many images were in the same split before, and the audit."""
+    assigned, unchanged = assign.find_or_assign(store, experiment.data, experiment.split_seed)
+    report, split = runner.run_checks(store, assigned, experiment.data.audit)
+    runner.save_report(report, store, split.key)
+    runner.require_passed(report)
+    store.save_split(split)
+    return split, unchanged, report
 
 
 def find_or_store(data: DataSettings) -> tuple[Store, bool]:

@@ -36,6 +36,7 @@ def train(
     epochs: int | None = None,
     cluster: Cluster | None = None,
     data: DataDescription | None = None,
+    started: float | None = None,
 ) -> dict[str, Any] | None:
     """Train an experiment's model: start a run, or continue one that is not finished.
 
@@ -45,6 +46,8 @@ def train(
         cluster: the workers, each of which calls this function; None for those of TF_CONFIG or
             Slurm, or else this process alone.
         data: store and split of a new run; None for those prepared last.
+        started: when the command started, by `time.monotonic`, for `train.time_limit`; None for
+            now.
 
     Returns:
         The summary that the command prints: run, status, epochs, and the results of the selected
@@ -55,7 +58,7 @@ def train(
         DataError: the data is not prepared, or has changed since the run started.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     cluster = cluster or find_cluster(experiment, folder)
     if not cluster.is_chief:
         _follow(experiment, folder, epochs, cluster, data, started)
@@ -104,7 +107,7 @@ def _follow(
 def _lock_and_check(run: Run, experiment: Experiment, store: Store, split: Split) -> Iterator[None]:
     """Lock the run, and check under the lock that its experiment and data are these."""
     with run.lock():
-        resume.require_same_experiment(run, experiment)
+        resume.require_same_experiment(run.folder, run.experiment, experiment)
         resume.record_data(run, store, split)
         run.remove_leftovers()
         yield

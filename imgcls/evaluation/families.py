@@ -1,0 +1,236 @@
+"""The results of a family: those of its runs, their spread, and pooled predictions. Light zone."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from imgcls.datasets import SplitName
+from imgcls.errors import DataError
+from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.spread import Spread, compute_spreads, make_spread_rows
+from imgcls.evaluation.summary import Evaluation
+from imgcls.family import By, Family
+from imgcls.io.records import Record
+from imgcls.metrics import Number
+from imgcls.report.tables import format_table
+from imgcls.run import Run
+from imgcls.store.store import hash_json
+from imgcls.training import history
+
+
+class MemberSummary(Record):
+    """The training of one run of a family."""
+
+    run: str
+    """The folder of the run."""
+    number: int
+    """Its seed, or the number of its fold, from 1."""
+    epochs: Annotated[int, Field(ge=1)]
+    """The number of epochs that it was trained for."""
+    selected_epoch: Annotated[int, Field(ge=1)]
+    """The epoch whose weights model.keras has."""
+    val_loss: Number
+    """Its loss on the validation split at that epoch, in nats; null if that is empty."""
+    val_accuracy: Number
+    """Its accuracy on the validation split at that epoch, 0..1; null if that is empty."""
+    seconds: float
+    """The time of all epochs, in seconds."""
+
+
+class FamilyEvaluation(Record):
+    """The metrics of a family on a split."""
+
+    family: str
+    """The folder of the family."""
+    by: By
+    """What the runs differ in."""
+    split: SplitName
+    """The split: train, validation or test."""
+    runs: list[str]
+    """The folders of the runs, in the order of family.json."""
+    examples: list[int]
+    """The number of images that each run was evaluated on."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """The confidence level of the intervals, 0..1."""
+    spreads: dict[str, Spread]
+    """The spread of each scalar, by the names that `--fail-under` takes."""
+    pooled: Evaluation | None
+    """The evaluation of the pooled out-of-fold predictions; null unless the runs differ in the fold
+    and the split is test.
+    """
+
+    @property
+    def metrics(self) -> dict[str, Number]:
+        """The mean of each scalar, for gates."""
+        return {name: spread.mean for name, spread in self.spreads.items()}
+
+
+class FamilySummary(Record):
+    """The training of a family."""
+
+    family: str
+    """The folder of the family."""
+    by: By
+    """What the runs differ in."""
+    runs: list[MemberSummary]
+    """The runs, in the order of family.json."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """The confidence level of the intervals, 0..1."""
+    spreads: dict[str, Spread]
+    """The spread of the validation results, by name."""
+    out_of_fold: FamilyEvaluation | None
+    """The evaluation of the images that each run held out; null for runs by seed."""
+
+
+def summarize_training(family: Family, out_of_fold: FamilyEvaluation | None) -> FamilySummary:
+    """Return the validation results of a finished family, and their spread."""
+    confidence = family.experiment.evaluate.confidence
+    pairs = zip(family.record.numbers, family.runs, strict=True)
+    runs = [_summarize_member(number, run) for number, run in pairs]
+    rows = [{"val_accuracy": each.val_accuracy, "val_loss": each.val_loss} for each in runs]
+    return FamilySummary(
+        family=str(family.folder),
+        by=family.record.by,
+        runs=runs,
+        confidence=confidence,
+        spreads=compute_spreads(rows, confidence),
+        out_of_fold=out_of_fold,
+    )
+
+
+def _summarize_member(number: int, run: Run) -> MemberSummary:
+    log = run.log
+    selected = history.find_selected_epoch(log, run.experiment.train)
+    epoch = log[selected - 1]
+    return MemberSummary(
+        run=str(run.folder),
+        number=number,
+        epochs=len(log),
+        selected_epoch=selected,
+        val_loss=epoch.val_loss,
+        val_accuracy=epoch.val_accuracy,
+        seconds=sum(each.seconds for each in log),
+    )
+
+
+def combine_evaluations(
+    family: Family, split: SplitName, evaluated: Sequence[Evaluation], pooled: Evaluation | None
+) -> FamilyEvaluation:
+    """Return the evaluation of a family from those of its runs."""
+    confidence = evaluated[0].confidence
+    return FamilyEvaluation(
+        family=str(family.folder),
+        by=family.record.by,
+        split=split,
+        runs=[str(run.folder) for run in family.runs],
+        examples=[each.examples for each in evaluated],
+        confidence=confidence,
+        spreads=compute_spreads([each.metrics for each in evaluated], confidence),
+        pooled=pooled,
+    )
+
+
+def require_same_data(family: Family) -> None:
+    """Check that all runs were trained on the store of the family, and those by seed on one split.
+
+    Raises:
+        DataError: they were not.
+    """
+    runs = family.runs
+    for run in runs:
+        if run.data.fingerprint != family.record.fingerprint:
+            raise DataError(
+                f"{run.folder} was trained on the store {run.data.fingerprint[:12]}, but the family"
+                f" on {family.record.fingerprint[:12]}; train a new family"
+            )
+        if family.record.by == "seed" and run.data.split_sha256 != runs[0].data.split_sha256:
+            raise DataError(
+                f"{run.folder} and {runs[0].folder} were trained on different splits; train a new"
+                " family"
+            )
+
+
+def pool_predictions(family: Family, found: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of all folds as one, in the order of the folds.
+
+    Raises:
+        DataError: two runs held out the same image.
+    """
+    import numpy
+
+    ids = [name for each in found for name in each.ids]
+    if len(set(ids)) < len(ids):
+        raise DataError(
+            f"{family.folder}: two of its runs held out the same image, so that they are not folds"
+            " of one data set; train a new family"
+        )
+    return Predictions(
+        probabilities=numpy.concatenate([each.probabilities for each in found]),
+        labels=numpy.concatenate([each.labels for each in found]),
+        ids=ids,
+        classes=found[0].classes,
+        model=hash_json([each.model for each in found]),
+    )
+
+
+def format_summary(summary: FamilySummary) -> str:
+    """Format the result of training a family as text: the spread, then the runs."""
+    rows = [
+        {
+            summary.by: each.number,
+            "epochs": each.epochs,
+            "selected_epoch": each.selected_epoch,
+            "val_loss": each.val_loss,
+            "val_accuracy": each.val_accuracy,
+            "seconds": each.seconds,
+        }
+        for each in summary.runs
+    ]
+    title = f"{summary.family}: {_count_runs(summary.by, len(rows))}; validation, selected epochs"
+    sections = [
+        f"{title}\n{_describe_interval(summary.confidence, len(rows))}",
+        format_table(make_spread_rows(summary.spreads)),
+        format_table(rows),
+        format_evaluation(summary.out_of_fold)
+        if summary.out_of_fold
+        else f"next: imgcls eval {summary.family}",
+    ]
+    return "\n\n".join(sections).rstrip() + "\n"
+
+
+def format_evaluation(found: FamilyEvaluation) -> str:
+    """Format the evaluation of a family as text: the spread, the runs, and the pooled metrics."""
+    count = len(found.runs)
+    images = f"{' + '.join(f'{each:,}' for each in found.examples)} images"
+    if len(set(found.examples)) == 1:
+        images = f"{found.examples[0]:,} images each"
+    columns = [run.rpartition("/")[2] for run in found.runs]
+    rows = [
+        {"metric": name, **dict(zip(columns, spread.values, strict=True))}
+        for name, spread in found.spreads.items()
+    ]
+    sections = [
+        f"{found.family}: {found.split} split, {_count_runs(found.by, count)}, {images}\n"
+        + _describe_interval(found.confidence, count),
+        format_table(make_spread_rows(found.spreads)),
+        format_table(rows),
+    ]
+    if found.pooled:
+        intervals = found.pooled.describe_intervals()
+        title = f"out-of-fold predictions of all {found.pooled.examples:,} images, pooled"
+        sections += [
+            "\n".join(filter(None, [title, intervals])),
+            format_table(found.pooled.make_metric_rows()),
+        ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _count_runs(by: By, count: int) -> str:
+    return f"{count} runs by {by}" if count > 1 else f"1 run by {by}"
+
+
+def _describe_interval(confidence: float, count: int) -> str:
+    if count < 2:
+        return "one run has no spread: train at least two for an interval of the mean"
+    return f"{100 * confidence:g} % intervals of the mean over the runs, by Student's t"

@@ -1,0 +1,238 @@
+"""Families: runs of one experiment that differ only in the seed, or only in the fold. Light zone.
+
+The members of a family by seed share one split, so that their spread is that of training alone. The
+members of a family by fold share the seed, and each holds out another fold.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from imgcls.config import Experiment
+from imgcls.errors import DataError, UserError
+from imgcls.io import files, numbered_folders
+from imgcls.io.records import VersionedRecord, read_record, write_record
+from imgcls.run import RUNS, ResultFolder, Run, read_trained_experiment
+
+By = Literal["seed", "fold"]
+PREFIX = "family-"
+"""What the names of the numbered folders of families begin with."""
+_RESTORE = "restore it from a backup, or train a new family"
+
+
+class FamilyRecord(VersionedRecord):
+    """What the members of a family differ in, and the store that they share."""
+
+    SUBJECT: ClassVar[str] = "a family"
+    FORMAT: ClassVar[int] = 1
+
+    format: Literal[1]
+    """The format of the family's own files."""
+    by: By
+    """What the members differ in."""
+    numbers: Annotated[list[int], Field(min_length=1)]
+    """The seed of each member, or the number of its fold, from 1."""
+    fingerprint: str
+    """The fingerprint of the store that all members are trained on."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """What the members of a family to train differ in.
+
+    Attributes:
+        numbers: the seed of each member, or the number of its fold, from 1; all are different.
+    """
+
+    by: By
+    numbers: list[int]
+
+    def make_experiment(self, experiment: Experiment, number: int) -> Experiment:
+        """Return the experiment of a member."""
+        data = experiment.data
+        if self.by == "seed":
+            shared = data.model_copy(update={"split_seed": experiment.split_seed})
+            return experiment.model_copy(update={"seed": number, "data": shared})
+        fold = data.model_copy(update={"fold": f"{number}/{len(self.numbers)}"})
+        return experiment.model_copy(update={"data": fold})
+
+
+@dataclass(frozen=True)
+class Family(ResultFolder):
+    """The folder of a family, with the paths and contents of its files."""
+
+    @property
+    def experiment_file(self) -> Path:
+        """The experiment that the members vary, with all defaults."""
+        return self.folder / "experiment.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        """What the members differ in; written last when a family is created."""
+        return self.folder / "family.json"
+
+    @property
+    def summary_file(self) -> Path:
+        """The validation results of all members, and their spread."""
+        return self.folder / "summary.json"
+
+    def spread_file(self, split: str) -> Path:
+        """The metrics of all members on a split, and their spread."""
+        return self.folder / "evaluation" / split / "spread.json"
+
+    @cached_property
+    def record(self) -> FamilyRecord:
+        """What the members differ in.
+
+        Raises:
+            DataError: family.json is damaged.
+        """
+        return read_record(self.record_file, FamilyRecord, _RESTORE, _RESTORE)
+
+    @property
+    def members(self) -> Members:
+        """What the members differ in; raises as `record` does."""
+        return Members(self.record.by, self.record.numbers)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that the members vary.
+
+        Raises:
+            DataError: experiment.yaml is damaged.
+        """
+        return read_trained_experiment(self.experiment_file)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The run of each member, in the order of `record.numbers`; some may not exist yet."""
+        return [Run(self.folder / f"{self.record.by}-{each}") for each in self.record.numbers]
+
+    def count_finished(self) -> int:
+        """Return the number of members whose training is finished."""
+        return sum(
+            os.path.lexists(run.config_file) and run.status.status == "finished"
+            for run in self.runs
+        )
+
+    def require_finished(self) -> None:
+        """Check that every member is finished.
+
+        Raises:
+            DataError: some are not.
+        """
+        finished = self.count_finished()
+        if finished < len(self.runs):
+            raise DataError(
+                f"{self.folder} is not finished: {finished} of {len(self.runs)} runs are; run"
+                f" `{self.format_command()}` first"
+            )
+
+    def format_command(self) -> str:
+        """Return the command that continues the family."""
+        numbers = self.record.numbers
+        option = (
+            f"--seeds {','.join(map(str, numbers))}"
+            if self.record.by == "seed"
+            else f"--folds {len(numbers)}"
+        )
+        return f"imgcls train {self.experiment_file} {option} --run {self.folder}"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the family's lock, after waiting for another process that trains it."""
+        with files.hold_lock(self.folder / ".lock"):
+            yield
+
+
+def create_family(
+    experiment: Experiment, members: Members, fingerprint: str, folder: Path | None
+) -> Family:
+    """Create the folder of a family.
+
+    Args:
+        fingerprint: of the store to train on.
+        folder: the folder; `runs/<experiment name>/family-<next number>` unless given.
+    """
+    with files.explain_errors(folder or RUNS):
+        family = Family(folder or numbered_folders.make_next(RUNS / experiment.name, PREFIX))
+        family.folder.mkdir(parents=True, exist_ok=True)
+    files.write_text(family.experiment_file, experiment.to_yaml())
+    record = FamilyRecord(
+        format=1,
+        by=members.by,
+        numbers=members.numbers,
+        fingerprint=fingerprint,
+    )
+    write_record(family.record_file, record)
+    return family
+
+
+def is_family(folder: Path) -> bool:
+    """Return whether a folder is that of a family."""
+    return os.path.lexists(Family(folder).record_file)
+
+
+def find_families(name: str) -> list[Family]:
+    """Return the numbered families of an experiment, oldest first."""
+    folders = numbered_folders.list_numbered(RUNS / name, PREFIX)
+    return [Family(folder) for folder in folders if is_family(folder)]
+
+
+def parse_members(
+    seeds: str | None, num_seeds: int | None, folds: int | None, experiment: Experiment
+) -> Members | None:
+    """Return what the members of a family differ in, from the options of a command.
+
+    Args:
+        seeds: numbers with commas between them.
+        num_seeds: the number of seeds, from that of the experiment on.
+        folds: the number of folds.
+
+    Returns:
+        None if none of the options is given.
+
+    Raises:
+        UserError: several are given, or the value of one is wrong.
+    """
+    options = {"--seeds": seeds, "--num-seeds": num_seeds, "--folds": folds}
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} exclude each other; give one of them")
+    if seeds is not None:
+        return Members("seed", _parse_seeds(seeds))
+    if num_seeds is not None:
+        _require_at_least("--num-seeds", num_seeds, 1)
+        return Members("seed", list(range(experiment.seed, experiment.seed + num_seeds)))
+    if folds is None:
+        return None
+    _require_at_least("--folds", folds, 2)
+    for key in ("fold", "splits_file"):
+        if value := getattr(experiment.data, key):
+            raise UserError(f"--folds {folds}: the experiment has data.{key} {value}; leave it out")
+    return Members("fold", list(range(1, folds + 1)))
+
+
+def _parse_seeds(text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",")]
+    wrong = [word for word in words if not (word.isascii() and word.isdecimal())]
+    seeds = [] if wrong else list(map(int, words))
+    if wrong or max(seeds) >= 2**63:
+        raise UserError(
+            f"--seeds {text}: needs whole numbers from 0 to {2**63 - 1} with commas between them,"
+            " such as 0,1,7"
+        )
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text}: gives a seed twice; give each once")
+    return seeds
+
+
+def _require_at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise UserError(f"{option} {value}: needs a whole number from {least} on")

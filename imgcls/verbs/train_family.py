@@ -1,0 +1,140 @@
+"""The command `train`: trains a run by the verb `train`, or a family of runs. Light zone.
+
+For a family, it also runs the verbs `prepare` and `evaluate`.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from imgcls.config import Experiment
+from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.errors import Interrupted, UserError
+from imgcls.evaluation import families
+from imgcls.evaluation.families import FamilySummary
+from imgcls.family import Family, Members, create_family, find_families, is_family
+from imgcls.io import terminal
+from imgcls.io.records import write_record
+from imgcls.run import Run
+from imgcls.store import lookup
+from imgcls.store.store import Store
+from imgcls.training import resume
+from imgcls.verbs import evaluate, prepare
+from imgcls.verbs import train as train_run
+
+
+def train(
+    experiment: Experiment,
+    folder: Path | None = None,
+    cluster: Cluster = SINGLE_PROCESS,
+    members: Members | None = None,
+) -> dict[str, Any] | FamilySummary | None:
+    """Train a run, or a run for each seed or fold; or continue what is not finished.
+
+    Args:
+        folder: of the run or family; None for the newest unfinished one with these settings and
+            members, else for a new one.
+        cluster: the workers.
+        members: what the runs of a family differ in; None for a single run.
+
+    Returns:
+        What the verb `train` returns, or the content of summary.json of a family.
+
+    Raises:
+        UserError: `folder` has something else, or a family is to be trained by several workers.
+        DataError: the data is not prepared, or has changed since the start.
+        DivergenceError, OutOfMemoryError, Interrupted: from one of the runs; the same command
+            continues with it.
+    """
+    if members is None:
+        return train_run.train(experiment, folder, cluster=cluster)
+    if not cluster.is_single:
+        raise UserError(
+            "a family is trained by one process, but there are several workers; train each of its"
+            " runs by itself, with --set seed=N --set data.split_seed=0, or --set data.fold=K/N"
+        )
+    return _train_family(experiment, members, folder)
+
+
+def format_report(summary: dict[str, Any] | FamilySummary) -> str:
+    """Format the result of `train` as text."""
+    if isinstance(summary, FamilySummary):
+        return families.format_summary(summary)
+    return train_run.format_summary(summary)
+
+
+def _train_family(experiment: Experiment, members: Members, folder: Path | None) -> FamilySummary:
+    started = time.monotonic()
+    family = _find_to_continue(experiment, members, folder)
+    store = _open_store(experiment, family)
+    family = family or create_family(experiment, members, store.fingerprint, folder)
+    with family.lock():
+        for number, run in zip(members.numbers, family.runs, strict=True):
+            _train_member(family, experiment, store, number, run, started)
+    families.require_same_data(family)
+    # Cross-validation is about the images that each run held out, so they are evaluated at once.
+    out_of_fold = evaluate.evaluate_family(family, experiment) if members.by == "fold" else None
+    summary = families.summarize_training(family, out_of_fold)
+    write_record(family.summary_file, summary)
+    return summary
+
+
+def _find_to_continue(
+    experiment: Experiment, members: Members, folder: Path | None
+) -> Family | None:
+    """Return the family to continue; None to start a new one."""
+    if folder is None:
+        for family in find_families(experiment.name)[-1:]:
+            matches = family.members == members and _is_of(family, experiment)
+            if matches and family.count_finished() < len(members.numbers):
+                terminal.note(f"continuing {family.folder}")
+                return family
+        return None
+    family = Family(folder)
+    if is_family(folder):
+        _require_same_family(family, experiment, members)
+        return family
+    if folder.is_dir() and any(folder.iterdir()) and not os.path.lexists(family.experiment_file):
+        raise UserError(f"--run {folder} exists, but is not a family; choose a new or empty folder")
+    return None
+
+
+def _is_of(family: Family, experiment: Experiment) -> bool:
+    return family.experiment.identity() == experiment.identity()
+
+
+def _require_same_family(family: Family, experiment: Experiment, members: Members) -> None:
+    if family.members != members:
+        raise UserError(
+            f"--run {family.folder} is a family with other runs; continue it with"
+            f" `{family.format_command()}`, or choose another folder"
+        )
+    resume.require_same_experiment(family.folder, family.experiment, experiment)
+
+
+def _open_store(experiment: Experiment, family: Family | None) -> Store:
+    """Return the store that all members share: of a family to continue, the one that it has."""
+    if family is None:
+        return lookup.find_store(experiment)[0]
+    return lookup.open_store_of(
+        experiment.data.name, family.record.fingerprint, experiment.data.store_dir
+    )
+
+
+def _train_member(
+    family: Family, base: Experiment, store: Store, number: int, run: Run, started: float
+) -> None:
+    """Train one run of a family, after assigning its split if that was not done."""
+    members = family.members
+    experiment = members.make_experiment(base, number)
+    split = prepare.split_store(store, experiment)
+    position = f"{members.numbers.index(number) + 1} of {len(members.numbers)}"
+    terminal.note(f"{members.by} {number} ({position}): {run.folder}")
+    try:
+        train_run.train(experiment, run.folder, data=store.describe(split), started=started)
+    except Interrupted as error:
+        reason = str(error).partition(";")[0]
+        raise Interrupted(
+            f"{run.folder}: {reason}; the state is saved, continue with: {family.format_command()}"
+        ) from None
