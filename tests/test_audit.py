@@ -70,7 +70,7 @@ def run(store, split, *policies):
     )
 
 
-def test_every_check_runs_by_default_and_clean_data_passes(tmp_path):
+def test_every_check_runs_by_default_and_clean_data_has_no_findings(tmp_path):
     store, split = make_store(tmp_path, noise())
     report, left = runner.run_checks(
         store,
@@ -81,13 +81,12 @@ def test_every_check_runs_by_default_and_clean_data_passes(tmp_path):
             if check.name != "small_classes"
         ],
     )
-    assert report.passed
+    assert report.outcome == "no findings"
     assert report.findings == []
     assert left is split
-    assert (
-        "not checked, since data.audit does not list them: small_classes"
-        in runner.format_report(report)
-    )
+    text = runner.format_report(report)
+    assert text.startswith("audit of the data: no findings\n")
+    assert "not checked, since data.audit does not list them: small_classes" in text
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
 
 
@@ -121,10 +120,11 @@ def test_a_policy_notes_drops_or_fails(tmp_path, policy, dropped):
         count=1,
         message="1 image repeats another of the same split as an exact copy: 1 in train",
         examples=[["train/0", "train/2"]],
+        leakage=False,
         dropped=dropped,
     )
     assert len(left_ids) == len(NAMES) - dropped
-    assert report.passed == (policy != "fail")
+    assert report.outcome == ("failed" if policy == "fail" else "findings")
 
 
 def test_a_later_check_sees_only_what_an_earlier_one_did_not_drop(tmp_path):
@@ -219,13 +219,15 @@ def photos(workspace):
 def test_prepare_reports_what_it_found_and_what_to_do_next(photos):
     exit_code, stdout, _ = command("prepare", "photos.yaml")
     assert exit_code == 0
+    headline = "audit of the data: 2 findings of exact_duplicates (LEAKAGE), label_conflicts"
+    assert f"\n\n{headline}\n" in stdout
     assert "exact_duplicates  note        2" in stdout
     assert (
         "LEAKAGE: 2 held-out images with an exact copy in another split: 2 of test in train"
         in stdout
     )
     assert "test/cat/0.png = train/cat/0.png" in stdout
-    assert "next: `imgcls train`" in stdout
+    assert "or train with the data as it is: `imgcls train`" in stdout
 
 
 def test_a_file_name_cannot_control_the_terminal(photos):
@@ -250,7 +252,8 @@ def test_a_failed_audit_lists_all_findings_and_saves_a_report_but_no_split(photo
     exit_code, stdout, _ = command("audit", "photos.yaml", "--set", failing, "--json")
     report = json.loads(stdout)["audit"]
     assert exit_code == 0
-    assert not report["passed"]
+    assert report["outcome"] == "failed"
+    assert [found["leakage"] for found in report["findings"]] == [True, False]
     assert report["checks"] == {
         "exact_duplicates": "fail",
         "label_conflicts": "fail",

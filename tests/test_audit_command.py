@@ -72,7 +72,9 @@ def test_labels_that_a_run_contradicts_are_listed_with_its_suggestions(run):
     assert first.suggested_probability == pytest.approx(0.9)
     assert first.margin == pytest.approx(0.05 - 0.9)
     assert report.label_errors.evaluated == run.data.sizes["test"]
-    assert f"2 labels suspected among {len(saved.ids)} of" in audit.format_report(report)
+    text = audit.format_report(report)
+    assert "label errors: 2 labels suspected\n" in text
+    assert f"{len(saved.ids)} of {report.label_errors.images} images" in text
     shown = [line.split()[:2] for line in audit.format_report(report).splitlines()]
     assert [saved.ids[5], first.label] in shown
 
@@ -119,11 +121,52 @@ def test_the_runs_of_all_folds_evaluate_every_image_of_a_fold(workspace):
     assert sorted(list_ids(report)) == sorted([saved[0].ids[0], saved[1].ids[1]])
 
 
+@pytest.mark.parametrize(("fraction", "reliable"), [(0.19, True), (0.21, False)])
+def test_suspects_of_a_model_with_an_accuracy_below_four_fifths_are_called_unreliable(
+    run, fraction, reliable
+):
+    count = run.data.sizes["test"]
+    wrong = round(fraction * count)
+    predict(run, wrong=range(wrong))
+    exit_code, stdout, _ = command("audit", run.folder)
+    found = json.loads(command("audit", run.folder, "--json")[1])["label_errors"]
+    accuracy = (count - wrong) / count
+    assert exit_code == 0
+    assert found["accuracy"] == pytest.approx(accuracy)
+    assert (found["evaluated"], found["reliable"]) == (count, reliable)
+    assert found["runs"] == [
+        {"run": str(run.folder), "images": count, "accuracy": found["accuracy"]}
+    ]
+    assert f"with an accuracy of {accuracy:.3f}" in stdout
+    assert (", UNRELIABLE\n" in stdout) == (not reliable)
+    assert ("the accuracy is below 0.8, so that most suspects" in stdout) == (not reliable)
+
+
+def test_each_of_several_runs_is_listed_with_its_own_accuracy_and_images(run, workspace):
+    count = run.data.sizes["test"]
+    shutil.copytree(run.folder, workspace / "2")
+    other = type(run)(workspace / "2")
+    predict(other, wrong=range(count // 2), confidence=0.6)
+    predict(other, split="validation")
+    report = audit.audit(run.folder, [other.folder], []).label_errors
+    more = count + run.data.sizes["validation"]
+    accuracies = [(each.images, each.accuracy) for each in report.runs]
+    assert accuracies == [(count, 1.0), (more, pytest.approx(1 - count // 2 / more))]
+    # The mean of 0.9 for the label and 0.6 for another class is still the label.
+    assert (report.evaluated, report.accuracy) == (more, 1.0)
+
+
 def test_the_command_shows_the_report_and_that_no_label_is_suspected(run):
     exit_code, stdout, _ = command("audit", run.folder)
     assert exit_code == 0
     assert "exact_duplicates" in stdout
-    assert f"label errors: 0 labels suspected among {run.data.sizes['test']} of" in stdout
+    count, total = run.data.sizes["test"], sum(run.data.sizes.values())
+    assert "label errors: 0 labels suspected\n" in stdout
+    assert (
+        f"{count} of {total} images ({count / total:.0%}) were held out and predicted, by 1 run,"
+        " with an accuracy of 1.000\n"
+    ) in stdout
+    assert "the other images were trained on, or not predicted" in stdout
     report = json.loads(command("audit", run.folder, "--json")[1])
     assert report["audit"]["checks"].keys() == set(parts.list_names("checks"))
     assert report["fingerprint"] == run.data.fingerprint
@@ -136,9 +179,10 @@ def test_the_report_shows_five_examples_and_claims_no_other_number_than_the_coun
         count=900,
         message="900 images",
         examples=[[f"{i}.png"] for i in range(20)],
+        leakage=False,
         dropped=0,
     )
-    report = AuditReport(passed=True, checks={"unreadable": "note"}, findings=[found])
+    report = AuditReport(outcome="findings", checks={"unreadable": "note"}, findings=[found])
     shown = "unreadable: 900 images\n  such as 0.png, 1.png, 2.png, 3.png, 4.png\n"
     assert shown in audits.format_report(report)
 

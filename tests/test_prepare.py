@@ -221,7 +221,7 @@ def test_the_class_table_lines_up_with_a_hundred_classes():
         reused=False,
         bad_images=[],
         assignments=prepare.AssignmentCounts(unchanged=0, new=1),
-        audit=AuditReport(passed=True, checks={}, findings=[]),
+        audit=AuditReport(outcome="no findings", checks={}, findings=[]),
     )
     lines = prepare.format_classes(report).splitlines()
     assert len(lines) == 2 + 1 + 100 + 1

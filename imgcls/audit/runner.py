@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imgcls import parts
-from imgcls.audit.audit_report import AuditReport, ReportedFinding
-from imgcls.checks import EXAMPLES, AuditedData, CheckSettings, Finding
+from imgcls.audit.audit_report import AuditReport, ReportedFinding, decide_outcome
+from imgcls.checks import EXAMPLES, AuditedData, CheckSettings, Finding, format_count
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.io import files
@@ -60,12 +60,13 @@ def run_checks(
             count=finding.count,
             message=finding.message,
             examples=finding.examples,
+            leakage=finding.leakage,
             dropped=sum(map(len, _list_dropped(settings, finding))),
         )
         for settings, finding in findings
     ]
     report = AuditReport(
-        passed=all(settings.policy != "fail" for settings, _ in findings),
+        outcome=decide_outcome(reported),
         checks={settings.name: settings.policy for settings in checks},
         findings=reported,
     )
@@ -80,7 +81,7 @@ def save_report(report: AuditReport, store: Store, key: str) -> None:
         write_record(store.folder / "manifest.json", manifest.model_copy(update={"audits": audits}))
 
 
-def require_passed(report: AuditReport) -> None:
+def require_not_failed(report: AuditReport) -> None:
     """Raise an error if the audit failed.
 
     Raises:
@@ -101,7 +102,9 @@ def require_passed(report: AuditReport) -> None:
 
 
 def format_report(report: AuditReport) -> str:
-    """Format a report as text: a line per check, the findings, and a command to run next."""
+    """Format a report as text: what was found, a line per check, the findings with leakage first,
+    and what to do next.
+    """
     counts = dict.fromkeys(report.checks, 0)
     for finding in report.findings:
         counts[finding.check] += finding.count
@@ -109,9 +112,31 @@ def format_report(report: AuditReport) -> str:
         {"check": name, "policy": policy, "found": counts[name]}
         for name, policy in report.checks.items()
     ]
-    messages = [line for finding in report.findings for line in _format_finding(finding)]
-    sections = [format_table(rows), "\n".join(messages), _suggest_next(report)]
+    findings = sorted(report.findings, key=lambda finding: not finding.leakage)
+    messages = [line for finding in findings for line in _format_finding(finding)]
+    sections = [
+        _format_outcome(report),
+        format_table(rows),
+        "\n".join(messages),
+        _suggest_next(report),
+    ]
     return "\n\n".join(filter(None, sections))
+
+
+def _format_outcome(report: AuditReport) -> str:
+    """Return the headline: how much was found by which checks, leakage first."""
+    if not report.findings:
+        return "audit of the data: no findings"
+    leaking = {finding.check: " (LEAKAGE)" for finding in report.findings if finding.leaves_leakage}
+    names = dict.fromkeys([*leaking, *(finding.check for finding in report.findings)])
+    checks = ", ".join(f"{name}{leaking.get(name, '')}" for name in names)
+    dropped, failed = sum(finding.dropped for finding in report.findings), report.failed_checks
+    clauses = [
+        f"{format_count(len(report.findings), 'finding')} of {checks}",
+        f"{format_count(dropped, 'image')} dropped" if dropped else "",
+        f"FAILED by the policy of {', '.join(failed)}" if failed else "",
+    ]
+    return f"audit of the data: {'; '.join(filter(None, clauses))}"
 
 
 def _format_finding(finding: ReportedFinding) -> list[str]:
@@ -133,17 +158,23 @@ def _suggest_next(report: AuditReport) -> str:
         if unchecked
         else ""
     )
-    if not report.passed:
+    if report.outcome == "failed":
         return (
-            f"{skipped}failed: repair the data, or set another policy in data.audit, and run"
-            " `imgcls prepare` again"
+            f"{skipped}next: repair the data, or set another policy in data.audit, and run `imgcls"
+            " prepare` again"
         )
-    if not report.findings:
-        return f"{skipped}passed without findings; next: `imgcls train`"
+    if report.outcome == "no findings":
+        return f"{skipped}next: `imgcls train`"
+    leakage = (
+        "leakage makes evaluation better than the model is: set policy: drop for these checks in"
+        " data.audit to leave the copies out\n"
+        if any(finding.leaves_leakage for finding in report.findings)
+        else ""
+    )
     return (
-        f"{skipped}passed; look at the examples (--json has up to {EXAMPLES} of each), and set"
-        " policies (note, drop, fail) in data.audit if needed; next: `imgcls train`, and after it"
-        " `imgcls audit RUN` for likely label errors"
+        f"{skipped}{leakage}next: look at the examples (--json has up to {EXAMPLES} of each), and"
+        " set policies (note, drop, fail) in data.audit, or train with the data as it is: `imgcls"
+        " train`; after it, `imgcls audit RUN` finds likely label errors"
     )
 
 

@@ -53,12 +53,15 @@ class Finding:
             copies of one image.
         drop: the images that `policy: drop` leaves out, int64 indices into the store; None if there
             is nothing to drop.
+        leakage: whether held-out images are in another split, too, so that evaluation finds the
+            model better than it is.
     """
 
     message: str
     count: int
     examples: list[list[str]] = field(default_factory=list)
     drop: "numpy.ndarray | None" = None
+    leakage: bool = False
 
 
 @dataclass(frozen=True, eq=False)

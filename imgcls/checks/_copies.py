@@ -124,4 +124,4 @@ def _find_across_splits(audited: AuditedData, copies: _Copies, kind: str) -> lis
     )
     shown = numpy.isin(copies.kept, copies.kept[copies.elsewhere])
     examples = audited.collect_examples(copies.indices[shown], copies.kept[shown])
-    return [Finding(message, count, examples, copies.indices[copies.elsewhere])]
+    return [Finding(message, count, examples, copies.indices[copies.elsewhere], leakage=True)]
