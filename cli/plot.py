@@ -22,13 +22,13 @@ def plot(
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
-    """Draw a run's figures and its report page.
+    """Draw the figures and the report page of a run or family.
 
     Example: imgcls plot configs/digits.yaml confusion_matrix roc
     """
-    from imgcls.run_lookup import find_run
+    from imgcls.run_lookup import find_subject
     from imgcls.verbs import plot
 
-    run, experiment = find_run(target, set_)
-    written = plot.plot(run, experiment, figures)
+    found, experiment = find_subject(target, set_)
+    written = plot.plot(found, experiment, figures)
     output.print_result(list(map(str, written)), json, "\n".join)

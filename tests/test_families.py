@@ -121,6 +121,33 @@ def test_the_folds_of_a_family_are_those_of_runs_with_data_fold(copied):
     assert run.data.split == key
 
 
+def test_plot_draws_the_figures_of_each_run_and_a_page_with_their_spread(copied):
+    found = json_of("eval", "runs/tiny/family-1")
+    written = json_of("plot", "runs/tiny/family-1", "confusion_matrix")
+    folder = "runs/tiny/family-1"
+    assert written == [
+        *[
+            f"{folder}/seed-{seed}/figures/{name}"
+            for seed in (0, 3)
+            for name in ("confusion_matrix.png", "report.html")
+        ],
+        *[f"{folder}/figures/{name}" for name in ("learning_curves.png", "spread.png")],
+        f"{folder}/figures/report.html",
+    ]
+    page = Path(written[-1]).read_text()
+    assert f"{found['spreads']['accuracy']['std']:.4f}" in page
+    assert page.count("<img ") == 2
+
+
+def test_plot_draws_the_pooled_predictions_of_folds_but_not_what_each_fold_has(copied):
+    set_ = ["--set", "figures=[{name: roc}, {name: class_distribution}, {name: sample_grid}]"]
+    exit_code, stdout, stderr = command("plot", "runs/folds", *set_)
+    assert exit_code == 0
+    assert "runs/folds/figures/roc.png" in stdout
+    assert "runs/folds/figures/class_distribution.png" not in stdout
+    assert "no class_distribution: each run of runs/folds has its own data" in stderr
+
+
 def test_a_family_that_is_half_done_is_an_error_with_the_command_that_finishes_it(copied):
     change_json(Path("runs/tiny/family-1/seed-3/status.json"), status="interrupted")
     exit_code, _, stderr = command("eval", "runs/tiny/family-1")

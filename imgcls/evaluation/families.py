@@ -1,10 +1,11 @@
 """The results of a family: those of its runs, their spread, and pooled predictions. Light zone."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from imgcls.config import Experiment
 from imgcls.datasets import SplitName
 from imgcls.errors import DataError
 from imgcls.evaluation.predictions import Predictions
@@ -13,7 +14,7 @@ from imgcls.evaluation.summary import Evaluation
 from imgcls.family import By, Family
 from imgcls.io.records import Record
 from imgcls.metrics import Number
-from imgcls.report.tables import format_table
+from imgcls.report.tables import format_cell, format_table
 from imgcls.run import Run
 from imgcls.store.store import hash_json
 from imgcls.training import history
@@ -174,6 +175,19 @@ def pool_predictions(family: Family, found: Sequence[Predictions]) -> Prediction
     )
 
 
+def select_first_scalars(found: FamilyEvaluation, experiment: Experiment) -> dict[str, Spread]:
+    """Return the spread of the first scalar of each metric that the experiment lists."""
+    firsts = [next(iter(settings.scalars), "") for settings in experiment.evaluate.metrics]
+    return {name: found.spreads[name] for name in firsts if name in found.spreads}
+
+
+def describe_spread(spreads: Mapping[str, Spread]) -> str:
+    """Return mean and std of the first of some metrics, for a title."""
+    name, spread = next(iter(spreads.items()))
+    mean, std = format_cell(spread.mean), format_cell(spread.std)
+    return f"{name} {mean} ± {std} (mean ± std)"
+
+
 def format_summary(summary: FamilySummary) -> str:
     """Format the result of training a family as text: the spread, then the runs."""
     rows = [
@@ -189,7 +203,7 @@ def format_summary(summary: FamilySummary) -> str:
     ]
     title = f"{summary.family}: {_count_runs(summary.by, len(rows))}; validation, selected epochs"
     sections = [
-        f"{title}\n{_describe_interval(summary.confidence, len(rows))}",
+        f"{title}\n{describe_interval(summary.confidence, len(rows))}",
         format_table(make_spread_rows(summary.spreads)),
         format_table(rows),
         format_evaluation(summary.out_of_fold)
@@ -205,16 +219,11 @@ def format_evaluation(found: FamilyEvaluation) -> str:
     images = f"{' + '.join(f'{each:,}' for each in found.examples)} images"
     if len(set(found.examples)) == 1:
         images = f"{found.examples[0]:,} images each"
-    columns = [run.rpartition("/")[2] for run in found.runs]
-    rows = [
-        {"metric": name, **dict(zip(columns, spread.values, strict=True))}
-        for name, spread in found.spreads.items()
-    ]
     sections = [
         f"{found.family}: {found.split} split, {_count_runs(found.by, count)}, {images}\n"
-        + _describe_interval(found.confidence, count),
+        + describe_interval(found.confidence, count),
         format_table(make_spread_rows(found.spreads)),
-        format_table(rows),
+        format_table(make_run_rows(found)),
     ]
     if found.pooled:
         intervals = found.pooled.describe_intervals()
@@ -226,11 +235,21 @@ def format_evaluation(found: FamilyEvaluation) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def make_run_rows(found: FamilyEvaluation) -> list[dict[str, Any]]:
+    """Return a table with a row for each metric, and a column for each run."""
+    columns = [run.rpartition("/")[2] for run in found.runs]
+    return [
+        {"metric": name, **dict(zip(columns, spread.values, strict=True))}
+        for name, spread in found.spreads.items()
+    ]
+
+
 def _count_runs(by: By, count: int) -> str:
     return f"{count} runs by {by}" if count > 1 else f"1 run by {by}"
 
 
-def _describe_interval(confidence: float, count: int) -> str:
+def describe_interval(confidence: float, count: int) -> str:
+    """Return what the intervals of a number of runs are, in a sentence."""
     if count < 2:
         return "one run has no spread: train at least two for an interval of the mean"
     return f"{100 * confidence:g} % intervals of the mean over the runs, by Student's t"

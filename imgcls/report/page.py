@@ -5,11 +5,13 @@ Light zone.
 import os
 
 from imgcls import parts
+from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.figures import Subject
 from imgcls.io import files, terminal
 from imgcls.report import html
+from imgcls.run import ResultFolder
 
 
 def write_page(subject: Subject) -> None:
@@ -25,7 +27,7 @@ def write_page(subject: Subject) -> None:
     sections = [
         _render_overview(subject),
         *[
-            _render_evaluation(subject, split)
+            render_evaluation(subject.run, split)
             for split in SPLITS
             if os.path.lexists(subject.run.metrics_file(split))
         ],
@@ -60,9 +62,9 @@ def _render_overview(subject: Subject) -> str:
     return html.render_pairs(facts)
 
 
-def _render_evaluation(subject: Subject, split: str) -> str:
+def render_evaluation(folder: ResultFolder, split: str) -> str:
     """Return a split's numbers and tables, whatever metrics were computed."""
-    evaluation = subject.run.read_evaluation(split)
+    evaluation = folder.read_evaluation(split)
     absent = evaluation.classes_absent
     intervals = evaluation.describe_intervals()
     facts = [f"{evaluation.examples:,} images", *([intervals] if intervals else [])]
@@ -96,14 +98,19 @@ def _render_log(subject: Subject) -> str:
 
 def _render_figures(subject: Subject) -> str:
     """Return every picture that the run has, those that the experiment lists first."""
+    names = list_figures(subject.run, subject.experiment)
+    return "<h2>Figures</h2>\n" + "\n".join(render_figure(subject.run, name) for name in names)
+
+
+def list_figures(folder: ResultFolder, experiment: Experiment) -> list[str]:
+    """Return the names of the figures in a folder, those that the experiment lists first."""
     names = dict.fromkeys(
-        [*[settings.name for settings in subject.experiment.figures], *parts.list_names("figures")]
+        [*[settings.name for settings in experiment.figures], *parts.list_names("figures")]
     )
-    return "<h2>Figures</h2>\n" + "\n".join(
-        _render_figure(subject, name) for name in names if subject.run.figure_file(name).is_file()
-    )
+    return [name for name in names if folder.figure_file(name).is_file()]
 
 
-def _render_figure(subject: Subject, name: str) -> str:
-    picture = subject.run.figure_file(name).read_bytes()
+def render_figure(folder: ResultFolder, name: str) -> str:
+    """Return the picture of a figure, with its caption."""
+    picture = folder.figure_file(name).read_bytes()
     return html.render_figure(name, picture, parts.summarize(parts.load("figures", name)))

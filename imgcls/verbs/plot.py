@@ -1,4 +1,4 @@
-"""The verb `plot`: draws a run's figures and its report page. Light zone."""
+"""The verb `plot`: draws the figures and the page of a run or a family. Light zone."""
 
 import os
 from collections.abc import Sequence
@@ -7,15 +7,23 @@ from pathlib import Path
 from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
-from imgcls.figures import NotDrawableError, Subject, _style
+from imgcls.evaluation import families
+from imgcls.family import Family
+from imgcls.figures import NotDrawableError, Subject, _families, _style
+from imgcls.figures._pooled import PooledSubject
 from imgcls.io.terminal import format_some, note, track
 from imgcls.parts import PartSettings
-from imgcls.report import page
-from imgcls.run import Run
+from imgcls.report import family_page, page
+from imgcls.run import ResultFolder, Run
 
 
-def plot(run: Run, experiment: Experiment | None = None, names: Sequence[str] = ()) -> list[Path]:
-    """Draw figures as PNG files, and write report.html with all figures of the run.
+def plot(
+    found: Run | Family, experiment: Experiment | None = None, names: Sequence[str] = ()
+) -> list[Path]:
+    """Draw figures as PNG files, and write report.html with all figures of the run or family.
+
+    Of a family, the figures of each run are drawn, then those of the family: curves and the spread
+    of the metrics, and if its runs differ in the fold, figures of the pooled predictions.
 
     Args:
         experiment: None for that of the run; figures, metrics and `data.store_dir` may differ.
@@ -29,21 +37,62 @@ def plot(run: Run, experiment: Experiment | None = None, names: Sequence[str] = 
         UserError: a name is unknown, a named figure cannot be drawn, or a file cannot be written.
         DataError: a named figure shows images, and their store is missing or changed.
     """
-    subject = Subject(run, experiment or run.experiment)
-    written = _draw_named(names, subject) if names else _draw_all_possible(subject)
+    experiment = experiment or found.experiment
+    if isinstance(found, Family):
+        return _plot_family(found, experiment, names)
+    return _plot_run(Subject(found, experiment), names)
+
+
+def _plot_run(subject: Subject, names: Sequence[str]) -> list[Path]:
+    run = subject.run
+    written = _draw_named(names, subject) if names else _draw_all_possible(subject, run)
     _note_missing_glyphs(subject)
     page.write_page(subject)
     return [*written, run.report_page]
 
 
+def _plot_family(family: Family, experiment: Experiment, names: Sequence[str]) -> list[Path]:
+    pairs = zip(family.record.numbers, family.runs, strict=True)
+    subjects = [
+        Subject(run, family.members.make_experiment(experiment, number)) for number, run in pairs
+    ]
+    written = [path for subject in subjects for path in _plot_run(subject, names)]
+    written += _draw_family(family)
+    if os.path.lexists(family.predictions_file("test")):
+        written += _draw_all_possible(PooledSubject(family, experiment), family)
+    family_page.write_page(family)
+    return [*written, family.report_page]
+
+
+def _draw_family(family: Family) -> list[Path]:
+    """Draw the curves of all runs, and the spread of their metrics on the test or another split."""
+    path, spread_path = family.figure_file("learning_curves"), family.figure_file("spread")
+    summary = families.summarize_training(family, None)
+    names = [run.folder.name for run in family.runs]
+    selected = {name: run.selected_epoch for name, run in zip(names, summary.runs, strict=True)}
+    logs = {run.folder.name: run.log for run in family.runs}
+    evaluated = family_page.list_evaluated_splits(family)
+    with _style.apply_style():
+        _style.save_figure(_families.draw_curves(logs, selected), path)
+        if not evaluated:
+            note(f"no spread: run `imgcls eval {family.folder}` first")
+            return [path]
+        found = family_page.read_spread(family, evaluated[-1])
+        shown = families.select_first_scalars(found, family.experiment)
+        title = f"{evaluated[-1]} split, {families.describe_spread(shown)} of {len(names)} runs"
+        _style.save_figure(_families.draw_spread(shown, names, title), spread_path)
+    return [path, spread_path]
+
+
 def _draw_named(names: Sequence[str], subject: Subject) -> list[Path]:
-    return [_draw(settings, subject) for settings in _find_figures(names, subject)]
+    return [_draw(settings, subject, subject.run) for settings in _find_figures(names, subject)]
 
 
-def _draw_all_possible(subject: Subject) -> list[Path]:
+def _draw_all_possible(subject: Subject, folder: ResultFolder) -> list[Path]:
     figures = subject.experiment.figures
     drawn = [
-        _draw_if_possible(settings, subject) for settings in track(figures, len(figures), "figures")
+        _draw_if_possible(settings, subject, folder)
+        for settings in track(figures, len(figures), "figures")
     ]
     return [path for path in drawn if path]
 
@@ -69,16 +118,18 @@ def _find_figures(names: Sequence[str], subject: Subject) -> list[PartSettings]:
     ]
 
 
-def _draw(settings: PartSettings, subject: Subject) -> Path:
-    path = subject.run.figure_file(settings.name)
+def _draw(settings: PartSettings, subject: Subject, folder: ResultFolder) -> Path:
+    path = folder.figure_file(settings.name)
     with _style.apply_style():
         _style.save_figure(parts.load_for("figures", settings).draw(settings, subject), path)
     return path
 
 
-def _draw_if_possible(settings: PartSettings, subject: Subject) -> Path | None:
+def _draw_if_possible(
+    settings: PartSettings, subject: Subject, folder: ResultFolder
+) -> Path | None:
     try:
-        return _draw(settings, subject)
+        return _draw(settings, subject, folder)
     except (NotDrawableError, DataError) as error:
         note(f"no {settings.name}: {error}")
         return None
