@@ -10,12 +10,16 @@ from imgcls.cli import options, output
 Target = Annotated[
     Path,
     typer.Argument(
-        metavar="EXPERIMENT|RUN", help="A prepared experiment, or a run folder.", show_default=False
+        metavar="EXPERIMENT|RUN",
+        help="A prepared experiment, or the folder of a run or family.",
+        show_default=False,
     ),
 ]
 Runs = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN", help="More evaluated runs on the same data.", show_default=False),
+    typer.Argument(
+        metavar="RUN", help="More evaluated runs or families on the same data.", show_default=False
+    ),
 ]
 
 

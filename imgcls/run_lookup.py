@@ -72,6 +72,15 @@ def open_family(folder: Path, overrides: Sequence[str] = ()) -> tuple[Family, Ex
     return family, _read_with_overrides(family.experiment_file, family.experiment, overrides)
 
 
+def expand_families(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders of runs, with those of its runs in the place of each family."""
+    return [
+        each
+        for folder in folders
+        for each in ([run.folder for run in Family(folder).runs] if is_family(folder) else [folder])
+    ]
+
+
 def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
     """Return what `find_run` does, or the family in a folder as `open_family` does."""
     return open_family(target, overrides) if is_family(target) else find_run(target, overrides)

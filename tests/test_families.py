@@ -148,6 +148,13 @@ def test_plot_draws_the_pooled_predictions_of_folds_but_not_what_each_fold_has(c
     assert "no class_distribution: each run of runs/folds has its own data" in stderr
 
 
+def test_an_audit_of_folds_covers_every_image_once(copied):
+    found = json_of("audit", "runs/folds")["label_errors"]
+    assert found["evaluated"] == found["images"] == 1797
+    pooled = json.loads(Path("runs/folds/evaluation/test/metrics.json").read_text())
+    assert found["accuracy"] == pytest.approx(pooled["metrics"]["accuracy"])
+
+
 def test_a_family_that_is_half_done_is_an_error_with_the_command_that_finishes_it(copied):
     change_json(Path("runs/tiny/family-1/seed-3/status.json"), status="interrupted")
     exit_code, _, stderr = command("eval", "runs/tiny/family-1")

@@ -9,8 +9,9 @@ from imgcls.audit.audit_report import AuditReport
 from imgcls.audit.label_errors import LabelErrors
 from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
+from imgcls.family import is_family
 from imgcls.io.records import Record
-from imgcls.run_lookup import find_run
+from imgcls.run_lookup import expand_families, find_run, open_family
 from imgcls.store import lookup
 from imgcls.store.store import Store
 
@@ -36,9 +37,9 @@ def audit(target: Path, runs: Sequence[Path] = (), overrides: Sequence[str] = ()
     """Return the audit report of prepared data; with runs, also likely label errors.
 
     Args:
-        target: an experiment file, or the folder of a run to use as the first of `runs`.
-        runs: folders of runs on the same data. The probabilities of images that several runs held
-            out are averaged.
+        target: an experiment file, or the folder of a run or family to use as the first of `runs`.
+        runs: folders of runs and families on the same data. The probabilities of images that
+            several runs held out are averaged; the folds of a family hold out every image once.
         overrides: of the experiment, `a.b=value`.
 
     Raises:
@@ -54,12 +55,18 @@ def audit(target: Path, runs: Sequence[Path] = (), overrides: Sequence[str] = ()
         fingerprint=store.fingerprint,
         split=key,
         audit=_read_report(store, key),
-        label_errors=label_errors.find_label_errors(store, folders) if folders else None,
+        label_errors=label_errors.find_label_errors(store, expand_families(folders))
+        if folders
+        else None,
     )
 
 
 def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
-    """Return the store of a run or an experiment, and the key of its split."""
+    """Return the store of a run, a family or an experiment, and the key of its split."""
+    if is_family(target):
+        family, experiment = open_family(target, overrides)
+        store = lookup.open_run_store(family.runs[0].data, experiment.data.store_dir)[0]
+        return store, lookup.compute_split_key(experiment.data, experiment.split_seed)
     if target.is_dir():
         run, experiment = find_run(target, overrides)
         store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
