@@ -8,7 +8,6 @@ def runs(json: options.Json = False) -> None:
 
     Example: imgcls runs
     """
-    from imgcls.report.tables import format_table
-    from imgcls.verbs.runs import list_runs
+    from imgcls.verbs.runs import format_runs, list_runs
 
-    output.print_result(list_runs(), json, format_table)
+    output.print_result(list_runs(), json, format_runs)

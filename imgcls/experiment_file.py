@@ -18,7 +18,7 @@ from imgcls.config import Experiment
 from imgcls.durations import Duration
 from imgcls.errors import DataError, UserError
 from imgcls.io import yaml_file
-from imgcls.io.records import FormatError
+from imgcls.io.records import DataFile, FormatError
 from imgcls.io.terminal import to_printable
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 from imgcls.parts import PartOf, Section
@@ -50,6 +50,26 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise ProblemsError(
             [f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]
         ) from None
+
+
+def read_trained_experiment(path: Path, advice: str) -> Experiment:
+    """Return the experiment in the folder of a run or family.
+
+    Args:
+        advice: what to do if the file is damaged.
+
+    Raises:
+        FormatError: another version of imgcls wrote it.
+        DataError: the file is damaged.
+    """
+    file = DataFile(path, advice)
+    file.read_bytes()
+    try:
+        return read_experiment(path)
+    except FormatError:
+        raise
+    except UserError as error:
+        raise file.make_damage_error(str(error).splitlines()[0]) from None
 
 
 def _require_format(path: Path) -> None:

@@ -16,9 +16,10 @@ from pydantic import Field
 
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
+from imgcls.experiment_file import read_trained_experiment
 from imgcls.io import files, numbered_folders
 from imgcls.io.records import VersionedRecord, read_record, write_record
-from imgcls.run import RUNS, ResultFolder, Run, read_trained_experiment
+from imgcls.run import RUNS, ResultFolder, Run
 
 By = Literal["seed", "fold"]
 PREFIX = "family-"
@@ -107,7 +108,7 @@ class Family(ResultFolder):
         Raises:
             DataError: experiment.yaml is damaged.
         """
-        return read_trained_experiment(self.experiment_file)
+        return read_trained_experiment(self.experiment_file, _RESTORE)
 
     @property
     def runs(self) -> list[Run]:

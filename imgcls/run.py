@@ -14,11 +14,12 @@ from imgcls.config import Experiment
 from imgcls.environment import Environment
 from imgcls.errors import UserError
 from imgcls.evaluation.summary import Evaluation
-from imgcls.experiment_file import read_experiment
+from imgcls.experiment_file import read_trained_experiment
 from imgcls.io import files, numbered_folders
-from imgcls.io.records import DataFile, FormatError, read_record, read_records, write_record
+from imgcls.io.records import read_record, read_records, write_record
 from imgcls.store.manifest import DataDescription
 from imgcls.training.history import EpochLog
+from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
 
 RUNS = Path("runs")
@@ -91,6 +92,11 @@ class Run(ResultFolder):
         return self.folder / "status.json"
 
     @property
+    def reproduction_file(self) -> Path:
+        """What the run is a reproduction of; other runs have no such file."""
+        return self.folder / "reproduction.json"
+
+    @property
     def log_file(self) -> Path:
         """One JSON object per epoch."""
         return self.folder / "log.jsonl"
@@ -142,7 +148,7 @@ class Run(ResultFolder):
         Raises:
             DataError: config.yaml is damaged.
         """
-        return read_trained_experiment(self.config_file)
+        return read_trained_experiment(self.config_file, _RESTORE)
 
     @property
     def status(self) -> Status:
@@ -179,6 +185,23 @@ class Run(ResultFolder):
         return read_record(self.environment_file, Environment, advice)
 
     @property
+    def is_reproduction(self) -> bool:
+        """Whether the run is a reproduction of another; the file may be damaged."""
+        return os.path.lexists(self.reproduction_file)
+
+    @property
+    def reproduction(self) -> Reproduction | None:
+        """What the run is a reproduction of; None if it is none.
+
+        Raises:
+            DataError: reproduction.json is damaged.
+        """
+        if not self.is_reproduction:
+            return None
+        advice = "delete it to count the run as one that `imgcls train` started"
+        return read_record(self.reproduction_file, Reproduction, advice)
+
+    @property
     def log(self) -> list[EpochLog]:
         """The log of the epochs so far.
 
@@ -213,7 +236,10 @@ class Run(ResultFolder):
 
     def can_be_recreated(self) -> bool:
         """Tell whether the folder has no files but those written before the first checkpoint."""
-        early_files = (self.status_file, self.config_file, self.data_file, self.environment_file)
+        early_files = (
+            *(self.status_file, self.config_file, self.data_file, self.environment_file),
+            self.reproduction_file,
+        )
         return self.folder.is_dir() and all(
             path in early_files or path.name.startswith(".") for path in self.folder.iterdir()
         )
@@ -246,11 +272,14 @@ class Run(ResultFolder):
             file_lock.release()
 
 
-def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
+def create_run(
+    experiment: Experiment, folder: Path | None = None, reproduction: Reproduction | None = None
+) -> Run:
     """Create a run folder with config.yaml and status.json.
 
     Args:
         folder: the run folder; `runs/<experiment name>/<next number>` unless given.
+        reproduction: what the run is a reproduction of, if it is one.
     """
     with files.explain_errors(folder or RUNS):
         run = Run(folder or numbered_folders.make_next(RUNS / experiment.name))
@@ -259,22 +288,8 @@ def create_run(experiment: Experiment, folder: Path | None = None) -> Run:
         if run.can_be_recreated():
             run.data_file.unlink(missing_ok=True)
             run.write_status("created")
+            if reproduction:
+                write_record(run.reproduction_file, reproduction)
+            # Last, since it makes the folder a run: no command finds one without its mark.
             files.write_text(run.config_file, experiment.to_yaml())
     return run
-
-
-def read_trained_experiment(path: Path) -> Experiment:
-    """Return the experiment in the folder of a run or family.
-
-    Raises:
-        FormatError: another version of imgcls wrote it.
-        DataError: the file is damaged.
-    """
-    file = DataFile(path, _RESTORE)
-    file.read_bytes()
-    try:
-        return read_experiment(path)
-    except FormatError:
-        raise
-    except UserError as error:
-        raise file.make_damage_error(str(error).splitlines()[0]) from None

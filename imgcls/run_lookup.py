@@ -34,6 +34,11 @@ def find_runs(name: str) -> list[Run]:
     return [run for run in runs if run.config_file.is_file()]
 
 
+def find_originals(name: str) -> list[Run]:
+    """Return the numbered runs of an experiment that are not reproductions, oldest first."""
+    return [run for run in find_runs(name) if not run.is_reproduction]
+
+
 def find_run(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
     """Return a finished run, and the experiment for its evaluation and figures.
 
@@ -122,7 +127,7 @@ def require_finished(run: Run) -> None:
 def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
     finished = [
         (run, trained)
-        for run in find_runs(experiment.name)
+        for run in find_originals(experiment.name)
         if (trained := try_read_experiment(run)) and run.status.status == "finished"
     ]
     matching = [run for run, trained in finished if trained.identity() == experiment.identity()]

@@ -18,6 +18,7 @@ from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.split_file import SplitArrays
 from imgcls.training.history import EpochLog
 from imgcls.training.recorder import RequestedAccumulation
+from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
 
 PAGE = Path(__file__).parent.parent / "docs" / "files.md"
@@ -28,6 +29,7 @@ FILES: dict[str, type[Record]] = {
     "`data.json` of a run": DataDescription,
     "`environment.json` of a run": Environment,
     "A line of `log.jsonl`": EpochLog,
+    "`reproduction.json` of a run": Reproduction,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
     "`checkpoint/accumulation_steps.json` of a run": RequestedAccumulation,

@@ -10,6 +10,7 @@ from experiments import assert_same_result, command, experiment, json_of
 
 from imgcls.errors import EpochLimit, GateError
 from imgcls.run import Run
+from imgcls.training.reproduction import Reproduction
 from imgcls.verbs import reproduce, train
 from imgcls.verbs.prepare import prepare
 
@@ -48,9 +49,11 @@ def change_log(run, epoch, **values):
 
 def test_a_run_is_reproduced_from_its_folder_alone_to_the_last_bit(run):
     summary = json_of("reproduce", "run")
-    assert summary["difference"] is None
-    assert summary["epochs"] == 2
+    assert (summary["result"], summary["difference"]) == ("identical", None)
+    whole = ["data", "log of all 2 epochs", "weights", "metrics of the test split"]
+    assert (summary["compared"], summary["not_compared"]) == (whole, [])
     again = Run(Path(summary["reproduction"]))
+    assert again.reproduction == Reproduction(run="run", epochs=None)
     assert again.model_file.read_bytes() == run.model_file.read_bytes()
     assert (
         json.loads(again.metrics_file("test").read_text())["metrics"]
@@ -68,6 +71,7 @@ def test_the_first_different_number_of_the_log_is_named_with_exit_code_6(run):
         reproduce.reproduce(run, folder=Path("again"))
     assert stderr.endswith(f"imgcls: {failure.value}\n")
     assert json.loads(stdout) == failure.value.result
+    assert failure.value.result["result"] == "different"
 
 
 def test_a_different_weight_is_named(run):
@@ -95,7 +99,10 @@ def test_a_tolerance_allows_as_much_and_no_more(run):
     summary = json.loads(run.metrics_file("test").read_text())
     summary["metrics"]["accuracy"] += 0.004
     run.metrics_file("test").write_text(json.dumps(summary))
-    assert json_of("reproduce", "run", "--tolerance", "accuracy=0.005")["difference"] is None
+    summary = json_of("reproduce", "run", "--tolerance", "accuracy=0.005")
+    assert (summary["result"], summary["difference"]) == ("within tolerance", None)
+    assert summary["compared"] == ["data", "accuracy of test split"]
+    assert summary["not_compared"] == ["log", "weights", "other results"]
     exit_code, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
     assert exit_code == 6
     assert "which differs by more than 0.003" in stderr
@@ -104,8 +111,11 @@ def test_a_tolerance_allows_as_much_and_no_more(run):
 def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run):
     change_log(run, 2, val_loss=0.125)
     summary = json_of("reproduce", "run", "--epochs", "1", "--run", "again")
-    assert (summary["epochs"], summary["difference"]) == (1, None)
+    assert (summary["result"], summary["difference"]) == ("identical", None)
+    assert summary["compared"] == ["data", "log of epoch 1 of 2"]
+    assert summary["not_compared"] == ["log of later epochs", "weights", "metrics"]
     again = Run(Path("again"))
+    assert again.reproduction == Reproduction(run="run", epochs=1)
     assert (len(again.log), again.status.status, again.status.exit_code) == (
         1,
         "interrupted",
@@ -166,6 +176,21 @@ def test_other_versions_are_reported_beside_a_difference(run):
     assert "other versions were used: keras 3.0.0 then" in stderr
 
 
+def test_a_result_that_is_identical_says_so_in_text(run):
+    lines = command("reproduce", "run", "--epochs", "1")[1].splitlines()
+    assert lines[2:5] == [
+        "result            identical",
+        "compared          data, log of epoch 1 of 2",
+        "not_compared      log of later epochs, weights, metrics",
+    ]
+
+
+def test_a_run_that_train_made_is_compared_without_becoming_a_reproduction(run):
+    shutil.copytree("run", "again")
+    assert json_of("reproduce", "run", "--run", "again")["result"] == "identical"
+    assert not Run(Path("again")).is_reproduction
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -191,5 +216,6 @@ def test_a_reproduction_that_was_interrupted_continues_where_it_stopped_and_is_c
     exit_code, _, stderr = command(*arguments, "--set", "train.time_limit=0.0001s")
     assert exit_code == 75
     assert "then compare with: imgcls reproduce run --run again" in stderr
+    assert Run(Path("again")).is_reproduction
     assert json_of(*arguments)["difference"] is None
     assert json_of(*arguments)["difference"] is None  # a finished one is compared once more

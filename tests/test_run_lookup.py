@@ -1,13 +1,17 @@
 """Which runs there are, and which of them a command takes if it is given an experiment."""
 
+import os
 from pathlib import Path
 
 import pytest
-from experiments import command, experiment, make_epoch
+from experiments import command, experiment, json_of, make_epoch
 
-from imgcls.io.records import write_records
+from imgcls.io.records import write_record, write_records
 from imgcls.report.tables import WIDTH
 from imgcls.run import create_run
+from imgcls.run_lookup import find_run
+from imgcls.training import resume
+from imgcls.training.reproduction import Reproduction
 from imgcls.verbs import train
 from imgcls.verbs.runs import list_runs
 
@@ -22,6 +26,11 @@ def make_run(folder: Path, state: str, *overrides: str):
         for number, (accuracy, loss) in enumerate(results, 1)
     ]
     write_records(run.log_file, log)
+    return run
+
+
+def mark(run, epochs=None):
+    write_record(run.reproduction_file, Reproduction(run="runs/tiny/1", epochs=epochs))
     return run
 
 
@@ -41,6 +50,57 @@ def test_a_run_is_listed_with_the_results_of_its_selected_epoch(
 def test_a_run_with_a_damaged_experiment_is_listed_as_damaged(workspace):
     make_run(workspace, "finished").config_file.write_text("name: [")
     assert [row["status"] for row in list_runs()] == ["damaged"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "what"), [(None, "runs/tiny/1"), (2, "runs/tiny/1, its first 2 epochs")]
+)
+def test_a_reproduction_is_listed_with_what_it_reproduces(workspace, epochs, what):
+    make_run(workspace, "finished")
+    mark(make_run(workspace, "interrupted"), epochs)
+    rows = json_of("runs")
+    assert rows[0]["reproduction"] is None
+    assert rows[1]["reproduction"] == {"run": "runs/tiny/1", "epochs": epochs}
+    assert command("runs")[1].endswith(f"\n\nruns/tiny/2 reproduces {what}\n")
+
+
+def test_a_damaged_mark_makes_the_run_damaged_and_still_a_reproduction(workspace):
+    original, again = (make_run(workspace, "finished") for _ in range(2))
+    again.reproduction_file.write_text("{")
+    assert [row["status"] for row in list_runs()] == ["finished", "damaged"]
+    assert find_run(workspace / "experiment.yaml")[0] == original
+
+
+def test_an_experiment_means_no_reproduction_to_eval_and_plot(workspace):
+    original = make_run(workspace, "finished")
+    mark(make_run(workspace, "finished"))
+    assert find_run(workspace / "experiment.yaml")[0] == original
+
+
+def test_train_continues_a_reproduction_only_if_its_folder_is_given(workspace):
+    settings = experiment(workspace)
+    make_run(workspace, "finished")
+    again = mark(make_run(workspace, "interrupted"))
+    assert resume.find_run_to_continue(settings, None) is None
+    assert resume.find_run_to_continue(settings, again.folder) == again
+
+
+def test_train_continues_the_newest_run_before_a_reproduction(workspace):
+    unfinished = make_run(workspace, "interrupted")
+    mark(make_run(workspace, "finished"))
+    assert resume.find_run_to_continue(experiment(workspace), None) == unfinished
+
+
+def test_a_reproduction_is_marked_before_its_folder_counts_as_a_run(workspace, monkeypatch):
+    """Whatever is left of it after a crash is never taken for a run of the experiment."""
+    written = []
+    replace = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda old, new: (written.append(Path(new).name), replace(old, new))
+    )
+    run = create_run(experiment(workspace), None, Reproduction(run="runs/tiny/1", epochs=1))
+    assert written.index(run.reproduction_file.name) < written.index(run.config_file.name)
+    assert run.can_be_recreated()
 
 
 def test_the_list_of_runs_fits_a_terminal(workspace):

@@ -10,7 +10,7 @@ from imgcls.experiment_file import flatten
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
-from imgcls.run_lookup import find_runs, try_read_experiment
+from imgcls.run_lookup import find_originals, try_read_experiment
 from imgcls.store.lookup import (
     compute_split_key,
     find_store,
@@ -26,7 +26,8 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
     """Return the run to continue; None to start a new one.
 
     Args:
-        folder: of the run; None for the experiment's newest run, if it is unfinished.
+        folder: of the run; None for the experiment's newest run, without reproductions, if it is
+            unfinished.
 
     Raises:
         UserError: the folder has a run of another experiment, or is not a run folder.
@@ -45,8 +46,8 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
 
 
 def _find_unfinished(experiment: Experiment) -> Run | None:
-    """Return the experiment's newest run if it is unfinished."""
-    for run in find_runs(experiment.name)[-1:]:
+    """Return the experiment's newest run, without reproductions, if it is unfinished."""
+    for run in find_originals(experiment.name)[-1:]:
         earlier = try_read_experiment(run)
         if not earlier or earlier.identity() != experiment.identity():
             continue

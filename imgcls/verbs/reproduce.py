@@ -4,28 +4,24 @@ It runs the verbs `train` and `evaluate`.
 """
 
 import contextlib
-import io
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imgcls import parts
 from imgcls.config import Experiment
-from imgcls.datasets import SPLITS
 from imgcls.distributed.cluster import Cluster, find_cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
 from imgcls.io import terminal
-from imgcls.io.records import DataFile
+from imgcls.io.records import write_record
 from imgcls.run import Run, create_run
 from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
-from imgcls.training import history
-from imgcls.training.history import EpochLog
+from imgcls.training import differences
+from imgcls.training.differences import Tolerances
+from imgcls.training.reproduction import Reproduction
 from imgcls.verbs import evaluate, train
-
-Tolerances = Mapping[str, float]
 
 
 def reproduce(
@@ -47,12 +43,12 @@ def reproduce(
         cluster: as in `train`.
 
     Returns:
-        The summary that the command prints, whose `difference` is None. None in a worker that is
-        not the chief.
+        The summary that the command prints: the result, "identical" or "within tolerance", and what
+        was compared and what not. None in a worker that is not the chief.
 
     Raises:
-        GateError: a value differs; the error's `result` is the summary, whose `difference`
-            describes the first difference.
+        GateError: a value differs; the error's `result` is the summary, whose result is "different"
+            and whose `difference` describes the first difference.
         UserError: the run has fewer epochs, or does not have a quantity of `tolerances`.
         DataError: the run is not finished, or its data is missing or has changed.
     """
@@ -60,20 +56,24 @@ def reproduce(
     experiment = experiment or run.experiment
     compared = _count_epochs(run, epochs)
     complete = compared == len(run.log)
-    _require_valid(tolerances, _read_final_quantities(run, compared, complete))
+    _require_valid(tolerances, differences.read_final_quantities(run, compared, complete))
     lookup.open_run_store(run.data, experiment.data.store_dir)
-    again = _train_again(run, experiment, folder, None if complete else compared, cluster)
+    reproduction = Reproduction(run=str(run.folder), epochs=None if complete else compared)
+    again = _train_again(run, experiment, folder, reproduction, cluster)
     if again is None:
         return None
     _require_same_data(run, again)
     if complete:
         _evaluate_again(run, again, experiment)
+    difference = _find_difference(run, again, tolerances, compared, complete)
+    same = "within tolerance" if tolerances else "identical"
     summary = {
         "run": str(run.folder),
         "reproduction": str(again.folder),
-        "epochs": compared,
+        "result": "different" if difference else same,
+        **_describe_scope(run, tolerances, compared, complete),
+        "difference": difference,
         "versions_changed": _find_changed_versions(run, again),
-        "difference": _find_difference(run, again, tolerances, compared, complete),
     }
     _require_same(summary)
     return summary
@@ -94,8 +94,29 @@ def _find_difference(
 ) -> str | None:
     """Describe the first difference, of the quantities with a tolerance or of all."""
     if tolerances:
-        return _find_first_beyond(run, again, tolerances, epochs, complete)
-    return _find_first_difference(run, again, epochs, complete)
+        return differences.find_first_beyond(run, again, tolerances, epochs, complete)
+    return differences.find_first_difference(run, again, epochs, complete)
+
+
+def _describe_scope(
+    run: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> dict[str, list[str]]:
+    """Return what is compared, and what is not."""
+    places, length = differences.read_final_quantities(run, epochs, complete), len(run.log)
+    if tolerances:
+        named = [
+            f"{name} of {place}" for place in places for name in tolerances if name in places[place]
+        ]
+        return {"compared": ["data", *named], "not_compared": ["log", "weights", "other results"]}
+    if not complete:
+        which = f"epochs 1 to {epochs}" if epochs > 1 else "epoch 1"
+        return {
+            "compared": ["data", f"log of {which} of {length}"],
+            "not_compared": ["log of later epochs", "weights", "metrics"],
+        }
+    metrics = [f"metrics of the {split} split" for split in differences.list_evaluated_splits(run)]
+    whole = ["data", f"log of all {length} epochs", "weights", *metrics]
+    return {"compared": whole, "not_compared": []}
 
 
 def _require_same(summary: dict[str, Any]) -> None:
@@ -113,9 +134,13 @@ def _train_again(
     run: Run,
     experiment: Experiment,
     folder: Path | None,
-    epochs: int | None,
+    reproduction: Reproduction,
     cluster: Cluster | None,
 ) -> Run | None:
+    """Return the reproduction, finished or with as many epochs as wanted; None in a worker that is
+    not the chief.
+    """
+    epochs = reproduction.epochs
     cluster = cluster or find_cluster(experiment, folder)
     if not cluster.is_chief:
         with contextlib.suppress(EpochLimit):
@@ -125,7 +150,7 @@ def _train_again(
         raise UserError(
             f"--run {folder} is the run itself; choose another folder for the reproduction"
         )
-    again = create_run(experiment) if folder is None else Run(folder)
+    again = _open_reproduction(experiment, folder, reproduction)
     try:
         train.train(experiment, again.folder, epochs, cluster, run.data)
     except EpochLimit:
@@ -134,6 +159,18 @@ def _train_again(
         raise Interrupted(
             f"{error}, then compare with: imgcls reproduce {run.folder} --run {again.folder}"
         ) from None
+    return again
+
+
+def _open_reproduction(
+    experiment: Experiment, folder: Path | None, reproduction: Reproduction
+) -> Run:
+    """Return a new run, or one to continue. It is marked, unless `imgcls train` started it."""
+    if folder is None or not folder.exists() or Run(folder).can_be_recreated():
+        return create_run(experiment, folder, reproduction)
+    again = Run(folder)
+    if again.is_reproduction:  # with fewer epochs, perhaps
+        write_record(again.reproduction_file, reproduction)
     return again
 
 
@@ -148,31 +185,8 @@ def _require_same_data(run: Run, again: Run) -> None:
 
 
 def _evaluate_again(run: Run, again: Run, experiment: Experiment) -> None:
-    for split in _list_evaluated_splits(run):
+    for split in differences.list_evaluated_splits(run):
         evaluate.evaluate(again, experiment, split)
-
-
-def _list_evaluated_splits(run: Run) -> list[str]:
-    """Return the splits that a run was evaluated on."""
-    return [split for split in SPLITS if run.metrics_file(split).exists()]
-
-
-def _read_final_quantities(
-    run: Run, epochs: int, complete: bool
-) -> dict[str, dict[str, float | None]]:
-    """Return the final results of a run, by where they come from.
-
-    These are the metrics of each evaluated split, or else the log of the last compared epoch.
-    """
-    if complete and _list_evaluated_splits(run):
-        return {
-            f"{split} split": run.read_evaluation(split).metrics
-            for split in _list_evaluated_splits(run)
-        }
-    row = run.log[epochs - 1]
-    return {
-        f"epoch {epochs}, step {row.step}": {name: getattr(row, name) for name in history.RESULTS}
-    }
 
 
 def _require_valid(tolerances: Tolerances, quantities: dict[str, dict[str, float | None]]) -> None:
@@ -188,85 +202,6 @@ def _require_valid(tolerances: Tolerances, quantities: dict[str, dict[str, float
             raise UserError(
                 f"{option}: {tolerance} is not a finite number from 0 on; give one such as 0.005"
             )
-
-
-def _find_first_beyond(
-    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
-) -> str | None:
-    """Describe the first final result that differs by more than its tolerance."""
-    here = _read_final_quantities(again, epochs, complete)
-    for place, values in _read_final_quantities(run, epochs, complete).items():
-        for name, tolerance in tolerances.items():
-            one, other = values.get(name), here[place].get(name)
-            if one != other and (one is None or other is None or abs(one - other) > tolerance):
-                return (
-                    f"{place}: {name} was {one} and is {other}, which differs by more than"
-                    f" {tolerance:g}"
-                )
-    return None
-
-
-def _find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
-    """Describe the first value that is not bit-identical: in the log, the weights, the metrics."""
-    for one, other in zip(run.log[:epochs], again.log, strict=False):
-        for name in (name for name in EpochLog.model_fields if name not in history.TIMES):
-            old, new = getattr(one, name), getattr(other, name)
-            if old != new:
-                return f"epoch {one.epoch}, step {one.step}: {name} was {old} and is {new}"
-    if len(again.log) < epochs:
-        return f"it stopped after epoch {len(again.log)} instead of {epochs}"
-    if not complete:
-        return None
-    different = _find_first_different_weight(run.model_file, again.model_file)
-    if different:
-        return different
-    here = _read_final_quantities(again, epochs, complete)
-    for place, values in _read_final_quantities(run, epochs, complete).items():
-        for name, value in values.items():
-            if value != here[place][name]:
-                return f"{place}: {name} was {value} and is {here[place][name]}"
-    return None
-
-
-def _find_first_different_weight(one: Path, other: Path) -> str | None:
-    import numpy
-
-    before, after = _read_weights(one), _read_weights(other)
-    if before.keys() != after.keys():
-        return f"model.keras: other variables, such as {sorted(before.keys() ^ after.keys())[0]}"
-    for name, value in before.items():
-        if value.shape != after[name].shape:
-            return f"model.keras: {name} had shape {value.shape} and has {after[name].shape}"
-        if not numpy.array_equal(value, after[name]):
-            difference = numpy.abs(value.astype(numpy.float64) - after[name]).max()
-            return f"model.keras: {name} differs by up to {difference:.3g}"
-    return None
-
-
-def _read_weights(model_file: Path) -> dict[str, Any]:
-    """Return the arrays in a Keras archive, by name."""
-    import h5py
-
-    file = DataFile(
-        model_file, "remove it, and run the training command again, which writes a new one"
-    )
-    content = io.BytesIO(file.read_bytes())
-    arrays: dict[str, Any] = {}
-    try:
-        with (
-            zipfile.ZipFile(content) as archive,
-            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
-        ):
-            weights.visititems(
-                lambda name, item: (
-                    arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
-    except MemoryError:
-        raise
-    except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None
-    return arrays
 
 
 def _find_changed_versions(run: Run, again: Run) -> list[str]:

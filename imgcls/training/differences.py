@@ -1,0 +1,118 @@
+"""Finds the first difference between a run and its reproduction. Light zone."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from imgcls.datasets import SPLITS
+from imgcls.io.records import DataFile
+from imgcls.run import Run
+from imgcls.training import history
+from imgcls.training.history import EpochLog
+
+Tolerances = Mapping[str, float]
+"""The largest difference that is allowed, by quantity."""
+
+
+def list_evaluated_splits(run: Run) -> list[str]:
+    """Return the splits that a run was evaluated on."""
+    return [split for split in SPLITS if run.metrics_file(split).exists()]
+
+
+def read_final_quantities(
+    run: Run, epochs: int, complete: bool
+) -> dict[str, dict[str, float | None]]:
+    """Return the final results of a run, by where they come from.
+
+    These are the metrics of each evaluated split, or else the log of the last compared epoch.
+    """
+    if complete and list_evaluated_splits(run):
+        return {
+            f"{split} split": run.read_evaluation(split).metrics
+            for split in list_evaluated_splits(run)
+        }
+    row = run.log[epochs - 1]
+    return {
+        f"epoch {epochs}, step {row.step}": {name: getattr(row, name) for name in history.RESULTS}
+    }
+
+
+def find_first_beyond(
+    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> str | None:
+    """Describe the first final result that differs by more than its tolerance."""
+    here = read_final_quantities(again, epochs, complete)
+    for place, values in read_final_quantities(run, epochs, complete).items():
+        for name, tolerance in tolerances.items():
+            one, other = values.get(name), here[place].get(name)
+            if one != other and (one is None or other is None or abs(one - other) > tolerance):
+                return (
+                    f"{place}: {name} was {one} and is {other}, which differs by more than"
+                    f" {tolerance:g}"
+                )
+    return None
+
+
+def find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
+    """Describe the first value that is not bit-identical: in the log, the weights, the metrics."""
+    for one, other in zip(run.log[:epochs], again.log, strict=False):
+        for name in (name for name in EpochLog.model_fields if name not in history.TIMES):
+            old, new = getattr(one, name), getattr(other, name)
+            if old != new:
+                return f"epoch {one.epoch}, step {one.step}: {name} was {old} and is {new}"
+    if len(again.log) < epochs:
+        return f"it stopped after epoch {len(again.log)} instead of {epochs}"
+    if not complete:
+        return None
+    different = _find_first_different_weight(run.model_file, again.model_file)
+    if different:
+        return different
+    here = read_final_quantities(again, epochs, complete)
+    for place, values in read_final_quantities(run, epochs, complete).items():
+        for name, value in values.items():
+            if value != here[place][name]:
+                return f"{place}: {name} was {value} and is {here[place][name]}"
+    return None
+
+
+def _find_first_different_weight(one: Path, other: Path) -> str | None:
+    import numpy
+
+    before, after = _read_weights(one), _read_weights(other)
+    if before.keys() != after.keys():
+        return f"model.keras: other variables, such as {sorted(before.keys() ^ after.keys())[0]}"
+    for name, value in before.items():
+        if value.shape != after[name].shape:
+            return f"model.keras: {name} had shape {value.shape} and has {after[name].shape}"
+        if not numpy.array_equal(value, after[name]):
+            difference = numpy.abs(value.astype(numpy.float64) - after[name]).max()
+            return f"model.keras: {name} differs by up to {difference:.3g}"
+    return None
+
+
+def _read_weights(model_file: Path) -> dict[str, Any]:
+    """Return the arrays in a Keras archive, by name."""
+    import h5py
+
+    file = DataFile(
+        model_file, "remove it, and run the training command again, which writes a new one"
+    )
+    content = io.BytesIO(file.read_bytes())
+    arrays: dict[str, Any] = {}
+    try:
+        with (
+            zipfile.ZipFile(content) as archive,
+            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
+        ):
+            weights.visititems(
+                lambda name, item: (
+                    arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
+        raise file.make_damage_error(str(error) or type(error).__name__) from None
+    return arrays
