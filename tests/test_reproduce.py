@@ -101,7 +101,7 @@ def test_a_tolerance_allows_as_much_and_no_more(run):
     run.metrics_file("test").write_text(json.dumps(summary))
     summary = json_of("reproduce", "run", "--tolerance", "accuracy=0.005")
     assert (summary["result"], summary["difference"]) == ("within tolerance", None)
-    assert summary["compared"] == ["data", "accuracy of test split"]
+    assert summary["compared"] == ["data", "accuracy (test split)"]
     assert summary["not_compared"] == ["log", "weights", "other results"]
     exit_code, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
     assert exit_code == 6

@@ -53,7 +53,7 @@ def test_a_run_with_a_damaged_experiment_is_listed_as_damaged(workspace):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "what"), [(None, "runs/tiny/1"), (2, "runs/tiny/1, its first 2 epochs")]
+    ("epochs", "what"), [(None, "runs/tiny/1"), (2, "runs/tiny/1 up to epoch 2")]
 )
 def test_a_reproduction_is_listed_with_what_it_reproduces(workspace, epochs, what):
     make_run(workspace, "finished")

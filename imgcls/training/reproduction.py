@@ -16,5 +16,5 @@ class Reproduction(Record):
     """The number of epochs to train and compare; null for all."""
 
     def describe(self) -> str:
-        """Return what is reproduced, such as "runs/digits/1, its first 2 epochs"."""
-        return self.run if self.epochs is None else f"{self.run}, its first {self.epochs} epochs"
+        """Return what is reproduced, such as "runs/digits/1 up to epoch 2"."""
+        return self.run if self.epochs is None else f"{self.run} up to epoch {self.epochs}"

@@ -105,7 +105,7 @@ def _describe_scope(
     places, length = differences.read_final_quantities(run, epochs, complete), len(run.log)
     if tolerances:
         named = [
-            f"{name} of {place}" for place in places for name in tolerances if name in places[place]
+            f"{name} ({place})" for place in places for name in tolerances if name in places[place]
         ]
         return {"compared": ["data", *named], "not_compared": ["log", "weights", "other results"]}
     if not complete:
