@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from imgcls.environment import Environment
+from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.predictions import PredictionArrays
 from imgcls.evaluation.summary import Evaluation
+from imgcls.family import FamilyRecord
 from imgcls.io.array_records import ArrayRecord, find_array
 from imgcls.io.partial import Origin
 from imgcls.io.records import Record
@@ -32,6 +34,9 @@ FILES: dict[str, type[Record]] = {
     "`reproduction.json` of a run": Reproduction,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
+    "`family.json` of a family": FamilyRecord,
+    "`summary.json` of a family": FamilySummary,
+    "`spread.json` of an evaluation of a family": FamilyEvaluation,
     "`checkpoint/accumulation_steps.json` of a run": RequestedAccumulation,
     "`manifest.json` of a store": Manifest,
     "`splits/<key>.npz` of a store": SplitArrays,
