@@ -142,6 +142,8 @@ class Train(Section):
     """Reduces the learning rate when validation no longer improves. Off unless given."""
     ema: Ema | None = None
     """Averages the weights. Off unless given."""
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Whether the logits are divided by a temperature that is fitted on the validation split."""
     on_divergence: OnDivergence | None = None
     """Retries from the last checkpoint when training diverges. Unless given, training stops."""
     time_limit: Annotated[Duration, DurationIn("s", "m", "h")] | None = None

@@ -19,6 +19,7 @@ from imgcls.io.records import Record
 from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.split_file import SplitArrays
 from imgcls.training.history import EpochLog
+from imgcls.training.model_description import ModelDescription
 from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
@@ -32,6 +33,7 @@ FILES: dict[str, type[Record]] = {
     "`environment.json` of a run": Environment,
     "A line of `log.jsonl`": EpochLog,
     "`reproduction.json` of a run": Reproduction,
+    "`imgcls.json` in `model.keras`": ModelDescription,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
     "`family.json` of a family": FamilyRecord,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from imgcls import parts
+from imgcls import __version__, parts
 from imgcls.config import Experiment
 from imgcls.datasets import DataSettings, Entry, Source
 from imgcls.experiment_file import read_experiment
@@ -23,6 +23,8 @@ from imgcls.store.reader import PixelReader
 from imgcls.store.store import Store
 from imgcls.training import history
 from imgcls.training.history import EpochLog
+from imgcls.training.model_description import ModelDescription
+from imgcls.training.temperature import Calibration
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -119,6 +121,24 @@ def describe_data(run: Run, classes: list[str], sizes: dict[str, int]) -> None:
         std=[50.0],
     )
     write_record(run.data_file, description)
+
+
+def describe_model(data: DataDescription, temperature: float = 1.0) -> ModelDescription:
+    """Return the description of a model of a run's data, whose images are not resized."""
+    return ModelDescription(
+        classes=data.classes,
+        shape=data.shape,
+        resize="stretch",
+        calibration=Calibration(
+            temperature=temperature,
+            images=data.sizes["validation"],
+            log_loss_before=0.5,
+            log_loss_after=0.4,
+            reason=None,
+        ),
+        fingerprint=data.fingerprint,
+        imgcls=__version__,
+    )
 
 
 def change_json(path: Path, **changes: Any) -> None:

@@ -13,7 +13,7 @@ def make(labels, probabilities) -> Predictions:
     labels = numpy.asarray(labels, numpy.int32)
     classes = [f"class {i}" for i in range(probabilities.shape[1])]
     return Predictions(
-        probabilities, labels, [str(i) for i in range(len(labels))], classes, "0" * 64
+        probabilities, labels, [str(i) for i in range(len(labels))], classes, "0" * 64, 1.0
     )
 
 

@@ -31,6 +31,7 @@ NASTY = [
 ]
 CHANNELS = 3
 MODEL = b"stands for a model, which no figure reads"
+TEMPERATURE = 1.25
 
 
 def class_names(count: int) -> list[str]:
@@ -56,6 +57,7 @@ def make_predictions(classes: int, per_class: int) -> Predictions:
         ids,
         class_names(classes),
         hashlib.sha256(MODEL).hexdigest(),
+        TEMPERATURE,
     )
 
 

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy
 import pytest
 from experiments import command
-from synthetic_run import MODEL, make_run
+from synthetic_run import MODEL, TEMPERATURE, make_run
 
 from imgcls import parts
 from imgcls.audit import runner as audits
@@ -40,6 +41,7 @@ def predict(run, wrong=(), split="test", confidence=0.9):
         store.get_ids(indices),
         store.classes,
         hashlib.sha256(MODEL).hexdigest(),
+        TEMPERATURE,
     )
     predictions.save(saved, run.predictions_file(split))
     return saved
@@ -208,8 +210,8 @@ def test_a_run_without_predictions_is_an_error_that_says_what_to_run(run):
 def test_predictions_of_other_images_or_models_are_an_error(run):
     saved = predict(run)
     changed = [
-        Predictions(saved.probabilities, saved.labels, saved.ids[::-1], saved.classes, saved.model),
-        Predictions(saved.probabilities, saved.labels, saved.ids, saved.classes, "another"),
+        replace(saved, ids=saved.ids[::-1]),
+        replace(saved, model="another"),
     ]
     for other in changed:
         predictions.save(other, run.predictions_file("test"))

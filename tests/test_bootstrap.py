@@ -3,6 +3,7 @@ do.
 """
 
 import math
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -22,7 +23,8 @@ def make(right: int, images: int) -> Predictions:
     labels = numpy.arange(images, dtype=numpy.int32) % 2
     predicted = numpy.where(numpy.arange(images) < right, labels, 1 - labels)
     probabilities = numpy.where(numpy.eye(2)[predicted] == 1, 0.9, 0.1).astype(numpy.float32)
-    return Predictions(probabilities, labels, [str(i) for i in range(images)], ["a", "b"], "0" * 64)
+    ids = [str(i) for i in range(images)]
+    return Predictions(probabilities, labels, ids, ["a", "b"], "0" * 64, 1.0)
 
 
 @pytest.mark.parametrize(("right", "images"), [(900, 1000), (300, 400), (1000, 2000)])
@@ -82,6 +84,7 @@ def test_samples_on_which_a_metric_is_undefined_do_not_count():
         ["1", "2", "3"],
         ["a", "b"],
         "0" * 64,
+        1.0,
     )
     assert bootstrap_intervals(
         predictions, [parts.make_default_settings("metrics", "roc")], 200, 0.95, seed=1
@@ -92,8 +95,6 @@ def test_samples_on_which_a_metric_is_undefined_do_not_count():
 def test_a_metric_of_a_bootstrap_sample_equals_that_of_the_gathered_predictions(settings):
     source = make(60, 100)
     rows = numpy.random.default_rng(5).integers(100, size=100)
-    gathered = Predictions(
-        source.probabilities[rows], source.labels[rows], source.ids, source.classes, source.model
-    )
+    gathered = replace(source, probabilities=source.probabilities[rows], labels=source.labels[rows])
     compute = parts.load_for("metrics", settings).compute
     assert compute(settings, BootstrapSample(source, rows)) == compute(settings, gathered)

@@ -6,7 +6,7 @@ import sys
 
 import numpy
 import pytest
-from experiments import command, describe_data, json_of
+from experiments import command, describe_data, describe_model, json_of
 from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -51,7 +51,8 @@ def make_predictions(model: str, images: int = 60) -> Predictions:
         generator.normal(size=(images, len(CLASSES))) + 2 * numpy.eye(len(CLASSES))[labels]
     )
     probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(numpy.float32)
-    return Predictions(probabilities, labels, [f"image {i}" for i in range(images)], CLASSES, model)
+    ids = [f"image {i}" for i in range(images)]
+    return Predictions(probabilities, labels, ids, CLASSES, model, 1.0)
 
 
 @pytest.fixture
@@ -230,6 +231,7 @@ def test_a_report_of_100_classes_has_a_line_for_each(run):
         list(map(str, labels)),
         classes,
         files.compute_sha256(run.model_file),
+        1.0,
     )
     predictions.save(made, run.predictions_file("test"))
     describe_data(run, classes, {"train": 100, "validation": 0, "test": 100})
@@ -249,6 +251,7 @@ def trained(tmp_path) -> Run:
     predicted yet.
     """
     from imgcls.backend import keras
+    from imgcls.training import model_file
 
     data = {"name": "digits", "store_dir": str(tmp_path / "data")}
     experiment = Experiment.model_validate({**EXPERIMENT, "data": data})
@@ -267,7 +270,7 @@ def trained(tmp_path) -> Run:
     model = keras.Sequential(
         [*layers, keras.layers.Dense(len(described.classes), activation="softmax")]
     )
-    model.save(run.model_file)
+    model_file.save_model(model, describe_model(run.data, temperature=1.5), run.model_file)
     run.write_status("finished", step=1)
     return run
 
@@ -278,6 +281,7 @@ def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained)
     held, cut = lookup.open_run_store(trained.data, trained.experiment.data.store_dir)
     assert saved.labels.tolist() == held.labels[cut.test].tolist()
     assert saved.ids == held.get_ids(cut.test)
+    assert saved.temperature == 1.5
     assert saved.probabilities.sum(axis=1) == pytest.approx(numpy.ones(len(cut.test)), abs=1e-5)
     held.folder.rename(held.folder.with_name("gone"))
     assert evaluate.evaluate(trained, trained.experiment, "test") == summary
@@ -285,10 +289,11 @@ def test_predictions_are_made_once_with_the_labels_and_ids_of_the_store(trained)
 
 def test_a_model_that_predicts_nan_is_an_error_and_nothing_is_saved(trained):
     from imgcls.backend import keras
+    from imgcls.training import model_file
 
     model = keras.models.load_model(trained.model_file)
     model.set_weights([numpy.full_like(weight, numpy.nan) for weight in model.get_weights()])
-    model.save(trained.model_file)
+    model_file.save_model(model, describe_model(trained.data), trained.model_file)
     with pytest.raises(DivergenceError, match=r"not finite for \d+ of \d+ images"):
         evaluate.evaluate(trained, trained.experiment, "validation")
     assert not trained.predictions_file("validation").exists()

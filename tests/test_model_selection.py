@@ -33,6 +33,7 @@ def test_the_best_epoch_on_validation_becomes_the_model(digits):
         "train.epochs=6",
         "train.optimizer={name: sgd, learning_rate: 0.3}",
         "train.monitor=val_loss",
+        "train.calibration=none",
     )
     summary = train.train(settings, Path("run"))
     run = Run(Path("run"))
@@ -56,6 +57,8 @@ def test_the_last_epoch_becomes_the_model_if_asked_for_and_no_validation_is_need
     prepare(settings)
     summary = train.train(settings, Path("run"))
     assert (summary["selected"]["epoch"], summary["selected"]["val_loss"]) == (2, None)
+    assert summary["temperature"] == 1
+    assert summary["calibration"] == "the validation split is empty"
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(digits):

@@ -7,7 +7,7 @@ from imgcls import parts
 from imgcls.backend import keras
 from imgcls.errors import UserError
 from imgcls.models import Problem
-from imgcls.training.model_file import make_serving_model
+from imgcls.training.model_file import make_plain_model, make_serving_model
 
 PROBLEM = Problem(classes=10, mean=[70.0], std=[90.0], dropout_seed=1)
 CNN = parts.load("models", "cnn")
@@ -18,15 +18,19 @@ def build(shape=(28, 28, 1), problem=PROBLEM, **settings):
     return keras.Model(images, CNN.build(CNN.Settings(name="cnn", **settings), images, problem))
 
 
+def make_serving(model, temperature=1.0):
+    return make_serving_model(make_plain_model(model), temperature)
+
+
 def list_layer_types(model):
     return [type(layer).__name__ for layer in model.layers]
 
 
 def test_the_default_has_two_blocks_and_two_dense_layers():
-    assert list_layer_types(make_serving_model(build())) == [
+    assert list_layer_types(make_serving(build())) == [
         *("InputLayer", "Normalization"),
         *("Conv2D", "MaxPooling2D", "Activation", "Conv2D", "MaxPooling2D", "Activation"),
-        *("Flatten", "Dense", "Dense", "Dropout", "Dense", "Softmax"),
+        *("Flatten", "Dense", "Dense", "Dropout", "Dense", "Rescaling", "Softmax"),
     ]
 
 
@@ -169,14 +173,16 @@ def test_a_constant_channel_is_only_centered():
         {"pooling": 1},
     ],
 )
-def test_the_serving_model_has_only_keras_layers_and_computes_the_same_bits(settings):
+@pytest.mark.parametrize("temperature", [1.0, 1.7])
+def test_the_serving_model_has_only_keras_layers_and_computes_the_same_bits(settings, temperature):
     trained = build(filters=[4, 6], dense=[8], **settings)
     for variable in trained.trainable_variables:
         variable.assign(numpy.random.default_rng(1).normal(size=variable.shape).astype("float32"))
-    served = make_serving_model(trained)
+    served = make_serving(trained, temperature)
     assert all(type(layer).__module__.startswith("keras.") for layer in served.layers)
     images = numpy.random.default_rng(0).integers(0, 256, (7, 28, 28, 1), numpy.uint8)
-    expected = keras.ops.softmax(trained(images, training=False))
+    logits = trained(images, training=False) * numpy.float32(1 / temperature)
+    expected = keras.ops.softmax(logits)
     numpy.testing.assert_array_equal(served(images, training=False), expected)
 
 

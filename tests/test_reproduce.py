@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy
@@ -50,7 +51,7 @@ def change_log(run, epoch, **values):
 def test_a_run_is_reproduced_from_its_folder_alone_to_the_last_bit(run):
     summary = json_of("reproduce", "run")
     assert (summary["result"], summary["difference"]) == ("identical", None)
-    whole = ["data", "log of all 2 epochs", "weights", "metrics of the test split"]
+    whole = ["data", "log of all 2 epochs", "weights", "temperature", "metrics of the test split"]
     assert (summary["compared"], summary["not_compared"]) == (whole, [])
     again = Run(Path(summary["reproduction"]))
     assert again.reproduction == Reproduction(run="run", epochs=None)
@@ -86,6 +87,21 @@ def test_a_different_weight_is_named(run):
     assert "model.keras: layers/conv2d/vars/0 differs by up to 0.5" in stderr
 
 
+def test_a_different_temperature_is_named(run):
+    with zipfile.ZipFile(run.model_file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(members["imgcls.json"])
+    temperature = description["calibration"]["temperature"]
+    description["calibration"]["temperature"] = 2.5
+    members["imgcls.json"] = json.dumps(description).encode()
+    with zipfile.ZipFile(run.model_file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    exit_code, _, stderr = command("reproduce", "run")
+    assert exit_code == 6
+    assert f"model.keras: the temperature was 2.5 and is {temperature}" in stderr
+
+
 def test_a_different_metric_is_named(run):
     summary = json.loads(run.metrics_file("test").read_text())
     summary["metrics"]["brier"] = 0.5
@@ -102,7 +118,7 @@ def test_a_tolerance_allows_as_much_and_no_more(run):
     summary = json_of("reproduce", "run", "--tolerance", "accuracy=0.005")
     assert (summary["result"], summary["difference"]) == ("within tolerance", None)
     assert summary["compared"] == ["data", "accuracy (test split)"]
-    assert summary["not_compared"] == ["log", "weights", "other results"]
+    assert summary["not_compared"] == ["log", "weights", "temperature", "other results"]
     exit_code, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
     assert exit_code == 6
     assert "which differs by more than 0.003" in stderr
@@ -113,7 +129,7 @@ def test_a_prefix_is_compared_without_training_the_rest_and_can_be_continued(run
     summary = json_of("reproduce", "run", "--epochs", "1", "--run", "again")
     assert (summary["result"], summary["difference"]) == ("identical", None)
     assert summary["compared"] == ["data", "log of epoch 1 of 2"]
-    assert summary["not_compared"] == ["log of later epochs", "weights", "metrics"]
+    assert summary["not_compared"] == ["log of later epochs", "weights", "temperature", "metrics"]
     again = Run(Path("again"))
     assert again.reproduction == Reproduction(run="run", epochs=1)
     assert (len(again.log), again.status.status, again.status.exit_code) == (

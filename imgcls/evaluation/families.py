@@ -172,6 +172,7 @@ def pool_predictions(family: Family, found: Sequence[Predictions]) -> Prediction
         ids=ids,
         classes=found[0].classes,
         model=hash_json([each.model for each in found]),
+        temperature=None,
     )
 
 

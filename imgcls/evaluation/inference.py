@@ -11,15 +11,13 @@ from imgcls.io import terminal
 from imgcls.io.records import DataFile
 from imgcls.store.reader import Reader
 from imgcls.training import micro_batches
+from imgcls.training.model_description import ADVICE
 
 
 def predict(
     model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int, classes: int
 ) -> numpy.ndarray:
     """Predict the probabilities of images of a store.
-
-    If a batch does not fit the device, all images are predicted again in batches of half the size,
-    so that all results come from the same batch size.
 
     Args:
         images: reads the images of the store, one batch at a time.
@@ -34,8 +32,29 @@ def predict(
             the images and classes.
         OutOfMemoryError: a single image does not fit the device.
     """
-    tf.config.experimental.enable_op_determinism()
     model = _load_model(model_file, images.geometry.shape, classes)
+    return predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
+
+
+def predict_outputs(
+    model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int
+) -> numpy.ndarray:
+    """Predict the outputs of a model, such as logits, for images of a store.
+
+    If a batch does not fit the device, all images are predicted again in batches of half the size,
+    so that all results come from the same batch size.
+
+    Args:
+        images: reads the images of the store, one batch at a time.
+        indices: of the images to predict, int64 (images,), at least one.
+
+    Returns:
+        (images, ...) of the output's dtype, in the order of `indices`.
+
+    Raises:
+        OutOfMemoryError: a single image does not fit the device.
+    """
+    tf.config.experimental.enable_op_determinism()
     while True:
         try:
             return _predict_all(model, images, indices, batch_size)
@@ -67,9 +86,7 @@ def _predict_all(
 
 def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Load a model, and check its input shape and its number of classes."""
-    file = DataFile(
-        model_file, "remove it, and run the training command again, which writes a new one"
-    )
+    file = DataFile(model_file, ADVICE)
     try:
         file.require_regular()
         if not zipfile.is_zipfile(model_file):
@@ -107,4 +124,4 @@ def _predict_batch(
 ) -> numpy.ndarray:
     """Predict one batch; a short last one is padded by repeating its images."""
     padded = numpy.resize(indices, batch_size) if len(indices) < batch_size else indices
-    return compiled(images.read(padded)).numpy()[: len(indices)].astype(numpy.float32)
+    return compiled(images.read(padded)).numpy()[: len(indices)]

@@ -30,6 +30,9 @@ class Predictions:
         ids: image ids from the store.
         classes: class names in label order; a class may be absent from `labels`.
         model: SHA-256 of the model file that made the predictions.
+        temperature: by which this model divides its logits. Before calibration, the probabilities
+            are `probabilities ** temperature`, divided by the sums of the rows. None if several
+            models made the predictions, each with its own.
     """
 
     probabilities: "numpy.ndarray"
@@ -37,6 +40,7 @@ class Predictions:
     ids: list[str]
     classes: list[str]
     model: str
+    temperature: float | None
     _cached: "dict[Quantity, numpy.ndarray]" = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -84,6 +88,9 @@ class PredictionArrays(ArrayRecord):
     """Class names in label order."""
     model: Annotated[NDArray, Array("U")]
     """The SHA-256 of the model file that made the predictions."""
+    temperature: Annotated[NDArray, Array("float64")] | None = None
+    """The temperature by which this model divides its logits; missing if several models made the
+    predictions."""
 
     @model_validator(mode="after")
     def _require_sound_values(self) -> Self:
@@ -91,6 +98,8 @@ class PredictionArrays(ArrayRecord):
 
         if not numpy.isfinite(self.probabilities).all():
             raise ValueError("probabilities should be finite numbers")
+        if self.temperature is not None and not 0 < self.temperature < numpy.inf:
+            raise ValueError(f"temperature should be positive and finite, got {self.temperature}")
         labels, classes = self.labels, len(self.classes)
         if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
             raise ValueError(f"labels should be from 0 to {classes - 1}, got {labels.max()}")
@@ -101,6 +110,7 @@ def save(predictions: Predictions, path: Path) -> None:
     """Write predictions atomically to an .npz file."""
     import numpy
 
+    temperature = predictions.temperature
     write_arrays(
         path,
         PredictionArrays(
@@ -109,6 +119,7 @@ def save(predictions: Predictions, path: Path) -> None:
             ids=numpy.array(predictions.ids, dtype=str),
             classes=numpy.array(predictions.classes, dtype=str),
             model=numpy.array(predictions.model),
+            temperature=None if temperature is None else numpy.array(temperature, numpy.float64),
         ),
     )
 
@@ -127,6 +138,7 @@ def load(run: ResultFolder, split: SplitName) -> Predictions:
         ids=arrays.ids.tolist(),
         classes=arrays.classes.tolist(),
         model=str(arrays.model),
+        temperature=None if arrays.temperature is None else float(arrays.temperature),
     )
 
 

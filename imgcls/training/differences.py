@@ -11,6 +11,7 @@ from imgcls.io.records import DataFile
 from imgcls.run import Run
 from imgcls.training import history
 from imgcls.training.history import EpochLog
+from imgcls.training.model_description import ADVICE, read_description
 
 Tolerances = Mapping[str, float]
 """The largest difference that is allowed, by quantity."""
@@ -56,7 +57,7 @@ def find_first_beyond(
 
 
 def find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> str | None:
-    """Describe the first value that is not bit-identical: in the log, the weights, the metrics."""
+    """Describe the first value that is not bit-identical: in the log, the model, the metrics."""
     for one, other in zip(run.log[:epochs], again.log, strict=False):
         for name in (name for name in EpochLog.model_fields if name not in history.TIMES):
             old, new = getattr(one, name), getattr(other, name)
@@ -69,6 +70,9 @@ def find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> 
     different = _find_first_different_weight(run.model_file, again.model_file)
     if different:
         return different
+    old, new = (read_description(each.model_file).calibration.temperature for each in (run, again))
+    if old != new:
+        return f"model.keras: the temperature was {old} and is {new}"
     here = read_final_quantities(again, epochs, complete)
     for place, values in read_final_quantities(run, epochs, complete).items():
         for name, value in values.items():
@@ -96,9 +100,7 @@ def _read_weights(model_file: Path) -> dict[str, Any]:
     """Return the arrays in a Keras archive, by name."""
     import h5py
 
-    file = DataFile(
-        model_file, "remove it, and run the training command again, which writes a new one"
-    )
+    file = DataFile(model_file, ADVICE)
     content = io.BytesIO(file.read_bytes())
     arrays: dict[str, Any] = {}
     try:

@@ -8,29 +8,38 @@ from typing import Any
 
 from imgcls.backend import keras
 from imgcls.io import files
+from imgcls.io.records import to_json
+from imgcls.training.model_description import MEMBER, ModelDescription
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest timestamp that the ZIP format can hold."""
 
 
-def make_serving_model(model: keras.Model) -> keras.Model:
-    """Return the model for inference, which Keras can load without imgcls.
+def make_plain_model(model: keras.Model) -> keras.Model:
+    """Return a copy of a model with layers that Keras can load without imgcls.
 
     Custom layers, which only training needs, are replaced by what their `to_plain` returns.
-
-    Args:
-        model: from uint8 images to logits.
-
-    Returns:
-        A model from uint8 images (batch, height, width, channels) to probabilities (batch, classes)
-        of the logits' dtype, at least float32.
     """
     plain = keras.models.clone_model(model, clone_function=_to_plain_layer)
     plain.set_weights(model.get_weights())
+    return plain
+
+
+def make_serving_model(plain: keras.Model, temperature: float) -> keras.Model:
+    """Return the model for inference.
+
+    Args:
+        plain: from uint8 images (batch, height, width, channels) to logits (batch, classes).
+        temperature: by which the logits are divided.
+
+    Returns:
+        A model from the same images to probabilities of the logits' dtype, at least float32.
+    """
     logits = plain.outputs[0]
+    scaled = keras.layers.Rescaling(1 / temperature, dtype=logits.dtype, name="temperature")(logits)
     return keras.Model(
         plain.inputs[0],
-        keras.layers.Softmax(dtype=logits.dtype, name="probabilities")(logits),
+        keras.layers.Softmax(dtype=logits.dtype, name="probabilities")(scaled),
         name="imgcls",
     )
 
@@ -43,10 +52,11 @@ def _to_plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     )
 
 
-def save_model(model: keras.Model, path: Path) -> None:
-    """Save a model for `keras.models.load_model`, without timestamps and memory addresses.
+def save_model(model: keras.Model, description: ModelDescription, path: Path) -> None:
+    """Save a model and its description for `keras.models.load_model`.
 
-    Keras writes both into the archive, so that the files of two identical runs would differ.
+    Timestamps and memory addresses, which Keras writes into the archive, are left out: the files
+    of two identical runs would differ.
     """
     with (
         files.explain_errors(path),
@@ -65,6 +75,7 @@ def save_model(model: keras.Model, path: Path) -> None:
                     zipfile.ZipInfo(name, ZIP_EPOCH),
                     _remove_volatile_fields(content) if name.endswith(".json") else content,
                 )
+            target.writestr(zipfile.ZipInfo(MEMBER, ZIP_EPOCH), to_json(description, indent=2))
 
 
 def _remove_volatile_fields(content: bytes) -> bytes:

@@ -5,16 +5,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls import environment
+from imgcls import __version__, environment
 from imgcls.backend import SWITCHES, keras
 from imgcls.distributed.cluster import Cluster
 from imgcls.errors import DataError
+from imgcls.input.batches import Examples
 from imgcls.io import terminal
 from imgcls.io.records import Record, read_record, write_record, write_records
 from imgcls.run import Run
-from imgcls.training import checkpoint, history, model_file
+from imgcls.store.store import Store
+from imgcls.training import checkpoint, history, model_file, temperature
 from imgcls.training.checkpoint import Checkpoints
 from imgcls.training.counters import Counters
+from imgcls.training.model_description import ModelDescription
 
 
 class RequestedAccumulation(Record):
@@ -113,11 +116,26 @@ class Recorder:
         if self.is_chief:
             write_records(self._run.log_file, epochs)
 
-    def write_model(self, model: keras.Model, epochs: history.Epochs) -> None:
-        """Write model.keras, with the weights that `train.select_weights` asks for."""
-        if self.is_chief:
-            self._checkpoints.load_selected(epochs)
-            model_file.save_model(model_file.make_serving_model(model), self._run.model_file)
+    def write_model(
+        self, model: keras.Model, epochs: history.Epochs, store: Store, validation: Examples
+    ) -> None:
+        """Write model.keras, with the weights that `train.select_weights` asks for, calibrated."""
+        if not self.is_chief:
+            return
+        self._checkpoints.load_selected(epochs)
+        plain = model_file.make_plain_model(model)
+        calibration = temperature.calibrate(plain, validation, self._run.experiment.train)
+        geometry = validation.reader.geometry
+        description = ModelDescription(
+            classes=store.classes,
+            shape=geometry.shape,
+            resize=geometry.resize,
+            calibration=calibration,
+            fingerprint=store.fingerprint,
+            imgcls=__version__,
+        )
+        serving = model_file.make_serving_model(plain, calibration.temperature)
+        model_file.save_model(serving, description, self._run.model_file)
 
 
 def rebuild_log(run: Run, problem: str) -> None:

@@ -108,7 +108,9 @@ class Trainer:
             advice = self._recorder.explain_resuming()
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested; {advice}")
         with build.use_ema_weights(self.model, self._optimizer):
-            self._recorder.write_model(self.model, self._counters.epochs)
+            self._recorder.write_model(
+                self.model, self._counters.epochs, self._store, self._validation
+            )
         self._collectives.barrier()  # no worker may exit before the model is written
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from imgcls.run import ResultFolder, Run
 from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
 from imgcls.store import lookup
+from imgcls.training.model_description import read_description
 
 
 def evaluate(
@@ -182,6 +183,7 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
         ids=store.get_ids(indices),
         classes=store.classes,
         model=files.compute_sha256(run.model_file),
+        temperature=read_description(run.model_file).calibration.temperature,
     )
     _require_finite(made, run)
     predictions.save(made, run.predictions_file(split))

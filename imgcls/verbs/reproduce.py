@@ -32,7 +32,7 @@ def reproduce(
     tolerances: Mapping[str, float] = {},
     cluster: Cluster | None = None,
 ) -> dict[str, Any] | None:
-    """Train a finished run again, and compare data, log, weights and saved metrics.
+    """Train a finished run again, and compare data, log, weights, temperature and saved metrics.
 
     Args:
         experiment: None for that of the run; settings that do not affect training may differ.
@@ -107,15 +107,16 @@ def _describe_scope(
         named = [
             f"{name} ({place})" for place in places for name in tolerances if name in places[place]
         ]
-        return {"compared": ["data", *named], "not_compared": ["log", "weights", "other results"]}
+        rest = ["log", "weights", "temperature", "other results"]
+        return {"compared": ["data", *named], "not_compared": rest}
     if not complete:
         which = f"epochs 1 to {epochs}" if epochs > 1 else "epoch 1"
         return {
             "compared": ["data", f"log of {which} of {length}"],
-            "not_compared": ["log of later epochs", "weights", "metrics"],
+            "not_compared": ["log of later epochs", "weights", "temperature", "metrics"],
         }
     metrics = [f"metrics of the {split} split" for split in differences.list_evaluated_splits(run)]
-    whole = ["data", f"log of all {length} epochs", "weights", *metrics]
+    whole = ["data", f"log of all {length} epochs", "weights", "temperature", *metrics]
     return {"compared": whole, "not_compared": []}
 
 

@@ -28,6 +28,7 @@ from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import history, resume
 from imgcls.training.history import EpochLog
+from imgcls.training.model_description import read_description
 
 
 def train(
@@ -146,12 +147,15 @@ def summarize(run: Run) -> dict[str, Any]:
     epochs = run.log
     number = history.find_selected_epoch(epochs, run.experiment.train)
     selected, last = epochs[number - 1], epochs[-1]
+    calibration = read_description(run.model_file).calibration
     return {
         "run": str(run.folder),
         "status": run.status.status,
         "epochs": len(epochs),
         "selected": _get_results(selected),
         "last": None if last == selected else _get_results(last),
+        "temperature": calibration.temperature,
+        "calibration": calibration.describe(),
         "seconds": sum(epoch.seconds for epoch in epochs),
         "speed": history.describe_bottleneck(epochs),
         "model": str(run.model_file),

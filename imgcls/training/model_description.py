@@ -1,0 +1,57 @@
+"""The record in model.keras: what a program needs besides the network. Light zone."""
+
+import zipfile
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from imgcls.image.decode import Resize
+from imgcls.io.records import DataFile, Record, Shape, parse_record
+from imgcls.training.temperature import Calibration
+
+MEMBER = "imgcls.json"
+"""The name of the record in the zip archive."""
+ADVICE = "remove it, and run the training command again, which writes a new one"
+"""What to do about a damaged model file, as the end of a message."""
+
+
+class ModelDescription(Record):
+    """Classes, input images, calibration and origin of a model."""
+
+    classes: Annotated[list[str], Field(min_length=1)]
+    """Class names, in the order of the probabilities."""
+    shape: Shape
+    """Height, width and channels of the input images, in pixels."""
+    resize: Resize
+    """How images are resized to that shape: pad, crop or stretch."""
+    calibration: Calibration
+    """The temperature by which the logits are divided before the softmax."""
+    fingerprint: str
+    """Fingerprint of the store that the model was trained on."""
+    imgcls: str
+    """The version of imgcls that wrote the model."""
+
+
+def read_description(model_file: Path) -> ModelDescription:
+    """Read the record in a model file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    file = DataFile(model_file, ADVICE)
+    try:
+        file.require_regular()
+        with zipfile.ZipFile(model_file) as archive:
+            content = archive.read(MEMBER)
+    except MemoryError:
+        raise
+    except KeyError:
+        raise file.make_damage_error(f"it has no {MEMBER}") from None
+    except OSError as error:
+        raise (
+            file.make_read_error(error) if error.errno else file.make_damage_error(str(error))
+        ) from None
+    except Exception as error:  # a flipped bit makes zipfile raise nearly anything
+        raise file.make_damage_error(str(error) or type(error).__name__) from None
+    return parse_record(content, ModelDescription, DataFile(model_file, ADVICE, f"{MEMBER}: "))
