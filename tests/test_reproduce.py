@@ -197,7 +197,7 @@ def test_a_result_that_is_identical_says_so_in_text(run):
     assert lines[2:5] == [
         "result            identical",
         "compared          data, log of epoch 1 of 2",
-        "not_compared      log of later epochs, weights, metrics",
+        "not_compared      log of later epochs, weights, temperature, metrics",
     ]
 
 
