@@ -165,8 +165,8 @@ def test_the_command_shows_the_report_and_that_no_label_is_suspected(run):
     count, total = run.data.sizes["test"], sum(run.data.sizes.values())
     assert "label errors: 0 labels suspected\n" in stdout
     assert (
-        f"{count} of {total} images ({count / total:.0%}) were held out and predicted, by 1 run,"
-        " with an accuracy of 1.000\n"
+        f"{count} of {total} images ({100 * count / total:.0f} %) were held out and predicted,"
+        " by 1 run, with an accuracy of 1.000\n"
     ) in stdout
     assert "the other images were trained on, or not predicted" in stdout
     report = json.loads(command("audit", run.folder, "--json")[1])

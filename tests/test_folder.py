@@ -160,11 +160,15 @@ def broken(photos):
     put(photos / "dog/huge.png", size=(1500, 1000))
     (photos / "cat/gone.png").symlink_to("nowhere.png")
     (photos / "cat/circle").symlink_to(photos)
+    (photos / "cat/more/old").symlink_to("/mnt/not-mounted/old")
+    (photos / "horse").symlink_to("/mnt/not-mounted/horse")
     return photos
 
 
 PROBLEMS = {
     "cat/circle": "a symbolic link to a folder above it",
+    "cat/more/old": "a link to /mnt/not-mounted/old, which does not exist",
+    "horse": "a link to /mnt/not-mounted/horse, which does not exist",
     "cat/empty.png": "empty file (0 bytes)",
     "cat/gone.png": "cannot be read: No such file or directory",
     "cat/text.png": "damaged, or not a PNG, JPEG, WebP, BMP or GIF image",
@@ -177,7 +181,7 @@ def test_fail_lists_every_bad_image(broken):
     with pytest.raises(DataError) as caught:
         read(broken, max_megapixels=1.0)
     lines = str(caught.value).splitlines()
-    assert lines[0] == "6 bad images:"
+    assert lines[0] == "8 bad images:"
     for line, (name, problem) in zip(lines[1:-1], PROBLEMS.items(), strict=True):
         assert line.startswith(f"  {name}: {problem}")
     assert lines[-1].endswith("set data.on_bad_image: skip to leave them out")

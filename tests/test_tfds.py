@@ -188,3 +188,18 @@ def test_without_the_extra_an_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"install it with: pip install 'imgcls\[tfds\]'"):
         store(tmp_path)
+
+
+def test_an_empty_split_of_tensorflow_datasets_is_an_error(tmp_path, library, monkeypatch):
+    monkeypatch.setitem(SPLITS, "validation", [])
+    with pytest.raises(
+        DataError, match="validation: the split 'validation' of beans holds no images"
+    ):
+        store(tmp_path)
+
+
+def test_splits_of_tensorflow_datasets_that_are_not_used_are_noted(tmp_path, library, capsys):
+    store(tmp_path)
+    assert "splits of beans that are not used: extra; to choose" in capsys.readouterr().err
+    store(tmp_path, own_splits={"train": "train", "test": "test"})
+    assert "not used" not in capsys.readouterr().err

@@ -198,9 +198,9 @@ def _format_reliability(found: LabelErrors) -> str:
     lines = [
         f"label errors: {format_count(len(found.errors), 'label')} suspected"
         f"{'' if found.reliable else ', UNRELIABLE'}",
-        f"{found.evaluated:,} of {found.images:,} images ({found.evaluated / found.images:.0%})"
-        f" were held out and predicted, by {format_count(len(found.runs), 'run')}, with an accuracy"
-        f" of {found.accuracy:.3f}",
+        f"{found.evaluated:,} of {found.images:,} images"
+        f" ({100 * found.evaluated / found.images:.0f} %) were held out and predicted, by"
+        f" {format_count(len(found.runs), 'run')}, with an accuracy of {found.accuracy:.3f}",
     ]
     if not found.reliable:
         lines.append(

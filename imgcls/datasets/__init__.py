@@ -240,6 +240,8 @@ class Source:
         shape: height, width and channels of all images, for a source of pixels; None for image
             files.
         bad: images that were found unusable before any was read.
+        empty_splits: the splits that the source has, but for which there is no entry, each with the
+            reason; imgcls/split/source_splits.py makes them an error, unless they are replaced.
     """
 
     classes: list[str]
@@ -248,3 +250,4 @@ class Source:
     version: str
     shape: tuple[int, int, int] | None = None
     bad: list[BadImage] = field(default_factory=list)
+    empty_splits: dict[SplitName, str] = field(default_factory=dict)

@@ -103,7 +103,7 @@ def check_images(images: "numpy.ndarray", name: str, scaled: bool) -> "numpy.nda
             f"the array '{name}' holds {images.dtype}; set data.range to the values of black and"
             " white, such as [0, 1] or [0, 65535]"
         )
-    return images.reshape(*shape[:3], -1) if images.ndim == 3 else images
+    return images.reshape(*shape, 1) if images.ndim == 3 else images
 
 
 def require_one_shape(images: "Mapping[str, numpy.ndarray]") -> tuple[int, int, int]:

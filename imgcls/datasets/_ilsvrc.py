@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from imgcls.datasets import _image_files
+from imgcls.datasets import _split_folders
 from imgcls.errors import DataError
 from imgcls.image import decode
 from imgcls.io import archives, terminal
@@ -188,11 +188,30 @@ def find_extracted_validation(folder: Path, kit: DevelopmentKit | None) -> list[
     ]
 
 
+def describe_empty_validation(folder: Path, found: int) -> str:
+    """Return why there are no validation images, of `found` that are of any class."""
+    if found:
+        return f"none of its {found:,} images is of a class with training images"
+    packed = folder / VALIDATION
+    return (
+        f"{packed} holds no images"
+        if packed.is_file()
+        else f"{folder / 'val'} holds no images, neither directly nor in folders named by WordNet"
+        " ids"
+    )
+
+
 def _list_images_below(folder: Path) -> list[Path]:
     """Return the images in the subfolders of a folder that are named by WordNet ids."""
+    gone = list(filter(_WNID.fullmatch, _split_folders.list_dangling_links(folder)))
+    if gone:
+        raise DataError(
+            f"{folder} holds links to folders that do not exist: {terminal.format_some(gone, 3)};"
+            " repair or remove them"
+        )
     return [
         path
-        for name, child in _image_files.list_folders(folder).items()
+        for name, child in _split_folders.list_folders(folder).items()
         if _WNID.fullmatch(name)
         for path in _list_files(child)
     ]

@@ -10,14 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imgcls.datasets import SPLITS, BadImage, SplitName
+from imgcls.datasets import BadImage, SplitName
+from imgcls.datasets._split_folders import (
+    LAYOUTS,
+    describe_dangling,
+    find_split_folders,
+    format_kinds,
+    get_kind,
+    is_dangling,
+    list_folders,
+)
 from imgcls.errors import DataError
 from imgcls.image.decode import EXTENSIONS
 from imgcls.io import terminal
-
-_LAYOUTS = (
-    "<path>/<class>/*.png, or <path>/train/<class>/*.png with validation/ and test/ beside train/"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Listing:
         bad: entries that cannot be used.
         ignored: the number of ignored files of each kind.
         absent: the splits in which a class has no folder, for classes with any.
+        loose: images beside the class folders, which belong to no class.
+        empty_splits: the splits that have a folder without images, each with the reason.
     """
 
     classes: list[str]
@@ -46,6 +53,8 @@ class Listing:
     bad: list[BadImage] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     absent: dict[str, list[SplitName]] = field(default_factory=dict)
+    loose: list[str] = field(default_factory=list)
+    empty_splits: dict[SplitName, str] = field(default_factory=dict)
 
 
 def list_images(root: Path) -> Listing:
@@ -60,18 +69,22 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
         raise DataError(
-            f"data.path: {root} {state}; give a folder of images, laid out as {_LAYOUTS}"
+            f"data.path: {root} {state}; give a folder of images, laid out as {LAYOUTS}"
         )
-    folders = {split: list_folders(folder) for split, folder in _find_split_folders(root).items()}
+    splits, empty = find_split_folders(root)
+    folders = {split: list_folders(folder) for split, folder in splits.items()}
     classes = sorted({name for names in folders.values() for name in names}, key=os.fsencode)
     _check_classes(root, classes)
-    listing = Listing(classes)
-    for label, name in enumerate(classes):
+    listing = Listing(classes, empty_splits=empty)
+    for name in classes:
         if missing := [split for split, names in folders.items() if name not in names]:
             listing.absent[name] = missing
-        for split in (split for split, names in folders.items() if name in names):
-            _add_class(listing, root, folders[split][name], label, split)
+    if root not in splits.values():
+        _add_loose_files(listing, root, root)
+    for split, names in folders.items():
+        _add_split(listing, root, splits[split], split, names)
     listing.files.sort(key=lambda file: os.fsencode(file.id))
+    listing.bad.sort(key=lambda image: os.fsencode(image.id))
     if not listing.files and not listing.bad:
         raise DataError(
             f"{root} holds no images: its class folders hold no file ending in"
@@ -93,50 +106,6 @@ def compute_version(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _find_split_folders(root: Path) -> dict[SplitName, Path]:
-    """Return the folder of each split of the source; without splits the root itself is `train`."""
-    folders = list_folders(root)
-    if not folders:
-        raise DataError(f"{root} holds no class folders; lay the images out as {_LAYOUTS}")
-    splits = {
-        split: folders[split]
-        for split in SPLITS
-        if split in folders and list_folders(folders[split])
-    }
-    others = sorted(set(folders) - set(SPLITS))
-    if not splits and not others:
-        raise DataError(
-            f"{root}: {', '.join(sorted(folders))} hold no class folders; lay the images out as"
-            f" {_LAYOUTS}"
-        )
-    if not splits:
-        return {"train": root}
-    if others:
-        raise DataError(
-            f"{root} holds {', '.join(splits)} with class folders, and also"
-            f" {terminal.format_some(others)}; only train, validation and test may be beside each"
-            " other: rename or move the rest"
-        )
-    if "train" not in splits:
-        raise DataError(
-            f"{root} holds {', '.join(splits)} with class folders, but no such train/; lay the"
-            f" images out as {_LAYOUTS}"
-        )
-    return splits
-
-
-def list_folders(parent: Path) -> dict[str, Path]:
-    """Return the visible folders in a folder, by name."""
-    try:
-        return {
-            path.name: path
-            for path in parent.iterdir()
-            if not path.name.startswith(".") and path.is_dir()
-        }
-    except OSError as error:
-        raise DataError(f"cannot list {parent}: {error.strerror}") from None
-
-
 def _check_classes(root: Path, classes: list[str]) -> None:
     unprintable = [ascii(name) for name in classes if not name.isprintable()]
     if unprintable:
@@ -150,6 +119,35 @@ def _check_classes(root: Path, classes: list[str]) -> None:
         )
 
 
+def _add_split(
+    listing: Listing, root: Path, folder: Path, split: SplitName, classes: dict[str, Path]
+) -> None:
+    """Add the class folders of a split to the listing, and what is beside them."""
+    ignored, bad, files = listing.ignored.copy(), len(listing.bad), len(listing.files)
+    _add_loose_files(listing, root, folder)
+    for label, name in enumerate(listing.classes):
+        if name in classes:
+            _add_class(listing, root, classes[name], label, split)
+    if len(listing.files) == files:
+        kinds = format_kinds(listing.ignored - ignored)
+        problems = [f"{image.id}: {image.problem}" for image in listing.bad[bad:]]
+        found = "; ".join(filter(None, [kinds and f"files: {kinds}", *problems[:3]]))
+        listing.empty_splits[split] = (
+            f"the class folders of {folder} hold no images{found and f', but {found}'}"
+        )
+
+
+def _add_loose_files(listing: Listing, root: Path, folder: Path) -> None:
+    """Add what lies beside class folders, or beside the folders of splits, to the listing."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            continue
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."):
+            listing.loose.append(path.relative_to(root).as_posix())
+        else:
+            _add_ignored(listing, root, path)
+
+
 def _add_class(listing: Listing, root: Path, folder: Path, label: int, split: SplitName) -> None:
     """Add every file below a class folder to the listing."""
     for path, problem in _walk(
@@ -158,12 +156,19 @@ def _add_class(listing: Listing, root: Path, folder: Path, label: int, split: Sp
         name = path.relative_to(root).as_posix()
         if problem:
             listing.bad.append(BadImage(id=name, problem=problem))
-        elif path.name.startswith("."):
-            listing.ignored["hidden"] += 1
-        elif path.suffix.lower() in EXTENSIONS:
+        elif path.suffix.lower() in EXTENSIONS and not path.name.startswith("."):
             listing.files.append(ImageFile(name, label, split))
         else:
-            listing.ignored[path.suffix.lower() or "without extension"] += 1
+            _add_ignored(listing, root, path)
+
+
+def _add_ignored(listing: Listing, root: Path, path: Path) -> None:
+    """Count a file that is not an image; a link that leads nowhere may be a folder of images."""
+    if is_dangling(path) and not path.name.startswith("."):
+        problem = describe_dangling(path)
+        listing.bad.append(BadImage(id=path.relative_to(root).as_posix(), problem=problem))
+    else:
+        listing.ignored[get_kind(path)] += 1
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Path, str | None]]:

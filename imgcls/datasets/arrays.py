@@ -104,6 +104,11 @@ def prepare(settings: Settings) -> Source:
         _array_files.make_reader(images, settings.range),
         files.version,
         shape=shape,
+        empty_splits={
+            split: f"the array '{name}' holds no images"
+            for split, name in _map_by_split(settings.images).items()
+            if not len(images[name])
+        },
     )
 
 

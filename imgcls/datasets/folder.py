@@ -10,7 +10,9 @@ Light zone.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imgcls.checks import format_count
 from imgcls.datasets import Entry, ImageSettings, Source, _image_files
+from imgcls.datasets._split_folders import format_kinds
 from imgcls.errors import UserError
 from imgcls.image import decode
 from imgcls.io import terminal
@@ -48,8 +50,9 @@ def prepare(settings: Settings) -> Source:
         listing.classes,
         entries,
         lambda index: decode.read_file(paths[index]),
-        _image_files.compute_version(paths),
+        _image_files.compute_version([*paths, *(root / image.id for image in listing.bad)]),
         bad=listing.bad,
+        empty_splits=listing.empty_splits,
     )
 
 
@@ -59,9 +62,15 @@ def _note_irregularities(root: Path, listing: "Listing") -> None:
             f"class '{name}' has no folder in {', '.join(splits)}; the labels of the other classes"
             " do not change"
         )
-    if listing.ignored:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(listing.ignored.items()))
+    if listing.loose:
         terminal.note(
-            f"{root}: ignored {listing.ignored.total()} files that do not end in"
-            f" {', '.join(decode.EXTENSIONS)}: {kinds}"
+            f"{root}: {format_count(len(listing.loose), 'image')} beside the class folders"
+            f" {'belongs' if len(listing.loose) == 1 else 'belong'} to no class:"
+            f" {terminal.format_some(list(map(terminal.to_printable, listing.loose)), 3)}"
+        )
+    if listing.ignored:
+        terminal.note(
+            f"{root}: ignored {format_count(listing.ignored.total(), 'file')} that"
+            f" {'does' if listing.ignored.total() == 1 else 'do'} not end in"
+            f" {', '.join(decode.EXTENSIONS)}: {format_kinds(listing.ignored)}"
         )

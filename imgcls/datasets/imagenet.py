@@ -58,7 +58,15 @@ def prepare(settings: Settings) -> Source:
         Entry(image.id, labels[image.wnid], "test" if image.id.startswith("val/") else "train")
         for image in images
     ]
-    return Source(classes, entries, lambda index: images[index].read(), _compute_version(images))
+    return Source(
+        classes,
+        entries,
+        lambda index: images[index].read(),
+        _compute_version(images),
+        empty_splits=(
+            {} if known else {"test": _ilsvrc.describe_empty_validation(folder, len(validation))}
+        ),
+    )
 
 
 def _locate_images(

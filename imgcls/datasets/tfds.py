@@ -56,7 +56,7 @@ def prepare(settings: Settings) -> Source:
     library = _import_library()
     builder = _open_builder(library, settings)
     classes = _read_classes(library, builder, settings)
-    entries, sources = [], []
+    entries, sources, empty = [], [], {}
     for split, name in _choose_splits(builder, settings).items():
         try:
             source = builder.as_data_source(
@@ -64,6 +64,8 @@ def prepare(settings: Settings) -> Source:
             )
         except ValueError as error:
             raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
+        if not len(source):
+            empty[split] = f"the split '{name}' of {settings.dataset} holds no images"
         labels = [
             int(source[index][settings.label])
             for index in terminal.track(range(len(source)), len(source), f"labels of {name}")
@@ -89,6 +91,7 @@ def prepare(settings: Settings) -> Source:
         entries,
         _concatenated.make_reader(sources, read),
         f"{builder.info.full_name} {_image_files.compute_version(files)}",
+        empty_splits=empty,
     )
 
 
@@ -165,6 +168,12 @@ def _choose_splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
     splits = settings.own_splits or {
         split: split for split in SPLITS if split in builder.info.splits
     }
+    unused = [name for name in builder.info.splits if name not in SPLITS]
+    if unused and not settings.own_splits:
+        terminal.note(
+            f"splits of {settings.dataset} that are not used: {', '.join(unused)}; to choose, set"
+            " data.own_splits"
+        )
     if "train" not in splits:
         raise DataError(
             f"{settings.dataset} has the splits {', '.join(builder.info.splits)}; choose the one"

@@ -11,7 +11,7 @@ from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.io.records import Record
 from imgcls.report.tables import format_table
-from imgcls.split import assign, split_csv
+from imgcls.split import assign, source_splits, split_csv
 from imgcls.store import lookup, writer
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
@@ -94,11 +94,14 @@ def find_or_store(data: DataSettings) -> tuple[Store, bool]:
     """Return the store of a data set, and whether it existed already.
 
     Raises:
-        DataError: the data is missing or damaged.
+        DataError: the data is missing or damaged, or a split of the source cannot be used.
         UserError: the store cannot be written.
     """
-    store, reused = writer.find_or_write(parts.load_for("datasets", data).prepare(data), data)
+    source = parts.load_for("datasets", data).prepare(data)
+    source_splits.require_entries(source, data)
+    store, reused = writer.find_or_write(source, data)
     _report_bad_images(store, data)
+    source_splits.require_images(source, store, data)
     return store, reused
 
 
