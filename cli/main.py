@@ -18,6 +18,7 @@ import typer
 from imgcls import __version__
 from imgcls.cli.audit import audit
 from imgcls.cli.check import check
+from imgcls.cli.compare import compare
 from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
 from imgcls.cli.parts import parts
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "plot": plot,
+    "compare": compare,
     "reproduce": reproduce,
     "check": check,
     "doctor": doctor,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
+from imgcls.comparison.summary import Comparison
 from imgcls.environment import Environment
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.predictions import PredictionArrays
@@ -39,6 +40,7 @@ FILES: dict[str, type[Record]] = {
     "`family.json` of a family": FamilyRecord,
     "`summary.json` of a family": FamilySummary,
     "`spread.json` of an evaluation of a family": FamilyEvaluation,
+    "`comparison.json` of a comparison": Comparison,
     "`checkpoint/accumulation_steps.json` of a run": RequestedAccumulation,
     "`manifest.json` of a store": Manifest,
     "`splits/<key>.npz` of a store": SplitArrays,

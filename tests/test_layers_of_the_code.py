@@ -36,6 +36,7 @@ LIGHT = {
 """Dependencies that cost little, each with the name it is imported by."""
 MACHINERY = (
     "audit",
+    "comparison",
     "distributed",
     "evaluation",
     "image",
@@ -74,6 +75,7 @@ ROOT_IMPORTS = {
 }
 """The folders that a module of the root imports from, with the reason; no others."""
 VERB_IMPORTS = {
+    "imgcls.verbs.compare": {"imgcls.verbs.evaluate"},
     "imgcls.verbs.diagnose": {"imgcls.verbs.prepare"},
     "imgcls.verbs.train_family": {
         "imgcls.verbs.train",

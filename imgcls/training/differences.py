@@ -1,17 +1,14 @@
 """Finds the first difference between a run and its reproduction. Light zone."""
 
-import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from imgcls.datasets import SPLITS
-from imgcls.io.records import DataFile
 from imgcls.run import Run
 from imgcls.training import history
 from imgcls.training.history import EpochLog
-from imgcls.training.model_description import ADVICE, read_description
+from imgcls.training.model_description import read_description
+from imgcls.training.model_weights import read_weights
 
 Tolerances = Mapping[str, float]
 """The largest difference that is allowed, by quantity."""
@@ -84,7 +81,7 @@ def find_first_difference(run: Run, again: Run, epochs: int, complete: bool) -> 
 def _find_first_different_weight(one: Path, other: Path) -> str | None:
     import numpy
 
-    before, after = _read_weights(one), _read_weights(other)
+    before, after = read_weights(one), read_weights(other)
     if before.keys() != after.keys():
         return f"model.keras: other variables, such as {sorted(before.keys() ^ after.keys())[0]}"
     for name, value in before.items():
@@ -94,27 +91,3 @@ def _find_first_different_weight(one: Path, other: Path) -> str | None:
             difference = numpy.abs(value.astype(numpy.float64) - after[name]).max()
             return f"model.keras: {name} differs by up to {difference:.3g}"
     return None
-
-
-def _read_weights(model_file: Path) -> dict[str, Any]:
-    """Return the arrays in a Keras archive, by name."""
-    import h5py
-
-    file = DataFile(model_file, ADVICE)
-    content = io.BytesIO(file.read_bytes())
-    arrays: dict[str, Any] = {}
-    try:
-        with (
-            zipfile.ZipFile(content) as archive,
-            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
-        ):
-            weights.visititems(
-                lambda name, item: (
-                    arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
-    except MemoryError:
-        raise
-    except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None
-    return arrays

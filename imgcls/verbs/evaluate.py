@@ -68,7 +68,7 @@ def evaluate(
 
 def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluation:
     require_finished(run)
-    split = _parse_split_name(run, split_name)
+    split = parse_split_name(run, split_name)
     found = predictions.find_current(run, split) or _predict(run, experiment, split)
     return _write_evaluation(run, experiment, split, found)
 
@@ -88,7 +88,7 @@ def evaluate_family(
     """Evaluate each run of a family on a split, as `evaluate` does, without gates."""
     family.require_finished()
     families.require_same_data(family)
-    split = _parse_split_name(family.runs[0], split_name)
+    split = parse_split_name(family.runs[0], split_name)
     evaluated = [_evaluate_run(run, experiment, split) for run in family.runs]
     pooled = None
     if family.record.by == "fold" and split == "test":
@@ -147,8 +147,12 @@ def _format_header(evaluation: Evaluation, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _parse_split_name(run: Run, name: str) -> SplitName:
-    """Return the split of this name, after checking that it has images."""
+def parse_split_name(run: Run, name: str) -> SplitName:
+    """Return the split of this name.
+
+    Raises:
+        UserError: the split does not exist, or the run has no images in it.
+    """
     split = next((split for split in SPLITS if split == name), None)
     if split is None:
         raise UserError(

@@ -1,0 +1,1 @@
+"""Comparing runs, and families of runs, on the same images. Light zone."""

@@ -1,0 +1,106 @@
+"""The verb `compare`: compares runs and families on the same images. Light zone.
+
+It runs the verb `evaluate` where predictions are missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from imgcls.comparison import gates, measure, metric_values, same_images
+from imgcls.comparison.candidate import Candidate, PredictedCandidate
+from imgcls.comparison.summary import Comparison
+from imgcls.datasets import SplitName
+from imgcls.errors import UserError
+from imgcls.evaluation import families, predictions
+from imgcls.evaluation.predictions import Predictions
+from imgcls.family import Family
+from imgcls.io import files, numbered_folders, terminal
+from imgcls.io.records import write_record
+from imgcls.run import RUNS, Run
+from imgcls.run_lookup import find_subject
+from imgcls.verbs import evaluate
+
+COMPARISONS = RUNS / "comparisons"
+"""The folder of all comparisons, each in one with a number for its name."""
+
+
+def compare(
+    targets: Sequence[Path],
+    split_name: str = "test",
+    fail_if_worse: Mapping[str, float] = {},
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Comparison:
+    """Compare runs with the first of them, and write comparison.json, a page and its figures.
+
+    Args:
+        targets: folders of runs and families, or experiment files for their newest finished runs.
+        split_name: train, validation or test.
+        fail_if_worse: the largest loss allowed of each metric.
+        output: the folder to write to; None for `runs/comparisons/<next number>`.
+        overrides: `a.b=value`, for settings that do not affect training.
+
+    Returns:
+        The content of comparison.json.
+
+    Raises:
+        GateError: a metric lost more than allowed. All files are written, and the error's `result`
+            is the comparison.
+        UserError: there are fewer than two runs, or a name or value is wrong.
+        DataError: a run is not finished, the runs were not evaluated on the same images, or a run
+            has no predictions, and its store is missing or changed.
+    """
+    candidates = _open_all(targets, overrides)
+    plan = metric_values.plan_metrics(candidates[0].experiment.evaluate, fail_if_worse)
+    gates.require_valid(fail_if_worse, plan.directions)
+    split = evaluate.parse_split_name(candidates[0].runs[0], split_name)
+    predicted = [_predict(each, split) for each in candidates]
+    for each in predicted:
+        same_images.require_same_images(predicted[0], each)
+    comparison = gates.find_failed(fail_if_worse, measure.measure(predicted, split, plan))
+    _write(comparison, output)
+    gates.check_gates(fail_if_worse, comparison)
+    return comparison
+
+
+def _open_all(targets: Sequence[Path], overrides: Sequence[str]) -> list[Candidate]:
+    """Return what is to be compared, with a note on what is given twice."""
+    if len(targets) < 2:
+        raise UserError(
+            f"compare needs at least two runs or families, got {len(targets)}; the others are"
+            " compared with the first, as in: imgcls compare runs/digits/1 runs/digits/2"
+        )
+    candidates = [_open(target, overrides) for target in targets]
+    folders = [each.folder.resolve() for each in candidates]
+    for index, each in enumerate(candidates):
+        if folders[index] in folders[:index]:
+            terminal.note(f"{each.folder} is given twice")
+    return candidates
+
+
+def _open(target: Path, overrides: Sequence[str]) -> Candidate:
+    candidate = Candidate(*find_subject(target, overrides))
+    if isinstance(candidate.subject, Family):
+        families.require_same_data(candidate.subject)
+    return candidate
+
+
+def _predict(candidate: Candidate, split: SplitName) -> PredictedCandidate:
+    found = [_load_or_predict(run, candidate, split) for run in candidate.runs]
+    return PredictedCandidate(candidate, found)
+
+
+def _load_or_predict(run: Run, candidate: Candidate, split: SplitName) -> Predictions:
+    """Return the predictions of a run, which is evaluated if it has none of its current model."""
+    saved = predictions.find_current(run, split)
+    if saved is None:
+        evaluate.evaluate(run, candidate.experiment, split)
+        saved = predictions.load(run, split)
+    return saved
+
+
+def _write(comparison: Comparison, output: Path | None) -> None:
+    with files.explain_errors(output or COMPARISONS):
+        folder = output or numbered_folders.make_next(COMPARISONS)
+    write_record(folder / "comparison.json", comparison)
+    terminal.note(f"written to {folder}")

@@ -1,0 +1,58 @@
+"""Runs to compare, made in milliseconds: synthetic ones, of which some predictions are changed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+from synthetic_run import make_run
+
+from imgcls import environment
+from imgcls.evaluation import predictions
+from imgcls.io.records import write_record
+from imgcls.run import Run
+
+QUICK = {"evaluate": {"bootstrap_samples": 100}}
+
+
+def make_compared(folder: Path, right: float = 0.7, variant: int = 0, **arguments: Any) -> Run:
+    """Return a synthetic run that classifies about a fraction of its test images correctly.
+
+    Args:
+        right: the fraction.
+        variant: the seed of which images those are, and of the probabilities.
+        arguments: of `make_run`.
+    """
+    run = make_run(folder, **{**QUICK, **arguments})
+    write_record(run.environment_file, environment.describe(0, ["CPU:0"], {}, [], None))
+    images = len(predictions.load(run, "test").labels)
+    set_correct(run, numpy.random.default_rng(variant).random(images) < right, variant)
+    return run
+
+
+def make_pair() -> tuple[Run, Run]:
+    """Return runs in the folders `old` and `new`, of which the second has more images right."""
+    return make_compared(Path("old"), 0.6, 0), make_compared(Path("new"), 0.9, 1)
+
+
+def set_correct(run: Run, correct: numpy.ndarray, variant: int = 0) -> None:
+    """Change which test images a run classifies correctly.
+
+    Args:
+        correct: bool (images,).
+        variant: the seed of the probabilities.
+    """
+    found = predictions.load(run, "test")
+    generator = numpy.random.default_rng([variant, 1])
+    images, classes = found.probabilities.shape
+    wrong = (found.labels + generator.integers(1, classes, images)) % classes
+    scores = generator.random((images, classes)) / 2
+    scores[numpy.arange(images), numpy.where(correct, found.labels, wrong)] = 1
+    probabilities = scores / scores.sum(axis=1, keepdims=True)
+    change_predictions(run, probabilities=probabilities.astype(numpy.float32))
+
+
+def change_predictions(run: Run, **changes: Any) -> None:
+    """Change fields of a run's saved predictions on its test split."""
+    found = replace(predictions.load(run, "test"), **changes)
+    predictions.save(found, run.predictions_file("test"))
