@@ -1,6 +1,7 @@
 """Finding runs: one given on the command line, those of an experiment, or all. Light zone."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from imgcls.experiment_file import read_experiment
 from imgcls.family import Family, is_family
 from imgcls.io import numbered_folders, terminal
 from imgcls.run import RUNS, Run
+
+_FINISHED = "finished"
+"""What a run is to an experiment if it can stand for it."""
 
 
 def open_run(folder: Path) -> Run:
@@ -44,7 +48,7 @@ def find_run(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experime
 
     Args:
         target: a run folder; or an experiment file, for its newest finished run with the same
-            training settings.
+            training settings, other than a reproduction; a note says which run that is, and why.
         overrides: `a.b=value`, for settings that do not affect training: metrics, figures,
             `data.store_dir`.
 
@@ -125,24 +129,43 @@ def require_finished(run: Run) -> None:
 
 
 def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
-    finished = [
-        (run, trained)
-        for run in find_originals(experiment.name)
-        if (trained := try_read_experiment(run)) and run.status.status == "finished"
-    ]
-    matching = [run for run, trained in finished if trained.identity() == experiment.identity()]
-    if not matching:
+    """Return the newest finished run of an experiment, with a note that says why it is the one."""
+    runs = find_runs(experiment.name)
+    kinds = [_classify(run, experiment) for run in runs]
+    if _FINISHED not in kinds:
         others = (
-            f" ({len(finished)} finished run(s) have other settings; give the folder of one to use"
-            " it)"
-            if finished
+            f" (other runs: {_count(kinds)}; give the folder of a finished one to use it)"
+            if kinds
             else ""
         )
         raise DataError(
             f"{RUNS / experiment.name} has no finished run with the settings of {target}{others};"
             f" run `imgcls train {target}` first"
         )
-    return matching[-1]
+    newest = max(i for i, kind in enumerate(kinds) if kind == _FINISHED)
+    count = kinds.count(_FINISHED)
+    reason = "the only finished run" if count == 1 else f"the newest of {count} finished runs"
+    newer = kinds[newest + 1 :]
+    passed_over = f"; newer runs passed over: {_count(newer)}" if newer else ""
+    terminal.note(f"{runs[newest].folder} is {reason} with these settings{passed_over}")
+    return runs[newest]
+
+
+def _classify(run: Run, experiment: Experiment) -> str:
+    """Return what a run is to an experiment, in words that follow a number."""
+    if run.is_reproduction:
+        return "made by `reproduce`"
+    trained = try_read_experiment(run)
+    if trained is None:
+        return "unreadable"
+    if trained.identity() != experiment.identity():
+        return "with other settings"
+    return _FINISHED if run.status.status == "finished" else "unfinished"
+
+
+def _count(kinds: Sequence[str]) -> str:
+    """Return how many runs there are of each kind, such as "2 unfinished, 1 unreadable"."""
+    return ", ".join(f"{number} {kind}" for kind, number in Counter(kinds).items())
 
 
 def try_read_experiment(run: Run) -> Experiment | None:

@@ -138,7 +138,7 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (
             ["eval", "{experiment}", "--set", "train.epochs=9"],
             3,
-            "1 finished run(s) have other settings",
+            "(other runs: 1 with other settings; give the folder",
         ),
         (
             ["train", "{experiment}", "--run", "runs/tiny/1", "--set", "train.epochs=9"],

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from experiments import command, experiment, json_of, make_epoch
 
+from imgcls.errors import DataError
 from imgcls.io.records import write_record, write_records
 from imgcls.report.tables import WIDTH
 from imgcls.run import create_run
@@ -75,6 +76,45 @@ def test_an_experiment_means_no_reproduction_to_eval_and_plot(workspace):
     original = make_run(workspace, "finished")
     mark(make_run(workspace, "finished"))
     assert find_run(workspace / "experiment.yaml")[0] == original
+
+
+def test_a_note_says_which_run_stands_for_an_experiment_and_what_was_passed_over(workspace, capsys):
+    make_run(workspace, "finished", "seed=5")  # older: it would not be taken anyway
+    make_run(workspace, "finished")
+    newest = make_run(workspace, "finished")
+    for state, override in [
+        ("interrupted", "seed=0"),
+        ("failed", "seed=0"),
+        ("finished", "seed=6"),
+    ]:
+        make_run(workspace, state, override)
+    mark(make_run(workspace, "finished"))
+    experiment(workspace)
+    assert find_run(workspace / "experiment.yaml")[0] == newest
+    assert capsys.readouterr() == (
+        "",
+        "note: runs/tiny/3 is the newest of 2 finished runs with these settings; newer runs passed"
+        " over: 2 unfinished, 1 with other settings, 1 made by `reproduce`\n",
+    )
+
+
+def test_the_note_is_short_if_there_is_one_run(workspace, capsys):
+    make_run(workspace, "finished")
+    find_run(workspace / "experiment.yaml")
+    note = "note: runs/tiny/1 is the only finished run with these settings\n"
+    assert capsys.readouterr().err == note
+
+
+def test_without_a_run_to_take_the_error_counts_the_others(workspace):
+    make_run(workspace, "interrupted")
+    mark(make_run(workspace, "finished"))
+    make_run(workspace, "finished").status_file.write_text("{")
+    with pytest.raises(
+        DataError,
+        match=r"\(other runs: 1 unfinished, 1 made by `reproduce`, 1 unreadable; give the folder of"
+        r" a finished one to use it\); run `imgcls train ",
+    ):
+        find_run(workspace / "experiment.yaml")
 
 
 def test_train_continues_a_reproduction_only_if_its_folder_is_given(workspace):

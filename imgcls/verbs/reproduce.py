@@ -65,16 +65,7 @@ def reproduce(
     _require_same_data(run, again)
     if complete:
         _evaluate_again(run, again, experiment)
-    difference = _find_difference(run, again, tolerances, compared, complete)
-    same = "within tolerance" if tolerances else "identical"
-    summary = {
-        "run": str(run.folder),
-        "reproduction": str(again.folder),
-        "result": "different" if difference else same,
-        **_describe_scope(run, tolerances, compared, complete),
-        "difference": difference,
-        "versions_changed": _find_changed_versions(run, again),
-    }
+    summary = _compare(run, again, tolerances, compared, complete)
     _require_same(summary)
     return summary
 
@@ -89,13 +80,24 @@ def _count_epochs(run: Run, wanted: int | None) -> int:
     return wanted or length
 
 
-def _find_difference(
+def _compare(
     run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
-) -> str | None:
-    """Describe the first difference, of the quantities with a tolerance or of all."""
+) -> dict[str, Any]:
+    """Return the summary: of the quantities with a tolerance, or of all."""
     if tolerances:
-        return differences.find_first_beyond(run, again, tolerances, epochs, complete)
-    return differences.find_first_difference(run, again, epochs, complete)
+        same = "within tolerance"
+        difference = differences.find_first_beyond(run, again, tolerances, epochs, complete)
+    else:
+        same = "identical"
+        difference = differences.find_first_difference(run, again, epochs, complete)
+    return {
+        "run": str(run.folder),
+        "reproduction": str(again.folder),
+        "result": "different" if difference else same,
+        **_describe_scope(run, tolerances, epochs, complete),
+        "difference": difference,
+        "versions_changed": _find_changed_versions(run, again),
+    }
 
 
 def _describe_scope(
