@@ -109,7 +109,7 @@ def decode_upright(file: "Image", channels: int, geometry: Geometry | None = Non
     from PIL import ImageOps
 
     if geometry:
-        width, height = _compute_scaled_size(
+        width, height = compute_scaled_size(
             get_upright_size(file), (geometry.shape[1], geometry.shape[0]), geometry.resize
         )
         file.draft(
@@ -231,13 +231,13 @@ def resize_image(image: "Image", size: tuple[int, int], resize: Resize) -> "Imag
         return image.resize(size, Image.Resampling.BICUBIC)
     if resize == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BICUBIC)
-    inner = image.resize(_compute_scaled_size(image.size, size, resize), Image.Resampling.BICUBIC)
+    inner = image.resize(compute_scaled_size(image.size, size, resize), Image.Resampling.BICUBIC)
     canvas = Image.new(image.mode, size)
     canvas.paste(inner, (round((size[0] - inner.width) / 2), round((size[1] - inner.height) / 2)))
     return canvas
 
 
-def _compute_scaled_size(
+def compute_scaled_size(
     original: tuple[int, int], size: tuple[int, int], resize: Resize
 ) -> tuple[int, int]:
     """Return the width and height of the scaled image before cropping or padding, at least 1."""

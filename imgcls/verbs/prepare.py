@@ -8,6 +8,8 @@ from imgcls.audit.audit_report import AuditReport
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, BadImage, DataSettings, ImageSettings
 from imgcls.errors import DataError
+from imgcls.image import size_choice
+from imgcls.image.decode import Geometry
 from imgcls.io import terminal
 from imgcls.io.records import Record
 from imgcls.report.tables import format_table
@@ -55,6 +57,7 @@ def prepare(experiment: Experiment, splits: Path | None = None) -> Preparation:
     """
     data = experiment.data
     store, reused = find_or_store(data)
+    _note_default_size(store, data)
     split, unchanged, report = _split_and_audit(store, experiment)
     if splits:
         split_csv.write_assignments(splits, store, split)
@@ -117,6 +120,20 @@ def _report_bad_images(store: Store, data: DataSettings) -> None:
             f"{listing}\nrepair or remove them, or set data.on_bad_image: skip to leave them out"
         )
     terminal.note(f"left out: {listing}")
+
+
+def _note_default_size(store: Store, data: DataSettings) -> None:
+    """Say what becomes of the images at the default size, if the experiment does not choose one."""
+    if not isinstance(data, ImageSettings) or "size" in data.model_fields_set:
+        return
+    height, width = data.size
+    heights, widths = store.image_statistics["height"], store.image_statistics["width"]
+    geometry = Geometry((height, width, 3), data.resize)
+    terminal.note(
+        f"data.size is not given, so that images become {height}x{width} (height x width, resize:"
+        f" {data.resize}); the source holds {size_choice.describe_sizes(heights, widths)};"
+        f" {size_choice.describe_median(heights, widths, geometry)}; to choose, set data.size"
+    )
 
 
 def format_report(report: Preparation) -> str:
