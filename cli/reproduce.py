@@ -8,11 +8,16 @@ import typer
 from imgcls.cli import options, output
 
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RUN", help="The folder of a finished run or family.", show_default=False
+    ),
 ]
 NewFolder = Annotated[
     Path | None,
-    typer.Option("--run", metavar="DIR", help="The new run's folder.", show_default=False),
+    typer.Option(
+        "--run", metavar="DIR", help="The folder of the new run or runs.", show_default=False
+    ),
 ]
 Epochs = Annotated[
     int | None,
@@ -40,22 +45,21 @@ def reproduce(
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
-    """Train a run again from its folder alone, and compare. Exit code 6 if a number differs, 3 if
-    the data changed.
+    """Train a run, or each run of a family, again from its folder alone, and compare. Exit code 6
+    if a number differs, 3 if the data changed.
 
     Example: imgcls reproduce runs/digits/1 --epochs 2
     """
     from imgcls.distributed.cluster import find_cluster
     from imgcls.name_value import parse_numbers
-    from imgcls.report.tables import format_pairs
-    from imgcls.run_lookup import open_finished_run
+    from imgcls.run_lookup import open_finished
     from imgcls.verbs import reproduce
 
     tolerances = parse_numbers("--tolerance", tolerance, "QUANTITY=VALUE, such as accuracy=0.005")
-    found, experiment = open_finished_run(target, set_)
+    found, experiment = open_finished(target, set_)
     cluster = find_cluster(experiment, run, workers, rank)
     output.print_gated(
         lambda: reproduce.reproduce(found, experiment, run, epochs, tolerances, cluster),
         json,
-        format_pairs,
+        reproduce.format_report,
     )

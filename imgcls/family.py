@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from imgcls.config import Experiment
+from imgcls.distributed.cluster import Cluster
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import read_trained_experiment
 from imgcls.io import files, numbered_folders
@@ -184,6 +185,19 @@ def find_families(name: str) -> list[Family]:
     """Return the numbered families of an experiment, oldest first."""
     folders = numbered_folders.list_numbered(RUNS / name, PREFIX)
     return [Family(folder) for folder in folders if is_family(folder)]
+
+
+def require_one_process(cluster: Cluster | None) -> None:
+    """Check that there is no other worker: TensorFlow connects workers once in a process.
+
+    Raises:
+        UserError: there are several.
+    """
+    if cluster and not cluster.is_single:
+        raise UserError(
+            "a family is trained by one process, but there are several workers; train each of its"
+            " runs by itself, with --set seed=N --set data.split_seed=0, or --set data.fold=K/N"
+        )
 
 
 def parse_members(

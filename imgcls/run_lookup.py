@@ -90,6 +90,12 @@ def expand_families(folders: Sequence[Path]) -> list[Path]:
     ]
 
 
+def open_finished(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
+    """Return the run or family in a folder as `open_finished_run` and `open_family` do."""
+    is_one = not is_family(folder)
+    return open_finished_run(folder, overrides) if is_one else open_family(folder, overrides)
+
+
 def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
     """Return what `find_run` does, or the family in a folder as `open_family` does."""
     return open_family(target, overrides) if is_family(target) else find_run(target, overrides)

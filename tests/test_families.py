@@ -155,6 +155,30 @@ def test_an_audit_of_folds_covers_every_image_once(copied):
     assert found["accuracy"] == pytest.approx(pooled["metrics"]["accuracy"])
 
 
+def test_reproduce_trains_each_run_of_a_family_again(copied):
+    command("eval", "runs/tiny/family-1")
+    found = json_of("reproduce", "runs/tiny/family-1")
+    assert (found["result"], found["reproduction"]) == ("identical", "runs/tiny/reproduction-1")
+    assert [each["result"] for each in found["runs"]] == ["identical"] * 2
+    one, other = (
+        Path(f"runs/tiny/{name}/seed-3/model.keras") for name in ("family-1", "reproduction-1")
+    )
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_reproduce_names_the_run_of_a_family_that_differs(copied):
+    lines = Path("runs/tiny/family-1/seed-3/log.jsonl").read_text().splitlines()
+    epoch = json.loads(lines[0])
+    Path("runs/tiny/family-1/seed-3/log.jsonl").write_text(
+        json.dumps({**epoch, "val_loss": epoch["val_loss"] + 1e-9}) + "\n"
+    )
+    exit_code, stdout, stderr = command("reproduce", "runs/tiny/family-1", "--run", "runs/again")
+    assert exit_code == 6
+    assert "1 of 2 runs differ; the first: runs/again/seed-3 differs from runs" in stderr
+    assert "identical" in stdout
+    assert "different" in stdout
+
+
 def test_a_family_that_is_half_done_is_an_error_with_the_command_that_finishes_it(copied):
     change_json(Path("runs/tiny/family-1/seed-3/status.json"), status="interrupted")
     exit_code, _, stderr = command("eval", "runs/tiny/family-1")

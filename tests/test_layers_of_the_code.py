@@ -60,7 +60,10 @@ ROOT_IMPORTS = {
     "imgcls.environment": {"imgcls.io": "environment.json is a record"},
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},
     "imgcls.experiment_file": {"imgcls.io": "an experiment is read from YAML"},
-    "imgcls.family": {"imgcls.io": "as for imgcls.run"},
+    "imgcls.family": {
+        "imgcls.io": "as for imgcls.run",
+        "imgcls.distributed": "the type of what refuses several workers",
+    },
     "imgcls.run": {
         "imgcls.evaluation": "the type of what metrics.json holds",
         "imgcls.io": "files are written by rename",

@@ -1,9 +1,14 @@
-"""Finds the first difference between a run and its reproduction. Light zone."""
+"""Compares a run with its reproduction, and finds the first difference. Light zone."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from imgcls import parts
 from imgcls.datasets import SPLITS
+from imgcls.errors import DataError, UserError
+from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.training import history
 from imgcls.training.history import EpochLog
@@ -12,6 +17,77 @@ from imgcls.training.model_weights import read_weights
 
 Tolerances = Mapping[str, float]
 """The largest difference that is allowed, by quantity."""
+
+
+def require_valid(tolerances: Tolerances, run: Run, epochs: int, complete: bool) -> None:
+    """Check that the run has the quantities, and that their tolerances are finite numbers.
+
+    Raises:
+        UserError: they are not.
+    """
+    quantities = read_final_quantities(run, epochs, complete)
+    known = sorted({name for values in quantities.values() for name in values})
+    for name, tolerance in tolerances.items():
+        option = f"--tolerance {name}={tolerance:g}"
+        if name not in known:
+            guess = parts.suggest(name, known)
+            raise UserError(
+                f"{option}: the run has no quantity '{name}'; allowed: {', '.join(known)}{guess}"
+            )
+        if not 0 <= tolerance < math.inf:
+            raise UserError(
+                f"{option}: {tolerance} is not a finite number from 0 on; give one such as 0.005"
+            )
+
+
+def compare_runs(
+    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> dict[str, Any]:
+    """Return what `reproduce` prints: the quantities with a tolerance, or all, are compared."""
+    if tolerances:
+        same = "within tolerance"
+        difference = find_first_beyond(run, again, tolerances, epochs, complete)
+    else:
+        same = "identical"
+        difference = find_first_difference(run, again, epochs, complete)
+    return {
+        "run": str(run.folder),
+        "reproduction": str(again.folder),
+        "result": "different" if difference else same,
+        **_describe_scope(run, tolerances, epochs, complete),
+        "difference": difference,
+        "versions_changed": _find_changed_versions(run, again),
+    }
+
+
+def _describe_scope(
+    run: Run, tolerances: Tolerances, epochs: int, complete: bool
+) -> dict[str, list[str]]:
+    """Return what is compared, and what is not."""
+    places, length = read_final_quantities(run, epochs, complete), len(run.log)
+    if tolerances:
+        named = [
+            f"{name} ({place})" for place in places for name in tolerances if name in places[place]
+        ]
+        rest = ["log", "weights", "temperature", "other results"]
+        return {"compared": ["data", *named], "not_compared": rest}
+    if not complete:
+        which = f"epochs 1 to {epochs}" if epochs > 1 else "epoch 1"
+        return {
+            "compared": ["data", f"log of {which} of {length}"],
+            "not_compared": ["log of later epochs", "weights", "temperature", "metrics"],
+        }
+    metrics = [f"metrics of the {split} split" for split in list_evaluated_splits(run)]
+    whole = ["data", f"log of all {length} epochs", "weights", "temperature", *metrics]
+    return {"compared": whole, "not_compared": []}
+
+
+def format_difference(summary: dict[str, Any]) -> str:
+    """Return the difference in what `compare_runs` returned, as a sentence."""
+    changed = summary["versions_changed"]
+    versions = f"; other versions were used: {', '.join(changed)}" if changed else ""
+    runs = f"{summary['reproduction']} differs from {summary['run']}"
+    return f"{runs}: {summary['difference']}{versions}"
 
 
 def list_evaluated_splits(run: Run) -> list[str]:
@@ -91,3 +167,17 @@ def _find_first_different_weight(one: Path, other: Path) -> str | None:
             difference = numpy.abs(value.astype(numpy.float64) - after[name]).max()
             return f"model.keras: {name} differs by up to {difference:.3g}"
     return None
+
+
+def _find_changed_versions(run: Run, again: Run) -> list[str]:
+    try:
+        there = run.environment.versions
+    except DataError as error:
+        terminal.note(f"versions are not compared: {error}")
+        return []
+    here = again.environment.versions
+    return [
+        f"{name} {there.get(name)} then, {here.get(name)} now"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]

@@ -1,21 +1,22 @@
-"""The verb `reproduce`: trains a run again from its folder alone, and compares both. Light zone.
+"""The verb `reproduce`: trains a run or a family again from its folder alone, and compares. Light
+zone.
 
 It runs the verbs `train` and `evaluate`.
 """
 
 import contextlib
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import Cluster, find_cluster
 from imgcls.errors import DataError, EpochLimit, GateError, Interrupted, UserError
-from imgcls.io import terminal
+from imgcls.family import Family, require_one_process
+from imgcls.io import numbered_folders, terminal
 from imgcls.io.records import write_record
-from imgcls.run import Run, create_run
+from imgcls.report.tables import format_pairs, format_table
+from imgcls.run import RUNS, Run, create_run
 from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
 from imgcls.training import differences
@@ -25,18 +26,21 @@ from imgcls.verbs import evaluate, train
 
 
 def reproduce(
-    run: Run,
+    found: Run | Family,
     experiment: Experiment | None = None,
     folder: Path | None = None,
     epochs: int | None = None,
     tolerances: Mapping[str, float] = {},
     cluster: Cluster | None = None,
 ) -> dict[str, Any] | None:
-    """Train a finished run again, and compare data, log, weights, temperature and saved metrics.
+    """Train a finished run again, or each run of a family; compare all that training makes.
+
+    That is the data, the log, the weights, the temperature, and the metrics that were saved.
 
     Args:
         experiment: None for that of the run; settings that do not affect training may differ.
-        folder: of the new run, or of one to continue; None for `runs/<name>/<next number>`.
+        folder: of the new run, or of one to continue; None for `runs/<name>/<next number>`. For a
+            family, the folder of the new runs; None for `runs/<name>/reproduction-<next number>`.
         epochs: number of epochs to train and compare; None for all.
         tolerances: the largest differences allowed, by quantity; if there are any, only these
             quantities are compared.
@@ -52,11 +56,77 @@ def reproduce(
         UserError: the run has fewer epochs, or does not have a quantity of `tolerances`.
         DataError: the run is not finished, or its data is missing or has changed.
     """
+    experiment = experiment or found.experiment
+    if isinstance(found, Family):
+        require_one_process(cluster)
+        return _reproduce_family(found, experiment, folder, epochs, tolerances)
+    summary = _reproduce_run(found, experiment, folder, epochs, tolerances, cluster)
+    if summary and summary["difference"]:
+        raise GateError(differences.format_difference(summary), summary)
+    return summary
+
+
+def _reproduce_family(
+    family: Family,
+    experiment: Experiment,
+    folder: Path | None,
+    epochs: int | None,
+    tolerances: Tolerances,
+) -> dict[str, Any]:
+    """Reproduce each run of a family, all of them even if one differs."""
+    family.require_finished()
+    parent = folder or numbered_folders.make_next(RUNS / experiment.name, "reproduction-")
+    summaries = []
+    for number, run in zip(family.record.numbers, family.runs, strict=True):
+        own = family.members.make_experiment(experiment, number)
+        terminal.note(f"reproducing {run.folder}")
+        try:
+            summary = _reproduce_run(run, own, parent / run.folder.name, epochs, tolerances, None)
+        except Interrupted as error:
+            reason = str(error).partition(";")[0]
+            raise Interrupted(
+                f"{reason}; continue with: imgcls reproduce {family.folder} --run {parent}"
+            ) from None
+        summaries += [summary] if summary else []
+    differing = [each for each in summaries if each["difference"]]
+    found = {
+        "family": str(family.folder),
+        "reproduction": str(parent),
+        "result": (differing or summaries)[0]["result"],
+        "runs": summaries,
+    }
+    if differing:
+        raise GateError(
+            f"{len(differing)} of {len(summaries)} runs differ; the first:"
+            f" {differences.format_difference(differing[0])}",
+            found,
+        )
+    return found
+
+
+def format_report(summary: dict[str, Any]) -> str:
+    """Format the result of `reproduce` as text."""
+    if "runs" not in summary:
+        return format_pairs(summary)
+    shown = ("run", "result", "difference")
+    rows = [{name: each[name] for name in shown} for each in summary["runs"]]
+    scope = {name: summary["runs"][0][name] for name in ("compared", "not_compared")}
+    pairs = {name: value for name, value in summary.items() if name != "runs"}
+    return f"{format_pairs(pairs | scope)}\n\n{format_table(rows)}"
+
+
+def _reproduce_run(
+    run: Run,
+    experiment: Experiment,
+    folder: Path | None,
+    epochs: int | None,
+    tolerances: Tolerances,
+    cluster: Cluster | None,
+) -> dict[str, Any] | None:
     require_finished(run)
-    experiment = experiment or run.experiment
     compared = _count_epochs(run, epochs)
     complete = compared == len(run.log)
-    _require_valid(tolerances, differences.read_final_quantities(run, compared, complete))
+    differences.require_valid(tolerances, run, compared, complete)
     lookup.open_run_store(run.data, experiment.data.store_dir)
     reproduction = Reproduction(run=str(run.folder), epochs=None if complete else compared)
     again = _train_again(run, experiment, folder, reproduction, cluster)
@@ -65,9 +135,7 @@ def reproduce(
     _require_same_data(run, again)
     if complete:
         _evaluate_again(run, again, experiment)
-    summary = _compare(run, again, tolerances, compared, complete)
-    _require_same(summary)
-    return summary
+    return differences.compare_runs(run, again, tolerances, compared, complete)
 
 
 def _count_epochs(run: Run, wanted: int | None) -> int:
@@ -78,59 +146,6 @@ def _count_epochs(run: Run, wanted: int | None) -> int:
             f"--epochs {wanted}: {run.folder} has {length} epochs; give a number from 1 to {length}"
         )
     return wanted or length
-
-
-def _compare(
-    run: Run, again: Run, tolerances: Tolerances, epochs: int, complete: bool
-) -> dict[str, Any]:
-    """Return the summary: of the quantities with a tolerance, or of all."""
-    if tolerances:
-        same = "within tolerance"
-        difference = differences.find_first_beyond(run, again, tolerances, epochs, complete)
-    else:
-        same = "identical"
-        difference = differences.find_first_difference(run, again, epochs, complete)
-    return {
-        "run": str(run.folder),
-        "reproduction": str(again.folder),
-        "result": "different" if difference else same,
-        **_describe_scope(run, tolerances, epochs, complete),
-        "difference": difference,
-        "versions_changed": _find_changed_versions(run, again),
-    }
-
-
-def _describe_scope(
-    run: Run, tolerances: Tolerances, epochs: int, complete: bool
-) -> dict[str, list[str]]:
-    """Return what is compared, and what is not."""
-    places, length = differences.read_final_quantities(run, epochs, complete), len(run.log)
-    if tolerances:
-        named = [
-            f"{name} ({place})" for place in places for name in tolerances if name in places[place]
-        ]
-        rest = ["log", "weights", "temperature", "other results"]
-        return {"compared": ["data", *named], "not_compared": rest}
-    if not complete:
-        which = f"epochs 1 to {epochs}" if epochs > 1 else "epoch 1"
-        return {
-            "compared": ["data", f"log of {which} of {length}"],
-            "not_compared": ["log of later epochs", "weights", "temperature", "metrics"],
-        }
-    metrics = [f"metrics of the {split} split" for split in differences.list_evaluated_splits(run)]
-    whole = ["data", f"log of all {length} epochs", "weights", "temperature", *metrics]
-    return {"compared": whole, "not_compared": []}
-
-
-def _require_same(summary: dict[str, Any]) -> None:
-    if summary["difference"]:
-        changed = summary["versions_changed"]
-        versions = f"; other versions were used: {', '.join(changed)}" if changed else ""
-        raise GateError(
-            f"{summary['reproduction']} differs from {summary['run']}:"
-            f" {summary['difference']}{versions}",
-            summary,
-        )
 
 
 def _train_again(
@@ -190,32 +205,3 @@ def _require_same_data(run: Run, again: Run) -> None:
 def _evaluate_again(run: Run, again: Run, experiment: Experiment) -> None:
     for split in differences.list_evaluated_splits(run):
         evaluate.evaluate(again, experiment, split)
-
-
-def _require_valid(tolerances: Tolerances, quantities: dict[str, dict[str, float | None]]) -> None:
-    known = sorted({name for values in quantities.values() for name in values})
-    for name, tolerance in tolerances.items():
-        option = f"--tolerance {name}={tolerance:g}"
-        if name not in known:
-            guess = parts.suggest(name, known)
-            raise UserError(
-                f"{option}: the run has no quantity '{name}'; allowed: {', '.join(known)}{guess}"
-            )
-        if not 0 <= tolerance < math.inf:
-            raise UserError(
-                f"{option}: {tolerance} is not a finite number from 0 on; give one such as 0.005"
-            )
-
-
-def _find_changed_versions(run: Run, again: Run) -> list[str]:
-    try:
-        there = run.environment.versions
-    except DataError as error:
-        terminal.note(f"versions are not compared: {error}")
-        return []
-    here = again.environment.versions
-    return [
-        f"{name} {there.get(name)} then, {here.get(name)} now"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]

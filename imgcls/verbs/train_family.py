@@ -13,7 +13,14 @@ from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.errors import Interrupted, UserError
 from imgcls.evaluation import families
 from imgcls.evaluation.families import FamilySummary
-from imgcls.family import Family, Members, create_family, find_families, is_family
+from imgcls.family import (
+    Family,
+    Members,
+    create_family,
+    find_families,
+    is_family,
+    require_one_process,
+)
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
@@ -49,11 +56,7 @@ def train(
     """
     if members is None:
         return train_run.train(experiment, folder, cluster=cluster)
-    if not cluster.is_single:
-        raise UserError(
-            "a family is trained by one process, but there are several workers; train each of its"
-            " runs by itself, with --set seed=N --set data.split_seed=0, or --set data.fold=K/N"
-        )
+    require_one_process(cluster)
     return _train_family(experiment, members, folder)
 
 
