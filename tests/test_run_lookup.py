@@ -1,10 +1,18 @@
 """Which runs there are, and which of them a command takes if it is given an experiment."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
-from experiments import command, experiment, json_of, make_epoch
+from experiments import (
+    command,
+    describe_data,
+    describe_model,
+    experiment,
+    json_of,
+    make_epoch,
+)
 
 from imgcls.errors import DataError
 from imgcls.io.records import write_record, write_records
@@ -12,6 +20,7 @@ from imgcls.report.tables import WIDTH
 from imgcls.run import create_run
 from imgcls.run_lookup import find_run
 from imgcls.training import resume
+from imgcls.training.model_description import MEMBER
 from imgcls.training.reproduction import Reproduction
 from imgcls.verbs import train
 from imgcls.verbs.runs import list_runs
@@ -27,6 +36,9 @@ def make_run(folder: Path, state: str, *overrides: str):
         for number, (accuracy, loss) in enumerate(results, 1)
     ]
     write_records(run.log_file, log)
+    describe_data(run, ["a", "b"], {"train": 20, "validation": 10, "test": 0})
+    with zipfile.ZipFile(run.model_file, "w") as archive:
+        archive.writestr(MEMBER, describe_model(run.data).model_dump_json())
     return run
 
 
@@ -160,7 +172,7 @@ def test_the_summary_has_the_results_of_the_selected_and_of_the_last_epoch(works
 
 def test_the_summary_says_in_text_which_epoch_its_results_are_of(workspace):
     lines = train.format_summary(train.summarize(make_run(workspace, "finished"))).splitlines()
-    assert lines[:3] == ["run      runs/tiny/1", "status   finished", "epochs   3"]
+    assert [line.split() for line in lines[:2]] == [["run", "runs/tiny/1"], ["status", "finished"]]
     assert lines[-3:] == [
         "results   epoch    loss  accuracy  val_loss  val_accuracy",
         "selected      2  1.0000    0.5000    0.4000        0.7500",
