@@ -85,7 +85,7 @@ def test_every_check_runs_by_default_and_clean_data_has_no_findings(tmp_path):
     assert report.findings == []
     assert left is split
     text = runner.format_report(report)
-    assert text.startswith("audit of the data: no findings\n")
+    assert text.startswith("audit of the data: no findings of 10 checks\n")
     assert "not checked, since data.audit does not list them: small_classes" in text
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
 

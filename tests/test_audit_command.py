@@ -141,7 +141,8 @@ def test_suspects_of_a_model_with_an_accuracy_below_four_fifths_are_called_unrel
     ]
     assert f"with an accuracy of {accuracy:.3f}" in stdout
     assert (", UNRELIABLE\n" in stdout) == (not reliable)
-    assert ("the accuracy is below 0.8, so that most suspects" in stdout) == (not reliable)
+    assert ("train a better model before you change labels" in stdout) == (not reliable)
+    assert ("fix wrong labels in the source" in stdout) == reliable
 
 
 def test_each_of_several_runs_is_listed_with_its_own_accuracy_and_images(run, workspace):

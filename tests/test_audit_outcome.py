@@ -31,7 +31,8 @@ NEITHER_GOOD_NOR_BAD = r"(?i)\b(pass|passed|ok|success\w*|clean|good)\b"
             "label_conflicts=note exact_duplicates=note near_duplicates=note",
             "2 findings of exact_duplicates (LEAKAGE), label_conflicts",
         ),
-        ("extreme_shapes=fail", "no findings"),
+        ("extreme_shapes=fail", "no findings of 1 check"),
+        ("", "nothing was checked, since data.audit is empty"),
     ],
 )
 def test_the_headline_says_what_was_found_and_never_that_a_leak_passed(

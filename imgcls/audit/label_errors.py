@@ -189,7 +189,9 @@ def format_label_errors(found: LabelErrors) -> str:
             }
             for error in found.errors
         ]
-        sections += [f"the likeliest first:\n\n{format_table(rows, limit=20)}", _ADVICE]
+        sections.append(f"the likeliest first:\n\n{format_table(rows, limit=20)}")
+    if found.errors and found.reliable:
+        sections.append(_ADVICE)
     return "\n\n".join(sections)
 
 
@@ -205,11 +207,13 @@ def _format_reliability(found: LabelErrors) -> str:
     if not found.reliable:
         lines.append(
             f"the accuracy is below {RELIABLE_ACCURACY:g}, so that most suspects are mistakes of"
-            " the model unless more than 5 % of the labels are wrong: train a better model first"
+            " the model, unless more than 5 % of the labels are wrong: train a better model before"
+            " you change labels"
         )
     if found.evaluated < found.images:
         lines.append(
             "the other images were trained on, or not predicted: `imgcls eval RUN --split"
-            " validation` and the runs of all folds (data.fold) cover more"
+            " validation` covers more, and a family of folds (`imgcls train EXPERIMENT --folds 5`)"
+            " all of them"
         )
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from imgcls.store.store import Store, open_store
 if TYPE_CHECKING:
     import numpy
 
+_UNCHECKED = "audit of the data: nothing was checked, since data.audit is empty"
 MAX_EXAMPLES = 5
 """How many examples of a finding are printed."""
 
@@ -126,7 +127,8 @@ def format_report(report: AuditReport) -> str:
 def _format_outcome(report: AuditReport) -> str:
     """Return the headline: how much was found by which checks, leakage first."""
     if not report.findings:
-        return "audit of the data: no findings"
+        checks = format_count(len(report.checks), "check")
+        return f"audit of the data: no findings of {checks}" if report.checks else _UNCHECKED
     leaking = {finding.check: " (LEAKAGE)" for finding in report.findings if finding.leaves_leakage}
     names = dict.fromkeys([*leaking, *(finding.check for finding in report.findings)])
     checks = ", ".join(f"{name}{leaking.get(name, '')}" for name in names)
@@ -152,7 +154,8 @@ def _format_finding(finding: ReportedFinding) -> list[str]:
 
 
 def _suggest_next(report: AuditReport) -> str:
-    unchecked = [name for name in parts.list_names("checks") if name not in report.checks]
+    names = parts.list_names("checks") if report.checks else []
+    unchecked = [name for name in names if name not in report.checks]
     skipped = (
         f"not checked, since data.audit does not list them: {', '.join(unchecked)}\n"
         if unchecked

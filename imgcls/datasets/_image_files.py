@@ -5,6 +5,7 @@ Light zone.
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,6 +113,14 @@ def _check_classes(root: Path, classes: list[str]) -> None:
         raise DataError(
             f"{root} has class folders whose names are not printable UTF-8 text:"
             f" {terminal.format_some(unprintable)}; rename them"
+        )
+    forms = {name: unicodedata.normalize("NFC", name) for name in classes}
+    counts = Counter(forms.values())
+    twice = [ascii(name) for name in classes if counts[forms[name]] > 1]
+    if twice:
+        raise DataError(
+            f"{root} has class folders whose names differ only in how their letters are composed,"
+            f" as those of macOS and Linux do: {terminal.format_some(twice)}; rename one of each"
         )
     if len(classes) == 1:
         raise DataError(

@@ -63,6 +63,6 @@ def _require_none(reasons: Mapping[SplitName, str], data: DataSettings) -> None:
         f"the source has {' and '.join(needed)}, but no image of"
         f" {'it' if len(needed) == 1 else 'them'} can be used:\n{terminal.format_lines(lines)}\n"
         "repair the source; or remove the split from it, and then"
-        f" {', '.join(instead[split] for split in needed)}; or set data.splits_file, which"
-        " overrides the source's splits"
+        f" {', '.join(instead[split] for split in needed)}; or set data.splits_file"
+        f"{' or data.fold' if needed == ['test'] else ''} to override the source"
     )
