@@ -52,11 +52,11 @@ def reproduce(
     """
     from imgcls.distributed.cluster import find_cluster
     from imgcls.name_value import parse_numbers
-    from imgcls.run_lookup import open_finished
+    from imgcls.run_lookup import open_subject
     from imgcls.verbs import reproduce
 
     tolerances = parse_numbers("--tolerance", tolerance, "QUANTITY=VALUE, such as accuracy=0.005")
-    found, experiment = open_finished(target, set_)
+    found, experiment = open_subject(target, set_)
     cluster = find_cluster(experiment, run, workers, rank)
     output.print_gated(
         lambda: reproduce.reproduce(found, experiment, run, epochs, tolerances, cluster),

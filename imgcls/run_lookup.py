@@ -8,7 +8,7 @@ from pathlib import Path
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import read_experiment
-from imgcls.family import Family, is_family
+from imgcls.family import Family, find_families, is_family
 from imgcls.io import numbered_folders, terminal
 from imgcls.run import RUNS, Run
 
@@ -43,27 +43,35 @@ def find_originals(name: str) -> list[Run]:
     return [run for run in find_runs(name) if not run.is_reproduction]
 
 
-def find_run(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
-    """Return a finished run, and the experiment for its evaluation and figures.
+def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
+    """Return a finished run or family, and the experiment for its evaluation and figures.
 
     Args:
-        target: a run folder; or an experiment file, for its newest finished run with the same
-            training settings, other than a reproduction; a note says which run that is, and why.
+        target: the folder of a run or family; or an experiment file, for its newest finished run
+            with the same training settings, other than a reproduction, or without one, its newest
+            finished family. A note says which that is, and why.
         overrides: `a.b=value`, for settings that do not affect training: metrics, figures,
             `data.store_dir`.
 
     Raises:
         UserError: there is no such run, the experiment is wrong, or an override affects training.
-        DataError: the run is not finished.
+        DataError: the run, or a run of the family, is not finished.
     """
-    if not target.is_dir():
-        experiment = read_experiment(target, overrides)
-        return _find_newest_finished(experiment, target), experiment
-    return open_finished_run(target, overrides)
+    if target.is_dir():
+        return open_subject(target, overrides)
+    experiment = read_experiment(target, overrides)
+    return _find_newest_finished(experiment, target), experiment
+
+
+def open_subject(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
+    """Return what `find_subject` does, of a folder only; raises as it does."""
+    if is_family(folder):
+        return open_family(folder, overrides)
+    return open_finished_run(folder, overrides)
 
 
 def open_finished_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
-    """Return what `find_run` does, of a run folder only; raises as it does."""
+    """Return what `find_subject` does, of the folder of a run; raises as it does."""
     run = open_run(folder)
     require_finished(run)
     return run, _read_with_overrides(run.config_file, run.experiment, overrides)
@@ -88,17 +96,6 @@ def expand_families(folders: Sequence[Path]) -> list[Path]:
         for folder in folders
         for each in ([run.folder for run in Family(folder).runs] if is_family(folder) else [folder])
     ]
-
-
-def open_finished(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
-    """Return the run or family in a folder as `open_finished_run` and `open_family` do."""
-    is_one = not is_family(folder)
-    return open_finished_run(folder, overrides) if is_one else open_family(folder, overrides)
-
-
-def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
-    """Return what `find_run` does, or the family in a folder as `open_family` does."""
-    return open_family(target, overrides) if is_family(target) else find_run(target, overrides)
 
 
 def _read_with_overrides(file: Path, trained: Experiment, overrides: Sequence[str]) -> Experiment:
@@ -134,10 +131,18 @@ def require_finished(run: Run) -> None:
         )
 
 
-def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
-    """Return the newest finished run of an experiment, with a note that says why it is the one."""
-    runs = find_runs(experiment.name)
+def _find_newest_finished(experiment: Experiment, target: Path) -> Run | Family:
+    """Return the newest finished run of an experiment, or without one its newest finished family,
+    with a note that says why it is the one.
+    """
+    runs, families = find_runs(experiment.name), _find_finished_families(experiment)
     kinds = [_classify(run, experiment) for run in runs]
+    if _FINISHED not in kinds and families:
+        terminal.note(
+            f"{families[-1].folder} is the newest finished family with these settings; no single"
+            " run with them is finished"
+        )
+        return families[-1]
     if _FINISHED not in kinds:
         others = (
             f" (other runs: {_count(kinds)}; give the folder of a finished one to use it)"
@@ -153,8 +158,20 @@ def _find_newest_finished(experiment: Experiment, target: Path) -> Run:
     reason = "the only finished run" if count == 1 else f"the newest of {count} finished runs"
     newer = kinds[newest + 1 :]
     passed_over = f"; newer runs passed over: {_count(newer)}" if newer else ""
-    terminal.note(f"{runs[newest].folder} is {reason} with these settings{passed_over}")
+    beside = f"; there is also the family {families[-1].folder}" if families else ""
+    terminal.note(f"{runs[newest].folder} is {reason} with these settings{passed_over}{beside}")
     return runs[newest]
+
+
+def _find_finished_families(experiment: Experiment) -> list[Family]:
+    """Return the numbered families of an experiment whose runs are all finished, oldest first."""
+    found = []
+    for family in find_families(experiment.name):
+        with terminal.note_unusable():
+            same = family.experiment.identity() == experiment.identity()
+            if same and family.count_finished() == len(family.runs):
+                found.append(family)
+    return found
 
 
 def _classify(run: Run, experiment: Experiment) -> str:
@@ -185,3 +202,8 @@ def try_read_experiment(run: Run) -> Experiment | None:
 def find_all_runs() -> list[Run]:
     """Return all runs below runs/, numbered or named."""
     return [Run(path.parent) for path in RUNS.rglob(Run(RUNS).config_file.name)]
+
+
+def find_all_families() -> list[Family]:
+    """Return all families below runs/, numbered or named."""
+    return [Family(path.parent) for path in RUNS.rglob(Family(RUNS).record_file.name)]

@@ -179,6 +179,31 @@ def test_reproduce_names_the_run_of_a_family_that_differs(copied):
     assert "different" in stdout
 
 
+def test_an_experiment_means_its_family_only_if_no_single_run_is_finished(copied):
+    exit_code, stdout, stderr = command("eval", "experiment.yaml")
+    assert (exit_code, stdout.startswith("runs/tiny/family-1: test split, 2 runs")) == (0, True)
+    assert "runs/tiny/family-1 is the newest finished family with these settings" in stderr
+    json_of("train", "experiment.yaml")
+    exit_code, stdout, stderr = command("eval", "experiment.yaml")
+    assert (exit_code, stdout.startswith("runs/tiny/1: test split")) == (0, True)
+    assert "there is also the family runs/tiny/family-1" in stderr
+
+
+def test_runs_lists_a_family_with_the_means_of_its_runs_before_them(copied):
+    rows = {row["run"]: row for row in json_of("runs")}
+    names = ["family-1", "family-1/seed-0", "family-1/seed-3"]
+    assert [name for name in rows if "tiny" in name] == [f"runs/tiny/{name}" for name in names]
+    family, *members = (rows[f"runs/tiny/{name}"] for name in names)
+    assert (family["status"], family["mean_of"]) == ("finished", 2)
+    assert family["val_loss"] == pytest.approx(numpy.mean([row["val_loss"] for row in members]))
+    Path("runs/tiny/family-1/seed-3/status.json").write_text("{")
+    Path("runs/folds/family.json").write_text("{")
+    rows = {row["run"]: row["status"] for row in json_of("runs")}
+    assert rows["runs/tiny/family-1"] == "1 of 2 finished"
+    assert rows["runs/folds"] == "damaged"
+    assert "runs/tiny/family-1: means of 1 run" in command("runs")[1]
+
+
 def test_a_family_that_is_half_done_is_an_error_with_the_command_that_finishes_it(copied):
     change_json(Path("runs/tiny/family-1/seed-3/status.json"), status="interrupted")
     exit_code, _, stderr = command("eval", "runs/tiny/family-1")

@@ -11,7 +11,7 @@ from imgcls.errors import DataError
 from imgcls.experiment_file import read_experiment
 from imgcls.family import is_family
 from imgcls.io.records import Record
-from imgcls.run_lookup import expand_families, find_run, open_family
+from imgcls.run_lookup import expand_families, open_family, open_finished_run
 from imgcls.store import lookup
 from imgcls.store.store import Store
 
@@ -68,7 +68,7 @@ def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
         store = lookup.open_run_store(family.runs[0].data, experiment.data.store_dir)[0]
         return store, lookup.compute_split_key(experiment.data, experiment.split_seed)
     if target.is_dir():
-        run, experiment = find_run(target, overrides)
+        run, experiment = open_finished_run(target, overrides)
         store, split = lookup.open_run_store(run.data, experiment.data.store_dir)
         return store, split.key
     experiment = read_experiment(target, overrides)
