@@ -9,6 +9,8 @@ from synthetic_run import make_run
 
 from imgcls import environment
 from imgcls.evaluation import predictions
+from imgcls.family import By, Family, FamilyRecord
+from imgcls.io import files
 from imgcls.io.records import write_record
 from imgcls.run import Run
 
@@ -56,3 +58,27 @@ def change_predictions(run: Run, **changes: Any) -> None:
     """Change fields of a run's saved predictions on its test split."""
     found = replace(predictions.load(run, "test"), **changes)
     predictions.save(found, run.predictions_file("test"))
+
+
+def make_family(folder: Path, correct: list[numpy.ndarray], by: By = "seed") -> Family:
+    """Return a synthetic family.
+
+    Args:
+        correct: which test images each run classifies correctly, bool (images,); of folds, each run
+            has test images of its own.
+    """
+    numbers = list(range(len(correct)) if by == "seed" else range(1, len(correct) + 1))
+    for index, (number, right) in enumerate(zip(numbers, correct, strict=True)):
+        run = make_compared(folder / f"{by}-{number}", variant=index, seed=number)
+        set_correct(run, right, index)
+        if by == "fold":
+            ids = predictions.load(run, "test").ids
+            change_predictions(run, ids=[f"fold {number}: {name}" for name in ids])
+    first = Run(folder / f"{by}-{numbers[0]}")
+    family = Family(folder)
+    files.write_text(family.experiment_file, first.experiment.to_yaml())
+    record = FamilyRecord(
+        format=FamilyRecord.FORMAT, by=by, numbers=numbers, fingerprint=first.data.fingerprint
+    )
+    write_record(family.record_file, record)
+    return family

@@ -10,10 +10,17 @@ from compared_runs import make_compared, make_pair, set_correct
 from experiments import change_json, command, json_of
 from scipy import stats
 
+from imgcls.comparison import page
 from imgcls.errors import GateError
 from imgcls.evaluation import predictions
 from imgcls.run import Run
 from imgcls.verbs.compare import compare
+
+
+@pytest.fixture(autouse=True)
+def without_page(monkeypatch):
+    """Draw nothing, which takes longer than all else; test_comparison_page.py tests the page."""
+    monkeypatch.setattr(page, "write_page", lambda *arguments: None)
 
 
 @pytest.fixture

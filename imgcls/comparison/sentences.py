@@ -79,7 +79,7 @@ def describe_intervals(comparison: Comparison) -> str:
 
 def describe_spread(comparison: Comparison, pair: PairComparison) -> str:
     """Return what the table of the spread of families has."""
-    text = "mean and standard deviation over the runs of a family"
+    text = "Mean and standard deviation over the runs of a family"
     if not any(each.interval_over_runs for each in pair.metrics):
         return text
     method = (
@@ -99,9 +99,9 @@ def describe_agreement(found: Agreement) -> str:
         else ""
     )
     return (
-        f"images: {found.both_right:,} both right, {found.only_old:,} only old,"
-        f" {found.only_new:,} only new, {found.both_wrong:,} both wrong; McNemar's exact test: p ="
-        f" {format_cell(found.p_value)}{adjusted}"
+        f"Images: {found.both_right:,} both right, {found.only_old:,} only old,"
+        f" {found.only_new:,} only new, {found.both_wrong:,} both wrong. McNemar's exact test: p ="
+        f" {format_cell(found.p_value)}{adjusted}."
     )
 
 
@@ -113,12 +113,12 @@ def describe_accuracies(comparison: Comparison, pair: PairComparison) -> str:
         for label, each in found.items()
         if each.accuracy_interval
     ]
-    return f"accuracy, with Wilson's interval: {', '.join(texts)}" if texts else ""
+    return f"Accuracy with Wilson's interval: {', '.join(texts)}." if texts else ""
 
 
 def describe_classes(pair: PairComparison) -> str:
     """Return what the table of classes has."""
     has_tests = any(each.p_value is not None for each in pair.classes)
-    return "classes whose images became right (gained) or wrong (lost)" + (
+    return "Classes whose images became right (gained) or wrong (lost)" + (
         ", with p-values of McNemar's exact test, adjusted by Holm's method" if has_tests else ""
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls.io import files
+from imgcls.io import files, terminal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,6 +112,15 @@ def find_missing_glyphs(texts: Iterable[str]) -> str:
         for character in characters
         if not any(font.get_char_index(ord(character)) for font in fonts)
     )
+
+
+def note_missing_glyphs(names: Iterable[str]) -> None:
+    """Print a note if no font has some characters of class names."""
+    if missing := find_missing_glyphs(names):
+        terminal.note(
+            f"no installed font has the characters {terminal.format_some(missing, 20)} of the class"
+            " names; install one, such as Noto Sans CJK, and run the command again"
+        )
 
 
 def make_figure(width: float, height: float) -> "Figure":

@@ -6,7 +6,7 @@ It runs the verb `evaluate` where predictions are missing.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imgcls.comparison import gates, measure, metric_values, same_images
+from imgcls.comparison import gates, measure, metric_values, page, same_images
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
 from imgcls.comparison.summary import Comparison
 from imgcls.datasets import SplitName
@@ -58,7 +58,7 @@ def compare(
     for each in predicted:
         same_images.require_same_images(predicted[0], each)
     comparison = gates.find_failed(fail_if_worse, measure.measure(predicted, split, plan))
-    _write(comparison, output)
+    _write(comparison, predicted, output)
     gates.check_gates(fail_if_worse, comparison)
     return comparison
 
@@ -99,8 +99,11 @@ def _load_or_predict(run: Run, candidate: Candidate, split: SplitName) -> Predic
     return saved
 
 
-def _write(comparison: Comparison, output: Path | None) -> None:
+def _write(
+    comparison: Comparison, predicted: Sequence[PredictedCandidate], output: Path | None
+) -> None:
     with files.explain_errors(output or COMPARISONS):
         folder = output or numbered_folders.make_next(COMPARISONS)
     write_record(folder / "comparison.json", comparison)
-    terminal.note(f"written to {folder}")
+    page.write_page(comparison, predicted, folder)
+    terminal.note(f"written to {folder}; open {folder / 'comparison.html'}")

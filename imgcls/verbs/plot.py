@@ -11,7 +11,7 @@ from imgcls.evaluation import families
 from imgcls.family import Family
 from imgcls.figures import NotDrawableError, Subject, _families, _style
 from imgcls.figures._pooled import PooledSubject
-from imgcls.io.terminal import format_some, note, track
+from imgcls.io.terminal import note, track
 from imgcls.parts import PartSettings
 from imgcls.report import family_page, page
 from imgcls.run import ResultFolder, Run
@@ -46,7 +46,8 @@ def plot(
 def _plot_run(subject: Subject, names: Sequence[str]) -> list[Path]:
     run = subject.run
     written = _draw_named(names, subject) if names else _draw_all_possible(subject, run)
-    _note_missing_glyphs(subject)
+    if os.path.lexists(run.data_file):
+        _style.note_missing_glyphs(subject.classes)
     page.write_page(subject)
     return [*written, run.report_page]
 
@@ -133,14 +134,3 @@ def _draw_if_possible(
     except (NotDrawableError, DataError) as error:
         note(f"no {settings.name}: {error}")
         return None
-
-
-def _note_missing_glyphs(subject: Subject) -> None:
-    """Print a note if no font has some characters of the class names."""
-    if os.path.lexists(subject.run.data_file) and (
-        missing := _style.find_missing_glyphs(subject.classes)
-    ):
-        note(
-            f"no installed font has the characters {format_some(missing, 20)} of the class names;"
-            " install one, such as Noto Sans CJK, and plot again"
-        )
