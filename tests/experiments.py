@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -170,8 +171,16 @@ def stored(folder: Path, source: Source, name: str = "toy") -> Store:
 
 
 def as_they_are(images: Any) -> PixelReader:
-    """Return a reader of pixels that are in memory, uint8 (n, height, width, channels)."""
-    return PixelReader(images, Geometry(images.shape[1:], "stretch"))
+    """Return a reader of pixels, uint8 (n, height, width, channels), at their own size."""
+    return read_pixels(images, Geometry(images.shape[1:], "stretch"))
+
+
+def read_pixels(images: Any, geometry: Geometry) -> PixelReader:
+    """Return a reader of pixels, uint8 (n, height, width, channels), from a file without a name."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(images.tobytes())
+        file.flush()
+        return PixelReader(Path(file.name), images.shape[1:], geometry)
 
 
 def stored_pixels(store: Store) -> Any:

@@ -4,12 +4,13 @@ import io
 
 import numpy
 import pytest
-from experiments import as_they_are
+from experiments import as_they_are, read_pixels
 from PIL import Image
 from sample_photo import PHOTO, encode
 
+from imgcls.errors import DataError
 from imgcls.image.decode import Geometry
-from imgcls.store.reader import EncodedReader, PixelReader
+from imgcls.store.reader import EncodedReader
 
 GEOMETRY = Geometry((24, 32, 3), "crop")
 
@@ -43,7 +44,7 @@ def crop_with_pillow(data, crop, shape):
 
 def test_any_number_of_channels_is_preserved():
     pixels = numpy.random.default_rng(0).integers(0, 256, (3, 12, 10, 7), numpy.uint8)
-    smaller = PixelReader(pixels, Geometry((6, 5, 7), "stretch")).read(numpy.array([2]))[0]
+    smaller = read_pixels(pixels, Geometry((6, 5, 7), "stretch")).read(numpy.array([2]))[0]
     for channel in range(7):
         expected = Image.fromarray(pixels[2, ..., channel]).resize((5, 6), Image.Resampling.BICUBIC)
         numpy.testing.assert_array_equal(smaller[..., channel], expected)
@@ -82,7 +83,7 @@ def test_a_crop_of_other_formats_is_close_to_pillows_antialiased_one(encoded, cr
 
 
 def test_an_enlarged_crop_of_pixels_equals_pillows_bilinear_one():
-    reader = PixelReader(PHOTO[None], Geometry((48, 64, 3), "crop"))
+    reader = read_pixels(PHOTO[None], Geometry((48, 64, 3), "crop"))
     result = reader.crop(numpy.array([0]), numpy.array([[10, 20, 30, 40]]), numpy.array([False]))[0]
     expected = Image.fromarray(PHOTO[10:40, 20:60]).resize((64, 48), Image.Resampling.BILINEAR)
     assert numpy.abs(result.astype(int) - numpy.asarray(expected)).max() <= 1
@@ -102,7 +103,7 @@ def test_crops_at_the_edges_and_of_one_pixel_work(encoded, extension):
 
 @pytest.mark.parametrize("extension", ["JPEG", "pixels"])
 def test_only_the_given_crops_are_flipped(encoded, extension):
-    reader = PixelReader(PHOTO[None], GEOMETRY) if extension == "pixels" else encoded(encode(PHOTO))
+    reader = read_pixels(PHOTO[None], GEOMETRY) if extension == "pixels" else encoded(encode(PHOTO))
     crops, none = numpy.array([[0, 0, 100, 200], [50, 60, 70, 80]]), numpy.zeros(2, numpy.int64)
     plain, mirrored = (
         reader.crop(none, crops, numpy.array(chosen)) for chosen in ([False, False], [False, True])
@@ -118,7 +119,8 @@ def test_a_file_truncated_while_it_is_open_is_an_error(encoded, tmp_path):
     whole = numpy.array([0, 1]), numpy.array([[0, 0, 90, 640]] * 2), numpy.array([False, False])
     reader.crop(*whole)
     (tmp_path / "images.bin").write_bytes(data[:-10])
-    with pytest.raises(OSError, match=f"ends before byte {len(data):,}"):
+    message = rf"images.bin is damaged \(it ends before byte {len(data):,}\); run `imgcls prepare`"
+    with pytest.raises(DataError, match=message):
         reader.crop(*whole)
 
 

@@ -87,6 +87,9 @@ class InMemoryIterator:
         )
         return *augmented, tf.slice(weights, [first], [self._rows])
 
+    def raise_reading_error(self) -> None:
+        """Do nothing: all images were read at the start."""
+
 
 class StreamingIterator:
     """Reads batches from the store ahead of time; the split need not fit into memory.
@@ -108,6 +111,7 @@ class StreamingIterator:
         self._replicas = strategy.num_replicas_in_sync
         self._rows = batches.batch_size // self._replicas
         self._start = start
+        self._reading_errors: list[Exception] = []
         self._iterator = iter(strategy.distribute_datasets_from_function(self._make_dataset))
         self.signature = tf.type_spec_from_value(self._iterator)
 
@@ -141,6 +145,11 @@ class StreamingIterator:
         """Return the local batch; called on the replica, with its inputs."""
         return images, labels, weights
 
+    def raise_reading_error(self) -> None:
+        """Raise the first error of reading, which TensorFlow wraps in one of its own, if any."""
+        if self._reading_errors:
+            raise self._reading_errors[0] from None
+
     def _make_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Return the local batches of this process's replicas in turn, made in parallel threads."""
         local = self._replicas // context.num_input_pipelines
@@ -173,10 +182,12 @@ class StreamingIterator:
         self, step: numpy.int64, first_row: numpy.int64
     ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.float64]:
         """Read a local batch; return its images, labels and weights, and the time afterwards."""
-        start = time.perf_counter()
-        images, labels, weights = self._batches.read(
-            int(step), slice(int(first_row), int(first_row) + self._rows)
-        )
+        start, rows = time.perf_counter(), slice(int(first_row), int(first_row) + self._rows)
+        try:
+            images, labels, weights = self._batches.read(int(step), rows)
+        except Exception as error:
+            self._reading_errors.append(error)
+            raise
         end = time.perf_counter()
         self._stages["reading"] += end - start
         return images, labels, weights, numpy.float64(end)

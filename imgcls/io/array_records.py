@@ -1,5 +1,7 @@
 """Models of the .npz files that imgcls writes and reads. Light zone."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
@@ -109,10 +111,32 @@ def read_arrays(path: Path, model: type[ArraysType], advice: str) -> ArraysType:
     Raises:
         DataError: the file cannot be read, or is damaged.
     """
+    import numpy
+
     file = DataFile(path, advice)
+    with _explain_errors(file), path.open("rb") as stream:
+        archive = numpy.load(stream, allow_pickle=False)
+        if not isinstance(archive, numpy.lib.npyio.NpzFile):
+            raise ValueError("not an .npz archive")
+        with archive:
+            arrays = {name: archive[name] for name in archive.files}
+    return validate(arrays, model, file)
+
+
+def read_array(path: Path, advice: str) -> NDArray:
+    """Read an .npy file; arguments and errors as for `read_arrays`."""
+    import numpy
+
+    with _explain_errors(DataFile(path, advice)):
+        return numpy.load(path, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _explain_errors(file: DataFile) -> Iterator[None]:
+    """Check that a file is regular, and convert errors of reading it in the block."""
     try:
         file.require_regular()
-        arrays = _load(path)
+        yield
     except (DataError, MemoryError):
         raise
     except OSError as error:
@@ -121,15 +145,3 @@ def read_arrays(path: Path, model: type[ArraysType], advice: str) -> ArraysType:
         ) from None
     except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything
         raise file.make_damage_error(str(error) or type(error).__name__) from None
-    return validate(arrays, model, file)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    import numpy
-
-    with path.open("rb") as stream:
-        archive = numpy.load(stream, allow_pickle=False)
-        if not isinstance(archive, numpy.lib.npyio.NpzFile):
-            raise ValueError("not an .npz archive")
-        with archive:
-            return {name: archive[name] for name in archive.files}

@@ -74,11 +74,14 @@ def _open_stores_with_split(parent: Path, key: str) -> tuple[list[Store], list[F
 
 
 def find_store_of_source(parent: Path, source: str) -> Store | None:
-    """Return the store of a source, by the source's key; None if it is missing or damaged."""
+    """Return the store of a source, by the source's key; None if it is missing or damaged.
+
+    Every byte is verified, since `prepare` is what repairs a store.
+    """
     for store in _iterate_stores(parent):
         if store.manifest.source == source:
             with terminal.note_unusable():
-                store.verify()
+                store.verify(max_bytes=None)
                 return store
     return None
 

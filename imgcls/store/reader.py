@@ -6,17 +6,17 @@ libjpeg-turbo with its fast transforms, and resized by OpenCV.
 """
 
 import contextlib
+import itertools
 import math
-import os
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from imgcls import environment
 from imgcls.image import buffers, decode, jpeg
-from imgcls.image.decode import Geometry
+from imgcls.image.decode import Geometry, ImageError
 from imgcls.image.resize import flip_images, write_crop
+from imgcls.store.stored_file import StoredFile
 
 if TYPE_CHECKING:
     import numpy
@@ -72,35 +72,44 @@ class Reader(Protocol):
 
 
 class PixelReader:
-    """Reads images that are stored as arrays of one shape.
+    """Reads images that are stored as pixels of one shape, one after the other.
 
     Args:
-        stored: uint8 (count, height, width, channels), memory-mapped.
+        path: of the file with the pixels, uint8.
+        shape: height, width and channels of a stored image.
     """
 
     def __init__(
-        self, stored: "numpy.ndarray", geometry: Geometry, allocate: Allocate = allocate_new
+        self,
+        path: Path,
+        shape: tuple[int, int, int],
+        geometry: Geometry,
+        allocate: Allocate = allocate_new,
     ):
-        self._stored = stored
+        self._file = StoredFile(path)
+        self._shape = shape
         self._allocate = allocate
         self.geometry = geometry
-        self.needs_resize = stored.shape[1:] != geometry.shape
+        self.needs_resize = shape != geometry.shape
         self.max_threads = environment.count_cores()
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
+        result = self._allocate((len(indices), *self.geometry.shape))
         if not self.needs_resize:
-            return self._stored[indices]
-        images = (
-            decode.resize_pixels(self._stored[index], self.geometry) for index in indices.tolist()
-        )
-        return _fill(self._allocate((len(indices), *self.geometry.shape)), images)
+            self._read_runs(indices, result)
+            return result
+        for index, target in zip(indices.tolist(), result, strict=True):
+            target[...] = decode.resize_pixels(
+                self._read_rows(index, 0, self._shape[0]), self.geometry
+            )
+        return result
 
     def get_sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return the stored heights and widths of images, int32 (n, 2)."""
         import numpy
 
-        return numpy.tile(numpy.array(self._stored.shape[1:3], numpy.int32), (len(indices), 1))
+        return numpy.tile(numpy.array(self._shape[:2], numpy.int32), (len(indices), 1))
 
     def crop(
         self, indices: "numpy.ndarray", crops: "numpy.ndarray", flips: "numpy.ndarray"
@@ -108,20 +117,41 @@ class PixelReader:
         """Return a crop of each image, resized and some flipped, as `Reader.crop` says."""
         result = self._allocate((len(indices), *self.geometry.shape))
         for index, crop, target in zip(indices.tolist(), crops.tolist(), result, strict=True):
-            write_crop(self._stored[index], crop, target)
+            top, left, height, width = crop
+            write_crop(self._read_rows(index, top, height), [0, left, height, width], target)
         flip_images(result, flips)
         return result
 
     def close(self) -> None:
-        """Do nothing: the memory map is closed when its array is deleted."""
+        """Close the file."""
+        self._file.close()
+
+    def _read_runs(self, indices: "numpy.ndarray", result: "numpy.ndarray") -> None:
+        """Read whole images into an array; those that are neighbors in the file, with one call."""
+        import numpy
+
+        size, buffer = math.prod(self._shape), result.reshape(-1).data
+        starts = numpy.flatnonzero(numpy.diff(indices, prepend=-2) != 1).tolist()
+        for start, end in itertools.pairwise([*starts, len(indices)]):
+            self._file.read_into(buffer[start * size : end * size], int(indices[start]) * size)
+
+    def _read_rows(self, index: int, top: int, count: int) -> "numpy.ndarray":
+        """Read rows `top`, ..., `top + count - 1` of an image.
+
+        Returns:
+            uint8 (count, width, channels), valid until the thread's next call.
+        """
+        rows = _scratch.get_array("rows", (count, *self._shape[1:]))
+        start = (index * self._shape[0] + top) * math.prod(self._shape[1:])
+        self._file.read_into(rows.reshape(-1).data, start)
+        return rows
 
 
 class EncodedReader:
     """Reads images that are stored as encoded files, concatenated into one.
 
     Args:
-        path: of the concatenated file. It is not memory-mapped, which would not be faster, but
-            count as memory of the process.
+        path: of the concatenated file.
         records: `encode.RECORD_DTYPE` (count,).
     """
 
@@ -134,8 +164,7 @@ class EncodedReader:
         geometry: Geometry,
         allocate: Allocate = allocate_new,
     ):
-        self._file = os.open(path, os.O_RDONLY)
-        self._close_file = weakref.finalize(self, os.close, self._file)
+        self._file = StoredFile(path)
         self._records = records
         self._allocate = allocate
         self.geometry = geometry
@@ -143,16 +172,19 @@ class EncodedReader:
 
     def read_file(self, index: int) -> bytes:
         """Read the encoded file of an image."""
-        record = self._records[index]
-        return os.pread(self._file, int(record["length"]), int(record["start"]))
+        import numpy
+
+        (data,) = self._read_files(numpy.array([index]))
+        return bytes(data)
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return whole images at the reader's geometry, uint8 (n, height, width, channels)."""
-        images = (
-            decode.decode_image(self.read_file(index), self.geometry, math.inf)
-            for index in indices.tolist()
-        )
-        return _fill(self._allocate((len(indices), *self.geometry.shape)), images)
+        result = self._allocate((len(indices), *self.geometry.shape))
+        for index, target in zip(indices.tolist(), result, strict=True):
+            data = self.read_file(index)
+            with self._explain_damage(index):
+                target[...] = decode.decode_image(data, self.geometry, math.inf)
+        return result
 
     def get_sizes(self, indices: "numpy.ndarray") -> "numpy.ndarray":
         """Return the stored heights and widths of images, int32 (n, 2)."""
@@ -173,11 +205,13 @@ class EncodedReader:
             sizes,
             crops,
         )
-        each = zip(files, cropped, sizes.tolist(), plain, crops.tolist(), result, strict=True)
-        for data, (smaller, region), size, is_plain, crop, target in each:
+        lists = (indices.tolist(), sizes.tolist(), plain, crops.tolist())
+        each = zip(files, cropped, *lists, result, strict=True)
+        for data, (smaller, region), index, size, is_plain, crop, target in each:
             pixels = _decode_fast(smaller, region[2:], crop, self.geometry) if is_plain else None
             if pixels is None:
-                pixels, region = _decode_whole(data, self.geometry.shape[2]), (0, 0, *size)
+                with self._explain_damage(index):
+                    pixels, region = _decode_whole(data, self.geometry.shape[2]), (0, 0, *size)
             down, right = pixels.shape[0] / region[2], pixels.shape[1] / region[3]
             top, left = crop[0] - region[0], crop[1] - region[1]
             height, width = crop[2:]
@@ -191,7 +225,7 @@ class EncodedReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._close_file()
+        self._file.close()
 
     def _read_files(self, indices: "numpy.ndarray") -> list[memoryview]:
         """Read the encoded files of images; the bytes are valid until the thread's next call."""
@@ -200,11 +234,18 @@ class EncodedReader:
         buffer, files = _scratch.get_array("files", (sum(lengths),)).data, []
         for start, length in zip(starts, lengths, strict=True):
             files.append(buffer[:length])
-            # A short read would leave bytes of an earlier image in the buffer.
-            if os.preadv(self._file, files[-1:], start) != length:
-                raise OSError(f"the file of encoded images ends before byte {start + length:,}")
+            self._file.read_into(files[-1], start)
             buffer = buffer[length:]
         return files
+
+    @contextlib.contextmanager
+    def _explain_damage(self, index: int) -> Iterator[None]:
+        """Raise a `DataError` if an image cannot be decoded, as it could when it was stored."""
+        try:
+            yield
+        except ImageError as error:
+            problem = f"image {index:,} cannot be decoded: {error}"
+            raise self._file.make_damage_error(problem) from None
 
 
 def _decode_whole(data: memoryview, channels: int) -> "numpy.ndarray":
@@ -252,10 +293,3 @@ def _decode_fast(
             strict=False,  # Pillow decoded the file when the store was built
         )
     return None
-
-
-def _fill(target: "numpy.ndarray", images: Iterable["numpy.ndarray"]) -> "numpy.ndarray":
-    """Copy images into an array, uint8 (n, height, width, channels), and return it."""
-    for row, image in zip(target, images, strict=True):
-        row[...] = image
-    return target

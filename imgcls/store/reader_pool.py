@@ -5,14 +5,17 @@ do not, and they write to shared memory, so that nothing is copied.
 
 A data worker is `python -m imgcls.store.reader_pool CONNECTION MEMORY`, with two inherited file
 descriptors. It receives the store's folder and the geometry, then requests for batches, which it
-writes to the memory. It ends with the process that started it, even if that is killed.
+writes to the memory. It replies with None, or with the error for the process that started it, with
+which it ends, even if that is killed.
 """
 
 import contextlib
 import queue
+import signal
 import socket
 import subprocess
 import sys
+import traceback
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls import environment
+from imgcls.errors import DataError, OutOfMemoryError, UserError
 from imgcls.image import buffers
 from imgcls.image.decode import Geometry
 from imgcls.io import signals, terminal
@@ -93,10 +97,16 @@ class DataWorkerPool:
             if exit_code is None:
                 return
             if not attempts_left:
-                raise RuntimeError(
-                    f"{MAX_ATTEMPTS} data workers ended while reading the same images, the last"
-                    f" one with exit code {exit_code}"
+                problem = (
+                    f"{MAX_ATTEMPTS} data workers ended while reading the same images, the last one"
+                    f" with exit code {exit_code}"
                 )
+                if exit_code == -signal.SIGKILL:
+                    raise OutOfMemoryError(
+                        f"{problem}: the system kills processes if memory runs out; lower"
+                        " train.data_workers or train.batch_size, or close other programs"
+                    )
+                raise RuntimeError(problem)
             terminal.note(f"a data worker ended with exit code {exit_code}; started another")
 
     @contextlib.contextmanager
@@ -150,13 +160,21 @@ class _DataWorker:
         self.end = weakref.finalize(self, _terminate, self._connection, self._process)
 
     def request(self, request: tuple[Any, ...]) -> int | None:
-        """Send a request and wait for it; return the exit code if the worker ended, or None."""
+        """Send a request and wait for it; return the exit code if the worker ended, or None.
+
+        Raises:
+            DataError: the images cannot be read.
+            MemoryError: the data worker has not enough memory.
+            RuntimeError: another error; the message is the data worker's traceback.
+        """
         try:
             self._connection.send(request)
-            self._connection.recv()
+            error = self._connection.recv()
         except (EOFError, ConnectionError):
             self.is_alive = False
             return self._process.wait()
+        if error is not None:
+            raise error
         return None
 
 
@@ -172,18 +190,34 @@ def open_training_reader(store: Store, geometry: Geometry, data_workers: int | N
 
 
 def serve(connection: Connection, memory: int) -> None:
-    """Serve requests until the client closes the connection; errors are not caught."""
+    """Serve requests until the client closes the connection."""
     import cv2
 
     cv2.setNumThreads(1)  # there is one data worker per core
     memory_map = buffers.MappedBuffers(memory)
     folder, geometry = connection.recv()
-    reader = open_store(folder).open_reader(geometry, memory_map.allocate)
+    reader: Reader | None = None
     while True:
         region, start, method, arguments = connection.recv()
-        memory_map.map(region, start)
-        getattr(reader, method)(*arguments)
-        connection.send(None)
+        try:
+            reader = reader or open_store(folder).open_reader(geometry, memory_map.allocate)
+            memory_map.map(region, start)
+            getattr(reader, method)(*arguments)
+            reply = None
+        except Exception as error:
+            reply = _make_reply(error, folder)
+        connection.send(reply)
+
+
+def _make_reply(error: Exception, folder: Path) -> Exception:
+    """Return an error that can be pickled, and says what happened to the data worker."""
+    if isinstance(error, UserError):
+        return DataError(str(error))
+    if isinstance(error, OSError):
+        return DataError(f"a data worker cannot read {folder}: {error}")
+    if isinstance(error, MemoryError):
+        return MemoryError()
+    return RuntimeError("".join(["in a data worker:\n", *traceback.format_exception(error)]))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 A store is a folder `<dataset>-<first 12 digits of the fingerprint>`:
 
-    images.u8             pixels, uint8 (count, height, width, channels), memory-mapped; or instead
+    images.u8             pixels, uint8 (count, height, width, channels); or instead
     images.bin            encoded images, concatenated, and
     records.npy           their offsets and sizes: `encode.RECORD_DTYPE` (count,)
     labels.npy            int32 (count,)
-    ids.npy               bytes (count,), UTF-8, memory-mapped
+    ids.npy               bytes (count,), UTF-8
     source_splits.npy     uint8 (count,): the split of each image in the source, an index into
                           `SPLITS`
     groups.npy            bytes (count,), UTF-8, if the source has groups: images of the same group
@@ -40,11 +40,14 @@ from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
 from imgcls.image.decode import Geometry
 from imgcls.io import files
+from imgcls.io.array_records import read_array
 from imgcls.io.records import read_record
 from imgcls.store import reader, split_file
+from imgcls.store.changes import ChangeDetector
 from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.reader import Allocate, EncodedReader, PixelReader, Reader
 from imgcls.store.split_file import Split
+from imgcls.store.stored_file import ADVICE
 
 if TYPE_CHECKING:
     import numpy
@@ -62,6 +65,14 @@ class Store:
 
     folder: Path
     manifest: Manifest
+
+    @cached_property
+    def change_detector(self) -> ChangeDetector:
+        """Notices changes of the files since the start of `verify`, or else since its first use.
+
+        The manifest is not among them: each `prepare` and `audit` replaces it.
+        """
+        return ChangeDetector(self.folder / name for name in self.manifest.sizes)
 
     @property
     def dataset(self) -> str:
@@ -95,27 +106,15 @@ class Store:
             geometry: of the images that it returns.
             allocate: function that allocates its results.
         """
-        import numpy
-
         if self.shape is None:
-            return EncodedReader(
-                self.folder / "images.bin",
-                numpy.load(self.folder / "records.npy"),
-                geometry,
-                allocate,
-            )
-        stored = numpy.memmap(
-            self.folder / "images.u8", numpy.uint8, mode="r", shape=(self.count, *self.shape)
-        )
-        # As a plain array, since indexing a memmap object is slower.
-        return PixelReader(numpy.asarray(stored), geometry, allocate)
+            records = self._load("records.npy")
+            return EncodedReader(self.folder / "images.bin", records, geometry, allocate)
+        return PixelReader(self.folder / "images.u8", self.shape, geometry, allocate)
 
     @cached_property
     def image_statistics(self) -> "numpy.ndarray":
         """Statistics of each image, `image_statistics.COLUMNS` (count,)."""
-        import numpy
-
-        return numpy.load(self.folder / STATISTICS)
+        return self._load(STATISTICS)
 
     @cached_property
     def weights(self) -> "numpy.ndarray | None":
@@ -128,34 +127,29 @@ class Store:
         return self._load_optional("groups.npy")
 
     def _load_optional(self, name: str) -> "numpy.ndarray | None":
-        import numpy
+        return self._load(name) if name in self.manifest.sizes else None
 
-        return numpy.load(self.folder / name) if name in self.manifest.sizes else None
+    def _load(self, name: str) -> "numpy.ndarray":
+        return read_array(self.folder / name, ADVICE)
 
     @cached_property
     def labels(self) -> "numpy.ndarray":
         """Class numbers, int32 (count,)."""
-        import numpy
-
-        return numpy.load(self.folder / "labels.npy")
+        return self._load("labels.npy")
 
     @cached_property
     def source_splits(self) -> "numpy.ndarray":
         """The split of each image in the source, an index into `SPLITS`, uint8 (count,)."""
-        import numpy
-
-        return numpy.load(self.folder / "source_splits.npy")
+        return self._load("source_splits.npy")
 
     def get_ids(self, indices: "numpy.ndarray") -> list[str]:
         """Return the ids of some images, with bytes that are not UTF-8 as lone surrogates."""
         return [name.decode("utf-8", "surrogateescape") for name in self.id_bytes[indices].tolist()]
 
-    @property
+    @cached_property
     def id_bytes(self) -> "numpy.ndarray":
-        """The ids of all images as they are stored, bytes (count,), memory-mapped."""
-        import numpy
-
-        return numpy.load(self.folder / "ids.npy", mmap_mode="r")
+        """The ids of all images as they are stored, bytes (count,)."""
+        return self._load("ids.npy")
 
     def get_split_file(self, key: str) -> Path:
         """Return the path of a split's file."""
@@ -187,6 +181,7 @@ class Store:
         Raises:
             DataError: a file is missing, or was changed or damaged.
         """
+        detector = self.change_detector  # records the state of the files before they are read
         advice = f"the store {self.folder} was changed or damaged; run `imgcls prepare` again"
         for name, size in self.manifest.sizes.items():
             path = self.folder / name
@@ -203,6 +198,7 @@ class Store:
             raise DataError(
                 f"{self.folder / 'manifest.json'} does not match its fingerprint: {advice}"
             )
+        detector.require_unchanged()
 
     def describe(self, split: Split) -> DataDescription:
         """Return the description of a run's data."""

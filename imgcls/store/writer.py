@@ -199,7 +199,7 @@ def _commit(draft: Store, parent: Path) -> tuple[Store, bool]:
         if folder.exists():
             try:
                 store = open_store(folder)
-                store.verify()
+                store.verify(max_bytes=None)
             except FormatError as error:
                 if error.folder_format > Manifest.FORMAT:
                     raise

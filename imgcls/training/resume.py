@@ -62,7 +62,9 @@ def open_data(
 ) -> tuple[Store, Split]:
     """Open the store and the split to train on.
 
-    A run to continue uses those it started with, even if others were prepared since.
+    A run to continue uses those it started with, even if others were prepared since. If it failed
+    because they changed, every byte is verified: a store can have files that are too large to
+    verify at each start.
 
     Args:
         run: to continue; None for a new one.
@@ -74,6 +76,8 @@ def open_data(
     if data or not run or not os.path.lexists(run.data_file):
         return open_run_store(data, experiment.data.store_dir) if data else find_store(experiment)
     store, split = open_run_store(run.data, experiment.data.store_dir)
+    if run.status.exit_code == DataError.exit_code:
+        store.verify(max_bytes=None)
     key = compute_split_key(experiment.data, experiment.split_seed)
     newest = next(iter(find_stores_with_split(Path(experiment.data.store_dir), key)), store)
     if (newest.fingerprint, key) != (store.fingerprint, split.key):

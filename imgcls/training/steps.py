@@ -95,7 +95,10 @@ class Steps:
         count: int,
         sums: numpy.ndarray,
     ) -> numpy.ndarray:
-        """Run `count` steps in one call of a compiled function; return the new sums."""
+        """Run `count` steps in one call of a compiled function; return the new sums.
+
+        Raises the error of reading a batch as it is.
+        """
         start = time.perf_counter()
         inputs = iterator.make_execution_inputs(step, count)
         sums[WAIT] += time.perf_counter() - start
@@ -108,9 +111,12 @@ class Steps:
             self._compiled[step_function, iterator] = tf.function(
                 partial(self._run_steps, step_function, iterator), input_signature=signature
             )
-        return self._compiled[step_function, iterator](
-            inputs, tf.constant(count), tf.constant(sums)
-        ).numpy()
+        compiled = self._compiled[step_function, iterator]
+        try:
+            return compiled(inputs, tf.constant(count), tf.constant(sums)).numpy()
+        except tf.errors.OpError:
+            iterator.raise_reading_error()
+            raise
 
     def _run_steps(
         self,

@@ -20,7 +20,7 @@ from imgcls.io.terminal import TrainingProgress
 from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import build, history, micro_batches, steps
+from imgcls.training import build, data_changes, history, micro_batches, steps
 from imgcls.training.checkpoint import Checkpoints, SaveSchedule
 from imgcls.training.counters import Counters
 from imgcls.training.divergence import DivergenceDetector
@@ -54,9 +54,8 @@ class Trainer:
         self._counters = Counters()
         self._progress = TrainingProgress(total_steps)
         self._save_schedule = SaveSchedule(self._settings.checkpoint)
-        self._strategy = parts.load_for("strategies", self._settings.strategy).build(
-            self._settings.strategy, cluster
-        )
+        strategy = self._settings.strategy
+        self._strategy = parts.load_for("strategies", strategy).build(strategy, cluster)
         replicas = self._strategy.num_replicas_in_sync
         build.set_up_process(experiment)
         self._local_batch_size = micro_batches.compute_local_batch_size(
@@ -86,6 +85,7 @@ class Trainer:
             Interrupted: a signal or the time limit stopped training, on this or another worker; the
                 state is saved.
             DivergenceError: a loss, gradient or weight is not finite.
+            DataError: the store was changed.
         """
         devices = [str(device) for device in self._strategy.extended.worker_devices]
         self._recorder.write_environment(self._experiment.seed, devices)
@@ -107,6 +107,7 @@ class Trainer:
             self._collectives.barrier()
             advice = self._recorder.explain_resuming()
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested; {advice}")
+        data_changes.require_unchanged(self._store, self._collectives)
         with build.use_ema_weights(self.model, self._optimizer):
             self._recorder.write_model(
                 self.model, self._counters.epochs, self._store, self._validation
@@ -123,7 +124,7 @@ class Trainer:
         step = int(*self._collectives.all_reduce_max(-1 if restored is None else restored.step))
         if step >= 0:
             self._counters = restored or self._recorder.load_state(step)
-        elif self._recorder.is_chief:
+        else:
             self._save()
         self._set_accumulation_steps(self._counters.accumulation_steps)
         self._recorder.write_log(self._counters.epochs)
@@ -270,6 +271,7 @@ class Trainer:
             val_loss, val_accuracy = self._validate(validation)
             updates = int(self._optimizer.iterations.value.numpy())
             learning_rate = self._learning_rate.compute(max(updates - 1, 0))
+            data_changes.require_unchanged(self._store, self._collectives)
             counters.end_epoch(val_loss, val_accuracy, learning_rate)
             start = time.perf_counter()
             self._recorder.save_best(counters.epochs)
@@ -292,6 +294,7 @@ class Trainer:
         return loss, accuracy
 
     def _save(self) -> None:
+        data_changes.require_unchanged(self._store, self._collectives)
         self._divergence.check_weights(self.model.variables, self._counters.step)
         start = time.perf_counter()
         self._recorder.save(self._counters)

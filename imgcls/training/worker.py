@@ -28,6 +28,7 @@ def train_run(
     Raises:
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another worker ended, or does not respond.
+        DataError: the store was changed while it was in use.
         Interrupted, EpochLimit, DivergenceError: as `Trainer.train`.
     """
     # The time limit may differ: that of any worker stops all.
@@ -44,7 +45,8 @@ def train_run(
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
         try:
-            trainer.train(stop)
+            with store.change_detector.guard():
+                trainer.train(stop)
         finally:
             trainer.close()
     except tf.errors.ResourceExhaustedError as error:

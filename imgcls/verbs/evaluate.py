@@ -52,7 +52,7 @@ def evaluate(
             and the error's `result` is the evaluation.
         UserError: the split does not exist or is empty, or `fail_under` is not valid.
         DataError: the run or a run of the family is not finished; or there are no saved
-            predictions, and its store is missing or changed.
+            predictions, and its store is missing, or changed before or while it was read.
         DivergenceError: the model predicts probabilities that are not finite.
     """
     experiment = experiment or subject.experiment
@@ -175,21 +175,22 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
     from imgcls.evaluation.inference import predict
 
     indices = assigned.get_indices(split)
-    made = Predictions(
-        probabilities=predict(
-            run.model_file,
-            store.open_reader(assigned.geometry),
-            indices,
-            experiment.train.batch_size,
-            classes=len(store.classes),
-        ),
-        labels=store.labels[indices],
-        ids=store.get_ids(indices),
-        classes=store.classes,
-        model=files.compute_sha256(run.model_file),
-        temperature=read_description(run.model_file).calibration.temperature,
-    )
-    _require_finite(made, run)
+    with store.change_detector.guard():
+        made = Predictions(
+            probabilities=predict(
+                run.model_file,
+                store.open_reader(assigned.geometry),
+                indices,
+                experiment.train.batch_size,
+                classes=len(store.classes),
+            ),
+            labels=store.labels[indices],
+            ids=store.get_ids(indices),
+            classes=store.classes,
+            model=files.compute_sha256(run.model_file),
+            temperature=read_description(run.model_file).calibration.temperature,
+        )
+        _require_finite(made, run)
     predictions.save(made, run.predictions_file(split))
     return made
 
