@@ -105,9 +105,13 @@ class SplitArrays(ArrayRecord):
     """Height, width and channels of the model's input images, in pixels."""
     resize: Annotated[NDArray, Array("U")]
     """How images are resized to that shape."""
+    sha256: Annotated[NDArray, Array("U")]
+    """SHA-256 of the other arrays: 64 hexadecimal digits."""
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:
+        if self.sha256.item() != _compute_digest(dict(self)):
+            raise ValueError("sha256 is not that of the other arrays")
         count = len(self.assignments)
         for name in (*SPLITS, "dropped"):
             indices = getattr(self, name)
@@ -147,11 +151,18 @@ def write_split(split: Split, path: Path) -> None:
     """Write a split atomically."""
     import numpy
 
-    write_arrays(
-        path,
-        SplitArrays(
-            **{name: getattr(split, name) for name in _SHARED_FIELDS},
-            shape=numpy.array(split.geometry.shape),
-            resize=numpy.array(split.geometry.resize),
-        ),
-    )
+    arrays = {
+        **{name: getattr(split, name) for name in _SHARED_FIELDS},
+        "shape": numpy.array(split.geometry.shape),
+        "resize": numpy.array(split.geometry.resize),
+    }
+    write_arrays(path, SplitArrays(**arrays, sha256=numpy.array(_compute_digest(arrays))))
+
+
+def _compute_digest(arrays: "dict[str, numpy.ndarray | None]") -> str:
+    """Return the SHA-256 of the arrays, but for `sha256` and those that are None."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        if array is not None and name != "sha256":
+            digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode() + array.tobytes())
+    return digest.hexdigest()
