@@ -2,10 +2,11 @@
 
 import numpy
 import pytest
-from experiments import as_they_are, experiment
+from experiments import as_they_are, cross_entropy, experiment
 
-from imgcls.backend import tf
+from imgcls.backend import keras, tf
 from imgcls.distributed.cluster import SINGLE_PROCESS
+from imgcls.errors import DataError
 from imgcls.input.batches import (
     Examples,
     SequentialBatches,
@@ -15,7 +16,7 @@ from imgcls.input.batches import (
 from imgcls.input.iterators import InMemoryIterator, StreamingIterator
 from imgcls.input.sampler import shuffle_epoch
 from imgcls.seeds import derive_seed
-from imgcls.training import history
+from imgcls.training import history, steps
 
 COUNT, BATCH = 22, 8
 AUGMENTED = "augment=[{name: random_crop, padding: 1}, {name: random_flip}]"
@@ -185,3 +186,28 @@ def test_adding_an_augmentation_does_not_change_the_random_parameters_of_another
     )
     numpy.testing.assert_array_equal(flipped, flipped_after_crop)
     assert 0 < flipped.sum() < BATCH
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("error", [DataError("one line"), MemoryError(), StopIteration("a bug")])
+def test_what_reading_raises_reaches_the_caller_as_it_is(examples, monkeypatch, error, replicas):
+    """TensorFlow would make of it one of its own errors, of a type that means something else."""
+    read = examples.reader.read
+
+    def read_or_raise(indices):
+        if 20 in indices:
+            raise error
+        return read(indices)
+
+    monkeypatch.setattr(examples.reader, "read", read_or_raise)
+    strategy = make_strategy(replicas)
+    with strategy.scope():
+        images = keras.Input((4, 4, 1), dtype="uint8")
+        flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
+        model = keras.Model(images, keras.layers.Dense(30)(flat))
+    iterator = StreamingIterator(
+        SequentialBatches(examples, BATCH), strategy, 0, dict.fromkeys(history.STAGES, 0.0)
+    )
+    with pytest.raises(type(error)) as caught:
+        steps.Steps(strategy, model, None, cross_entropy).evaluate(iterator, 3)
+    assert caught.value is error

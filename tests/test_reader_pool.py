@@ -1,9 +1,12 @@
 """Reading in several processes: the same pixels as in one, whatever becomes of the processes."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from imgcls.datasets import digits
+from imgcls.errors import DataError, OutOfMemoryError
 from imgcls.image.decode import Geometry
 from imgcls.store import reader_pool
 from imgcls.store.reader import PixelReader
@@ -178,14 +182,71 @@ def test_data_workers_ignore_stop_signals(store, mine, number):
     assert mine(1) == [child]
 
 
-def test_an_error_in_a_process_is_raised_by_the_reader(store, capfd):
+def test_a_bug_in_a_process_is_raised_by_the_reader_with_one_traceback(store, mine, capfd):
     processes = DataWorkerPool(store, GEOMETRY, 1)
-    with pytest.raises(
-        RuntimeError,
-        match="3 data workers ended while reading the same images, the last one with exit code 1",
-    ):
+    with pytest.raises(RuntimeError, match="IndexError: index 1000000 is out of bounds") as caught:
         processes.read(numpy.array([10**6]))
-    assert "IndexError" in capfd.readouterr().err
+    assert str(caught.value).startswith("in a data worker:\nTraceback")
+    assert str(caught.value).count("Traceback") == 1
+    assert capfd.readouterr().err == ""
+    (same,) = mine(1)
+    assert_reads_the_same(processes, store)
+    assert mine(1) == [same]
+
+
+def truncate(path):
+    os.truncate(path, 100)
+
+
+def overwrite(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("images.bin", truncate, r"images.bin is damaged \(it ends before byte [\d,]+\); run"),
+        ("images.bin", overwrite, r"images.bin is damaged \(image 0 cannot be decoded: .*\); run"),
+        ("images.bin", Path.unlink, "cannot read .*images.bin: No such file or directory; run"),
+        ("records.npy", truncate, r"records.npy is damaged \(.*\); run `imgcls prepare` again"),
+        ("manifest.json", Path.unlink, r"is not a store: it has no manifest.json"),
+        (".", shutil.rmtree, r"is not a store: it has no manifest.json"),
+    ],
+)
+@pytest.mark.parametrize("method", ["read", "crop"])
+def test_data_that_cannot_be_read_is_the_same_error_as_in_one_process(
+    store, tmp_path, capfd, name, change, message, method
+):
+    shutil.copytree(store.folder, tmp_path / "store")
+    processes = DataWorkerPool(open_store(tmp_path / "store"), GEOMETRY, 1)
+    change(tmp_path / "store" / name)
+    crops = numpy.array([[0, 0, 20, 20]]), numpy.array([False])
+    with pytest.raises(DataError, match=message) as caught:
+        getattr(processes, method)(numpy.array([0]), *(crops if method == "crop" else ()))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_processes_that_are_killed_again_and_again_end_in_one_line(store, mine):
+    processes, done = DataWorkerPool(store, GEOMETRY, 1), threading.Event()
+    others = set(data_workers(os.getpid()))
+
+    def kill_all():
+        while not done.is_set():
+            for each in set(data_workers(os.getpid())) - others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    try:
+        with pytest.raises(
+            OutOfMemoryError, match=r"3 data workers ended .* exit code -9: .* train.data_workers"
+        ):
+            processes.read(numpy.arange(20))
+    finally:
+        done.set()
+        killer.join()
 
 
 def test_a_killed_process_leaves_no_data_worker(store):

@@ -166,6 +166,22 @@ def test_a_damaged_split_is_noticed(tmp_path, damage):
         opened.read_split("k" * 16)
 
 
+@pytest.mark.parametrize("name", ["train", "std", "assignments", "folds", "resize", "dropped"])
+def test_an_array_that_another_program_changes_or_adds_is_noticed(tmp_path, name):
+    opened, _ = save(tmp_path)
+    opened.save_split(split())
+    path = opened.get_split_file("k" * 16)
+    with numpy.load(path) as archive:
+        arrays = dict(archive)
+    changed = {"resize": numpy.array("crop"), "dropped": numpy.array([6])}
+    arrays[name] = changed[name] if name in changed else arrays[name][::-1]
+    if name == "train":
+        arrays[name] = numpy.array([0, 2])
+    numpy.savez(path, **arrays)
+    with pytest.raises(DataError, match=r"is damaged \(sha256 is not that of the other arrays\)"):
+        opened.read_split("k" * 16)
+
+
 def test_the_store_of_a_run_is_found_by_its_fingerprint_in_any_folder(tmp_path):
     opened, _ = save(tmp_path / "here")
     opened.save_split(split())

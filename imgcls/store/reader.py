@@ -172,9 +172,9 @@ class EncodedReader:
 
     def read_file(self, index: int) -> bytes:
         """Read the encoded file of an image."""
-        import numpy
-
-        (data,) = self._read_files(numpy.array([index]))
+        record = self._records[index]
+        data = bytearray(int(record["length"]))
+        self._file.read_into(memoryview(data), int(record["start"]))
         return bytes(data)
 
     def read(self, indices: "numpy.ndarray") -> "numpy.ndarray":

@@ -155,9 +155,10 @@ class _DataWorker:
                 command, stdin=subprocess.DEVNULL, pass_fds=(server.fileno(), memory)
             )
         self._connection = Connection(client.detach())
-        self._connection.send((folder, geometry))
-        self.is_alive = True
         self.end = weakref.finalize(self, _terminate, self._connection, self._process)
+        self.is_alive = True
+        with contextlib.suppress(ConnectionError):  # it has ended, as the first request will notice
+            self._connection.send((folder, geometry))
 
     def request(self, request: tuple[Any, ...]) -> int | None:
         """Send a request and wait for it; return the exit code if the worker ended, or None.
