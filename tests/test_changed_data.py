@@ -134,15 +134,13 @@ def test_a_change_ends_training_in_one_line_and_leaves_what_was_saved_before(
 
 
 def test_after_prepare_the_run_continues_to_the_bits_of_one_that_was_not_disturbed(
-    images, change_after, undisturbed, monkeypatch
+    images, change_after, undisturbed
 ):
     change_after(2, overwrite)
     assert train_here()[0] == 3
     exit_code, lines = train_here()
     assert (exit_code, len(lines)) == (3, 1)
     assert f"the SHA-256 of {images} has changed" in lines[0]
-    monkeypatch.undo()
-    monkeypatch.chdir(images.parents[2].absolute())
     prepare.prepare(experiment(Path(), *SHARED))
     assert train_here()[0] == 0
     assert_same_result(Run(Path("run")), undisturbed)

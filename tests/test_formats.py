@@ -119,7 +119,7 @@ def test_an_old_store_is_refused_in_one_line_that_names_its_format(workspace):
     with pytest.raises(FormatError) as caught:
         open_store(folder)
     assert str(caught.value) == (
-        f"{folder} is a store of format 2; this imgcls reads format 4: delete the folder {folder}"
+        f"{folder} is a store of format 2; this imgcls reads format 5: delete the folder {folder}"
         " and run `imgcls prepare` again"
     )
 
@@ -129,7 +129,7 @@ def test_training_on_an_old_store_only_is_refused_in_that_line(workspace):
     exit_code, stdout, stderr = command("train", "experiment.yaml")
     assert (exit_code, stdout) == (3, "")
     assert len(stderr.splitlines()) == 1
-    assert "is a store of format 2; this imgcls reads format 4" in stderr
+    assert "is a store of format 2; this imgcls reads format 5" in stderr
 
 
 def test_data_is_prepared_beside_an_old_store_which_stays(workspace, capsys):
@@ -161,7 +161,7 @@ def test_an_old_store_of_the_same_content_is_replaced_and_split_anew(workspace, 
 def test_a_store_of_a_later_version_is_not_replaced(workspace):
     settings = experiment(workspace)
     folder = Path(prepare.prepare(settings).folder)
-    change_json(folder / "manifest.json", format=5)
-    with pytest.raises(DataError, match=r"is a store of format 5; .*update imgcls"):
+    change_json(folder / "manifest.json", format=6)
+    with pytest.raises(DataError, match=r"is a store of format 6; .*update imgcls"):
         prepare.prepare(settings)
-    assert json.loads((folder / "manifest.json").read_text())["format"] == 5
+    assert json.loads((folder / "manifest.json").read_text())["format"] == 6

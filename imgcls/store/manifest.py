@@ -35,9 +35,9 @@ class Manifest(VersionedRecord):
     """The manifest of a store, which describes the content of its files."""
 
     SUBJECT: ClassVar[str] = "a store"
-    FORMAT: ClassVar[Literal[4]] = 4
+    FORMAT: ClassVar[Literal[5]] = 5
 
-    format: Literal[4]
+    format: Literal[5]
     """Format of all files of the store."""
     dataset: str
     """Name of the dataset part."""

@@ -119,12 +119,17 @@ class Recorder:
     def write_model(
         self, model: keras.Model, epochs: history.Epochs, store: Store, validation: Examples
     ) -> None:
-        """Write model.keras, with the weights that `train.select_weights` asks for, calibrated."""
+        """Write model.keras, with the weights that `train.select_weights` asks for, calibrated.
+
+        Raises:
+            DataError: the store was changed.
+        """
         if not self.is_chief:
             return
         self._checkpoints.load_selected(epochs)
         plain = model_file.make_plain_model(model)
         calibration = temperature.calibrate(plain, validation, self._run.experiment.train)
+        store.change_detector.require_unchanged()  # images were read to calibrate
         geometry = validation.reader.geometry
         description = ModelDescription(
             classes=store.classes,

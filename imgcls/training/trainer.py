@@ -82,8 +82,7 @@ class Trainer:
 
         Raises:
             EpochLimit: training reached the number of epochs in `stop`; the state is saved.
-            Interrupted: a signal or the time limit stopped training, on this or another worker; the
-                state is saved.
+            Interrupted: a signal or the time limit of a worker ended training; the state is saved.
             DivergenceError: a loss, gradient or weight is not finite.
             DataError: the store was changed.
         """
@@ -107,7 +106,6 @@ class Trainer:
             self._collectives.barrier()
             advice = self._recorder.explain_resuming()
             raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested; {advice}")
-        data_changes.require_unchanged(self._store, self._collectives)
         with build.use_ema_weights(self.model, self._optimizer):
             self._recorder.write_model(
                 self.model, self._counters.epochs, self._store, self._validation
