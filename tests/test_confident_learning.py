@@ -3,10 +3,12 @@
 import numpy
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from imgcls.audit import confident_learning
+from imgcls.audit.label_errors import RELIABLE_ACCURACY
 
 
 def draw(seed, images, classes, flipped, sharpness):
@@ -117,3 +119,24 @@ def test_flipped_labels_of_real_digits_are_found_from_predictions_out_of_fold():
     suspected = confident_learning.suggest_labels(probabilities, noisy) != noisy
     assert (suspected & wrong).sum() / suspected.sum() >= 0.8
     assert (suspected & wrong).sum() / wrong.sum() >= 0.63
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize(("noise", "reliable"), [(0.5, True), (3.0, False)])
+def test_below_the_reliable_accuracy_most_suspects_are_mistakes_of_the_model(
+    classes, noise, reliable
+):
+    """One label in 20 is wrong; classes are normal distributions, and the model is linear."""
+    random = numpy.random.default_rng(0)
+    dimensions = {2: 5, 10: 10, 100: 30}[classes]
+    true = random.integers(0, classes, 3000)
+    centers = 1.3 * random.normal(size=(classes, dimensions))
+    points = centers[true] + noise * random.normal(size=(len(true), dimensions))
+    wrong = random.random(len(true)) < 0.05
+    noisy = numpy.where(wrong, (true + random.integers(1, classes, len(true))) % classes, true)
+    model = LinearDiscriminantAnalysis()
+    probabilities = cross_val_predict(model, points, noisy, cv=5, method="predict_proba")
+    accuracy = (probabilities.argmax(axis=1) == noisy).mean()
+    suspected = confident_learning.suggest_labels(probabilities, noisy) != noisy
+    precision = (suspected & wrong).sum() / suspected.sum()
+    assert (accuracy >= RELIABLE_ACCURACY, precision > 0.5) == (reliable, reliable)
