@@ -47,6 +47,15 @@ class NotFoundError(ValueError):
     """The library's registered.DatasetNotFoundError."""
 
 
+class SplitDict(dict):
+    """The library's splits.SplitDict."""
+
+    def __getitem__(self, name):
+        if name not in self:
+            raise ValueError(f"Unknown split '{name}'.")
+        return SimpleNamespace(num_examples=len(SPLITS[name]))
+
+
 class Builder:
     """A data set on the disk, or one that can be prepared there."""
 
@@ -56,7 +65,7 @@ class Builder:
         self.info = SimpleNamespace(
             full_name=f"{name}/1.0.0",
             features=features,
-            splits=SPLITS,
+            splits=SplitDict(SPLITS),
             file_format=SimpleNamespace(value=file_format),
         )
 
@@ -66,8 +75,7 @@ class Builder:
 
     def as_data_source(self, split, decoders):
         assert list(decoders) == ["image"]
-        if split not in SPLITS:
-            raise ValueError(f"Unknown split '{split}'.")
+        assert SPLITS[split], "the library raises an error of its own for an empty split"
         return SPLITS[split]
 
 

@@ -90,3 +90,12 @@ def test_errors_of_the_real_library_are_told_in_our_words(
 ):
     with pytest.raises(DataError, match=message):
         store(prepared_by_the_library, tmp_path, **changes)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_part_of_a_split_without_images_is_an_error(prepared_by_the_library, tmp_path, split):
+    own_splits = {"train": "train", split: "test[:0]"}
+    with pytest.raises(
+        DataError, match=rf"{split}: the split 'test\[:0\]' of leaves holds no image"
+    ):
+        store(prepared_by_the_library, tmp_path, own_splits=own_splits)

@@ -56,16 +56,15 @@ def prepare(settings: Settings) -> Source:
     library = _import_library()
     builder = _open_builder(library, settings)
     classes = _read_classes(library, builder, settings)
-    entries, sources, empty = [], [], {}
-    for split, name in _choose_splits(builder, settings).items():
-        try:
-            source = builder.as_data_source(
-                split=name, decoders={settings.image: library.decode.SkipDecoding()}
-            )
-        except ValueError as error:
-            raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
-        if not len(source):
-            empty[split] = f"the split '{name}' of {settings.dataset} holds no images"
+    splits = _choose_splits(builder, settings)
+    empty = _find_empty_splits(builder, settings, splits)
+    entries, sources = [], []
+    for split, name in splits.items():
+        if split in empty:
+            continue  # the library cannot open it
+        source = builder.as_data_source(
+            split=name, decoders={settings.image: library.decode.SkipDecoding()}
+        )
         labels = [
             int(source[index][settings.label])
             for index in terminal.track(range(len(source)), len(source), f"labels of {name}")
@@ -180,3 +179,18 @@ def _choose_splits(builder: Any, settings: Settings) -> dict[SplitName, str]:
             " for training with data.own_splits"
         )
     return splits
+
+
+def _find_empty_splits(
+    builder: Any, settings: Settings, splits: dict[SplitName, str]
+) -> dict[SplitName, str]:
+    """Return the splits without images, each with the reason, such as `train[:0]`."""
+    empty: dict[SplitName, str] = {}
+    for split, name in splits.items():
+        try:
+            count = builder.info.splits[name].num_examples
+        except ValueError as error:
+            raise DataError(f"{settings.dataset} has no split '{name}': {error}") from None
+        if not count:
+            empty[split] = f"the split '{name}' of {settings.dataset} holds no images"
+    return empty
