@@ -140,7 +140,7 @@ def test_identical_predictions_are_no_difference(pair, name):
     assert ("note: old is given twice" in stderr) == (name == "old")
 
 
-def test_the_validation_split_is_said_to_favor_models(pair):
+def test_it_is_said_that_models_were_selected_on_the_validation_split(pair):
     for run in pair:
         saved = predictions.load(run, "test")
         data = json.loads(run.data_file.read_text())
@@ -150,7 +150,7 @@ def test_the_validation_split_is_said_to_favor_models(pair):
         predictions.save(saved, run.predictions_file("validation"))
     exit_code, stdout, _ = command("compare", "old", "new", "--split", "validation")
     assert exit_code == 0
-    assert "The epochs were selected on these images" in stdout
+    assert "The epochs were selected, and temperatures fitted, on these images." in stdout
 
 
 # What differs.

@@ -260,3 +260,13 @@ def test_the_number_of_seeds_counts_from_the_experiments_seed(tmp_path):
 def test_members_that_make_no_sense_are_refused(tmp_path, overrides, options, message):
     with pytest.raises(UserError, match=message):
         parsed(tmp_path, *overrides, **options)
+
+
+def test_runs_without_predictions_are_evaluated_to_be_compared(copied):
+    folders = ["runs/tiny/family-1/seed-3", "runs/alone"]
+    assert not any(Run(Path(folder)).predictions_file("test").exists() for folder in folders)
+    (found,) = json_of("compare", *folders)["comparisons"]
+    assert found["metrics"][0]["conclusion"] == "identical"  # they have the same weights
+    for folder in folders:
+        assert len(predictions.load(Run(Path(folder)), "test").ids) == 359
+        assert Run(Path(folder)).metrics_file("test").exists()

@@ -83,7 +83,11 @@ def draw_classes(found: Sequence[ClassDifference]) -> "Figure":
     _style.label_rows(axes, [each.name for each in shown])
     axes.set_xlabel("images")
     axes.grid(axis="x")
-    count = f"{len(shown)} of {len(found)} classes" if len(shown) < len(found) else "all classes"
+    count = (
+        f"the most changed {len(shown)} of {len(found):,} classes"
+        if len(shown) < len(found)
+        else "all classes"
+    )
     axes.set_title(f"Images that became right or wrong, {count}")
     figure.legend(loc="outside lower left", ncols=3)
     return figure

@@ -8,12 +8,15 @@ from imgcls.comparison.candidate import PredictedCandidate
 from imgcls.comparison.class_changes import compute_fraction_correct
 from imgcls.datasets import SplitName
 from imgcls.figures import _mosaic, _style
+from imgcls.metrics.log_loss import get_true_probability
 from imgcls.store import lookup
 
 if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from imgcls.evaluation.predictions import Quantity
 
 COLUMNS = 5
 ROWS = 2
@@ -44,31 +47,35 @@ def find_disagreements(
     """
     import numpy
 
-    labels = old.replicates[0].labels
-    rows = numpy.arange(len(labels))
-    before, after = (
-        numpy.mean([found.probabilities for found in each.replicates], axis=0)
-        for each in (old, new)
-    )
     change = compute_fraction_correct(new) - compute_fraction_correct(old)
-    shift = after[rows, labels] - before[rows, labels]
+    shift = _average(new, get_true_probability) - _average(old, get_true_probability)
     found = []
     for sign in (1, -1):
         order = numpy.lexsort((-sign * shift, -sign * change))[: ROWS * COLUMNS].tolist()
         chosen = [index for index in order if sign * change[index] > 0]
-        found.append([_describe(index, old, before[index], after[index]) for index in chosen])
+        found.append([Disagreement(index, _describe(index, old, new)) for index in chosen])
     return found[0], found[1]
 
 
-def _describe(
-    index: int, old: PredictedCandidate, before: "numpy.ndarray", after: "numpy.ndarray"
-) -> Disagreement:
+def _average(predicted: PredictedCandidate, quantity: "Quantity") -> "numpy.ndarray":
+    """Return the mean of a quantity of each image over the replicates, (images,)."""
+    import numpy
+
+    return numpy.mean([each.per_image(quantity) for each in predicted.replicates], axis=0)
+
+
+def _describe(index: int, old: PredictedCandidate, new: PredictedCandidate) -> str:
+    """Return the caption of an image."""
+    import numpy
+
     classes, label = old.replicates[0].classes, int(old.replicates[0].labels[index])
     lines = [f"true: {_style.shorten(classes[label], LENGTH)}"]
-    for name, probabilities in (("old", before), ("new", after)):
+    for name, predicted in (("old", old), ("new", new)):
+        rows = [each.probabilities[index] for each in predicted.replicates]
+        probabilities = numpy.mean(rows, axis=0)
         best = int(probabilities.argmax())
         lines.append(f"{name}: {_style.shorten(classes[best], LENGTH)} {probabilities[best]:.2f}")
-    return Disagreement(index, "\n".join(lines))
+    return "\n".join(lines)
 
 
 def read_images(

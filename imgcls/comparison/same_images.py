@@ -38,14 +38,15 @@ def _require_same(old: Run, old_found: Predictions, new: Run, new_found: Predict
         _compare_classes(old_found.classes, new_found.classes)
         or _compare_stores(old, new)
         or _compare_labels(old_found, new_found)
+        or ("" if old_found.ids == new_found.ids else "their splits differ")
     )
-    if difference or old_found.ids != new_found.ids:
+    if difference:
         shared = len(set(old_found.ids) & set(new_found.ids))
         raise DataError(
-            f"{old.folder} and {new.folder} were not evaluated on the same images:"
-            f" {difference or 'their splits differ'}; {shared:,} image ids are in both, of"
-            f" {len(old_found.ids):,} and {len(new_found.ids):,}; evaluate both on the same split"
-            " of the same store"
+            f"{old.folder} and {new.folder} were not evaluated on the same images: {difference};"
+            f" {shared:,} image ids are in both, of {len(old_found.ids):,} and"
+            f" {len(new_found.ids):,}; train both on one store and split (runs with other seeds"
+            " share a split if data.split_seed is the same)"
         )
 
 

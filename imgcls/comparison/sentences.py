@@ -63,7 +63,7 @@ def list_cautions(comparison: Comparison) -> list[str]:
     if comparison.split == "train":
         cautions.append("The models were trained on these images.")
     if comparison.split == "validation":
-        cautions.append("The epochs were selected on these images, which favors all models.")
+        cautions.append("The epochs were selected, and temperatures fitted, on these images.")
     if len(comparison.comparisons) > 1:
         cautions.append("The intervals are not adjusted for the number of comparisons.")
     return cautions

@@ -53,7 +53,7 @@ def compare(
     candidates = _open_all(targets, overrides)
     plan = metric_values.plan_metrics(candidates[0].experiment.evaluate, fail_if_worse)
     gates.require_valid(fail_if_worse, plan.directions)
-    split = evaluate.parse_split_name(candidates[0].runs[0], split_name)
+    split = _parse_split(candidates, split_name)
     predicted = [_predict(each, split) for each in candidates]
     for each in predicted:
         same_images.require_same_images(predicted[0], each)
@@ -83,6 +83,17 @@ def _open(target: Path, overrides: Sequence[str]) -> Candidate:
     if isinstance(candidate.subject, Family):
         families.require_same_data(candidate.subject)
     return candidate
+
+
+def _parse_split(candidates: Sequence[Candidate], name: str) -> SplitName:
+    split = evaluate.parse_split_name(candidates[0].runs[0], name)
+    folds = [each.folder for each in candidates if each.by == "fold"]
+    if folds and split != "test":
+        raise UserError(
+            f"--split {split}: {folds[0]} is a family by fold, of which only the test splits are"
+            " disjoint; leave out --split"
+        )
+    return split
 
 
 def _predict(candidate: Candidate, split: SplitName) -> PredictedCandidate:
