@@ -93,7 +93,7 @@ def test_samples_on_which_a_metric_is_undefined_do_not_count():
 
 @pytest.mark.parametrize("settings", EVERY_METRIC, ids=parts.list_names("metrics"))
 def test_a_metric_of_a_bootstrap_sample_equals_that_of_the_gathered_predictions(settings):
-    source = make(60, 100)
+    source = replace(make(60, 100), validation=make(40, 50))
     rows = numpy.random.default_rng(5).integers(100, size=100)
     gathered = replace(source, probabilities=source.probabilities[rows], labels=source.labels[rows])
     compute = parts.load_for("metrics", settings).compute

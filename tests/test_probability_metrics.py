@@ -84,34 +84,3 @@ def test_brier_is_exact_for_a_nearly_perfect_model():
     doubt = float(numpy.float32(1e-6))
     case = make([0] * 10, [[1.0, doubt, 0.0]] * 10)
     assert compute("brier", case).scalars["brier"] == pytest.approx(doubt**2, rel=1e-5)
-
-
-@every_case
-@pytest.mark.parametrize("bins", [1, 10, 15])
-def test_calibration_errors_are_those_of_a_direct_loop(case, bins):
-    result = compute("calibration", case, bins=bins)
-    confidence = case.probabilities.max(axis=1).astype(numpy.float64)
-    right = case.predicted == case.labels
-    gaps = []
-    for i, row in enumerate(result.tables["calibration"]):
-        inside = (confidence > i / bins) & (confidence <= (i + 1) / bins)
-        assert row["count"] == inside.sum()
-        if inside.any():
-            gaps.append((abs(right[inside].mean() - confidence[inside].mean()), inside.sum()))
-            assert row["accuracy"] == pytest.approx(right[inside].mean())
-    assert result.scalars["expected_calibration_error"] == pytest.approx(
-        sum(gap * count for gap, count in gaps) / len(right)
-    )
-    assert result.scalars["maximum_calibration_error"] == pytest.approx(max(gap for gap, _ in gaps))
-
-
-def test_calibration_of_a_known_case():
-    # Two images at 0.75 of which one is right, two at 1 which are both right: the gap 0.25 holds
-    # for half of the images.
-    result = compute(
-        "calibration", make([0, 1, 0, 0], [[0.75, 0.25], [0.75, 0.25], [1, 0], [1, 0]])
-    )
-    assert result.scalars == {
-        "expected_calibration_error": pytest.approx(0.125),
-        "maximum_calibration_error": pytest.approx(0.25),
-    }

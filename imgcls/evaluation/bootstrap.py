@@ -35,6 +35,7 @@ class BootstrapSample:
     def __init__(self, predictions: Predictions, indices: "numpy.ndarray"):
         self.classes = predictions.classes
         self.temperature = predictions.temperature
+        self.validation = predictions.validation
         self._predictions = predictions
         self._indices = indices
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from imgcls.datasets import SplitName
 from imgcls.errors import DataError
+from imgcls.evaluation.chunks import divide_rows
 from imgcls.io import files, terminal
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
 from imgcls.run import ResultFolder, Run
@@ -33,6 +34,8 @@ class Predictions:
         temperature: by which this model divides its logits. Before calibration, the probabilities
             are `probabilities ** temperature`, divided by the sums of the rows. None if several
             models made the predictions, each with its own.
+        validation: this model's predictions on the validation split, on which metrics choose
+            thresholds; None if this is that split, or if there are none.
     """
 
     probabilities: "numpy.ndarray"
@@ -41,6 +44,7 @@ class Predictions:
     classes: list[str]
     model: str
     temperature: float | None
+    validation: "Predictions | None" = None
     _cached: "dict[Quantity, numpy.ndarray]" = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -49,9 +53,9 @@ class Predictions:
         """Compute a quantity of every image, and cache it for later calls.
 
         Args:
-            quantity: a module-level function, since it is the key of the cache. The value of an
-                image must not depend on other images, because bootstrap samples gather values from
-                the cache.
+            quantity: a module-level function, or an object that equals the one of a later call,
+                since it is the key of the cache. The value of an image must not depend on other
+                images, because bootstrap samples gather values from the cache.
 
         Returns:
             (images, ...).
@@ -64,6 +68,28 @@ class Predictions:
     def predicted(self) -> "numpy.ndarray":
         """The most probable class of each image, int64 (images,); the lowest number on a tie."""
         return self.per_image(_find_most_probable)
+
+
+def undo_temperature(predictions: Predictions) -> Predictions | None:
+    """Return the predictions as they would be without the temperature that the model applies.
+
+    None if it is 1, which changes nothing, or if several models made the predictions.
+    """
+    import numpy
+
+    temperature = predictions.temperature
+    if temperature is None or temperature == 1:
+        return None
+    before = numpy.empty_like(predictions.probabilities)
+    for rows in divide_rows(before):
+        with numpy.errstate(divide="ignore"):  # a probability of 0 stays 0
+            logits = numpy.log(predictions.probabilities[rows].astype(numpy.float64))
+        logits *= temperature
+        # So that powers of small numbers do not underflow.
+        logits -= logits.max(axis=1, keepdims=True)
+        numpy.exp(logits, out=logits)
+        before[rows] = logits / logits.sum(axis=1, keepdims=True)
+    return replace(predictions, probabilities=before, temperature=1.0, validation=None)
 
 
 def match_model(predictions: Predictions, run: Run) -> bool:

@@ -8,6 +8,7 @@ numpy are imported inside functions.
 """
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ class Subject:
 
     @cached_property
     def predictions(self) -> "Predictions":
-        """The predictions on `evaluated_split`.
+        """The predictions on `evaluated_split`, with those on validation if `eval` saved them.
 
         Raises:
             NotDrawableError: no split was evaluated, or model.keras changed since.
@@ -132,7 +133,15 @@ class Subject:
                 f"the predictions in {self.run.folder} were made by an earlier model.keras; run"
                 f" `imgcls eval {self.run.folder}` again"
             )
-        return loaded
+        return replace(loaded, validation=self._load_validation(loaded.model))
+
+    def _load_validation(self, model: str) -> "Predictions | None":
+        """Return the same model's saved predictions on validation, if that is another split."""
+        path = self.run.predictions_file("validation")
+        if self.evaluated_split == "validation" or not os.path.lexists(path):
+            return None
+        loaded = predictions.load(self.run, "validation")
+        return loaded if loaded.model == model else None
 
     def compute_metric(self, metric: str) -> "Result":
         """Compute a metric of the predictions.

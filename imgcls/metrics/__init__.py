@@ -8,6 +8,9 @@ To add a metric, add a file: `metrics.json`, `report.txt` and `--fail-under` use
 - A class absent from the split is included in every list, with support 0, but not in macro
   averages.
 - The result does not depend on the order of the images.
+- `predictions.validation` are the same model's predictions on the validation split, for what is
+  chosen there. It is None if this is the evaluated split, or if there are none; what needs them is
+  then undefined.
 - Quantities of single images are computed through `predictions.per_image`, which bootstrap samples
   gather from instead of computing them again.
 - Files whose names begin with an underscore are shared code, not metrics. numpy is imported inside
@@ -16,7 +19,7 @@ To add a metric, add a file: `metrics.json`, `report.txt` and `--fail-under` use
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from imgcls.errors import UserError
 from imgcls.parts import PartSettings
@@ -30,6 +33,11 @@ Number = float | int | None
 
 class MetricSettings(PartSettings):
     """The settings of every metric."""
+
+    compared_before_temperature: ClassVar[bool] = False
+    """Whether the report also has the scalars before the temperature, if the model applies one."""
+    needs_validation: ClassVar[bool] = False
+    """Whether the metric uses `predictions.validation`."""
 
     @property
     def scalars(self) -> dict[str, Direction]:

@@ -4,8 +4,9 @@ The original definition for several classes, a sum over all classes that is not 
 equation 2). Range 0 to 2, lower is better; a uniform prediction gets 1 - 1/classes.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from imgcls.evaluation.chunks import divide_rows
 from imgcls.metrics import Direction, MetricSettings, Result
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 class Settings(MetricSettings):
     """The Brier score has no settings."""
+
+    compared_before_temperature: ClassVar[bool] = True
 
     @property
     def scalars(self) -> dict[str, Direction]:
@@ -40,8 +43,12 @@ def compute_squared_error(predictions: "Predictions") -> "numpy.ndarray":
     """
     import numpy
 
-    # Subtract before squaring: expanding the square would lose all digits by cancellation for good
-    # models, and give negative scores.
-    difference = predictions.probabilities.copy()
-    difference[numpy.arange(len(difference)), predictions.labels] -= 1
-    return numpy.einsum("ij,ij->i", difference, difference)
+    probabilities, labels = predictions.probabilities, predictions.labels
+    squared = numpy.empty(len(labels), numpy.float32)
+    for rows in divide_rows(probabilities):
+        # Subtract before squaring: expanding the square would lose all digits by cancellation for
+        # good models, and give negative scores.
+        difference = probabilities[rows].copy()
+        difference[numpy.arange(len(difference)), labels[rows]] -= 1
+        squared[rows] = numpy.einsum("ij,ij->i", difference, difference)
+    return squared

@@ -1,16 +1,23 @@
-"""Calibration error: the gap between confidence and accuracy, in bins of confidence. Light zone.
+"""Calibration errors: the gap between confidence and accuracy, in bins of confidence. Light zone.
 
-Confidence is the probability of the predicted class. The bins (low, high] have equal widths. The
-expected calibration error is the mean gap, weighted by the number of images in each bin; the
-maximum calibration error is the largest gap of a bin that is not empty (Guo et al., 2017, section
-2). Range 0 to 1, lower is better.
+Confidence is the probability of the predicted class. Range 0 to 1, lower is better.
+
+- The expected calibration error is the mean gap, weighted by the number of images in each bin; the
+  maximum calibration error is the largest gap of a bin that is not empty. Their bins (low, high]
+  have equal widths (Guo et al., 2017, section 2).
+- The equal-mass calibration error is the mean gap of bins with equal numbers of images (Nguyen and
+  O'Connor, 2015; adaptive bins in Nixon et al., 2019).
+- The debiased L2 calibration error is the root mean squared gap of these bins, without the part
+  that chance alone causes (Kumar et al., 2019, section 5; Bröcker, 2012; Ferro and Fricker, 2012).
+  The other errors are above 0 even for perfectly calibrated models, the more so the fewer images
+  a bin has.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from imgcls.metrics import Direction, MetricSettings, Number, Result, to_numbers
+from imgcls.metrics import Direction, MetricSettings, Number, Result, _calibration_bins, to_numbers
 from imgcls.metrics.accuracy import is_correct
 
 if TYPE_CHECKING:
@@ -20,42 +27,48 @@ if TYPE_CHECKING:
 
 
 class Settings(MetricSettings):
-    """The calibration error's settings."""
+    """The calibration errors' settings."""
+
+    compared_before_temperature: ClassVar[bool] = True
 
     bins: Annotated[int, Field(ge=1)] = 15
-    """Bins of equal width between 0 and 1."""
+    """Bins between 0 and 1, of equal width or with equal numbers of images."""
 
     @property
     def scalars(self) -> dict[str, Direction]:
-        """The expected and the maximum calibration error."""
-        return {"expected_calibration_error": "lower", "maximum_calibration_error": "lower"}
+        """The calibration errors."""
+        return {
+            "expected_calibration_error": "lower",
+            "equal_mass_calibration_error": "lower",
+            "debiased_l2_calibration_error": "lower",
+            "maximum_calibration_error": "lower",
+        }
 
 
 def compute(settings: Settings, predictions: "Predictions") -> Result:
-    """Compute both errors, and each bin's count, mean confidence and accuracy."""
+    """Compute the errors, and count, mean confidence and accuracy of each bin of equal width."""
     import numpy
 
-    edges = numpy.linspace(0, 1, settings.bins + 1)
     confidence = predictions.per_image(compute_confidence)
     correct = predictions.per_image(is_correct)
-    bins = numpy.searchsorted(edges[1:-1], confidence, "left")
-    count = numpy.bincount(bins, minlength=settings.bins)
-    with numpy.errstate(invalid="ignore"):
-        mean_confidence = numpy.bincount(bins, confidence, settings.bins) / count
-        accuracy = numpy.bincount(bins, correct, settings.bins) / count
-    gaps = numpy.abs(accuracy - mean_confidence)[count > 0]
-    expected = float(gaps @ count[count > 0] / len(confidence))
+    edges = _calibration_bins.make_equal_width_edges(settings.bins)
+    equal_width = _calibration_bins.fill_bins(edges, confidence, correct)
+    equal_mass = _calibration_bins.fill_bins(
+        _calibration_bins.make_equal_mass_edges(confidence, settings.bins), confidence, correct
+    )
     columns: dict[str, list[Number]] = {
-        "above": edges[:-1].tolist(),
-        "up_to": edges[1:].tolist(),
-        "count": count.tolist(),
-        "confidence": to_numbers(mean_confidence),
-        "accuracy": to_numbers(accuracy),
+        "above": numpy.append(0.0, edges).tolist(),
+        "up_to": numpy.append(edges, 1.0).tolist(),
+        "count": equal_width.count.tolist(),
+        "confidence": to_numbers(equal_width.confidence),
+        "accuracy": to_numbers(equal_width.accuracy),
     }
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     errors: dict[str, Number] = {
-        "expected_calibration_error": expected,
-        "maximum_calibration_error": float(gaps.max()),
+        "expected_calibration_error": _calibration_bins.compute_expected_error(equal_width),
+        "equal_mass_calibration_error": _calibration_bins.compute_expected_error(equal_mass),
+        "debiased_l2_calibration_error": _calibration_bins.compute_debiased_error(equal_mass),
+        "maximum_calibration_error": _calibration_bins.compute_maximum_error(equal_width),
     }
     return Result(errors, tables={"calibration": rows})
 

@@ -4,7 +4,7 @@ Probabilities are clipped to [e, 1 - e] with e = 2^-23, the float32 epsilon, as 
 Range 0 to 15.94, lower is better; a uniform prediction gets ln(classes).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from imgcls.metrics import Direction, MetricSettings, Result
 
@@ -18,6 +18,8 @@ EPSILON = 2.0**-23
 
 class Settings(MetricSettings):
     """Log loss has no settings."""
+
+    compared_before_temperature: ClassVar[bool] = True
 
     @property
     def scalars(self) -> dict[str, Direction]:

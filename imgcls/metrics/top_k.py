@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from imgcls.evaluation.ranks import rank_labels
 from imgcls.metrics import Direction, MetricSettings, Result
 
 if TYPE_CHECKING:
@@ -40,11 +41,4 @@ def compute(settings: Settings, predictions: "Predictions") -> Result:
 
 def compute_rank(predictions: "Predictions") -> "numpy.ndarray":
     """Return the rank of each image's true class: int64 (images,), 0 if it is the most probable."""
-    import numpy
-
-    probabilities, labels = predictions.probabilities, predictions.labels
-    true_probability = numpy.take_along_axis(probabilities, labels[:, None], axis=1)
-    higher = numpy.count_nonzero(probabilities > true_probability, axis=1)
-    rows, columns = numpy.nonzero(probabilities == true_probability)
-    ties = rows[columns < labels[rows]]
-    return higher + numpy.bincount(ties, minlength=len(labels))
+    return rank_labels(predictions.probabilities, predictions.labels)

@@ -4,16 +4,17 @@ TensorFlow is imported only if there are no saved predictions.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgcls import metrics, parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
-from imgcls.errors import DivergenceError, UserError
-from imgcls.evaluation import bootstrap, families, gates, predictions
+from imgcls.errors import DataError, DivergenceError, UserError
+from imgcls.evaluation import families, gates, predictions
 from imgcls.evaluation.families import FamilyEvaluation
-from imgcls.evaluation.intervals import compute_wilson_interval
+from imgcls.evaluation.measure import measure
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Evaluation
 from imgcls.family import Family
@@ -70,13 +71,15 @@ def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluati
     require_finished(run)
     split = parse_split_name(run, split_name)
     found = predictions.find_current(run, split) or _predict(run, experiment, split)
+    found = _add_validation(found, run, experiment, split)
     return _write_evaluation(run, experiment, split, found)
 
 
 def _write_evaluation(
     folder: ResultFolder, experiment: Experiment, split: SplitName, found: Predictions
 ) -> Evaluation:
-    evaluation = Evaluation(split=split, **_describe(found), **_measure(experiment, found))
+    measured = measure(experiment.evaluate, found, derive_seed(experiment.seed, "bootstrap"))
+    evaluation = Evaluation(split=split, **_describe(found), **measured)
     write_record(folder.metrics_file(split), evaluation)
     files.write_text(folder.report_file(split), _format_evaluation(evaluation, folder.folder))
     return evaluation
@@ -168,6 +171,29 @@ def parse_split_name(run: Run, name: str) -> SplitName:
     return split
 
 
+def _add_validation(
+    found: Predictions, run: Run, experiment: Experiment, split: SplitName
+) -> Predictions:
+    """Add the model's predictions on the validation split, if a metric chooses thresholds there.
+
+    Without them, what depends on the thresholds is undefined, and a note says why.
+    """
+    names = [each.name for each in experiment.evaluate.metrics if each.needs_validation]
+    if not names or split == "validation":
+        return found
+    note = f"no thresholds for {', '.join(names)}, which are chosen on the validation split"
+    if not run.data.sizes["validation"]:
+        terminal.note(f"{note}: it has no images")
+        return found
+    try:
+        validation = predictions.find_current(run, "validation")
+        validation = validation or _predict(run, experiment, "validation")
+    except DataError as error:
+        terminal.note(f"{note}: {error}")
+        return found
+    return replace(found, validation=validation)
+
+
 def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
     """Predict every image of a split with the run's model, and save the predictions."""
     store, assigned = lookup.open_run_store(run.data, experiment.data.store_dir)
@@ -214,43 +240,4 @@ def _describe(found: Predictions) -> dict[str, Any]:
         "classes": found.classes,
         "classes_absent": [name for i, name in enumerate(found.classes) if i not in present],
         "model": found.model,
-    }
-
-
-def _measure(experiment: Experiment, found: Predictions) -> dict[str, Any]:
-    """Compute all metrics, and the confidence intervals that `evaluate.intervals` asks for."""
-    settings_of_all = experiment.evaluate
-    results = [
-        parts.load_for("metrics", settings).compute(settings, found)
-        for settings in settings_of_all.metrics
-    ]
-    with_intervals = [
-        settings
-        for settings in settings_of_all.metrics
-        if settings.name in settings_of_all.intervals
-    ]
-    seed = derive_seed(experiment.seed, "bootstrap")
-    return {
-        "metrics": {name: value for result in results for name, value in result.scalars.items()},
-        "intervals": bootstrap.bootstrap_intervals(
-            found,
-            with_intervals,
-            settings_of_all.bootstrap_samples,
-            settings_of_all.confidence,
-            seed,
-        ),
-        "wilson_intervals": {
-            name: compute_wilson_interval(numerator, denominator, settings_of_all.confidence)
-            if denominator
-            else None
-            for result in results
-            for name, (numerator, denominator) in result.fractions.items()
-        },
-        "confidence": settings_of_all.confidence,
-        "bootstrap_samples": settings_of_all.bootstrap_samples,
-        "per_class": {
-            name: values for result in results for name, values in result.per_class.items()
-        },
-        "tables": {name: rows for result in results for name, rows in result.tables.items()},
-        "matrices": {name: rows for result in results for name, rows in result.matrices.items()},
     }

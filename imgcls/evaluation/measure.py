@@ -1,0 +1,75 @@
+"""Computes all metrics of predictions, with their confidence intervals. Light zone."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from imgcls import parts
+from imgcls.evaluation import bootstrap
+from imgcls.evaluation.intervals import compute_wilson_interval
+from imgcls.evaluation.predictions import Predictions, undo_temperature
+from imgcls.metrics import MetricSettings, Number, Result
+
+if TYPE_CHECKING:
+    from imgcls.config import Evaluate
+
+
+def measure(settings: "Evaluate", predictions: Predictions, seed: int) -> dict[str, Any]:
+    """Compute all metrics, and the confidence intervals that `intervals` asks for.
+
+    Args:
+        seed: of the bootstrap samples.
+
+    Returns:
+        The fields of `Evaluation` that depend on metrics, by name.
+    """
+    results = _compute(settings.metrics, predictions)
+    scalars = _merge(result.scalars for result in results)
+    fractions = _merge(result.fractions for result in results)
+    with_intervals = [each for each in settings.metrics if each.name in settings.intervals]
+    return {
+        "metrics": scalars,
+        "intervals": bootstrap.bootstrap_intervals(
+            predictions, with_intervals, settings.bootstrap_samples, settings.confidence, seed
+        ),
+        "wilson_intervals": {
+            name: compute_wilson_interval(numerator, denominator, settings.confidence)
+            if denominator
+            else None
+            for name, (numerator, denominator) in fractions.items()
+        },
+        "confidence": settings.confidence,
+        "bootstrap_samples": settings.bootstrap_samples,
+        "per_class": _merge(result.per_class for result in results),
+        "tables": {
+            "temperature_scaling": _compare_before_temperature(settings, predictions, scalars),
+            **_merge(result.tables for result in results),
+        },
+        "matrices": _merge(result.matrices for result in results),
+    }
+
+
+def _compute(metrics: Iterable[MetricSettings], predictions: Predictions) -> list[Result]:
+    return [parts.load_for("metrics", each).compute(each, predictions) for each in metrics]
+
+
+def _merge(mappings: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for mapping in mappings for name, value in mapping.items()}
+
+
+def _compare_before_temperature(
+    settings: "Evaluate", predictions: Predictions, scalars: dict[str, Number]
+) -> list[dict[str, str | Number]]:
+    """Return a table of the scalars that measure probabilities, before and after the temperature.
+
+    It is empty if there are none, or if the model does not apply a temperature.
+    """
+    metrics = [each for each in settings.metrics if each.compared_before_temperature]
+    before = undo_temperature(predictions) if metrics else None
+    if before is None:
+        return []
+    rows: list[dict[str, str | Number]] = [
+        {"metric": "temperature", "before": 1.0, "after": predictions.temperature}
+    ]
+    for name, value in _merge(each.scalars for each in _compute(metrics, before)).items():
+        rows.append({"metric": name, "before": value, "after": scalars[name]})
+    return rows
