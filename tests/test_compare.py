@@ -130,6 +130,15 @@ def test_a_small_difference_is_not_shown(pair):
     assert found.sentence.startswith("No difference in accuracy shown: its 95 % confidence")
 
 
+def test_four_images_that_tell_two_models_apart_are_too_few(pair):
+    set_counts(pair, both_right=20, only_old=0, only_new=4)
+    found = compare([Path("old"), Path("new")]).comparisons[0]
+    assert found.metrics[0].interval[0] > 0
+    assert found.agreement.p_value == pytest.approx(0.125)
+    assert found.metrics[0].conclusion == "no_difference_shown"
+    assert "only 4 images tell the two apart" in found.sentence
+
+
 @pytest.mark.parametrize("name", ["old", "copy"])
 def test_identical_predictions_are_no_difference(pair, name):
     copied = make_compared(Path("copy"), 0.6, 0)

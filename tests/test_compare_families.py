@@ -62,14 +62,14 @@ def test_random_families_without_a_true_difference_are_seldom_called_better(work
     generator = numpy.random.default_rng(5)
     claimed = 0
     families = [make_family(Path(name), right(0, 0, 0)) for name in ("old", "new")]
-    for _ in range(20):
+    for _ in range(10):
         for run in [*families[0].runs, *families[1].runs]:
             set_correct(run, generator.random(IMAGES) < generator.uniform(0.3, 0.9))
         found = compare([Path("old"), Path("new")]).comparisons[0].metrics[0]
         claimed += found.conclusion in ("better", "worse")
         is_outside = found.interval_over_runs and numpy.prod(found.interval_over_runs) > 0
         assert is_outside or found.conclusion not in ("better", "worse")
-    assert claimed <= 3  # 1 expected
+    assert claimed <= 2  # 0.5 expected
 
 
 @pytest.mark.parametrize(

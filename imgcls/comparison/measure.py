@@ -14,6 +14,7 @@ from imgcls.comparison.metric_values import (
 )
 from imgcls.comparison.paired_bootstrap import Interval, bootstrap_differences
 from imgcls.comparison.summary import (
+    Agreement,
     ComparedCandidate,
     Comparison,
     MetricDifference,
@@ -90,16 +91,18 @@ def _compare_pair(
     intervals: dict[str, Interval | None],
     confidence: float,
 ) -> PairComparison:
-    found = _compare_metrics(old, new, plan, intervals, confidence)
     before, after = old[0], new[0]
+    agreement = class_changes.count_agreement(before, after)
+    accuracy, *others = _compare_metrics(old, new, plan, intervals, confidence)
+    accuracy = _require_test(accuracy, agreement, confidence)
     return PairComparison(
         old=str(before.candidate.folder),
         new=str(after.candidate.folder),
         sentence=sentences.describe_conclusion(
-            before.candidate, after.candidate, found[0], confidence
+            before.candidate, after.candidate, accuracy, agreement, confidence
         ),
-        metrics=found,
-        agreement=class_changes.count_agreement(before, after),
+        metrics=[accuracy, *others],
+        agreement=agreement,
         classes=class_changes.compare_classes(before, after),
     )
 
@@ -131,6 +134,20 @@ def _compare_metrics(
             )
         )
     return found
+
+
+def _require_test(
+    accuracy: MetricDifference, agreement: Agreement | None, confidence: float
+) -> MetricDifference:
+    """Return the difference in accuracy; not shown if McNemar's test does not show it.
+
+    If few images tell two models apart, the bootstrap excludes 0 too easily: with four that only
+    one has right, and none that only the other has, its 95 % interval does, but p is 0.125.
+    """
+    if agreement is None or agreement.p_value <= 1 - confidence:
+        return accuracy
+    shown = accuracy.conclusion not in ("identical", "no_difference_shown")
+    return accuracy.model_copy(update={"conclusion": "no_difference_shown"}) if shown else accuracy
 
 
 def _are_identical(old: PredictedCandidate, new: PredictedCandidate) -> bool:

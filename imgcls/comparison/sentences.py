@@ -9,30 +9,41 @@ from imgcls.report.tables import format_cell
 
 
 def describe_conclusion(
-    old: Candidate, new: Candidate, accuracy: MetricDifference, confidence: float
+    old: Candidate,
+    new: Candidate,
+    accuracy: MetricDifference,
+    agreement: Agreement | None,
+    confidence: float,
 ) -> str:
     """Return a sentence on the difference in accuracy, and what it does and does not show."""
     level, images = f"{100 * confidence:g} %", accuracy.interval
     name = to_printable(str(new.folder))
     if accuracy.conclusion == "identical":
         return "No difference found: identical predictions."
-    if accuracy.conclusion == "no_difference_shown" or images is None:
+    side = find_side(images)
+    if not side:
         return (
             f"No difference in accuracy shown: its {level} confidence interval over images,"
-            f" {_format(images)}, includes 0."
+            f" {format_cell(images)}, includes 0."
         )
-    word = "higher" if find_side(images) > 0 else "lower"
+    if accuracy.conclusion == "no_difference_shown" and agreement:
+        return (
+            f"No difference in accuracy shown: only {agreement.only_old + agreement.only_new:,}"
+            " images tell the two apart, for which McNemar's exact test has p ="
+            f" {format_cell(agreement.p_value)}."
+        )
+    word = "higher" if side > 0 else "lower"
     by = format_cell(abs(accuracy.difference or 0.0))
-    mean = "mean accuracy" if new.by else "accuracy"
+    mean = "mean accuracy" if new.by == "seed" else "accuracy"
     fact = (
         f"{name} has a {word} {mean} on these images, by {by} ({level} confidence interval"
-        f" {_format(images)})"
+        f" {format_cell(images)})"
     )
     runs = accuracy.interval_over_runs
     if accuracy.conclusion in ("better", "worse"):
         return (
             f"{name} is {accuracy.conclusion}: {fact.removeprefix(f'{name} has ')}, and the"
-            f" difference is outside the spread of the {new.by}s ({_format(runs)})."
+            f" difference is outside the spread of the {new.by}s ({format_cell(runs)})."
         )
     return f"{fact}. {_explain_doubt(old, new, runs, level)}"
 
@@ -42,7 +53,7 @@ def _explain_doubt(old: Candidate, new: Candidate, runs: Interval | None, level:
     if runs is not None:
         return (
             f"But the difference lies inside the spread of the {new.by}s: its {level} confidence"
-            f" interval over {new.by}s, {_format(runs)}, includes 0."
+            f" interval over {new.by}s, {format_cell(runs)}, includes 0."
         )
     if min(len(old.runs), len(new.runs)) > 1:
         return f"The {new.by}s show no spread to compare it with, so it may be due to chance."
@@ -51,10 +62,6 @@ def _explain_doubt(old: Candidate, new: Candidate, runs: Interval | None, level:
         f"With one seed on {sides}, the difference may be due to the seed alone; to find out,"
         " train families (imgcls train --num-seeds 5) and compare them."
     )
-
-
-def _format(interval: Interval | None) -> str:
-    return format_cell(interval)
 
 
 def list_cautions(comparison: Comparison) -> list[str]:

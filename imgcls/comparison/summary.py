@@ -76,7 +76,8 @@ class MetricDifference(Record):
     """
     conclusion: Conclusion | None
     """`better` or `worse` if both intervals exclude 0; `higher` or `lower` if only that over images
-    does; `identical` if the predictions are; null if the interval was not computed.
+    does; `identical` if the predictions are; null if the interval was not computed. A difference
+    in accuracy is not shown either if McNemar's test does not show it.
     """
 
 
