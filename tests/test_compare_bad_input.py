@@ -47,6 +47,13 @@ def test_a_run_that_is_not_finished_is_named_with_what_to_run(pair):
     assert "new is interrupted, not finished; run `imgcls train new/config.yaml" in stderr
 
 
+def test_a_run_without_its_log_is_refused_with_what_restores_it(pair):
+    pair[1].log_file.unlink()
+    exit_code, _, stderr = command("compare", "old", "new")
+    assert exit_code == 3
+    assert "new has no log of its epochs; run the training command again" in stderr
+
+
 def test_other_images_are_refused_with_the_number_that_is_shared(pair):
     ids = predictions.load(pair[1], "test").ids
     change_predictions(pair[1], ids=[f"other {i}" if i < 5 else name for i, name in enumerate(ids)])
