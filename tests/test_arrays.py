@@ -1,5 +1,7 @@
 """NumPy arrays: they are stored as they are, and errors say what is not an image or a label."""
 
+import os
+
 import numpy
 import pytest
 from experiments import stored_pixels
@@ -256,6 +258,22 @@ def test_settings_that_contradict_each_other_are_errors(changes):
     with pytest.raises(ValidationError):
         arrays.Settings(name="arrays", path="x", **changes)
     assert changes.keys() <= arrays.Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_images_in_fortran_order_and_of_another_byte_order_are_the_same(tmp_path, kind):
+    images = numpy.asfortranarray(IMAGES)
+    assert numpy.array_equal(stored_pixels(store(write(tmp_path, kind, images=images))), IMAGES)
+    path = write(tmp_path, kind, images=IMAGES.astype(">f4"))
+    assert numpy.array_equal(stored_pixels(store(path, range=[0.0, 255.0])), IMAGES)
+
+
+def test_a_file_truncated_while_it_is_read_is_an_error(tmp_path):
+    path = write(tmp_path, "npy")
+    source = arrays.prepare(settings(path))
+    os.truncate(path / "images.npy", 200)
+    with pytest.raises(DataError, match=r"images.npy is damaged \(it ends before byte [\d,]+\);"):
+        source.read(len(IMAGES) - 1)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from imgcls.io import files, terminal
 from imgcls.run import Run
 from imgcls.store import lookup
 from imgcls.store.store import Store
+from imgcls.training import data_changes
 from imgcls.verbs import prepare, train
 
 EPOCHS = 3
@@ -213,6 +214,21 @@ def test_no_predictions_are_saved_from_data_that_changed_meanwhile(
     assert (exit_code, stdout) == (3, "")
     assert f"{images} {description} while it was in use" in stderr
     assert not Run(Path("run")).predictions_file("test").exists()
+
+
+def test_a_worker_ends_if_only_the_data_of_another_one_has_changed(images):
+    class OtherHasChanged:
+        """The collectives of a worker beside one that has noticed a change."""
+
+        def all_reduce_max(self, *values):
+            return [max(value, 1.0) for value in values]
+
+    store, _ = lookup.find_store(experiment(Path()))
+    with pytest.raises(DataError, match="data of another worker changed while"):
+        data_changes.require_unchanged(store, OtherHasChanged())
+    images.unlink()
+    with pytest.raises(DataError, match=r"images.u8 was removed while"):
+        data_changes.require_unchanged(store, OtherHasChanged())
 
 
 def test_a_process_whose_images_are_truncated_ends_by_itself(images):

@@ -1,7 +1,8 @@
 """NumPy arrays by name, from an .npz archive or a folder of .npy files. Light zone.
 
-A member of an .npz archive is loaded into memory whole; an .npy file is memory-mapped, so it may be
-larger than memory. Nothing is ever unpickled, since unpickling runs whatever code the file holds.
+A member of an .npz archive is loaded into memory whole; of an .npy file, one image is read at a
+time, so it may be larger than memory. Nothing is ever unpickled, since unpickling runs whatever
+code the file holds.
 """
 
 import functools
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgcls.datasets import MAX_WEIGHT, SPLITS, _concatenated, _image_files
+from imgcls.datasets import MAX_WEIGHT, SPLITS, _concatenated, _image_files, _rows
 from imgcls.errors import DataError
 from imgcls.io import terminal
 
@@ -48,7 +49,7 @@ class ArrayFiles:
             )
         try:
             if self._path.is_dir():
-                return numpy.load(self._get_file(name), mmap_mode="r", allow_pickle=False)
+                return _rows.load_or_map(self._get_file(name))
             with self._path.open("rb") as stream, numpy.load(stream, allow_pickle=False) as archive:
                 return archive[name]
         except Exception as error:  # damaged files raise errors of a dozen types
@@ -136,9 +137,10 @@ def make_reader(
         bounds: the values that become 0 and 255; None for images that are uint8 already.
     """
     names, arrays = list(images), list(images.values())
+    readers = list(map(_rows.make_row_reader, arrays))
 
     def read(number: int, index: int) -> "numpy.ndarray":
-        image = arrays[number][index]
+        image = readers[number](index)
         if bounds is None:
             return image
         return _scale_to_bytes(image, bounds[0], bounds[1], f"{names[number]}[{index}]")

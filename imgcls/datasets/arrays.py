@@ -28,7 +28,7 @@ class Settings(DataSettings):
     """The settings of arrays."""
 
     path: str
-    """An .npz archive, which is loaded into memory, or a folder of .npy files, which are mapped."""
+    """An .npz archive, which is loaded into memory, or a folder of .npy files, read one by one."""
     images: Names = "images"
     """The array of images, (n, height, width) or (n, height, width, channels) with any number of
     channels; or one for each split, such as {train: x_train, test: x_test}."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgcls.errors import DataError
-from imgcls.store.stored_file import ADVICE
+
+ADVICE = "run `imgcls prepare` again, and then the same command"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from imgcls import environment
 from imgcls.image import buffers, decode, jpeg
 from imgcls.image.decode import Geometry, ImageError
 from imgcls.image.resize import flip_images, write_crop
-from imgcls.store.stored_file import StoredFile
+from imgcls.io.open_file import OpenFile
+from imgcls.store.changes import ADVICE
 
 if TYPE_CHECKING:
     import numpy
@@ -86,7 +87,7 @@ class PixelReader:
         geometry: Geometry,
         allocate: Allocate = allocate_new,
     ):
-        self._file = StoredFile(path)
+        self._file = OpenFile(path, ADVICE)
         self._shape = shape
         self._allocate = allocate
         self.geometry = geometry
@@ -164,7 +165,7 @@ class EncodedReader:
         geometry: Geometry,
         allocate: Allocate = allocate_new,
     ):
-        self._file = StoredFile(path)
+        self._file = OpenFile(path, ADVICE)
         self._records = records
         self._allocate = allocate
         self.geometry = geometry

@@ -43,11 +43,10 @@ from imgcls.io import files
 from imgcls.io.array_records import read_array
 from imgcls.io.records import read_record
 from imgcls.store import reader, split_file
-from imgcls.store.changes import ChangeDetector
+from imgcls.store.changes import ADVICE, ChangeDetector
 from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.reader import Allocate, EncodedReader, PixelReader, Reader
 from imgcls.store.split_file import Split
-from imgcls.store.stored_file import ADVICE
 
 if TYPE_CHECKING:
     import numpy
