@@ -161,7 +161,10 @@ def test_files_too_large_to_verify_at_each_start_are_verified_to_continue_and_to
     assert train_here()[0] == 0
 
 
-def test_divergence_on_changed_data_is_no_reason_to_lower_the_learning_rate(images, monkeypatch):
+@pytest.mark.parametrize("policy", ["null", "{retries: 2}"])
+def test_divergence_on_changed_data_is_no_reason_to_lower_the_learning_rate(
+    images, monkeypatch, policy
+):
     from imgcls.training.divergence import DivergenceDetector
 
     check, before = DivergenceDetector.check_steps, []
@@ -172,9 +175,7 @@ def test_divergence_on_changed_data_is_no_reason_to_lower_the_learning_rate(imag
         check(*arguments)
 
     monkeypatch.setattr(DivergenceDetector, "check_steps", change_and_check)
-    exit_code, lines = train_here(
-        f"train.optimizer={SGD % 1e20}", "train.on_divergence={retries: 2}"
-    )
+    exit_code, lines = train_here(f"train.optimizer={SGD % 1e20}", f"train.on_divergence={policy}")
     assert (exit_code, len(lines)) == (3, 1)
     assert "images.u8 was written to while it was in use" in lines[0]
     assert read_folder(Path("run/checkpoint")) == before[-1]
