@@ -6,7 +6,7 @@ import numpy
 import pytest
 from scipy import stats
 
-from imgcls.comparison import mcnemar, spread
+from imgcls.comparison import mcnemar, run_intervals
 from imgcls.comparison.conclusion import conclude
 
 ABOVE, BELOW, AROUND = (0.01, 0.03), (-0.03, -0.01), (-0.01, 0.01)
@@ -42,13 +42,13 @@ def test_the_interval_over_seeds_is_welchs(sizes, confidence):
     generator = numpy.random.default_rng(sizes)
     old, new = generator.normal(0.9, 0.01, sizes[0]), generator.normal(0.92, 0.03, sizes[1])
     expected = stats.ttest_ind(new, old, equal_var=False).confidence_interval(confidence)
-    found = spread.compute_welch_interval(old.tolist(), new.tolist(), confidence)
+    found = run_intervals.compute_welch_interval(old.tolist(), new.tolist(), confidence)
     assert found == pytest.approx(tuple(expected))
 
 
 def test_a_family_without_spread_beside_one_with_it_has_an_interval():
     expected = stats.ttest_1samp([0.1, 0.3, 0.2], 0).confidence_interval(0.95)
-    found = spread.compute_welch_interval([0.0, 0.0], [0.1, 0.3, 0.2], 0.95)
+    found = run_intervals.compute_welch_interval([0.0, 0.0], [0.1, 0.3, 0.2], 0.95)
     assert found == pytest.approx(tuple(expected))
 
 
@@ -56,19 +56,21 @@ def test_a_family_without_spread_beside_one_with_it_has_an_interval():
     ("old", "new"), [([0.5], [0.9, 0.8]), ([0.5, 0.6], [0.9]), ([0.5, 0.5], [0.9, 0.9])]
 )
 def test_one_run_or_equal_runs_show_no_spread(old, new):
-    assert spread.compute_welch_interval(old, new, 0.95) is None
+    assert run_intervals.compute_welch_interval(old, new, 0.95) is None
 
 
 def test_the_interval_over_folds_is_students_if_the_training_sets_did_not_overlap():
     differences = [0.01, 0.03, 0.02, 0.05, 0.0]
     expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert spread.compute_fold_interval(differences, 0.0, 0.95) == pytest.approx(tuple(expected))
+    assert run_intervals.compute_fold_interval(differences, 0.0, 0.95) == pytest.approx(
+        tuple(expected)
+    )
 
 
 def test_the_interval_over_folds_is_wider_by_nadeau_and_bengios_correction():
     differences = [0.01, 0.03, 0.02, 0.05, 0.0]
     plain, corrected = (
-        spread.compute_fold_interval(differences, ratio, 0.95) for ratio in (0.0, 1 / 4)
+        run_intervals.compute_fold_interval(differences, ratio, 0.95) for ratio in (0.0, 1 / 4)
     )
     widths = [high - low for low, high in (plain, corrected)]
     assert widths[1] / widths[0] == pytest.approx(((1 / 5 + 1 / 4) / (1 / 5)) ** 0.5)
@@ -77,7 +79,7 @@ def test_the_interval_over_folds_is_wider_by_nadeau_and_bengios_correction():
 
 @pytest.mark.parametrize("differences", [[0.1], [0.1, 0.1, 0.1]])
 def test_one_fold_or_equal_folds_show_no_spread(differences):
-    assert spread.compute_fold_interval(differences, 0.25, 0.95) is None
+    assert run_intervals.compute_fold_interval(differences, 0.25, 0.95) is None
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def compare_families_without_a_difference(seed: int) -> tuple[str, str]:
     half = 1.96 * difference.std() / 2000**0.5
     images = (difference.mean() - half, difference.mean() + half)
     old, new = right.mean(axis=2).tolist()
-    runs = spread.compute_welch_interval(old, new, 0.95)
+    runs = run_intervals.compute_welch_interval(old, new, 0.95)
     return conclude("higher", images, runs), conclude("higher", images, images)
 
 

@@ -1,18 +1,17 @@
 """Computes a comparison from predictions. Light zone."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from imgcls.comparison import class_changes, differences, mcnemar, sentences
 from imgcls.comparison.candidate import PredictedCandidate
 from imgcls.comparison.conclusion import conclude
 from imgcls.comparison.metric_values import (
+    MeasuredCandidate,
     MetricPlan,
-    MetricValues,
     compute_interval_over_runs,
-    compute_values,
+    measure_candidate,
 )
-from imgcls.comparison.paired_bootstrap import Interval, bootstrap_differences
+from imgcls.comparison.paired_bootstrap import bootstrap_differences
 from imgcls.comparison.summary import (
     Agreement,
     ComparedCandidate,
@@ -23,11 +22,9 @@ from imgcls.comparison.summary import (
 from imgcls.datasets import SplitName
 from imgcls.evaluation.intervals import compute_wilson_interval
 from imgcls.evaluation.spread import compute_spreads
+from imgcls.evaluation.summary import Interval
 from imgcls.metrics.accuracy import is_correct
 from imgcls.seeds import derive_seed
-
-if TYPE_CHECKING:
-    Measured = tuple[PredictedCandidate, MetricValues]
 
 
 def measure(
@@ -41,7 +38,7 @@ def measure(
     """
     experiment = predicted[0].candidate.experiment
     settings, candidates = experiment.evaluate, [each.candidate for each in predicted]
-    measured = [(each, compute_values(each, plan)) for each in predicted]
+    measured = [measure_candidate(each, plan) for each in predicted]
     intervals = bootstrap_differences(
         [each.replicates for each in predicted],
         plan.resampled,
@@ -67,8 +64,8 @@ def measure(
     )
 
 
-def _describe(measured: "Measured", confidence: float) -> ComparedCandidate:
-    predicted, values = measured
+def _describe(measured: MeasuredCandidate, confidence: float) -> ComparedCandidate:
+    predicted = measured.predicted
     interval = None
     if len(predicted.replicates) == 1:
         correct = predicted.replicates[0].per_image(is_correct)
@@ -77,21 +74,21 @@ def _describe(measured: "Measured", confidence: float) -> ComparedCandidate:
         folder=str(predicted.candidate.folder),
         by=predicted.candidate.by,
         runs=[str(run.folder) for run in predicted.candidate.runs],
-        metrics=values.overall,
-        spreads=compute_spreads(values.by_run, confidence) if predicted.candidate.by else {},
+        metrics=measured.overall,
+        spreads=compute_spreads(measured.by_run, confidence) if predicted.candidate.by else {},
         accuracy_interval=interval,
         properties=differences.describe_models(predicted),
     )
 
 
 def _compare_pair(
-    old: "Measured",
-    new: "Measured",
+    old: MeasuredCandidate,
+    new: MeasuredCandidate,
     plan: MetricPlan,
     intervals: dict[str, Interval | None],
     confidence: float,
 ) -> PairComparison:
-    before, after = old[0], new[0]
+    before, after = old.predicted, new.predicted
     agreement = class_changes.count_agreement(before, after)
     accuracy, *others = _compare_metrics(old, new, plan, intervals, confidence)
     accuracy = _require_test(accuracy, agreement, confidence)
@@ -108,16 +105,16 @@ def _compare_pair(
 
 
 def _compare_metrics(
-    old: "Measured",
-    new: "Measured",
+    old: MeasuredCandidate,
+    new: MeasuredCandidate,
     plan: MetricPlan,
     intervals: dict[str, Interval | None],
     confidence: float,
 ) -> list[MetricDifference]:
-    identical = _are_identical(old[0], new[0])
+    identical = _are_identical(old.predicted, new.predicted)
     found = []
     for name, better in plan.directions.items():
-        before, after = old[1].overall[name], new[1].overall[name]
+        before, after = old.overall[name], new.overall[name]
         images = intervals.get(name)
         runs = compute_interval_over_runs(name, old, new, confidence)
         conclusion = conclude(better, images, runs) if name in intervals else None

@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from imgcls import metrics, parts
-from imgcls.comparison import spread
+from imgcls.comparison import run_intervals
 from imgcls.comparison.candidate import PredictedCandidate
-from imgcls.comparison.paired_bootstrap import Interval
 from imgcls.config import Evaluate
 from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.summary import Interval
 from imgcls.metrics import Direction, MetricSettings, Number
 
 
@@ -49,26 +49,27 @@ def plan_metrics(settings: Evaluate, gated: Collection[str]) -> MetricPlan:
 
 
 @dataclass(frozen=True)
-class MetricValues:
-    """The scalars of a candidate, by name; None where undefined.
+class MeasuredCandidate:
+    """A candidate with its scalars by name; None where undefined.
 
     Attributes:
         overall: on all images; of a family by seed, the mean over its runs.
         by_run: of each run, on the images that it was evaluated on.
     """
 
+    predicted: PredictedCandidate
     overall: dict[str, Number]
     by_run: list[dict[str, Number]]
 
 
-def compute_values(predicted: PredictedCandidate, plan: MetricPlan) -> MetricValues:
-    """Return the scalars of a candidate."""
+def measure_candidate(predicted: PredictedCandidate, plan: MetricPlan) -> MeasuredCandidate:
+    """Compute the scalars of a candidate."""
     by_run = [_compute_scalars(plan, each) for each in predicted.predictions]
     if predicted.candidate.by == "fold":
-        return MetricValues(_compute_scalars(plan, predicted.replicates[0]), by_run)
-    return MetricValues(
-        {name: _compute_mean([row[name] for row in by_run]) for name in by_run[0]}, by_run
-    )
+        overall = _compute_scalars(plan, predicted.replicates[0])
+    else:
+        overall = {name: _compute_mean([row[name] for row in by_run]) for name in by_run[0]}
+    return MeasuredCandidate(predicted, overall, by_run)
 
 
 def _compute_scalars(plan: MetricPlan, found: Predictions) -> dict[str, Number]:
@@ -87,23 +88,20 @@ def _compute_mean(values: Sequence[Number]) -> Number:
 
 
 def compute_interval_over_runs(
-    name: str,
-    old: tuple[PredictedCandidate, MetricValues],
-    new: tuple[PredictedCandidate, MetricValues],
-    confidence: float,
+    name: str, old: MeasuredCandidate, new: MeasuredCandidate, confidence: float
 ) -> Interval | None:
     """Return the interval of the difference in a scalar over the seeds or folds of two families.
 
     Returns:
         None if the scalar is undefined for a run, or a family has one run or no spread.
     """
-    columns = [[row[name] for row in values.by_run] for _, values in (old, new)]
+    columns = [[row[name] for row in each.by_run] for each in (old, new)]
     before, after = ([value for value in column if value is not None] for column in columns)
     if len(before) + len(after) < sum(map(len, columns)):
         return None
-    if old[0].candidate.by != "fold":
-        return spread.compute_welch_interval(before, after, confidence)
+    if old.predicted.candidate.by != "fold":
+        return run_intervals.compute_welch_interval(before, after, confidence)
     differences = [b - a for a, b in zip(before, after, strict=True)]
-    sizes = [run.data.sizes for run in new[0].candidate.runs]
+    sizes = [run.data.sizes for run in new.predicted.candidate.runs]
     test_to_train = sum(each["test"] for each in sizes) / sum(each["train"] for each in sizes)
-    return spread.compute_fold_interval(differences, test_to_train, confidence)
+    return run_intervals.compute_fold_interval(differences, test_to_train, confidence)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from imgcls import parts
 from imgcls.evaluation.bootstrap import BootstrapSample
 from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.summary import Interval
 from imgcls.io import terminal
 from imgcls.metrics import MetricSettings
 
 if TYPE_CHECKING:
     import numpy
 
-Interval = tuple[float, float]
 Replicates = Sequence[Predictions]
 """Predictions of models that are trained in the same way, such as with several seeds, all on the
 same images.

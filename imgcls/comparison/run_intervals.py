@@ -1,4 +1,4 @@
-"""Differences between families of runs, and what their members' spread says of them. Light zone.
+"""Intervals of the difference between families, from the spread of their runs. Light zone.
 
 The unit is a run, not an image: a difference between two families counts only if it is large beside
 the differences between runs of one family, which are trained in the same way.
@@ -8,8 +8,7 @@ import statistics
 from collections.abc import Sequence
 
 from imgcls.evaluation.spread import compute_t_quantile
-
-Interval = tuple[float, float]
+from imgcls.evaluation.summary import Interval
 
 
 def compute_welch_interval(
