@@ -271,4 +271,6 @@ def test_runs_without_predictions_are_evaluated_to_be_compared(copied):
     assert found["metrics"][0]["conclusion"] == "identical"  # they have the same weights
     for folder in folders:
         assert len(predictions.load(Run(Path(folder)), "test").ids) == 359
-        assert Run(Path(folder)).metrics_file("test").exists()
+        metrics = Run(Path(folder)).read_evaluation("test").metrics
+        assert {each["metric"]: each["old"] for each in found["metrics"]} == metrics
+    assert metrics["lac_coverage"] is not None  # chosen on validation, which is predicted too

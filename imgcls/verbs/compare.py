@@ -9,6 +9,7 @@ from pathlib import Path
 from imgcls.comparison import gates, measure, metric_values, page, same_images
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
 from imgcls.comparison.summary import Comparison
+from imgcls.config import Evaluate
 from imgcls.datasets import SplitName
 from imgcls.errors import UserError
 from imgcls.evaluation import families, predictions
@@ -51,10 +52,11 @@ def compare(
             has no predictions, and its store is missing or changed.
     """
     candidates = _open_all(targets, overrides)
-    plan = metric_values.plan_metrics(candidates[0].experiment.evaluate, fail_if_worse)
+    settings = candidates[0].experiment.evaluate
+    plan = metric_values.plan_metrics(settings, fail_if_worse)
     gates.require_valid(fail_if_worse, plan.directions)
     split = _parse_split(candidates, split_name)
-    predicted = [_predict(each, split) for each in candidates]
+    predicted = [_predict(each, settings, split) for each in candidates]
     for each in predicted:
         same_images.require_same_images(predicted[0], each)
     comparison = gates.find_failed(fail_if_worse, measure.measure(predicted, split, plan))
@@ -96,12 +98,17 @@ def _parse_split(candidates: Sequence[Candidate], name: str) -> SplitName:
     return split
 
 
-def _predict(candidate: Candidate, split: SplitName) -> PredictedCandidate:
-    found = [_load_or_predict(run, candidate, split) for run in candidate.runs]
+def _predict(candidate: Candidate, settings: Evaluate, split: SplitName) -> PredictedCandidate:
+    """Return a candidate with what the metrics of these settings need."""
+    experiment = candidate.experiment.model_copy(update={"evaluate": settings})
+    found = [
+        evaluate.add_validation(_load_or_evaluate(run, candidate, split), run, experiment, split)
+        for run in candidate.runs
+    ]
     return PredictedCandidate(candidate, found)
 
 
-def _load_or_predict(run: Run, candidate: Candidate, split: SplitName) -> Predictions:
+def _load_or_evaluate(run: Run, candidate: Candidate, split: SplitName) -> Predictions:
     """Return the predictions of a run, which is evaluated if it has none of its current model."""
     saved = predictions.find_current(run, split)
     if saved is None:

@@ -71,7 +71,7 @@ def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluati
     require_finished(run)
     split = parse_split_name(run, split_name)
     found = predictions.find_current(run, split) or _predict(run, experiment, split)
-    found = _add_validation(found, run, experiment, split)
+    found = add_validation(found, run, experiment, split)
     return _write_evaluation(run, experiment, split, found)
 
 
@@ -171,7 +171,7 @@ def parse_split_name(run: Run, name: str) -> SplitName:
     return split
 
 
-def _add_validation(
+def add_validation(
     found: Predictions, run: Run, experiment: Experiment, split: SplitName
 ) -> Predictions:
     """Add the model's predictions on the validation split, if a metric chooses thresholds there.
