@@ -145,30 +145,21 @@ def test_a_model_without_mistakes_can_be_drawn(tmp_path: Path):
         "precision_recall",
         "predicted_probabilities",
         "calibration",
+        "risk_coverage",
     ):
         assert all(axes.has_data() for axes in draw(run, name).axes), name
 
 
-def test_the_reliability_diagram_shows_accuracy_in_bins_of_confidence(evaluated_run: Run):
-    classes = len(evaluated_run.data.classes)
-    upper, lower = drawn(evaluated_run, "calibration").axes
-    made = make_predictions(classes, 8)
-    confidence, right = made.probabilities.max(axis=1), made.predicted == made.labels
-    place = numpy.ceil(confidence.astype(float) * 15).astype(int) - 1
-    counts = numpy.bincount(place, minlength=15)
-    assert [bar.get_height() for bar in lower.patches] == counts.tolist()
-    expected = [right[place == i].mean() for i in range(15) if counts[i]]
-    assert [bar.get_height() for bar in upper.patches] == pytest.approx(expected)
-
-
-def test_the_reliability_diagram_uses_the_bins_of_the_experiments_metric(tmp_path: Path):
-    run = make_run(tmp_path / "run", evaluate={"metrics": [{"name": "calibration", "bins": 5}]})
-    assert len(draw(run, "calibration").axes[1].patches) == 5
-
-
 @pytest.mark.parametrize(
     "name",
-    ["calibration", "confusion_matrix", "precision_recall", "predicted_probabilities", "roc"],
+    [
+        "calibration",
+        "confusion_matrix",
+        "precision_recall",
+        "predicted_probabilities",
+        "risk_coverage",
+        "roc",
+    ],
 )
 def test_without_an_evaluation_the_error_says_what_to_run(name: str, tmp_path: Path):
     run = make_run(tmp_path / "run")

@@ -143,16 +143,17 @@ class Subject:
         loaded = predictions.load(self.run, "validation")
         return loaded if loaded.model == model else None
 
-    def compute_metric(self, metric: str) -> "Result":
+    def compute_metric(self, metric: str, found: "Predictions | None" = None) -> "Result":
         """Compute a metric of the predictions.
 
         Args:
+            found: the predictions, if not those of `evaluated_split`.
             metric: name of a part. The experiment's settings are used if it lists this metric, else
                 the default ones.
         """
         listed = [each for each in self.experiment.evaluate.metrics if each.name == metric]
         settings = listed[0] if listed else parts.make_default_settings("metrics", metric)
-        return parts.load_for("metrics", settings).compute(settings, self.predictions)
+        return parts.load_for("metrics", settings).compute(settings, found or self.predictions)
 
     @property
     def evaluated_title(self) -> str:
