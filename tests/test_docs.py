@@ -77,7 +77,12 @@ def test_every_example_experiment_is_valid(page, workspace):
 @each_page
 def test_every_block_of_code_is_of_a_language_that_is_tested(page):
     fences = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)
-    tested = {"bash", "yaml", "text", *(["python"] if page.name == "parts.md" else [])}
+    tested = {
+        "bash",
+        "yaml",
+        "text",
+        *(["python"] if page.name in ("parts.md", "model.md") else []),
+    }
     assert set(fences[::2]) <= tested
     assert set(fences[1::2]) <= {""}
 

@@ -271,7 +271,9 @@ def trained(tmp_path) -> Run:
     model = keras.Sequential(
         [*layers, keras.layers.Dense(len(described.classes), activation="softmax")]
     )
-    model_file.save_model(model, describe_model(run.data, temperature=1.5), run.model_file)
+    model_file.save_model(
+        model, describe_model(run.data.classes, run.data.shape, temperature=1.5), run.model_file
+    )
     run.write_status("finished", step=1)
     return run
 
@@ -294,7 +296,9 @@ def test_a_model_that_predicts_nan_is_an_error_and_nothing_is_saved(trained):
 
     model = keras.models.load_model(trained.model_file)
     model.set_weights([numpy.full_like(weight, numpy.nan) for weight in model.get_weights()])
-    model_file.save_model(model, describe_model(trained.data), trained.model_file)
+    model_file.save_model(
+        model, describe_model(trained.data.classes, trained.data.shape), trained.model_file
+    )
     with pytest.raises(DivergenceError, match=r"not finite for \d+ of \d+ images"):
         evaluate.evaluate(trained, trained.experiment, "validation")
     assert not trained.predictions_file("validation").exists()

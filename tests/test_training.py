@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from experiments import (
-    command,
-)
+from experiments import command, stored_pixels
+from PIL import Image
+from test_docs import ROOT, find_blocks
 
 from imgcls.errors import DataError, UserError
+from imgcls.evaluation import predictions
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
+from imgcls.store import lookup
+from imgcls.training.model_description import read_description
 from imgcls.verbs import train
 
 
@@ -64,7 +67,7 @@ def test_without_a_folder_the_newest_unfinished_run_is_continued(digits, capsys)
 
 def test_a_run_of_another_experiment_is_refused_with_the_differences(digits):
     train.train(digits(), Path("run"))
-    with pytest.raises(UserError, match="is a run of another experiment") as error:
+    with pytest.raises(UserError, match="is of another experiment") as error:
         train.train(digits("model.filters=[5]", "model.dropout=0.1"), Path("run"))
     assert "  model.filters.0: 4 there, 5 here" in str(error.value)
     assert "  model.dropout: 0.5 there, 0.1 here" in str(error.value)
@@ -117,21 +120,29 @@ def test_a_streamed_split_logs_what_reading_and_augmenting_cost(digits):
     assert stages.augmentation > 0
 
 
-def test_the_model_file_gives_probabilities_from_raw_pixels_without_imgcls(digits, prepared):
+def test_the_model_file_and_the_page_about_it_give_the_predictions_of_eval_without_imgcls(digits):
     train.train(digits(), Path("run"))
-    code = (
-        "import numpy, keras, sys\n"
-        "model = keras.models.load_model('run/model.keras')\n"
-        "images = numpy.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), numpy.uint8)\n"
-        "rows = model.predict(images, verbose=0)\n"
-        "assert not any(name.startswith('imgcls') for name in sys.modules)\n"
-        "print(rows.shape, rows.dtype, abs(rows.sum(axis=1) - 1).max() < 1e-6)\n"
-    )
+    assert command("eval", "run", "--split", "validation")[0] == 0
+    saved = predictions.load(Run(Path("run")), "validation")
+    store, split = lookup.open_run_store(Run(Path("run")).data, digits().data.store_dir)
+    Image.fromarray(stored_pixels(store)[split.validation[0], ..., 0]).save("digit.png")
+    (program,) = find_blocks(ROOT / "docs" / "model.md", "python")
+    check = "assert not any(name.startswith('imgcls') for name in sys.modules)"
+    Path("program.py").write_text(f"{program}\n{check}\n")
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "program.py", "run/model.keras", "digit.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
-    assert result.stdout.strip() == "(5, 10) float32 True"
+    name, probability = result.stdout.split()
+    assert name == saved.classes[saved.predicted[0]]
+    assert float(probability) == pytest.approx(saved.probabilities[0].max(), rel=1e-5)
+    description = read_description(Run(Path("run")).model_file)
+    assert description.fingerprint == store.fingerprint
+    assert description.calibration.temperature == saved.temperature != 1
 
 
 def test_the_run_folder_holds_what_the_design_says(digits):

@@ -1,38 +1,38 @@
 """Prediction of probabilities with a saved model. Heavy zone."""
 
-import zipfile
 from pathlib import Path
 
 import numpy
 
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError, OutOfMemoryError
+from imgcls.image.decode import Geometry
 from imgcls.io import terminal
 from imgcls.io.records import DataFile
 from imgcls.store.reader import Reader
 from imgcls.training import micro_batches
-from imgcls.training.model_description import ADVICE
+from imgcls.training.model_description import ADVICE, read_description
 
 
 def predict(
-    model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int, classes: int
+    model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int, classes: list[str]
 ) -> numpy.ndarray:
     """Predict the probabilities of images of a store.
 
     Args:
         images: reads the images of the store, one batch at a time.
         indices: of the images to predict, int64 (images,).
-        classes: number of classes.
+        classes: class names in label order.
 
     Returns:
         float32 (images, classes), in the order of `indices`.
 
     Raises:
-        DataError: the model file is missing or damaged, or its input and output shapes do not match
-            the images and classes.
+        DataError: the model file is missing or damaged, or was trained for other images or classes.
         OutOfMemoryError: a single image does not fit the device.
     """
-    model = _load_model(model_file, images.geometry.shape, classes)
+    _require_same_task(model_file, images.geometry, classes)
+    model = _load_model(model_file, images.geometry.shape, len(classes))
     return predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
 
 
@@ -84,15 +84,33 @@ def _predict_all(
     return numpy.concatenate(batches)
 
 
+def _require_same_task(model_file: Path, geometry: Geometry, classes: list[str]) -> None:
+    """Check that a model was trained on images of this geometry and on these classes.
+
+    A model of another run may have the same shapes, but another order of classes.
+    """
+    described = read_description(model_file)
+    properties: dict[str, tuple[object, object]] = {
+        "input shape": (described.shape, geometry.shape),
+        "resize policy": (described.resize, geometry.resize),
+        "number of classes": (len(described.classes), len(classes)),
+    }
+    pairs = zip(described.classes, classes, strict=False)
+    properties |= {f"class {number}": pair for number, pair in enumerate(pairs)}
+    for name, (received, expected) in properties.items():
+        if received != expected:
+            raise DataError(
+                f"{model_file} is the model of another run: its {name} is {received!r}, but this"
+                f" run's is {expected!r}; {ADVICE}"
+            )
+
+
 def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Load a model, and check its input shape and its number of classes."""
     file = DataFile(model_file, ADVICE)
     try:
-        file.require_regular()
-        if not zipfile.is_zipfile(model_file):
-            raise file.make_damage_error("it is not a zip archive")
         model = keras.models.load_model(model_file, compile=False)
-    except (DataError, MemoryError):
+    except MemoryError:
         raise
     except tf.errors.ResourceExhaustedError as error:
         raise OutOfMemoryError(

@@ -208,7 +208,7 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
                 store.open_reader(assigned.geometry),
                 indices,
                 experiment.train.batch_size,
-                classes=len(store.classes),
+                classes=store.classes,
             ),
             labels=store.labels[indices],
             ids=store.get_ids(indices),
