@@ -19,6 +19,7 @@ from imgcls.io.records import write_record
 from imgcls.run import Run
 from imgcls.store import lookup
 from imgcls.store.manifest import DataDescription
+from imgcls.training.model_description import read_description
 from imgcls.verbs import evaluate
 from imgcls.verbs.prepare import prepare
 
@@ -263,17 +264,11 @@ def trained(tmp_path) -> Run:
     write_record(
         run.data_file, DataDescription(**{name: getattr(described, name) for name in names})
     )
-    layers = [
-        keras.Input(described.shape, dtype="uint8"),
-        keras.layers.Rescaling(1 / 255),
-        keras.layers.Flatten(),
-    ]
-    model = keras.Sequential(
-        [*layers, keras.layers.Dense(len(described.classes), activation="softmax")]
-    )
-    model_file.save_model(
-        model, describe_model(run.data.classes, run.data.shape, temperature=1.5), run.model_file
-    )
+    images = keras.Input(described.shape, dtype="uint8")
+    dense = keras.layers.Dense(len(described.classes), activation="softmax")
+    model = keras.Sequential([images, keras.layers.Flatten(), dense])
+    description = describe_model(run.data.classes, run.data.shape, temperature=1.5)
+    model_file.save_model(model, description, run.model_file)
     run.write_status("finished", step=1)
     return run
 
@@ -296,9 +291,8 @@ def test_a_model_that_predicts_nan_is_an_error_and_nothing_is_saved(trained):
 
     model = keras.models.load_model(trained.model_file)
     model.set_weights([numpy.full_like(weight, numpy.nan) for weight in model.get_weights()])
-    model_file.save_model(
-        model, describe_model(trained.data.classes, trained.data.shape), trained.model_file
-    )
+    description = read_description(trained.model_file)
+    model_file.save_model(model, description, trained.model_file)
     with pytest.raises(DivergenceError, match=r"not finite for \d+ of \d+ images"):
         evaluate.evaluate(trained, trained.experiment, "validation")
     assert not trained.predictions_file("validation").exists()
