@@ -28,7 +28,9 @@ def list_folders(comparison: Comparison) -> dict[str, str]:
 
 
 def make_metric_rows(pair: PairComparison) -> Rows:
-    """Return a table of the differences in all metrics."""
+    """Return a table of the differences in metrics, those with an interval first; without those
+    that are undefined on both sides.
+    """
     return [
         {
             "metric": each.metric,
@@ -37,7 +39,8 @@ def make_metric_rows(pair: PairComparison) -> Rows:
             "difference": each.difference,
             "interval": each.interval,
         }
-        for each in pair.metrics
+        for each in sorted(pair.metrics, key=lambda each: each.interval is None)
+        if each.old is not None or each.new is not None
     ]
 
 

@@ -52,10 +52,11 @@ def _format_spread(comparison: Comparison, pair: PairComparison) -> list[str]:
 def _format_classes(pair: PairComparison) -> list[str]:
     """Return the classes that changed, without the middle of a long list."""
     rows = tables.make_class_rows(pair)
-    left_out = len(rows) - 2 * SHOWN_CLASSES
-    shown = [*rows[:SHOWN_CLASSES], *rows[-SHOWN_CLASSES:]] if left_out > 0 else rows
-    rest = f"; {left_out:,} classes in the middle are left out" if left_out > 0 else ""
-    return [format_table(shown), _wrap(sentences.describe_classes(pair) + rest)] if rows else []
+    title = sentences.describe_classes(pair)
+    if len(rows) > 2 * SHOWN_CLASSES:
+        title += f"; the first and the last {SHOWN_CLASSES} of {len(rows):,}"
+        rows = [*rows[:SHOWN_CLASSES], *rows[-SHOWN_CLASSES:]]
+    return [format_table(rows), _wrap(title)] if rows else []
 
 
 def _wrap(text: str) -> str:
