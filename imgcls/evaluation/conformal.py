@@ -149,7 +149,7 @@ class PredictionSets:
     def expected_coverage(self) -> float:
         """The mean coverage over calibration splits of this size, if no two scores are equal.
 
-        The coverage follows a beta distribution (Vovk, 2012, section 2).
+        The coverage follows a beta distribution (Vovk, 2012).
         """
         return _compute_rank(self.images, self.coverage) / (self.images + 1)
 

@@ -75,8 +75,7 @@ def compute_risk_coverage(confidence: "numpy.ndarray", correct: "numpy.ndarray")
 def compute_area(curve: RiskCoverage) -> float:
     """Return the area under the risk-coverage curve (AURC).
 
-    It is the mean risk over thresholds at the confidence of each image (Geifman et al., 2019,
-    section 3).
+    It is the mean risk over thresholds at the confidence of each image (Geifman et al., 2019).
     """
     import numpy
 

@@ -4,7 +4,7 @@ Light zone.
 Images of low confidence are rejected. The risk is the fraction of misclassified images among the
 accepted ones, the coverage the fraction of images accepted. The area under the curve (AURC) is the
 mean risk over thresholds at the confidence of each image (Geifman and El-Yaniv, 2017; Geifman et
-al., 2019, section 3); range 0 to 1, lower is better.
+al., 2019); range 0 to 1, lower is better.
 
 The threshold for a wanted precision, which is the accuracy of the accepted images, is the lowest
 one that reaches it on the validation split; precision and coverage are then measured on the
