@@ -82,12 +82,12 @@ def test_a_small_validation_split_changes_the_temperature_as_rarely_as_the_test_
 
 RIGHT = numpy.array([[2.0, 1.0, 0.0], [0.0, 0.5, 0.1]])
 CASES = {
-    "all right": (RIGHT, [0, 1], "all validation images are classified correctly"),
-    "all right with ties": ([[1.0, 1.0], [0.0, 3.0]], [0, 1], "all validation images are"),
-    "worse than chance": (RIGHT, [2, 0], "equal probabilities would be better"),
+    "all right": (RIGHT, [0, 1], "every validation image is classified correctly"),
+    "all right with ties": ([[1.0, 1.0], [0.0, 3.0]], [0, 1], "every validation image is"),
+    "worse than chance": (RIGHT, [2, 0], "equal probabilities would fit"),
     "equal logits": ([[3.0, 3.0], [-1.0, -1.0]], [0, 1], "every class has the same logit"),
     "one class": ([[3.0], [-1.0]], [0, 0], "every class has the same logit"),
-    "one image": ([[1.0, 2.0, 3.0]], [1], "equal probabilities would be better"),
+    "one image": ([[1.0, 2.0, 3.0]], [1], "equal probabilities would fit"),
     "not significant": ([[3.0, 0.0]] * 10, [0] * 9 + [1], "is not significant"),
 }
 

@@ -102,9 +102,9 @@ def fit_temperature(logits: "numpy.ndarray", labels: "numpy.ndarray") -> Calibra
     if (largest == logits.min(axis=1)).all():
         return keep("every class has the same logit")
     if (largest == logits[numpy.arange(len(labels)), labels]).all():
-        return keep("all validation images are classified correctly: no temperature is the best")
+        return keep("every validation image is classified correctly: no temperature is the best")
     if _compute_log_loss(logits, labels, 0.0)[1] >= 0:
-        return keep("on the validation split, equal probabilities would be better")
+        return keep("equal probabilities would fit the validation split at least as well")
     inverse = _find_best_inverse(logits, labels)
     after, _ = _compute_log_loss(logits, labels, inverse)
     statistic, limit = 2 * len(labels) * (before - after), float(chdtri(1, SIGNIFICANCE))
