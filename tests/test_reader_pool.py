@@ -1,12 +1,10 @@
 """Reading in several processes: the same pixels as in one, whatever becomes of the processes."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -227,26 +225,24 @@ def test_data_that_cannot_be_read_is_the_same_error_as_in_one_process(
     assert capfd.readouterr().err == ""
 
 
-def test_processes_that_are_killed_again_and_again_end_in_one_line(store, mine):
-    processes, done = DataWorkerPool(store, GEOMETRY, 1), threading.Event()
-    others = set(data_workers(os.getpid()))
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGKILL, OutOfMemoryError), (signal.SIGSEGV, RuntimeError)]
+)
+def test_processes_that_die_again_and_again_before_they_read_end_in_one_line(
+    store, monkeypatch, capsys, number, error
+):
+    start = subprocess.Popen
 
-    def kill_all():
-        while not done.is_set():
-            for each in set(data_workers(os.getpid())) - others:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(each, signal.SIGKILL)
+    def start_and_kill(command, **options):
+        process = start(["sleep", "60"], **options)
+        process.send_signal(number)
+        process.wait()
+        return process
 
-    killer = threading.Thread(target=kill_all)
-    killer.start()
-    try:
-        with pytest.raises(
-            OutOfMemoryError, match=r"3 data workers ended .* exit code -9: .* train.data_workers"
-        ):
-            processes.read(numpy.arange(20))
-    finally:
-        done.set()
-        killer.join()
+    monkeypatch.setattr(subprocess, "Popen", start_and_kill)
+    with pytest.raises(error, match=f"3 data workers ended [^\n]* exit code -{number}[^\n]*"):
+        DataWorkerPool(store, GEOMETRY, 1).read(numpy.arange(20))
+    assert capsys.readouterr().err.count("started another") == 2
 
 
 def test_a_killed_process_leaves_no_data_worker(store):
