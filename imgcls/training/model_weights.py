@@ -43,8 +43,4 @@ def count_parameters(model_file: Path) -> int:
     Raises:
         DataError: it is missing or damaged.
     """
-    return sum(
-        array.size
-        for name, array in read_weights(model_file).items()
-        if "seed_generator" not in name  # the state of dropout, which is not a weight
-    )
+    return sum(array.size for array in read_weights(model_file).values())
