@@ -14,6 +14,7 @@ from synthetic_run import NASTY
 
 from imgcls.comparison import drawings, gallery
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
+from imgcls.comparison.summary import ClassDifference
 from imgcls.evaluation import predictions
 from imgcls.figures import _style
 from imgcls.run import Run
@@ -176,6 +177,29 @@ def test_the_images_of_folds_are_those_of_each_folds_test_split(workspace):
     alone = predict("run", numpy.arange(24) < 6, 0)
     expected = gallery.read_images(alone, "test", [1, 2])
     assert (gallery.read_images(found, "test", [1, 24 + 2]) == expected).all()
+
+
+def test_the_figure_of_classes_says_how_many_of_those_that_changed_it_shows():
+    found = [
+        ClassDifference(
+            name=str(i),
+            images=99,
+            old=0.0,
+            new=0.0,
+            difference=0.0,
+            gained=float(i),
+            lost=0.0,
+            p_value=None,
+        )
+        for i in range(50)
+    ]
+    with _style.apply_style():
+        few, many = drawings.draw_classes(found[:20]), drawings.draw_classes(found[::-1])
+    titles = [figure.axes[0].get_title("left") for figure in (few, many)]
+    assert titles[0].endswith(": 19 of 20 classes")
+    assert titles[1].endswith(": 30 of 50 classes, the most changed")
+    names = [label.get_text() for label in many.axes[0].get_yticklabels()]
+    assert names == [str(i) for i in range(49, 19, -1)]
 
 
 # The curves.

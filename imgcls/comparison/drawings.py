@@ -61,6 +61,8 @@ def draw_classes(found: Sequence[ClassDifference]) -> "Figure":
     """Draw the images that each class gained and lost, of the classes that changed most, from the
     largest gain to the largest loss.
     """
+    from matplotlib.ticker import MaxNLocator
+
     changed = [each for each in found if each.gained or each.lost]
     largest = sorted(changed, key=lambda each: -abs(each.gained - each.lost))[:MAX_CLASSES]
     shown = [each for each in changed if each in largest]
@@ -79,16 +81,14 @@ def draw_classes(found: Sequence[ClassDifference]) -> "Figure":
         label="net change",
     )
     axes.axvline(0, color=_style.INK, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     _style.label_rows(axes, [each.name for each in shown])
     axes.set_xlabel("images")
     axes.grid(axis="x")
-    count = (
-        f"the most changed {len(shown)} of {len(found):,} classes"
-        if len(shown) < len(found)
-        else "all classes"
-    )
-    axes.set_title(f"Images that became right or wrong, {count}")
+    count = f"{len(shown)} of {len(found):,} classes"
+    rest = ", the most changed" if len(shown) < len(changed) else ""
+    axes.set_title(f"Images that became right or wrong: {count}{rest}")
     figure.legend(loc="outside lower left", ncols=3)
     return figure
 

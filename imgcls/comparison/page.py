@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTIONS = {
-    "differences": "The differences with their confidence intervals over images: gray where it"
-    " includes 0, blue for gains, orange for losses. A thin line below is the interval over the"
+    "differences": "The differences with their confidence intervals over images: gray where"
+    " none is shown, blue for gains, orange for losses. A thin line below is the interval over the"
     " runs of families.",
     "classes": "Images that became right, or wrong, with the other model.",
     "gallery": "Images on which the models disagree most, with the most probable class of each and"
