@@ -237,10 +237,9 @@ def _make_memory_loader(folder: Path) -> Callable[[], Iterator[int]]:
     )
     images = numpy.random.default_rng(0).integers(0, 256, (54_000, 28, 28, 1), numpy.uint8)
     labels, indices = numpy.zeros(len(images), numpy.int32), numpy.arange(len(images))
-    batches = ShuffledBatches(
-        Examples(PixelReader(images, Geometry((28, 28, 1), "stretch")), labels, indices),
-        read_experiment(path),
-    )
+    images.tofile(folder / "images.u8")
+    reader = PixelReader(folder / "images.u8", (28, 28, 1), Geometry((28, 28, 1), "stretch"))
+    batches = ShuffledBatches(Examples(reader, labels, indices), read_experiment(path))
     strategy, steps = tf.distribute.OneDeviceStrategy("CPU:0"), batches.steps_per_epoch
     iterator = InMemoryIterator(batches, strategy)
 
