@@ -72,6 +72,12 @@ def test_the_threshold_is_the_quantile_of_a_known_case():
         assert calibrate(LeastAmbiguousScore(), coverage, scores).threshold == expected
 
 
+def test_the_rank_of_the_threshold_is_exact():
+    scores = numpy.arange(1.0, 100)
+    assert 100 * 0.55 > 55  # in floating point
+    assert calibrate(LeastAmbiguousScore(), 0.55, scores).threshold == 55
+
+
 @pytest.mark.parametrize(("coverage", "needed"), [(0.5, 1), (0.9, 9), (0.95, 19), (0.99, 99)])
 def test_with_too_few_calibration_images_a_set_is_all_classes(coverage, needed):
     assert count_images_needed(coverage) == needed

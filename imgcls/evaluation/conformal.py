@@ -183,7 +183,8 @@ def count_images_needed(coverage: float) -> int:
 
 
 def _compute_rank(images: int, coverage: float) -> int:
-    """Return the rank of the threshold among the scores, from 1; in exact arithmetic, since 0.9 of
-    ten images is nine, and not a little more.
+    """Return the rank of the threshold among the scores, from 1.
+
+    In exact arithmetic, since 0.55 of 100 is 55, and not a little more as in floating point.
     """
     return math.ceil((images + 1) * Fraction(str(coverage)))
