@@ -69,6 +69,9 @@ def _handle_errors(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as error:
             _fail("interrupted; nothing is lost, run the same command again to continue", error)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                message = f"{error.filename}: the name is too long; give a shorter one"
+                _fail(message, UserError(message))
             traceback.print_exc()
             _fail("this is a bug in imgcls; please report it with the lines above", error)
 
