@@ -11,7 +11,6 @@ from imgcls.experiment_file import flatten
 from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.training import history
-from imgcls.training.history import EpochLog
 from imgcls.training.model_weights import count_parameters
 
 _ENVIRONMENT = {"versions", "git", "host", "platform", "processor", "cores", "devices", "switches"}
@@ -71,7 +70,7 @@ def describe_models(predicted: PredictedCandidate) -> ModelProperties:
     """
     candidate = predicted.candidate
     temperatures = [each.temperature for each in predicted.predictions if each.temperature]
-    logs = [_read_log(run) for run in candidate.runs]
+    logs = [history.read_complete_log(run) for run in candidate.runs]
     selected = [
         history.find_selected_epoch(log, run.experiment.train)
         for log, run in zip(logs, candidate.runs, strict=True)
@@ -83,15 +82,6 @@ def describe_models(predicted: PredictedCandidate) -> ModelProperties:
         epochs=statistics.fmean(map(len, logs)),
         selected_epoch=statistics.fmean(selected),
         seconds=statistics.fmean(sum(epoch.seconds for epoch in log) for log in logs),
-    )
-
-
-def _read_log(run: Run) -> list[EpochLog]:
-    if log := run.log:
-        return log
-    raise DataError(
-        f"{run.folder} has no log of its epochs; run the training command again, which restores it"
-        " from the last checkpoint"
     )
 
 

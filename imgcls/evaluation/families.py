@@ -85,7 +85,11 @@ class FamilySummary(Record):
 
 
 def summarize_training(family: Family, out_of_fold: FamilyEvaluation | None) -> FamilySummary:
-    """Return the validation results of a finished family, and their spread."""
+    """Return the validation results of a finished family, and their spread.
+
+    Raises:
+        DataError: the log of a run is missing or damaged.
+    """
     confidence = family.experiment.evaluate.confidence
     pairs = zip(family.record.numbers, family.runs, strict=True)
     runs = [_summarize_member(number, run) for number, run in pairs]
@@ -101,7 +105,7 @@ def summarize_training(family: Family, out_of_fold: FamilyEvaluation | None) -> 
 
 
 def _summarize_member(number: int, run: Run) -> MemberSummary:
-    log = run.log
+    log = history.read_complete_log(run)
     selected = history.find_selected_epoch(log, run.experiment.train)
     epoch = log[selected - 1]
     return MemberSummary(
@@ -152,6 +156,23 @@ def require_same_data(family: Family) -> None:
             )
 
 
+def require_own_settings(family: Family) -> None:
+    """Check that each run was trained with the seed or fold that the family has in its place.
+
+    Otherwise a copy of a run in the place of another would count twice.
+
+    Raises:
+        DataError: one was not.
+    """
+    base, members = family.experiment, family.members
+    for number, run in zip(members.numbers, family.runs, strict=True):
+        if run.experiment.identity() != members.make_experiment(base, number).identity():
+            raise DataError(
+                f"{run.folder} was not trained with the settings of {members.by} {number} of its"
+                f" family; remove it, and train it again with `{family.format_command()}`"
+            )
+
+
 def pool_predictions(family: Family, found: Sequence[Predictions]) -> Predictions:
     """Return the predictions of all folds as one, in the order of the folds.
 
@@ -177,9 +198,16 @@ def pool_predictions(family: Family, found: Sequence[Predictions]) -> Prediction
 
 
 def select_first_scalars(found: FamilyEvaluation, experiment: Experiment) -> dict[str, Spread]:
-    """Return the spread of the first scalar of each metric that the experiment lists."""
+    """Return the spread of the first scalar of each metric that the experiment lists.
+
+    Metrics are left out that were not computed, or that no run defines.
+    """
     firsts = [next(iter(settings.scalars), "") for settings in experiment.evaluate.metrics]
-    return {name: found.spreads[name] for name in firsts if name in found.spreads}
+    return {
+        name: found.spreads[name]
+        for name in firsts
+        if name in found.spreads and found.spreads[name].count
+    }
 
 
 def describe_spread(spreads: Mapping[str, Spread]) -> str:
@@ -202,10 +230,15 @@ def format_summary(summary: FamilySummary) -> str:
         }
         for each in summary.runs
     ]
-    title = f"{summary.family}: {_count_runs(summary.by, len(rows))}; validation, selected epochs"
-    sections = [
-        f"{title}\n{describe_interval(summary.confidence, len(rows))}",
+    title = f"{summary.family}: {_count_runs(summary.by, len(rows))}"
+    validation = [
+        f"{title}; validation, selected epochs\n"
+        + describe_interval(summary.confidence, len(rows)),
         format_table(make_spread_rows(summary.spreads)),
+    ]
+    validated = any(spread.count for spread in summary.spreads.values())
+    sections = [
+        *(validation if validated else [f"{title}; the validation split has no images"]),
         format_table(rows),
         format_evaluation(summary.out_of_fold)
         if summary.out_of_fold

@@ -12,7 +12,10 @@ from imgcls.io.records import read_record
 from imgcls.report import html, page
 
 CAPTIONS = {
-    "learning_curves": "Curves of each run, and their mean; a dot marks the selected epoch.",
+    "learning_curves": (
+        "Curves of each run, and their mean over the epochs that all runs have; a dot marks the"
+        " selected epoch."
+    ),
     "spread": "Metrics of each run, with their mean and the interval of the mean.",
 }
 """The figures of a family itself, each with its caption."""

@@ -4,12 +4,16 @@ The log is part of every checkpoint, so a resumed run makes the same decisions.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from imgcls.errors import DataError
 from imgcls.io.records import Record
 from imgcls.train_config import EarlyStopping, Monitor, Plateau, Train
+
+if TYPE_CHECKING:
+    from imgcls.run import Run
 
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -81,6 +85,20 @@ STAGES = (*FOREGROUND, *BACKGROUND)
 
 LOADER_BOUND = 0.1
 """The `input_wait` from which the loader counts as the bottleneck."""
+
+
+def read_complete_log(run: "Run") -> list[EpochLog]:
+    """Return the log of a finished run, which has at least one epoch.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    if log := run.log:
+        return log
+    raise DataError(
+        f"{run.folder} has no log of its epochs; run the training command again, which restores it"
+        " from the last checkpoint"
+    )
 
 
 def _compute_improvement(monitor: Monitor, new: float, old: float) -> float:

@@ -90,9 +90,13 @@ def evaluate_family(
 ) -> FamilyEvaluation:
     """Evaluate each run of a family on a split, as `evaluate` does, without gates."""
     family.require_finished()
+    families.require_own_settings(family)
     families.require_same_data(family)
     split = parse_split_name(family.runs[0], split_name)
-    evaluated = [_evaluate_run(run, experiment, split) for run in family.runs]
+    evaluated = [
+        _evaluate_run(run, family.members.make_experiment(experiment, number), split)
+        for number, run in zip(family.record.numbers, family.runs, strict=True)
+    ]
     pooled = None
     if family.record.by == "fold" and split == "test":
         loaded = [predictions.load(run, split) for run in family.runs]

@@ -23,7 +23,7 @@ def plot(
     """Draw figures as PNG files, and write report.html with all figures of the run or family.
 
     Of a family, the figures of each run are drawn, then those of the family: curves and the spread
-    of the metrics, and if its runs differ in the fold, figures of the pooled predictions.
+    of the metrics, and if its runs differ in the fold, the same figures of the pooled predictions.
 
     Args:
         experiment: None for that of the run; figures, metrics and `data.store_dir` may differ.
@@ -45,7 +45,8 @@ def plot(
 
 def _plot_run(subject: Subject, names: Sequence[str]) -> list[Path]:
     run = subject.run
-    written = _draw_named(names, subject) if names else _draw_all_possible(subject, run)
+    figures = subject.experiment.figures
+    written = _draw_named(names, subject) if names else _draw_possible(figures, subject, run)
     if os.path.lexists(run.data_file):
         _style.note_missing_glyphs(subject.classes)
     page.write_page(subject)
@@ -58,14 +59,16 @@ def _plot_family(family: Family, experiment: Experiment, names: Sequence[str]) -
         Subject(run, family.members.make_experiment(experiment, number)) for number, run in pairs
     ]
     written = [path for subject in subjects for path in _plot_run(subject, names)]
-    written += _draw_family(family)
+    written += _draw_family(family, experiment)
     if os.path.lexists(family.predictions_file("test")):
-        written += _draw_all_possible(PooledSubject(family, experiment), family)
+        pooled = PooledSubject(family, experiment)
+        figures = _find_figures(names, pooled) if names else experiment.figures
+        written += _draw_possible(figures, pooled, family)
     family_page.write_page(family)
     return [*written, family.report_page]
 
 
-def _draw_family(family: Family) -> list[Path]:
+def _draw_family(family: Family, experiment: Experiment) -> list[Path]:
     """Draw the curves of all runs, and the spread of their metrics on the test or another split."""
     path, spread_path = family.figure_file("learning_curves"), family.figure_file("spread")
     summary = families.summarize_training(family, None)
@@ -79,7 +82,10 @@ def _draw_family(family: Family) -> list[Path]:
             note(f"no spread: run `imgcls eval {family.folder}` first")
             return [path]
         found = family_page.read_spread(family, evaluated[-1])
-        shown = families.select_first_scalars(found, family.experiment)
+        shown = families.select_first_scalars(found, experiment)
+        if not shown:
+            note(f"no spread: {family.folder} was evaluated without the metrics of its experiment")
+            return [path]
         title = f"{evaluated[-1]} split, {families.describe_spread(shown)} of {len(names)} runs"
         _style.save_figure(_families.draw_spread(shown, names, title), spread_path)
     return [path, spread_path]
@@ -89,8 +95,9 @@ def _draw_named(names: Sequence[str], subject: Subject) -> list[Path]:
     return [_draw(settings, subject, subject.run) for settings in _find_figures(names, subject)]
 
 
-def _draw_all_possible(subject: Subject, folder: ResultFolder) -> list[Path]:
-    figures = subject.experiment.figures
+def _draw_possible(
+    figures: Sequence[PartSettings], subject: Subject, folder: ResultFolder
+) -> list[Path]:
     drawn = [
         _draw_if_possible(settings, subject, folder)
         for settings in track(figures, len(figures), "figures")
