@@ -19,7 +19,7 @@ from imgcls.report.tables import format_pairs, format_table
 from imgcls.run import RUNS, Run, create_run
 from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
-from imgcls.training import differences
+from imgcls.training import differences, history
 from imgcls.training.differences import Tolerances
 from imgcls.training.reproduction import Reproduction
 from imgcls.verbs import evaluate, train
@@ -75,6 +75,10 @@ def _reproduce_family(
 ) -> dict[str, Any]:
     """Reproduce each run of a family, all of them even if one differs."""
     family.require_finished()
+    for run in family.runs:
+        _require_reproducible(run, experiment, epochs, tolerances)
+    if folder:
+        _require_for_members(folder, family)
     parent = folder or numbered_folders.make_next(RUNS / experiment.name, "reproduction-")
     summaries = []
     for number, run in zip(family.record.numbers, family.runs, strict=True):
@@ -84,9 +88,8 @@ def _reproduce_family(
             summary = _reproduce_run(run, own, parent / run.folder.name, epochs, tolerances, None)
         except Interrupted as error:
             reason = str(error).partition(";")[0]
-            raise Interrupted(
-                f"{reason}; continue with: imgcls reproduce {family.folder} --run {parent}"
-            ) from None
+            command = _format_command(family.folder, parent, epochs, tolerances)
+            raise Interrupted(f"{reason}; continue with: {command}") from None
         summaries += [summary] if summary else []
     differing = [each for each in summaries if each["difference"]]
     found = {
@@ -102,6 +105,34 @@ def _reproduce_family(
             found,
         )
     return found
+
+
+def _require_for_members(folder: Path, family: Family) -> None:
+    """Check that a folder can hold the new runs of a family: it has nothing but such runs.
+
+    Raises:
+        UserError: it is the family itself, or has other files.
+    """
+    if folder.resolve() == family.folder.resolve():
+        raise UserError(
+            f"--run {folder} is the family itself; choose another folder for the reproduction"
+        )
+    names = {run.folder.name for run in family.runs}
+    if folder.exists() and not (
+        folder.is_dir()
+        and all(path.name in names or path.name.startswith(".") for path in folder.iterdir())
+    ):
+        raise UserError(
+            f"--run {folder} exists, but is not a reproduction of {family.folder}; choose a new or"
+            " empty folder"
+        )
+
+
+def _format_command(target: Path, folder: Path, epochs: int | None, tolerances: Tolerances) -> str:
+    """Return the command that continues a reproduction."""
+    options = [f"--epochs {epochs}"] if epochs else []
+    options += [f"--tolerance {name}={value}" for name, value in tolerances.items()]
+    return " ".join([f"imgcls reproduce {target} --run {folder}", *options])
 
 
 def format_report(summary: dict[str, Any]) -> str:
@@ -123,13 +154,10 @@ def _reproduce_run(
     tolerances: Tolerances,
     cluster: Cluster | None,
 ) -> dict[str, Any] | None:
-    require_finished(run)
-    compared = _count_epochs(run, epochs)
+    compared = _require_reproducible(run, experiment, epochs, tolerances)
     complete = compared == len(run.log)
-    differences.require_valid(tolerances, run, compared, complete)
-    lookup.open_run_store(run.data, experiment.data.store_dir)
     reproduction = Reproduction(run=str(run.folder), epochs=None if complete else compared)
-    again = _train_again(run, experiment, folder, reproduction, cluster)
+    again = _train_again(run, experiment, folder, reproduction, tolerances, cluster)
     if again is None:
         return None
     _require_same_data(run, again)
@@ -138,9 +166,25 @@ def _reproduce_run(
     return differences.compare_runs(run, again, tolerances, compared, complete)
 
 
+def _require_reproducible(
+    run: Run, experiment: Experiment, epochs: int | None, tolerances: Tolerances
+) -> int:
+    """Check that a run can be reproduced with these options, and return the epochs to compare.
+
+    Raises:
+        UserError: it has fewer epochs, or does not have a quantity of `tolerances`.
+        DataError: it is not finished, or its data is missing or has changed.
+    """
+    require_finished(run)
+    compared = _count_epochs(run, epochs)
+    differences.require_valid(tolerances, run, compared, compared == len(run.log))
+    lookup.open_run_store(run.data, experiment.data.store_dir)
+    return compared
+
+
 def _count_epochs(run: Run, wanted: int | None) -> int:
     """Return how many epochs are compared."""
-    length = len(run.log)
+    length = len(history.read_complete_log(run))
     if wanted is not None and not 0 < wanted <= length:
         raise UserError(
             f"--epochs {wanted}: {run.folder} has {length} epochs; give a number from 1 to {length}"
@@ -153,6 +197,7 @@ def _train_again(
     experiment: Experiment,
     folder: Path | None,
     reproduction: Reproduction,
+    tolerances: Tolerances,
     cluster: Cluster | None,
 ) -> Run | None:
     """Return the reproduction, finished or with as many epochs as wanted; None in a worker that is
@@ -174,9 +219,8 @@ def _train_again(
     except EpochLimit:
         return again  # as requested by `epochs`
     except Interrupted as error:
-        raise Interrupted(
-            f"{error}, then compare with: imgcls reproduce {run.folder} --run {again.folder}"
-        ) from None
+        command = _format_command(run.folder, again.folder, epochs, tolerances)
+        raise Interrupted(f"{error}, then compare with: {command}") from None
     return again
 
 
