@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import Cluster
@@ -25,6 +25,10 @@ from imgcls.run import RUNS, ResultFolder, Run
 By = Literal["seed", "fold"]
 PREFIX = "family-"
 """What the names of the numbered folders of families begin with."""
+MAX_MEMBERS = 10_000
+"""The most members that a command makes, so that a typing error does not fill the memory."""
+_SEEDS = 2**63
+"""The number of seeds, from 0."""
 _RESTORE = "restore it from a backup, or train a new family"
 
 
@@ -38,10 +42,19 @@ class FamilyRecord(VersionedRecord):
     """The format of the family's own files."""
     by: By
     """What the members differ in."""
-    numbers: Annotated[list[int], Field(min_length=1)]
+    numbers: Annotated[list[Annotated[int, Field(ge=0, lt=_SEEDS)]], Field(min_length=1)]
     """The seed of each member, or the number of its fold, from 1."""
     fingerprint: str
     """The fingerprint of the store that all members are trained on."""
+
+    @model_validator(mode="after")
+    def _require_different_members(self) -> Self:
+        count = len(self.numbers)
+        if len(set(self.numbers)) < count:
+            raise ValueError("numbers has one of them twice")
+        if self.by == "fold" and self.numbers != list(range(1, count + 1)):
+            raise ValueError(f"numbers should be those of {count} folds, from 1")
+        return self
 
 
 @dataclass(frozen=True)
@@ -150,30 +163,53 @@ class Family(ResultFolder):
     def lock(self) -> Iterator[None]:
         """Hold the family's lock, after waiting for another process that trains it."""
         with files.hold_lock(self.folder / ".lock"):
+            for path in self.folder.glob(".*.tmp"):  # of a killed process
+                path.unlink()
             yield
 
 
 def create_family(
     experiment: Experiment, members: Members, fingerprint: str, folder: Path | None
 ) -> Family:
-    """Create the folder of a family.
+    """Create the folder of a family; or return what another process has just created there.
 
     Args:
         fingerprint: of the store to train on.
         folder: the folder; `runs/<experiment name>/family-<next number>` unless given.
+
+    Raises:
+        UserError: the folder has other files, or cannot be written.
     """
     with files.explain_errors(folder or RUNS):
         family = Family(folder or numbered_folders.make_next(RUNS / experiment.name, PREFIX))
         family.folder.mkdir(parents=True, exist_ok=True)
-    files.write_text(family.experiment_file, experiment.to_yaml())
-    record = FamilyRecord(
-        format=1,
-        by=members.by,
-        numbers=members.numbers,
-        fingerprint=fingerprint,
-    )
-    write_record(family.record_file, record)
+    with family.lock():
+        if not is_family(family.folder):
+            require_new(family.folder, experiment)
+            files.write_text(family.experiment_file, experiment.to_yaml())
+            record = FamilyRecord(
+                format=1, by=members.by, numbers=members.numbers, fingerprint=fingerprint
+            )
+            write_record(family.record_file, record)
     return family
+
+
+def require_new(folder: Path, experiment: Experiment) -> None:
+    """Check that creating a family in a folder overwrites nothing.
+
+    Allowed are a folder without files, and one in which the creation was interrupted: it has this
+    experiment, but no family.json yet.
+
+    Raises:
+        UserError: the folder has other files, such as an experiment that somebody wrote.
+    """
+    if not os.path.lexists(folder):
+        return
+    file = Family(folder).experiment_file
+    if file.is_file() and file.read_bytes() == experiment.to_yaml().encode():
+        return
+    if not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(f"--run {folder} exists, but is not a family; choose a new or empty folder")
 
 
 def is_family(folder: Path) -> bool:
@@ -223,11 +259,17 @@ def parse_members(
     if seeds is not None:
         return Members("seed", _parse_seeds(seeds))
     if num_seeds is not None:
-        _require_at_least("--num-seeds", num_seeds, 1)
-        return Members("seed", list(range(experiment.seed, experiment.seed + num_seeds)))
+        _require_between("--num-seeds", num_seeds, 1)
+        last = experiment.seed + num_seeds - 1
+        if last >= _SEEDS:
+            raise UserError(
+                f"--num-seeds {num_seeds}: the last seed would be {last}, but seeds go up to"
+                f" {_SEEDS - 1}; choose a smaller seed"
+            )
+        return Members("seed", list(range(experiment.seed, last + 1)))
     if folds is None:
         return None
-    _require_at_least("--folds", folds, 2)
+    _require_between("--folds", folds, 2)
     for key in ("fold", "splits_file"):
         if value := getattr(experiment.data, key):
             raise UserError(f"--folds {folds}: the experiment has data.{key} {value}; leave it out")
@@ -238,9 +280,9 @@ def _parse_seeds(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     wrong = [word for word in words if not (word.isascii() and word.isdecimal())]
     seeds = [] if wrong else list(map(int, words))
-    if wrong or max(seeds) >= 2**63:
+    if wrong or max(seeds) >= _SEEDS:
         raise UserError(
-            f"--seeds {text}: needs whole numbers from 0 to {2**63 - 1} with commas between them,"
+            f"--seeds {text}: needs whole numbers from 0 to {_SEEDS - 1} with commas between them,"
             " such as 0,1,7"
         )
     if len(set(seeds)) < len(seeds):
@@ -248,6 +290,6 @@ def _parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _require_at_least(option: str, value: int, least: int) -> None:
-    if value < least:
-        raise UserError(f"{option} {value}: needs a whole number from {least} on")
+def _require_between(option: str, value: int, least: int) -> None:
+    if not least <= value <= MAX_MEMBERS:
+        raise UserError(f"{option} {value}: needs a whole number from {least} to {MAX_MEMBERS:,}")

@@ -12,6 +12,7 @@ from imgcls.errors import UserError
 from imgcls.evaluation import predictions
 from imgcls.experiment_file import read_experiment
 from imgcls.family import Family, Members, parse_members
+from imgcls.io.records import to_json
 from imgcls.run import Run
 from imgcls.store import lookup
 
@@ -85,9 +86,12 @@ def test_the_summary_has_mean_std_and_count_of_the_runs(copied):
 
 def test_eval_evaluates_each_run_of_a_family_and_gates_on_the_mean(copied):
     found = json_of("eval", "runs/tiny/family-1")
-    values = [
-        json_of("eval", f"runs/tiny/family-1/seed-{seed}")["metrics"]["accuracy"] for seed in (0, 3)
+    of_runs = [
+        Run(Path(f"runs/tiny/family-1/seed-{seed}")).read_evaluation("test") for seed in (0, 3)
     ]
+    alone = [json_of("eval", f"runs/tiny/family-1/seed-{seed}") for seed in (0, 3)]
+    assert alone == [json.loads(to_json(each)) for each in of_runs]
+    values = [each["metrics"]["accuracy"] for each in alone]
     assert found["spreads"]["accuracy"]["values"] == values
     assert found["pooled"] is None
     between = (max(values) + sum(values) / 2) / 2
@@ -252,8 +256,8 @@ def test_the_number_of_seeds_counts_from_the_experiments_seed(tmp_path):
         ([], {"seeds": "0,-1"}, "whole numbers from 0"),
         ([], {"seeds": ""}, "whole numbers from 0"),
         ([], {"seeds": str(2**63)}, "whole numbers from 0"),
-        ([], {"num_seeds": 0}, "--num-seeds 0: needs a whole number from 1 on"),
-        ([], {"folds": 1}, "--folds 1: needs a whole number from 2 on"),
+        ([], {"num_seeds": 0}, "--num-seeds 0: needs a whole number from 1 to 10,000"),
+        ([], {"folds": 1}, "--folds 1: needs a whole number from 2 to 10,000"),
         ([], {"folds": 5, "seeds": "0"}, "--seeds and --folds exclude each other"),
         (["data.fold=1/3"], {"folds": 5}, "has data.fold 1/3"),
         (["data.splits_file=a.csv"], {"folds": 5}, "has data.splits_file a.csv"),

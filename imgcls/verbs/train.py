@@ -70,7 +70,7 @@ def train(
             if run and _is_complete(run):
                 return _report_complete(run)
             store, split = resume.open_data(experiment, run, data)
-            _require_validation(experiment, split)
+            require_validation(experiment, split)
             run = run or create_run(experiment, folder)
             stack.enter_context(_lock_and_check(run, experiment, store, split))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
@@ -97,7 +97,7 @@ def _follow(
         return
     with terminal.silence():
         store, split = resume.open_data(experiment, run, data)
-    _require_validation(experiment, split)
+    require_validation(experiment, split)
     with terminal.silence(), catch_signals(experiment.train.time_limit, started, epochs) as stop:
         from imgcls.training import worker
 
@@ -173,7 +173,12 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     return f"{format_pairs(others)}\n\n{format_table(rows)}"
 
 
-def _require_validation(experiment: Experiment, split: Split) -> None:
+def require_validation(experiment: Experiment, split: Split) -> None:
+    """Check that there is a validation split if a setting needs one.
+
+    Raises:
+        UserError: there is none.
+    """
     settings = experiment.train
     needed = {
         "select_weights: best": settings.select_weights == "best",

@@ -3,7 +3,6 @@
 For a family, it also runs the verbs `prepare` and `evaluate`.
 """
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from imgcls.family import (
     create_family,
     find_families,
     is_family,
+    require_new,
     require_one_process,
 )
 from imgcls.io import terminal
 from imgcls.io.records import write_record
-from imgcls.run import Run
 from imgcls.store import lookup
+from imgcls.store.manifest import DataDescription
 from imgcls.store.store import Store
 from imgcls.training import resume
 from imgcls.verbs import evaluate, prepare
@@ -71,10 +71,12 @@ def _train_family(experiment: Experiment, members: Members, folder: Path | None)
     started = time.monotonic()
     family = _find_to_continue(experiment, members, folder)
     store = _open_store(experiment, family)
+    data = _assign_splits(experiment, members, store)
     family = family or create_family(experiment, members, store.fingerprint, folder)
     with family.lock():
-        for number, run in zip(members.numbers, family.runs, strict=True):
-            _train_member(family, experiment, store, number, run, started)
+        _require_same_family(family, experiment, members)
+        for number, of_member in zip(members.numbers, data, strict=True):
+            _train_member(family, experiment, of_member, number, started)
     families.require_same_data(family)
     # Cross-validation is about the images that each run held out, so they are evaluated at once.
     out_of_fold = evaluate.evaluate_family(family, experiment) if members.by == "fold" else None
@@ -88,18 +90,23 @@ def _find_to_continue(
 ) -> Family | None:
     """Return the family to continue; None to start a new one."""
     if folder is None:
-        for family in find_families(experiment.name)[-1:]:
+        return _find_unfinished(experiment, members)
+    if not is_family(folder):
+        require_new(folder, experiment)
+        return None
+    family = Family(folder)
+    _require_same_family(family, experiment, members)
+    return family
+
+
+def _find_unfinished(experiment: Experiment, members: Members) -> Family | None:
+    """Return the experiment's newest family, if it has these members and is not finished."""
+    for family in find_families(experiment.name)[-1:]:
+        with terminal.note_unusable():
             matches = family.members == members and _is_of(family, experiment)
             if matches and family.count_finished() < len(members.numbers):
                 terminal.note(f"continuing {family.folder}")
                 return family
-        return None
-    family = Family(folder)
-    if is_family(folder):
-        _require_same_family(family, experiment, members)
-        return family
-    if folder.is_dir() and any(folder.iterdir()) and not os.path.lexists(family.experiment_file):
-        raise UserError(f"--run {folder} exists, but is not a family; choose a new or empty folder")
     return None
 
 
@@ -125,17 +132,32 @@ def _open_store(experiment: Experiment, family: Family | None) -> Store:
     )
 
 
+def _assign_splits(experiment: Experiment, members: Members, store: Store) -> list[DataDescription]:
+    """Return the data of each run, after assigning its split if that was not done.
+
+    It is done before a family is created, so that no family is left that cannot be trained.
+    """
+    found = []
+    for number in members.numbers:
+        own = members.make_experiment(experiment, number)
+        split = prepare.split_store(store, own)
+        train_run.require_validation(own, split)
+        found.append(store.describe(split))
+    return found
+
+
 def _train_member(
-    family: Family, base: Experiment, store: Store, number: int, run: Run, started: float
+    family: Family, base: Experiment, data: DataDescription, number: int, started: float
 ) -> None:
-    """Train one run of a family, after assigning its split if that was not done."""
+    """Train one run of a family."""
     members = family.members
-    experiment = members.make_experiment(base, number)
-    split = prepare.split_store(store, experiment)
-    position = f"{members.numbers.index(number) + 1} of {len(members.numbers)}"
-    terminal.note(f"{members.by} {number} ({position}): {run.folder}")
+    index = members.numbers.index(number)
+    run = family.runs[index]
+    terminal.note(f"{members.by} {number} ({index + 1} of {len(members.numbers)}): {run.folder}")
     try:
-        train_run.train(experiment, run.folder, data=store.describe(split), started=started)
+        train_run.train(
+            members.make_experiment(base, number), run.folder, data=data, started=started
+        )
     except Interrupted as error:
         reason = str(error).partition(";")[0]
         raise Interrupted(
