@@ -39,7 +39,7 @@ def write_page(
         UserError: a file cannot be written.
     """
     _style.note_missing_glyphs(predicted[0].replicates[0].classes)
-    labels = tables.list_labels(comparison)
+    labels = comparison.labels
     with _style.apply_style():
         sections = [
             _render_overview(comparison),

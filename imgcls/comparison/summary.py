@@ -173,7 +173,7 @@ class Comparison(Record):
 
     @property
     def labels(self) -> list[str]:
-        """A short name of each candidate, for tables."""
+        """A short name of each candidate: old, and new or new_1, new_2 and so on."""
         count = len(self.comparisons)
         return ["old", *(["new"] if count == 1 else [f"new_{i}" for i in range(1, count + 1)])]
 

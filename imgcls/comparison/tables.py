@@ -1,6 +1,7 @@
 """The tables of a comparison, for the text report and the page. Light zone."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import JsonValue
@@ -12,19 +13,13 @@ from imgcls.metrics import Number
 Rows = list[dict[str, Any]]
 
 
-def list_labels(comparison: Comparison) -> list[str]:
-    """Return a short name of each candidate: old, and new or new_1, new_2 and so on."""
-    count = len(comparison.comparisons)
-    return ["old", *(["new"] if count == 1 else [f"new_{i}" for i in range(1, count + 1)])]
-
-
 def list_folders(comparison: Comparison) -> dict[str, str]:
     """Return the folder of each candidate, and of a family the number of its runs, by label."""
     folders = [
         f"{each.folder} ({len(each.runs)} runs by {each.by})" if each.by else each.folder
         for each in comparison.candidates
     ]
-    return dict(zip(list_labels(comparison), folders, strict=True))
+    return _label(comparison, folders)
 
 
 def make_metric_rows(pair: PairComparison) -> Rows:
@@ -88,11 +83,10 @@ def make_class_rows(pair: PairComparison) -> Rows:
 def make_property_rows(comparison: Comparison) -> Rows:
     """Return a table of the size and training of each candidate's model."""
     columns = [each.properties.model_dump() for each in comparison.candidates]
-    labels = list_labels(comparison)
     return [
         {
             "property": key,
-            **dict(zip(labels, (_to_integer(column[key]) for column in columns), strict=True)),
+            **_label(comparison, [_to_integer(column[key]) for column in columns]),
         }
         for key in columns[0]
     ]
@@ -109,11 +103,14 @@ def list_differences(comparison: Comparison) -> dict[str, list[SettingDifference
 
 def make_difference_rows(comparison: Comparison, found: list[SettingDifference]) -> Rows:
     """Return a table of settings that differ."""
-    labels = list_labels(comparison)
     return [
-        {"key": each.key, **dict(zip(labels, map(_to_text, each.values), strict=True))}
-        for each in found
+        {"key": each.key, **_label(comparison, list(map(_to_text, each.values)))} for each in found
     ]
+
+
+def _label(comparison: Comparison, values: Sequence[Any]) -> dict[str, Any]:
+    """Return the values of the candidates by label."""
+    return dict(zip(comparison.labels, values, strict=True))
 
 
 def _to_integer(value: Number) -> Number:

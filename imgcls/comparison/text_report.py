@@ -14,7 +14,7 @@ SHOWN_CLASSES = 10
 def format_report(comparison: Comparison) -> str:
     """Return the report: what may be concluded, then the numbers, then what differs."""
     sections = [_format_header(comparison)]
-    for label, pair in zip(tables.list_labels(comparison)[1:], comparison.comparisons, strict=True):
+    for label, pair in zip(comparison.labels[1:], comparison.comparisons, strict=True):
         title = f"{label}: {to_printable(pair.new)}\n" if len(comparison.comparisons) > 1 else ""
         sections += [title + _wrap(pair.sentence), *_format_pair(comparison, pair)]
     sections.append(format_table(tables.make_property_rows(comparison)))
