@@ -88,7 +88,7 @@ def test_samples_on_which_a_metric_is_undefined_do_not_count():
     )
     assert bootstrap_intervals(
         predictions, [parts.make_default_settings("metrics", "roc")], 200, 0.95, seed=1
-    )["macro_roc_auc"] == [1.0, 1.0]
+    )["macro_roc_auc"] == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("settings", EVERY_METRIC, ids=parts.list_names("metrics"))

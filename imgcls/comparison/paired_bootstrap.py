@@ -6,17 +6,12 @@ reflects the choice of images, not the randomness of training.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from imgcls import parts
+from imgcls.evaluation import bootstrap
 from imgcls.evaluation.bootstrap import BootstrapSample
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.summary import Interval
-from imgcls.io import terminal
 from imgcls.metrics import MetricSettings
-
-if TYPE_CHECKING:
-    import numpy
 
 Replicates = Sequence[Predictions]
 """Predictions of models that are trained in the same way, such as with several seeds, all on the
@@ -43,45 +38,23 @@ def bootstrap_differences(
         seed: of the samples.
 
     Returns:
-        For each candidate but the first, the ends of the interval by the scalar's name; None if the
-        scalar is undefined on every sample. A sample on which it is undefined does not count.
+        For each candidate but the first, (low, high) by the scalar's name; None if the scalar is
+        undefined on every sample. A sample on which it is undefined does not count.
     """
     import numpy
 
-    generator = numpy.random.Generator(numpy.random.Philox(seed))
-    count = len(candidates[0][0].labels)
-    names = [name for settings in metrics for name in settings.scalars]
+    names = bootstrap.list_scalars(metrics)
     values = numpy.empty((bootstrap_samples, len(candidates), len(names)))
-    for i in terminal.track(range(bootstrap_samples), bootstrap_samples, "paired bootstrap"):
-        indices = generator.integers(count, size=count)
+    samples = bootstrap.sample_indices(len(candidates[0][0].labels), bootstrap_samples, seed)
+    for i, indices in enumerate(samples):
         for j, replicates in enumerate(candidates):
-            samples = [BootstrapSample(each, indices) for each in replicates]
-            values[i, j] = numpy.mean([_compute(metrics, sample) for sample in samples], axis=0)
+            scalars = [
+                bootstrap.compute_scalars(metrics, BootstrapSample(each, indices))
+                for each in replicates
+            ]
+            values[i, j] = numpy.mean(scalars, axis=0)
     differences = values[:, 1:] - values[:, :1]
     return [
-        {name: _enclose(differences[:, j, k], confidence) for k, name in enumerate(names)}
+        {name: bootstrap.enclose(differences[:, j, k], confidence) for k, name in enumerate(names)}
         for j in range(len(candidates) - 1)
     ]
-
-
-def _compute(metrics: Sequence[MetricSettings], sample: BootstrapSample) -> list[float]:
-    """Return the scalars of all metrics; NaN if undefined."""
-    results = [
-        parts.load_for("metrics", settings).compute(settings, sample) for settings in metrics
-    ]
-    return [
-        float("nan") if result.scalars[name] is None else result.scalars[name]
-        for settings, result in zip(metrics, results, strict=True)
-        for name in settings.scalars
-    ]
-
-
-def _enclose(values: "numpy.ndarray", confidence: float) -> Interval | None:
-    """Return the quantiles that enclose the middle `confidence` of the values that are defined."""
-    import numpy
-
-    defined = values[~numpy.isnan(values)]
-    if not defined.size:
-        return None
-    low, high = numpy.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    return low, high

@@ -6,10 +6,12 @@ of images in the split, not the randomness of training. If all samples give the 
 an accuracy of 1, its width is 0.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imgcls import parts
 from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.summary import Interval
 from imgcls.io import terminal
 from imgcls.metrics import MetricSettings
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     import numpy
 
     from imgcls.evaluation.predictions import Quantity
-
-    Interval = list[float] | None
 
 
 class BootstrapSample:
@@ -61,11 +61,11 @@ class BootstrapSample:
 
 def bootstrap_intervals(
     predictions: Predictions,
-    metrics: list[MetricSettings],
+    metrics: Sequence[MetricSettings],
     bootstrap_samples: int,
     confidence: float,
     seed: int,
-) -> "dict[str, Interval]":
+) -> dict[str, Interval | None]:
     """Return the confidence interval of each scalar of the metrics.
 
     A sample on which a scalar is undefined, such as one without any image of a rare class, does not
@@ -77,33 +77,48 @@ def bootstrap_intervals(
         seed: of the samples.
 
     Returns:
-        [low, high] by name; None if the scalar is undefined on every sample.
+        (low, high) by name; None if the scalar is undefined on every sample.
     """
     import numpy
 
-    generator = numpy.random.Generator(numpy.random.Philox(seed))
-    count = len(predictions.labels)
-    values = {
-        name: numpy.full(bootstrap_samples, numpy.nan)
-        for settings in metrics
-        for name in settings.scalars
-    }
-    for i in terminal.track(range(bootstrap_samples), bootstrap_samples, "confidence intervals"):
-        sample = BootstrapSample(predictions, generator.integers(count, size=count))
-        for settings in metrics:
-            result = parts.load_for("metrics", settings).compute(settings, sample)
-            for name, value in result.scalars.items():
-                values[name][i] = numpy.nan if value is None else value
-    return {
-        name: _compute_interval(samples[~numpy.isnan(samples)], confidence)
-        for name, samples in values.items()
-    }
+    names = list_scalars(metrics)
+    values = numpy.empty((bootstrap_samples, len(names)))
+    samples = sample_indices(len(predictions.labels), bootstrap_samples, seed)
+    for i, indices in enumerate(samples):
+        values[i] = compute_scalars(metrics, BootstrapSample(predictions, indices))
+    return {name: enclose(values[:, j], confidence) for j, name in enumerate(names)}
 
 
-def _compute_interval(values: "numpy.ndarray", confidence: float) -> "Interval":
-    """Return the quantiles that enclose the middle `confidence` of the values."""
+def sample_indices(images: int, bootstrap_samples: int, seed: int) -> "Iterator[numpy.ndarray]":
+    """Yield the indices of each bootstrap sample, int64 (images,), and show the progress."""
     import numpy
 
-    if not values.size:
+    generator = numpy.random.Generator(numpy.random.Philox(seed))
+    for _ in terminal.track(range(bootstrap_samples), bootstrap_samples, "bootstrap samples"):
+        yield generator.integers(images, size=images)
+
+
+def list_scalars(metrics: Sequence[MetricSettings]) -> list[str]:
+    """Return the names of the scalars of all metrics, in the order of `compute_scalars`."""
+    return [name for settings in metrics for name in settings.scalars]
+
+
+def compute_scalars(metrics: Sequence[MetricSettings], sample: BootstrapSample) -> list[float]:
+    """Return the scalars of all metrics on a sample; NaN if undefined."""
+    found: list[float] = []
+    for settings in metrics:
+        scalars = parts.load_for("metrics", settings).compute(settings, sample).scalars
+        values = [scalars[name] for name in settings.scalars]
+        found += [float("nan") if value is None else value for value in values]
+    return found
+
+
+def enclose(values: "numpy.ndarray", confidence: float) -> Interval | None:
+    """Return the quantiles that enclose the middle `confidence` of the values; NaN do not count."""
+    import numpy
+
+    defined = values[~numpy.isnan(values)]
+    if not defined.size:
         return None
-    return numpy.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    low, high = numpy.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    return low, high
