@@ -31,13 +31,13 @@ def evaluate(
     Example: imgcls eval configs/digits.yaml --fail-under accuracy=0.97
     """
     from imgcls.name_value import parse_numbers
-    from imgcls.run_lookup import find_subject
+    from imgcls.run_lookup import find_run_or_family
     from imgcls.verbs import evaluate
 
     gates = parse_numbers("--fail-under", fail_under, "METRIC=VALUE, such as accuracy=0.9")
-    subject, experiment = find_subject(target, set_)
+    run_or_family, experiment = find_run_or_family(target, set_)
     output.print_gated(
-        lambda: evaluate.evaluate(subject, experiment, split, gates),
+        lambda: evaluate.evaluate(run_or_family, experiment, split, gates),
         json,
-        lambda found: evaluate.format_report(found, subject.folder),
+        lambda found: evaluate.format_report(found, run_or_family.folder),
     )

@@ -26,9 +26,9 @@ def plot(
 
     Example: imgcls plot configs/digits.yaml confusion_matrix roc
     """
-    from imgcls.run_lookup import find_subject
+    from imgcls.run_lookup import find_run_or_family
     from imgcls.verbs import plot
 
-    found, experiment = find_subject(target, set_)
-    written = plot.plot(found, experiment, figures)
+    run_or_family, experiment = find_run_or_family(target, set_)
+    written = plot.plot(run_or_family, experiment, figures)
     output.print_result(list(map(str, written)), json, "\n".join)

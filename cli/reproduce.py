@@ -52,14 +52,14 @@ def reproduce(
     """
     from imgcls.distributed.cluster import find_cluster
     from imgcls.name_value import parse_numbers
-    from imgcls.run_lookup import open_subject
+    from imgcls.run_lookup import open_run_or_family
     from imgcls.verbs import reproduce
 
     tolerances = parse_numbers("--tolerance", tolerance, "QUANTITY=VALUE, such as accuracy=0.005")
-    found, experiment = open_subject(target, set_)
+    run_or_family, experiment = open_run_or_family(target, set_)
     cluster = find_cluster(experiment, run, workers, rank)
     output.print_gated(
-        lambda: reproduce.reproduce(found, experiment, run, epochs, tolerances, cluster),
+        lambda: reproduce.reproduce(run_or_family, experiment, run, epochs, tolerances, cluster),
         json,
         reproduce.format_report,
     )

@@ -43,7 +43,9 @@ def find_originals(name: str) -> list[Run]:
     return [run for run in find_runs(name) if not run.is_reproduction]
 
 
-def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
+def find_run_or_family(
+    target: Path, overrides: Sequence[str] = ()
+) -> tuple[Run | Family, Experiment]:
     """Return a finished run or family, and the experiment for its evaluation and figures.
 
     Args:
@@ -58,20 +60,22 @@ def find_subject(target: Path, overrides: Sequence[str] = ()) -> tuple[Run | Fam
         DataError: the run, or a run of the family, is not finished.
     """
     if target.is_dir():
-        return open_subject(target, overrides)
+        return open_run_or_family(target, overrides)
     experiment = read_experiment(target, overrides)
     return _find_newest_finished(experiment, target), experiment
 
 
-def open_subject(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run | Family, Experiment]:
-    """Return what `find_subject` does, of a folder only; raises as it does."""
+def open_run_or_family(
+    folder: Path, overrides: Sequence[str] = ()
+) -> tuple[Run | Family, Experiment]:
+    """Return what `find_run_or_family` does, of a folder only; raises as it does."""
     if is_family(folder):
         return open_family(folder, overrides)
     return open_finished_run(folder, overrides)
 
 
 def open_finished_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
-    """Return what `find_subject` does, of the folder of a run; raises as it does."""
+    """Return what `find_run_or_family` does, of the folder of a run; raises as it does."""
     run = open_run(folder)
     require_finished(run)
     return run, _read_with_overrides(run.config_file, run.experiment, overrides)

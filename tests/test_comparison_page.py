@@ -162,7 +162,7 @@ def test_a_caption_has_the_true_class_and_both_predictions(workspace):
 
 def test_the_images_read_are_those_that_were_predicted(workspace):
     found = predict("run", numpy.arange(24) < 6, 0)
-    run = found.candidate.subject
+    run = found.candidate.run_or_family
     images = gallery.read_images(found, "test", [5, 0, 23])
     # The synthetic store has brighter images for higher classes, and the test split in this order.
     labels = predictions.load(run, "test").labels[[5, 0, 23]]

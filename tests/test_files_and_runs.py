@@ -18,7 +18,7 @@ from imgcls import environment, seeds
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
 from imgcls.run import Run, create_run
-from imgcls.run_lookup import find_runs, find_subject, open_run
+from imgcls.run_lookup import find_run_or_family, find_runs, open_run
 from imgcls.train_config import EarlyStopping
 from imgcls.training import history
 from imgcls.verbs.runs import list_runs
@@ -165,7 +165,9 @@ def test_the_newest_finished_run_of_an_experiment_is_found(workspace):
     settings = experiment(workspace)
     for state in ("finished", "finished", "interrupted"):
         create_run(settings).write_status(state)
-    run, found = find_subject(workspace / "experiment.yaml", ["evaluate.bootstrap_samples=200"])
+    run, found = find_run_or_family(
+        workspace / "experiment.yaml", ["evaluate.bootstrap_samples=200"]
+    )
     assert run.folder.name == "2"
     assert found.evaluate.bootstrap_samples == 200
 
@@ -179,7 +181,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(workspac
             r" runs/tiny/1` first"
         ),
     ):
-        find_subject(run.folder, [])
+        find_run_or_family(run.folder, [])
 
 
 def test_a_folder_that_is_not_a_run_is_rejected(workspace):

@@ -18,7 +18,7 @@ from imgcls.errors import DataError
 from imgcls.io.records import write_record, write_records
 from imgcls.report.tables import WIDTH
 from imgcls.run import create_run
-from imgcls.run_lookup import find_subject
+from imgcls.run_lookup import find_run_or_family
 from imgcls.training import resume
 from imgcls.training.model_description import MEMBER
 from imgcls.training.reproduction import Reproduction
@@ -38,7 +38,7 @@ def make_run(folder: Path, state: str, *overrides: str):
     write_records(run.log_file, log)
     describe_data(run, ["a", "b"], {"train": 20, "validation": 10, "test": 0})
     with zipfile.ZipFile(run.model_file, "w") as archive:
-        archive.writestr(MEMBER, describe_model(run.data).model_dump_json())
+        archive.writestr(MEMBER, describe_model(run.data.classes, run.data.shape).model_dump_json())
     return run
 
 
@@ -81,13 +81,13 @@ def test_a_damaged_mark_makes_the_run_damaged_and_still_a_reproduction(workspace
     original, again = (make_run(workspace, "finished") for _ in range(2))
     again.reproduction_file.write_text("{")
     assert [row["status"] for row in list_runs()] == ["finished", "damaged"]
-    assert find_subject(workspace / "experiment.yaml")[0] == original
+    assert find_run_or_family(workspace / "experiment.yaml")[0] == original
 
 
 def test_an_experiment_means_no_reproduction_to_eval_and_plot(workspace):
     original = make_run(workspace, "finished")
     mark(make_run(workspace, "finished"))
-    assert find_subject(workspace / "experiment.yaml")[0] == original
+    assert find_run_or_family(workspace / "experiment.yaml")[0] == original
 
 
 def test_a_note_says_which_run_stands_for_an_experiment_and_what_was_passed_over(workspace, capsys):
@@ -102,7 +102,7 @@ def test_a_note_says_which_run_stands_for_an_experiment_and_what_was_passed_over
         make_run(workspace, state, override)
     mark(make_run(workspace, "finished"))
     experiment(workspace)
-    assert find_subject(workspace / "experiment.yaml")[0] == newest
+    assert find_run_or_family(workspace / "experiment.yaml")[0] == newest
     assert capsys.readouterr() == (
         "",
         "note: runs/tiny/3 is the newest of 2 finished runs with these settings; newer runs passed"
@@ -112,7 +112,7 @@ def test_a_note_says_which_run_stands_for_an_experiment_and_what_was_passed_over
 
 def test_the_note_is_short_if_there_is_one_run(workspace, capsys):
     make_run(workspace, "finished")
-    find_subject(workspace / "experiment.yaml")
+    find_run_or_family(workspace / "experiment.yaml")
     note = "note: runs/tiny/1 is the only finished run with these settings\n"
     assert capsys.readouterr().err == note
 
@@ -126,7 +126,7 @@ def test_without_a_run_to_take_the_error_counts_the_others(workspace):
         match=r"\(other runs: 1 unfinished, 1 made by `reproduce`, 1 unreadable; give the folder of"
         r" a finished one to use it\); run `imgcls train ",
     ):
-        find_subject(workspace / "experiment.yaml")
+        find_run_or_family(workspace / "experiment.yaml")
 
 
 def test_train_continues_a_reproduction_only_if_its_folder_is_given(workspace):

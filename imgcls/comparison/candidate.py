@@ -17,27 +17,29 @@ class Candidate:
     """A run or a family.
 
     Attributes:
-        subject: finished.
+        run_or_family: finished.
         experiment: its experiment; settings that do not affect training may differ.
     """
 
-    subject: Run | Family
+    run_or_family: Run | Family
     experiment: Experiment
 
     @property
     def folder(self) -> Path:
         """The folder of the run or the family."""
-        return self.subject.folder
+        return self.run_or_family.folder
 
     @cached_property
     def runs(self) -> list[Run]:
         """The runs of the family, or the run alone."""
-        return self.subject.runs if isinstance(self.subject, Family) else [self.subject]
+        found = self.run_or_family
+        return found.runs if isinstance(found, Family) else [found]
 
     @property
     def by(self) -> By | None:
         """What the runs of the family differ in; None for a single run."""
-        return self.subject.record.by if isinstance(self.subject, Family) else None
+        found = self.run_or_family
+        return found.record.by if isinstance(found, Family) else None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class PredictedCandidate:
         """The predictions of each seed, or the pooled predictions of all folds: each on all
         compared images, in the same order.
         """
-        subject = self.candidate.subject
-        if isinstance(subject, Family) and subject.record.by == "fold":
-            return [families.pool_predictions(subject, self.predictions)]
+        family = self.candidate.run_or_family
+        if isinstance(family, Family) and family.record.by == "fold":
+            return [families.pool_predictions(family, self.predictions)]
         return self.predictions

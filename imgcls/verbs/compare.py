@@ -18,7 +18,7 @@ from imgcls.family import Family
 from imgcls.io import files, numbered_folders, terminal
 from imgcls.io.records import write_record
 from imgcls.run import RUNS, Run
-from imgcls.run_lookup import find_subject
+from imgcls.run_lookup import find_run_or_family
 from imgcls.verbs import evaluate
 
 COMPARISONS = RUNS / "comparisons"
@@ -81,9 +81,9 @@ def _open_all(targets: Sequence[Path], overrides: Sequence[str]) -> list[Candida
 
 
 def _open(target: Path, overrides: Sequence[str]) -> Candidate:
-    candidate = Candidate(*find_subject(target, overrides))
-    if isinstance(candidate.subject, Family):
-        families.require_same_data(candidate.subject)
+    candidate = Candidate(*find_run_or_family(target, overrides))
+    if isinstance(candidate.run_or_family, Family):
+        families.require_same_data(candidate.run_or_family)
     return candidate
 
 

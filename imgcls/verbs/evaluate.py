@@ -29,7 +29,7 @@ from imgcls.training.model_description import read_description
 
 
 def evaluate(
-    subject: Run | Family,
+    run_or_family: Run | Family,
     experiment: Experiment | None = None,
     split_name: str = "test",
     fail_under: Mapping[str, float] = {},
@@ -56,13 +56,13 @@ def evaluate(
             predictions, and its store is missing, or changed before or while it was read.
         DivergenceError: the model predicts probabilities that are not finite.
     """
-    experiment = experiment or subject.experiment
+    experiment = experiment or run_or_family.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
-    if isinstance(subject, Family):
-        found = evaluate_family(subject, experiment, split_name)
+    if isinstance(run_or_family, Family):
+        found = evaluate_family(run_or_family, experiment, split_name)
         gates.check_gates(fail_under, found.metrics, found)
         return found
-    evaluation = _evaluate_run(subject, experiment, split_name)
+    evaluation = _evaluate_run(run_or_family, experiment, split_name)
     gates.check_gates(fail_under, evaluation.metrics, evaluation)
     return evaluation
 

@@ -18,7 +18,7 @@ from imgcls.run import ResultFolder, Run
 
 
 def plot(
-    found: Run | Family, experiment: Experiment | None = None, names: Sequence[str] = ()
+    run_or_family: Run | Family, experiment: Experiment | None = None, names: Sequence[str] = ()
 ) -> list[Path]:
     """Draw figures as PNG files, and write report.html with all figures of the run or family.
 
@@ -37,10 +37,10 @@ def plot(
         UserError: a name is unknown, a named figure cannot be drawn, or a file cannot be written.
         DataError: a named figure shows images, and their store is missing or changed.
     """
-    experiment = experiment or found.experiment
-    if isinstance(found, Family):
-        return _plot_family(found, experiment, names)
-    return _plot_run(Subject(found, experiment), names)
+    experiment = experiment or run_or_family.experiment
+    if isinstance(run_or_family, Family):
+        return _plot_family(run_or_family, experiment, names)
+    return _plot_run(Subject(run_or_family, experiment), names)
 
 
 def _plot_run(subject: Subject, names: Sequence[str]) -> list[Path]:

@@ -26,7 +26,7 @@ from imgcls.verbs import evaluate, train
 
 
 def reproduce(
-    found: Run | Family,
+    run_or_family: Run | Family,
     experiment: Experiment | None = None,
     folder: Path | None = None,
     epochs: int | None = None,
@@ -56,11 +56,11 @@ def reproduce(
         UserError: the run has fewer epochs, or does not have a quantity of `tolerances`.
         DataError: the run is not finished, or its data is missing or has changed.
     """
-    experiment = experiment or found.experiment
-    if isinstance(found, Family):
+    experiment = experiment or run_or_family.experiment
+    if isinstance(run_or_family, Family):
         require_one_process(cluster)
-        return _reproduce_family(found, experiment, folder, epochs, tolerances)
-    summary = _reproduce_run(found, experiment, folder, epochs, tolerances, cluster)
+        return _reproduce_family(run_or_family, experiment, folder, epochs, tolerances)
+    summary = _reproduce_run(run_or_family, experiment, folder, epochs, tolerances, cluster)
     if summary and summary["difference"]:
         raise GateError(differences.format_difference(summary), summary)
     return summary
