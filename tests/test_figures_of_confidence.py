@@ -78,6 +78,16 @@ def test_without_a_temperature_there_is_one_set_of_dots_with_wilsons_intervals(r
     assert upper.get_title(loc="left").startswith("Mean confidence 0.")
 
 
+def test_the_confidence_level_of_the_intervals_is_that_of_the_experiment(tmp_path: Path):
+    run = make_run(tmp_path / "run", evaluate={"confidence": 0.8})
+    case = save(run, "test", temperature=1.0)
+    upper, _ = draw(run, "calibration").axes
+    assert upper.get_ylabel() == "accuracy, with 80 % confidence interval"
+    _, right, images = next(iter(bin_images(case).values()))
+    low, high = binomtest(int(right), int(images)).proportion_ci(0.8, method="wilson")
+    assert upper.collections[0].get_segments()[0][:, 1] == pytest.approx([low, high], abs=1e-6)
+
+
 def test_the_reliability_diagram_uses_the_bins_of_the_experiments_metric(tmp_path: Path):
     run = make_run(tmp_path / "run", evaluate={"metrics": [{"name": "calibration", "bins": 5}]})
     stairs = draw(run, "calibration").axes[1].patches[0]

@@ -1,8 +1,8 @@
 """Reliability diagram: accuracy of predictions by their confidence, before and after the
 temperature. Light zone.
 
-Guo et al., 2017, section 2. Vertical lines are 95 % confidence intervals of a bin's accuracy
-(Wilson); bins with few images have long ones.
+Guo et al., 2017, section 2. Vertical lines are confidence intervals of a bin's accuracy (Wilson);
+bins with few images have long ones.
 """
 
 from typing import TYPE_CHECKING
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CONFIDENCE = 0.95
-
 
 class Settings(PartSettings):
     """The reliability diagram has no settings; its bins are those of the metric `calibration`."""
@@ -29,7 +27,7 @@ class Settings(PartSettings):
 def draw(settings: Settings, subject: Subject) -> "Figure":
     """Draw mean confidence and accuracy of each bin, and below it the number of images."""
     uncalibrated = undo_temperature(subject.predictions)
-    after = subject.compute_metric("calibration")
+    after, level = subject.compute_metric("calibration"), subject.experiment.evaluate.confidence
     before = subject.compute_metric("calibration", uncalibrated) if uncalibrated else None
     figure = _style.make_figure(5.5, 6.0)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
@@ -37,11 +35,12 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         [0, 1], [0, 1], color=_style.INK, linestyle="--", linewidth=1, label="perfect calibration"
     )
     if before is None:
-        _draw_bins(upper, lower, after, "accuracy in the bin", _style.COLORS[0])
+        _draw_bins(upper, lower, after, level, "accuracy in the bin", _style.COLORS[0])
     else:
-        _draw_bins(upper, lower, before, "before the temperature", _style.FAINT)
-        _draw_bins(upper, lower, after, "after it", _style.COLORS[0])
-    upper.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy, with 95 % confidence interval")
+        _draw_bins(upper, lower, before, level, "before the temperature", _style.FAINT)
+        _draw_bins(upper, lower, after, level, "after it", _style.COLORS[0])
+    upper.set(xlim=(0, 1), ylim=(-0.02, 1.02))
+    upper.set_ylabel(f"accuracy, with {100 * level:g} % confidence interval")
     upper.set_title(f"{_describe(before, after, subject)}\n({subject.evaluated_title})")
     lower.set(xlabel="confidence: the probability of the predicted class", ylabel="images")
     lower.yaxis.set_major_formatter("{x:,.0f}")
@@ -52,8 +51,14 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     return figure
 
 
-def _draw_bins(upper: "Axes", lower: "Axes", result: Result, label: str, color: str) -> None:
-    """Draw the bins that are not empty; the area of a dot grows with the fraction of images."""
+def _draw_bins(
+    upper: "Axes", lower: "Axes", result: Result, level: float, label: str, color: str
+) -> None:
+    """Draw the bins that are not empty; the area of a dot grows with the fraction of images.
+
+    Args:
+        level: of the confidence intervals, 0..1.
+    """
     import numpy
 
     rows = result.tables["calibration"]
@@ -62,7 +67,7 @@ def _draw_bins(upper: "Axes", lower: "Axes", result: Result, label: str, color: 
     count, confidence, accuracy = (each[images > 0] for each in (images, *means))
     correct = numpy.rint(accuracy * count)
     pairs = zip(correct.astype(int).tolist(), count.astype(int).tolist(), strict=True)
-    ends = [compute_wilson_interval(*pair, CONFIDENCE) for pair in pairs]
+    ends = [compute_wilson_interval(*pair, level) for pair in pairs]
     upper.vlines(confidence, *numpy.transpose(ends), color=color, linewidth=1, alpha=0.6)
     areas = 12 + 80 * count / count.sum()
     upper.scatter(confidence, accuracy, s=areas, color=color, zorder=3, label=label)

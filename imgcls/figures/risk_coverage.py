@@ -1,7 +1,7 @@
 """Risk-coverage curve: the fraction of mistakes among the images that are confident enough.
 
 Light zone. El-Yaniv and Wiener, 2010; Geifman and El-Yaniv, 2017. The dot is the threshold that the
-metric `risk_coverage` chooses on the validation split, with 95 % confidence intervals (Wilson).
+metric `risk_coverage` chooses on the validation split, with confidence intervals (Wilson).
 """
 
 from typing import TYPE_CHECKING, cast
@@ -15,8 +15,6 @@ from imgcls.parts import PartSettings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-CONFIDENCE = 0.95
 
 
 class Settings(PartSettings):
@@ -44,7 +42,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         linestyle=":",
         label=f"images rejected at random, risk {risk[-1]:.4f}",
     )
-    _draw_threshold(axes, result)
+    _draw_threshold(axes, result, subject.experiment.evaluate.confidence)
     axes.set(xlim=(0, 1.01), xlabel="coverage: the fraction of images accepted")
     axes.set(ylim=(0, None), ylabel="risk: the fraction of mistakes among them")
     axes.grid()
@@ -53,8 +51,12 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     return figure
 
 
-def _draw_threshold(axes: "Axes", result: Result) -> None:
-    """Draw the risk wanted, and what the threshold reaches, if there is one."""
+def _draw_threshold(axes: "Axes", result: Result, level: float) -> None:
+    """Draw the risk wanted, and what the threshold reaches, if there is one.
+
+    Args:
+        level: of the confidence intervals, 0..1.
+    """
     for row in result.tables["selective_classification"]:
         wanted = cast(float, row["wanted_precision"])
         label = f"wanted: precision {wanted:g}"
@@ -63,8 +65,8 @@ def _draw_threshold(axes: "Axes", result: Result) -> None:
     _, images = result.fractions["selective_coverage"]
     if accepted:
         risk, coverage = 1 - correct / accepted, accepted / images
-        low, high = compute_wilson_interval(accepted - correct, accepted, CONFIDENCE)
-        left, right = compute_wilson_interval(accepted, images, CONFIDENCE)
+        low, high = compute_wilson_interval(accepted - correct, accepted, level)
+        left, right = compute_wilson_interval(accepted, images, level)
         axes.errorbar(
             coverage,
             risk,
@@ -72,7 +74,7 @@ def _draw_threshold(axes: "Axes", result: Result) -> None:
             yerr=[[risk - low], [high - risk]],
             fmt="o",
             color=_style.COLORS[1],
-            label="threshold chosen on validation, with 95 % confidence intervals",
+            label=f"threshold chosen on validation, with {100 * level:g} % confidence intervals",
         )
 
 
