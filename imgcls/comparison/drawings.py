@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imgcls.comparison.candidate import Candidate
 from imgcls.comparison.summary import ClassDifference, MetricDifference
-from imgcls.figures import _style
+from imgcls.figures import _families, _style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,44 +95,28 @@ def draw_classes(found: Sequence[ClassDifference]) -> "Figure":
 
 def draw_curves(candidates: Mapping[str, Candidate]) -> "Figure":
     """Draw loss and accuracy of each candidate over its epochs; of a family, thin lines for its
-    runs, and their mean up to the last epoch of the shortest.
-
-    The curves are those of the validation split, or those of training if a run has none.
+    runs, and their mean over the epochs that all of them have.
 
     Args:
         candidates: by label.
     """
-    from matplotlib.ticker import MaxNLocator
-
     logs = {label: [run.log for run in each.runs] for label, each in candidates.items()}
-    epochs = [epoch for runs in logs.values() for log in runs for epoch in log]
-    validated = all(epoch.val_loss is not None for epoch in epochs)
-    prefix, split = ("val_", "Validation") if validated else ("", "Training")
-    figure = _style.make_figure(_style.WIDTH, 5.5)
-    panels = figure.subplots(2, sharex=True)
-    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
+    figure, panels = _families.make_curve_panels([log for runs in logs.values() for log in runs])
+    for key, axes in panels.items():
         for index, (label, runs) in enumerate(logs.items()):
-            curves = [[getattr(epoch, prefix + quantity) for epoch in log] for log in runs]
-            _draw_curves_of(axes, curves, label, index)
-        axes.set_title(f"{split} {quantity}")
-        axes.grid(axis="y")
-    panels[0].legend()
-    panels[1].set_xlabel("epoch")
-    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            curves = [[getattr(epoch, key) for epoch in log] for log in runs]
+            _draw_candidate(axes, curves, label, index)
+    first, *_ = panels.values()
+    first.legend()
     return figure
 
 
-def _draw_curves_of(
+def _draw_candidate(
     axes: "Axes", curves: Sequence[Sequence[float]], label: str, index: int
 ) -> None:
-    import numpy
-
     color = _style.COLORS[index % len(_style.COLORS)]
     line_style = _style.LINE_STYLES[index % len(_style.LINE_STYLES)]
-    shortest = min(map(len, curves))
-    mean = numpy.mean([curve[:shortest] for curve in curves], axis=0)
     name = f"{label}, mean of {len(curves)} runs" if len(curves) > 1 else label
-    marker = "o" if shortest == 1 else None  # a single epoch has no line to see
-    axes.plot(range(1, shortest + 1), mean, line_style, marker=marker, color=color, label=name)
+    _families.plot_mean(axes, curves, linestyle=line_style, color=color, label=name)
     for curve in curves if len(curves) > 1 else ():
         axes.plot(range(1, len(curve) + 1), curve, color=color, linewidth=0.6, alpha=0.6)

@@ -1,20 +1,20 @@
 """The results of a family: those of its runs, their spread, and pooled predictions. Light zone."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+import os
+from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
 from imgcls.config import Experiment
-from imgcls.datasets import SplitName
+from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DataError
 from imgcls.evaluation.predictions import Predictions
-from imgcls.evaluation.spread import Spread, compute_spreads, make_spread_rows
+from imgcls.evaluation.spread import Spread, compute_spreads
 from imgcls.evaluation.summary import Evaluation
 from imgcls.family import By, Family
-from imgcls.io.records import Record
+from imgcls.io.records import Record, read_record
 from imgcls.metrics import Number
-from imgcls.report.tables import format_cell, format_table
 from imgcls.run import Run
 from imgcls.store.store import hash_json
 from imgcls.training import history
@@ -136,6 +136,21 @@ def combine_evaluations(
     )
 
 
+def list_evaluated_splits(family: Family) -> list[str]:
+    """Return the splits that a family was evaluated on."""
+    return [split for split in SPLITS if os.path.lexists(family.spread_file(split))]
+
+
+def read_evaluation(family: Family, split: str) -> FamilyEvaluation:
+    """Return the evaluation of a family on a split.
+
+    Raises:
+        DataError: spread.json is missing or damaged.
+    """
+    advice = family.get_evaluation_advice(split)
+    return read_record(family.spread_file(split), FamilyEvaluation, advice)
+
+
 def require_same_data(family: Family) -> None:
     """Check that all runs were trained on the store of the family, and those by seed on one split.
 
@@ -208,82 +223,3 @@ def select_first_scalars(found: FamilyEvaluation, experiment: Experiment) -> dic
         for name in firsts
         if name in found.spreads and found.spreads[name].count
     }
-
-
-def describe_spread(spreads: Mapping[str, Spread]) -> str:
-    """Return mean and std of the first of some metrics, for a title."""
-    name, spread = next(iter(spreads.items()))
-    mean, std = format_cell(spread.mean), format_cell(spread.std)
-    return f"{name} {mean} ± {std} (mean ± std)"
-
-
-def format_summary(summary: FamilySummary) -> str:
-    """Format the result of training a family as text: the spread, then the runs."""
-    rows = [
-        {
-            summary.by: each.number,
-            "epochs": each.epochs,
-            "selected_epoch": each.selected_epoch,
-            "val_loss": each.val_loss,
-            "val_accuracy": each.val_accuracy,
-            "seconds": each.seconds,
-        }
-        for each in summary.runs
-    ]
-    title = f"{summary.family}: {_count_runs(summary.by, len(rows))}"
-    validation = [
-        f"{title}; validation, selected epochs\n"
-        + describe_interval(summary.confidence, len(rows)),
-        format_table(make_spread_rows(summary.spreads)),
-    ]
-    validated = any(spread.count for spread in summary.spreads.values())
-    sections = [
-        *(validation if validated else [f"{title}; the validation split has no images"]),
-        format_table(rows),
-        format_evaluation(summary.out_of_fold)
-        if summary.out_of_fold
-        else f"next: imgcls eval {summary.family}",
-    ]
-    return "\n\n".join(sections).rstrip() + "\n"
-
-
-def format_evaluation(found: FamilyEvaluation) -> str:
-    """Format the evaluation of a family as text: the spread, the runs, and the pooled metrics."""
-    count = len(found.runs)
-    images = f"{' + '.join(f'{each:,}' for each in found.examples)} images"
-    if len(set(found.examples)) == 1:
-        images = f"{found.examples[0]:,} images each"
-    sections = [
-        f"{found.family}: {found.split} split, {_count_runs(found.by, count)}, {images}\n"
-        + describe_interval(found.confidence, count),
-        format_table(make_spread_rows(found.spreads)),
-        format_table(make_run_rows(found)),
-    ]
-    if found.pooled:
-        intervals = found.pooled.describe_intervals()
-        title = f"out-of-fold predictions of all {found.pooled.examples:,} images, pooled"
-        sections += [
-            "\n".join(filter(None, [title, intervals])),
-            format_table(found.pooled.make_metric_rows()),
-        ]
-    return "\n\n".join(sections) + "\n"
-
-
-def make_run_rows(found: FamilyEvaluation) -> list[dict[str, Any]]:
-    """Return a table with a row for each metric, and a column for each run."""
-    columns = [run.rpartition("/")[2] for run in found.runs]
-    return [
-        {"metric": name, **dict(zip(columns, spread.values, strict=True))}
-        for name, spread in found.spreads.items()
-    ]
-
-
-def _count_runs(by: By, count: int) -> str:
-    return f"{count} runs by {by}" if count > 1 else f"1 run by {by}"
-
-
-def describe_interval(confidence: float, count: int) -> str:
-    """Return what the intervals of a number of runs are, in a sentence."""
-    if count < 2:
-        return "one run has no spread: train at least two for an interval of the mean"
-    return f"{100 * confidence:g} % intervals of the mean over the runs, by Student's t"

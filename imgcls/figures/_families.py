@@ -1,7 +1,7 @@
 """Figures of a family of runs: their curves, and the spread of their metrics. Light zone."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from imgcls.figures import _style
 from imgcls.training.history import Epochs
@@ -20,43 +20,66 @@ def draw_curves(logs: Mapping[str, Epochs], selected: Mapping[str, int]) -> "Fig
     """Draw loss and accuracy per epoch of several runs, and the mean over the runs.
 
     Args:
-        logs: of each run, by its name. The curves are those of the validation split, or those of
-            training without one.
+        logs: of each run, by its name.
         selected: the number of each run's selected epoch, which is marked by a dot.
+    """
+    figure, panels = make_curve_panels(list(logs.values()), f", {len(logs)} runs")
+    for key, axes in panels.items():
+        curves = {name: [getattr(epoch, key) for epoch in log] for name, log in logs.items()}
+        _draw_runs(axes, curves, selected)
+    first, *_ = panels.values()
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower left", ncols=5)
+    return figure
+
+
+def make_curve_panels(logs: Sequence[Epochs], suffix: str = "") -> "tuple[Figure, dict[str, Axes]]":
+    """Return a figure with empty panels for the curves of loss and accuracy of some runs.
+
+    Args:
+        suffix: of the titles.
+
+    Returns:
+        The panels by the field of `EpochLog` that they show: that of the validation split, or that
+        of training if a run has none.
     """
     from matplotlib.ticker import MaxNLocator
 
-    validated = all(log[-1].val_loss is not None for log in logs.values())
+    validated = all(epoch.val_loss is not None for log in logs for epoch in log)
     prefix, split = ("val_", "Validation") if validated else ("", "Training")
     figure = _style.make_figure(_style.WIDTH, 5.5)
     loss, accuracy = figure.subplots(2, sharex=True)
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
-        curves = {
-            name: [getattr(epoch, prefix + quantity) for epoch in log] for name, log in logs.items()
-        }
-        _draw_runs(axes, curves, selected)
-        axes.set_title(f"{split} {quantity}, {len(logs)} runs")
+        axes.set_title(f"{split} {quantity}{suffix}")
         axes.grid(axis="y")
     accuracy.set_xlabel("epoch")
     accuracy.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower left", ncols=5)
-    return figure
+    return figure, {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+
+
+def plot_mean(axes: "Axes", curves: Sequence[Sequence[float]], **line: Any) -> None:
+    """Plot the mean of curves over the epochs that all of them have.
+
+    Args:
+        line: properties of the line.
+    """
+    import numpy
+
+    epochs = min(map(len, curves))
+    mean = numpy.mean([curve[:epochs] for curve in curves], axis=0)
+    marker = "o" if epochs == 1 else None  # a single epoch has no line to see
+    axes.plot(range(1, epochs + 1), mean, marker=marker, **line)
 
 
 def _draw_runs(
     axes: "Axes", curves: Mapping[str, list[float]], selected: Mapping[str, int]
 ) -> None:
-    import numpy
-
-    common = min(map(len, curves.values()))
     for index, (name, values) in enumerate(curves.items()):
         color = _style.COLORS[index % len(_style.COLORS)]
         line_style = _style.LINE_STYLES[index // len(_style.COLORS) % len(_style.LINE_STYLES)]
         epochs = range(1, len(values) + 1)
         axes.plot(epochs, values, line_style, color=color, linewidth=0.9, label=name)
         axes.plot(selected[name], values[selected[name] - 1], "o", color=color, markersize=4)
-    mean = numpy.mean([values[:common] for values in curves.values()], axis=0)
-    axes.plot(range(1, common + 1), mean, color=_style.INK, linewidth=2, label="mean")
+    plot_mean(axes, list(curves.values()), color=_style.INK, linewidth=2, label="mean")
 
 
 def draw_spread(spreads: Mapping[str, "Spread"], names: list[str], title: str) -> "Figure":

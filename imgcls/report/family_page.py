@@ -4,12 +4,10 @@ import os
 
 from imgcls.datasets import SPLITS
 from imgcls.evaluation import families
-from imgcls.evaluation.families import FamilyEvaluation
 from imgcls.evaluation.spread import make_spread_rows
 from imgcls.family import Family
 from imgcls.io import files
-from imgcls.io.records import read_record
-from imgcls.report import html, page
+from imgcls.report import family_text, html, page
 
 CAPTIONS = {
     "learning_curves": (
@@ -31,7 +29,7 @@ def write_page(family: Family) -> None:
     pooled = [name for name in page.list_figures(family, experiment) if name not in CAPTIONS]
     sections = [
         _render_training(family),
-        *[_render_spread(family, split) for split in list_evaluated_splits(family)],
+        *[_render_spread(family, split) for split in families.list_evaluated_splits(family)],
         *[
             page.render_evaluation(family, split)
             for split in SPLITS
@@ -52,21 +50,6 @@ def write_page(family: Family) -> None:
     files.write_text(family.report_page, html.make_page(experiment.name, sections))
 
 
-def list_evaluated_splits(family: Family) -> list[str]:
-    """Return the splits that a family was evaluated on."""
-    return [split for split in SPLITS if os.path.lexists(family.spread_file(split))]
-
-
-def read_spread(family: Family, split: str) -> FamilyEvaluation:
-    """Return the evaluation of a family on a split.
-
-    Raises:
-        DataError: spread.json is missing or damaged.
-    """
-    advice = family.get_evaluation_advice(split)
-    return read_record(family.spread_file(split), FamilyEvaluation, advice)
-
-
 def _render_training(family: Family) -> str:
     summary = families.summarize_training(family, None)
     facts = {
@@ -84,11 +67,11 @@ def _render_training(family: Family) -> str:
 
 
 def _render_spread(family: Family, split: str) -> str:
-    found = read_spread(family, split)
+    found = families.read_evaluation(family, split)
     lines = [
         f"<h2>Metrics of {len(found.runs)} runs, {split} split</h2>",
-        html.render_paragraph(families.describe_interval(found.confidence, len(found.runs))),
+        html.render_paragraph(family_text.describe_interval(found.confidence, len(found.runs))),
         html.render_table(make_spread_rows(found.spreads)),
-        html.render_folded("Each run", html.render_table(families.make_run_rows(found))),
+        html.render_folded("Each run", html.render_table(family_text.make_run_rows(found))),
     ]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from imgcls.evaluation.summary import Evaluation
 from imgcls.family import Family
 from imgcls.io import files, terminal
 from imgcls.io.records import write_record
+from imgcls.report import family_text
 from imgcls.report.tables import format_table
 from imgcls.run import ResultFolder, Run
 from imgcls.run_lookup import require_finished
@@ -105,7 +106,7 @@ def evaluate_family(
         pooled = _write_evaluation(family, experiment, split, together)
     found = families.combine_evaluations(family, split, evaluated, pooled)
     write_record(family.spread_file(split), found)
-    files.write_text(family.report_file(split), families.format_evaluation(found))
+    files.write_text(family.report_file(split), family_text.format_evaluation(found))
     return found
 
 
@@ -116,7 +117,7 @@ def format_report(found: Evaluation | FamilyEvaluation, folder: Path) -> str:
         folder: of the run or the family.
     """
     if isinstance(found, FamilyEvaluation):
-        return families.format_evaluation(found)
+        return family_text.format_evaluation(found)
     return _format_evaluation(found, folder)
 
 

@@ -13,7 +13,7 @@ from imgcls.figures import NotDrawableError, Subject, _families, _style
 from imgcls.figures._pooled import PooledSubject
 from imgcls.io.terminal import note, track
 from imgcls.parts import PartSettings
-from imgcls.report import family_page, page
+from imgcls.report import family_page, family_text, page
 from imgcls.run import ResultFolder, Run
 
 
@@ -75,18 +75,18 @@ def _draw_family(family: Family, experiment: Experiment) -> list[Path]:
     names = [run.folder.name for run in family.runs]
     selected = {name: run.selected_epoch for name, run in zip(names, summary.runs, strict=True)}
     logs = {run.folder.name: run.log for run in family.runs}
-    evaluated = family_page.list_evaluated_splits(family)
+    evaluated = families.list_evaluated_splits(family)
     with _style.apply_style():
         _style.save_figure(_families.draw_curves(logs, selected), path)
         if not evaluated:
             note(f"no spread: run `imgcls eval {family.folder}` first")
             return [path]
-        found = family_page.read_spread(family, evaluated[-1])
+        found = families.read_evaluation(family, evaluated[-1])
         shown = families.select_first_scalars(found, experiment)
         if not shown:
             note(f"no spread: {family.folder} was evaluated without the metrics of its experiment")
             return [path]
-        title = f"{evaluated[-1]} split, {families.describe_spread(shown)} of {len(names)} runs"
+        title = f"{evaluated[-1]} split, {family_text.describe_spread(shown)} of {len(names)} runs"
         _style.save_figure(_families.draw_spread(shown, names, title), spread_path)
     return [path, spread_path]
 

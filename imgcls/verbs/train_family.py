@@ -23,6 +23,7 @@ from imgcls.family import (
 )
 from imgcls.io import terminal
 from imgcls.io.records import write_record
+from imgcls.report import family_text
 from imgcls.store import lookup
 from imgcls.store.manifest import DataDescription
 from imgcls.store.store import Store
@@ -63,7 +64,7 @@ def train(
 def format_report(summary: dict[str, Any] | FamilySummary) -> str:
     """Format the result of `train` as text."""
     if isinstance(summary, FamilySummary):
-        return families.format_summary(summary)
+        return family_text.format_summary(summary)
     return train_run.format_summary(summary)
 
 
