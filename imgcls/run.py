@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from imgcls.config import Experiment
 from imgcls.environment import Environment
 from imgcls.errors import UserError
-from imgcls.evaluation.summary import Evaluation
+from imgcls.evaluation.record import Evaluation
 from imgcls.experiment_file import read_trained_experiment
 from imgcls.io import files, numbered_folders
 from imgcls.io.records import read_record, read_records, write_record

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-from imgcls.comparison.summary import Comparison
+from imgcls.comparison.record import Comparison
 from imgcls.environment import Environment
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.predictions import PredictionArrays
-from imgcls.evaluation.summary import Evaluation
+from imgcls.evaluation.record import Evaluation
 from imgcls.family import FamilyRecord
 from imgcls.io.array_records import ArrayRecord, find_array
 from imgcls.io.partial import Origin

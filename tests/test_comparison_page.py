@@ -14,7 +14,7 @@ from synthetic_run import NASTY
 
 from imgcls.comparison import drawings, gallery
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
-from imgcls.comparison.summary import ClassDifference
+from imgcls.comparison.record import ClassDifference
 from imgcls.evaluation import predictions
 from imgcls.figures import _style
 from imgcls.run import Run

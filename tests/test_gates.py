@@ -6,7 +6,7 @@ import pytest
 
 from imgcls.errors import GateError, UserError
 from imgcls.evaluation import gates
-from imgcls.evaluation.summary import Evaluation
+from imgcls.evaluation.record import Evaluation
 
 DIRECTIONS = {"accuracy": "higher", "macro_f1": "higher", "log_loss": "lower"}
 

@@ -15,7 +15,7 @@ from imgcls import environment, parts
 from imgcls.audit import runner
 from imgcls.environment import Environment
 from imgcls.evaluation import predictions
-from imgcls.evaluation.summary import Evaluation
+from imgcls.evaluation.record import Evaluation
 from imgcls.io.records import read_record, write_record
 from imgcls.run import Run
 from imgcls.store.lookup import open_run_store

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from imgcls.comparison import mcnemar
 from imgcls.comparison.candidate import PredictedCandidate
-from imgcls.comparison.summary import Agreement, ClassDifference
+from imgcls.comparison.record import Agreement, ClassDifference
 from imgcls.metrics.accuracy import is_correct
 
 if TYPE_CHECKING:

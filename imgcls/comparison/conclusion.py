@@ -7,7 +7,7 @@ that is said is that a number is higher on these images.
 
 from typing import Literal
 
-from imgcls.evaluation.summary import Interval
+from imgcls.evaluation.intervals import Interval
 from imgcls.metrics import Direction
 
 Conclusion = Literal["identical", "no_difference_shown", "higher", "lower", "better", "worse"]

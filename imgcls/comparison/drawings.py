@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imgcls.comparison.candidate import Candidate
-from imgcls.comparison.summary import ClassDifference, MetricDifference
+from imgcls.comparison.record import ClassDifference, MetricDifference
 from imgcls.figures import _families, _style
 
 if TYPE_CHECKING:

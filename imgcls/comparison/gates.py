@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from imgcls import parts
-from imgcls.comparison.summary import Comparison, MetricDifference, PairComparison
+from imgcls.comparison.record import Comparison, MetricDifference, PairComparison
 from imgcls.errors import GateError, UserError
 from imgcls.metrics import Direction
 

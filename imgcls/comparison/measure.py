@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from imgcls.comparison import class_changes, differences, mcnemar, sentences
+from imgcls.comparison import class_changes, mcnemar, provenance, sentences
 from imgcls.comparison.candidate import PredictedCandidate
 from imgcls.comparison.conclusion import conclude
 from imgcls.comparison.metric_values import (
@@ -12,7 +12,7 @@ from imgcls.comparison.metric_values import (
     measure_candidate,
 )
 from imgcls.comparison.paired_bootstrap import bootstrap_differences
-from imgcls.comparison.summary import (
+from imgcls.comparison.record import (
     Agreement,
     ComparedCandidate,
     Comparison,
@@ -20,9 +20,8 @@ from imgcls.comparison.summary import (
     PairComparison,
 )
 from imgcls.datasets import SplitName
-from imgcls.evaluation.intervals import compute_wilson_interval
+from imgcls.evaluation.intervals import Interval, compute_wilson_interval
 from imgcls.evaluation.spread import compute_spreads
-from imgcls.evaluation.summary import Interval
 from imgcls.metrics.accuracy import is_correct
 from imgcls.seeds import derive_seed
 
@@ -57,9 +56,9 @@ def measure(
         bootstrap_samples=settings.bootstrap_samples,
         candidates=[_describe(each, settings.confidence) for each in measured],
         comparisons=_adjust_p_values(pairs),
-        settings=differences.compare_settings(candidates),
-        environment=differences.compare_environments(candidates),
-        data=differences.compare_data(candidates),
+        settings=provenance.compare_settings(candidates),
+        environment=provenance.compare_environments(candidates),
+        data=provenance.compare_data(candidates),
         failed_gates=[],
     )
 
@@ -77,7 +76,7 @@ def _describe(measured: MeasuredCandidate, confidence: float) -> ComparedCandida
         metrics=measured.overall,
         spreads=compute_spreads(measured.by_run, confidence) if predicted.candidate.by else {},
         accuracy_interval=interval,
-        properties=differences.describe_models(predicted),
+        properties=provenance.describe_models(predicted),
     )
 
 

@@ -8,8 +8,8 @@ from imgcls import metrics, parts
 from imgcls.comparison import run_intervals
 from imgcls.comparison.candidate import PredictedCandidate
 from imgcls.config import Evaluate
+from imgcls.evaluation.intervals import Interval
 from imgcls.evaluation.predictions import Predictions
-from imgcls.evaluation.summary import Interval
 from imgcls.metrics import Direction, MetricSettings, Number
 
 

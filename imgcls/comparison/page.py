@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imgcls.comparison import drawings, gallery, sentences, tables
 from imgcls.comparison.candidate import PredictedCandidate
-from imgcls.comparison.summary import Comparison, PairComparison
+from imgcls.comparison.record import Comparison, PairComparison
 from imgcls.errors import DataError
 from imgcls.figures import _style
 from imgcls.io import files, terminal
@@ -52,7 +52,7 @@ def write_page(
             "<h2>Training and models</h2>",
             _render_curves(dict(zip(labels, predicted, strict=True)), folder),
             html.render_table(tables.make_property_rows(comparison)),
-            _render_differences(comparison),
+            _render_provenance(comparison),
         ]
     files.write_text(folder / "comparison.html", html.make_page("Comparison", sections))
 
@@ -132,7 +132,7 @@ def _render_curves(predicted: dict[str, PredictedCandidate], folder: Path) -> st
     return _save(drawings.draw_curves(candidates), "curves", "", folder)
 
 
-def _render_differences(comparison: Comparison) -> str:
+def _render_provenance(comparison: Comparison) -> str:
     lines = []
     for title, found in tables.list_differences(comparison).items():
         rows = tables.make_difference_rows(comparison, found or [])

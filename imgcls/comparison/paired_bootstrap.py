@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from imgcls.evaluation import bootstrap
 from imgcls.evaluation.bootstrap import BootstrapSample
+from imgcls.evaluation.intervals import Interval
 from imgcls.evaluation.predictions import Predictions
-from imgcls.evaluation.summary import Interval
 from imgcls.metrics import MetricSettings
 
 Replicates = Sequence[Predictions]

@@ -7,8 +7,8 @@ the differences between runs of one family, which are trained in the same way.
 import statistics
 from collections.abc import Sequence
 
+from imgcls.evaluation.intervals import Interval
 from imgcls.evaluation.spread import compute_t_quantile
-from imgcls.evaluation.summary import Interval
 
 
 def compute_welch_interval(

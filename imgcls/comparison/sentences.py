@@ -2,8 +2,8 @@
 
 from imgcls.comparison.candidate import Candidate
 from imgcls.comparison.conclusion import find_side
-from imgcls.comparison.summary import Agreement, Comparison, MetricDifference, PairComparison
-from imgcls.evaluation.summary import Interval
+from imgcls.comparison.record import Agreement, Comparison, MetricDifference, PairComparison
+from imgcls.evaluation.intervals import Interval
 from imgcls.io.terminal import to_printable
 from imgcls.report.tables import format_cell
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from imgcls.comparison.summary import Comparison, PairComparison, SettingDifference
+from imgcls.comparison.record import Comparison, PairComparison, SettingDifference
 from imgcls.evaluation.spread import Spread
 from imgcls.metrics import Number
 

@@ -3,7 +3,7 @@
 import textwrap
 
 from imgcls.comparison import sentences, tables
-from imgcls.comparison.summary import Comparison, PairComparison
+from imgcls.comparison.record import Comparison, PairComparison
 from imgcls.io.terminal import to_printable
 from imgcls.report.tables import WIDTH, format_pairs, format_table
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imgcls import parts
+from imgcls.evaluation.intervals import Interval
 from imgcls.evaluation.predictions import Predictions
-from imgcls.evaluation.summary import Interval
 from imgcls.io import terminal
 from imgcls.metrics import MetricSettings
 

@@ -10,8 +10,8 @@ from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DataError
 from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.record import Evaluation
 from imgcls.evaluation.spread import Spread, compute_spreads
-from imgcls.evaluation.summary import Evaluation
 from imgcls.family import By, Family
 from imgcls.io.records import Record, read_record
 from imgcls.metrics import Number

@@ -1,9 +1,15 @@
-"""Confidence intervals of fractions of images, without a bootstrap. Light zone."""
+"""Confidence intervals; and Wilson's, for a fraction of images. Light zone."""
 
 import statistics
+from typing import Annotated
+
+from pydantic import Field
+
+Interval = Annotated[tuple[float, float], Field(strict=False)]
+"""The lower and the upper end."""
 
 
-def compute_wilson_interval(successes: int, count: int, confidence: float) -> tuple[float, float]:
+def compute_wilson_interval(successes: int, count: int, confidence: float) -> Interval:
     """Return the Wilson score interval of a fraction (Wilson, 1927; Brown et al., 2001, section 3).
 
     Unlike a percentile bootstrap, it has a width above 0 even if all or none of the images are

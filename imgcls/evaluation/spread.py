@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from imgcls.evaluation.summary import Interval
+from imgcls.evaluation.intervals import Interval
 from imgcls.io.records import Record
 from imgcls.metrics import Number
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imgcls.comparison import gates, measure, metric_values, page, same_images
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
-from imgcls.comparison.summary import Comparison
+from imgcls.comparison.record import Comparison
 from imgcls.config import Evaluate
 from imgcls.datasets import SplitName
 from imgcls.errors import UserError

@@ -16,7 +16,7 @@ from imgcls.evaluation import families, gates, predictions
 from imgcls.evaluation.families import FamilyEvaluation
 from imgcls.evaluation.measure import measure
 from imgcls.evaluation.predictions import Predictions
-from imgcls.evaluation.summary import Evaluation
+from imgcls.evaluation.record import Evaluation
 from imgcls.family import Family
 from imgcls.io import files, terminal
 from imgcls.io.records import write_record

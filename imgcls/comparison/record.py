@@ -6,8 +6,8 @@ from pydantic import Field, JsonValue
 
 from imgcls.comparison.conclusion import Conclusion
 from imgcls.datasets import SplitName
+from imgcls.evaluation.intervals import Interval
 from imgcls.evaluation.spread import Spread
-from imgcls.evaluation.summary import Interval
 from imgcls.family import By
 from imgcls.io.records import Record
 from imgcls.metrics import Direction, Number

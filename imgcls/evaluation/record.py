@@ -6,10 +6,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from imgcls.datasets import SplitName
+from imgcls.evaluation.intervals import Interval
 from imgcls.io.records import Record
 from imgcls.metrics import Number
-
-Interval = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class Evaluation(Record):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
-from imgcls.comparison.summary import ModelProperties, SettingDifference
+from imgcls.comparison.record import ModelProperties, SettingDifference
 from imgcls.errors import DataError
 from imgcls.experiment_file import flatten
 from imgcls.io import terminal
