@@ -33,4 +33,6 @@ def audit(
     """
     from imgcls.verbs import audit
 
-    output.print_result(audit.audit(target, runs, set_), json, audit.format_report)
+    found = audit.audit(target, runs, set_)
+    arguments = None if target.is_dir() else output.quote_arguments(target, set_)
+    output.print_result(found, json, lambda report: audit.format_report(report, arguments))

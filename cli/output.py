@@ -1,8 +1,10 @@
 """Printing results: stdout carries nothing else. Light zone."""
 
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from operator import methodcaller
+from pathlib import Path
 from typing import Any
 
 from imgcls.errors import GateError
@@ -31,6 +33,12 @@ def print_gated(work: Callable[[], Any], as_json: bool, to_text: Callable[[Any],
         print_result(error.result, as_json, to_text)
         raise
     print_result(result, as_json, to_text)
+
+
+def quote_arguments(experiment: Path, overrides: Sequence[str]) -> str:
+    """Return an experiment and its `--set` options as they follow another command in a shell."""
+    options = [word for override in overrides for word in ("--set", override)]
+    return shlex.join([str(experiment), *options])
 
 
 def to_json(result: Any) -> str:

@@ -31,4 +31,5 @@ def prepare(
     from imgcls.verbs import prepare
 
     report = prepare.prepare(read_experiment(experiment, set_), splits)
-    output.print_result(report, json, prepare.format_report)
+    arguments = output.quote_arguments(experiment, set_)
+    output.print_result(report, json, lambda found: prepare.format_report(found, arguments))

@@ -1,6 +1,7 @@
 """The audit: checks run in order, their policies are applied, and the report is saved."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy
@@ -84,7 +85,7 @@ def test_every_check_runs_by_default_and_clean_data_has_no_findings(tmp_path):
     assert report.outcome == "no findings"
     assert report.findings == []
     assert left is split
-    text = runner.format_report(report)
+    text = runner.format_report(report, "photos.yaml")
     assert text.startswith("audit of the data: no findings of 10 checks\n")
     assert "not checked, since data.audit does not list them: small_classes" in text
     assert [check.name for check in experiment(tmp_path).data.audit] == parts.list_names("checks")
@@ -217,7 +218,8 @@ def photos(workspace):
 
 
 def test_prepare_reports_what_it_found_and_what_to_do_next(photos):
-    exit_code, stdout, _ = command("prepare", "photos.yaml")
+    arguments = [str(photos.joinpath("photos.yaml").rename("my photos.yaml")), "--set", "seed=1"]
+    exit_code, stdout, _ = command("prepare", *arguments)
     assert exit_code == 0
     headline = "audit of the data: 2 findings of exact_duplicates (LEAKAGE), label_conflicts"
     assert f"\n\n{headline}\n" in stdout
@@ -227,7 +229,8 @@ def test_prepare_reports_what_it_found_and_what_to_do_next(photos):
         in stdout
     )
     assert "test/cat/0.png = train/cat/0.png" in stdout
-    assert "or train with the data as it is: `imgcls train`" in stdout
+    assert f"train with the data as it is: `imgcls train {shlex.join(arguments)}`;" in stdout
+    assert f"`imgcls train {shlex.join(arguments)}`;" in command("audit", *arguments)[1]
 
 
 def test_a_file_name_cannot_control_the_terminal(photos):

@@ -40,7 +40,7 @@ def test_the_headline_says_what_was_found_and_never_that_a_leak_passed(
 ):
     store, split = make_store(tmp_path, noise_with_copies(LEAK, ("train/4", "train/5")))
     report, _, _ = run(store, split, *policies.split())
-    text = runner.format_report(report)
+    text = runner.format_report(report, "photos.yaml")
     assert text.splitlines()[0] == f"audit of the data: {headline}"
     assert not re.search(NEITHER_GOOD_NOR_BAD, text)
     advice = "leakage makes evaluation better than the model is"
@@ -53,7 +53,7 @@ def test_leakage_is_the_first_finding_that_is_printed(tmp_path):
     store, split = make_store(tmp_path, images)
     report, _, _ = run(store, split, "exact_duplicates=note")
     assert [found.leakage for found in report.findings] == [False, True]
-    text = runner.format_report(report)
+    text = runner.format_report(report, "photos.yaml")
     assert text.index("LEAKAGE: 1 held-out image") < text.index("1 image repeats another")
 
 

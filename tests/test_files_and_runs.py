@@ -48,6 +48,8 @@ def test_a_file_is_replaced_atomically(tmp_path):
         (errno.EDQUOT, "the disk is full"),
         (errno.EACCES, "cannot write"),
         (errno.EROFS, "cannot write"),
+        (errno.ENAMETOOLONG, "cannot write"),
+        (errno.ENOENT, "cannot write"),
     ],
 )
 def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(

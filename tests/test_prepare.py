@@ -183,7 +183,8 @@ def test_a_class_with_no_or_one_image_is_named_and_nothing_can_be_trained(tmp_pa
 def test_small_classes_are_noted(tmp_path):
     paint(tmp_path / "photos", {"cat": 40, "dog": 5})
     report = prepare.prepare(experiment(tmp_path, "{name: folder, path: photos}"))
-    assert "1 class with fewer than 10 training images: dog 3" in prepare.format_report(report)
+    text = prepare.format_report(report, "photos.yaml")
+    assert "1 class with fewer than 10 training images: dog 3" in text
 
 
 def test_the_class_table_has_a_line_a_class_and_totals(tmp_path):

@@ -102,9 +102,13 @@ def require_not_failed(report: AuditReport) -> None:
         raise DataError("\n".join([title, *[f"  {line}" for line in lines], advice]))
 
 
-def format_report(report: AuditReport) -> str:
+def format_report(report: AuditReport, arguments: str | None) -> str:
     """Format a report as text: what was found, a line per check, the findings with leakage first,
     and what to do next.
+
+    Args:
+        arguments: the experiment and its overrides, as they follow a command in a shell; None if
+            the data is that of a run, which is trained already.
     """
     counts = dict.fromkeys(report.checks, 0)
     for finding in report.findings:
@@ -119,7 +123,7 @@ def format_report(report: AuditReport) -> str:
         _format_outcome(report),
         format_table(rows),
         "\n".join(messages),
-        _suggest_next(report),
+        _suggest_next(report, arguments),
     ]
     return "\n\n".join(filter(None, sections))
 
@@ -153,7 +157,7 @@ def _format_finding(finding: ReportedFinding) -> list[str]:
     return lines
 
 
-def _suggest_next(report: AuditReport) -> str:
+def _suggest_next(report: AuditReport, arguments: str | None) -> str:
     names = parts.list_names("checks") if report.checks else []
     unchecked = [name for name in names if name not in report.checks]
     skipped = (
@@ -162,22 +166,25 @@ def _suggest_next(report: AuditReport) -> str:
         else ""
     )
     if report.outcome == "failed":
-        return (
-            f"{skipped}next: repair the data, or set another policy in data.audit, and run `imgcls"
-            " prepare` again"
-        )
+        again = f", and run `imgcls prepare {arguments}` again" if arguments else ""
+        return f"{skipped}next: repair the data, or set another policy in data.audit{again}"
     if report.outcome == "no findings":
-        return f"{skipped}next: `imgcls train`"
+        return f"{skipped}next: `imgcls train {arguments}`" if arguments else skipped.rstrip()
     leakage = (
         "leakage makes evaluation better than the model is: set policy: drop for these checks in"
         " data.audit to leave the copies out\n"
         if any(finding.leaves_leakage for finding in report.findings)
         else ""
     )
+    train = (
+        f", or train with the data as it is: `imgcls train {arguments}`; after it, `imgcls audit"
+        " RUN` finds likely label errors"
+        if arguments
+        else ""
+    )
     return (
         f"{skipped}{leakage}next: look at the examples (--json has up to {EXAMPLES} of each), and"
-        " set policies (note, drop, fail) in data.audit, or train with the data as it is: `imgcls"
-        " train`; after it, `imgcls audit RUN` finds likely label errors"
+        f" set policies (note, drop, fail) in data.audit{train}"
     )
 
 

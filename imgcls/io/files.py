@@ -53,7 +53,8 @@ def explain_errors(path: Path) -> Iterator[None]:
             ) from None
         wrong_path = (
             *(errno.EACCES, errno.EPERM, errno.EROFS),
-            *(errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+            *(errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
+            errno.ENOENT,  # such as in /proc, where nothing can be created
         )
         if error.errno in wrong_path:
             raise UserError(

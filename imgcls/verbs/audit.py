@@ -76,9 +76,12 @@ def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
     return lookup.find_audited(experiment), key
 
 
-def format_report(report: DataAudit) -> str:
-    """Format the result of `audit` as text."""
-    sections = [f"{report.dataset}, in {report.folder}", audits.format_report(report.audit)]
+def format_report(report: DataAudit, arguments: str | None) -> str:
+    """Format the result of `audit` as text; arguments as for that of the checks."""
+    sections = [
+        f"{report.dataset}, in {report.folder}",
+        audits.format_report(report.audit, arguments),
+    ]
     if report.label_errors:
         sections.append(label_errors.format_label_errors(report.label_errors))
     return "\n\n".join(sections)

@@ -136,9 +136,13 @@ def _note_default_size(store: Store, data: DataSettings) -> None:
     )
 
 
-def format_report(report: Preparation) -> str:
-    """Format the result of `prepare` as text: the classes, then the audit."""
-    return f"{format_classes(report)}\n\n{runner.format_report(report.audit)}"
+def format_report(report: Preparation, arguments: str) -> str:
+    """Format the result of `prepare` as text: the classes, then the audit.
+
+    Args:
+        arguments: the experiment and its overrides, as they follow a command in a shell.
+    """
+    return f"{format_classes(report)}\n\n{runner.format_report(report.audit, arguments)}"
 
 
 def format_classes(report: Preparation) -> str:
