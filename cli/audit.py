@@ -34,5 +34,5 @@ def audit(
     from imgcls.verbs import audit
 
     found = audit.audit(target, runs, set_)
-    arguments = None if target.is_dir() else output.quote_arguments(target, set_)
+    arguments = output.quote_arguments(target, set_)
     output.print_result(found, json, lambda report: audit.format_report(report, arguments))

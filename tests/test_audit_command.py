@@ -74,10 +74,10 @@ def test_labels_that_a_run_contradicts_are_listed_with_its_suggestions(run):
     assert first.suggested_probability == pytest.approx(0.9)
     assert first.margin == pytest.approx(0.05 - 0.9)
     assert report.label_errors.evaluated == run.data.sizes["test"]
-    text = audit.format_report(report, None)
+    text = audit.format_report(report, "photos.yaml")
     assert "label errors: 2 labels suspected\n" in text
     assert f"{len(saved.ids)} of {report.label_errors.images} images" in text
-    shown = [line.split()[:2] for line in audit.format_report(report, None).splitlines()]
+    shown = [line.split()[:2] for line in audit.format_report(report, "photos.yaml").splitlines()]
     assert [saved.ids[5], first.label] in shown
 
 
@@ -101,7 +101,7 @@ def test_the_probabilities_of_several_runs_are_averaged(run, workspace):
     assert error.id == saved.ids[5]
     assert error.suggested_probability == pytest.approx(0.85)
     found = audit.audit(run.folder, [other.folder, run.folder], [])
-    assert "by 2 runs" in audit.format_report(found, None)
+    assert "by 2 runs" in audit.format_report(found, "photos.yaml")
 
 
 def test_the_runs_of_all_folds_evaluate_every_image_of_a_fold(workspace):
@@ -193,7 +193,7 @@ def test_the_report_shows_five_examples_and_claims_no_other_number_than_the_coun
 def test_without_a_run_there_are_no_label_errors(run):
     report = audit.audit(run.config_file, [], [])
     assert report.label_errors is None
-    assert "label errors" not in audit.format_report(report, None)
+    assert "label errors" not in audit.format_report(report, "photos.yaml")
 
 
 def test_a_run_without_predictions_is_an_error_that_says_what_to_run(run):

@@ -108,7 +108,7 @@ def format_report(report: AuditReport, arguments: str | None) -> str:
 
     Args:
         arguments: the experiment and its overrides, as they follow a command in a shell; None if
-            the data is that of a run, which is trained already.
+            runs are trained already.
     """
     counts = dict.fromkeys(report.checks, 0)
     for finding in report.findings:

@@ -76,11 +76,16 @@ def _open_data(target: Path, overrides: Sequence[str]) -> tuple[Store, str]:
     return lookup.find_audited(experiment), key
 
 
-def format_report(report: DataAudit, arguments: str | None) -> str:
-    """Format the result of `audit` as text; arguments as for that of the checks."""
+def format_report(report: DataAudit, arguments: str) -> str:
+    """Format the result of `audit` as text.
+
+    Args:
+        arguments: the target and its overrides, as they follow a command in a shell.
+    """
+    to_train = None if report.label_errors else arguments
     sections = [
         f"{report.dataset}, in {report.folder}",
-        audits.format_report(report.audit, arguments),
+        audits.format_report(report.audit, to_train),
     ]
     if report.label_errors:
         sections.append(label_errors.format_label_errors(report.label_errors))
