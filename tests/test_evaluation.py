@@ -268,7 +268,8 @@ def trained(tmp_path) -> Run:
     dense = keras.layers.Dense(len(described.classes), activation="softmax")
     model = keras.Sequential([images, keras.layers.Flatten(), dense])
     description = describe_model(run.data.classes, run.data.shape, temperature=1.5)
-    model_file.save_model(model, description, run.model_file)
+    own = description.model_copy(update={"fingerprint": run.data.fingerprint})
+    model_file.save_model(model, own, run.model_file)
     run.write_status("finished", step=1)
     return run
 

@@ -35,7 +35,8 @@ def save_model(path, size=4, units=2, **description):
 
 
 def predict(path):
-    return inference.predict(path, as_they_are(IMAGES), numpy.arange(3), 2, CLASSES)
+    images, fingerprint = as_they_are(IMAGES), DESCRIPTION.fingerprint
+    return inference.predict(path, images, numpy.arange(3), 2, CLASSES, fingerprint)
 
 
 def change_members(change):
@@ -102,7 +103,7 @@ def test_a_damaged_model_file_is_a_one_line_error(damage, tmp_path):
     assert predict(path).shape == (3, 2)
     DAMAGES[damage](path)
     message = assert_refused_in_one_line(lambda: predict(path), path)
-    assert "run the training command again, which writes a new one" in message
+    assert "run the training command again without it, which writes a new one" in message
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,10 @@ def test_a_damaged_model_file_is_a_one_line_error(damage, tmp_path):
         ({"resize": "crop"}, "its resize policy is 'crop', but this run's is 'stretch'"),
         ({"classes": ["cat"]}, "its number of classes is 1, but this run's is 2"),
         ({"classes": CLASSES[::-1]}, r"its class 0 is '\udcff', but this run's is 'cat'"),
+        (
+            {"fingerprint": "other"},
+            f"its data's fingerprint is 'other', but this run's is '{DESCRIPTION.fingerprint}'",
+        ),
     ],
 )
 def test_the_model_of_another_run_is_an_error_that_names_the_difference(tmp_path, changes, problem):
@@ -120,9 +125,14 @@ def test_the_model_of_another_run_is_an_error_that_names_the_difference(tmp_path
     with pytest.raises(DataError) as caught:
         predict(path)
     assert str(caught.value) == (
-        f"{path} is the model of another run: {problem}; remove it, and run the training command"
-        " again, which writes a new one"
+        f"{path} is the model of another run: {problem}; run the training command again without"
+        " it, which writes a new one"
     )
+
+
+def test_a_model_file_that_is_missing_need_not_be_removed(tmp_path):
+    with pytest.raises(DataError, match="No such file or directory; run the training command"):
+        predict(tmp_path / "model.keras")
 
 
 def test_the_description_in_a_model_file_is_read_back_with_names_that_are_not_utf_8(tmp_path):

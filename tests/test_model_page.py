@@ -66,7 +66,8 @@ def write_model(path, store, geometry):
     logits = keras.layers.Dense(len(store.classes), dtype="float32")(features)
     serving = model_file.make_serving_model(keras.Model(images, logits), 1.5)
     description = describe_model(store.classes, geometry.shape, geometry.resize)
-    model_file.save_model(serving, description, path)
+    own = description.model_copy(update={"fingerprint": store.fingerprint})
+    model_file.save_model(serving, own, path)
 
 
 @pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
@@ -91,7 +92,7 @@ def test_the_program_of_the_page_sees_the_pixels_and_the_probabilities_of_eval(
     indices = numpy.arange(store.count)
     reader = store.open_reader(geometry)
     expected = inference.predict(
-        tmp_path / "model.keras", reader, indices, store.count, store.classes
+        tmp_path / "model.keras", reader, indices, store.count, store.classes, store.fingerprint
     )
     ids = store.get_ids(indices)
     assert len(ids) == 23

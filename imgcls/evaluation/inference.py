@@ -15,7 +15,12 @@ from imgcls.training.model_description import ADVICE, read_description
 
 
 def predict(
-    model_file: Path, images: Reader, indices: numpy.ndarray, batch_size: int, classes: list[str]
+    model_file: Path,
+    images: Reader,
+    indices: numpy.ndarray,
+    batch_size: int,
+    classes: list[str],
+    fingerprint: str,
 ) -> numpy.ndarray:
     """Predict the probabilities of images of a store.
 
@@ -23,15 +28,16 @@ def predict(
         images: reads the images of the store, one batch at a time.
         indices: of the images to predict, int64 (images,).
         classes: class names in label order.
+        fingerprint: of the store.
 
     Returns:
         float32 (images, classes), in the order of `indices`.
 
     Raises:
-        DataError: the model file is missing or damaged, or was trained for other images or classes.
+        DataError: the model file is missing or damaged, or was trained on another store.
         OutOfMemoryError: a single image does not fit the device.
     """
-    _require_same_task(model_file, images.geometry, classes)
+    _require_same_task(model_file, images.geometry, classes, fingerprint)
     model = _load_model(model_file, images.geometry.shape, len(classes))
     return predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
 
@@ -84,10 +90,13 @@ def _predict_all(
     return numpy.concatenate(batches)
 
 
-def _require_same_task(model_file: Path, geometry: Geometry, classes: list[str]) -> None:
-    """Check that a model was trained on images of this geometry and on these classes.
+def _require_same_task(
+    model_file: Path, geometry: Geometry, classes: list[str], fingerprint: str
+) -> None:
+    """Check that a model was trained on images of this geometry, these classes and this store.
 
-    A model of another run may have the same shapes, but another order of classes.
+    A model of another run may have the same shapes, but another order of classes; or it was trained
+    on other images, which may be in this run's test split.
     """
     described = read_description(model_file)
     properties: dict[str, tuple[object, object]] = {
@@ -97,6 +106,7 @@ def _require_same_task(model_file: Path, geometry: Geometry, classes: list[str])
     }
     pairs = zip(described.classes, classes, strict=False)
     properties |= {f"class {number}": pair for number, pair in enumerate(pairs)}
+    properties["data's fingerprint"] = (described.fingerprint, fingerprint)
     for name, (received, expected) in properties.items():
         if received != expected:
             raise DataError(

@@ -99,8 +99,7 @@ class DataFile:
         mode = self.path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            advice = self.advice.removeprefix("remove it, and ")
-            raise DataError(to_printable(f"{self.path} is {kind}; remove it, and {advice}"))
+            raise DataError(to_printable(f"{self.path} is {kind}; remove it, and {self.advice}"))
 
     def make_read_error(self, error: OSError) -> DataError:
         """Return the exception for a file that cannot be read."""

@@ -12,8 +12,8 @@ from imgcls.training.temperature import Calibration
 
 MEMBER = "imgcls.json"
 """The name of the record in the zip archive."""
-ADVICE = "remove it, and run the training command again, which writes a new one"
-"""What to do about a damaged model file, as the end of a message."""
+ADVICE = "run the training command again without it, which writes a new one"
+"""What to do about a model file that is missing or damaged, as the end of a message."""
 
 
 class ModelDescription(Record):

@@ -214,6 +214,7 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
                 indices,
                 experiment.train.batch_size,
                 classes=store.classes,
+                fingerprint=store.fingerprint,
             ),
             labels=store.labels[indices],
             ids=store.get_ids(indices),
