@@ -60,7 +60,7 @@ def _find_problem(found: MetricDifference, loss: float, pair: PairComparison) ->
         return ""
     change = "lost" if found.better == "higher" else "gained"
     return (
-        f"{pair.new}: {found.metric} {change} {abs(found.difference or 0):.4g} (interval"
+        f"{pair.new}: {found.metric} {change} {abs(found.difference or 0):.4g} (confidence interval"
         f" [{low:.4g}, {high:.4g}]), but at most {loss:g} is allowed"
     )
 

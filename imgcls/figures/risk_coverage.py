@@ -89,5 +89,5 @@ def _describe(result: Result) -> str:
         return f"No threshold reaches a precision of {wanted:g} on validation"
     correct, accepted = result.fractions["selective_precision"]
     _, images = result.fractions["selective_coverage"]
-    share = f"A confidence of at least {threshold:.4f} accepts {accepted / images:.1%} of images"
-    return f"{share}, of which {correct / accepted:.2%} are right" if accepted else share
+    text = f"A confidence of at least {threshold:.4f} accepts {accepted / images:.1%} of images"
+    return f"{text}, of which {correct / accepted:.2%} are right" if accepted else text
