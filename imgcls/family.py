@@ -1,7 +1,7 @@
 """Families: runs of one experiment that differ only in the seed, or only in the fold. Light zone.
 
-The members of a family by seed share one split, so that their spread is that of training alone. The
-members of a family by fold share the seed, and each holds out another fold.
+The runs of a family by seed share one split, so that their spread is that of training alone. The
+runs of a family by fold share the seed, and each holds out another fold.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ By = Literal["seed", "fold"]
 PREFIX = "family-"
 """What the names of the numbered folders of families begin with."""
 MAX_MEMBERS = 10_000
-"""The most members that a command makes, so that a typing error does not fill the memory."""
+"""The most runs that a command makes, so that a typing error does not fill the memory."""
 _SEEDS = 2**63
 """The number of seeds, from 0."""
 _RESTORE = "restore it from a backup, or train a new family"
 
 
 class FamilyRecord(VersionedRecord):
-    """What the members of a family differ in, and the store that they share."""
+    """What the runs of a family differ in, and the store that they share."""
 
     SUBJECT: ClassVar[str] = "a family"
     FORMAT: ClassVar[int] = 1
@@ -41,14 +41,14 @@ class FamilyRecord(VersionedRecord):
     format: Literal[1]
     """The format of the family's own files."""
     by: By
-    """What the members differ in."""
+    """What the runs differ in."""
     numbers: Annotated[list[Annotated[int, Field(ge=0, lt=_SEEDS)]], Field(min_length=1)]
-    """The seed of each member, or the number of its fold, from 1."""
+    """The seed of each run, or the number of its fold, from 1."""
     fingerprint: str
-    """The fingerprint of the store that all members are trained on."""
+    """The fingerprint of the store that all runs are trained on."""
 
     @model_validator(mode="after")
-    def _require_different_members(self) -> Self:
+    def _require_different_numbers(self) -> Self:
         count = len(self.numbers)
         if len(set(self.numbers)) < count:
             raise ValueError("numbers has one of them twice")
@@ -59,17 +59,17 @@ class FamilyRecord(VersionedRecord):
 
 @dataclass(frozen=True)
 class Members:
-    """What the members of a family to train differ in.
+    """What the runs of a family to train differ in.
 
     Attributes:
-        numbers: the seed of each member, or the number of its fold, from 1; all are different.
+        numbers: the seed of each run, or the number of its fold, from 1; all are different.
     """
 
     by: By
     numbers: list[int]
 
     def make_experiment(self, experiment: Experiment, number: int) -> Experiment:
-        """Return the experiment of a member."""
+        """Return the experiment of a run, by its number."""
         data = experiment.data
         if self.by == "seed":
             shared = data.model_copy(update={"split_seed": experiment.split_seed})
@@ -84,26 +84,26 @@ class Family(ResultFolder):
 
     @property
     def experiment_file(self) -> Path:
-        """The experiment that the members vary, with all defaults."""
+        """The experiment that the runs vary, with all defaults."""
         return self.folder / "experiment.yaml"
 
     @property
     def record_file(self) -> Path:
-        """What the members differ in; written last when a family is created."""
+        """What the runs differ in; written last when a family is created."""
         return self.folder / "family.json"
 
     @property
     def summary_file(self) -> Path:
-        """The validation results of all members, and their spread."""
+        """The validation results of all runs, and their spread."""
         return self.folder / "summary.json"
 
     def spread_file(self, split: str) -> Path:
-        """The metrics of all members on a split, and their spread."""
+        """The metrics of all runs on a split, and their spread."""
         return self.folder / "evaluation" / split / "spread.json"
 
     @cached_property
     def record(self) -> FamilyRecord:
-        """What the members differ in.
+        """What the runs differ in.
 
         Raises:
             DataError: family.json is damaged.
@@ -112,12 +112,12 @@ class Family(ResultFolder):
 
     @property
     def members(self) -> Members:
-        """What the members differ in; raises as `record` does."""
+        """What the runs differ in; raises as `record` does."""
         return Members(self.record.by, self.record.numbers)
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment that the members vary.
+        """The experiment that the runs vary.
 
         Raises:
             DataError: experiment.yaml is damaged.
@@ -126,18 +126,23 @@ class Family(ResultFolder):
 
     @property
     def runs(self) -> list[Run]:
-        """The run of each member, in the order of `record.numbers`; some may not exist yet."""
+        """The runs, in the order of `record.numbers`; some may not exist yet."""
         return [Run(self.folder / f"{self.record.by}-{each}") for each in self.record.numbers]
 
+    def pair_runs(self, experiment: Experiment) -> list[tuple[Run, Experiment]]:
+        """Return each run, with its own variant of an experiment."""
+        variants = [self.members.make_experiment(experiment, each) for each in self.record.numbers]
+        return list(zip(self.runs, variants, strict=True))
+
     def count_finished(self) -> int:
-        """Return the number of members whose training is finished."""
+        """Return the number of runs that are finished."""
         return sum(
             os.path.lexists(run.config_file) and run.status.status == "finished"
             for run in self.runs
         )
 
     def require_finished(self) -> None:
-        """Check that every member is finished.
+        """Check that every run is finished.
 
         Raises:
             DataError: some are not.
@@ -239,7 +244,7 @@ def require_one_process(cluster: Cluster | None) -> None:
 def parse_members(
     seeds: str | None, num_seeds: int | None, folds: int | None, experiment: Experiment
 ) -> Members | None:
-    """Return what the members of a family differ in, from the options of a command.
+    """Return what the runs of a family differ in, from the options of a command.
 
     Args:
         seeds: numbers with commas between them.

@@ -20,7 +20,7 @@ from imgcls.store.store import hash_json
 from imgcls.training import history
 
 
-class MemberSummary(Record):
+class RunSummary(Record):
     """The training of one run of a family."""
 
     run: str
@@ -74,7 +74,7 @@ class FamilySummary(Record):
     """The folder of the family."""
     by: By
     """What the runs differ in."""
-    runs: list[MemberSummary]
+    runs: list[RunSummary]
     """The runs, in the order of family.json."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """The confidence level of the intervals, 0..1."""
@@ -92,7 +92,7 @@ def summarize_training(family: Family, out_of_fold: FamilyEvaluation | None) -> 
     """
     confidence = family.experiment.evaluate.confidence
     pairs = zip(family.record.numbers, family.runs, strict=True)
-    runs = [_summarize_member(number, run) for number, run in pairs]
+    runs = [_summarize_run(number, run) for number, run in pairs]
     rows = [{"val_accuracy": each.val_accuracy, "val_loss": each.val_loss} for each in runs]
     return FamilySummary(
         family=str(family.folder),
@@ -104,11 +104,11 @@ def summarize_training(family: Family, out_of_fold: FamilyEvaluation | None) -> 
     )
 
 
-def _summarize_member(number: int, run: Run) -> MemberSummary:
+def _summarize_run(number: int, run: Run) -> RunSummary:
     log = history.read_complete_log(run)
     selected = history.find_selected_epoch(log, run.experiment.train)
     epoch = log[selected - 1]
-    return MemberSummary(
+    return RunSummary(
         run=str(run.folder),
         number=number,
         epochs=len(log),
@@ -179,12 +179,11 @@ def require_own_settings(family: Family) -> None:
     Raises:
         DataError: one was not.
     """
-    base, members = family.experiment, family.members
-    for number, run in zip(members.numbers, family.runs, strict=True):
-        if run.experiment.identity() != members.make_experiment(base, number).identity():
+    for run, own in family.pair_runs(family.experiment):
+        if run.experiment.identity() != own.identity():
             raise DataError(
-                f"{run.folder} was not trained with the settings of {members.by} {number} of its"
-                f" family; remove it, and train it again with `{family.format_command()}`"
+                f"{run.folder} was not trained with the settings of its family; remove it, and"
+                f" train it again with `{family.format_command()}`"
             )
 
 

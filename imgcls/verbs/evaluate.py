@@ -94,10 +94,7 @@ def evaluate_family(
     families.require_own_settings(family)
     families.require_same_data(family)
     split = parse_split_name(family.runs[0], split_name)
-    evaluated = [
-        _evaluate_run(run, family.members.make_experiment(experiment, number), split)
-        for number, run in zip(family.record.numbers, family.runs, strict=True)
-    ]
+    evaluated = [_evaluate_run(run, own, split) for run, own in family.pair_runs(experiment)]
     pooled = None
     if family.record.by == "fold" and split == "test":
         loaded = [predictions.load(run, split) for run in family.runs]

@@ -54,10 +54,7 @@ def _plot_run(subject: Subject, names: Sequence[str]) -> list[Path]:
 
 
 def _plot_family(family: Family, experiment: Experiment, names: Sequence[str]) -> list[Path]:
-    pairs = zip(family.record.numbers, family.runs, strict=True)
-    subjects = [
-        Subject(run, family.members.make_experiment(experiment, number)) for number, run in pairs
-    ]
+    subjects = [Subject(run, own) for run, own in family.pair_runs(experiment)]
     written = [path for subject in subjects for path in _plot_run(subject, names)]
     written += _draw_family(family, experiment)
     if os.path.lexists(family.predictions_file("test")):

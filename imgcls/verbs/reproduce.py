@@ -81,8 +81,7 @@ def _reproduce_family(
         _require_for_members(folder, family)
     parent = folder or numbered_folders.make_next(RUNS / experiment.name, "reproduction-")
     summaries = []
-    for number, run in zip(family.record.numbers, family.runs, strict=True):
-        own = family.members.make_experiment(experiment, number)
+    for run, own in family.pair_runs(experiment):
         terminal.note(f"reproducing {run.folder}")
         try:
             summary = _reproduce_run(run, own, parent / run.folder.name, epochs, tolerances, None)
