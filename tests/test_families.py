@@ -74,6 +74,14 @@ def test_the_same_command_trains_only_the_runs_that_are_missing(copied):
     assert Path("runs/tiny/family-1/seed-3/model.keras").read_bytes() == expected
 
 
+def test_a_family_whose_summary_was_not_written_is_continued_without_training(copied):
+    Path("runs/tiny/family-1/summary.json").unlink()
+    before = Path("runs/tiny/family-1/seed-0/model.keras").stat().st_mtime_ns
+    assert json_of("train", "experiment.yaml", "--seeds", "0,3")["family"] == "runs/tiny/family-1"
+    assert Path("runs/tiny/family-1/summary.json").exists()
+    assert Path("runs/tiny/family-1/seed-0/model.keras").stat().st_mtime_ns == before
+
+
 def test_the_summary_has_mean_std_and_count_of_the_runs(copied):
     summary = json.loads(Path("runs/tiny/family-1/summary.json").read_text())
     values = [Run(Path(row["run"])).log[-1].val_accuracy for row in summary["runs"]]

@@ -23,5 +23,5 @@ def test_parameters_are_counted_as_keras_counts_them(tmp_path):
 
 def test_a_damaged_archive_is_named_with_what_to_do(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"not an archive")
-    with pytest.raises(DataError, match=r"model\.keras is damaged .*; remove it, and run"):
+    with pytest.raises(DataError, match=r"model\.keras is damaged .*; run the training command"):
         count_parameters(tmp_path / "model.keras")

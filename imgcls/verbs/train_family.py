@@ -3,6 +3,7 @@
 For a family, it also runs the verbs `prepare` and `evaluate`.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -105,10 +106,16 @@ def _find_unfinished(experiment: Experiment, members: Members) -> Family | None:
     for family in find_families(experiment.name)[-1:]:
         with terminal.note_unusable():
             matches = family.members == members and _is_of(family, experiment)
-            if matches and family.count_finished() < len(members.numbers):
+            if matches and not _is_complete(family):
                 terminal.note(f"continuing {family.folder}")
                 return family
     return None
+
+
+def _is_complete(family: Family) -> bool:
+    """Return whether all runs are finished, and the summary, which comes last, is written."""
+    finished = family.count_finished() == len(family.runs)
+    return finished and os.path.lexists(family.summary_file)
 
 
 def _is_of(family: Family, experiment: Experiment) -> bool:
