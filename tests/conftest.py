@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def digits(prepared, workspace) -> Callable[..., Experiment]:
     return lambda *overrides: experiment(
         workspace, f"data.store_dir={prepared / 'data'}", *overrides
     )
+
+
+@pytest.fixture
+def copied(request, workspace) -> Path:
+    """The current folder, with a copy of the one that a module's fixture `trained` returns."""
+    shutil.copytree(request.getfixturevalue("trained"), workspace, dirs_exist_ok=True)
+    return workspace
 
 
 @pytest.fixture(scope="session", params=[3, 100], ids=["3 classes", "100 classes"])

@@ -2,13 +2,13 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy
 import pytest
 from compared_runs import make_compared, make_family, set_correct
 from experiments import command
+from html_page import Page
 from PIL import Image
 from synthetic_run import NASTY
 
@@ -21,26 +21,6 @@ from imgcls.run import Run
 from imgcls.verbs.compare import compare
 
 FIGURES = ["classes", "curves", "differences", "gallery"]
-
-
-class ComparisonPage(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def list_figures(self) -> list[str | None]:
-        return [attributes["id"] for name, attributes in self.tags if name == "figure"]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +36,7 @@ def compared(tmp_path_factory) -> Path:
 
 
 def test_every_figure_is_a_file_and_on_the_page(compared):
-    page = ComparisonPage(compared / "out/comparison.html")
+    page = Page(compared / "out/comparison.html")
     assert sorted(page.list_figures()) == FIGURES
     assert sorted(path.stem for path in (compared / "out").glob("*.png")) == FIGURES
     for name in FIGURES:
@@ -65,7 +45,7 @@ def test_every_figure_is_a_file_and_on_the_page(compared):
 
 
 def test_the_page_needs_nothing_else(compared):
-    page = ComparisonPage(compared / "out/comparison.html")
+    page = Page(compared / "out/comparison.html")
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "a"})
     pictures = [attributes["src"] for name, attributes in page.tags if name == "img"]
     assert all(source.startswith("data:image/png;base64,") for source in pictures)
@@ -73,14 +53,14 @@ def test_the_page_needs_nothing_else(compared):
 
 
 def test_class_names_are_text_and_never_markup(compared):
-    page = ComparisonPage(compared / "out/comparison.html")
+    page = Page(compared / "out/comparison.html")
     assert "b" not in {tag for tag, _ in page.tags}
     assert '<b>&"' in page.text
 
 
 def test_the_page_says_what_the_report_says(compared, monkeypatch):
     monkeypatch.chdir(compared)
-    page = ComparisonPage(Path("out/comparison.html"))
+    page = Page(Path("out/comparison.html"))
     found = compare([Path("old"), Path("new")], output=Path("again")).comparisons[0]
     assert found.sentence in page.text
     assert f"{found.metrics[0].difference:.4f}" in page.text
@@ -94,7 +74,7 @@ def test_without_the_store_a_sentence_replaces_the_images(workspace):
     exit_code, _, stderr = command("compare", "old", "new", "--output", "out")
     assert exit_code == 0
     assert "note: the page shows no images: the run's data, data/digits-" in stderr
-    page = ComparisonPage(Path("out/comparison.html"))
+    page = Page(Path("out/comparison.html"))
     assert "No images are shown: the run's data" in page.text
     assert sorted(page.list_figures()) == ["classes", "curves", "differences"]
 
@@ -102,7 +82,7 @@ def test_without_the_store_a_sentence_replaces_the_images(workspace):
 def test_identical_predictions_have_neither_classes_nor_images_to_show(workspace):
     make_compared(Path("old"))
     compare([Path("old"), Path("old")], output=Path("out"))
-    page = ComparisonPage(Path("out/comparison.html"))
+    page = Page(Path("out/comparison.html"))
     assert sorted(page.list_figures()) == ["curves", "differences"]
     assert "No difference found: identical predictions." in page.text
 

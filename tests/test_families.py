@@ -36,13 +36,6 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def copied(trained, workspace):
-    """The current folder, with a copy of everything."""
-    shutil.copytree(trained, workspace, dirs_exist_ok=True)
-    return workspace
-
-
 def test_a_family_has_a_run_for_each_seed_on_one_store_and_one_split(copied):
     family = Family(Path("runs/tiny/family-1"))
     assert [run.folder.name for run in family.runs] == ["seed-0", "seed-3"]
@@ -80,6 +73,18 @@ def test_a_family_whose_summary_was_not_written_is_continued_without_training(co
     assert json_of("train", "experiment.yaml", "--seeds", "0,3")["family"] == "runs/tiny/family-1"
     assert Path("runs/tiny/family-1/summary.json").exists()
     assert Path("runs/tiny/family-1/seed-0/model.keras").stat().st_mtime_ns == before
+
+
+def test_an_interrupted_family_says_why_and_how_to_continue_all_of_its_runs(copied):
+    line = ["train", "experiment.yaml", "--seeds", "5,6", "--run", "runs/short"]
+    exit_code, _, stderr = command(*line, "--set", "train.time_limit=1s")
+    assert exit_code == 75
+    message = stderr.splitlines()[-1]
+    assert message.startswith("imgcls: runs/short/seed-5: train.time_limit of 1s at step ")
+    assert message.endswith(
+        "; the state is saved, continue with: imgcls train runs/short/experiment.yaml --seeds 5,6"
+        " --run runs/short"
+    )
 
 
 def test_the_summary_has_mean_std_and_count_of_the_runs(copied):

@@ -28,13 +28,6 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def copied(trained, workspace):
-    """The current folder, with a copy of everything."""
-    shutil.copytree(trained, workspace, dirs_exist_ok=True)
-    return workspace
-
-
 def test_an_experiment_in_the_folder_given_for_a_family_is_not_overwritten(copied):
     Path("mine").mkdir()
     text = "# My notes.\n" + Path("experiment.yaml").read_text()
