@@ -62,9 +62,18 @@ class Interrupted(UserError):
     """A signal or limit stopped the command; run it again to continue. Exit code 75.
 
     75 is EX_TEMPFAIL of sysexits.h.
+
+    Attributes:
+        reason: what stopped it.
+        advice: how to continue; the message is both.
     """
 
     exit_code = 75
+
+    def __init__(self, reason: str, advice: str = ""):
+        super().__init__("; ".join(filter(None, [reason, advice])))
+        self.reason = reason
+        self.advice = advice
 
 
 class WorkerLostError(Interrupted):

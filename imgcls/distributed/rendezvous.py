@@ -54,8 +54,8 @@ def wait_for_workers(
         reason = get_stop_reason()
         if reason is not None:
             raise Interrupted(
-                f"{reason} while waiting for the other workers; start all again with the same"
-                " commands"
+                f"{reason} while waiting for the other workers",
+                "start all again with the same commands",
             )
         return deadline - time.monotonic()
 

@@ -111,8 +111,8 @@ def make_restart_error(error: "tf.errors.OpError", size: int) -> Interrupted:
         size: the smaller micro-batch size, for the next start.
     """
     return Interrupted(
-        f"out of memory on a worker ({extract_reason(error)}); start all workers again with the"
-        f" same commands to continue with micro-batches of {size}"
+        f"out of memory on a worker ({extract_reason(error)})",
+        f"start all workers again with the same commands to continue with micro-batches of {size}",
     )
 
 

@@ -105,7 +105,7 @@ class Trainer:
         if not self._is_finished():
             self._collectives.barrier()
             advice = self._recorder.explain_resuming()
-            raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested; {advice}")
+            raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested", advice)
         with build.use_ema_weights(self.model, self._optimizer):
             self._recorder.write_model(
                 self.model, self._counters.epochs, self._store, self._validation
@@ -201,8 +201,8 @@ class Trainer:
             self._save()
             self._collectives.barrier()  # no worker may exit before the state is saved
             raise Interrupted(
-                f"{reason or 'stopped with another worker'} at step {self._counters.step};"
-                f" {self._recorder.explain_resuming()}"
+                f"{reason or 'stopped with another worker'} at step {self._counters.step}",
+                self._recorder.explain_resuming(),
             )
         if due and self._counters.step < epoch_end:
             self._save()

@@ -86,9 +86,8 @@ def _reproduce_family(
         try:
             summary = _reproduce_run(run, own, parent / run.folder.name, epochs, tolerances, None)
         except Interrupted as error:
-            reason = str(error).partition(";")[0]
             command = _format_command(family.folder, parent, epochs, tolerances)
-            raise Interrupted(f"{reason}; continue with: {command}") from None
+            raise Interrupted(error.reason, f"continue with: {command}") from None
         summaries += [summary] if summary else []
     differing = [each for each in summaries if each["difference"]]
     found = {
@@ -219,7 +218,8 @@ def _train_again(
         return again  # as requested by `epochs`
     except Interrupted as error:
         command = _format_command(run.folder, again.folder, epochs, tolerances)
-        raise Interrupted(f"{error}, then compare with: {command}") from None
+        advice = f"{error.advice}, then compare with: {command}"
+        raise Interrupted(error.reason, advice) from None
     return again
 
 

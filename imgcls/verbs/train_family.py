@@ -167,7 +167,5 @@ def _train_member(
             members.make_experiment(base, number), run.folder, data=data, started=started
         )
     except Interrupted as error:
-        reason = str(error).partition(";")[0]
-        raise Interrupted(
-            f"{run.folder}: {reason}; the state is saved, continue with: {family.format_command()}"
-        ) from None
+        advice = f"the state is saved, continue with: {family.format_command()}"
+        raise Interrupted(f"{run.folder}: {error.reason}", advice) from None
