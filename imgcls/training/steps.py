@@ -81,15 +81,42 @@ class Steps:
         Returns:
             The sums including these steps, float64 (ENTRIES,).
         """
-        return self._execute(self._train_step, iterator, step, count, sums)
+        return self._execute(self.compile_training(iterator), iterator, step, count, sums)
 
     def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
         """Evaluate the first `count` batches; return the sums over their examples."""
-        return self._execute(self._test_step, iterator, 0, count, make_zero_sums())
+        compiled = self.compile_evaluation(iterator)
+        return self._execute(compiled, iterator, 0, count, make_zero_sums())
+
+    def compile_training(self, iterator: BatchIterator) -> Callable[..., tf.Tensor]:
+        """Return the compiled function that trains on an iterator's batches, as `_compile` does."""
+        return self._compile(self._train_step, iterator)
+
+    def compile_evaluation(self, iterator: BatchIterator) -> Callable[..., tf.Tensor]:
+        """Return the compiled function that evaluates an iterator's batches, as `_compile` does."""
+        return self._compile(self._test_step, iterator)
+
+    def _compile(
+        self, step_function: Callable[..., tf.Tensor], iterator: BatchIterator
+    ) -> Callable[..., tf.Tensor]:
+        """Return the compiled function that runs the steps of an execution.
+
+        Its arguments are the execution's inputs, the number of steps and the sums so far.
+        """
+        if (step_function, iterator) not in self._compiled:
+            signature = [
+                iterator.signature,
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([ENTRIES], tf.float64),
+            ]
+            self._compiled[step_function, iterator] = tf.function(
+                partial(self._run_steps, step_function, iterator), input_signature=signature
+            )
+        return self._compiled[step_function, iterator]
 
     def _execute(
         self,
-        step_function: Callable[..., tf.Tensor],
+        compiled: Callable[..., tf.Tensor],
         iterator: BatchIterator,
         step: int,
         count: int,
@@ -102,16 +129,6 @@ class Steps:
         start = time.perf_counter()
         inputs = iterator.make_execution_inputs(step, count)
         sums[WAIT] += time.perf_counter() - start
-        if (step_function, iterator) not in self._compiled:
-            signature = [
-                iterator.signature,
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([ENTRIES], tf.float64),
-            ]
-            self._compiled[step_function, iterator] = tf.function(
-                partial(self._run_steps, step_function, iterator), input_signature=signature
-            )
-        compiled = self._compiled[step_function, iterator]
         try:
             return compiled(inputs, tf.constant(count), tf.constant(sums)).numpy()
         except tf.errors.OpError:
