@@ -1,28 +1,25 @@
-"""Compiled steps as they would run on GPUs, looked at on a machine that has none.
+"""The graph of a compiled function as it would run on GPUs, looked at on a machine that has none.
 
-TensorFlow's wheel for Linux registers its GPU kernels on every machine. Here, steps are traced for
-devices `GPU:0`, `GPU:1`, ..., which TensorFlow replaces by the CPU only when it runs them; then
-their functions are inlined and their loops lowered by TensorFlow itself, as for a run. Of each node
-of the graph, the registry tells whether it has a kernel for its types, and which of its arguments
-the kernel wants in host memory. An *edge* is a tensor that is made in one memory and used in
-another: between a device and the host, it is a copy over the bus that the device or the host waits
-for; between two devices, it is a copy as well.
-
-    with gpu_graph.pretend_gpus():
-        graph = gpu_graph.trace(experiment, replicas=2)
-    graph.find_nodes_without_kernel()
-    graph.count_edges()
-
-What runs in tf.data is not part of a step: it is on the CPU.
+TensorFlow's wheel for Linux registers its GPU kernels on every machine. A function traced for
+devices `GPU:0`, `GPU:1`, ... (`gpu_steps` traces those of training) is inlined and its loops are
+lowered by TensorFlow itself, as for a run. Of each node, the registry tells whether it has a kernel
+for its types, and which of its arguments the kernel wants in host memory. An *edge* is a tensor
+that is made in one memory and used in another: between a device and the host, it is a copy over the
+bus that the device or the host waits for; between two devices, it is a copy as well.
 """
 
 import collections
-import contextlib
-import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from imgcls.config import Experiment
+from node_definitions import (
+    describe_types,
+    find_kernel,
+    get_node,
+    list_arguments,
+    list_inputs,
+    pair_inputs,
+)
 
 HOST = "host"
 
@@ -64,86 +61,6 @@ class Edge(NamedTuple):
         )
 
 
-@contextlib.contextmanager
-def pretend_gpus() -> Iterator[None]:
-    """Let variables name the device that they were created for, although it is not there.
-
-    Mirrored strategies place updates by it.
-    """
-    from tensorflow.python.eager import context
-    from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
-
-    init, device = BaseResourceVariable.__init__, BaseResourceVariable.device
-
-    @functools.wraps(init)
-    def remember_device(self: Any, *arguments: Any, **settings: Any) -> None:
-        self.wanted_device = context.context().device_name or ""
-        init(self, *arguments, **settings)
-
-    BaseResourceVariable.__init__ = remember_device
-    BaseResourceVariable.device = property(
-        lambda self: getattr(self, "wanted_device", "") or device.fget(self)
-    )
-    try:
-        yield
-    finally:
-        BaseResourceVariable.__init__, BaseResourceVariable.device = init, device
-
-
-def make_strategy(replicas: int = 1) -> Any:
-    """Return a strategy of one GPU, or a mirrored one of several."""
-    from imgcls.backend import tf
-
-    if replicas == 1:
-        return tf.distribute.OneDeviceStrategy("GPU:0")
-    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
-
-
-def trace(
-    experiment: Experiment,
-    *,
-    replicas: int = 1,
-    split_name: str = "train",
-    streaming: bool = False,
-    accumulation_steps: int = 1,
-) -> "Graph":
-    """Return the graph of an experiment's compiled steps, as `Trainer` would compile them.
-
-    Args:
-        experiment: its data must be prepared.
-        replicas: number of GPUs.
-        split_name: `train` for the steps of training, `validation` for those of evaluation.
-        streaming: whether images come from tf.data rather than from memory.
-    """
-    from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-    from imgcls.input.iterators import InMemoryIterator, StreamingIterator
-    from imgcls.store.lookup import find_store
-    from imgcls.training import build
-    from imgcls.training.steps import Steps
-
-    strategy = make_strategy(replicas)
-    build.set_up_process(experiment)
-    store, split = find_store(experiment)
-    with strategy.scope():
-        model = build.build_model(experiment, store, split)
-        optimizer, *_ = build.build_optimizer(experiment, 100)
-        optimizer.build(model.trainable_variables)
-    examples, validation = open_training_examples(store, split, 1)
-    if split_name == "train":
-        batches = ShuffledBatches(examples, experiment, len(store.classes), replicas)
-    else:
-        batches = SequentialBatches(validation, experiment.train.batch_size)
-    if streaming:
-        stages = {"reading": 0.0, "augmentation": 0.0}
-        iterator = StreamingIterator(batches, strategy, 0, stages)
-    else:
-        iterator = InMemoryIterator(batches, strategy)
-    loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
-    steps = Steps(strategy, model, optimizer, loss, accumulation_steps, jit_compile)
-    compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation
-    return Graph(compile_steps(iterator).get_concrete_function())
-
-
 class Graph:
     """The flat graph of a concrete function.
 
@@ -174,7 +91,7 @@ class Graph:
         """
         edges: dict[tuple[str, str], Edge] = {}
         for target in self._definitions.values():
-            for source, (argument, dtype) in _pair_inputs(target):
+            for source, (argument, dtype) in pair_inputs(target):
                 edge = self._compare(source, target.name, argument)
                 if edge and dtype not in _HANDLES and not self._is_constant(source):
                     edges.setdefault((source, edge.destination), edge)
@@ -194,7 +111,7 @@ class Graph:
     def _sort(self) -> Iterator[str]:
         """Yield the names of all nodes after those of their inputs, but for the ends of loops."""
         waiting = {
-            name: {each for each in map(_node_of, node.input) if self._is_before(each, node)}
+            name: {each for each in map(get_node, node.input) if self._is_before(each, node)}
             for name, node in self._definitions.items()
         }
         users: dict[str, list[str]] = collections.defaultdict(list)
@@ -222,7 +139,7 @@ class Graph:
         return Node(
             node.name,
             node.op,
-            _describe_types(node),
+            describe_types(node),
             device,
             self._find_loops(node),
             has_kernel or "CPU" in node.device,
@@ -230,15 +147,15 @@ class Graph:
 
     def _passes_on_from_host(self, node: Any) -> bool:
         """Return whether a node is an identity of a tensor on the host; TensorFlow removes them."""
-        if node.op != "Identity" or _pair_inputs(node)[0][1][1] in _HANDLES:
+        if node.op != "Identity" or pair_inputs(node)[0][1][1] in _HANDLES:
             return False
-        return self._find_memory(_data_inputs(node)[0]) == HOST
+        return self._find_memory(list_inputs(node)[0]) == HOST
 
     def _find_memory(self, tensor: str) -> str:
         """Return where a tensor lies: a device or HOST."""
         name, _, number = tensor.partition(":")
         definition = self._definitions[name]
-        output, _ = _list_arguments(definition, "output_arg")[int(number or 0)]
+        output, _ = list_arguments(definition, "output_arg")[int(number or 0)]
         in_host_memory = output in (find_kernel(definition) or ())
         return HOST if in_host_memory else self.nodes[name].device
 
@@ -247,15 +164,15 @@ class Graph:
         if node.op == "Placeholder":
             return self._captures.get(node.name, "CPU:0")
         sources = [
-            self.nodes[_node_of(source)]
-            for source, (_, dtype) in _pair_inputs(node)
-            if dtype == "resource" and _node_of(source) in self.nodes
+            self.nodes[get_node(source)]
+            for source, (_, dtype) in pair_inputs(node)
+            if dtype == "resource" and get_node(source) in self.nodes
         ]
         return node.device or next((f"device:{source.device}" for source in sources), "")
 
     def _find_loops(self, node: Any) -> tuple[str, ...]:
         inputs = [
-            self.nodes[name].loops for name in map(_node_of, node.input) if name in self.nodes
+            self.nodes[name].loops for name in map(get_node, node.input) if name in self.nodes
         ]
         loops = max(inputs, key=len, default=())
         if node.op == "Enter":
@@ -264,7 +181,7 @@ class Graph:
 
     def _compare(self, tensor: str, name: str, argument: str) -> Edge | None:
         """Return the edge along which a tensor goes to a node, if it lies in another memory."""
-        source, target = self.nodes[_node_of(tensor)], self.nodes[name]
+        source, target = self.nodes[get_node(tensor)], self.nodes[name]
         in_host_memory = argument in (find_kernel(self._definitions[name]) or ())
         origin = self._find_memory(tensor)
         destination = HOST if in_host_memory else target.device
@@ -274,12 +191,12 @@ class Graph:
 
     def _is_constant(self, tensor: str) -> bool:
         """Return whether a tensor derives from constants and static shapes alone."""
-        node = self._definitions[_node_of(tensor)]
+        node = self._definitions[get_node(tensor)]
         if node.op in ("Const", "Shape", "ShapeN", "Size", "Rank"):
             return True
         if node.op in ("Merge", "Switch", "Placeholder") or self.nodes[node.name].op in _STATEFUL:
             return False
-        inputs = _data_inputs(node)
+        inputs = list_inputs(node)
         return bool(inputs) and all(map(self._is_constant, inputs))
 
 
@@ -298,88 +215,6 @@ def flatten(function: Any) -> Any:
     return convert_to_constants._run_inline_graph_optimization(
         function, lower_control_flow=True, aggressive_inlining=True
     )
-
-
-@functools.cache
-def _get_kernels(op: str) -> list[Any]:
-    from tensorflow.python.framework import kernels
-
-    found = kernels.get_registered_kernels_for_op(op).kernel
-    on_gpu = [kernel for kernel in found if kernel.device_type == "GPU" and not kernel.label]
-    return on_gpu + [kernel for kernel in found if kernel.device_type == "DEFAULT"]
-
-
-def find_kernel(node: Any) -> tuple[str, ...] | None:
-    """Return the arguments that a node's GPU kernel has in host memory; None without a kernel.
-
-    Args:
-        node: a NodeDef.
-    """
-    if node.op == "Placeholder":  # the arguments of the function
-        return ("output",) if _name_type(node.attr["dtype"].type) == "int32" else ()
-    attributes = _get_attributes(node)
-    for kernel in _get_kernels(node.op):
-        if all(
-            _allows(constraint, attributes.get(constraint.name)) for constraint in kernel.constraint
-        ):
-            return tuple(kernel.host_memory_arg)
-    return None
-
-
-def _allows(constraint: Any, value: Any) -> bool:
-    allowed = constraint.allowed_values.list.type
-    types = value.list.type if value.HasField("list") else [value.type]
-    return not allowed or all(each in allowed for each in types)
-
-
-def _get_attributes(node: Any) -> dict[str, Any]:
-    """Return a node's attributes, with defaults."""
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(node.op)
-    defaults = {
-        each.name: each.default_value for each in definition.attr if each.HasField("default_value")
-    }
-    return {**defaults, **node.attr}
-
-
-def _name_type(number: int) -> str:
-    from imgcls.backend import tf
-
-    return tf.as_dtype(number).name
-
-
-def _describe_types(node: Any) -> str:
-    found = {name: value for name, value in sorted(node.attr.items()) if value.type}
-    return ", ".join(f"{name}={_name_type(value.type)}" for name, value in found.items())
-
-
-def _list_arguments(node: Any, direction: str) -> list[tuple[str, str]]:
-    """Return name and type of each input or output; those of a list have the same name."""
-    from tensorflow.python.framework import op_def_registry
-
-    attributes, found = _get_attributes(node), []
-    for each in getattr(op_def_registry.get(node.op), direction):
-        if each.type_list_attr:
-            types = list(attributes[each.type_list_attr].list.type)
-        else:
-            dtype = each.type or attributes[each.type_attr].type
-            types = [dtype] * (attributes[each.number_attr].i if each.number_attr else 1)
-        found += [(each.name, _name_type(dtype)) for dtype in types]
-    return found
-
-
-def _pair_inputs(node: Any) -> list[tuple[str, tuple[str, str]]]:
-    """Return the tensors that a node takes, each with name and type of its argument."""
-    return list(zip(_data_inputs(node), _list_arguments(node, "input_arg"), strict=True))
-
-
-def _data_inputs(node: Any) -> list[str]:
-    return [each for each in node.input if not each.startswith("^")]
-
-
-def _node_of(tensor: str) -> str:
-    return tensor.removeprefix("^").partition(":")[0]
 
 
 def _find_devices_of_captures(function: Any) -> dict[str, str]:

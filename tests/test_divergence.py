@@ -42,12 +42,12 @@ def test_a_diverging_loss_stops_with_epoch_step_rate_and_images_and_keeps_the_la
 def test_a_gradient_that_is_not_finite_stops_training_even_if_the_loss_is(digits):
     import numpy as np
 
-    from imgcls.training import steps
+    from imgcls.training import step_sums
     from imgcls.training.divergence import DivergenceDetector
 
-    sums = steps.make_zero_sums()
+    sums = step_sums.make_zeros()
     DivergenceDetector(6, lambda step: 0.5, lambda step: ["a", "b"]).check_steps(1, sums)
-    sums[steps.NONFINITE_GRADIENTS], sums[steps.FINITE_STEPS] = 1, np.float64(3)
+    sums[step_sums.NONFINITE_GRADIENTS], sums[step_sums.FINITE_STEPS] = 1, np.float64(3)
     with pytest.raises(
         DivergenceError,
         match=(r"a gradient is not finite in epoch 2, at step 10, .* 0\.5, on the images a, b;"),
@@ -59,7 +59,7 @@ def test_the_steps_count_gradients_that_are_not_finite_and_the_finite_steps_befo
     from imgcls.backend import keras, tf
     from imgcls.input.batches import Examples, SequentialBatches
     from imgcls.input.iterators import InMemoryIterator
-    from imgcls.training import steps
+    from imgcls.training import step_sums, steps
 
     images = keras.Input((2, 2, 1), dtype="uint8")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
@@ -80,11 +80,11 @@ def test_the_steps_count_gradients_that_are_not_finite_and_the_finite_steps_befo
         strategy,
     )
     sums = steps.Steps(strategy, model, optimizer, cross_entropy).train(
-        iterator, 0, 3, steps.make_zero_sums()
+        iterator, 0, 3, step_sums.make_zeros()
     )
-    assert numpy.isfinite(sums[steps.LOSS])
-    assert sums[steps.NONFINITE_GRADIENTS] > 0
-    assert sums[steps.FINITE_STEPS] == 2
+    assert numpy.isfinite(sums[step_sums.LOSS])
+    assert sums[step_sums.NONFINITE_GRADIENTS] > 0
+    assert sums[step_sums.FINITE_STEPS] == 2
 
 
 def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_loss_scale():
@@ -96,7 +96,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     from imgcls.input.batches import Examples, SequentialBatches
     from imgcls.input.iterators import InMemoryIterator
     from imgcls.strategies import mirrored
-    from imgcls.training import steps
+    from imgcls.training import step_sums, steps
 
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=2), SINGLE_PROCESS)
     with strategy.scope():
@@ -117,10 +117,10 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     )
     compiled = steps.Steps(strategy, model, optimizer, cross_entropy)
 
-    compiled.train(iterator, 0, 1, steps.make_zero_sums())
+    compiled.train(iterator, 0, 1, step_sums.make_zeros())
     assert not any(weight.any() for weight in model.get_weights())
     assert float(optimizer.dynamic_scale.value.numpy()) == 2.0**126
-    compiled.train(iterator, 1, 20, steps.make_zero_sums())
+    compiled.train(iterator, 1, 20, step_sums.make_zeros())
     assert all(numpy.isfinite(weight).all() for weight in model.get_weights())
     assert model.get_weights()[0].any()
     assert float(optimizer.dynamic_scale.value.numpy()) <= 2.0**122

@@ -4,13 +4,14 @@ Nothing here runs on a GPU: `gpu_graph` looks the kernels up in TensorFlow's reg
 """
 
 import gpu_graph
+import gpu_steps
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def pretended_gpus():
     """Let variables remember the GPUs that they were created for."""
-    with gpu_graph.pretend_gpus():
+    with gpu_steps.pretend_gpus():
         yield
 
 

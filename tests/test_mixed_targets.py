@@ -7,7 +7,7 @@ from experiments import as_they_are, cross_entropy, experiment
 from imgcls.backend import keras, tf
 from imgcls.input.batches import Examples, ShuffledBatches
 from imgcls.input.iterators import InMemoryIterator
-from imgcls.training import steps
+from imgcls.training import step_sums, steps
 
 
 @pytest.mark.parametrize("accumulation_steps", [1, 2])
@@ -49,11 +49,11 @@ def test_a_step_on_mixed_images_minimizes_keras_categorical_cross_entropy(
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     sums = steps.Steps(strategy, model, optimizer, cross_entropy, accumulation_steps).train(
-        InMemoryIterator(plan, strategy), 0, 1, steps.make_zero_sums()
+        InMemoryIterator(plan, strategy), 0, 1, step_sums.make_zeros()
     )
-    assert sums[steps.LOSS] / sums[steps.COUNT] == pytest.approx(float(expected), rel=1e-5)
+    assert sums[step_sums.LOSS] / sums[step_sums.COUNT] == pytest.approx(float(expected), rel=1e-5)
     assert (
-        sums[steps.CORRECT]
+        sums[step_sums.CORRECT]
         == (outputs.numpy().argmax(axis=1) == targets.numpy().argmax(axis=1)).sum()
     )
     for value, expected_value in zip(model.get_weights(), updated, strict=True):

@@ -7,7 +7,7 @@ import numpy
 from pydantic import ConfigDict, Field
 
 from imgcls.io.records import Record
-from imgcls.training import history, steps
+from imgcls.training import history, step_sums
 from imgcls.training.history import EpochLog, StageSeconds
 from imgcls.training.status import Divergence, Retry
 
@@ -19,10 +19,10 @@ class Counters(Record):
 
     step: Annotated[int, Field(ge=0)] = 0
     """Steps done, over all epochs."""
-    sums: Annotated[list[float], Field(min_length=steps.ENTRIES, max_length=steps.ENTRIES)] = Field(
-        default_factory=lambda: steps.make_zero_sums().tolist()
-    )
-    """Sums over the current epoch's steps so far; steps.py lists the entries."""
+    sums: Annotated[
+        list[float], Field(min_length=step_sums.ENTRIES, max_length=step_sums.ENTRIES)
+    ] = Field(default_factory=lambda: step_sums.make_zeros().tolist())
+    """Sums over the current epoch's steps so far; step_sums.py lists the entries."""
     stages: dict[str, float] = Field(default_factory=lambda: dict.fromkeys(history.STAGES, 0.0))
     """Seconds that each stage of the current epoch took so far."""
     epochs: list[EpochLog] = Field(default_factory=list)
@@ -54,7 +54,7 @@ class Counters(Record):
             learning_rate: of the epoch's last weight update.
         """
         sums, seconds = self.sums, self.stages["steps"]
-        loss, accuracy = steps.compute_means(numpy.array(sums))
+        loss, accuracy = step_sums.compute_means(numpy.array(sums))
         entry = EpochLog(
             epoch=len(self.epochs) + 1,
             step=self.step,
@@ -64,12 +64,12 @@ class Counters(Record):
             val_accuracy=val_accuracy,
             learning_rate=learning_rate,
             seconds=sum(self.stages[name] for name in history.FOREGROUND),
-            images_per_second=sums[steps.COUNT] / seconds,
-            input_wait=min(sums[steps.WAIT] / seconds, 1.0),
+            images_per_second=sums[step_sums.COUNT] / seconds,
+            input_wait=min(sums[step_sums.WAIT] / seconds, 1.0),
             stage_seconds=StageSeconds.model_validate(self.stages),
         )
         self.epochs.append(entry)
-        self.sums = steps.make_zero_sums().tolist()
+        self.sums = step_sums.make_zeros().tolist()
         self.stages.update(dict.fromkeys(self.stages, 0.0))
 
     def add_retry(self, divergence: Divergence, learning_rate_factor: float) -> int:

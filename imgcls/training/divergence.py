@@ -7,7 +7,7 @@ import numpy
 from imgcls.backend import keras
 from imgcls.errors import DivergenceError
 from imgcls.io import terminal
-from imgcls.training import steps
+from imgcls.training import step_sums
 from imgcls.training.status import Divergence
 
 ADVICE = (
@@ -41,15 +41,15 @@ class DivergenceDetector:
 
         Args:
             epoch: counted from 0.
-            sums: over the epoch's steps so far, float64 (ENTRIES,); see steps.py.
+            sums: over the epoch's steps so far, float64 (ENTRIES,); see step_sums.py.
 
         Raises:
             DivergenceError: a loss or gradient was not finite; the error names the first such step.
         """
-        if numpy.isfinite(sums[steps.LOSS]) and not sums[steps.NONFINITE_GRADIENTS]:
+        if numpy.isfinite(sums[step_sums.LOSS]) and not sums[step_sums.NONFINITE_GRADIENTS]:
             return
-        step = epoch * self._steps_per_epoch + int(sums[steps.FINITE_STEPS])
-        subject = "the loss" if not numpy.isfinite(sums[steps.LOSS]) else "a gradient"
+        step = epoch * self._steps_per_epoch + int(sums[step_sums.FINITE_STEPS])
+        subject = "the loss" if not numpy.isfinite(sums[step_sums.LOSS]) else "a gradient"
         rate, ids = self._get_learning_rate(step), self._get_ids(step)
         images = terminal.format_some(list(map(terminal.to_printable, ids)), MAX_IDS)
         raise DivergenceError(

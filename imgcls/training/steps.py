@@ -1,8 +1,4 @@
-"""Compiled training and evaluation steps on every replica. Heavy zone.
-
-Sums over examples (loss, correct predictions, count) pass through the steps as one float64 vector
-instead of metric variables, so that a resumed run adds the same numbers in the same order.
-"""
+"""Compiled training and evaluation steps on every replica. Heavy zone."""
 
 import time
 from collections.abc import Callable
@@ -13,28 +9,11 @@ import numpy
 
 from imgcls.backend import keras, tf
 from imgcls.input.iterators import InMemoryIterator, StreamingIterator
-from imgcls.training import gradient_checks
+from imgcls.training import gradient_checks, step_sums
 
 BatchIterator = InMemoryIterator | StreamingIterator
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-ENTRIES = 6
-LOSS, CORRECT, COUNT, WAIT, NONFINITE_GRADIENTS, FINITE_STEPS = range(ENTRIES)
-"""Indices into the vector of sums: loss, correct predictions, examples, seconds that the device
-waited for data, gradients that were not finite, and steps before the first one with a loss or
-gradient that was not finite.
-"""
-
-
-def make_zero_sums() -> numpy.ndarray:
-    """Return the vector of sums before the first step, float64 (ENTRIES,)."""
-    return numpy.zeros(ENTRIES, numpy.float64)
-
-
-def compute_means(sums: numpy.ndarray) -> tuple[float, float]:
-    """Return mean loss and accuracy from the vector of sums."""
-    return float(sums[LOSS] / sums[COUNT]), float(sums[CORRECT] / sums[COUNT])
 
 
 class Steps:
@@ -86,7 +65,7 @@ class Steps:
     def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
         """Evaluate the first `count` batches; return the sums over their examples."""
         compiled = self.compile_evaluation(iterator)
-        return self._execute(compiled, iterator, 0, count, make_zero_sums())
+        return self._execute(compiled, iterator, 0, count, step_sums.make_zeros())
 
     def compile_training(self, iterator: BatchIterator) -> Callable[..., tf.Tensor]:
         """Return the compiled function that trains on an iterator's batches, as `_compile` does."""
@@ -107,7 +86,7 @@ class Steps:
             signature = [
                 iterator.signature,
                 tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([ENTRIES], tf.float64),
+                tf.TensorSpec([step_sums.ENTRIES], tf.float64),
             ]
             self._compiled[step_function, iterator] = tf.function(
                 partial(self._run_steps, step_function, iterator), input_signature=signature
@@ -128,7 +107,7 @@ class Steps:
         """
         start = time.perf_counter()
         inputs = iterator.make_execution_inputs(step, count)
-        sums[WAIT] += time.perf_counter() - start
+        sums[step_sums.WAIT] += time.perf_counter() - start
         try:
             return compiled(inputs, tf.constant(count), tf.constant(sums)).numpy()
         except tf.errors.OpError:
@@ -157,11 +136,12 @@ class Steps:
         run_step = tf.autograph.experimental.do_not_convert(
             lambda *replica_inputs: step_function(*iterator.make_local_batch(*replica_inputs))
         )
-        local_sums, previous = tf.TensorArray(tf.float64, size=count, element_shape=[ENTRIES]), sums
+        shape, previous = [step_sums.ENTRIES], sums
+        local_sums = tf.TensorArray(tf.float64, size=count, element_shape=shape)
         for i in tf.range(count):
             replica_inputs, wait = iterator.make_replica_inputs(inputs, i, previous)
             # Only the first step is timed; the others are assumed to wait as long.
-            sums += _make_entry(WAIT, wait * tf.cast(count, tf.float64))
+            sums += step_sums.make_entry(step_sums.WAIT, wait * tf.cast(count, tf.float64))
             previous = tf.add_n(
                 self._strategy.experimental_local_results(
                     self._strategy.run(run_step, args=replica_inputs)
@@ -172,8 +152,10 @@ class Steps:
         global_sums = sum_over_workers(local_sums.stack())
         for i in tf.range(count):
             sums += global_sums[i]
-            finite = tf.math.is_finite(sums[LOSS]) & tf.equal(sums[NONFINITE_GRADIENTS], 0)
-            sums += _make_entry(FINITE_STEPS, tf.cast(finite, tf.float64))
+            finite = tf.math.is_finite(sums[step_sums.LOSS]) & tf.equal(
+                sums[step_sums.NONFINITE_GRADIENTS], 0
+            )
+            sums += step_sums.make_entry(step_sums.FINITE_STEPS, tf.cast(finite, tf.float64))
         return sums
 
     def _sum_over_workers(self, local_sums: tf.Tensor) -> tf.Tensor:
@@ -206,7 +188,7 @@ class Steps:
         )
         self._optimizer.apply(synchronized, variables)
         nonfinite = gradient_checks.count_nonfinite(gradients, self._optimizer)
-        return sums + _make_entry(NONFINITE_GRADIENTS, nonfinite)
+        return sums + step_sums.make_entry(step_sums.NONFINITE_GRADIENTS, nonfinite)
 
     def _compute_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
@@ -221,7 +203,7 @@ class Steps:
             micro_batches = self._strategy.num_replicas_in_sync * self._accumulation_steps
             loss += tf.add_n(self._model.losses) / micro_batches if self._model.losses else 0.0
             scaled = self._optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self._model.trainable_variables), _compute_sums(
+        return tape.gradient(scaled, self._model.trainable_variables), step_sums.compute(
             losses, logits, labels, weights
         )
 
@@ -236,7 +218,7 @@ class Steps:
         """Return an empty list instead of gradients, and a micro-batch's sums."""
         logits = self._model(images, training=False)
         losses = self._loss(labels, logits)
-        return [], _compute_sums(losses, logits, labels, weights)
+        return [], step_sums.compute(losses, logits, labels, weights)
 
     def _accumulate(
         self,
@@ -266,7 +248,7 @@ class Steps:
                 sums + batch_sums,
             )
 
-        state = (tf.constant(0), zeros, tf.zeros([ENTRIES], tf.float64))
+        state = (tf.constant(0), zeros, tf.zeros([step_sums.ENTRIES], tf.float64))
         if self._strategy.num_replicas_in_sync == 1:
             return tf.while_loop(
                 lambda i, *_: i < self._accumulation_steps, add, state, parallel_iterations=1
@@ -278,24 +260,3 @@ class Steps:
             with tf.control_dependencies([*state[1], state[2]]):
                 state = add(*state)
         return state[1:]
-
-
-def _compute_sums(
-    losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-) -> tf.Tensor:
-    """Return a micro-batch's vector of sums, without its padding: float64 (ENTRIES,)."""
-    real = tf.cast(weights > 0, tf.float64)
-    if not labels.dtype.is_integer:
-        labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
-    correct = tf.cast(
-        tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float64
-    )
-    # tf.where, not a product: the loss of a padding row may overflow, and 0 * inf is NaN.
-    loss = tf.reduce_sum(tf.where(real > 0, tf.cast(losses, tf.float64), 0.0))
-    others = [tf.zeros([], tf.float64)] * (ENTRIES - 3)
-    return tf.stack([loss, tf.reduce_sum(correct * real), tf.reduce_sum(real), *others])
-
-
-def _make_entry(index: int, value: tf.Tensor) -> tf.Tensor:
-    """Return a vector of sums that is 0 except for one entry, float64 (ENTRIES,)."""
-    return tf.one_hot(index, ENTRIES, value, tf.zeros([], tf.float64), dtype=tf.float64)

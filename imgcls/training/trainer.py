@@ -20,7 +20,7 @@ from imgcls.io.terminal import TrainingProgress
 from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import build, data_changes, history, micro_batches, steps
+from imgcls.training import build, data_changes, history, micro_batches, step_sums, steps
 from imgcls.training.checkpoint import Checkpoints, SaveSchedule
 from imgcls.training.counters import Counters
 from imgcls.training.divergence import DivergenceDetector
@@ -185,7 +185,7 @@ class Trainer:
             stop.record_duration("steps", counters.record_time("steps", start))
             self._divergence.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
-            images_per_second = sums[steps.COUNT] / counters.stages["steps"]
+            images_per_second = sums[step_sums.COUNT] / counters.stages["steps"]
             self._progress.advance(
                 count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second
             )
@@ -287,7 +287,7 @@ class Trainer:
         count = self._validation.count_batches(self._settings.batch_size)
         sums = self._steps.evaluate(iterator, count)
         self._counters.record_time("validation", start)
-        loss, accuracy = steps.compute_means(sums)
+        loss, accuracy = step_sums.compute_means(sums)
         self._divergence.check_validation(loss, len(self._counters.epochs) + 1)
         return loss, accuracy
 
