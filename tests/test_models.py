@@ -132,9 +132,7 @@ def test_other_activations_stay_before_the_pooling(activation):
 
 def test_batch_norm_comes_before_the_activation_and_replaces_the_bias():
     model = build(filters=[4], batch_norm=True)
-    assert list_layer_types(model)[2:6] == [
-        *("Conv2D", "BatchNormalization", "MaxPooling2D", "Activation")
-    ]
+    assert list_layer_types(model)[2:6] == [*("Conv2D", "BatchNorm", "MaxPooling2D", "Activation")]
     assert not model.get_layer("convolution_1").use_bias
 
 

@@ -84,21 +84,24 @@ def _variants() -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def _list_layers(name: str, settings: Any) -> list[Any]:
+    """Return a model and its layers, and theirs, on images of 32x32x3 of 3 classes."""
+    from imgcls.backend import keras
+
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    problem = Problem(classes=3, mean=[100.0] * 3, std=[50.0] * 3, dropout_seed=0)
+    layers = [keras.Model(images, parts.load("models", name).build(settings, images, problem))]
+    for layer in layers:  # which grows
+        layers += getattr(layer, "layers", [])
+    return layers
+
+
 @pytest.mark.parametrize(("name", "switches"), _variants())
 def test_get_layer_types_names_the_layers_of_the_model(name, switches):
     from imgcls.backend import keras
 
     settings = parts.load("models", name).Settings(name=name, **switches)
-    images = keras.Input((32, 32, 3), dtype="uint8")
-    problem = Problem(classes=3, mean=[100.0] * 3, std=[50.0] * 3, dropout_seed=0)
-    waiting, kinds = (
-        [keras.Model(images, parts.load("models", name).build(settings, images, problem))],
-        set(),
-    )
-    while waiting:
-        layer = waiting.pop()
-        kinds.add(type(layer))
-        waiting += getattr(layer, "layers", [])
+    kinds = {type(layer) for layer in _list_layers(name, settings)}
     operations = {
         "max pooling": keras.layers.MaxPooling2D,
         "batch norm": keras.layers.BatchNormalization,
@@ -108,6 +111,16 @@ def test_get_layer_types_names_the_layers_of_the_model(name, switches):
         for operation, kind in operations.items()
         if any(issubclass(each, kind) for each in kinds)
     }
+
+
+@pytest.mark.parametrize("name", parts.list_names("models"))
+def test_the_default_widths_are_multiples_of_8_as_tensor_cores_need(name):
+    """All layers have them but the last, which has as many units as there are classes."""
+    layers = _list_layers(name, parts.load("models", name).Settings(name=name))
+    widths = {layer.name: layer.output.shape[-1] for layer in layers if hasattr(layer, "kernel")}
+    assert widths.pop("logits") == 3
+    assert widths
+    assert {layer: width for layer, width in widths.items() if width % 8} == {}
 
 
 def test_every_part_says_what_it_is_and_leaves_its_zone_out():

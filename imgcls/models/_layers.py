@@ -22,13 +22,6 @@ def standardize(images: keras.KerasTensor, problem: Problem) -> keras.KerasTenso
     )(images)
 
 
-def make_batch_norm(name: str) -> keras.layers.BatchNormalization:
-    """Return a batch norm layer with statistics of the global batch, synchronized over replicas."""
-    return keras.layers.BatchNormalization(
-        name=name, synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1
-    )
-
-
 class DeferredBiasConv2D(keras.layers.Conv2D):
     """A Conv2D whose bias is added by the `BiasedMaxPooling2D` that follows.
 

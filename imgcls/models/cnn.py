@@ -29,7 +29,9 @@ class Settings(ModelSettings):
     """The CNN's settings."""
 
     filters: Annotated[list[Count], Field(min_length=1)] = [32, 64]
-    """Filters of each block; the length of the list is the number of blocks."""
+    """Filters of each block; the length of the list is the number of blocks. In mixed precision,
+    multiples of 8 suit a GPU's tensor cores; `dense` likewise.
+    """
     kernel_sizes: Annotated[list[Count], Field(min_length=1)] = [3]
     """Height and width of the kernels, in pixels: one number for all blocks, or one per block."""
     pooling: Annotated[int, Field(ge=1)] = 2
@@ -111,7 +113,7 @@ def _add_block(
 ) -> "keras.KerasTensor":
     import keras
 
-    from imgcls.models import _layers
+    from imgcls.models import _batch_norm, _layers
 
     number = block + 1
     # A monotonic activation commutes with max pooling; pooling first leaves it fewer pixels.
@@ -128,7 +130,7 @@ def _add_block(
     )
     features = convolution(features)
     if settings.batch_norm:
-        features = _layers.make_batch_norm(f"batch_norm_{number}")(features)
+        features = _batch_norm.BatchNorm(f"batch_norm_{number}")(features)
     activation = keras.layers.Activation(settings.activation, name=f"activation_{number}")
     if settings.pooling == 1:
         return activation(features)

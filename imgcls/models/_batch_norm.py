@@ -1,0 +1,152 @@
+"""Batch norm with fused kernels, equal to Keras's layer to rounding. Heavy zone."""
+
+from collections.abc import Callable
+from typing import Any
+
+from imgcls.backend import keras, tf
+
+Normalized = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""The outputs, of the inputs' shape and dtype; and the mean and the biased variance of the global
+batch, float32 (channels,).
+"""
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """Batch norm with the statistics of the global batch (Ioffe and Szegedy, 2015).
+
+    Weights, settings and results are those of Keras's layer. That one never uses fused kernels,
+    which make the step of a small network on a CPU 1.3 to 1.9 times faster; and over several
+    replicas, it all-reduces three tensors.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(
+            name=name, synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Normalize by the statistics of the batch if training, else by the moving averages.
+
+        Keras computes what has no fused kernels (float64, and inputs without height and width), and
+        the moving averages' case, whose fused gradient is not deterministic on a GPU.
+
+        Args:
+            inputs: (batch, height, width, channels), of the same shape on all replicas.
+        """
+        is_fused = inputs.dtype != tf.float64 and inputs.shape.rank == 4
+        if not (training and self.trainable and is_fused):
+            return super().call(inputs, training)
+        normalize = _normalize_synchronized if self.synchronized else _normalize
+        outputs, mean, variance = normalize(inputs, self.gamma.value, self.beta.value, self.epsilon)
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(average * self.momentum + value * (1.0 - self.momentum))
+        return outputs
+
+    def to_plain(self) -> keras.layers.Layer:
+        """Return Keras's layer; inference needs no synchronization."""
+        return keras.layers.BatchNormalization.from_config(
+            self.get_config() | {"synchronized": False}
+        )
+
+
+def _normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> Normalized:
+    """Normalize on one device."""
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=epsilon)
+    return outputs, mean, _make_biased(variance, _count_rows(inputs))
+
+
+def _normalize_synchronized(
+    inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> Normalized:
+    """Normalize over all replicas, with one all-reduce, and another one for the gradient.
+
+    E[x^2] - E[x]^2 cancels: with a mean of 100 and a std of 1, Keras's variance has an error of
+    1e-3. So the replicas compute the moments of their own rows, and combine them in float64.
+    """
+
+    def normalize(
+        inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> tuple[Normalized, Callable[..., tuple[tf.Tensor, ...]]]:
+        local = _LocalBatch(inputs, epsilon)
+        local_mean, local_variance = (
+            tf.cast(each, tf.float64) for each in (local.mean, local.variance)
+        )
+        mean, mean_square = _average_over_replicas(local_mean, local_variance + local_mean**2)
+        mean, variance = tf.cast(mean, tf.float32), tf.cast(mean_square - mean**2, tf.float32)
+        outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
+            inputs, gamma, beta, mean, variance, epsilon, is_training=False
+        )
+
+        def compute_gradients(upstream: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            """Return this replica's gradients (Ioffe and Szegedy, 2015, section 3)."""
+            total, product = local.sum_gradients(upstream, mean)
+            mean_total, mean_product = _average_over_replicas(
+                total / local.rows, product / local.rows
+            )
+            inverse_std = tf.math.rsqrt(variance + epsilon)
+            scale = gamma * inverse_std
+            slope = scale * inverse_std**2 * mean_product
+            offset = scale * mean_total - mean * slope
+            gradient = tf.cast(upstream, tf.float32) * scale - (
+                tf.cast(inputs, tf.float32) * slope + offset
+            )
+            return tf.cast(gradient, inputs.dtype), product * inverse_std, total
+
+        return (outputs, mean, variance), compute_gradients
+
+    return tf.custom_gradient(normalize)(inputs, gamma, beta)
+
+
+class _LocalBatch:
+    """The rows of one replica, whose own statistics the fused kernels compute.
+
+    Attributes:
+        mean, variance: of the rows, the variance biased; float32 (channels,).
+        rows: number of pixels, float32 scalar.
+    """
+
+    def __init__(self, inputs: tf.Tensor, epsilon: float):
+        self._inputs, self._epsilon = inputs, epsilon
+        ones, nothing = tf.ones([inputs.shape[-1]]), tf.zeros([0])
+        self._kernel_settings: dict[str, Any] = {"epsilon": epsilon, "scale": ones}
+        _, self.mean, variance, *self._reserved = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            offset=tf.zeros_like(ones),
+            mean=nothing,
+            variance=nothing,
+            **self._kernel_settings,
+        )
+        self.rows = _count_rows(inputs)
+        self.variance = _make_biased(variance, self.rows)
+
+    def sum_gradients(self, upstream: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the sums over rows of g and g (x - mean), where g are the gradients of outputs.
+
+        Args:
+            mean: of the global batch.
+        """
+        reserved = {f"reserve_space_{i}": each for i, each in enumerate(self._reserved, 1)}
+        _, normalized_product, total, *_ = tf.raw_ops.FusedBatchNormGradV3(
+            y_backprop=upstream, x=self._inputs, **reserved, **self._kernel_settings
+        )
+        # The kernel sums g (x - own mean) / own std.
+        product = normalized_product * tf.sqrt(self.variance + self._epsilon)
+        return total, product + (self.mean - mean) * total
+
+
+def _average_over_replicas(*vectors: tf.Tensor) -> list[tf.Tensor]:
+    context = tf.distribute.get_replica_context()
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(vectors, 0))
+    return tf.split(total / context.num_replicas_in_sync, len(vectors))
+
+
+def _count_rows(inputs: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+
+
+def _make_biased(variance: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Return the biased variance, as Keras averages it; the kernels return the unbiased one.
+
+    With one row, they may divide by 0.
+    """
+    return tf.math.multiply_no_nan(variance, (rows - 1) / rows)
