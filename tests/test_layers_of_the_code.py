@@ -37,6 +37,7 @@ LIGHT = {
 MACHINERY = (
     "audit",
     "comparison",
+    "device",
     "distributed",
     "evaluation",
     "image",

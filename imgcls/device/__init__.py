@@ -1,0 +1,1 @@
+"""The GPUs of this machine, and the device that a process uses. Light zone."""
