@@ -188,6 +188,21 @@ def test_retries_that_do_not_help_end_with_exit_code_4_and_are_not_repeated(digi
         assert (status.status, status.exit_code, len(status.retries)) == ("failed", 4, 2)
 
 
+@pytest.mark.parametrize("bad", [numpy.nan, numpy.inf, -numpy.inf])
+def test_the_first_variable_with_a_value_that_is_not_finite_is_named(bad):
+    from imgcls.backend import keras
+    from imgcls.training.divergence import DivergenceDetector
+
+    seed = keras.Variable(numpy.array([3, 4], numpy.uint32), dtype="uint32", name="seed")
+    weights = [keras.Variable(numpy.ones((2, 3)), name=name) for name in "abc"]
+    detector = DivergenceDetector(6, lambda step: 0.5, lambda step: [])
+    detector.check_weights([seed, *weights], 7)
+    for weight in weights[1:]:
+        weight.assign(numpy.array([[1, 1, 1], [1, 1, bad]]))
+    with pytest.raises(DivergenceError, match=r"^b is no longer finite after step 7"):
+        detector.check_weights([seed, *weights], 7)
+
+
 def test_weights_that_are_not_finite_are_not_saved(digits):
     settings = digits(
         f"train.optimizer={SGD % 1e30}",

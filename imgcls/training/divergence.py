@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy
 
-from imgcls.backend import keras
+from imgcls.backend import keras, tf
 from imgcls.errors import DivergenceError
 from imgcls.io import terminal
 from imgcls.training import step_sums
@@ -66,18 +66,21 @@ class DivergenceDetector:
         Raises:
             DivergenceError: a variable is not finite.
         """
-        nonfinite = [
+        # One answer of the device; the values are copied to the host to find a name only.
+        floats = [each.value for each in variables if tf.as_dtype(each.dtype).is_floating]
+        if _compiled([tf.convert_to_tensor(value) for value in floats]):
+            return
+        nonfinite = next(
             variable.path
             for variable in variables
             if not numpy.isfinite(variable.value.numpy()).all()
-        ]
-        if nonfinite:
-            rate = self._get_learning_rate(step - 1)
-            raise DivergenceError(
-                f"{nonfinite[0]} is no longer finite after step {step}, with a learning rate of"
-                f" {rate:.3g}; {ADVICE}",
-                _describe(step=step, learning_rate=rate),
-            )
+        )
+        rate = self._get_learning_rate(step - 1)
+        raise DivergenceError(
+            f"{nonfinite} is no longer finite after step {step}, with a learning rate of"
+            f" {rate:.3g}; {ADVICE}",
+            _describe(step=step, learning_rate=rate),
+        )
 
     def check_validation(self, loss: float | None, epoch: int) -> None:
         """Check the validation loss of an epoch, counted from 1; None without validation.
@@ -90,6 +93,15 @@ class DivergenceDetector:
                 f"the validation loss became {loss} in epoch {epoch}; {ADVICE}",
                 _describe(epoch=epoch),
             )
+
+
+def _are_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
+    """Return whether all values are finite, bool scalar."""
+    finite = [tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors]
+    return tf.reduce_all(tf.stack(finite))
+
+
+_compiled = tf.function(_are_finite)
 
 
 def _describe(
