@@ -11,12 +11,13 @@ def main() -> None:
     same format is used.
     """
     # Imported here, because grain's worker processes import this module, without TensorFlow.
-    from bench import augmentations, epoch, grain_loader, loader, start, workers
+    from bench import augmentations, batch_norm, epoch, grain_loader, loader, start, workers
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     rows = [
         *start.measure_ratios(),
         *epoch.measure_ratios(folder),
+        *batch_norm.measure_ratios(),
         *workers.measure_ratios(),
         *loader.measure_ratios(),
         *grain_loader.measure_ratios(),
