@@ -12,8 +12,8 @@ Precision = Annotated[
 
 
 def doctor(precision: Precision = "float32", json: options.Json = False) -> None:
-    """Check that one and two devices train the same weights, and measure what determinism costs.
-    Takes a minute; exit code 6 if the weights differ.
+    """Check that CPU and GPU, and one and two devices, train the same weights, and measure what
+    determinism costs. Takes a minute; exit code 6 if the weights differ.
 
     Example: imgcls doctor --precision mixed_float16
     """

@@ -1,95 +1,155 @@
-"""The verb `doctor`: checks training on several devices, and measures determinism. Light zone.
+"""The verb `doctor`: checks training on CPU, GPUs and several devices. Light zone.
 
-It trains a small network on digits in separate processes: on one and two devices, with and without
-deterministic kernels.
+It trains a small network on digits in separate processes: on the CPU and on a GPU, on one and on
+two devices, and with and without deterministic kernels.
 """
 
 import contextlib
 import statistics
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imgcls import environment
+from imgcls.device import driver
 from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
-from imgcls.report.tables import format_pairs
+from imgcls.report.tables import format_pairs, format_table
 from imgcls.training.probe import start_probe
 from imgcls.verbs import prepare
 
-LARGEST_DIFFERENCE = 1e-12
-"""The largest difference allowed between float64 weights of one and two devices. Rounding gives
-some 1e-15, wrong gradients much more.
-"""
 EPOCHS, ROUNDS = 2, 7
-TWO = {"name": "mirrored", "replicas": 2}
+HIDE_GPUS = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
-def diagnose(precision: str = "float32") -> dict[str, Any]:
-    """Compare one with two devices, and measure the cost of determinism.
+@dataclass(frozen=True)
+class Setup:
+    """Devices to train on.
+
+    Attributes:
+        name: for people.
+        variables: environment variables of the process.
+        train: settings of the section `train`.
+    """
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DevicePair:
+    """Two setups that must train the same weights.
+
+    Attributes:
+        limit: the largest difference allowed in float64.
+    """
+
+    first: Setup
+    second: Setup
+    limit: float
+
+    @property
+    def name(self) -> str:
+        """Both setups, for people."""
+        return f"{self.first.name} and {self.second.name}"
+
+
+CPU = Setup("CPU", HIDE_GPUS)
+TWO_CPUS = Setup(
+    "two logical devices", HIDE_GPUS, {"strategy": {"name": "mirrored", "replicas": 2}}
+)
+GPU = Setup("GPU")
+TWO_GPUS = Setup("two GPUs", {}, {"strategy": {"name": "mirrored", "replicas": 2}})
+LIMIT_OF_DEVICES = 1e-12
+"""For one and two devices, which only add up two halves of each sum in another order. Rounding
+gives some 1e-15, wrong gradients much more.
+"""
+LIMIT_OF_KERNELS = 1e-10
+"""For CPU and GPU, whose kernels add up all terms of a sum in another order. The longest sum, a
+gradient of the first kernel, has 8,192 terms (128 images of 8x8): in the worst case, its relative
+error is 8,192 * 1.1e-16, some 1e-12, in each of 22 steps. A single operation that computes in
+float32 leaves some 1e-7, TF32 more.
+"""
+
+
+def diagnose(
+    precision: str = "float32", comparisons: Sequence[DevicePair] | None = None
+) -> dict[str, Any]:
+    """Compare what devices train, and measure the cost of determinism.
 
     Args:
         precision: a value of `train.precision`, which is checked in addition to float64.
+        comparisons: what to compare; unless given, CPU and GPU, and one and two devices.
 
     Returns:
         The report for `format_report`.
 
     Raises:
-        GateError: the float64 weights of one and two devices differ; its `result` is the report.
+        GateError: the float64 weights of a comparison differ; its `result` is the report.
         UserError: the precision does not exist, or a training process failed.
     """
+    gpus = _count_gpus()
+    if comparisons is None:
+        comparisons = list_comparisons(gpus)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _prepare_data(folder, precision)
-        gpus, devices = _list_devices()
-        hidden = {} if len(gpus) >= 2 else {"CUDA_VISIBLE_DEVICES": "-1"}
-        differences = {
-            each: _measure_difference(folder, each, hidden)
-            for each in dict.fromkeys(("float64", precision))
-        }
+        precisions = tuple(dict.fromkeys(("float64", precision)))
         found = {
             "versions": environment.get_versions(),
-            "devices": devices,
-            "checked_on": "two GPUs" if len(gpus) >= 2 else "two logical devices of the CPU",
+            "devices": _describe_devices(),
             "precision": precision,
-            "float64_difference": differences["float64"],
-            "precision_difference": differences[precision],
-            "largest_difference_allowed": LARGEST_DIFFERENCE,
+            "comparisons": _compare(folder, comparisons, precisions),
+            "not_compared": [] if gpus else ["CPU and GPU: there is no GPU here"],
             "determinism_cost": _measure_determinism_cost(folder, precision),
         }
-    _require_equal_devices(found)
+    _require_equal_weights(found)
     return found
+
+
+def list_comparisons(gpus: int) -> list[DevicePair]:
+    """Return what can be compared on a machine with a number of GPUs."""
+    found = [DevicePair(CPU, GPU, LIMIT_OF_KERNELS)] if gpus else []
+    one, two = (GPU, TWO_GPUS) if gpus > 1 else (CPU, TWO_CPUS)
+    return [*found, DevicePair(one, two, LIMIT_OF_DEVICES)]
 
 
 def format_report(found: dict[str, Any]) -> str:
     """Format the result of `diagnose` as text."""
-    state = "ok" if found["float64_difference"] <= LARGEST_DIFFERENCE else "FAILED"
-    return format_pairs(
+    rows = [
         {
-            **found["versions"],
-            "devices": ", ".join(found["devices"]),
-            "self-check": f"weights on one device and on {found['checked_on']} differ by",
-            "  float64": (
-                f"{found['float64_difference']:.1e} ({state}, limit {LARGEST_DIFFERENCE:g})"
-            ),
-            f"  {found['precision']}": (
-                f"{found['precision_difference']:.1e} (expected: sums are rounded in another order)"
-            ),
-            "determinism": (
-                f"training steps take {found['determinism_cost']:.2f} times as long as without it"
-                f" ({found['precision']})"
-            ),
+            "compared weights": each["between"],
+            "precision": each["precision"],
+            "difference": f"{each['difference']:.1e}",
+            "at most": "-" if each["limit"] is None else f"{each['limit']:g}",
+            "result": each["result"],
         }
+        for each in found["comparisons"]
+    ]
+    cost = (
+        f"training steps take {found['determinism_cost']:.2f} times as long as without it"
+        f" ({found['precision']})"
     )
+    pairs = {**found["versions"], "devices": "; ".join(found["devices"]), "determinism": cost}
+    lines = [f"not compared: {each}" for each in found["not_compared"]]
+    return "\n".join([format_pairs(pairs), "", format_table(rows), *lines])
 
 
-def _require_equal_devices(found: dict[str, Any]) -> None:
-    if not found["float64_difference"] <= LARGEST_DIFFERENCE:
+def _require_equal_weights(found: dict[str, Any]) -> None:
+    failed = [each for each in found["comparisons"] if each["result"] == "FAILED"]
+    if failed:
+        differences = " and ".join(
+            f"weights trained on {each['between']} differ by {each['difference']:.1e} in"
+            f" {each['precision']}, more than rounding explains ({each['limit']:g})"
+            for each in failed
+        )
         raise GateError(
-            f"weights trained on one and two devices differ by {found['float64_difference']:.1e} in"
-            f" float64, more than rounding explains ({LARGEST_DIFFERENCE:g}); do not train on"
-            " several devices of this machine until its drivers or TensorFlow are fixed",
+            f"{differences}; do not train on these devices of this machine until its drivers or"
+            " TensorFlow are fixed",
             found,
         )
 
@@ -102,16 +162,15 @@ def _prepare_data(folder: Path, precision: str) -> None:
         prepare.prepare(experiment)
 
 
-def _list_devices() -> tuple[list[str], list[str]]:
-    """Return the names of the GPUs, and descriptions of all devices."""
+def _count_gpus() -> int:
+    """Return the number of GPUs that TensorFlow uses."""
     from imgcls.backend import tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    described = [
-        str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
-        for gpu in gpus
-    ]
-    return [gpu.name for gpu in gpus], [*described, f"{environment.count_cores()} CPU cores"]
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def _describe_devices() -> list[str]:
+    return [*map(str, driver.list_gpus()), f"{environment.count_cores()} CPU cores"]
 
 
 def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
@@ -142,22 +201,53 @@ def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
     return path
 
 
-def _measure_difference(folder: Path, precision: str, variables: dict[str, str]) -> float:
-    """Return the largest absolute difference of weights between one and two devices."""
+def _compare(
+    folder: Path, comparisons: Sequence[DevicePair], precisions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the largest absolute difference of weights of each comparison in each precision.
+
+    Only that in float64 is limited: in others, training amplifies rounding.
+    """
     import numpy
 
-    paths = [
-        _write_experiment(folder, f"{precision}-{devices}", precision=precision, **settings)
-        for devices, settings in ((1, {}), (2, {"strategy": TWO}))
-    ]
-    trained = []
-    for path in paths:
-        with start_probe(path, folder / path.stem, variables=variables) as send:
-            for _ in range(EPOCHS):
-                send("epoch")
-            with numpy.load(send(str(path.with_suffix(".npz")))) as weights:
-                trained.append([weights[key] for key in weights.files])
-    return max(float(numpy.abs(one - two).max()) for one, two in zip(*trained, strict=True))
+    setups = {each.name: each for one in comparisons for each in (one.first, one.second)}
+    compared = []
+    for precision in precisions:
+        weights = {name: _train(folder, setup, precision) for name, setup in setups.items()}
+        for each in comparisons:
+            pairs = zip(weights[each.first.name], weights[each.second.name], strict=True)
+            # numpy's maximum, since Python's may pass over NaN
+            difference = float(numpy.max([numpy.abs(one - two).max() for one, two in pairs]))
+            limit = each.limit if precision == "float64" else None
+            compared.append(
+                {
+                    "between": each.name,
+                    "precision": precision,
+                    "difference": difference,
+                    "limit": limit,
+                    "result": _format_result(difference, limit),
+                }
+            )
+    return compared
+
+
+def _format_result(difference: float, limit: float | None) -> str:
+    if limit is None:
+        return "rounding"
+    return "ok" if difference <= limit else "FAILED"
+
+
+def _train(folder: Path, setup: Setup, precision: str) -> list[Any]:
+    """Return the weights that a setup has trained."""
+    import numpy
+
+    name = f"{precision}-{setup.name.replace(' ', '-')}"
+    path = _write_experiment(folder, name, precision=precision, **setup.train)
+    with start_probe(path, folder / name, variables=dict(setup.variables)) as send:
+        for _ in range(EPOCHS):
+            send("epoch")
+        with numpy.load(send(str(path.with_suffix(".npz")))) as weights:
+            return [weights[key] for key in weights.files]
 
 
 def _measure_determinism_cost(folder: Path, precision: str) -> float:
