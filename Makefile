@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 IMGCLS := $(BIN)/imgcls
 
-.PHONY: help setup demo test test-full test-extras check docs bench chaos lock clean
+.PHONY: help setup demo test test-full test-extras check docs bench gpu chaos lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ docs: setup ## Write the pages that are made from the code
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(DATA)
+
+gpu: setup ## Check on the GPUs of this machine what the other tests cannot, in ten minutes; prints a table for docs/gpu.md
+	$(BIN)/python -m bench.gpu
 
 chaos: setup ## Kill training 36 times, and compare with runs left alone (four minutes)
 	$(BIN)/python tests/chaos.py

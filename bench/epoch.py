@@ -44,43 +44,65 @@ def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
 
 def _measure(folder: Path, temporary: Path) -> dict[str, float]:
     """Return the median seconds per epoch of each method, measured in alternation."""
-    trainer, experiment, store, split = _make_trainer(folder, temporary)
+    methods, (store, split) = _make_epoch_and_bare_steps(folder, temporary)
     reader = store.open_reader(split.geometry)
-    images, labels = reader.read(split.train), store.labels[split.train]
     arrays = temporary / "arrays.npz"
-    held_out = {
-        "validation_images": reader.read(split.validation),
-        "validation_labels": store.labels[split.validation],
-    }
-    numpy.savez(arrays, images=images, labels=labels, **held_out)
+    numpy.savez(
+        arrays,
+        images=reader.read(split.train),
+        labels=store.labels[split.train],
+        validation_images=reader.read(split.validation),
+        validation_labels=store.labels[split.validation],
+    )
     workers = {
         "plain": _start_worker(arrays, {}),
         "onednn": _start_worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"}),
     }
+    requests = {name: _make_request(worker) for name, worker in workers.items()}
+    seconds = _measure_medians({**methods, **requests})
+    for worker in workers.values():
+        worker.communicate()
+    return seconds
+
+
+def measure_epoch_and_bare_steps(folder: Path, temporary: Path) -> dict[str, float]:
+    """Return the median seconds of an epoch of imgcls, and of its `bare` training steps.
+
+    Args:
+        folder: with the IDX files of Fashion-MNIST.
+        temporary: for the run and the data set.
+    """
+    methods, _ = _make_epoch_and_bare_steps(folder, temporary)
+    return _measure_medians(methods)
+
+
+def _make_epoch_and_bare_steps(folder: Path, temporary: Path) -> tuple[dict, tuple]:
+    """Return functions that train an epoch, after a first one; and the store with its split."""
+    trainer, experiment, store, split = _make_trainer(folder, temporary)
+    reader = store.open_reader(split.geometry)
+    batch = split.train[:128]
     from imgcls.io.signals import StopRequest
     from imgcls.training import build
 
     epochs = trainer.train_epochs(StopRequest())
     bare = _make_bare_epoch(
         build.build_model(experiment, store, split),
-        images[:128],
-        labels[:128],
-        steps=-(-len(images) // 128),
+        reader.read(batch),
+        store.labels[batch],
+        steps=-(-len(split.train) // 128),
     )
-    methods = {
-        "imgcls": lambda: next(epochs),
-        "bare": bare,
-        **{name: _make_request(worker) for name, worker in workers.items()},
-    }
     next(epochs)
+    return {"imgcls": lambda: next(epochs), "bare": bare}, (store, split)
+
+
+def _measure_medians(methods: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Call the methods in alternation; return the median seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(ROUNDS):
         for name, run in methods.items():
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-    for worker in workers.values():
-        worker.communicate()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -120,7 +142,8 @@ def _make_bare_epoch(
     images, labels = tf.constant(images), tf.constant(labels)
 
     @tf.function
-    def run(count: tf.Tensor) -> None:
+    def run(count: tf.Tensor) -> tf.Tensor:
+        loss = 0.0
         for _ in tf.range(count):
             with tf.GradientTape() as tape:
                 logits = model(images, training=True)
@@ -130,9 +153,10 @@ def _make_bare_epoch(
             optimizer.apply(
                 tape.gradient(loss, model.trainable_variables), model.trainable_variables
             )
+        return loss
 
     run(tf.constant(2))
-    return lambda: run(tf.constant(steps))
+    return lambda: run(tf.constant(steps)).numpy()  # waits for a GPU
 
 
 def _start_worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:

@@ -16,7 +16,7 @@ LINES_OF_A_FUNCTION = 50
 """A function has fewer lines than this one."""
 RUN = PACKAGE / "run.py"
 NOT_INSTALLED = sorted(
-    path for folder in ("bench", "scripts", "tests") for path in (ROOT / folder).glob("*.py")
+    path for folder in ("bench", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
 )
 FILES = [*MODULES, *NOT_INSTALLED]
 

@@ -104,7 +104,7 @@ NAMES = {
 HONEST_NAMES = ("CutMix", "legacy_windows", "looks_like_a_value")
 """Keras's layer, an argument of rich, and a verb."""
 PLACES = ("README.md", "CONTRIBUTING.md", "Makefile", "docs/*.md", "configs/*", "scripts/*")
-SOURCES = [*MODULES, *sorted((ROOT / "bench").glob("*.py"))]
+SOURCES = [*MODULES, *sorted((ROOT / "bench").rglob("*.py"))]
 DOCUMENTS = sorted({path for place in PLACES for path in ROOT.glob(place)} - HISTORY)
 
 

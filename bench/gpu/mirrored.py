@@ -1,0 +1,32 @@
+"""Two devices mirrored against one, with augmentation, in float64."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.gpu._row import Row, Target, decide
+from bench.gpu._training import AUGMENTED, train_in_process, write_experiment
+
+LIMIT = 1e-12
+"""As for one and two devices in `imgcls doctor`."""
+CHECK = "two devices mirrored against one, float64"
+FLOAT64 = (
+    *AUGMENTED,
+    "train.precision=float64",
+    "model.dropout=0.0",
+    "train.optimizer={name: sgd, learning_rate: 0.05}",
+)
+"""Dropout masks are the same on all replicas, so there is none."""
+TWO = "train.strategy={name: mirrored, replicas: 2}"
+
+
+def measure(target: Target, folder: Path) -> Iterator[Row]:
+    """Compare the weights of two runs, which differ in their strategy."""
+    if len(target.devices) < 2:
+        yield Row(CHECK, "not run: one GPU", f"<= {LIMIT:g}", "skipped")
+        return
+    (one, _), (two, _) = (
+        train_in_process(write_experiment(folder, name, *FLOAT64, *more), folder / name)
+        for name, more in (("one", ()), ("two", (TWO,)))
+    )
+    difference = max(float(abs(a - b).max()) for a, b in zip(one, two, strict=True))
+    yield Row(CHECK, f"{difference:.1e}", f"<= {LIMIT:g}", decide(difference <= LIMIT))

@@ -1,0 +1,38 @@
+"""A training step of each model in each precision, where TensorFlow may not move operations that
+have no kernel on the GPU to the CPU (soft placement off).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.gpu._row import PRECISIONS, Row, Target, decide
+from bench.gpu._training import AUGMENTED, start_training, write_experiment
+from imgcls import parts
+
+
+def measure(target: Target, folder: Path) -> Iterator[Row]:
+    """Train an epoch of each model in each precision."""
+    from imgcls.backend import tf
+
+    tf.config.set_soft_device_placement(False)
+    for model in parts.list_names("models"):
+        yield measure_model(model, folder)
+
+
+def measure_model(model: str, folder: Path) -> Row:
+    """Train an epoch of a model in each precision, and validate."""
+    failures = {}
+    for precision in PRECISIONS:
+        overrides = (*AUGMENTED, f"model={{name: {model}}}", f"train.precision={precision}")
+        try:
+            path = write_experiment(folder, f"{model}-{precision}", *overrides)
+            with start_training(path) as (epochs, _):
+                next(epochs)
+        except Exception as error:
+            failures[precision] = f"{precision}: {type(error).__name__}: {error}"[:300]
+    return Row(
+        f"an epoch of {model}, soft placement off",
+        "; ".join(failures.values()) or f"trains in {len(PRECISIONS)} precisions",
+        f"trains in {len(PRECISIONS)} precisions",
+        decide(not failures),
+    )

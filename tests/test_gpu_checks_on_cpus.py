@@ -1,0 +1,79 @@
+"""Each check of `make gpu` runs here, on two logical devices of the CPU in place of GPUs."""
+
+import dataclasses
+import os
+
+import fake_gpus
+import pytest
+from gpu_stand_in import CPUS
+
+from bench.gpu import (
+    _process,
+    memory_of_one_gpu,
+    out_of_memory,
+    soft_placement,
+)
+
+full = pytest.mark.full
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder for a check."""
+    path = tmp_path / "check"
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(("uuids", "outcome"), [([0], "ok"), ([0, 1], "FAILED"), ([], "FAILED")])
+def test_memory_of_other_gpus_is_a_failure(folder, monkeypatch, uuids, outcome):
+    """An executable in the place of `nvidia-smi` names this process, which trains on the CPU."""
+    processes = [f"{os.getpid()}, {fake_gpus.make_uuid(index)}, 1234" for index in uuids]
+    lines = [*map(fake_gpus.make_line, (0, 1)), *processes]
+    fake_gpus.install_nvidia_smi(monkeypatch, folder, "\n".join(lines))
+    (row,) = memory_of_one_gpu.measure(CPUS, folder)
+    assert (row.expected, row.outcome) == ("1 of 2", outcome)
+
+
+def make_expectations():
+    """Return for each check that runs in a process the outcomes of its rows on a CPU."""
+    return [
+        ("doctor", {"ok", "-"}),
+        ("epoch", {"ok", "FAILED"}),
+        ("mirrored", {"ok"}),
+        ("out_of_memory", {"ok"}),
+        ("repeated_run", {"ok"}),
+        ("soft_placement", {"ok"}),
+    ]
+
+
+@full
+@pytest.mark.parametrize(
+    ("name", "outcomes"), make_expectations(), ids=[name for name, _ in make_expectations()]
+)
+def test_each_check_runs_on_a_cpu(tmp_path, name, outcomes):
+    rows = _process.run_check(name, CPUS, tmp_path / name)
+    assert rows
+    assert {row.outcome for row in rows} <= outcomes
+
+
+@full
+def test_a_trace_of_a_cpu_has_no_copies_which_is_said(tmp_path):
+    (row,) = _process.run_check("bus_traffic", CPUS, tmp_path / "bus")
+    assert row.outcome == "FAILED"
+    assert "the trace has no copies between host and device: is CUPTI installed?" in row.measured
+
+
+@full
+def test_a_batch_that_fits_is_no_proof(folder):
+    (row,) = out_of_memory.measure(dataclasses.replace(CPUS, large_batch=128), folder)
+    assert (row.measured, row.outcome) == ("finished, with micro-batches of 128", "FAILED")
+
+
+@full
+def test_a_precision_that_does_not_train_is_named(folder, monkeypatch):
+    monkeypatch.setattr(soft_placement, "PRECISIONS", ("float32", "float8"))
+    row = soft_placement.measure_model("cnn", folder)
+    assert row.outcome == "FAILED"
+    assert "float8" in row.measured
+    assert "float32:" not in row.measured
