@@ -12,6 +12,7 @@ from imgcls.parts import PartOf, PartSettings, Section
 from imgcls.strategies import StrategySettings
 
 Monitor = Literal["val_loss", "val_accuracy"]
+Precision = Literal["float32", "tensorfloat32", "mixed_bfloat16", "mixed_float16", "float64"]
 
 
 class EarlyStopping(Section):
@@ -112,8 +113,10 @@ class Train(Section):
         default_factory=lambda: parts.make_default_settings("schedules", "constant")
     )
     """The learning rate over the steps: a file of imgcls/schedules."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "float64"] = "float32"
-    """Keras's dtype policy. The mixed ones are for GPUs; float64 is for comparing strategies."""
+    precision: Precision = "float32"
+    """float32 is that of IEEE 754; tensorfloat32 allows GPUs to multiply float32 in TensorFloat-32,
+    with 10 bits of the mantissa. The mixed ones are Keras's dtype policies, for GPUs; float64 is
+    for comparing strategies."""
     strategy: Annotated[StrategySettings, PartOf("strategies")] = Field(
         default_factory=lambda: parts.make_default_settings("strategies", "one_device")
     )

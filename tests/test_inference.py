@@ -36,7 +36,7 @@ def save_model(path, size=4, units=2, **description):
 
 def predict(path):
     images, fingerprint = as_they_are(IMAGES), DESCRIPTION.fingerprint
-    return inference.predict(path, images, numpy.arange(3), 2, CLASSES, fingerprint)
+    return inference.predict(path, images, numpy.arange(3), 2, "float32", CLASSES, fingerprint)
 
 
 def change_members(change):

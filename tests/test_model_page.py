@@ -92,7 +92,13 @@ def test_the_program_of_the_page_sees_the_pixels_and_the_probabilities_of_eval(
     indices = numpy.arange(store.count)
     reader = store.open_reader(geometry)
     expected = inference.predict(
-        tmp_path / "model.keras", reader, indices, store.count, store.classes, store.fingerprint
+        tmp_path / "model.keras",
+        reader,
+        indices,
+        store.count,
+        "float32",
+        store.classes,
+        store.fingerprint,
     )
     ids = store.get_ids(indices)
     assert len(ids) == 23

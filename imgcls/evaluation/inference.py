@@ -10,8 +10,10 @@ from imgcls.image.decode import Geometry
 from imgcls.io import terminal
 from imgcls.io.records import DataFile
 from imgcls.store.reader import Reader
+from imgcls.train_config import Precision
 from imgcls.training import micro_batches
 from imgcls.training.model_description import ADVICE, read_description
+from imgcls.training.precision import set_float32_mode
 
 
 def predict(
@@ -19,6 +21,7 @@ def predict(
     images: Reader,
     indices: numpy.ndarray,
     batch_size: int,
+    precision: Precision,
     classes: list[str],
     fingerprint: str,
 ) -> numpy.ndarray:
@@ -27,6 +30,7 @@ def predict(
     Args:
         images: reads the images of the store, one batch at a time.
         indices: of the images to predict, int64 (images,).
+        precision: of the training; decides whether TensorFloat-32 is allowed.
         classes: class names in label order.
         fingerprint: of the store.
 
@@ -36,7 +40,9 @@ def predict(
     Raises:
         DataError: the model file is missing or damaged, or was trained on another store.
         OutOfMemoryError: a single image does not fit the device.
+        UserError: an environment variable contradicts the precision.
     """
+    set_float32_mode(precision)
     _require_same_task(model_file, images.geometry, classes, fingerprint)
     model = _load_model(model_file, images.geometry.shape, len(classes))
     return predict_outputs(model, images, indices, batch_size).astype(numpy.float32)

@@ -11,15 +11,17 @@ from imgcls.models import Problem
 from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
+from imgcls.training import precision
 
 
 def set_up_process(experiment: Experiment) -> None:
-    """Set Keras's global state: random seed, op determinism and dtype policy."""
+    """Set Keras's global state: random seed, op determinism and precision."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(derive_seed(experiment.seed, "init"))
     if experiment.train.deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(experiment.train.precision)
+    precision.set_float32_mode(experiment.train.precision)
+    keras.config.set_dtype_policy(precision.get_dtype_policy(experiment.train.precision))
 
 
 def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Model:

@@ -210,6 +210,7 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
                 store.open_reader(assigned.geometry),
                 indices,
                 experiment.train.batch_size,
+                run.experiment.train.precision,
                 classes=store.classes,
                 fingerprint=store.fingerprint,
             ),

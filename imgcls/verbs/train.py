@@ -4,6 +4,7 @@ Mistakes are reported before TensorFlow is imported.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ from imgcls.store.store import Store
 from imgcls.training import history, resume
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import read_description
+from imgcls.training.precision import require_consistent
 
 
 def train(
@@ -55,7 +57,7 @@ def train(
         epoch and of the last one. None in a worker that is not the chief.
 
     Raises:
-        UserError: `folder` is a run of another experiment, or in use.
+        UserError: `folder` is a run of another experiment, or in use; or as `require_consistent`.
         DataError: the data is not prepared, or has changed since the run started.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
@@ -66,6 +68,7 @@ def train(
         return None
     with contextlib.ExitStack() as stack:
         with rendezvous.report_errors_to_workers(cluster):
+            require_consistent(experiment.train.precision, os.environ)
             run = resume.find_run_to_continue(experiment, folder)
             if run and _is_complete(run):
                 return _report_complete(run)
@@ -92,6 +95,7 @@ def _follow(
     """Train as a worker that is not the chief: write nothing, and print nothing."""
     if folder is None:
         raise ValueError("workers need the run folder that they share")
+    require_consistent(experiment.train.precision, os.environ)
     run = resume.find_run_to_continue(experiment, folder)
     if run and _is_complete(run):
         return

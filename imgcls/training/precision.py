@@ -1,0 +1,68 @@
+"""What `train.precision` means to TensorFlow and to the libraries below it. Light zone.
+
+On a GPU, TensorFlow lets float32 products be computed in TensorFloat-32, which keeps 10 of 23 bits,
+unless it is told not to. Environment variables can do the same behind its back.
+"""
+
+import os
+from collections.abc import Mapping
+
+from imgcls.errors import UserError
+from imgcls.train_config import Precision
+
+TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+"""Overrides in NVIDIA's libraries what TensorFlow asks them for: 0 forbids TensorFloat-32. Other
+values are reserved (NVIDIA, "Accelerating AI Training with NVIDIA TF32 Tensor Cores"); 1 allows it
+in cuBLAS.
+"""
+ONEDNN_MODES = (
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "TF_SET_ONEDNN_FPMATH_MODE",
+)
+"""Let oneDNN compute float32 in fewer bits, on CPUs with matrix units for them (oneDNN, "Primitive
+Attributes: floating-point math mode").
+"""
+
+
+def set_float32_mode(precision: Precision) -> None:
+    """Allow TensorFloat-32 if the precision is that, and forbid it otherwise.
+
+    Raises:
+        UserError: as `require_consistent`.
+    """
+    from imgcls.backend import tf
+
+    require_consistent(precision, os.environ)
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tensorfloat32")
+
+
+def get_dtype_policy(precision: Precision) -> str:
+    """Return the name of Keras's dtype policy."""
+    return "float32" if precision == "tensorfloat32" else precision
+
+
+def require_consistent(precision: Precision, variables: Mapping[str, str]) -> None:
+    """Check that no environment variable contradicts the precision.
+
+    Raises:
+        UserError: one does.
+    """
+    override = variables.get(TF32_OVERRIDE, "")
+    if override and (override == "0") == (precision == "tensorfloat32"):
+        effect, other = (
+            ("forbids", "float32")
+            if precision == "tensorfloat32"
+            else ("may allow", "tensorfloat32")
+        )
+        raise UserError(
+            f"{TF32_OVERRIDE} is {override}, which {effect} TensorFloat-32 in NVIDIA's libraries,"
+            f" but train.precision is {precision}; unset it, or set train.precision: {other}"
+        )
+    for name in ONEDNN_MODES:
+        mode = variables.get(name, "")
+        if mode and mode.upper() != "STRICT":
+            raise UserError(
+                f"{name} is {mode}, which lets oneDNN compute float32 in fewer bits; unset it: the"
+                " precision is train.precision alone"
+            )
