@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,8 @@ def change_after(monkeypatch, images):
         def log_and_change(progress, line):
             log(progress, line)
             if line.startswith(f"epoch {epoch}/"):
+                while len(Run(Path("run")).log) < epoch:
+                    time.sleep(0.001)
                 before.append(read_folder(Path("run/checkpoint")))
                 change(images)
 

@@ -1,5 +1,8 @@
 """Checkpoints on disk: intact, truncated, corrupt or unreadable."""
 
+import errno
+import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +14,11 @@ from experiments import (
 )
 
 from imgcls.durations import parse_duration
-from imgcls.errors import DataError, UserError
+from imgcls.errors import DataError, DivergenceError, UserError
+from imgcls.io import files
+from imgcls.io.threads import BackgroundThread
 from imgcls.run import Run
-from imgcls.training import checkpoint
+from imgcls.training import checkpoint, checkpoint_file
 from imgcls.training.counters import Counters
 from imgcls.verbs import train
 
@@ -87,14 +92,15 @@ def test_a_checkpoint_holds_every_variable_and_the_counters(tmp_path):
         keras.Variable(numpy.arange(3.0), name="one"),
         keras.Variable(numpy.eye(2), name="two"),
     ]
-    checkpoint.save(tmp_path / "state.npz", variables, Counters(step=3))
+    snapshot = checkpoint_file.take_snapshot(variables)
     for variable in variables:
         variable.assign(variable * 0)
-    assert checkpoint.load(tmp_path / "state.npz", variables) == Counters(step=3)
+    checkpoint_file.write(tmp_path / "state.npz", snapshot, Counters(step=3))
+    assert checkpoint_file.load(tmp_path / "state.npz", variables) == Counters(step=3)
     numpy.testing.assert_array_equal(variables[0], numpy.arange(3.0))
     numpy.testing.assert_array_equal(variables[1], numpy.eye(2))
     with pytest.raises(UserError, match="do not match this model and optimizer"):
-        checkpoint.load(tmp_path / "state.npz", variables[::-1])
+        checkpoint_file.load(tmp_path / "state.npz", variables[::-1])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,7 @@ def test_every_flipped_bit_that_changes_the_state_is_detected(tmp_path, distance
 
     variable = keras.Variable(numpy.arange(6.0).reshape(2, 3), name="one")
     path = tmp_path / "state.npz"
-    checkpoint.save(path, [variable], Counters(step=3))
+    checkpoint_file.write(path, checkpoint_file.take_snapshot([variable]), Counters(step=3))
     whole = path.read_bytes()
     damaged, bits = 0, range(0, len(whole) * 8, distance)
     for bit in bits:
@@ -116,11 +122,93 @@ def test_every_flipped_bit_that_changes_the_state_is_detected(tmp_path, distance
         path.write_bytes(flipped)
         try:
             # A bit without influence, such as one of a date.
-            assert checkpoint.load(path, [variable]) == Counters(step=3)
-        except checkpoint.CorruptError:
+            assert checkpoint_file.load(path, [variable]) == Counters(step=3)
+        except checkpoint_file.CorruptError:
             damaged += 1
         numpy.testing.assert_array_equal(variable, numpy.arange(6.0).reshape(2, 3))
     assert damaged > len(bits) / 2
+
+
+def test_a_snapshot_keeps_the_values_while_training_goes_on():
+    from imgcls.backend import keras
+    from imgcls.optimizers import adamw
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    optimizer = adamw.build(adamw.Settings(name="adamw"), 0.1)
+    optimizer.build(model.trainable_variables)
+    variables = [*model.variables, *optimizer.variables]
+    before = [numpy.array(variable) for variable in variables]
+    snapshot = checkpoint_file.take_snapshot(variables)
+    optimizer.apply([numpy.ones((2, 3)), numpy.ones(3)], model.trainable_variables)
+    assert not any(numpy.array_equal(*pair) for pair in zip(before[:2], variables[:2], strict=True))
+    for expected, kept in zip(before, snapshot.arrays, strict=True):
+        numpy.testing.assert_array_equal(kept, expected, strict=True)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """Lets the test say from which step on the disk is full, by the name of the file, and what
+    the run claims while each checkpoint is being written.
+    """
+    disk = SimpleNamespace(full_at=None, claims={})
+    write = checkpoint_file.write
+
+    def write_slowly(path, snapshot, counters):
+        status = path.parent.parent / "status.json"
+        disk.claims[path.name] = json.loads(status.read_text())["step"]
+        if path.name == disk.full_at:
+            time.sleep(0.3)  # training goes on meanwhile
+            with files.explain_errors(path):
+                raise OSError(errno.ENOSPC, "full")
+        write(path, snapshot, counters)
+
+    monkeypatch.setattr(checkpoint_file, "write", write_slowly)
+    return disk
+
+
+@pytest.mark.parametrize("full_at", ["state-2.npz", "state-6.npz", "state-12.npz", "best-2.npz"])
+def test_a_checkpoint_that_cannot_be_written_ends_training_and_nothing_claims_it(
+    digits, disk, capsys, full_at
+):
+    settings = digits("train.checkpoint=2 steps", "train.monitor=val_loss")
+    train.train(settings, Path("whole"))
+    disk.full_at = full_at
+    with pytest.raises(UserError, match=rf"the disk is full: cannot write .*/{full_at}; free some"):
+        train.train(settings, Path("run"))
+    run = Run(Path("run"))
+    newest = run.get_step(run.state_files()[0])
+    status = run.status
+    assert (status.status, status.exit_code, status.step) == ("failed", 2, newest)
+    assert [epoch.step for epoch in run.log] == [6][: newest // 6]
+    assert not run.model_file.exists()
+    assert "the state is saved" not in capsys.readouterr().err
+    disk.full_at = None
+    train.train(settings, Path("run"))
+    assert_same_result(Run(Path("whole")), run)
+
+
+def test_the_status_is_never_ahead_of_the_state_on_disk(digits, disk):
+    train.train(digits("train.checkpoint=2 steps"), Path("run"))
+    states = {name: step for name, step in disk.claims.items() if name.startswith("state")}
+    assert states == {f"state-{step}.npz": max(step - 2, 0) for step in range(0, 13, 2)}
+
+
+def test_the_error_of_writing_is_a_note_where_training_ends_with_another(digits, disk, capsys):
+    disk.full_at = "state-0.npz"
+    settings = digits("train.optimizer={name: sgd, learning_rate: 1.0e+20}", "train.epochs=1")
+    with pytest.raises(DivergenceError) as caught:
+        train.train(settings, Path("run"))
+    assert "the disk is full" in caught.value.__notes__[0]
+
+
+def test_what_a_background_thread_raises_is_raised_once_where_it_is_joined():
+    thread = BackgroundThread()
+    thread.start(lambda: time.sleep(0.05))
+    thread.start(lambda: [].pop())  # waits for the first
+    assert thread.max_seconds >= 0.05
+    with pytest.raises(IndexError):
+        thread.start(lambda: None)
+    thread.join()
 
 
 def test_a_checkpoint_is_due_after_an_interval_in_minutes(monkeypatch):

@@ -41,7 +41,8 @@ class StopRequest:
         if self.signal is not None:
             return self.signal.name
         # Twice the longest time until the next check: the steps of an execution, and the end of an
-        # epoch with validation and saving.
+        # epoch with validation; and until two checkpoints are written, the last and that of the
+        # stop.
         reserve = 2 * sum(self._max_seconds.values())
         if (
             self._limit is not None

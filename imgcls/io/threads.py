@@ -1,5 +1,6 @@
-"""Mapping a function over items in threads. Light zone."""
+"""Functions in threads: over many items, and beside the main thread. Light zone."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,3 +27,38 @@ def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> I
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()
+
+
+class BackgroundThread:
+    """A thread that runs one function at a time, beside the main thread."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._running: Future[None] | None = None
+        self._start = 0.0
+        self._max_seconds = 0.0
+
+    @property
+    def max_seconds(self) -> float:
+        """The longest time that a function took, or has taken so far if it still runs."""
+        running = self._running is not None and not self._running.done()
+        elapsed = time.monotonic() - self._start if running else 0.0
+        return max(self._max_seconds, elapsed)
+
+    def start(self, function: Callable[[], None]) -> None:
+        """Run a function in the thread, after the previous one; raises as `join` does."""
+        self.join()
+        self._start = time.monotonic()
+        self._running = self._pool.submit(self._run, function)
+
+    def join(self) -> None:
+        """Wait until the function has ended; raise its error, if it raised one, once."""
+        running, self._running = self._running, None
+        if running:
+            running.result()
+
+    def _run(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        finally:
+            self._max_seconds = max(self._max_seconds, time.monotonic() - self._start)

@@ -108,6 +108,18 @@ def build_loss(experiment: Experiment) -> Callable[[tf.Tensor, tf.Tensor], tf.Te
     return partial(parts.load_for("losses", settings).compute, settings)
 
 
+def get_validated_variables(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> list[keras.Variable]:
+    """Return the variables whose values the model has within `use_ema_weights`, in its order."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not inner.use_ema:
+        return list(model.variables)
+    pairs = zip(model.trainable_variables, inner._model_variables_moving_average, strict=True)
+    averages = {id(variable): average for variable, average in pairs}
+    return [averages.get(id(variable), variable) for variable in model.variables]
+
+
 @contextlib.contextmanager
 def use_ema_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Swap the model's weights for their EMA within the block.
@@ -118,7 +130,8 @@ def use_ema_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -
     if not inner.use_ema:
         yield
         return
-    trained = [variable.value.numpy() for variable in model.trainable_variables]
+    # Copies on the device, where validation needs less memory than training.
+    trained = [tf.identity(variable.value) for variable in model.trainable_variables]
     inner.finalize_variable_values(model.trainable_variables)
     try:
         yield

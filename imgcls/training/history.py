@@ -26,7 +26,9 @@ class StageSeconds(Record):
     validation: Seconds
     """The pass over the validation split."""
     saving: Seconds
-    """Writing checkpoints; the one at the end of an epoch counts toward the next epoch."""
+    """Time that saving checkpoints held up training: copying the state, and waiting until the
+    previous one is written; saving at the end of an epoch counts toward the next epoch.
+    """
     reading: Seconds
     """Reading and decoding images, summed over the loader's data workers or threads; 0 if the split
     is in memory.

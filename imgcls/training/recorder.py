@@ -1,6 +1,8 @@
 """Writes the files of a run during training. Heavy zone."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -12,10 +14,12 @@ from imgcls.errors import DataError
 from imgcls.input.batches import Examples
 from imgcls.io import terminal
 from imgcls.io.records import Record, read_record, write_record, write_records
+from imgcls.io.threads import BackgroundThread
 from imgcls.run import Run
 from imgcls.store.store import Store
 from imgcls.training import checkpoint, history, model_file, temperature
 from imgcls.training.checkpoint import Checkpoints
+from imgcls.training.checkpoint_file import Snapshot
 from imgcls.training.counters import Counters
 from imgcls.training.model_description import ModelDescription
 
@@ -30,13 +34,15 @@ class RequestedAccumulation(Record):
 class Recorder:
     """Writes the environment, status, log, checkpoints and model of a run.
 
-    In a cluster, every worker calls the same methods, and only the chief writes.
+    In a cluster, every worker calls the same methods, and only the chief writes. Checkpoints, and
+    the status and log that follow them, are written in a thread; `finish_writing` waits for it.
     """
 
     def __init__(self, run: Run, checkpoints: Checkpoints, cluster: Cluster):
         self._run = run
         self._checkpoints = checkpoints
         self._cluster = cluster
+        self._thread = BackgroundThread()
         self.is_chief = cluster.is_chief
 
     def write_environment(self, seed: int, devices: list[str]) -> None:
@@ -61,16 +67,58 @@ class Recorder:
         """Load the checkpoint that the chief restored, on another worker; return its counters."""
         return self._checkpoints.load_state(step)
 
+    @property
+    def max_write_seconds(self) -> float:
+        """The longest time that writing a checkpoint has taken so far."""
+        return self._thread.max_seconds
+
     def save(self, counters: Counters) -> None:
-        """Write a checkpoint, and the run's status."""
-        if self.is_chief:
-            self._checkpoints.save(counters)
-            self._run.write_status(
-                "running",
-                step=counters.step,
-                retries=counters.retries,
-                accumulation_steps=counters.accumulation_steps,
-            )
+        """Take a snapshot of the training state, and start to write it.
+
+        Raises:
+            UserError: the previous one could not be written.
+        """
+        if not self.is_chief:
+            return
+        self.finish_writing()  # before the next snapshot takes as much memory
+        snapshot, saved = self._checkpoints.take_snapshot(), counters.model_copy(deep=True)
+        self._thread.start(lambda: self._write(snapshot, saved))
+
+    def _write(self, snapshot: Snapshot, counters: Counters) -> None:
+        """Write a checkpoint, then what says that it is there: the status, and an epoch's log."""
+        self._checkpoints.write(snapshot, counters)
+        self._run.write_status(
+            "running",
+            step=counters.step,
+            retries=counters.retries,
+            accumulation_steps=counters.accumulation_steps,
+        )
+        if self._checkpoints.ends_epoch(counters):
+            self.write_log(counters.epochs)
+
+    def finish_writing(self) -> None:
+        """Wait until the last checkpoint is on disk.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        self._thread.join()
+
+    @contextlib.contextmanager
+    def complete_writing(self) -> Iterator[None]:
+        """Wait at the end of the block until the last checkpoint is on disk.
+
+        An error of the block gets that of writing as a note.
+        """
+        try:
+            yield
+        except BaseException as error:
+            try:
+                self.finish_writing()
+            except Exception as second:
+                error.add_note(str(second))
+            raise
+        self.finish_writing()
 
     def request_accumulation_steps(self, number: int) -> None:
         """Ask for more accumulation steps at the next start; every worker may write this file."""
@@ -90,6 +138,7 @@ class Recorder:
         Raises:
             DataError: the requested number of accumulation steps does not divide a local batch.
         """
+        self.finish_writing()
         counters = self._checkpoints.restore() if self.is_chief else None
         path = self._run.accumulation_steps_file
         if counters is None or not os.path.lexists(path):
@@ -103,13 +152,9 @@ class Recorder:
             )
         counters.accumulation_steps = max(counters.accumulation_steps, requested)
         self.save(counters)
+        self.finish_writing()
         path.unlink()
         return counters
-
-    def save_best(self, epochs: history.Epochs) -> None:
-        """Save the model's weights if the last epoch is the best so far."""
-        if self.is_chief:
-            self._checkpoints.save_best(epochs)
 
     def write_log(self, epochs: history.Epochs) -> None:
         """Replace the log, which after going back to an older checkpoint has too many epochs."""
@@ -126,6 +171,7 @@ class Recorder:
         """
         if not self.is_chief:
             return
+        self.finish_writing()
         self._checkpoints.load_selected(epochs)
         plain = model_file.make_plain_model(model)
         calibration = temperature.calibrate(plain, validation, self._run.experiment.train)

@@ -66,16 +66,16 @@ class Trainer:
             self._optimizer, self._learning_rate = build.build_optimizer(experiment, total_steps)
             self._optimizer.build(self.model.trainable_variables)
         self._batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
-        self._divergence = DivergenceDetector(
-            self._steps_per_epoch, self._learning_rate.compute, self._get_ids
-        )
+        compute_rate = self._learning_rate.compute
+        self._divergence = DivergenceDetector(self._steps_per_epoch, compute_rate, self._get_ids)
         self._collectives = Collectives(self._strategy, cluster)
-        others = [*self._optimizer.variables, self._learning_rate.factor]
-        checkpoints = Checkpoints(run, self._settings, self.model, others, self._steps_per_epoch)
-        self._recorder = Recorder(run, checkpoints, cluster)
-        self._set_accumulation_steps(
-            micro_batches.count_accumulation_steps(self._settings, self._local_batch_size)
+        others = [self._learning_rate.factor]
+        checkpoints = Checkpoints(
+            run, self._settings, self.model, self._optimizer, others, self._steps_per_epoch
         )
+        self.recorder = Recorder(run, checkpoints, cluster)
+        number = micro_batches.count_accumulation_steps(self._settings, self._local_batch_size)
+        self._set_accumulation_steps(number)
 
     def train(self, stop: StopRequest) -> None:
         """Train from the last checkpoint to the last epoch, and write model.keras.
@@ -85,9 +85,10 @@ class Trainer:
             Interrupted: a signal or the time limit of a worker ended training; the state is saved.
             DivergenceError: a loss, gradient or weight is not finite.
             DataError: the store was changed.
+            UserError: a checkpoint could not be written.
         """
         devices = [str(device) for device in self._strategy.extended.worker_devices]
-        self._recorder.write_environment(self._experiment.seed, devices)
+        self.recorder.write_environment(self._experiment.seed, devices)
         self._restore()
         micro_batches.note_batch_norm(self._experiment, self._counters.accumulation_steps)
         while True:
@@ -103,29 +104,31 @@ class Trainer:
                 self._recover_from_out_of_memory(error)
             gc.collect()  # frees the failed functions, and the images they hold on the devices
         if not self._is_finished():
+            self.recorder.finish_writing()
             self._collectives.barrier()
-            advice = self._recorder.explain_resuming()
-            raise EpochLimit(f"stopped after epoch {stop.epochs}, as requested", advice)
+            reason = f"stopped after epoch {stop.epochs}, as requested"
+            raise EpochLimit(reason, self.recorder.explain_resuming())
         with build.use_ema_weights(self.model, self._optimizer):
-            self._recorder.write_model(
+            self.recorder.write_model(
                 self.model, self._counters.epochs, self._store, self._validation
             )
         self._collectives.barrier()  # no worker may exit before the model is written
 
     def close(self) -> None:
-        """Stop the data workers, which TensorFlow's graph would keep alive."""
+        """Finish writing, and stop the data workers, which TensorFlow's graph would keep alive."""
+        self.recorder.finish_writing()
         self._examples.reader.close()
 
     def _restore(self) -> None:
         """Restore the last checkpoint; if there is none, save one, for retries to go back to."""
-        restored = self._recorder.restore(self._local_batch_size)
+        restored = self.recorder.restore(self._local_batch_size)
         step = int(*self._collectives.all_reduce_max(-1 if restored is None else restored.step))
         if step >= 0:
-            self._counters = restored or self._recorder.load_state(step)
+            self._counters = restored or self.recorder.load_state(step)
+            self.recorder.write_log(self._counters.epochs)
         else:
             self._save()
         self._set_accumulation_steps(self._counters.accumulation_steps)
-        self._recorder.write_log(self._counters.epochs)
         self._collectives.barrier()  # until all have read the checkpoint, which may be replaced
 
     def _set_accumulation_steps(self, number: int) -> None:
@@ -144,7 +147,7 @@ class Trainer:
         """Train epoch after epoch from the current state.
 
         Yields:
-            The log entry of each epoch, once its checkpoint is saved.
+            The log entry of each epoch, while its checkpoint is written.
         """
         counters, settings = self._counters, self._settings
         training = self._make_iterator(self._batches, counters.step)
@@ -193,16 +196,18 @@ class Trainer:
 
     def _stop_or_save(self, stop: StopRequest, epoch_end: int) -> None:
         """Save and stop if any worker has to stop; save if a checkpoint is due."""
+        stop.record_duration("writing a checkpoint", self.recorder.max_write_seconds)
         reason = stop.reason
         stopping, due = self._collectives.all_reduce_max(
             reason is not None, self._save_schedule.is_due(self._counters.step)
         )
         if stopping:
             self._save()
+            self.recorder.finish_writing()
             self._collectives.barrier()  # no worker may exit before the state is saved
             raise Interrupted(
                 f"{reason or 'stopped with another worker'} at step {self._counters.step}",
-                self._recorder.explain_resuming(),
+                self.recorder.explain_resuming(),
             )
         if due and self._counters.step < epoch_end:
             self._save()
@@ -245,7 +250,7 @@ class Trainer:
         )
         size = self._local_batch_size // accumulation_steps
         if not self._collectives.is_single:
-            self._recorder.request_accumulation_steps(accumulation_steps)
+            self.recorder.request_accumulation_steps(accumulation_steps)
             raise micro_batches.make_restart_error(error, size)
         self._restore()
         self._set_accumulation_steps(accumulation_steps)
@@ -267,17 +272,12 @@ class Trainer:
         self._divergence.check_weights(self.model.variables, counters.step)
         with build.use_ema_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
-            updates = int(self._optimizer.iterations.value.numpy())
-            learning_rate = self._learning_rate.compute(max(updates - 1, 0))
-            data_changes.require_unchanged(self._store, self._collectives)
-            counters.end_epoch(val_loss, val_accuracy, learning_rate)
-            start = time.perf_counter()
-            self._recorder.save_best(counters.epochs)
-            counters.record_time("saving", start)
+        updates = int(self._optimizer.iterations.value.numpy())
+        learning_rate = self._learning_rate.compute(max(updates - 1, 0))
+        counters.end_epoch(val_loss, val_accuracy, learning_rate)
         if plateau and history.should_reduce_learning_rate(counters.epochs, plateau):
             self._learning_rate.multiply_by(plateau.factor)
         self._save()
-        self._recorder.write_log(counters.epochs)
 
     def _validate(self, iterator: steps.BatchIterator | None) -> tuple[float | None, float | None]:
         """Return loss and accuracy on the validation split; None without one."""
@@ -295,6 +295,6 @@ class Trainer:
         data_changes.require_unchanged(self._store, self._collectives)
         self._divergence.check_weights(self.model.variables, self._counters.step)
         start = time.perf_counter()
-        self._recorder.save(self._counters)
+        self.recorder.save(self._counters)
         self._counters.record_time("saving", start)
         self._save_schedule.mark_saved()

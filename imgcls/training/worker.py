@@ -29,6 +29,7 @@ def train_run(
         OutOfMemoryError: the model, or a step on one image, does not fit the device.
         WorkerLostError: another worker ended, or does not respond.
         DataError: the store was changed while it was in use.
+        UserError: a checkpoint could not be written.
         Interrupted, EpochLimit, DivergenceError: as `Trainer.train`.
     """
     # The time limit may differ: that of any worker stops all.
@@ -45,7 +46,7 @@ def train_run(
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
         try:
-            with store.change_detector.guard():
+            with store.change_detector.guard(), trainer.recorder.complete_writing():
                 trainer.train(stop)
         finally:
             trainer.close()
