@@ -151,14 +151,15 @@ def make_batches(experiment: Any, store: Any, split: Any) -> Any:
 def make_loader(batches: Any) -> Callable[[], Iterator[Any]]:
     """Return a function that starts imgcls's streaming iterator over batches of images."""
     from imgcls.backend import tf
-    from imgcls.input.iterators import StreamingIterator
+    from imgcls.input.iterators import make_iterator
     from imgcls.training import history
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
 
     def start() -> Iterator[Any]:
         stages = dict.fromkeys(history.STAGES, 0.0)
-        stream = StreamingIterator(batches, strategy, 0, stages).make_execution_inputs(0, 0)
+        iterator = make_iterator("store", batches, strategy, 0, stages)
+        stream, _ = iterator.make_execution_inputs(0, 0)
         return (next(stream)[0] for _ in itertools.count())
 
     return start
@@ -228,7 +229,7 @@ def _make_memory_loader(folder: Path) -> Callable[[], Iterator[int]]:
     from imgcls.experiment_file import read_experiment
     from imgcls.image.decode import Geometry
     from imgcls.input.batches import Examples, ShuffledBatches
-    from imgcls.input.iterators import InMemoryIterator
+    from imgcls.input.in_memory_iterator import InMemoryIterator
     from imgcls.store.reader import PixelReader
 
     path = folder / "memory.yaml"
@@ -245,9 +246,9 @@ def _make_memory_loader(folder: Path) -> Callable[[], Iterator[int]]:
 
     @tf.function(input_signature=[iterator.signature])
     def load_epoch(inputs: Any) -> tf.Tensor:
-        total = tf.zeros([], tf.int64)
+        distributed, total = iterator.distribute_inputs(inputs), tf.zeros([], tf.int64)
         for i in tf.range(steps):
-            replica_inputs, _ = iterator.make_replica_inputs(inputs, i, total)
+            replica_inputs = iterator.make_replica_inputs(distributed, i, total)
             batch, _, _ = strategy.run(iterator.make_local_batch, args=replica_inputs)
             total += tf.cast(batch[0, 0, 0, 0] + batch[-1, -1, -1, 0], tf.int64)
         return total

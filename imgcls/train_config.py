@@ -130,7 +130,8 @@ class Train(Section):
     """Steps between two checks of signals and the clock; more are faster with tiny models."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may cache: splits that fit are copied to the device once,
-    larger ones are read from the store as needed.
+    larger ones are read from the store as needed. Images that are augmented for GPUs are cached in
+    the host's memory instead, since they are augmented on the CPU.
     """
     data_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that decode or crop images during training; one per core unless given."""

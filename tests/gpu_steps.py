@@ -72,7 +72,7 @@ def trace(
         streaming: whether images come from tf.data rather than from memory.
     """
     from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-    from imgcls.input.iterators import InMemoryIterator, StreamingIterator
+    from imgcls.input.iterators import make_iterator
     from imgcls.store.lookup import find_store
     from imgcls.training import build
     from imgcls.training.steps import Steps
@@ -89,11 +89,8 @@ def trace(
         batches = ShuffledBatches(examples, experiment, len(store.classes), replicas)
     else:
         batches = SequentialBatches(validation, experiment.train.batch_size)
-    if streaming:
-        stages = {"reading": 0.0, "augmentation": 0.0}
-        iterator = StreamingIterator(batches, strategy, 0, stages)
-    else:
-        iterator = InMemoryIterator(batches, strategy)
+    stages = {"reading": 0.0, "augmentation": 0.0}
+    iterator = make_iterator("store" if streaming else "devices", batches, strategy, 0, stages)
     loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
     steps = Steps(strategy, model, optimizer, loss, accumulation_steps, jit_compile)
     compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation

@@ -13,12 +13,13 @@ from imgcls.input.batches import (
     ShuffledBatches,
     compute_batch_positions,
 )
-from imgcls.input.iterators import InMemoryIterator, StreamingIterator
+from imgcls.input.iterators import make_iterator
 from imgcls.input.sampler import shuffle_epoch
 from imgcls.seeds import derive_seed
 from imgcls.training import history, steps
 
 COUNT, BATCH = 22, 8
+PLACES = ("store", "host", "devices")
 AUGMENTED = "augment=[{name: random_crop, padding: 1}, {name: random_flip}]"
 
 
@@ -44,18 +45,16 @@ def make_strategy(replicas):
     return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
 
 
-def collect_batches(iterator_type, plan, start, stop, replicas=1):
+def collect_batches(place, plan, start, stop, replicas=1):
     """Return the global batches of steps start, ..., stop - 1, joined over the replicas."""
     devices = make_strategy(replicas)
-    iterator = (
-        InMemoryIterator(plan, devices)
-        if iterator_type is InMemoryIterator
-        else StreamingIterator(plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
-    )
+    iterator = make_iterator(place, plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
 
     @tf.function
     def run_one_step(inputs):
-        replica_inputs, _ = iterator.make_replica_inputs(inputs, tf.constant(0), tf.constant(0.0))
+        distributed = iterator.distribute_inputs(inputs)
+        nothing = tf.zeros([], tf.float64)
+        replica_inputs = iterator.make_replica_inputs(distributed, tf.constant(0), nothing)
         return devices.run(iterator.make_local_batch, args=replica_inputs)
 
     batches = []
@@ -73,7 +72,7 @@ def collect_batches(iterator_type, plan, start, stop, replicas=1):
 
 
 def test_an_epoch_holds_every_example_once_and_is_padded_with_weight_0(settings, examples):
-    batches = collect_batches(StreamingIterator, ShuffledBatches(examples, settings), 0, 3)
+    batches = collect_batches("store", ShuffledBatches(examples, settings), 0, 3)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert sorted(labels) == list(range(4, 26))
     assert [int((weights > 0).sum()) for _, _, weights in batches] == [8, 8, 6]
@@ -82,45 +81,40 @@ def test_an_epoch_holds_every_example_once_and_is_padded_with_weight_0(settings,
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_weights_add_up_to_1_over_a_global_batch(settings, examples, replicas):
     for _, _, weights in collect_batches(
-        StreamingIterator, ShuffledBatches(examples, settings), 0, 3, replicas
+        "store", ShuffledBatches(examples, settings), 0, 3, replicas
     ):
         assert weights.sum() == pytest.approx(1.0)
 
 
 def test_padding_rows_hold_real_images(settings, examples):
-    images, labels, weights = collect_batches(
-        StreamingIterator, ShuffledBatches(examples, settings), 2, 3
-    )[0]
+    images, labels, weights = collect_batches("store", ShuffledBatches(examples, settings), 2, 3)[0]
     assert (weights == 0).sum() == 2
     assert set(labels) <= set(range(4, 26))
     assert (images[:, 0, 0, 0] == labels).all()
 
 
-@pytest.mark.parametrize("iterator_type", [StreamingIterator, InMemoryIterator])
-def test_starting_at_a_step_gives_the_same_batches_as_running_up_to_it(
-    tmp_path, examples, iterator_type
-):
+@pytest.mark.parametrize("place", PLACES)
+def test_starting_at_a_step_gives_the_same_batches_as_running_up_to_it(tmp_path, examples, place):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
-    whole = collect_batches(iterator_type, plan, 0, 9)
+    whole = collect_batches(place, plan, 0, 9)
     for start in (1, 3, 5):
         for expected, found in zip(
-            whole[start:], collect_batches(iterator_type, plan, start, 9), strict=True
+            whole[start:], collect_batches(place, plan, start, 9), strict=True
         ):
             for one, other in zip(expected, found, strict=True):
                 numpy.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
-    ("iterator_type", "replicas"),
-    [(InMemoryIterator, 1), (StreamingIterator, 2), (InMemoryIterator, 2)],
+    ("place", "replicas"), [(place, n) for n in (1, 2) for place in PLACES][1:]
 )
 def test_any_iterator_and_number_of_replicas_gives_the_same_global_batches(
-    tmp_path, examples, iterator_type, replicas
+    tmp_path, examples, place, replicas
 ):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
     for one, other in zip(
-        collect_batches(StreamingIterator, plan, 0, 5),
-        collect_batches(iterator_type, plan, 0, 5, replicas),
+        collect_batches("store", plan, 0, 5),
+        collect_batches(place, plan, 0, 5, replicas),
         strict=True,
     ):
         for tensor, other_tensor in zip(one, other, strict=True):
@@ -129,7 +123,7 @@ def test_any_iterator_and_number_of_replicas_gives_the_same_global_batches(
 
 def test_a_step_a_million_ahead_is_reached_at_once(settings, examples):
     [(_, labels, _)] = collect_batches(
-        StreamingIterator, ShuffledBatches(examples, settings), 1_000_000, 1_000_001
+        "store", ShuffledBatches(examples, settings), 1_000_000, 1_000_001
     )
     epoch, step = divmod(1_000_000, 3)
     order = shuffle_epoch(COUNT, derive_seed(0, "order"), epoch)
@@ -147,9 +141,9 @@ def test_epochs_and_seeds_differ_in_order():
             assert abs(numpy.corrcoef(one, other)[0, 1]) < 0.15
 
 
-@pytest.mark.parametrize("iterator_type", [StreamingIterator, InMemoryIterator])
-def test_sequential_batches_pass_over_the_split_again_and_again(examples, iterator_type):
-    batches = collect_batches(iterator_type, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
+@pytest.mark.parametrize("place", PLACES)
+def test_sequential_batches_pass_over_the_split_again_and_again(examples, place):
+    batches = collect_batches(place, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert list(labels) == [*range(4, 26), *range(4, 26)]
 
@@ -205,9 +199,8 @@ def test_what_reading_raises_reaches_the_caller_as_it_is(examples, monkeypatch, 
         images = keras.Input((4, 4, 1), dtype="uint8")
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
         model = keras.Model(images, keras.layers.Dense(30)(flat))
-    iterator = StreamingIterator(
-        SequentialBatches(examples, BATCH), strategy, 0, dict.fromkeys(history.STAGES, 0.0)
-    )
+    batches, stages = SequentialBatches(examples, BATCH), dict.fromkeys(history.STAGES, 0.0)
+    iterator = make_iterator("store", batches, strategy, 0, stages)
     with pytest.raises(type(error)) as caught:
         steps.Steps(strategy, model, None, cross_entropy).evaluate(iterator, 3)
     assert caught.value is error

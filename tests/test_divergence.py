@@ -58,7 +58,7 @@ def test_a_gradient_that_is_not_finite_stops_training_even_if_the_loss_is(digits
 def test_the_steps_count_gradients_that_are_not_finite_and_the_finite_steps_before():
     from imgcls.backend import keras, tf
     from imgcls.input.batches import Examples, SequentialBatches
-    from imgcls.input.iterators import InMemoryIterator
+    from imgcls.input.in_memory_iterator import InMemoryIterator
     from imgcls.training import step_sums, steps
 
     images = keras.Input((2, 2, 1), dtype="uint8")
@@ -94,7 +94,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     from imgcls.backend import keras
     from imgcls.distributed.cluster import SINGLE_PROCESS
     from imgcls.input.batches import Examples, SequentialBatches
-    from imgcls.input.iterators import InMemoryIterator
+    from imgcls.input.in_memory_iterator import InMemoryIterator
     from imgcls.strategies import mirrored
     from imgcls.training import step_sums, steps
 

@@ -6,7 +6,7 @@ from experiments import as_they_are, cross_entropy, experiment
 
 from imgcls.backend import keras, tf
 from imgcls.input.batches import Examples, ShuffledBatches
-from imgcls.input.iterators import InMemoryIterator
+from imgcls.input.in_memory_iterator import InMemoryIterator
 from imgcls.training import step_sums, steps
 
 

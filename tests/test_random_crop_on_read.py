@@ -15,7 +15,7 @@ from imgcls.distributed.cluster import SINGLE_PROCESS
 from imgcls.errors import Interrupted
 from imgcls.input.augment import StatelessRandom, iterate_with_keys
 from imgcls.input.batches import ShuffledBatches, make_examples, open_training_examples
-from imgcls.input.iterators import StreamingIterator
+from imgcls.input.iterators import make_iterator
 from imgcls.run import Run
 from imgcls.store.lookup import find_store
 from imgcls.strategies import mirrored
@@ -73,8 +73,9 @@ def cropping(request, folder):
 
 def collect_batches(plan, steps, replicas=1, start=0):
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
-    iterator = StreamingIterator(plan, strategy, start, dict.fromkeys(history.STAGES, 0.0))
-    stream = iterator.make_execution_inputs(0, 0)
+    stages = dict.fromkeys(history.STAGES, 0.0)
+    iterator = make_iterator("store", plan, strategy, start, stages)
+    stream, _ = iterator.make_execution_inputs(0, 0)
     batches = [strategy.experimental_local_results(next(stream)[0]) for _ in range(steps)]
     return numpy.stack([numpy.concatenate([local.numpy() for local in each]) for each in batches])
 
@@ -167,8 +168,9 @@ def test_training_on_crops_that_is_interrupted_ends_with_the_same_bits(folder, t
 def test_memory_stays_flat_over_60_epochs_of_crops(cropping):
     _, plan, _, _ = cropping
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), SINGLE_PROCESS)
-    iterator = StreamingIterator(plan, strategy, 0, dict.fromkeys(history.STAGES, 0.0))
-    stream = iterator.make_execution_inputs(0, 0)
+    stages = dict.fromkeys(history.STAGES, 0.0)
+    iterator = make_iterator("store", plan, strategy, 0, stages)
+    stream, _ = iterator.make_execution_inputs(0, 0)
     pages = []
     for _ in range(60 * plan.steps_per_epoch):
         next(stream)

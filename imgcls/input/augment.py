@@ -32,7 +32,9 @@ class StatelessRandom:
     its blocks of four, so that adding to its counter skips the rows before.
     """
 
-    def __init__(self, key: str, step: tf.Tensor, first_row: tf.Tensor, rows: int, batch_size: int):
+    def __init__(
+        self, key: str, step: tf.Tensor, first_row: tf.Tensor | int, rows: int, batch_size: int
+    ):
         self._key = key
         self._step = step
         self._first_row = first_row
@@ -67,7 +69,8 @@ class StatelessRandom:
 
         These are the quantiles of 16 random bits; TensorFlow's own take almost twice as long.
         """
-        with tf.init_scope():  # once, not in every step
+        # Once, not in every step; and with the same bits on every machine.
+        with tf.init_scope(), tf.device("CPU:0"):
             quantiles = (
                 tf.math.ndtri((numpy.arange(2**16) + 0.5) / 2**16).numpy().astype(numpy.float32)
             )
@@ -150,7 +153,7 @@ def augment(
     images: tf.Tensor,
     targets: tf.Tensor,
     step: tf.Tensor,
-    first_row: tf.Tensor,
+    first_row: tf.Tensor | int,
     batch_size: int,
     steps_per_epoch: int,
     applied: int = 0,
@@ -161,7 +164,7 @@ def augment(
         images: uint8 (rows, height, width, channels), rows `first_row`, ... of the global batch.
         targets: float32 (rows, classes) if an augmentation mixes images, else anything.
         step: int64 scalar, the training step from 0.
-        first_row: int64 scalar.
+        first_row: int64 scalar, or a number.
         batch_size: images in the global batch.
         steps_per_epoch: needed to know when an augmentation's `until` is reached.
         applied: how many of the first augmentations were already applied on reading.
@@ -188,7 +191,7 @@ def _apply(
     images: tf.Tensor,
     targets: tf.Tensor,
     step: tf.Tensor,
-    first_row: tf.Tensor,
+    first_row: tf.Tensor | int,
     batch_size: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     random = StatelessRandom(key, step, first_row, images.shape[0], batch_size)
@@ -200,14 +203,14 @@ def _apply(
 
 def preview(experiment: Experiment, images: numpy.ndarray, step: int) -> numpy.ndarray:
     """Augment a batch of uint8 images as training would at a step of its first epoch."""
-    targets, first_row = tf.eye(len(images)), tf.constant(0, tf.int64)
-    result, _ = augment(
-        experiment,
-        tf.constant(images),
-        targets,
-        tf.constant(step, tf.int64),
-        first_row,
-        len(images),
-        step + 1,
-    )
+    with tf.device("CPU:0"):  # as in training
+        result, _ = augment(
+            experiment,
+            tf.constant(images),
+            tf.eye(len(images)),
+            tf.constant(step, tf.int64),
+            0,
+            len(images),
+            step + 1,
+        )
     return result.numpy()

@@ -21,6 +21,11 @@ from imgcls.store.reader import Reader
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 
+LocalBatch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""A replica's rows of a global batch: images uint8 (rows, height, width, channels); labels int64
+(rows,), or targets float32 (rows, classes) if images are mixed; weights float32 (rows,). Labels are
+int64, since what a GPU computes in int32 goes through the host's memory."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -60,6 +65,10 @@ class Examples:
         """Read the images at positions of the split; return them and their labels."""
         indices = self.indices[positions]
         return self.reader.read(indices), self.labels[indices]
+
+    def read_all(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Read all images of the split; return them and their labels."""
+        return self.read(numpy.arange(len(self)))
 
 
 def make_examples(
@@ -112,6 +121,11 @@ class SequentialBatches:
         )
 
     @property
+    def augments(self) -> bool:
+        """Whether `prepare_inputs` augments images."""
+        return False
+
+    @property
     def crops_on_read(self) -> bool:
         """Whether images are cropped when they are read, so that no epoch can reuse them."""
         return False
@@ -122,7 +136,7 @@ class SequentialBatches:
         return *self.examples.read(positions[rows]), weights[rows]
 
     def prepare_inputs(
-        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor
+        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor | int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the model's inputs and targets for rows `first_row`, ... of a step's global batch.
 
@@ -177,6 +191,11 @@ class ShuffledBatches(SequentialBatches):
         return order[positions], weights
 
     @property
+    def augments(self) -> bool:
+        """Whether `prepare_inputs` augments images."""
+        return bool(self._experiment.augment)
+
+    @property
     def crops_on_read(self) -> bool:
         """Whether images are cropped when they are read, so that no epoch can reuse them."""
         return self._crop is not None
@@ -198,7 +217,7 @@ class ShuffledBatches(SequentialBatches):
         )
 
     def prepare_inputs(
-        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor
+        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, first_row: tf.Tensor | int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the model's inputs and targets for rows `first_row`, ... of a step's global batch.
 

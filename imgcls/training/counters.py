@@ -65,7 +65,7 @@ class Counters(Record):
             learning_rate=learning_rate,
             seconds=sum(self.stages[name] for name in history.FOREGROUND),
             images_per_second=sums[step_sums.COUNT] / seconds,
-            input_wait=min(sums[step_sums.WAIT] / seconds, 1.0),
+            input_wait=min(max(sums[step_sums.WAIT] / seconds, 0.0), 1.0),
             stage_seconds=StageSeconds.model_validate(self.stages),
         )
         self.epochs.append(entry)

@@ -31,10 +31,10 @@ class StageSeconds(Record):
     """
     reading: Seconds
     """Reading and decoding images, summed over the loader's data workers or threads; 0 if the split
-    is in memory.
+    is in memory, of the devices or the host.
     """
     augmentation: Seconds
-    """Augmenting images, summed over the loader's threads; 0 if the split is in memory."""
+    """Augmenting images, summed over the loader's threads; 0 if that is part of the steps."""
 
 
 class EpochLog(Record):
@@ -62,7 +62,7 @@ class EpochLog(Record):
     """Training images per second of training steps."""
     input_wait: Annotated[float, Field(ge=0, le=1)]
     """Fraction of the training steps' time that the device waited for data, 0..1; with a streaming
-    iterator, estimated from the first step of each execution.
+    iterator, estimated from one step, drawn at random, of each 32 or fewer.
     """
     stage_seconds: StageSeconds
     """The time that each stage took, in seconds."""

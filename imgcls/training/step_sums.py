@@ -32,7 +32,7 @@ def compute(
     """Return a micro-batch's vector of sums, without its padding: float64 (ENTRIES,)."""
     real = tf.cast(weights > 0, tf.float64)
     if not labels.dtype.is_integer:
-        labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
+        labels = tf.argmax(labels, axis=-1)
     correct = tf.cast(
         tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float64
     )

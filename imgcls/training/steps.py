@@ -8,10 +8,8 @@ from typing import Any
 import numpy
 
 from imgcls.backend import keras, tf
-from imgcls.input.iterators import InMemoryIterator, StreamingIterator
+from imgcls.input.iterators import BatchIterator
 from imgcls.training import gradient_checks, step_sums
-
-BatchIterator = InMemoryIterator | StreamingIterator
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -109,10 +107,12 @@ class Steps:
         inputs = iterator.make_execution_inputs(step, count)
         sums[step_sums.WAIT] += time.perf_counter() - start
         try:
-            return compiled(inputs, tf.constant(count), tf.constant(sums)).numpy()
+            sums = compiled(inputs, tf.constant(count), tf.constant(sums)).numpy()
         except tf.errors.OpError:
             iterator.raise_reading_error()
             raise
+        sums[step_sums.WAIT] += iterator.take_wait()
+        return sums
 
     def _run_steps(
         self,
@@ -138,10 +138,9 @@ class Steps:
         )
         shape, previous = [step_sums.ENTRIES], sums
         local_sums = tf.TensorArray(tf.float64, size=count, element_shape=shape)
+        distributed = iterator.distribute_inputs(inputs)
         for i in tf.range(count):
-            replica_inputs, wait = iterator.make_replica_inputs(inputs, i, previous)
-            # Only the first step is timed; the others are assumed to wait as long.
-            sums += step_sums.make_entry(step_sums.WAIT, wait * tf.cast(count, tf.float64))
+            replica_inputs = iterator.make_replica_inputs(distributed, i, previous)
             previous = tf.add_n(
                 self._strategy.experimental_local_results(
                     self._strategy.run(run_step, args=replica_inputs)

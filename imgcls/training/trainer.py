@@ -13,7 +13,7 @@ from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import Collectives
 from imgcls.errors import DivergenceError, EpochLimit, Interrupted
 from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-from imgcls.input.iterators import InMemoryIterator, StreamingIterator
+from imgcls.input.iterators import BatchIterator, find_place, make_iterator
 from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
@@ -168,14 +168,13 @@ class Trainer:
         epochs, stopping = self._counters.epochs, self._settings.early_stopping
         return len(epochs) >= self._settings.epochs or history.should_stop(epochs, stopping)
 
-    def _make_iterator(self, batches: SequentialBatches, start: int) -> steps.BatchIterator:
-        """Return an iterator from step `start` on: in-memory if both splits fit on the device."""
+    def _make_iterator(self, batches: SequentialBatches, start: int) -> BatchIterator:
+        """Return an iterator from step `start` on; images are cached if both splits fit."""
         size = self._examples.nbytes + self._validation.nbytes
-        if size <= self._settings.device_cache_mib * 2**20 and not batches.crops_on_read:
-            return InMemoryIterator(batches, self._strategy)
-        return StreamingIterator(batches, self._strategy, start, self._counters.stages)
+        place = find_place(batches, self._strategy, size <= self._settings.device_cache_mib * 2**20)
+        return make_iterator(place, batches, self._strategy, start, self._counters.stages)
 
-    def _train_epoch(self, iterator: steps.BatchIterator, stop: StopRequest) -> None:
+    def _train_epoch(self, iterator: BatchIterator, stop: StopRequest) -> None:
         """Train to the end of the current epoch."""
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
@@ -266,7 +265,7 @@ class Trainer:
         positions, weights = self._batches.compute_positions(step)
         return self._store.get_ids(self._examples.indices[positions[weights > 0]])
 
-    def _end_epoch(self, validation: steps.BatchIterator | None) -> None:
+    def _end_epoch(self, validation: BatchIterator | None) -> None:
         """Validate the model, log the epoch, and save a checkpoint."""
         counters, plateau = self._counters, self._settings.plateau
         self._divergence.check_weights(self.model.variables, counters.step)
@@ -279,7 +278,7 @@ class Trainer:
             self._learning_rate.multiply_by(plateau.factor)
         self._save()
 
-    def _validate(self, iterator: steps.BatchIterator | None) -> tuple[float | None, float | None]:
+    def _validate(self, iterator: BatchIterator | None) -> tuple[float | None, float | None]:
         """Return loss and accuracy on the validation split; None without one."""
         if iterator is None:
             return None, None
