@@ -23,17 +23,6 @@ def clip_to_bytes(values: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.ClipByValue(t=values, clip_value_min=0.0, clip_value_max=255.0)
 
 
-def choose_images(condition: tf.Tensor, chosen: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Return images from `chosen` where the condition, bool (batch,), holds, else from `others`.
-
-    It copies whole images, which takes a tenth of the time of `tf.where`.
-    """
-    batch = tf.shape(others)[0]
-    return tf.gather(
-        tf.concat([others, chosen], axis=0), tf.range(batch) + tf.where(condition, batch, 0)
-    )
-
-
 def make_box_mask(
     tops: tf.Tensor, lefts: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, shape: list[int]
 ) -> tf.Tensor:

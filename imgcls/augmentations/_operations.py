@@ -1,6 +1,5 @@
 """The operations that rand_augment, trivial_augment and aug_mix choose from. Heavy zone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from imgcls.augmentations import _tones, _warps
@@ -95,35 +94,3 @@ class Space:
     def equalize(self, images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
         """Flatten the histogram."""
         return _tones.equalize(images)
-
-
-def apply_per_image(
-    operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
-    choices: tf.Tensor,
-    images: tf.Tensor,
-    levels: tf.Tensor,
-) -> tf.Tensor:
-    """Apply to each image its own sequence of operations, and run no operation in vain.
-
-    For each position in the sequence, the batch is sorted and grouped by operation; the original
-    order is restored once, at the end.
-
-    Args:
-        choices: indices into `operations`, int32 (batch, positions).
-        levels: float32 (batch, positions).
-    """
-    rows, shape = tf.range(images.shape[0]), images.shape
-    for position in range(choices.shape[1]):
-        chosen = tf.gather(choices[:, position], rows)
-        order = tf.argsort(chosen)
-        rows = tf.gather(rows, order)
-        counts = tf.reduce_sum(tf.one_hot(chosen, len(operations), dtype=tf.int32), axis=0)
-        groups = tf.split(tf.gather(images, order), counts, num=len(operations))
-        strengths = tf.split(tf.gather(levels[:, position], rows), counts, num=len(operations))
-        shaped = [tf.ensure_shape(group, [None, *shape[1:]]) for group in groups]
-        results = [
-            operation(group, strength)
-            for operation, group, strength in zip(operations, shaped, strengths, strict=True)
-        ]
-        images = tf.concat(results, axis=0)
-    return tf.ensure_shape(tf.gather(images, tf.argsort(rows)), shape)

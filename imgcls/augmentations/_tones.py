@@ -5,15 +5,17 @@ Each takes uint8 images (batch, height, width, channels) and, if it has a streng
 mean of its channels.
 """
 
-import numpy
-
 from imgcls.augmentations._bytes import clip_to_bytes, round_to_bytes
 from imgcls.backend import tf
 
 
 def to_grayscale(images: tf.Tensor) -> tf.Tensor:
     """Return each pixel's gray level in all channels: Pillow's `convert("L")`, to the bit."""
-    return tf.cast(_compute_luma(tf.cast(images, tf.float32)), tf.uint8)
+    channels = images.shape[-1]
+    # Repeating bytes takes a fifth of the time of broadcasting or stacking them.
+    return tf.reshape(
+        tf.repeat(tf.reshape(_compute_luma(images), [-1]), channels), tf.shape(images)
+    )
 
 
 def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
@@ -23,13 +25,12 @@ def adjust_brightness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 def adjust_contrast(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Scale the distance from the image's mean gray, an integer: `ImageEnhance.Contrast`."""
-    pixels = tf.cast(images, tf.float32)
-    # The mean of each row, then of the rows: a sum over 50,000 pixels would be too inexact in
-    # float32.
-    mean = tf.reduce_mean(
-        tf.reduce_mean(_compute_luma(pixels), axis=2, keepdims=True), axis=1, keepdims=True
-    )
-    return _scale_distance(tf.floor(mean + 0.5), pixels, factors)
+    height, width = images.shape[1:3]
+    # Integers, so exact: float32 up to the sums of rows, then float64.
+    rows = tf.reduce_sum(tf.cast(_compute_luma(images), tf.float32), axis=2)
+    mean = tf.reduce_sum(tf.cast(rows, tf.float64), axis=1) / (height * width)
+    gray = _expand(tf.cast(tf.floor(mean + 0.5), tf.float32))
+    return _scale_distance(gray, tf.cast(images, tf.float32), factors)
 
 
 def adjust_saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
@@ -39,8 +40,8 @@ def adjust_saturation(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """
     if images.shape[-1] == 1:
         return images
-    pixels = tf.cast(images, tf.float32)
-    return _scale_distance(_compute_luma(pixels), pixels, factors)
+    gray, pixels = (tf.cast(each, tf.float32) for each in (to_grayscale(images), images))
+    return _scale_distance(gray, pixels, factors)
 
 
 def adjust_sharpness(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
@@ -117,21 +118,18 @@ def equalize(images: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.reshape(tables, [-1]), entries)
 
 
-def _compute_luma(pixels: tf.Tensor) -> tf.Tensor:
-    """Return the gray level, an integer, in all channels: float32, and exact.
+def _compute_luma(images: tf.Tensor) -> tf.Tensor:
+    """Return each pixel's gray level, rounded to nearest, halves up: uint8 (batch, height, width).
 
-    Pillow's weights are multiples of 2**-16.
+    Pillow's weights are multiples of 2**-16, so each product and sum is exact in float32, whatever
+    the device. A matrix product is not: some GPUs round its arguments to ten bits.
     """
-    channels = pixels.shape[-1]
-    weights = (
-        numpy.array([19595, 38470, 7471]) / 2**16
-        if channels == 3
-        else numpy.full(channels, 1 / channels)
-    )
-    same = tf.constant(numpy.repeat(weights[:, None], channels, axis=1), tf.float32)
-    return tf.floor(
-        tf.reshape(tf.matmul(tf.reshape(pixels, [-1, channels]), same), tf.shape(pixels)) + 0.5
-    )
+    channels = [tf.cast(channel, tf.float32) for channel in tf.unstack(images, axis=-1)]
+    if len(channels) != 3:
+        return round_to_bytes(tf.add_n(channels) / len(channels))
+    weights = (19595 / 2**16, 38470 / 2**16, 7471 / 2**16)
+    red, green, blue = (weight * channel for weight, channel in zip(weights, channels, strict=True))
+    return round_to_bytes(red + green + blue)
 
 
 def _scale_distance(origin: tf.Tensor, pixels: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:

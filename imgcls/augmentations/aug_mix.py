@@ -54,6 +54,9 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
     weights *= random.uniform(0.0, 1.0, (1,)) / tf.maximum(
         tf.reduce_sum(weights, axis=1, keepdims=True), 1e-30
     )
+    # Products of these with bytes, and sums of such products, are exact in float32: every device
+    # computes the same bytes.
+    weights = tf.round(weights * 2**16) / 2**16
     # Two halves run in parallel: small images, whose operations each use one core, take a tenth
     # less time.
     rows = -(-images.shape[0] // 2)
@@ -76,20 +79,21 @@ def _mix_chains(
         weights: of the chains, float32 (batch, chains); the image itself gets the rest of 1.
     """
     from imgcls.augmentations._bytes import round_to_bytes
-    from imgcls.augmentations._operations import Space, apply_per_image
+    from imgcls.augmentations._groups import apply_in_sequence
+    from imgcls.augmentations._operations import Space
     from imgcls.backend import tf
 
-    batch, height, width, channels = images.shape
+    height, width = images.shape[1:3]
     space = Space(
         0.3, width / 3, height / 3, degrees=30.0, enhance=0.0, bits=(4, 4), interpolation="bilinear"
     )
     functions = [getattr(space, name) for name in OPERATIONS]
     _, count, depth = choices.shape
-    # tf.repeat of the images themselves takes sixteen times as long if they are large.
-    chains = tf.gather(images, tf.repeat(tf.range(batch), count))
-    chains = apply_per_image(
-        functions, tf.reshape(choices, [-1, depth]), chains, tf.reshape(levels, [-1, depth])
+    choices, levels = (
+        tf.reshape(tf.transpose(each, [1, 0, 2]), [-1, depth]) for each in (choices, levels)
     )
-    pixels = tf.cast(tf.reshape(chains, [batch, count, height * width * channels]), tf.float32)
-    own = tf.cast(images, tf.float32) * (1 - tf.reduce_sum(weights, axis=1))[:, None, None, None]
-    return round_to_bytes(own + tf.reshape(tf.matmul(weights[:, None, :], pixels), images.shape))
+    chains = apply_in_sequence(functions, choices, tf.concat([images] * count, axis=0), levels)
+    mixed = tf.cast(images, tf.float32) * (1 - tf.reduce_sum(weights, axis=1))[:, None, None, None]
+    for i, chain in enumerate(tf.split(chains, count)):
+        mixed += tf.cast(chain, tf.float32) * weights[:, i, None, None, None]
+    return round_to_bytes(mixed)

@@ -29,7 +29,8 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
 
     Warps read the nearest pixel, and are black outside the image.
     """
-    from imgcls.augmentations._operations import ALL, Space, apply_per_image
+    from imgcls.augmentations._groups import apply_in_sequence
+    from imgcls.augmentations._operations import ALL, Space
     from imgcls.backend import tf
 
     right, down = (150 / 331 * side for side in (images.shape[2], images.shape[1]))
@@ -42,6 +43,6 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
         strict=True,
     )
     levels = settings.magnitude / 30 * tf.cast(tf.stack(signs, axis=1), tf.float32)
-    return apply_per_image(
+    return apply_in_sequence(
         [getattr(space, name) for name in ALL], tf.stack(choices, axis=1), images, levels
     )

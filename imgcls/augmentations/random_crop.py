@@ -3,6 +3,7 @@
 Light zone.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -26,21 +27,40 @@ class Settings(AugmentationSettings):
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Shift each image by up to `padding` pixels along each axis."""
-    from imgcls.augmentations._bytes import make_box_mask
+    from imgcls.augmentations._groups import apply_in_groups
+    from imgcls.augmentations._warps import shift_down
     from imgcls.backend import tf
 
-    padding = settings.padding
-    height, width, channels = images.shape[1:]
+    padding, height = settings.padding, images.shape[1]
     down, right = random.integers(-padding, padding + 1), random.integers(-padding, padding + 1)
-    rows, columns = tf.range(height) + down[:, None], tf.range(width) + right[:, None]
-    shifted = tf.gather(images, _clip_indices(rows, height, settings.fill), axis=1, batch_dims=1)
-    shifted = tf.gather(shifted, _clip_indices(columns, width, settings.fill), axis=2, batch_dims=1)
-    if settings.fill != "constant":
-        return shifted
-    heights, widths = (tf.fill([images.shape[0]], side) for side in (height, width))
-    return tf.bitwise.bitwise_and(
-        shifted, make_box_mask(-down, -right, heights, widths, [height, width, channels])
-    )
+    # Copying runs of columns takes a tenth of the time of gathering pixels.
+    shifts = [
+        partial(_read_columns, first=first, fill=settings.fill)
+        for first in range(-padding, padding + 1)
+    ]
+    shifted = apply_in_groups(shifts, right + padding, images)
+    if settings.fill == "constant":
+        return shift_down(shifted, -down)
+    rows = _clip_indices(tf.range(height) + down[:, None], height, settings.fill)
+    return tf.gather(shifted, rows, axis=1, batch_dims=1)
+
+
+def _read_columns(images: "tf.Tensor", first: int, fill: str) -> "tf.Tensor":
+    """Return columns first, ..., first + width - 1; those outside the images are filled."""
+    from imgcls.backend import tf
+
+    batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
+    columns = range(first, first + width)
+    sides = [[c for c in columns if c < 0], [c for c in columns if c >= width]]
+    if fill == "constant":
+        left, right = (tf.zeros([batch, height, len(side), channels], tf.uint8) for side in sides)
+    else:
+        left, right = (
+            tf.gather(images, _clip_indices(tf.constant(side, tf.int32), width, fill), axis=2)
+            for side in sides
+        )
+    inside = images[:, :, max(0, first) : max(0, first + width)]
+    return tf.concat([left, inside, right], axis=2)
 
 
 def _clip_indices(index: "tf.Tensor", size: int, fill: str) -> "tf.Tensor":

@@ -25,14 +25,15 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
 
     Warps read the nearest pixel, and are black outside the image.
     """
-    from imgcls.augmentations._operations import ALL, Space, apply_per_image
+    from imgcls.augmentations._groups import apply_in_sequence
+    from imgcls.augmentations._operations import ALL, Space
     from imgcls.backend import tf
 
     space = Space(
         0.99, SHIFT, SHIFT, degrees=135.0, enhance=0.99, bits=(8, 6), interpolation="nearest"
     )
     levels = tf.cast(random.integers(0, 31) * (2 * random.integers(0, 2) - 1), tf.float32) / 30
-    return apply_per_image(
+    return apply_in_sequence(
         [getattr(space, name) for name in ALL],
         random.integers(0, len(ALL))[:, None],
         images,
