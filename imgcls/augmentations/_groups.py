@@ -1,12 +1,12 @@
 """Applying operations to those images of a batch for which they are chosen. Heavy zone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imgcls.backend import tf
 
 
 def apply_in_groups(
-    operations: list[Callable[..., tf.Tensor]],
+    operations: Sequence[Callable[..., tf.Tensor]],
     choices: tf.Tensor,
     images: tf.Tensor,
     *parameters: tf.Tensor,
@@ -39,7 +39,7 @@ def apply_in_groups(
 
 
 def apply_in_sequence(
-    operations: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
+    operations: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
     choices: tf.Tensor,
     images: tf.Tensor,
     levels: tf.Tensor,
