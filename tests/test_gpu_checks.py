@@ -33,6 +33,7 @@ def measure(check, target, folder):
 
 def test_all_files_are_checks_and_each_says_what_it_measures():
     assert _process.CHECKS == (
+        "augmentation",
         "bus_traffic",
         "doctor",
         "epoch",

@@ -9,10 +9,12 @@ from gpu_stand_in import CPUS
 
 from bench.gpu import (
     _process,
+    augmentation,
     memory_of_one_gpu,
     out_of_memory,
     soft_placement,
 )
+from imgcls.experiment_file import read_experiment
 
 full = pytest.mark.full
 
@@ -25,7 +27,7 @@ def folder(tmp_path):
     return path
 
 
-@pytest.mark.parametrize(("uuids", "outcome"), [([0], "ok"), ([0, 1], "FAILED"), ([], "FAILED")])
+@pytest.mark.parametrize(("uuids", "outcome"), [([0], "ok"), ([0, 1], "FAILED")])
 def test_memory_of_other_gpus_is_a_failure(folder, monkeypatch, uuids, outcome):
     """An executable in the place of `nvidia-smi` names this process, which trains on the CPU."""
     processes = [f"{os.getpid()}, {fake_gpus.make_uuid(index)}, 1234" for index in uuids]
@@ -38,6 +40,7 @@ def test_memory_of_other_gpus_is_a_failure(folder, monkeypatch, uuids, outcome):
 def make_expectations():
     """Return for each check that runs in a process the outcomes of its rows on a CPU."""
     return [
+        ("augmentation", {"ok"}),
         ("doctor", {"ok", "-"}),
         ("epoch", {"ok", "FAILED"}),
         ("mirrored", {"ok"}),
@@ -47,12 +50,28 @@ def make_expectations():
     ]
 
 
+def test_augmented_batches_are_compared_byte_for_byte(folder, monkeypatch):
+    (path,) = augmentation.write_experiments(folder, ["random_crop"]).values()
+    experiment = read_experiment(path)
+    assert augmentation.is_same(experiment, "CPU:1")
+    read = augmentation.read_batches
+
+    def read_other_crops(experiment, device):
+        changes = ["augment.0.padding=3"] if device == "CPU:1" else []
+        return read(read_experiment(path, changes), device)
+
+    monkeypatch.setattr(augmentation, "read_batches", read_other_crops)
+    assert not augmentation.is_same(experiment, "CPU:1")
+
+
 @full
 @pytest.mark.parametrize(
     ("name", "outcomes"), make_expectations(), ids=[name for name, _ in make_expectations()]
 )
 def test_each_check_runs_on_a_cpu(tmp_path, name, outcomes):
-    rows = _process.run_check(name, CPUS, tmp_path / name)
+    """Its process does not divide the CPU, which has one device then."""
+    target = dataclasses.replace(CPUS, devices=("CPU:0", "CPU:1"))
+    rows = _process.run_check(name, target, tmp_path / name)
     assert rows
     assert {row.outcome for row in rows} <= outcomes
 

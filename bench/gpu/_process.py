@@ -82,3 +82,5 @@ if __name__ == "__main__":
     settings = json.loads(target_json)
     lists = {name: tuple(settings.pop(name)) for name in ("devices", "overrides")}
     write_rows(check_name, Target(**settings, **lists), Path(check_folder))
+    sys.stderr.flush()
+    os._exit(0)  # threads of tf.data that call Python may hang where Python ends
