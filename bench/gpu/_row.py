@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from imgcls.train_config import Train
+from imgcls.train_config import Precision
 
 Outcome = Literal["ok", "FAILED", "skipped", "-"]
 """`-` is a number without a limit."""
-PRECISIONS: tuple[str, ...] = Train.model_fields["precision"].annotation.__args__
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 class Row(NamedTuple):

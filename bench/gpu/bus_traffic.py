@@ -15,7 +15,9 @@ from bench.gpu._row import Row, Target, decide
 from bench.gpu._training import start_training, write_noise_experiment
 
 IMAGE = 28 * 28
-LABEL_AND_WEIGHT = 8
+"""uint8."""
+LABEL_AND_WEIGHT = 12
+"""int64 and float32."""
 TO_DEVICE, TO_HOST = "MemcpyH2D", "MemcpyD2H"
 STREAMING = ("augment=[{name: random_flip}]", "train.device_cache_mib=0")
 SMALL_SHARE = 0.05
