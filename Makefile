@@ -1,5 +1,10 @@
-# `make` prints this list. Everything runs in .venv, from versions locked in requirements.lock.
+# `make` prints this list. Everything runs in .venv, from versions locked in requirements.lock; after
+# `make setup GPU=1`, from those of requirements-gpu.lock, which adds CUDA's libraries.
 PYTHON ?= python3
+GPU ?= $(if $(wildcard .venv/installed-gpu),1)
+LOCK := requirements$(if $(GPU),-gpu).lock
+INSTALLED := .venv/installed$(if $(GPU),-gpu)
+GPU_FILES := $(wildcard /dev/nvidia[0-9]*)
 BIN := .venv/bin
 IMGCLS := $(BIN)/imgcls
 
@@ -8,12 +13,15 @@ IMGCLS := $(BIN)/imgcls
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/installed ## Install imgcls and the locked versions into .venv (Python 3.11 to 3.13)
+setup: $(INSTALLED) ## Install imgcls and the locked versions into .venv (Python 3.11 to 3.13); with GPU=1, CUDA's too
+	@$(if $(GPU),,$(if $(GPU_FILES),echo "This machine has an NVIDIA GPU ($(GPU_FILES)); to train on it: make setup GPU=1"))
 
-.venv/installed: requirements.lock pyproject.toml
+# Without the libraries of CUDA, .venv is made anew if it has them.
+$(INSTALLED): $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "imgcls needs Python 3.11 to 3.13; run make PYTHON=python3.12"'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(PYTHON) -m venv $(if $(GPU),,$(if $(wildcard .venv/installed-gpu),--clear)) .venv
+	rm -f .venv/installed .venv/installed-gpu
+	$(BIN)/pip install --quiet --require-hashes -r $(LOCK)
 	$(BIN)/pip install --quiet --no-deps -e .
 	touch $@
 
@@ -58,8 +66,11 @@ gpu: setup ## Check on the GPUs of this machine what the other tests cannot, in 
 chaos: setup ## Kill training 36 times, and compare with runs left alone (four minutes)
 	$(BIN)/python tests/chaos.py
 
-lock: setup ## Renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header pyproject.toml --output-file requirements.lock
+# The second file starts from the first, so that both have the same versions.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header pyproject.toml
+lock: setup ## Renew requirements.lock and requirements-gpu.lock from pyproject.toml
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra cuda --constraint requirements.lock --output-file requirements-gpu.lock
 
 clean: ## Remove what the build and tests left; runs/ and data/ stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -9,12 +9,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+from imgcls.device import libraries
+
 SWITCHES = {
     "KERAS_BACKEND": "tensorflow",
     # oneDNN's kernels make a small CNN about 1.4 times faster, but TensorFlow disables them on some
     # CPUs. Results differ in the last bits, so the default must not depend on the machine. The
     # value is recorded in environment.json.
     "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+    # GPUs have the indices that nvidia-smi shows. By default, the fastest is the first.
+    "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
     # TensorFlow's errors are raised as exceptions; its log lines do not help users.
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
@@ -42,6 +46,7 @@ def _silence_stderr() -> Iterator[None]:
 
 with _silence_stderr():
     os.environ.update(SWITCHES)
+    libraries.load_cusolver()
     import keras
     import tensorflow as tf
 

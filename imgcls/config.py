@@ -16,7 +16,7 @@ from imgcls.metrics import MetricSettings
 from imgcls.models import ModelSettings
 from imgcls.parts import PartOf, PartSettings, Section
 from imgcls.schedules import WarmupSettings
-from imgcls.train_config import NEUTRAL_SETTINGS, Train
+from imgcls.train_config import Train
 
 
 class Evaluate(Section):
@@ -127,7 +127,6 @@ class Experiment(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a weight or the length of the log."""
-        identity = self.model_dump(
-            exclude={"evaluate": True, "figures": True, "train": NEUTRAL_SETTINGS}
-        )
-        return identity | {"data": self.data.identity() | {"split_seed": self.split_seed}}
+        identity = self.model_dump(exclude={"evaluate", "figures"})
+        data = self.data.identity() | {"split_seed": self.split_seed}
+        return identity | {"data": data, "train": self.train.identity()}

@@ -11,9 +11,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from imgcls.errors import UserError
@@ -51,7 +57,29 @@ class Section(BaseModel):
 class PartSettings(Section):
     """The settings of a part; `name` is the part's file name."""
 
+    neutral: ClassVar[frozenset[str]] = frozenset()
+    """Settings that a continued run may change, since they do not affect results."""
+
     name: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that can change a number."""
+        return self.model_dump(exclude=set(self.neutral))
+
+
+def must_be(rule: str) -> WrapValidator:
+    """Return the annotation of a field of several types whose error is one sentence with a rule.
+
+    Pydantic's own is one error for each type.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(f"is {value!r}, but must be {rule}") from None
+
+    return WrapValidator(validate)
 
 
 SettingsType = TypeVar("SettingsType", bound=PartSettings)

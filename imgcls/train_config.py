@@ -1,14 +1,14 @@
 """The section `train` of an experiment file, with all defaults. Light zone."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from imgcls import parts
 from imgcls.durations import Duration, DurationIn
 from imgcls.optimizers import OptimizerSettings
-from imgcls.parts import PartOf, PartSettings, Section
+from imgcls.parts import PartOf, PartSettings, Section, must_be
 from imgcls.strategies import StrategySettings
 
 Monitor = Literal["val_loss", "val_accuracy"]
@@ -80,8 +80,11 @@ NEUTRAL_SETTINGS = {
     "data_workers",
     "checkpoint",
     "time_limit",
+    "gpu_memory",
 }
-"""Settings of `train` that a continued run may change, since they do not affect results."""
+"""Settings of `train` that a continued run may change, since they do not affect results. Parts name
+theirs in `neutral`.
+"""
 
 
 class Train(Section):
@@ -121,6 +124,12 @@ class Train(Section):
         default_factory=lambda: parts.make_default_settings("strategies", "one_device")
     )
     """The devices to train on: a file of imgcls/strategies."""
+    gpu_memory: Annotated[
+        Annotated[float, Field(gt=0, le=1)] | Literal["growth"] | None,
+        must_be("growth, or a fraction above 0 and up to 1"),
+    ] = None
+    """The memory that training takes on each of its GPUs: `growth` for what it needs, which grows,
+    or a fraction of the total, such as 0.5. Unless given, nearly all of it, at the start."""
     deterministic: bool = True
     """Use deterministic kernels only. Otherwise, a continued or repeated run may differ; `imgcls
     doctor` measures the cost."""
@@ -170,6 +179,12 @@ class Train(Section):
                 " batch_size a multiple of augmentation_repeats"
             )
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that can change a weight or the length of the log."""
+        own = self.model_dump(exclude=NEUTRAL_SETTINGS)
+        parts = {name: value for name, value in self if isinstance(value, PartSettings)}
+        return own | {name: value.identity() for name, value in parts.items()}
 
     @model_validator(mode="after")
     def _check_patience(self) -> "Train":

@@ -1,6 +1,9 @@
-"""GPUs of a machine that has none: an executable `nvidia-smi`, and device files."""
+"""GPUs of a machine that has none: an executable `nvidia-smi`, device files, and what TensorFlow
+lists.
+"""
 
 import sys
+import types
 from pathlib import Path
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -13,6 +16,7 @@ def make_line(
     total: str = "81559",
     utilization: str = "0",
     capability: str = "9.0",
+    slices: str = "Disabled",
 ) -> str:
     """Return the line that nvidia-smi prints for a GPU."""
     fields = (
@@ -25,6 +29,7 @@ def make_line(
         utilization,
         capability,
         "550.54.15",
+        slices,
     )
     return ", ".join(fields)
 
@@ -60,3 +65,36 @@ def make_device_files(root: Path, count: int) -> Path:
     for name in ("nvidiactl", "nvidia-uvm", *[f"nvidia{index}" for index in range(count)]):
         (root / "dev" / name).touch()
     return root
+
+
+def make_devices(count: int) -> list:
+    """Return what stands for TensorFlow's physical devices."""
+    return [types.SimpleNamespace(name=f"physical:{index}") for index in range(count)]
+
+
+class FakedTensorflow:
+    """What replaces TensorFlow's list of GPUs and its setters, with what was set by them."""
+
+    def __init__(self, monkeypatch, count: int):
+        from imgcls.backend import tf
+
+        devices = make_devices(count)
+        self.visible = None
+        self.growth = []
+        self.limits = {}
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices)
+        monkeypatch.setattr(tf.config, "set_visible_devices", self._set_visible)
+        monkeypatch.setattr(
+            tf.config.experimental,
+            "set_memory_growth",
+            lambda device, _: self.growth.append(device.name),
+        )
+        monkeypatch.setattr(tf.config, "set_logical_device_configuration", self._set_limit)
+
+    def _set_visible(self, devices, kind):
+        assert kind == "GPU"
+        self.visible = [device.name for device in devices]
+
+    def _set_limit(self, device, configurations):
+        (one,) = configurations
+        self.limits[device.name] = one.memory_limit

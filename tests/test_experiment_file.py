@@ -176,9 +176,16 @@ def test_store_dir_and_evaluation_do_not_change_the_identity(tmp_path):
         "evaluate.bootstrap_samples=200",
         "train.device_cache_mib=0",
         "train.steps_per_execution=3",
+        "train.gpu_memory=growth",
+        "train.strategy={name: one_device, device: idle}",
     ]
     assert read_experiment(path, others).identity() == first.identity()
-    assert read_experiment(path, ["data.validation=0.2"]).identity() != first.identity()
+    for other in (
+        "data.validation=0.2",
+        "train.strategy={name: mirrored}",
+        "train.loss={name: cross_entropy, label_smoothing: 0.1}",
+    ):
+        assert read_experiment(path, [other]).identity() != first.identity()
 
 
 def test_a_seed_of_the_split_keeps_the_split_of_another_seed(tmp_path):

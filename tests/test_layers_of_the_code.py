@@ -50,6 +50,7 @@ MACHINERY = (
 )
 """The folders that each hold the machinery of one concern."""
 ROOT_IMPORTS = {
+    "imgcls.backend": {"imgcls.device": "TensorFlow does not find cuSOLVER by itself"},
     "imgcls.config": {
         "imgcls.augmentations": "experiment files are checked with the settings of all kinds",
         "imgcls.datasets": "as above",
@@ -174,7 +175,7 @@ def test_what_a_light_module_may_import_is_not_found(line):
 def test_every_dependency_is_known_as_heavy_or_light():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *optional["gpu"], *optional["tfds"]]
+    wanted = [*project["dependencies"], *optional["cuda"], *optional["tfds"]]
     names = {re.match(r"[\w-]+", each)[0] for each in wanted}
     assert names == HEAVY.keys() | LIGHT.keys()
     assert not HEAVY.keys() & LIGHT.keys()

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 
 from imgcls import environment
-from imgcls.device import driver
+from imgcls.device import driver, usable
 from imgcls.errors import UserError
 
 
@@ -12,14 +12,11 @@ def find_gpus() -> tuple[driver.Gpu, ...]:
     """Return the GPUs that TensorFlow can use.
 
     Raises:
-        UserError: this machine has none, or none is visible.
+        UserError: this machine has none, none is visible, or TensorFlow cannot use one.
     """
     gpus = driver.list_gpus()
-    if gpus:
-        from imgcls.backend import tf
-
-        if tf.config.list_physical_devices("GPU"):
-            return gpus
+    if gpus and usable.list_usable_gpus():
+        return gpus
     raise UserError("there is no GPU here, and every check needs one; nothing was run")
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 QUERY = (
-    "index,uuid,pci.bus_id,name,memory.total,memory.used,utilization.gpu,compute_cap,driver_version"
+    "index,uuid,pci.bus_id,name,memory.total,memory.used,utilization.gpu,compute_cap,"
+    "driver_version,mig.mode.current"
 )
 TIMEOUT = 60.0
 """Seconds for nvidia-smi. Without persistence mode, the driver starts each GPU, for some seconds.
@@ -31,6 +32,7 @@ class Gpu:
         utilization: percentage of the last second in which a kernel ran; None with MIG.
         compute_capability: such as "9.0".
         driver: version of the driver.
+        is_divided: whether it is divided into slices (Multi-Instance GPU).
     """
 
     index: int
@@ -42,6 +44,7 @@ class Gpu:
     utilization: int | None
     compute_capability: str
     driver: str
+    is_divided: bool
 
     def __str__(self) -> str:
         memory = "" if self.memory_mib is None else f", {self.memory_mib:,} MiB"
@@ -113,7 +116,7 @@ def _parse_line(line: str) -> Gpu | None:
     fields = [field.strip() for field in line.split(",")]
     if len(fields) != len(QUERY.split(",")) or not fields[0].isdecimal():
         return None
-    index, uuid, bus_id, name, total, used, utilization, capability, driver = fields
+    index, uuid, bus_id, name, total, used, utilization, capability, driver, slices = fields
     return Gpu(
         int(index),
         uuid,
@@ -124,6 +127,7 @@ def _parse_line(line: str) -> Gpu | None:
         _parse_number(utilization),
         capability,
         driver,
+        slices == "Enabled",
     )
 
 

@@ -8,6 +8,7 @@ inside `build`.
 
 from typing import ClassVar
 
+from imgcls.device.choice import Device
 from imgcls.parts import PartSettings
 
 
@@ -18,3 +19,7 @@ class StrategySettings(PartSettings):
     """Whether a batch may be divided among devices, over which batch norm is then synchronized."""
     spans_processes: ClassVar[bool] = False
     """Whether several processes train together, each started by its own command."""
+
+    def get_device(self) -> Device:
+        """Return the one device that is asked for; None if none is."""
+        return None

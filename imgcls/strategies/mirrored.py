@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from imgcls.device import choice, usable
 from imgcls.distributed.cluster import Cluster
 from imgcls.errors import UserError
 from imgcls.strategies import StrategySettings
@@ -33,9 +34,7 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
         UserError: there are fewer GPUs than `replicas`, or there is none and `replicas` is not
             given.
     """
-    from imgcls.backend import tf
-
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = usable.list_usable_gpus()
     if gpus:
         replicas = settings.replicas or len(gpus)
         if replicas > len(gpus):
@@ -43,6 +42,7 @@ def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
                 f"train.strategy.replicas is {replicas}, but this machine has {len(gpus)} GPU(s);"
                 " set at most that many"
             )
+        choice.use_gpus(gpus[:replicas])
         return _make_strategy(tuple(f"GPU:{i}" for i in range(replicas)))
     if settings.replicas is None:
         raise UserError(

@@ -1,8 +1,13 @@
 """One device: the first GPU, or the CPU if there is no GPU. Light zone."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from pydantic import Field
+
+from imgcls.device import choice
+from imgcls.device.choice import Device
 from imgcls.distributed.cluster import Cluster
+from imgcls.parts import must_be
 from imgcls.strategies import StrategySettings
 
 if TYPE_CHECKING:
@@ -10,13 +15,27 @@ if TYPE_CHECKING:
 
 
 class Settings(StrategySettings):
-    """The strategy has no settings."""
+    """The settings of one device."""
+
+    neutral: ClassVar[frozenset[str]] = frozenset({"device"})
+    device: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["idle", "cpu"] | None,
+        must_be("the index of a GPU, idle, or cpu"),
+    ] = None
+    """The index of a GPU as nvidia-smi shows it; `idle` for the one with the least memory in use
+    that no other run has taken; or `cpu`. The first GPU unless given, or the CPU without one."""
+
+    def get_device(self) -> Device:
+        """Return the one device that is asked for."""
+        return self.device
 
 
 def build(settings: Settings, cluster: Cluster) -> "tf.distribute.Strategy":
-    """Return a OneDeviceStrategy on the first GPU, or on the CPU."""
+    """Return a OneDeviceStrategy on the chosen device, the only one that TensorFlow sees.
+
+    Raises:
+        UserError: there is no such GPU, or none is idle.
+    """
     from imgcls.backend import tf
 
-    return tf.distribute.OneDeviceStrategy(
-        "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
-    )
+    return tf.distribute.OneDeviceStrategy(choice.use_device(settings.device))

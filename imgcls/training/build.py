@@ -7,11 +7,24 @@ from functools import partial
 from imgcls import parts
 from imgcls.backend import keras, tf
 from imgcls.config import Experiment
+from imgcls.device import choice
+from imgcls.distributed.cluster import Cluster
 from imgcls.models import Problem
 from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
+from imgcls.train_config import Train
 from imgcls.training import precision
+
+
+def build_strategy(settings: Train, cluster: Cluster) -> tf.distribute.Strategy:
+    """Choose the devices of this process, limit the memory taken on them, and return the strategy.
+
+    Raises:
+        UserError: TensorFlow cannot use the GPUs, or the devices that are asked for do not exist.
+    """
+    choice.prepare_gpus(settings.strategy.get_device(), settings.gpu_memory)
+    return parts.load_for("strategies", settings.strategy).build(settings.strategy, cluster)
 
 
 def set_up_process(experiment: Experiment) -> None:

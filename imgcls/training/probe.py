@@ -26,7 +26,7 @@ from imgcls.io.signals import StopRequest
 from imgcls.run import create_run
 from imgcls.store.lookup import find_store
 
-GPU_MEMORY_GROWTH = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+GPU_MEMORY = "train.gpu_memory=growth"
 """Several probes run at once. By default, TensorFlow would allocate all of a GPU's memory for the
 first.
 """
@@ -57,7 +57,7 @@ def start_probe(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **GPU_MEMORY_GROWTH, **(variables or {})},
+            env={**os.environ, **(variables or {})},
         )
 
         stdin, stdout = process.stdin, process.stdout
@@ -95,7 +95,7 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
 
     from imgcls.training.trainer import Trainer
 
-    experiment = read_experiment(path)
+    experiment = read_experiment(path, [GPU_MEMORY])
     trainer = Trainer(create_run(experiment, folder), experiment, *find_store(experiment), cluster)
     epochs = trainer.train_epochs(StopRequest())
     for request in map(str.strip, sys.stdin):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy
 
-from imgcls import parts
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
@@ -54,8 +53,7 @@ class Trainer:
         self._counters = Counters()
         self._progress = TrainingProgress(total_steps)
         self._save_schedule = SaveSchedule(self._settings.checkpoint)
-        strategy = self._settings.strategy
-        self._strategy = parts.load_for("strategies", strategy).build(strategy, cluster)
+        self._strategy = build.build_strategy(self._settings, cluster)
         replicas = self._strategy.num_replicas_in_sync
         build.set_up_process(experiment)
         self._local_batch_size = micro_batches.compute_local_batch_size(

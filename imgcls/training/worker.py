@@ -32,8 +32,8 @@ def train_run(
         UserError: a checkpoint could not be written.
         Interrupted, EpochLimit, DivergenceError: as `Trainer.train`.
     """
-    # The time limit may differ: that of any worker stops all.
-    settings = experiment.train.model_dump(exclude={"time_limit"})
+    # The time limit may differ: that of any worker stops all. So may the memory of their GPUs.
+    settings = experiment.train.model_dump(exclude={"time_limit", "gpu_memory"})
     same = {
         "experiment": (experiment.identity(), settings, stop.epochs),
         "data": (store.fingerprint, split.sha256),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls import environment
-from imgcls.device import driver
+from imgcls.device import driver, usable
 from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
@@ -164,9 +164,7 @@ def _prepare_data(folder: Path, precision: str) -> None:
 
 def _count_gpus() -> int:
     """Return the number of GPUs that TensorFlow uses."""
-    from imgcls.backend import tf
-
-    return len(tf.config.list_physical_devices("GPU"))
+    return len(usable.list_usable_gpus())
 
 
 def _describe_devices() -> list[str]:

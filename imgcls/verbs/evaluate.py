@@ -11,6 +11,7 @@ from typing import Any
 from imgcls import metrics, parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS, SplitName
+from imgcls.device import choice
 from imgcls.errors import DataError, DivergenceError, UserError
 from imgcls.evaluation import families, gates, predictions
 from imgcls.evaluation.families import FamilyEvaluation
@@ -202,6 +203,7 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
 
     from imgcls.evaluation.inference import predict
 
+    choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
     indices = assigned.get_indices(split)
     with store.change_detector.guard():
         made = Predictions(
