@@ -4,6 +4,7 @@ GPU that does not keep what it promises.
 
 import dataclasses
 import importlib
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ from bench.gpu import (
 )
 from bench.gpu._row import Row, format_table
 from imgcls.device import driver
+from imgcls.device.usable import UsableGpu
 
 
 def measure(check, target, folder):
@@ -45,6 +47,11 @@ def test_all_files_are_checks_and_each_says_what_it_measures():
     )
     for name in _process.CHECKS:
         assert importlib.import_module(f"bench.gpu.{name}").__doc__
+
+
+def test_the_page_on_gpus_says_when_each_check_fails():
+    page = (ROOT / "docs" / "gpu.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(_process.CHECKS)
 
 
 def test_without_a_gpu_one_line_says_so_with_exit_code_2():
@@ -91,7 +98,7 @@ def test_a_check_whose_process_ends_or_hangs_has_failed(tmp_path):
 
 
 def test_one_failed_check_is_exit_code_6_after_the_whole_table(monkeypatch, capsys):
-    gpus = (make_gpu(0),)
+    gpus = (UsableGpu(None, make_gpu(0)),)
     rows = {"a": [Row("a", "1", "2", "FAILED")], "b": [Row("b", "1", "1", "ok")]}
     monkeypatch.setattr(_environment, "find_gpus", lambda: gpus)
     monkeypatch.setattr(_process, "run_check", lambda name, *_: rows[name])
@@ -109,7 +116,7 @@ def make_gpu(index, used="0"):
 
 
 def test_the_target_is_all_gpus_with_a_gibibyte_of_the_first():
-    target = __main__.make_target([make_gpu(0), make_gpu(1)])
+    target = __main__.make_target([UsableGpu(None, make_gpu(index)) for index in (0, 1)])
     assert target.devices == ("GPU:0", "GPU:1")
     assert target.overrides == ("train.gpu_memory=0.0126",)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.gpu import _environment, _process
 from bench.gpu._row import Row, Target, format_table
 from imgcls.device.driver import Gpu
+from imgcls.device.usable import UsableGpu
 from imgcls.errors import GateError, UserError
 
 LIMIT_MIB = 1024
@@ -32,9 +33,13 @@ def main(names: Sequence[str]) -> int:
     return GateError.exit_code if any(row.outcome == "FAILED" for row in rows) else 0
 
 
-def make_target(gpus: Sequence[Gpu]) -> Target:
-    """Return the GPUs as what the checks run on."""
-    fraction = LIMIT_MIB / (gpus[0].memory_mib or 2 * LIMIT_MIB)
+def make_target(gpus: Sequence[UsableGpu]) -> Target:
+    """Return the GPUs as what the checks run on; half of the memory is the limit if the driver does
+    not show how much there is.
+    """
+    shown = gpus[0].shown
+    total = shown.memory_mib if isinstance(shown, Gpu) else None
+    fraction = LIMIT_MIB / (total or 2 * LIMIT_MIB)
     return Target(
         devices=tuple(f"GPU:{i}" for i in range(len(gpus))),
         variables={},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls import environment
-from imgcls.device import driver, usable
+from imgcls.device import usable
 from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
@@ -90,9 +90,10 @@ def diagnose(
 
     Raises:
         GateError: the float64 weights of a comparison differ; its `result` is the report.
-        UserError: the precision does not exist, or a training process failed.
+        UserError: the precision does not exist, a training process failed, or TensorFlow cannot use
+            a GPU that is there.
     """
-    gpus = _count_gpus()
+    gpus = len(usable.list_usable_gpus())
     if comparisons is None:
         comparisons = list_comparisons(gpus)
     with tempfile.TemporaryDirectory() as temporary:
@@ -162,13 +163,9 @@ def _prepare_data(folder: Path, precision: str) -> None:
         prepare.prepare(experiment)
 
 
-def _count_gpus() -> int:
-    """Return the number of GPUs that TensorFlow uses."""
-    return len(usable.list_usable_gpus())
-
-
 def _describe_devices() -> list[str]:
-    return [*map(str, driver.list_gpus()), f"{environment.count_cores()} CPU cores"]
+    gpus = [str(each.shown or each.device.name) for each in usable.list_usable_gpus()]
+    return [*gpus, f"{environment.count_cores()} CPU cores"]
 
 
 def _write_experiment(folder: Path, name: str, **train: Any) -> Path:
