@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from experiments import make_runtime
 from synthetic_run import make_run
 
 from imgcls import environment
@@ -26,7 +27,7 @@ def make_compared(folder: Path, right: float = 0.7, variant: int = 0, **argument
         arguments: of `make_run`.
     """
     run = make_run(folder, **{**QUICK, **arguments})
-    write_record(run.environment_file, environment.describe(0, ["CPU:0"], {}, [], None))
+    write_record(run.environment_file, environment.describe(0, ["CPU:0"], make_runtime(), [], None))
     images = len(predictions.load(run, "test").labels)
     set_correct(run, numpy.random.default_rng(variant).random(images) < right, variant)
     return run

@@ -14,6 +14,7 @@ import yaml
 from imgcls import __version__, parts
 from imgcls.config import Experiment
 from imgcls.datasets import DataSettings, Entry, Source
+from imgcls.environment import Runtime, get_versions
 from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
 from imgcls.io.records import write_record
@@ -85,6 +86,24 @@ def json_of(*arguments: object) -> Any:
 def log_without_times(run: Run) -> list[dict[str, Any]]:
     """Return the epochs of a run, without what differs from run to run."""
     return [epoch.model_dump(exclude=history.TIMES) for epoch in run.log]
+
+
+def make_runtime(**changes: Any) -> Runtime:
+    """Return what surrounds a process on a machine without GPUs, in which no variable is set."""
+    return Runtime.model_validate(
+        {
+            "versions": get_versions(),
+            "libraries": {},
+            "gpus": [],
+            "processor": "CPU",
+            "cores": 2,
+            "intra_op_threads": 0,
+            "inter_op_threads": 0,
+            "tensorfloat32": False,
+            "variables": {},
+            **changes,
+        }
+    )
 
 
 def make_epoch(**changes: Any) -> EpochLog:

@@ -228,13 +228,13 @@ def test_early_stopping_counts_epochs_without_enough_improvement(losses, stops):
 
 
 def test_the_environment_says_what_a_run_was_made_with():
-    first = environment.describe(5, ["/CPU:0"], {"SWITCH": "1"}, [], None)
-    assert (first.seed, first.devices, first.switches) == (5, ["/CPU:0"], {"SWITCH": "1"})
+    runtime = environment.read_runtime()
+    first = environment.describe(5, ["/CPU:0"], runtime, [], None)
+    assert (first.seed, first.devices, first.gpus) == (5, ["/CPU:0"], [])
     assert first.versions["h5py"] == h5py.__version__
     assert first.cores == len(os.sched_getaffinity(0))
-    third = environment.describe(
-        7, [], {}, [], environment.describe(6, [], {}, ["a:1", "b:1"], first)
-    )
+    second = environment.describe(6, [], runtime, ["a:1", "b:1"], first)
+    third = environment.describe(7, [], runtime, [], second)
     assert [start.seed for start in (*third.earlier_starts, third)] == [5, 6, 7]
     assert third.earlier_starts[1].workers == ["a:1", "b:1"]
 

@@ -177,7 +177,7 @@ def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at
     status = Run(folder / "spread").status
     assert (status.status, status.accumulation_steps) == ("finished", 2)
     assert (
-        json.loads((folder / "spread" / "environment.json").read_text())["switches"][
+        json.loads((folder / "spread" / "environment.json").read_text())["variables"][
             "TF_ENABLE_ONEDNN_OPTS"
         ]
         == "0"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from damage import ARRAYS, JSON, assert_refused_in_one_line
-from experiments import command
+from experiments import command, make_runtime
 from synthetic_run import make_run
 
 from imgcls import environment, parts
@@ -37,8 +37,10 @@ def whole(tmp_path_factory) -> Path:
     divergence = {"epoch": 1, "step": 3, "learning_rate": 0.1, "images": ["a", "\udcff"]}
     retries = [{**divergence, "learning_rate_factor": 0.5}]
     run.write_status("finished", step=50, retries=retries, exit_code=0)
-    first = environment.describe(0, ["CPU"], {"A": "b"}, [], None)
-    write_record(run.environment_file, environment.describe(0, ["CPU"], {}, ["a:1"], first))
+    gpu = {"name": "NVIDIA L4", "compute_capability": "8.9", "driver": None}
+    runtime = make_runtime(gpus=[gpu], variables={"TF_A": "b"})
+    first = environment.describe(0, ["GPU"], runtime, [], None)
+    write_record(run.environment_file, environment.describe(0, ["CPU"], runtime, ["a:1"], first))
     write_record(run.accumulation_steps_file, RequestedAccumulation(accumulation_steps=4))
     evaluate.evaluate(run, run.experiment, "test")
     return run.folder.parent
@@ -114,7 +116,7 @@ def test_a_damaged_json_file_is_explained_in_one_line(name, damage, run):
 def list_keys(value, prefix=()):
     """Return the location of each key of the objects in a JSON value whose keys are fixed."""
     free = {"audits", "sizes", "sha256", "metrics", "per_class", "tables", "matrices"}
-    free |= {"intervals", "wilson_intervals", "versions", "switches", "checks"}
+    free |= {"intervals", "wilson_intervals", "versions", "libraries", "variables", "checks"}
     found = []
     for key, inner in value.items():
         found.append((*prefix, key))

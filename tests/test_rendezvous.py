@@ -19,9 +19,10 @@ from imgcls.run import Run
 from imgcls.store.lookup import find_store
 
 INVARIANTS = {"experiment": "e", "data": "d"}
+PROPERTIES = {"keras": "3.15.1", "GPUs": "none"}
 
 
-def outcomes(clusters, invariants=None, timeout=5.0, get_stop_reason=lambda: None):
+def outcomes(clusters, invariants=None, properties=None, timeout=5.0, get_stop_reason=lambda: None):
     """Run a rendezvous in threads; return the outcome of each by rank: None, or its error."""
     return results(
         [
@@ -29,6 +30,7 @@ def outcomes(clusters, invariants=None, timeout=5.0, get_stop_reason=lambda: Non
                 wait_for_workers,
                 cluster,
                 invariants[number] if invariants else INVARIANTS,
+                properties[number] if properties else PROPERTIES,
                 get_stop_reason,
                 timeout,
             )
@@ -60,7 +62,7 @@ def results(calls):
 )
 def test_a_single_process_neither_waits_nor_reports_its_errors(cluster):
     assert cluster.is_single
-    wait_for_workers(cluster, INVARIANTS, lambda: None, timeout=0)
+    wait_for_workers(cluster, INVARIANTS, PROPERTIES, lambda: None, timeout=0)
     with pytest.raises(DataError, match="no data"), report_errors_to_workers(cluster):
         raise DataError("no data")
 
@@ -83,10 +85,39 @@ def test_all_workers_learn_which_invariant_differs():
     assert (
         str(first)
         == str(second)
-        == "worker 1 does not have the same data as worker 0; start all with the same command,"
-        " files and versions"
+        == "worker 1 does not have the same data as worker 0; start all with the same command"
+        " and files"
     )
     assert (first.exit_code, second.exit_code) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("NCCL_ALGO", "Ring", "NCCL_ALGO is not set on worker 0, but Ring on worker 1"),
+        ("keras", "3.0.0", "keras is 3.15.1 on worker 0, but 3.0.0 on worker 1"),
+        ("GPUs", "NVIDIA L4", "GPUs is none on worker 0, but NVIDIA L4 on worker 1"),
+    ],
+)
+def test_all_workers_learn_the_values_of_a_property_that_differs(name, value, shown):
+    addresses = free_addresses(2)
+    found = outcomes(
+        [Cluster(addresses, rank) for rank in range(2)],
+        properties=[PROPERTIES, {**PROPERTIES, name: value}],
+    )
+    assert [str(error) for error in found] == [f"{shown}; make them the same on all workers"] * 2
+    assert [error.exit_code for error in found] == [2, 2]
+
+
+def test_long_values_are_compared_whole_and_fit_a_message():
+    addresses = free_addresses(2)
+    clusters = [Cluster(addresses, rank) for rank in range(2)]
+    one = {f"XLA_{number}": "x" * 100_000 for number in range(50)}
+    assert outcomes(clusters, properties=[one, dict(one)]) == [None, None]
+    found = outcomes(clusters, properties=[one, {**one, "XLA_7": "x" * 99_999 + "y"}])
+    assert str(found[0]) == str(found[1])
+    assert str(found[0]).startswith("XLA_7 is xxx")
+    assert len(str(found[0])) < 500
 
 
 def test_workers_with_different_split_assignments_are_rejected(digits):
@@ -126,7 +157,9 @@ def test_two_workers_with_the_same_rank_are_rejected():
 )
 def test_a_missing_worker_is_named_after_the_timeout(rank, message):
     with pytest.raises(WorkerLostError, match=message) as error:
-        wait_for_workers(Cluster(free_addresses(2), rank), INVARIANTS, lambda: None, timeout=0.5)
+        wait_for_workers(
+            Cluster(free_addresses(2), rank), INVARIANTS, PROPERTIES, lambda: None, timeout=0.5
+        )
     assert error.value.exit_code == 75
 
 
@@ -144,23 +177,26 @@ def test_a_worker_that_was_stopped_can_register_again():
     def stop_and_start_again():
         with pytest.raises(Interrupted):
             wait_for_workers(
-                Cluster(addresses, 1), INVARIANTS, lambda: "SIGTERM" if stopped.is_set() else None
+                Cluster(addresses, 1),
+                INVARIANTS,
+                PROPERTIES,
+                lambda: "SIGTERM" if stopped.is_set() else None,
             )
-        wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None, 10)
+        wait_for_workers(Cluster(addresses, 1), INVARIANTS, PROPERTIES, lambda: None, 10)
 
     threads = [
         threading.Thread(target=stop_and_start_again),
         threading.Thread(
             target=lambda: (
                 time.sleep(2.5),
-                wait_for_workers(Cluster(addresses, 2), INVARIANTS, lambda: None, 10),
+                wait_for_workers(Cluster(addresses, 2), INVARIANTS, PROPERTIES, lambda: None, 10),
             )
         ),
     ]
     for thread in threads:
         thread.start()
     threading.Timer(1.0, stopped.set).start()
-    wait_for_workers(Cluster(addresses, 0), INVARIANTS, lambda: None, 10)
+    wait_for_workers(Cluster(addresses, 0), INVARIANTS, PROPERTIES, lambda: None, 10)
     for thread in threads:
         thread.join()
 
@@ -175,7 +211,7 @@ def test_an_error_of_the_chief_reaches_the_workers():
 
     def run_worker():
         try:
-            wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None, 10)
+            wait_for_workers(Cluster(addresses, 1), INVARIANTS, PROPERTIES, lambda: None, 10)
         except UserError as error:
             found.append(error)
 
@@ -201,15 +237,17 @@ def test_a_worker_whose_request_is_late_can_try_again():
                 time.sleep(0.02)
         else:
             raise TimeoutError("the chief never listened")
-        wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None, 5)
+        wait_for_workers(Cluster(addresses, 1), INVARIANTS, PROPERTIES, lambda: None, 5)
 
-    chief = partial(wait_for_workers, Cluster(addresses, 0), INVARIANTS, lambda: None, 10)
+    chief = partial(
+        wait_for_workers, Cluster(addresses, 0), INVARIANTS, PROPERTIES, lambda: None, 10
+    )
     assert results([chief, connect_without_a_request]) == [None, None]
 
 
 def test_a_signal_ends_the_rendezvous():
     with pytest.raises(Interrupted, match="SIGTERM while waiting for the other workers"):
-        wait_for_workers(Cluster(free_addresses(2), 0), INVARIANTS, lambda: "SIGTERM")
+        wait_for_workers(Cluster(free_addresses(2), 0), INVARIANTS, PROPERTIES, lambda: "SIGTERM")
 
 
 def test_a_port_in_use_is_named():
@@ -220,7 +258,9 @@ def test_a_port_in_use_is_named():
         with pytest.raises(
             UserError, match=f"worker 0 cannot listen on {taken} .* choose a free port"
         ):
-            wait_for_workers(Cluster((taken, "127.0.0.1:1"), 0), INVARIANTS, lambda: None)
+            wait_for_workers(
+                Cluster((taken, "127.0.0.1:1"), 0), INVARIANTS, PROPERTIES, lambda: None
+            )
 
 
 def test_other_clients_of_the_port_are_ignored():
@@ -243,7 +283,9 @@ def test_other_clients_of_the_port_are_ignored():
             else:
                 raise TimeoutError("the chief never listened")
 
-        wait_for_workers(Cluster(addresses, 1), INVARIANTS, lambda: None)
+        wait_for_workers(Cluster(addresses, 1), INVARIANTS, PROPERTIES, lambda: None)
 
-    chief = partial(wait_for_workers, Cluster(addresses, 0), INVARIANTS, lambda: None, 10)
+    chief = partial(
+        wait_for_workers, Cluster(addresses, 0), INVARIANTS, PROPERTIES, lambda: None, 10
+    )
     assert results([chief, send_garbage_first]) == [None, None]

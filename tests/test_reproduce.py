@@ -178,18 +178,23 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
     assert Run(Path("new")).data.sizes["train"] > Run(Path("run")).data.sizes["train"]
 
 
-def test_other_versions_are_reported_beside_a_difference(run):
+def test_what_changed_in_the_environment_is_reported_beside_a_difference(run):
     environment = json.loads(run.environment_file.read_text())
     environment["versions"]["keras"] = "3.0.0"
+    earlier = {key: value for key, value in environment.items() if key != "earlier_starts"}
+    earlier["variables"] = {**earlier["variables"], "XLA_FLAGS": "--a", "CUDA_VISIBLE_DEVICES": "1"}
+    environment["earlier_starts"] = [earlier]
     run.environment_file.write_text(json.dumps(environment))
     change_log(run, 1, loss=0.125)
     exit_code, stdout, stderr = command("reproduce", "run", "--json")
     assert exit_code == 6
-    assert json.loads(stdout)["versions_changed"] == [
-        f"keras 3.0.0 then, {__import__('keras').__version__} now"
+    changes = [
+        f"keras was 3.0.0 and is {__import__('keras').__version__}",
+        "XLA_FLAGS was --a and is not set",
     ]
+    assert json.loads(stdout)["environment_changed"] == changes
     assert "epoch 1, step 6: loss was 0.125" in stderr
-    assert "other versions were used: keras 3.0.0 then" in stderr
+    assert f"; the environment changed: {'; '.join(changes)}" in stderr
 
 
 def test_a_result_that_is_identical_says_so_in_text(run):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.epoch import write_noise
+from imgcls import variables
 from imgcls.config import Experiment
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
@@ -66,6 +67,8 @@ def start_training(path: Path) -> Iterator[tuple[Iterator[EpochLog], Experiment]
     from imgcls.training.trainer import Trainer
 
     experiment = read_experiment(path)
+    if experiment.train.deterministic:
+        variables.turn_off_nvlink_sharp()
     run = create_run(experiment, path.with_suffix(""))
     trainer = Trainer(run, experiment, *find_store(experiment))
     try:

@@ -6,14 +6,16 @@ from typing import Any
 
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
 from imgcls.comparison.record import ModelProperties, SettingDifference
+from imgcls.environment import Runtime
 from imgcls.errors import DataError
 from imgcls.experiment_file import flatten
 from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.training import history
 from imgcls.training.model_weights import count_parameters
+from imgcls.variables import select_bit_changing
 
-_ENVIRONMENT = {"versions", "git", "host", "platform", "processor", "cores", "devices", "switches"}
+_ENVIRONMENT = {"git", "host", "platform", "devices", *Runtime.model_fields}
 _DATA = {"dataset", "fingerprint", "split", "split_sha256", "shape", "sizes"}
 
 
@@ -23,14 +25,20 @@ def compare_settings(candidates: Sequence[Candidate]) -> list[SettingDifference]
 
 
 def compare_environments(candidates: Sequence[Candidate]) -> list[SettingDifference] | None:
-    """Return what differs in versions, devices and switches; None, with a note, if a record of them
-    is damaged.
+    """Return what differs in versions, devices and variables; None, with a note, if a record of
+    them is damaged.
     """
     try:
-        return _compare(candidates, lambda run: run.environment.model_dump(include=_ENVIRONMENT))
+        return _compare(candidates, _describe_environment)
     except DataError as error:
         terminal.note(f"environments are not compared: {error}")
         return None
+
+
+def _describe_environment(run: Run) -> dict[str, Any]:
+    """Return the environment of a run, without variables that cannot change a result."""
+    found = run.environment.model_dump(include=_ENVIRONMENT)
+    return found | {"variables": select_bit_changing(found["variables"])}
 
 
 def compare_data(candidates: Sequence[Candidate]) -> list[SettingDifference]:

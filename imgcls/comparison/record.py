@@ -165,7 +165,7 @@ class Comparison(Record):
     settings: list[SettingDifference]
     """The settings that differ, defaults included."""
     environment: list[SettingDifference] | None
-    """The versions, devices and switches that differ; null if a record of them is damaged."""
+    """The versions, devices and variables that differ; null if a record of them is damaged."""
     data: list[SettingDifference]
     """The properties of the data that differ."""
     failed_gates: list[str]

@@ -11,10 +11,11 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from imgcls.distributed.cluster import Cluster
+from imgcls.environment import find_differences
 from imgcls.errors import Interrupted, UserError, WorkerLostError
 
 TIMEOUT = 300.0
@@ -23,13 +24,19 @@ POLL_SECONDS = 0.2
 """Seconds between two checks for a stop request."""
 REJECT_SECONDS = 20.0
 """Seconds that a failing chief waits for workers, which may start a little later, to tell them."""
-MAX_MESSAGE = 10_000
+MAX_MESSAGE = 100_000
 """Maximum length of a message, in bytes."""
+MAX_VALUE = 200
+"""Length from which a property is shortened in messages, in characters."""
+
+Common = dict[str, dict[str, str]]
+"""What must be equal on all workers: digests, and properties with their values."""
 
 
 def wait_for_workers(
     cluster: Cluster,
-    invariants: dict[str, str],
+    invariants: Mapping[str, str],
+    properties: Mapping[str, str],
     get_stop_reason: Callable[[], str | None],
     timeout: float = TIMEOUT,
 ) -> None:
@@ -37,17 +44,22 @@ def wait_for_workers(
 
     Args:
         invariants: texts that must be equal on all processes, each by its name for messages.
+        properties: what else must be equal; messages state the values that differ.
         get_stop_reason: returns what requests a stop, such as a signal; None if nothing does.
         timeout: in seconds.
 
     Raises:
-        UserError: this process cannot listen on its address, or invariants or ranks conflict.
+        UserError: this process cannot listen on its address, or invariants, properties or ranks
+            conflict.
         WorkerLostError: a process did not start within the timeout.
         Interrupted: a stop was requested.
     """
     if cluster.is_single:
         return
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in invariants.items()}
+    common = {
+        "digests": {name: _compute_digest(text) for name, text in invariants.items()},
+        "properties": {name: _shorten(text) for name, text in properties.items()},
+    }
     deadline = time.monotonic() + timeout
 
     def get_seconds_left() -> float:
@@ -61,9 +73,20 @@ def wait_for_workers(
 
     with _listen(cluster) as server:
         if cluster.is_chief:
-            _accept_workers(cluster, digests, server, get_seconds_left)
+            _accept_workers(cluster, common, server, get_seconds_left)
         else:
-            _register_with_chief(cluster, digests, get_seconds_left)
+            _register_with_chief(cluster, common, get_seconds_left)
+
+
+def _compute_digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _shorten(value: str) -> str:
+    """Return a value, or its beginning and a digest of it if it is long."""
+    if len(value) <= MAX_VALUE:
+        return value
+    return f"{value[: MAX_VALUE // 2]}... (SHA-256 {_compute_digest(value)[:12]})"
 
 
 @contextlib.contextmanager
@@ -87,7 +110,7 @@ def _listen(cluster: Cluster) -> Iterator[socket.socket]:
 
 def _accept_workers(
     cluster: Cluster,
-    digests: dict[str, str],
+    common: Common,
     server: socket.socket,
     get_seconds_left: Callable[[], float],
 ) -> None:
@@ -107,7 +130,7 @@ def _accept_workers(
                 connection = stack.enter_context(server.accept()[0])
                 try:
                     request = _receive(connection)
-                    problem = _find_mismatch(request, digests, registered, len(cluster.addresses))
+                    problem = _find_mismatch(request, common, registered, len(cluster.addresses))
                 except (OSError, ValueError, KeyError, TypeError):
                     # Not a worker, or one whose request was late, which will try again.
                     connection.close()
@@ -142,7 +165,7 @@ def _check_deadline(
 
 def _find_mismatch(
     request: dict[str, Any],
-    digests: dict[str, str],
+    common: Common,
     registered: dict[int, socket.socket],
     workers: int,
 ) -> str | None:
@@ -154,13 +177,16 @@ def _find_mismatch(
             f"two workers have rank {rank}, or different lists of workers; give each its own"
             " --rank, and all the same --workers"
         )
+    digests = common["digests"]
     different = [name for name in digests if request["digests"][name] != digests[name]]
-    if not different:
-        return None
-    return (
-        f"worker {rank} does not have the same {' and '.join(different)} as worker 0; start all"
-        " with the same command, files and versions"
-    )
+    if different:
+        return (
+            f"worker {rank} does not have the same {' and '.join(different)} as worker 0; start all"
+            " with the same command and files"
+        )
+    sentence = f"{{}} is {{}} on worker 0, but {{}} on worker {rank}"
+    found = find_differences(common["properties"], request["properties"], sentence)
+    return f"{'; '.join(found)}; make them the same on all workers" if found else None
 
 
 def _has_disconnected(connection: socket.socket) -> bool:
@@ -205,11 +231,11 @@ def _send(connections: Iterable[socket.socket], message: dict[str, str | int | N
 
 
 def _register_with_chief(
-    cluster: Cluster, digests: dict[str, str], get_seconds_left: Callable[[], float]
+    cluster: Cluster, common: Common, get_seconds_left: Callable[[], float]
 ) -> None:
     """As a worker, register with the chief as soon as it listens, and wait for its reply."""
     host, _, port = cluster.addresses[0].rpartition(":")
-    request = {"rank": cluster.rank, "workers": len(cluster.addresses), "digests": digests}
+    request = {"rank": cluster.rank, "workers": len(cluster.addresses), **common}
     while get_seconds_left() > 0:
         try:
             with socket.create_connection(

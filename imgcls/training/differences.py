@@ -7,6 +7,7 @@ from typing import Any
 
 from imgcls import parts
 from imgcls.datasets import SPLITS
+from imgcls.environment import find_differences
 from imgcls.errors import DataError, UserError
 from imgcls.io import terminal
 from imgcls.run import Run
@@ -56,7 +57,7 @@ def compare_runs(
         "result": "different" if difference else same,
         **_describe_scope(run, tolerances, epochs, complete),
         "difference": difference,
-        "versions_changed": _find_changed_versions(run, again),
+        "environment_changed": _find_changed_environment(run, again),
     }
 
 
@@ -84,10 +85,10 @@ def _describe_scope(
 
 def format_difference(summary: dict[str, Any]) -> str:
     """Return the difference in what `compare_runs` returned, as a sentence."""
-    changed = summary["versions_changed"]
-    versions = f"; other versions were used: {', '.join(changed)}" if changed else ""
+    changed = summary["environment_changed"]
+    environment = f"; the environment changed: {'; '.join(changed)}" if changed else ""
     runs = f"{summary['reproduction']} differs from {summary['run']}"
-    return f"{runs}: {summary['difference']}{versions}"
+    return f"{runs}: {summary['difference']}{environment}"
 
 
 def list_evaluated_splits(run: Run) -> list[str]:
@@ -169,15 +170,13 @@ def _find_first_different_weight(one: Path, other: Path) -> str | None:
     return None
 
 
-def _find_changed_versions(run: Run, again: Run) -> list[str]:
+def _find_changed_environment(run: Run, again: Run) -> list[str]:
+    """Compare each start of the run with the reproduction."""
     try:
-        there = run.environment.versions
+        last = run.environment
     except DataError as error:
-        terminal.note(f"versions are not compared: {error}")
+        terminal.note(f"environments are not compared: {error}")
         return []
-    here = again.environment.versions
-    return [
-        f"{name} {there.get(name)} then, {here.get(name)} now"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]
+    here = again.environment.list_properties()
+    starts = [start.list_properties() for start in (*last.earlier_starts, last)]
+    return list(dict.fromkeys(text for there in starts for text in find_differences(there, here)))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from imgcls import variables
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster, read_cluster
 from imgcls.errors import UserError
 from imgcls.experiment_file import read_experiment
@@ -96,6 +97,8 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
     from imgcls.training.trainer import Trainer
 
     experiment = read_experiment(path, [GPU_MEMORY])
+    if experiment.train.deterministic:
+        variables.turn_off_nvlink_sharp()
     trainer = Trainer(create_run(experiment, folder), experiment, *find_store(experiment), cluster)
     epochs = trainer.train_epochs(StopRequest())
     for request in map(str.strip, sys.stdin):

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from imgcls import __version__, environment
-from imgcls.backend import SWITCHES, keras
+from imgcls.backend import keras
 from imgcls.distributed.cluster import Cluster
 from imgcls.errors import DataError
 from imgcls.input.batches import Examples
@@ -17,7 +17,7 @@ from imgcls.io.records import Record, read_record, write_record, write_records
 from imgcls.io.threads import BackgroundThread
 from imgcls.run import Run
 from imgcls.store.store import Store
-from imgcls.training import checkpoint, history, model_file, temperature
+from imgcls.training import checkpoint, history, model_file, resume, temperature
 from imgcls.training.checkpoint import Checkpoints
 from imgcls.training.checkpoint_file import Snapshot
 from imgcls.training.counters import Counters
@@ -51,7 +51,10 @@ class Recorder:
             return
         previous = self._run.environment if os.path.lexists(self._run.environment_file) else None
         workers = list(self._cluster.addresses)
-        current = environment.describe(seed, devices, SWITCHES, workers, previous)
+        runtime = environment.read_runtime()
+        current = environment.describe(seed, devices, runtime, workers, previous)
+        if previous:
+            resume.note_changed_environment(self._run, previous, current)
         write_record(self._run.environment_file, current)
 
     def explain_resuming(self) -> str:

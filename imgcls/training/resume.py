@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.config import Experiment
+from imgcls.environment import Start, find_differences
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import flatten
 from imgcls.io import terminal
@@ -113,6 +114,16 @@ def require_same_experiment(folder: Path, earlier: Experiment, experiment: Exper
 
 def _format_setting(settings: dict[str, Any], key: str) -> str:
     return repr(settings[key]) if key in settings else "not given"
+
+
+def note_changed_environment(run: Run, previous: Start, current: Start) -> None:
+    """Name what changed since the last start of a run and can change the bits of its result."""
+    changes = find_differences(previous.list_properties(), current.list_properties())
+    if changes:
+        terminal.note(
+            f"{run.folder} continues in another environment, so its result may differ in bits from"
+            f" that of an uninterrupted run: {'; '.join(changes)}"
+        )
 
 
 def record_data(run: Run, store: Store, split: Split) -> None:

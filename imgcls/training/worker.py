@@ -1,6 +1,6 @@
 """Trains a run in this process, which may be one worker of a cluster. Heavy zone."""
 
-from imgcls import environment
+from imgcls import environment, variables
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
@@ -38,10 +38,14 @@ def train_run(
         "experiment": (experiment.identity(), settings, stop.epochs),
         "data": (store.fingerprint, split.sha256),
         "workers": cluster.addresses,
-        "versions": environment.get_versions(),
     }
+    if experiment.train.deterministic:
+        variables.turn_off_nvlink_sharp()
     wait_for_workers(
-        cluster, {name: repr(value) for name, value in same.items()}, lambda: stop.reason
+        cluster,
+        {name: repr(value) for name, value in same.items()},
+        environment.read_runtime().list_shared_properties(),
+        lambda: stop.reason,
     )
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
