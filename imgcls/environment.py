@@ -37,6 +37,7 @@ PACKAGES = (
 GPU_PACKAGES = (
     "nvidia-cublas-cu12",
     "nvidia-cuda-nvcc-cu12",
+    "nvidia-cuda-nvrtc-cu12",
     "nvidia-cuda-runtime-cu12",
     "nvidia-cudnn-cu12",
     "nvidia-nccl-cu12",

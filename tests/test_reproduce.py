@@ -200,9 +200,9 @@ def test_what_changed_in_the_environment_is_reported_beside_a_difference(run):
 def test_a_result_that_is_identical_says_so_in_text(run):
     lines = command("reproduce", "run", "--epochs", "1")[1].splitlines()
     assert lines[2:5] == [
-        "result            identical",
-        "compared          data, log of epoch 1 of 2",
-        "not_compared      log of later epochs, weights, temperature, metrics",
+        "result               identical",
+        "compared             data, log of epoch 1 of 2",
+        "not_compared         log of later epochs, weights, temperature, metrics",
     ]
 
 

@@ -158,6 +158,11 @@ def test_a_library_that_was_not_loaded_before_is_no_difference_but_another_versi
     assert find_differences(one, other) == ["NCCL was 2.27.3 and is 2.28.1"]
 
 
+def test_the_packages_of_gpu_servers_are_those_of_their_lock():
+    lock = (Path(__file__).parent.parent / "requirements-gpu.lock").read_text()
+    assert set(environment.GPU_PACKAGES) <= set(re.findall(r"^(nvidia-[\w-]+)==", lock, re.M))
+
+
 def make_fill(number):
     """Return a C function that writes a number to where its argument points."""
 
