@@ -82,7 +82,7 @@ def trace(
     store, split = find_store(experiment)
     with strategy.scope():
         model = build.build_model(experiment, store, split)
-        optimizer, *_ = build.build_optimizer(experiment, 100)
+        optimizer, learning_rate = build.build_optimizer(experiment)
         optimizer.build(model.trainable_variables)
     examples, validation = open_training_examples(store, split, 1)
     if split_name == "train":
@@ -92,6 +92,6 @@ def trace(
     stages = {"reading": 0.0, "augmentation": 0.0}
     iterator = make_iterator("store" if streaming else "devices", batches, strategy, 0, stages)
     loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
-    steps = Steps(strategy, model, optimizer, loss, accumulation_steps, jit_compile)
+    steps = Steps(strategy, model, optimizer, learning_rate, loss, accumulation_steps, jit_compile)
     compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation
     return Graph(compile_steps(iterator).get_concrete_function())

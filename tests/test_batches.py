@@ -17,6 +17,7 @@ from imgcls.input.iterators import make_iterator
 from imgcls.input.sampler import shuffle_epoch
 from imgcls.seeds import derive_seed
 from imgcls.training import history, steps
+from imgcls.training.build import StepLearningRate
 
 COUNT, BATCH = 22, 8
 PLACES = ("store", "host", "devices")
@@ -202,5 +203,5 @@ def test_what_reading_raises_reaches_the_caller_as_it_is(examples, monkeypatch, 
     batches, stages = SequentialBatches(examples, BATCH), dict.fromkeys(history.STAGES, 0.0)
     iterator = make_iterator("store", batches, strategy, 0, stages)
     with pytest.raises(type(error)) as caught:
-        steps.Steps(strategy, model, None, cross_entropy).evaluate(iterator, 3)
+        steps.Steps(strategy, model, None, StepLearningRate(), cross_entropy).evaluate(iterator, 3)
     assert caught.value is error

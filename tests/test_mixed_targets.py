@@ -7,7 +7,9 @@ from experiments import as_they_are, cross_entropy, experiment
 from imgcls.backend import keras, tf
 from imgcls.input.batches import Examples, ShuffledBatches
 from imgcls.input.in_memory_iterator import InMemoryIterator
+from imgcls.models._dropout import register_forward_pass
 from imgcls.training import step_sums, steps
+from imgcls.training.build import StepLearningRate
 
 
 @pytest.mark.parametrize("accumulation_steps", [1, 2])
@@ -37,6 +39,7 @@ def test_a_step_on_mixed_images_minimizes_keras_categorical_cross_entropy(
     logits = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
     model, optimizer = keras.Model(inputs, logits), keras.optimizers.SGD(1.0)
     optimizer.build(model.trainable_variables)
+    register_forward_pass(model)
     with tf.GradientTape() as tape:
         outputs = model(images)
         expected = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, outputs)
@@ -48,9 +51,11 @@ def test_a_step_on_mixed_images_minimizes_keras_categorical_cross_entropy(
     ]
 
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    sums = steps.Steps(strategy, model, optimizer, cross_entropy, accumulation_steps).train(
-        InMemoryIterator(plan, strategy), 0, 1, step_sums.make_zeros()
+    compiled = steps.Steps(
+        strategy, model, optimizer, StepLearningRate(), cross_entropy, accumulation_steps
     )
+    iterator = InMemoryIterator(plan, strategy)
+    sums = compiled.train(iterator, 0, numpy.ones(1), step_sums.make_zeros())
     assert sums[step_sums.LOSS] / sums[step_sums.COUNT] == pytest.approx(float(expected), rel=1e-5)
     assert (
         sums[step_sums.CORRECT]

@@ -120,7 +120,7 @@ def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(
 
 
 def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits):
-    from imgcls.backend import keras
+    from imgcls.backend import keras, tf
     from imgcls.training import build
 
     settings = digits(
@@ -129,7 +129,8 @@ def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
     )
-    optimizer, _ = build.build_optimizer(settings, 10)
+    optimizer, learning_rate = build.build_optimizer(settings)
+    learning_rate.value = tf.constant(0.5)
     optimizer.build(model.trainable_variables)
     trained, average = 1.0, None
     for _ in range(5):

@@ -19,7 +19,7 @@ FUNCTIONS = {
     "metrics": ("compute",),
     "models": ("build",),
     "optimizers": ("build",),
-    "schedules": ("build",),
+    "schedules": ("compute",),
     "strategies": ("build",),
 }
 ALL = [(kind, name) for kind in parts.KINDS for name in parts.list_names(kind)]

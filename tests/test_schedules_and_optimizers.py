@@ -13,8 +13,8 @@ from imgcls.errors import UserError
 def rates(name, steps, **settings):
     """Return the learning rate of each step; an epoch has five."""
     part = parts.load("schedules", name)
-    schedule = part.build(part.Settings(name=name, **settings), 0.5, steps, 5)
-    return [float(schedule(step)) if callable(schedule) else schedule for step in range(steps)]
+    settings = part.Settings(name=name, **settings)
+    return part.compute(settings, 0.5, numpy.arange(steps), steps, 5).tolist()
 
 
 def test_constant_is_constant():
@@ -66,11 +66,57 @@ def test_cosine_follows_its_formula_after_the_climb():
     )
 
 
+@pytest.mark.parametrize("warmup_steps", [0, 1, 30])
+def test_schedules_are_those_of_keras(warmup_steps):
+    keras_schedules = keras.optimizers.schedules
+    expected = {
+        "constant": keras_schedules.PolynomialDecay(0.0, warmup_steps, end_learning_rate=0.5)
+        if warmup_steps
+        else lambda step: 0.5,
+        "cosine": keras_schedules.CosineDecay(
+            0.0 if warmup_steps else 0.5,
+            100 - warmup_steps,
+            alpha=0.25,
+            warmup_target=0.5 if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        ),
+    }
+    warmup = f"{warmup_steps} steps" if warmup_steps else None
+    for name in parts.list_names("schedules"):
+        settings = {"final_fraction": 0.25} if name == "cosine" else {}
+        keras_rates = [float(expected[name](step)) for step in range(100)]
+        numpy.testing.assert_allclose(
+            rates(name, 100, warmup=warmup, **settings), keras_rates, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", parts.list_names("schedules"))
+def test_the_rate_of_a_step_does_not_depend_on_the_steps_asked_for(name):
+    part = parts.load("schedules", name)
+    settings = part.Settings(name=name, warmup="20%")
+    alone = [part.compute(settings, 0.5, numpy.array([step]), 20, 5)[0] for step in range(20)]
+    assert rates(name, 20, warmup="20%") == alone
+
+
 @pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("warmup", ["90%", "100%"])
 def test_schedules_survive_the_shortest_trainings(steps, warmup):
     for name in parts.list_names("schedules"):
         assert all(math.isfinite(rate) for rate in rates(name, steps, warmup=warmup))
+
+
+@pytest.mark.parametrize("name", parts.list_names("optimizers"))
+def test_optimizers_ask_for_the_learning_rate_of_each_step(name):
+    part, variable = parts.load("optimizers", name), keras.Variable([2.0], name="kernel")
+    current = []
+    optimizer = part.build(part.Settings(name=name), lambda: tf.constant(current[-1]))
+    optimizer.build([variable])
+    current.append(0.0)
+    optimizer.apply([tf.constant([0.3])], [variable])
+    assert float(variable[0]) == 2.0
+    current.append(0.1)
+    optimizer.apply([tf.constant([0.3])], [variable])
+    assert float(variable[0]) < 2.0
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,11 @@ class SequentialBatches:
             len(self.examples), self.batch_size, step % self.steps_per_epoch
         )
 
+    def get_indices(self, step: int) -> numpy.ndarray:
+        """Return the indices of a step's images in the store, without padding, int64 (images,)."""
+        positions, weights = self.compute_positions(step)
+        return self.examples.indices[positions[weights > 0]]
+
     @property
     def augments(self) -> bool:
         """Whether `prepare_inputs` augments images."""

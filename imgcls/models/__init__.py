@@ -3,7 +3,8 @@
 `Settings` derives from `ModelSettings`. `images` is a symbolic Keras tensor, uint8 (batch, height,
 width, channels); `build` returns the logits, a symbolic tensor (batch, classes). The first layers
 of a model do its preprocessing, so that training, evaluation and the exported file cannot differ
-in it. Keras is imported inside `build`.
+in it. Keras is imported inside `build`. For dropout, use `_dropout.Dropout`, which a GPU does not
+have to wait for.
 """
 
 from dataclasses import dataclass

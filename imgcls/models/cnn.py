@@ -91,6 +91,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     import keras
 
     from imgcls.models import _layers
+    from imgcls.models._dropout import Dropout
 
     features = _layers.standardize(images, problem)
     _check_pooling(settings, images.shape[1:3])
@@ -100,9 +101,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     features = keras.layers.Flatten(name="flatten")(features)
     flat_features = features.shape[-1]
     features = _add_dense_layers(settings, features)
-    features = keras.layers.Dropout(settings.dropout, seed=problem.dropout_seed, name="dropout")(
-        features
-    )
+    features = Dropout(settings.dropout, problem.dropout_seed, name="dropout")(features)
     logits = _layers.make_logits(features, problem)
     _note_dominant_head(keras.Model(images, logits), flat_features)
     return logits

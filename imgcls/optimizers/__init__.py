@@ -1,8 +1,9 @@
 """Optimizers: each file holds `Settings` (an `OptimizerSettings`) and
 `build(settings, learning_rate)`. Light zone.
 
-The argument `learning_rate` of `build` is a number or a Keras schedule (from imgcls/schedules);
-`build` returns a Keras optimizer. Keras is imported inside `build`.
+The argument `learning_rate` of `build` is a number, or a function without arguments that returns
+the learning rate of the current step, a scalar tensor; `build` returns a Keras optimizer. Keras is
+imported inside `build`.
 """
 
 from typing import Annotated

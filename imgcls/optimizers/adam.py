@@ -3,6 +3,7 @@
 Light zone.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from imgcls.optimizers import OptimizerSettings
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 class Settings(OptimizerSettings):
@@ -27,7 +29,7 @@ class Settings(OptimizerSettings):
 
 
 def build(
-    settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
+    settings: Settings, learning_rate: "float | Callable[[], tf.Tensor]"
 ) -> "keras.optimizers.Optimizer":
     """Return a Keras Adam optimizer with a fused update."""
     from imgcls.optimizers._fused import FusedAdam

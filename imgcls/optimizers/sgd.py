@@ -1,5 +1,6 @@
 """SGD with momentum, optionally Nesterov momentum (Sutskever et al., 2013). Light zone."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from imgcls.optimizers import OptimizerSettings
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 class Settings(OptimizerSettings):
@@ -22,7 +24,7 @@ class Settings(OptimizerSettings):
 
 
 def build(
-    settings: Settings, learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule"
+    settings: Settings, learning_rate: "float | Callable[[], tf.Tensor]"
 ) -> "keras.optimizers.Optimizer":
     """Return a Keras SGD optimizer."""
     import keras

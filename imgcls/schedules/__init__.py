@@ -1,10 +1,11 @@
 """Learning-rate schedules: each file holds `Settings` and
-`build(settings, learning_rate, steps, steps_per_epoch)`.
+`compute(settings, peak, steps, total_steps, steps_per_epoch)`.
 
-`learning_rate` is the peak, from the optimizer's settings; `steps` is how many the whole training
-has, `steps_per_epoch` how many an epoch has. The function returns a number or a
-`keras.optimizers.schedules.LearningRateSchedule`, a pure function of the step, so that resuming
-needs no state of its own. Light zone: keras is imported inside `build`.
+`peak` is the optimizer's learning rate; `steps` are the numbers of training steps, counted from 0,
+int64 (n,); `total_steps` is how many the whole training has, `steps_per_epoch` how many an epoch
+has. The function returns the learning rate of each step, float64 (n,). It is a pure function, so
+that resuming needs no state, and it is computed on the host, so that a GPU does not wait for it.
+Light zone: numpy is imported inside `compute`.
 """
 
 from typing import Annotated
@@ -22,18 +23,18 @@ class WarmupSettings(PartSettings):
     warm-up unless given.
     """
 
-    def count_warmup_steps(self, steps: int, steps_per_epoch: int) -> int:
-        """Return how many steps the warm-up takes; arguments as those of `build`.
+    def count_warmup_steps(self, total_steps: int, steps_per_epoch: int) -> int:
+        """Return how many steps the warm-up takes; arguments as those of `compute`.
 
         Raises:
             UserError: it takes more steps than the training has.
         """
         if self.warmup is None:
             return 0
-        count = self.warmup.count_steps(steps, steps_per_epoch)
-        if count > steps:
+        count = self.warmup.count_steps(total_steps, steps_per_epoch)
+        if count > total_steps:
             raise UserError(
-                f"train.schedule.warmup is {self.warmup}, but the training has {steps} steps; give"
-                " at most that many, or a percentage such as 5%"
+                f"train.schedule.warmup is {self.warmup}, but the training has {total_steps} steps;"
+                " give at most that many, or a percentage such as 5%"
             )
         return count

@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING
 from imgcls.schedules import WarmupSettings
 
 if TYPE_CHECKING:
-    import keras
+    import numpy
 
 
 class Settings(WarmupSettings):
     """The constant schedule's settings."""
 
 
-def build(
-    settings: Settings, learning_rate: float, steps: int, steps_per_epoch: int
-) -> "float | keras.optimizers.schedules.LearningRateSchedule":
-    """Return the rate, or a schedule that climbs to it and stays: Keras's polynomial decay of power
-    1 keeps its end value for ever.
-    """
-    import keras
+def compute(
+    settings: Settings, peak: float, steps: "numpy.ndarray", total_steps: int, steps_per_epoch: int
+) -> "numpy.ndarray":
+    """Return the learning rate of each step, float64 (n,)."""
+    import numpy
 
-    warmup_steps = settings.count_warmup_steps(steps, steps_per_epoch)
-    if warmup_steps == 0:
-        return learning_rate
-    return keras.optimizers.schedules.PolynomialDecay(
-        0.0, warmup_steps, end_learning_rate=learning_rate
-    )
+    warmup_steps = settings.count_warmup_steps(total_steps, steps_per_epoch)
+    return peak * numpy.where(steps < warmup_steps, steps / max(warmup_steps, 1), 1.0)

@@ -11,7 +11,7 @@ from pydantic import Field
 from imgcls.schedules import WarmupSettings
 
 if TYPE_CHECKING:
-    import keras
+    import numpy
 
 
 class Settings(WarmupSettings):
@@ -21,18 +21,15 @@ class Settings(WarmupSettings):
     """The learning rate at the end of training, as a fraction of the peak."""
 
 
-def build(
-    settings: Settings, learning_rate: float, steps: int, steps_per_epoch: int
-) -> "keras.optimizers.schedules.LearningRateSchedule":
-    """Return the schedule."""
-    import keras
+def compute(
+    settings: Settings, peak: float, steps: "numpy.ndarray", total_steps: int, steps_per_epoch: int
+) -> "numpy.ndarray":
+    """Return the learning rate of each step, float64 (n,)."""
+    import numpy
 
-    # At least one step is the cosine's: Keras refuses one of no steps.
-    warmup_steps = min(settings.count_warmup_steps(steps, steps_per_epoch), steps - 1)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup_steps else learning_rate,
-        steps - warmup_steps,
-        alpha=settings.final_fraction,
-        warmup_target=learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-    )
+    # At least one step is the cosine's, which ends after the last one.
+    warmup_steps = min(settings.count_warmup_steps(total_steps, steps_per_epoch), total_steps - 1)
+    progress = (steps - warmup_steps) / (total_steps - warmup_steps)
+    cosine = (1 + numpy.cos(numpy.pi * numpy.clip(progress, 0.0, 1.0))) / 2
+    decay = settings.final_fraction + (1 - settings.final_fraction) * cosine
+    return peak * numpy.where(steps < warmup_steps, steps / max(warmup_steps, 1), decay)

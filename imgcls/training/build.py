@@ -1,8 +1,10 @@
-"""Builds an experiment's model, optimizer and loss. Heavy zone."""
+"""Builds an experiment's model, optimizer, schedule and loss. Heavy zone."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+
+import numpy
 
 from imgcls import parts
 from imgcls.backend import keras, tf
@@ -10,6 +12,7 @@ from imgcls.config import Experiment
 from imgcls.device import choice
 from imgcls.distributed.cluster import Cluster
 from imgcls.models import Problem
+from imgcls.models._dropout import register_forward_pass
 from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
@@ -50,61 +53,36 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
         dropout_seed=derive_seed(experiment.seed, "dropout"),
     )
     images = keras.Input(split.geometry.shape, dtype="uint8", name="images")
-    return keras.Model(
-        images, parts.load_for("models", experiment.model).build(experiment.model, images, problem)
-    )
+    logits = parts.load_for("models", experiment.model).build(experiment.model, images, problem)
+    return register_forward_pass(keras.Model(images, logits))
 
 
-class ScaledLearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate schedule times a factor, which falls on a plateau or after divergence.
+class StepLearningRate:
+    """The learning rate of the training step that is being traced, an input of the compiled steps.
 
-    Args:
-        schedule: a constant learning rate, or a Keras schedule.
+    Keras's optimizers call it where they update variables.
 
     Attributes:
-        factor: float32 scalar variable; part of the training state.
+        value: float32 scalar; float64 if the variables are.
     """
 
-    def __init__(self, schedule: float | keras.optimizers.schedules.LearningRateSchedule):
-        self._schedule = schedule
-        self.factor = keras.Variable(
-            1.0, trainable=False, dtype="float32", name="learning_rate_factor"
-        )
+    value: tf.Tensor
 
-    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
-        """Return the learning rate of a step, counted from 0: float32 scalar."""
-        rate = self._schedule(step) if callable(self._schedule) else self._schedule
-        return tf.cast(rate, tf.float32) * self.factor
-
-    def compute(self, updates: int) -> float:
-        """Return the learning rate after a number of weight updates.
-
-        Steps that the loss scale skips do not count as updates.
-        """
-        return float(self(updates))
-
-    def multiply_by(self, factor: float) -> None:
-        """Multiply the learning rate of all later steps by a factor."""
-        self.factor.assign(self.factor * factor)
+    def __call__(self) -> tf.Tensor:
+        """Return the learning rate."""
+        return self.value
 
 
 def build_optimizer(
-    experiment: Experiment, steps: int
-) -> tuple[keras.optimizers.Optimizer, ScaledLearningRate]:
-    """Build the optimizer and its learning rate.
+    experiment: Experiment,
+) -> tuple[keras.optimizers.Optimizer, StepLearningRate]:
+    """Build the optimizer, and the learning rate that it takes.
 
     Under float16, the optimizer is wrapped in a loss scale here. The one that Keras adds by itself
     is lost when a model is loaded under a float32 policy.
-
-    Args:
-        steps: of the whole training.
     """
     settings = experiment.train
-    learning_rate = ScaledLearningRate(
-        parts.load_for("schedules", settings.schedule).build(
-            settings.schedule, settings.optimizer.learning_rate, steps, steps // settings.epochs
-        )
-    )
+    learning_rate = StepLearningRate()
     optimizer = parts.load_for("optimizers", settings.optimizer).build(
         settings.optimizer, learning_rate
     )
@@ -113,6 +91,29 @@ def build_optimizer(
     if settings.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer, learning_rate
+
+
+def build_schedule(experiment: Experiment, total_steps: int) -> Callable[[int, int], numpy.ndarray]:
+    """Return a function of a step, counted from 0, and a number n of steps from there.
+
+    It returns the learning rate of each of these steps, float64 (n,).
+
+    Args:
+        total_steps: of the whole training.
+
+    Raises:
+        UserError: the schedule does not suit the number of steps.
+    """
+    settings = experiment.train
+    part, peak = parts.load_for("schedules", settings.schedule), settings.optimizer.learning_rate
+    steps_per_epoch = total_steps // settings.epochs
+
+    def compute(step: int, count: int) -> numpy.ndarray:
+        steps = numpy.arange(step, step + count)
+        return part.compute(settings.schedule, peak, steps, total_steps, steps_per_epoch)
+
+    compute(0, 1)
+    return compute
 
 
 def build_loss(experiment: Experiment) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -3,7 +3,7 @@
 Saving takes a snapshot of all variables, which a thread then writes while training goes on.
 
 A checkpoint holds every variable that training changes, and the counters. Keras's `save_weights`
-and `tf.train.Checkpoint` would leave out the seed states of dropout, which `model.variables`
+and `tf.train.Checkpoint` would leave out the seed states of layers, which `model.variables`
 includes.
 """
 
@@ -50,11 +50,7 @@ class SaveSchedule:
 
 
 class Checkpoints:
-    """Keeps a run's last two checkpoints, and the best weights that they refer to.
-
-    Args:
-        others: the variables of the training state that are not the model's or the optimizer's.
-    """
+    """Keeps a run's last two checkpoints, and the best weights that they refer to."""
 
     def __init__(
         self,
@@ -62,13 +58,12 @@ class Checkpoints:
         settings: Train,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        others: list[keras.Variable],
         steps_per_epoch: int,
     ):
         self._run = run
         self._settings = settings
         self._model = model
-        self._variables = [*model.variables, *optimizer.variables, *others]
+        self._variables = [*model.variables, *optimizer.variables]
         numbers = {id(variable): number for number, variable in enumerate(self._variables)}
         self._validated = [
             numbers[id(each)] for each in build.get_validated_variables(model, optimizer)

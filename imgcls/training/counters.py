@@ -29,6 +29,8 @@ class Counters(Record):
     """The log so far."""
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Micro-batches per device and training step."""
+    learning_rate_factor: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the schedule's learning rate, which falls on a plateau and with each retry."""
     retries: list[Retry] = Field(default_factory=list)
     """One entry for each retry after divergence."""
 
@@ -51,7 +53,7 @@ class Counters(Record):
         """Add the current epoch to the log, and reset sums and times for the next one.
 
         Args:
-            learning_rate: of the epoch's last weight update.
+            learning_rate: of the epoch's last step.
         """
         sums, seconds = self.sums, self.stages["steps"]
         loss, accuracy = step_sums.compute_means(numpy.array(sums))
@@ -76,11 +78,12 @@ class Counters(Record):
         """Record a retry after divergence.
 
         Args:
-            learning_rate_factor: what the schedule's learning rate is multiplied by from now on.
+            learning_rate_factor: by which the learning rate is multiplied from now on.
 
         Returns:
             The number of retries so far.
         """
-        retry = {**divergence.model_dump(), "learning_rate_factor": learning_rate_factor}
+        self.learning_rate_factor *= learning_rate_factor
+        retry = {**divergence.model_dump(), "learning_rate_factor": self.learning_rate_factor}
         self.retries.append(Retry.model_validate(retry))
         return len(self.retries)

@@ -12,9 +12,8 @@ def count_nonfinite(gradients: list[tf.Tensor], optimizer: keras.optimizers.Opti
         return tf.zeros([], tf.float64)
     # The sum of a gradient is not finite if one of its elements is not, or if it overflows, and
     # training could not survive gradients of that size.
-    return tf.add_n(
-        [tf.cast(~tf.math.is_finite(tf.reduce_sum(gradient)), tf.float64) for gradient in gradients]
-    )
+    sums = tf.stack([tf.reduce_sum(gradient) for gradient in gradients])
+    return tf.reduce_sum(tf.cast(~tf.math.is_finite(sums), tf.float64))
 
 
 def synchronize_overflow(

@@ -26,16 +26,32 @@ def compute_means(sums: numpy.ndarray) -> tuple[float, float]:
     return float(sums[LOSS] / sums[COUNT]), float(sums[CORRECT] / sums[COUNT])
 
 
+def add(sums: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+    """Return the sums including further steps.
+
+    Args:
+        sums: over the steps so far, float64 (ENTRIES,).
+        rows: the sums of each further step, float64 (steps, ENTRIES).
+    """
+    total = sums.copy()
+    for row in rows:
+        total += row
+        total[FINITE_STEPS] += numpy.isfinite(total[LOSS]) and total[NONFINITE_GRADIENTS] == 0
+    return total
+
+
 def compute(
     losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 ) -> tf.Tensor:
-    """Return a micro-batch's vector of sums, without its padding: float64 (ENTRIES,)."""
+    """Return a micro-batch's vector of sums, without its padding: float64 (ENTRIES,).
+
+    Args:
+        labels: int64 (rows,), or targets float32 (rows, classes).
+    """
     real = tf.cast(weights > 0, tf.float64)
     if not labels.dtype.is_integer:
         labels = tf.argmax(labels, axis=-1)
-    correct = tf.cast(
-        tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float64
-    )
+    correct = tf.cast(tf.equal(tf.argmax(logits, axis=-1), labels), tf.float64)
     # tf.where, not a product: the loss of a padding row may overflow, and 0 * inf is NaN.
     loss = tf.reduce_sum(tf.where(real > 0, tf.cast(losses, tf.float64), 0.0))
     others = [tf.zeros([], tf.float64)] * (ENTRIES - 3)

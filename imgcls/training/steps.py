@@ -10,6 +10,7 @@ import numpy
 from imgcls.backend import keras, tf
 from imgcls.input.iterators import BatchIterator
 from imgcls.training import gradient_checks, step_sums
+from imgcls.training.build import StepLearningRate
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -19,6 +20,7 @@ class Steps:
 
     Args:
         strategy: the model was built in its scope.
+        learning_rate: that of the optimizer; each step sets it.
         loss: computes the loss of each row from targets and logits, as in imgcls/losses.
         accumulation_steps: micro-batches per replica and step.
         jit_compile: whether to compile the forward and backward pass with XLA.
@@ -29,6 +31,7 @@ class Steps:
         strategy: tf.distribute.Strategy,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
+        learning_rate: StepLearningRate,
         loss: Loss,
         accumulation_steps: int = 1,
         jit_compile: bool = False,
@@ -42,28 +45,30 @@ class Steps:
         self._strategy = strategy
         self._model = model
         self._optimizer = optimizer
+        self._learning_rate = learning_rate
         self._loss = loss
         self._compiled: dict[
             tuple[Callable[..., tf.Tensor], BatchIterator], Callable[..., tf.Tensor]
         ] = {}
 
     def train(
-        self, iterator: BatchIterator, step: int, count: int, sums: numpy.ndarray
+        self, iterator: BatchIterator, step: int, learning_rates: numpy.ndarray, sums: numpy.ndarray
     ) -> numpy.ndarray:
-        """Train for `count` steps, from `step` on.
+        """Train for one step with each of the learning rates, from `step` on.
 
         Args:
+            learning_rates: float64 (steps,).
             sums: over the epoch's steps so far, float64 (ENTRIES,).
 
         Returns:
             The sums including these steps, float64 (ENTRIES,).
         """
-        return self._execute(self.compile_training(iterator), iterator, step, count, sums)
+        return self._execute(self.compile_training(iterator), iterator, step, learning_rates, sums)
 
     def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
         """Evaluate the first `count` batches; return the sums over their examples."""
-        compiled = self.compile_evaluation(iterator)
-        return self._execute(compiled, iterator, 0, count, step_sums.make_zeros())
+        compiled, unused_rates = self.compile_evaluation(iterator), numpy.zeros(count)
+        return self._execute(compiled, iterator, 0, unused_rates, step_sums.make_zeros())
 
     def compile_training(self, iterator: BatchIterator) -> Callable[..., tf.Tensor]:
         """Return the compiled function that trains on an iterator's batches, as `_compile` does."""
@@ -76,15 +81,12 @@ class Steps:
     def _compile(
         self, step_function: Callable[..., tf.Tensor], iterator: BatchIterator
     ) -> Callable[..., tf.Tensor]:
-        """Return the compiled function that runs the steps of an execution.
-
-        Its arguments are the execution's inputs, the number of steps and the sums so far.
-        """
+        """Return the compiled function that runs the steps of an execution, see `_run_steps`."""
         if (step_function, iterator) not in self._compiled:
             signature = [
                 iterator.signature,
                 tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([step_sums.ENTRIES], tf.float64),
+                tf.TensorSpec([None], keras.config.dtype_policy().variable_dtype),
             ]
             self._compiled[step_function, iterator] = tf.function(
                 partial(self._run_steps, step_function, iterator), input_signature=signature
@@ -96,66 +98,71 @@ class Steps:
         compiled: Callable[..., tf.Tensor],
         iterator: BatchIterator,
         step: int,
-        count: int,
+        learning_rates: numpy.ndarray,
         sums: numpy.ndarray,
     ) -> numpy.ndarray:
-        """Run `count` steps in one call of a compiled function; return the new sums.
+        """Run a step for each learning rate in one call of a compiled function.
+
+        Returns:
+            The sums including these steps, float64 (ENTRIES,).
 
         Raises the error of reading a batch as it is.
         """
         start = time.perf_counter()
-        inputs = iterator.make_execution_inputs(step, count)
+        inputs = iterator.make_execution_inputs(step, len(learning_rates))
         sums[step_sums.WAIT] += time.perf_counter() - start
+        rates = tf.constant(learning_rates, keras.config.dtype_policy().variable_dtype)
         try:
-            sums = compiled(inputs, tf.constant(count), tf.constant(sums)).numpy()
+            rows = compiled(inputs, tf.constant(step), rates).numpy()
         except tf.errors.OpError:
             iterator.raise_reading_error()
             raise
         sums[step_sums.WAIT] += iterator.take_wait()
-        return sums
+        return step_sums.add(sums, rows)
 
     def _run_steps(
         self,
         step_function: Callable[..., tf.Tensor],
         iterator: BatchIterator,
         inputs: Any,
-        count: tf.Tensor,
-        sums: tf.Tensor,
+        first_step: tf.Tensor,
+        learning_rates: tf.Tensor,
     ) -> tf.Tensor:
-        """Run the steps of an execution in one graph, and add up their sums in order.
+        """Run the steps of an execution in one graph.
+
+        On a GPU, int32 numbers lie in host memory, so that the loop does not wait for the device.
 
         Args:
             inputs: of `make_execution_inputs`.
-            count: int32 scalar.
-            sums: of the epoch so far, float64 (ENTRIES,).
+            first_step: int32 scalar.
+            learning_rates: one a step, float32 or float64.
 
         Returns:
-            Sums with these steps, float64 (ENTRIES,).
+            The sums of each step, float64 (steps, ENTRIES).
         """
-        # AutoGraph should convert the loops below, but not the step.
+        # AutoGraph should convert the loop below, but not the step.
         run_step = tf.autograph.experimental.do_not_convert(
-            lambda *replica_inputs: step_function(*iterator.make_local_batch(*replica_inputs))
+            lambda step, rate, *replica_inputs: step_function(
+                step, rate, *iterator.make_local_batch(*replica_inputs)
+            )
         )
-        shape, previous = [step_sums.ENTRIES], sums
+        count = tf.size(learning_rates)
+        shape, previous = [step_sums.ENTRIES], tf.zeros([step_sums.ENTRIES], tf.float64)
         local_sums = tf.TensorArray(tf.float64, size=count, element_shape=shape)
         distributed = iterator.distribute_inputs(inputs)
-        for i in tf.range(count):
+        i = tf.constant(0)
+        while i < count:
             replica_inputs = iterator.make_replica_inputs(distributed, i, previous)
+            step_inputs = (first_step + i, learning_rates[i], *replica_inputs)
             previous = tf.add_n(
                 self._strategy.experimental_local_results(
-                    self._strategy.run(run_step, args=replica_inputs)
+                    self._strategy.run(run_step, args=step_inputs)
                 )
             )
             local_sums = local_sums.write(i, previous)
+            i += 1
         sum_over_workers = tf.autograph.experimental.do_not_convert(self._sum_over_workers)
-        global_sums = sum_over_workers(local_sums.stack())
-        for i in tf.range(count):
-            sums += global_sums[i]
-            finite = tf.math.is_finite(sums[step_sums.LOSS]) & tf.equal(
-                sums[step_sums.NONFINITE_GRADIENTS], 0
-            )
-            sums += step_sums.make_entry(step_sums.FINITE_STEPS, tf.cast(finite, tf.float64))
-        return sums
+        return sum_over_workers(local_sums.stack())
 
     def _sum_over_workers(self, local_sums: tf.Tensor) -> tf.Tensor:
         """All-reduce the sums of all steps of an execution at once: each call costs a millisecond.
@@ -177,11 +184,19 @@ class Steps:
             tf.distribute.ReduceOp.SUM, self._strategy.run(contribute), axis=None
         )
 
-    def _train_step(self, *batch: tf.Tensor) -> tf.Tensor:
+    def _train_step(
+        self, step: tf.Tensor, learning_rate: tf.Tensor, *batch: tf.Tensor
+    ) -> tf.Tensor:
         """Update the weights with a local batch; return its sums."""
         variables = self._model.trainable_variables
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
-        gradients, sums = self._accumulate(self._compiled_gradients, batch, zeros)
+        first_pass = step * self._accumulation_steps
+        gradients, sums = self._accumulate(
+            lambda i, *rows: self._compiled_gradients(first_pass + i, *rows),
+            batch,
+            zeros,
+        )
+        self._learning_rate.value = learning_rate
         synchronized = gradient_checks.synchronize_overflow(
             gradients, self._optimizer, self._strategy.num_replicas_in_sync
         )
@@ -190,11 +205,19 @@ class Steps:
         return sums + step_sums.make_entry(step_sums.NONFINITE_GRADIENTS, nonfinite)
 
     def _compute_gradients(
-        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+        self,
+        forward_pass: tf.Tensor,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Return a micro-batch's contribution to the gradients, and its sums."""
+        """Return a micro-batch's contribution to the gradients, and its sums.
+
+        Args:
+            forward_pass: number of micro-batches before, over the whole training, int32 scalar.
+        """
         with tf.GradientTape() as tape:
-            logits = self._model(images, training=True)
+            logits = self._model(images, training=True, forward_pass=forward_pass)
             losses = self._loss(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
             # Every micro-batch on every replica computes the full penalty, and the gradients of all
@@ -206,9 +229,9 @@ class Steps:
             losses, logits, labels, weights
         )
 
-    def _test_step(self, *batch: tf.Tensor) -> tf.Tensor:
+    def _test_step(self, step: tf.Tensor, learning_rate: tf.Tensor, *batch: tf.Tensor) -> tf.Tensor:
         """Return the sums of a local batch."""
-        _, sums = self._accumulate(self._compiled_losses, batch, [])
+        _, sums = self._accumulate(lambda i, *rows: self._compiled_losses(*rows), batch, [])
         return sums
 
     def _compute_losses(
@@ -228,11 +251,11 @@ class Steps:
         """Apply a function to each micro-batch of a local batch; return the sums of its results.
 
         Args:
-            function: of a micro-batch; returns gradients and the vector of sums.
+            function: of a micro-batch, after its number; returns gradients and the vector of sums.
             zeros: the initial gradients.
         """
         if self._accumulation_steps == 1:
-            return function(*batch)
+            return function(0, *batch)
         micro_batches = [
             tf.reshape(each, [self._accumulation_steps, -1, *each.shape[1:]]) for each in batch
         ]
@@ -240,7 +263,7 @@ class Steps:
         def add(
             i: tf.Tensor, totals: list[tf.Tensor], sums: tf.Tensor
         ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-            gradients, batch_sums = function(*[each[i] for each in micro_batches])
+            gradients, batch_sums = function(i, *[each[i] for each in micro_batches])
             return (
                 i + 1,
                 [total + gradient for total, gradient in zip(totals, gradients, strict=True)],

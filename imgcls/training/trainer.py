@@ -61,15 +61,18 @@ class Trainer:
         )
         with self._strategy.scope():
             self.model = build.build_model(experiment, store, split)
-            self._optimizer, self._learning_rate = build.build_optimizer(experiment, total_steps)
+            self._optimizer, self._step_learning_rate = build.build_optimizer(experiment)
             self._optimizer.build(self.model.trainable_variables)
+        self._compute_schedule = build.build_schedule(experiment, total_steps)
         self._batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
-        compute_rate = self._learning_rate.compute
-        self._divergence = DivergenceDetector(self._steps_per_epoch, compute_rate, self._get_ids)
+        self._divergence = DivergenceDetector(
+            self._steps_per_epoch,
+            self._get_learning_rate,
+            lambda step: store.get_ids(self._batches.get_indices(step)),
+        )
         self._collectives = Collectives(self._strategy, cluster)
-        others = [self._learning_rate.factor]
         checkpoints = Checkpoints(
-            run, self._settings, self.model, self._optimizer, others, self._steps_per_epoch
+            run, self._settings, self.model, self._optimizer, self._steps_per_epoch
         )
         self.recorder = Recorder(run, checkpoints, cluster)
         number = micro_batches.count_accumulation_steps(self._settings, self._local_batch_size)
@@ -136,6 +139,7 @@ class Trainer:
             self._strategy,
             self.model,
             self._optimizer,
+            self._step_learning_rate,
             build.build_loss(self._experiment),
             number,
             self._settings.jit_compile,
@@ -181,7 +185,8 @@ class Trainer:
                 min(self._settings.steps_per_execution, epoch_end - counters.step), counters.step
             )
             start = time.perf_counter()
-            sums = self._steps.train(iterator, counters.step, count, numpy.array(counters.sums))
+            rates = self._compute_schedule(counters.step, count) * counters.learning_rate_factor
+            sums = self._steps.train(iterator, counters.step, rates, numpy.array(counters.sums))
             stop.record_duration("steps", counters.record_time("steps", start))
             self._divergence.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
@@ -224,9 +229,7 @@ class Trainer:
                 f"{error}; the {policy.retries} retries of train.on_divergence are used up",
                 error.details,
             )
-        self._learning_rate.multiply_by(policy.learning_rate_factor)
-        factor = float(self._learning_rate.factor.value.numpy())
-        count = self._counters.add_retry(error.details, factor)
+        count = self._counters.add_retry(error.details, policy.learning_rate_factor)
         self._save()
         terminal.note(
             f"{error}; going back to step {self._counters.step} with"
@@ -258,10 +261,9 @@ class Trainer:
         )
         micro_batches.note_batch_norm(self._experiment, accumulation_steps)
 
-    def _get_ids(self, step: int) -> list[str]:
-        """Return the ids of the images of a step, counted from 0."""
-        positions, weights = self._batches.compute_positions(step)
-        return self._store.get_ids(self._examples.indices[positions[weights > 0]])
+    def _get_learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0, as it is now."""
+        return float(self._compute_schedule(step, 1)[0] * self._counters.learning_rate_factor)
 
     def _end_epoch(self, validation: BatchIterator | None) -> None:
         """Validate the model, log the epoch, and save a checkpoint."""
@@ -269,11 +271,9 @@ class Trainer:
         self._divergence.check_weights(self.model.variables, counters.step)
         with build.use_ema_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
-        updates = int(self._optimizer.iterations.value.numpy())
-        learning_rate = self._learning_rate.compute(max(updates - 1, 0))
-        counters.end_epoch(val_loss, val_accuracy, learning_rate)
+        counters.end_epoch(val_loss, val_accuracy, self._get_learning_rate(counters.step - 1))
         if plateau and history.should_reduce_learning_rate(counters.epochs, plateau):
-            self._learning_rate.multiply_by(plateau.factor)
+            counters.learning_rate_factor *= plateau.factor
         self._save()
 
     def _validate(self, iterator: BatchIterator | None) -> tuple[float | None, float | None]:
