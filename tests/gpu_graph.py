@@ -160,15 +160,23 @@ class Graph:
         return HOST if in_host_memory else self.nodes[name].device
 
     def _find_device(self, node: Any) -> str:
-        """Return the device a node asks for, or that of the variable it uses, or an empty name."""
+        """Return the device a node asks for, or that of the variable or the node it goes with.
+
+        An identity goes with its input: TensorFlow removes them. TensorFlow numbers the batches of
+        a stream by the replicas on whose devices they lie, which test_placement.py checks. Where
+        the name is empty, TensorFlow takes the first GPU.
+        """
         if node.op == "Placeholder":
             return self._captures.get(node.name, "CPU:0")
+        if node.op == "IteratorGetNext":
+            return f"device:GPU:{node.name.rpartition('IteratorGetNext')[2].strip('_') or 0}"
         sources = [
-            self.nodes[get_node(source)]
+            source
             for source, (_, dtype) in pair_inputs(node)
-            if dtype == "resource" and get_node(source) in self.nodes
-        ]
-        return node.device or next((f"device:{source.device}" for source in sources), "")
+            if dtype == "resource" or node.op == "Identity"
+        ] + [each.decode().removeprefix("loc:@") for each in node.attr["_class"].list.s]
+        known = [self.nodes[each] for each in map(get_node, sources) if each in self.nodes]
+        return node.device or next((f"device:{each.device}" for each in known), "")
 
     def _find_loops(self, node: Any) -> tuple[str, ...]:
         inputs = [

@@ -76,17 +76,17 @@ class InputClock:
 
         return _call_if_timed(weight, read_twice)
 
-    def stop(self, weight: tf.Tensor, find_elements: Callable[[], list[tf.Tensor]]) -> tf.Tensor:
+    def stop(self, weight: tf.Tensor, elements: list[tf.Tensor]) -> tf.Tensor:
         """End a measurement when the batch is there.
 
         Args:
             weight: as for `start`.
-            find_elements: returns an element of each replica's batch, a scalar on its device.
+            elements: one of each replica's batch, a scalar on its device.
 
         Returns:
             A scalar that is there once the measurement ended.
         """
-        return _call_if_timed(weight, lambda: _call(self._add, weight, *find_elements()))
+        return _call_if_timed(weight, lambda: _call(self._add, weight, *elements))
 
     def _append(self, result: numpy.ndarray) -> numpy.float64:
         self._times.append(self._read())

@@ -67,15 +67,13 @@ class StreamingIterator:
         with tf.control_dependencies([started, after]):
             images, targets, example_weights = next(stream)
 
-        def find_elements() -> list[tf.Tensor]:
-            elements: list[tf.Tensor] = []
-            devices = self._strategy.extended.worker_devices
-            for local in self._strategy.experimental_local_results(images):
-                with tf.device(devices[len(elements)]):
-                    elements.append(local[0, 0, 0, 0])
-            return elements
-
-        return images, targets, example_weights, self._clock.stop(weight, find_elements)
+        # Outside the clock's condition, through which whole batches would go to the first device.
+        elements: list[tf.Tensor] = []
+        devices = self._strategy.extended.worker_devices
+        for local in self._strategy.experimental_local_results(images):
+            with tf.device(devices[len(elements)]):
+                elements.append(local[0, 0, 0, 0])
+        return images, targets, example_weights, self._clock.stop(weight, elements)
 
     def make_local_batch(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, stopped: tf.Tensor
