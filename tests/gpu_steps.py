@@ -29,6 +29,10 @@ def pretend_gpus() -> Iterator[None]:
     from tensorflow.python.eager import context
     from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
+    from imgcls.backend import tf
+
+    # TensorFlow's default depends on whether its first operation is in a function.
+    tf.config.set_soft_device_placement(True)
     init, device = BaseResourceVariable.__init__, BaseResourceVariable.device
 
     @functools.wraps(init)
