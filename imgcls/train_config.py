@@ -135,8 +135,10 @@ class Train(Section):
     doctor` measures the cost."""
     jit_compile: bool = False
     """Compile the forward and backward pass with XLA, which has no deterministic max pooling."""
-    steps_per_execution: Annotated[int, Field(ge=1)] = 16
-    """Steps between two checks of signals and the clock; more are faster with tiny models."""
+    steps_per_execution: Annotated[int, Field(ge=1)] | None = None
+    """Steps in one call of a compiled function; signals and the clock are checked between calls.
+    Unless given, chosen from the times of the first calls, for about 0.2 s a call. Results do not
+    depend on it."""
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may cache: splits that fit are copied to the device once,
     larger ones are read from the store as needed. Images that are augmented for GPUs are cached in

@@ -120,6 +120,7 @@ def make_epoch(**changes: Any) -> EpochLog:
         "seconds": 1.5,
         "images_per_second": 1000.0,
         "input_wait": 0.01,
+        "steps_per_execution": 16,
     }
     return EpochLog.model_validate({**numbers, "stage_seconds": stages, **changes})
 

@@ -48,7 +48,11 @@ class Counters(Record):
         return seconds
 
     def end_epoch(
-        self, val_loss: float | None, val_accuracy: float | None, learning_rate: float
+        self,
+        val_loss: float | None,
+        val_accuracy: float | None,
+        learning_rate: float,
+        steps_per_execution: int,
     ) -> None:
         """Add the current epoch to the log, and reset sums and times for the next one.
 
@@ -68,6 +72,7 @@ class Counters(Record):
             seconds=sum(self.stages[name] for name in history.FOREGROUND),
             images_per_second=sums[step_sums.COUNT] / seconds,
             input_wait=min(max(sums[step_sums.WAIT] / seconds, 0.0), 1.0),
+            steps_per_execution=steps_per_execution,
             stage_seconds=StageSeconds.model_validate(self.stages),
         )
         self.epochs.append(entry)

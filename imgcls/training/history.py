@@ -64,6 +64,10 @@ class EpochLog(Record):
     """Fraction of the training steps' time that the device waited for data, 0..1; with a streaming
     iterator, estimated from one step, drawn at random, of each 32 or fewer.
     """
+    steps_per_execution: Annotated[int, Field(ge=1)]
+    """Training steps per call of a compiled function at the end of the epoch: those of the
+    experiment, or chosen by speed.
+    """
     stage_seconds: StageSeconds
     """The time that each stage took, in seconds."""
 
@@ -73,7 +77,10 @@ Epochs = Sequence[EpochLog]
 RESULTS = ("loss", "accuracy", "val_loss", "val_accuracy")
 """The fields of `EpochLog` that say how good the weights of an epoch are."""
 
-TIMES = {"seconds", "images_per_second", "input_wait", "stage_seconds"}
+TIMES = {
+    *("seconds", "images_per_second", "input_wait", "stage_seconds"),
+    "steps_per_execution",  # chosen by time, unless given
+}
 """The fields of `EpochLog` that differ between identical runs."""
 
 FOREGROUND = ("steps", "validation", "saving")

@@ -23,6 +23,7 @@ from imgcls.training import build, data_changes, history, micro_batches, step_su
 from imgcls.training.checkpoint import Checkpoints, SaveSchedule
 from imgcls.training.counters import Counters
 from imgcls.training.divergence import DivergenceDetector
+from imgcls.training.execution_length import ExecutionLength
 from imgcls.training.history import EpochLog
 from imgcls.training.recorder import Recorder
 
@@ -53,6 +54,8 @@ class Trainer:
         self._counters = Counters()
         self._progress = TrainingProgress(total_steps)
         self._save_schedule = SaveSchedule(self._settings.checkpoint)
+        most = self._save_schedule.limit_steps(self._steps_per_epoch, 0)
+        self._executions = ExecutionLength(self._settings.steps_per_execution, most)
         self._strategy = build.build_strategy(self._settings, cluster)
         replicas = self._strategy.num_replicas_in_sync
         build.set_up_process(experiment)
@@ -135,15 +138,9 @@ class Trainer:
     def _set_accumulation_steps(self, number: int) -> None:
         """Compile the steps for a number of micro-batches per device."""
         self._counters.accumulation_steps = number
-        self._steps = steps.Steps(
-            self._strategy,
-            self.model,
-            self._optimizer,
-            self._step_learning_rate,
-            build.build_loss(self._experiment),
-            number,
-            self._settings.jit_compile,
-        )
+        loss, jit_compile = build.build_loss(self._experiment), self._settings.jit_compile
+        trained = self.model, self._optimizer, self._step_learning_rate
+        self._steps = steps.Steps(self._strategy, *trained, loss, number, jit_compile)
 
     def train_epochs(self, stop: StopRequest) -> Iterator[EpochLog]:
         """Train epoch after epoch from the current state.
@@ -153,11 +150,11 @@ class Trainer:
         """
         counters, settings = self._counters, self._settings
         training = self._make_iterator(self._batches, counters.step)
-        validation = (
-            self._make_iterator(SequentialBatches(self._validation, settings.batch_size), 0)
-            if len(self._validation)
-            else None
-        )
+        validation = None
+        if len(self._validation):
+            batches = SequentialBatches(self._validation, settings.batch_size)
+            validation = self._make_iterator(batches, 0)
+        self._executions.expect_compilation()
         with self._progress.start_at(counters.step):
             while len(counters.epochs) != stop.epochs and not self._is_finished():
                 self._train_epoch(training, stop)
@@ -181,19 +178,20 @@ class Trainer:
         counters = self._counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = self._save_schedule.limit_steps(
-                min(self._settings.steps_per_execution, epoch_end - counters.step), counters.step
-            )
+            count = min(self._executions.steps, epoch_end - counters.step)
+            count = self._save_schedule.limit_steps(count, counters.step)
             start = time.perf_counter()
             rates = self._compute_schedule(counters.step, count) * counters.learning_rate_factor
             sums = self._steps.train(iterator, counters.step, rates, numpy.array(counters.sums))
-            stop.record_duration("steps", counters.record_time("steps", start))
+            seconds = counters.record_time("steps", start)
+            stop.record_duration("steps", seconds)
+            if not self._executions.is_fixed:
+                self._executions.record(count, *self._collectives.all_reduce_max(seconds))
             self._divergence.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
             images_per_second = sums[step_sums.COUNT] / counters.stages["steps"]
-            self._progress.advance(
-                count, f"{len(counters.epochs) + 1}/{self._settings.epochs}", images_per_second
-            )
+            epoch = f"{len(counters.epochs) + 1}/{self._settings.epochs}"
+            self._progress.advance(count, epoch, images_per_second)
             self._stop_or_save(stop, epoch_end)
 
     def _stop_or_save(self, stop: StopRequest, epoch_end: int) -> None:
@@ -271,7 +269,8 @@ class Trainer:
         self._divergence.check_weights(self.model.variables, counters.step)
         with build.use_ema_weights(self.model, self._optimizer):
             val_loss, val_accuracy = self._validate(validation)
-        counters.end_epoch(val_loss, val_accuracy, self._get_learning_rate(counters.step - 1))
+        learning_rate = self._get_learning_rate(counters.step - 1)
+        counters.end_epoch(val_loss, val_accuracy, learning_rate, self._executions.steps)
         if plateau and history.should_reduce_learning_rate(counters.epochs, plateau):
             counters.learning_rate_factor *= plateau.factor
         self._save()
