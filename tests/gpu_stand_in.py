@@ -12,6 +12,8 @@ CPUS = Target(("CPU:1", "CPU:0"), LIMITED, (), 1024, 1280)
 
 FOUND = {
     "versions": {"keras": "3"},
+    "libraries": {"cuDNN": "9.3.0"},
+    "driver": "550.54.15",
     "devices": [
         "0: NVIDIA H100 80GB HBM3 (compute capability 9.0, 81,559 MiB)",
         "1: NVIDIA H100 80GB HBM3 (compute capability 9.0, 81,559 MiB)",

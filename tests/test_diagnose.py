@@ -76,6 +76,8 @@ def test_people_read_each_comparison_and_the_cost_in_80_columns():
     assert ["CPU", "and", "GPU", "float64", "1.0e-15", "1e-10", "ok"] in lines
     assert ["GPU", "and", "two", "GPUs", "float64", "1.0e-11", "1e-12", "FAILED"] in lines
     assert ["CPU", "and", "GPU", "tensorfloat32", "2.0e-03", "-", "rounding"] in lines
+    assert ["cuDNN", "9.3.0"] in lines
+    assert ["driver", "550.54.15"] in lines
     said = " ".join(text.split())
     assert "training steps take 1.25 times as long as without it (tensorfloat32)" in said
     assert max(map(len, text.splitlines())) <= 80

@@ -1,7 +1,6 @@
 """The GPUs of this machine, and the lines about the environment that stand above the table."""
 
-import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from imgcls import environment
 from imgcls.device import driver, usable
@@ -23,19 +22,21 @@ def find_gpus() -> tuple[UsableGpu, ...]:
 
 def format_environment(gpus: Sequence[UsableGpu]) -> str:
     """Return the environment of the checks as a list in Markdown."""
-    from imgcls.backend import tf
-
-    build = tf.sysconfig.get_build_info()
-    versions = environment.get_versions()
+    runtime = environment.read_runtime()
+    now = environment.describe(0, [], runtime, [], None)
+    commit = "-" if now.git is None else now.git.commit + (" and changes" if now.git.dirty else "")
     names = ("imgcls", "tensorflow", "keras", "numpy", "python")
     lines = {
         "GPUs": "; ".join(str(gpu.shown or gpu.device.name) for gpu in gpus),
         "driver": ", ".join(sorted({gpu.driver for gpu in driver.list_gpus()})),
-        "TensorFlow built with": ", ".join(
-            f"{label} {build.get(key, '-')}"
-            for label, key in (("CUDA", "cuda_version"), ("cuDNN", "cudnn_version"))
-        ),
-        "versions": ", ".join(f"{name} {versions[name]}" for name in names),
-        "date": datetime.date.today().isoformat(),
+        "libraries": _join(runtime.libraries),
+        "versions": _join({name: runtime.versions[name] for name in names}),
+        "variables": _join(runtime.variables),
+        "commit": commit,
+        "started": now.started,
     }
     return "\n".join(f"- {name}: {value}" for name, value in lines.items())
+
+
+def _join(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -93,7 +93,7 @@ def diagnose(
         UserError: the precision does not exist, a training process failed, or TensorFlow cannot use
             a GPU that is there.
     """
-    gpus = len(usable.list_usable_gpus())
+    gpus, runtime = len(usable.list_usable_gpus()), environment.read_runtime()
     if comparisons is None:
         comparisons = list_comparisons(gpus)
     with tempfile.TemporaryDirectory() as temporary:
@@ -101,7 +101,9 @@ def diagnose(
         _prepare_data(folder, precision)
         precisions = tuple(dict.fromkeys(("float64", precision)))
         found = {
-            "versions": environment.get_versions(),
+            "versions": runtime.versions,
+            "libraries": runtime.libraries,
+            "driver": ", ".join(sorted({gpu.driver for gpu in runtime.gpus if gpu.driver})) or None,
             "devices": _describe_devices(),
             "precision": precision,
             "comparisons": _compare(folder, comparisons, precisions),
@@ -135,7 +137,13 @@ def format_report(found: dict[str, Any]) -> str:
         f"training steps take {found['determinism_cost']:.2f} times as long as without it"
         f" ({found['precision']})"
     )
-    pairs = {**found["versions"], "devices": "; ".join(found["devices"]), "determinism": cost}
+    pairs = {
+        **found["versions"],
+        **found["libraries"],
+        "driver": found["driver"] or "-",
+        "devices": "; ".join(found["devices"]),
+        "determinism": cost,
+    }
     lines = [f"not compared: {each}" for each in found["not_compared"]]
     return "\n".join([format_pairs(pairs), "", format_table(rows), *lines])
 
