@@ -14,6 +14,7 @@ from bench.gpu import (
     out_of_memory,
     soft_placement,
 )
+from imgcls.device import usable
 from imgcls.experiment_file import read_experiment
 
 full = pytest.mark.full
@@ -30,6 +31,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(("uuids", "outcome"), [([0], "ok"), ([0, 1], "FAILED")])
 def test_memory_of_other_gpus_is_a_failure(folder, monkeypatch, uuids, outcome):
     """An executable in the place of `nvidia-smi` names this process, which trains on the CPU."""
+    usable.list_usable_gpus()  # once per process, so before these GPUs, which TensorFlow cannot use
     processes = [f"{os.getpid()}, {fake_gpus.make_uuid(index)}, 1234" for index in uuids]
     lines = [*map(fake_gpus.make_line, (0, 1)), *processes]
     fake_gpus.install_nvidia_smi(monkeypatch, folder, "\n".join(lines))
