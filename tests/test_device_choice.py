@@ -140,8 +140,8 @@ from pathlib import Path
 from imgcls.device import reservation
 from imgcls.device.visible import Slice
 reservation.FOLDER = Path(sys.argv[1])
-getattr(reservation, sys.argv[2])([Slice(sys.argv[3])])
-print("held", flush=True)
+found = getattr(reservation, sys.argv[2])([Slice(sys.argv[3])])
+print("held" if found or sys.argv[2] == "share" else "used by another", flush=True)
 sys.stdin.read()
 """
 
@@ -151,7 +151,7 @@ def hold(tmp_path):
     """Return a function that lets another process take a GPU, and returns the process."""
     processes = []
 
-    def start(index: int, how: str = "reserve_first"):
+    def start(index: int, how: str = "reserve_first", said: str = "held"):
         arguments = [str(tmp_path / "gpus"), how, fake_gpus.make_uuid(index)]
         process = subprocess.Popen(
             [sys.executable, "-c", HOLD, *arguments],
@@ -160,7 +160,7 @@ def hold(tmp_path):
             text=True,
         )
         processes.append(process)
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == f"{said}\n"
         return process
 
     yield start
@@ -175,6 +175,14 @@ def test_idle_is_a_gpu_that_no_other_process_has_taken(fake, hold, how):
     choice.use_device("idle")
     assert tensorflow.visible == ["physical:1"]
     process.communicate("")
+
+
+@pytest.mark.parametrize("device", [None, 0, "idle"])
+def test_the_gpu_of_any_run_is_not_idle_for_other_processes(fake, hold, device):
+    fake(*make_lines("0", "0"))
+    choice.use_device(device)
+    hold(0, said="used by another")
+    hold(1, said="held")
 
 
 def test_a_gpu_is_free_once_its_process_was_killed(fake, hold):

@@ -202,6 +202,7 @@ def test_only_tensorflows_messages_about_gpus_are_shown_each_once():
 def test_tensorflow_is_asked_at_a_level_at_which_it_says_why(monkeypatch):
     """At level 3, with which imgcls imports it, TensorFlow hides that cuInit failed."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # so that it fails on a machine with GPUs too
     lines = usable.read_tensorflow_lines()
     assert any("failed call to cuInit" in line for line in lines)
 

@@ -15,8 +15,6 @@ from imgcls.device.driver import Gpu
 from imgcls.device.visible import Slice
 
 FOLDER = Path("/tmp/imgcls-gpus")  # not TMPDIR, which differs between users and jobs
-_held: list[int] = []
-"""File descriptors, which are open as long as the process lives."""
 
 
 def share(gpus: Sequence[Gpu | Slice]) -> None:
@@ -52,7 +50,9 @@ def read_user(gpu: Gpu | Slice) -> str:
 
 
 def _lock(gpu: Gpu | Slice, kind: int) -> None:
-    """Lock the file of a GPU until the process ends, and write this process into it.
+    """Lock the file of a GPU, and write this process into it.
+
+    The file stays open, so it is locked until the process ends.
 
     Raises:
         BlockingIOError: another process has locked it.
@@ -72,7 +72,6 @@ def _lock(gpu: Gpu | Slice, kind: int) -> None:
     except OSError:
         os.close(file)
         raise
-    _held.append(file)
     os.ftruncate(file, 0)
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     os.write(file, f"process {os.getpid()}: {command}".encode(errors="replace"))
