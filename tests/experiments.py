@@ -46,7 +46,6 @@ RICH = (
 SGD = "{name: sgd, learning_rate: %s}"
 FLOAT64 = (
     "train.precision=float64",
-    "model.dropout=0",
     "model.l2=1.0e-4",
     f"train.optimizer={SGD % 0.1}",
 )

@@ -59,7 +59,7 @@ def test_the_steps_count_gradients_that_are_not_finite_and_the_finite_steps_befo
     from imgcls.backend import keras, tf
     from imgcls.input.batches import Examples, SequentialBatches
     from imgcls.input.in_memory_iterator import InMemoryIterator
-    from imgcls.models._dropout import register_forward_pass
+    from imgcls.models._dropout import register_rows
     from imgcls.training import step_sums, steps
     from imgcls.training.build import StepLearningRate
 
@@ -82,7 +82,7 @@ def test_the_steps_count_gradients_that_are_not_finite_and_the_finite_steps_befo
         strategy,
     )
     sums = steps.Steps(
-        strategy, register_forward_pass(model), optimizer, StepLearningRate(), cross_entropy
+        strategy, register_rows(model), optimizer, StepLearningRate(), cross_entropy
     ).train(iterator, 0, numpy.zeros(3), step_sums.make_zeros())
     assert numpy.isfinite(sums[step_sums.LOSS])
     assert sums[step_sums.NONFINITE_GRADIENTS] > 0
@@ -97,7 +97,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
     from imgcls.distributed.cluster import SINGLE_PROCESS
     from imgcls.input.batches import Examples, SequentialBatches
     from imgcls.input.in_memory_iterator import InMemoryIterator
-    from imgcls.models._dropout import register_forward_pass
+    from imgcls.models._dropout import register_rows
     from imgcls.strategies import mirrored
     from imgcls.training import step_sums, steps
     from imgcls.training.build import StepLearningRate
@@ -120,7 +120,7 @@ def test_an_overflow_on_one_replica_alone_skips_the_step_on_both_and_halves_the_
         strategy,
     )
     compiled = steps.Steps(
-        strategy, register_forward_pass(model), optimizer, StepLearningRate(), cross_entropy
+        strategy, register_rows(model), optimizer, StepLearningRate(), cross_entropy
     )
 
     compiled.train(iterator, 0, numpy.full(1, 1e-6), step_sums.make_zeros())

@@ -7,7 +7,7 @@ from experiments import as_they_are, cross_entropy, experiment
 from imgcls.backend import keras, tf
 from imgcls.input.batches import Examples, ShuffledBatches
 from imgcls.input.in_memory_iterator import InMemoryIterator
-from imgcls.models._dropout import register_forward_pass
+from imgcls.models._dropout import register_rows
 from imgcls.training import step_sums, steps
 from imgcls.training.build import StepLearningRate
 
@@ -39,7 +39,7 @@ def test_a_step_on_mixed_images_minimizes_keras_categorical_cross_entropy(
     logits = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs)))
     model, optimizer = keras.Model(inputs, logits), keras.optimizers.SGD(1.0)
     optimizer.build(model.trainable_variables)
-    register_forward_pass(model)
+    register_rows(model)
     with tf.GradientTape() as tape:
         outputs = model(images)
         expected = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, outputs)

@@ -40,7 +40,7 @@ def spread(prepared, workspace):
             "augment": [{"name": "random_crop", "padding": 1}],
             "train": settings,
         }
-        content["model"] = {**TINY["model"], "batch_norm": True, "dropout": 0.0}
+        content["model"] = {**TINY["model"], "batch_norm": True}
         return write_experiment(workspace, content, name)
 
     return write

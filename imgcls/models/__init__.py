@@ -30,7 +30,8 @@ class Problem:
     Attributes:
         classes: number of classes.
         mean, std: of the training pixels, per channel, in 0..255.
-        dropout_seed: seed of the first dropout layer; further layers add 1, 2, ...
+        dropout_seed: seed of the first dropout layer; further layers add 1, 2, ...; with the
+            same seed, they would drop the same units.
     """
 
     classes: int

@@ -1,59 +1,87 @@
-"""Dropout whose masks are a function of the number of the forward pass. Heavy zone.
+"""Dropout whose masks are a function of (seed, step, row in the global batch). Heavy zone.
 
-Keras's layer counts its forward passes in a variable. On a GPU, each step would wait until the
-number has reached the host, where TensorFlow seeds random numbers.
+Keras's layer counts its forward passes in a variable. So all devices drop the same units of their
+rows, and the masks depend on the number of devices and micro-batches. On a GPU, each step would
+wait until the count has reached the host, where TensorFlow seeds random numbers.
 """
 
+import math
 from typing import Any
 
 from imgcls.backend import keras, tf
 
-MAX_SEED = tf.int32.max - 1
-"""Keras computes seeds modulo this number."""
+BLOCK = 4
+"""How many 32-bit numbers Philox makes at once."""
 
 
 class Dropout(keras.layers.Layer):
-    """Sets a fraction of the inputs to 0 in training, and scales the others (Srivastava et al.,
-    2014), with the masks of Keras's layer of the same seed.
+    """Sets a fraction of the inputs to 0 in training, and scales the others.
 
-    A model with this layer is called with the number of the forward pass: see
-    `register_forward_pass`.
+    Srivastava et al., 2014, "Dropout: a simple way to prevent neural networks from overfitting". A
+    model with this layer is called with `step` and `first_row`: see `register_rows`.
 
     Args:
         rate: the fraction, 0..1.
+        seed: at least 0; layers with the same seed have the same masks.
     """
 
     def __init__(self, rate: float, seed: int, **settings: Any):
         super().__init__(**settings)
         self._rate = rate
         self._seed = seed
-        register_forward_pass(self)
+        register_rows(self)
 
     def call(
-        self, inputs: tf.Tensor, training: bool = False, forward_pass: tf.Tensor | None = None
+        self,
+        inputs: tf.Tensor,
+        training: bool = False,
+        step: tf.Tensor | None = None,
+        first_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Return the inputs, with some of them dropped in training.
 
         Args:
-            forward_pass: counted from 0, int32 scalar; int32 lies in host memory on a GPU.
+            step: the training step from 0, int32 scalar; int32 lies in host memory on a GPU.
+            first_row: the first of these rows in the global batch, int32 scalar.
         """
         if not training or self._rate == 0:
             return inputs
-        seed = tf.stack([tf.constant(self._seed % MAX_SEED, tf.int32), forward_pass])
-        return tf.nn.experimental.stateless_dropout(inputs, self._rate, seed)
+        numbers = self._draw(tf.shape(inputs), math.prod(inputs.shape[1:]), step, first_row)
+        scaled, zero = inputs * (1 / (1 - self._rate)), tf.zeros([], inputs.dtype)
+        return tf.where(numbers >= self._rate, scaled, zero)
+
+    def _draw(
+        self, shape: tf.Tensor, units: int, step: tf.Tensor, first_row: tf.Tensor
+    ) -> tf.Tensor:
+        """Return float32 numbers of a shape, uniform in [0, 1).
+
+        Philox (Salmon et al., 2011) makes each block from a key and a counter of 128 bits: here,
+        the seed, and the step and the number of the block within the global batch.
+        """
+        blocks = -(-units // BLOCK)
+        first_block = tf.cast(first_row, tf.uint64) * blocks
+        numbers = tf.raw_ops.StatelessRandomUniformV2(
+            shape=[shape[0], BLOCK * blocks],
+            key=tf.constant([self._seed], tf.uint64),
+            counter=tf.stack([first_block, tf.cast(step, tf.uint64)]),
+            alg=tf.random.Algorithm.PHILOX.value,
+            dtype=tf.float32,
+        )
+        return tf.reshape(numbers[:, :units], shape)
 
     def to_plain(self) -> keras.layers.Layer:
-        """Return Keras's layer of the same seed."""
+        """Return Keras's layer."""
         return keras.layers.Dropout(
             self._rate, seed=self._seed, name=self.name, dtype=self.dtype_policy
         )
 
 
-def register_forward_pass(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Let a layer or model be called with `forward_pass`, and hand it on to its own layers.
+def register_rows(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Let a layer or model be called with `step` and `first_row`, and hand them on to its layers.
 
     Returns:
         The same layer or model.
     """
-    layer._register_call_context_args("forward_pass")
+    for name in ("step", "first_row"):
+        layer._register_call_context_args(name)
     return layer

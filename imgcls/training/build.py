@@ -12,7 +12,7 @@ from imgcls.config import Experiment
 from imgcls.device import choice
 from imgcls.distributed.cluster import Cluster
 from imgcls.models import Problem
-from imgcls.models._dropout import register_forward_pass
+from imgcls.models._dropout import register_rows
 from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
@@ -54,7 +54,7 @@ def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Mod
     )
     images = keras.Input(split.geometry.shape, dtype="uint8", name="images")
     logits = parts.load_for("models", experiment.model).build(experiment.model, images, problem)
-    return register_forward_pass(keras.Model(images, logits))
+    return register_rows(keras.Model(images, logits))
 
 
 class StepLearningRate:

@@ -190,9 +190,11 @@ class Steps:
         """Update the weights with a local batch; return its sums."""
         variables = self._model.trainable_variables
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
-        first_pass = step * self._accumulation_steps
+        local_rows = batch[0].shape[0]
+        first_row = tf.distribute.get_replica_context().replica_id_in_sync_group * local_rows
+        micro_rows = local_rows // self._accumulation_steps
         gradients, sums = self._accumulate(
-            lambda i, *rows: self._compiled_gradients(first_pass + i, *rows),
+            lambda i, *rows: self._compiled_gradients(step, first_row + i * micro_rows, *rows),
             batch,
             zeros,
         )
@@ -206,7 +208,8 @@ class Steps:
 
     def _compute_gradients(
         self,
-        forward_pass: tf.Tensor,
+        step: tf.Tensor,
+        first_row: tf.Tensor,
         images: tf.Tensor,
         labels: tf.Tensor,
         weights: tf.Tensor,
@@ -214,10 +217,10 @@ class Steps:
         """Return a micro-batch's contribution to the gradients, and its sums.
 
         Args:
-            forward_pass: number of micro-batches before, over the whole training, int32 scalar.
+            first_row: the first row of the micro-batch in the global batch, int32 scalar.
         """
         with tf.GradientTape() as tape:
-            logits = self._model(images, training=True, forward_pass=forward_pass)
+            logits = self._model(images, training=True, step=step, first_row=first_row)
             losses = self._loss(labels, logits)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
             # Every micro-batch on every replica computes the full penalty, and the gradients of all
