@@ -12,10 +12,8 @@ CHECK = "two devices mirrored against one, float64"
 FLOAT64 = (
     *AUGMENTED,
     "train.precision=float64",
-    "model.dropout=0.0",
     "train.optimizer={name: sgd, learning_rate: 0.05}",
 )
-"""Dropout masks are the same on all replicas, so there is none."""
 TWO = "train.strategy={name: mirrored, replicas: 2}"
 
 
