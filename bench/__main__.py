@@ -11,7 +11,16 @@ def main() -> None:
     same format is used.
     """
     # Imported here, because grain's worker processes import this module, without TensorFlow.
-    from bench import augmentations, batch_norm, epoch, grain_loader, loader, start, workers
+    from bench import (
+        augmentations,
+        batch_norm,
+        epoch,
+        grain_loader,
+        loader,
+        small_images,
+        start,
+        workers,
+    )
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     rows = [
@@ -20,6 +29,7 @@ def main() -> None:
         *batch_norm.measure_ratios(),
         *workers.measure_ratios(),
         *loader.measure_ratios(),
+        *small_images.measure_ratios(),
         *grain_loader.measure_ratios(),
         *augmentations.measure_ratios(),
     ]
