@@ -4,6 +4,7 @@ import numpy
 import pytest
 from experiments import as_they_are, cross_entropy, experiment
 
+from imgcls import parts
 from imgcls.backend import keras, tf
 from imgcls.distributed.cluster import SINGLE_PROCESS
 from imgcls.errors import DataError
@@ -120,6 +121,24 @@ def test_any_iterator_and_number_of_replicas_gives_the_same_global_batches(
     ):
         for tensor, other_tensor in zip(one, other, strict=True):
             numpy.testing.assert_array_equal(tensor, other_tensor)
+
+
+@pytest.mark.parametrize("settings", parts.make_all_default_settings("augmentations"))
+def test_augmented_images_and_targets_are_the_same_bits_wherever_they_are_made(tmp_path, settings):
+    """In the step, or in tf.data beside it, which is what a GPU gets; on one device or two."""
+    pixels = numpy.random.default_rng(0).integers(0, 256, (16, 6, 6, 3), numpy.uint8)
+    labels = numpy.arange(16, dtype=numpy.int32)
+    examples = Examples(as_they_are(pixels), labels, numpy.arange(16))
+    chosen = experiment(
+        tmp_path, f"train.batch_size={BATCH}", f"augment=[{{name: {settings.name}}}]"
+    )
+    plan = ShuffledBatches(examples, chosen)
+    in_step = collect_batches("devices", plan, 0, 2)
+    for place, replicas in (("host", 1), ("store", 2)):
+        for one, other in zip(in_step, collect_batches(place, plan, 0, 2, replicas), strict=True):
+            for tensor, other_tensor in zip(one, other, strict=True):
+                assert tensor.dtype == other_tensor.dtype
+                numpy.testing.assert_array_equal(tensor, other_tensor)
 
 
 def test_a_step_a_million_ahead_is_reached_at_once(settings, examples):

@@ -73,20 +73,16 @@ def _enlarge(pixels: "tf.Tensor", starts: "tf.Tensor", lengths: "tf.Tensor") -> 
     from imgcls.backend import tf
 
     size = pixels.shape[1]
-    steps = tf.cast(lengths, tf.float32) / size
-    positions = (
-        tf.cast(starts, tf.float32)[:, None]
-        + (tf.range(size, dtype=tf.float32) + 0.5) * steps[:, None]
-        - 0.5
-    )
-    before = tf.floor(positions)
+    # Positions are counted in integers, in units of 1 / (2 * size): TensorFlow reorders products
+    # and sums of floats in steps, but not in tf.data.
+    centers = (2 * tf.range(size) + 1) * lengths[:, None] + (2 * starts[:, None] - 1) * size
+    before = centers // (2 * size)
+    fractions = tf.cast(centers % (2 * size), tf.float32) * (1 / (2 * size))
     lower, upper = (
         tf.cast(
-            tf.gather(
-                pixels, tf.clip_by_value(tf.cast(row, tf.int32), 0, size - 1), axis=1, batch_dims=1
-            ),
+            tf.gather(pixels, tf.clip_by_value(row, 0, size - 1), axis=1, batch_dims=1),
             tf.float32,
         )
         for row in (before, before + 1)
     )
-    return lower + (positions - before)[:, :, None, None] * (upper - lower)
+    return lower + fractions[:, :, None, None] * (upper - lower)
