@@ -134,7 +134,8 @@ class Train(Section):
     """Use deterministic kernels only. Otherwise, a continued or repeated run may differ; `imgcls
     doctor` measures the cost."""
     jit_compile: bool = False
-    """Compile the forward and backward pass with XLA, which has no deterministic max pooling."""
+    """Compile the forward and backward pass with XLA, which has no deterministic max pooling. The
+    result is rounded differently; augmentations and dropout masks stay the same."""
     steps_per_execution: Annotated[int, Field(ge=1)] | None = None
     """Steps in one call of a compiled function; signals and the clock are checked between calls.
     Unless given, chosen from the times of the first calls, for about 0.2 s a call. Results do not

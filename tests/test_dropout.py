@@ -33,6 +33,18 @@ def test_the_fraction_that_is_dropped_is_the_rate_in_every_precision(rate, preci
     numpy.testing.assert_allclose(outputs[outputs > 0], 1 / (1 - rate), rtol=rounding)
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.3])
+@pytest.mark.parametrize("precision", ["float64", "float32", "mixed_float16", "mixed_bfloat16"])
+def test_xla_and_precision_do_not_change_the_masks(rate, precision):
+    inputs = numpy.random.default_rng(0).uniform(1, 2, (12, 3, 5)).astype(numpy.float32)
+    compiled = tf.function(Dropout(rate, 5, dtype=precision), jit_compile=True)
+    position = {"step": tf.constant(2), "first_row": tf.constant(3)}
+    with_xla = tf.cast(compiled(inputs, training=True, **position), tf.float64).numpy()
+    plain = drop(inputs, rate, first_row=3, precision=precision)
+    numpy.testing.assert_array_equal(with_xla, plain)
+    numpy.testing.assert_array_equal(plain != 0, drop(inputs, rate, first_row=3) != 0)
+
+
 @pytest.mark.parametrize("other", [{"step": 3}, {"seed": 6}, {"first_row": 50}])
 def test_masks_of_other_steps_layers_and_rows_are_independent(other):
     ones = numpy.ones((50, 101), numpy.float32)

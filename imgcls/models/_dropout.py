@@ -2,7 +2,8 @@
 
 Keras's layer counts its forward passes in a variable. So all devices drop the same units of their
 rows, and the masks depend on the number of devices and micro-batches. On a GPU, each step would
-wait until the count has reached the host, where TensorFlow seeds random numbers.
+wait until the count has reached the host, where TensorFlow seeds random numbers. And XLA makes other
+floats of the same random bits, so floats are made of the bits here.
 """
 
 import math
@@ -60,20 +61,29 @@ class Dropout(keras.layers.Layer):
         """
         blocks = -(-units // BLOCK)
         first_block = tf.cast(first_row, tf.uint64) * blocks
-        numbers = tf.raw_ops.StatelessRandomUniformV2(
+        bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
             shape=[shape[0], BLOCK * blocks],
             key=tf.constant([self._seed], tf.uint64),
             counter=tf.stack([first_block, tf.cast(step, tf.uint64)]),
             alg=tf.random.Algorithm.PHILOX.value,
-            dtype=tf.float32,
+            dtype=tf.uint32,
         )
-        return tf.reshape(numbers[:, :units], shape)
+        return _make_floats(tf.reshape(bits[:, :units], shape))
 
     def to_plain(self) -> keras.layers.Layer:
         """Return Keras's layer."""
         return keras.layers.Dropout(
             self._rate, seed=self._seed, name=self.name, dtype=self.dtype_policy
         )
+
+
+def _make_floats(bits: tf.Tensor) -> tf.Tensor:
+    """Return float32 in [0, 1), of uint32: the low 23 bits are the mantissa of a number in [1, 2),
+    of which 1 is subtracted, as in TensorFlow's kernels.
+    """
+    one = tf.constant(0x3F800000, tf.uint32)  # the bits of 1.0
+    mantissa = tf.bitwise.bitwise_and(bits, tf.constant(0x7FFFFF, tf.uint32))
+    return tf.bitcast(tf.bitwise.bitwise_or(mantissa, one), tf.float32) - 1.0
 
 
 def register_rows(layer: keras.layers.Layer) -> keras.layers.Layer:
