@@ -2,7 +2,7 @@
 
 Keras's layer counts its forward passes in a variable. So all devices drop the same units of their
 rows, and the masks depend on the number of devices and micro-batches. On a GPU, each step would
-wait until the count has reached the host, where TensorFlow seeds random numbers. And XLA makes other
+wait until the count has reached the host, where TensorFlow seeds random numbers. XLA makes other
 floats of the same random bits, so floats are made of the bits here.
 """
 
