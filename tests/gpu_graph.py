@@ -84,6 +84,10 @@ class Graph:
         """Return the nodes of some operations."""
         return [node for node in self.nodes.values() if node.op in ops]
 
+    def get_attribute(self, node: Node, name: str) -> Any:
+        """Return an attribute of a node, an AttrValue."""
+        return self._definitions[node.name].attr[name]
+
     def find_edges(self) -> list[Edge]:
         """Return one edge for each tensor and memory to which it is copied.
 

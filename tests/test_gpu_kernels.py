@@ -3,9 +3,19 @@
 Nothing here runs on a GPU: `gpu_graph` looks the kernels up in TensorFlow's registry.
 """
 
+import itertools
+from typing import get_args
+
 import gpu_graph
 import gpu_steps
+import numpy
 import pytest
+from experiments import TINY, write_experiment
+
+from imgcls import parts
+from imgcls.experiment_file import read_experiment
+from imgcls.train_config import Precision
+from imgcls.verbs.prepare import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +23,18 @@ def pretended_gpus():
     """Let variables remember the GPUs that they were created for."""
     with gpu_steps.pretend_gpus():
         yield
+
+
+@pytest.fixture(scope="module")
+def color_images(tmp_path_factory):
+    """Return the tiny experiment on prepared noise in color, with overrides."""
+    folder = tmp_path_factory.mktemp("color")
+    images = numpy.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), numpy.uint8)
+    numpy.savez(folder / "noise.npz", images=images, labels=numpy.arange(300) % 3)
+    data = {"name": "arrays", "path": str(folder / "noise.npz"), "store_dir": str(folder / "data")}
+    content = {**TINY, "data": data}
+    prepare(read_experiment(write_experiment(folder, content)))
+    return lambda *overrides: read_experiment(write_experiment(folder, content), list(overrides))
 
 
 def graph_of(function, *types):
@@ -63,3 +85,201 @@ def test_edges_in_loops_are_counted_apart():
         "host -> GPU in a call": 1,
         "GPU -> host in a step": 1,
     }
+
+
+DENIED = {
+    "AdjustContrast": "differs from run to run",
+    "AdjustContrastv2": "differs from run to run",
+    "Bincount": "is refused by op determinism",
+    "CropAndResizeGradBoxes": "is refused by op determinism",
+    "CropAndResizeGradImage": "is refused by op determinism",
+    "Dilation2DBackpropFilter": "is refused by op determinism",
+    "Dilation2DBackpropInput": "is refused by op determinism",
+    "FakeQuantWithMinMaxVarsGradient": "is refused by op determinism",
+    "FakeQuantWithMinMaxVarsPerChannelGradient": "is refused by op determinism",
+    "MaxPoolGradWithArgmax": "adds in any order",
+    "RandomUniform": "has a state, which no checkpoint holds",
+    "ResizeNearestNeighborGrad": "is refused by op determinism",
+    "SoftmaxCrossEntropyWithLogits": "is refused by op determinism",
+    "SparseSoftmaxCrossEntropyWithLogits": "is refused by op determinism",
+    "SparseTensorDenseMatMul": "is refused by op determinism",
+    "Timestamp": "is refused by op determinism",
+}
+"""Operations that no step may have, with the reason."""
+
+
+def find_denied(graph):
+    """Return the nodes of a graph whose results could differ from run to run on a GPU."""
+    frozen = [
+        node
+        for node in graph.find_ops("FusedBatchNormGrad", "FusedBatchNormGradV3")
+        if not graph.get_attribute(node, "is_training").b
+    ]
+    return [*graph.find_ops(*DENIED), *frozen]
+
+
+DIMENSIONS = {
+    "precision": [f"train.precision={each}" for each in get_args(Precision)],
+    "optimizer": [f"train.optimizer={{name: {each}}}" for each in parts.list_names("optimizers")],
+    "schedule": [f"train.schedule={{name: {each}}}" for each in parts.list_names("schedules")],
+    "loss": [f"train.loss={{name: {each}}}" for each in parts.list_names("losses")],
+    "smoothing": ["", "train.loss.label_smoothing=0.1"],
+    "ema": ["", "train.ema={decay: 0.9}"],
+    "batch_norm": ["", "model.batch_norm=true"],
+    "pooling": ["", "model.pooling=1", "model.activation=gelu"],
+    "augment": ["", "augment=[{name: mixup}]"],
+    "split_name": ["train", "validation"],
+    "streaming": [False, True],
+    "replicas": [1, 2],
+    "accumulation_steps": [1, 2],
+}
+"""What a step depends on: settings of the cnn, and arguments of `gpu_steps.trace`. Of the
+strategies, one_device has one replica, and mirrored two. The replicas of multi_worker trace the
+same, but not without other workers.
+"""
+ARGUMENTS = ("split_name", "streaming", "replicas", "accumulation_steps")
+
+
+def cover_pairs(dimensions):
+    """Return cases such that each pair of values of two dimensions occurs in one of them."""
+    names = list(dimensions)
+    missing = {
+        ((one, i), (other, j))
+        for one, other in itertools.combinations(names, 2)
+        for i in range(len(dimensions[one]))
+        for j in range(len(dimensions[other]))
+    }
+    cases = []
+    while missing:
+        case = dict(min(missing))  # two values; the others are those that most missing pairs need
+        for name in names:
+            if name not in case:
+                case[name] = max(
+                    range(len(dimensions[name])),
+                    key=lambda i, name=name: sum(
+                        pair <= {*case.items(), (name, i)} for pair in map(set, missing)
+                    ),
+                )
+        missing -= set(itertools.combinations([(name, case[name]) for name in names], 2))
+        cases.append({name: dimensions[name][case[name]] for name in names})
+    return cases
+
+
+PAIRS = cover_pairs(DIMENSIONS)
+
+
+def describe(case):
+    """Return what differs from the first value of each dimension."""
+    changed = [f"{name}={case[name]}" for name in case if case[name] != DIMENSIONS[name][0]]
+    return " ".join(changed) or "defaults"
+
+
+def test_each_pair_of_values_is_in_a_case():
+    for one, other in itertools.combinations(DIMENSIONS, 2):
+        found = {(case[one], case[other]) for case in PAIRS}
+        assert found == set(itertools.product(DIMENSIONS[one], DIMENSIONS[other]))
+
+
+def test_the_strategies_are_those_that_are_traced():
+    assert parts.list_names("strategies") == ["mirrored", "multi_worker", "one_device"]
+
+
+def count_expected_edges(case):
+    """Return the budget: the number of tensors that a step copies, by direction.
+
+    - To a GPU: the step, from which dropout draws, and with micro-batches their first row.
+    - To the host: whether the gradients overflow, and whether the loss scale grows; and of a few
+      steps of a stream, a number after the step before and one of each batch, for the clock.
+    - Between GPUs: sums, optimizer's iterations, learning rate, mean and std of the pixels, and
+      the loss scale: one number each.
+    """
+    replicas, training = case["replicas"], case["split_name"] == "train"
+    scaled = training and "mixed_float16" in case["precision"]
+    streaming = case["streaming"] or (training and case["augment"])
+    numbers = case["accumulation_steps"]  # 1 or 2
+    to_host = (replicas + 1) * scaled + (replicas + 1) * bool(streaming)
+    edges = {
+        "host -> GPU": replicas * numbers * training,
+        "GPU -> host": to_host,
+        "GPU -> GPU": (replicas - 1) * (3 + 2 * training + scaled),
+    }
+    return {f"{direction} in a step": count for direction, count in edges.items() if count}
+
+
+def check(graph, case):
+    """Check the kernels of a graph, and its edges inside the loop over steps."""
+    assert list(map(str, graph.find_nodes_without_kernel())) == []
+    assert list(map(str, find_denied(graph))) == []
+    per_step = {name: count for name, count in graph.count_edges().items() if "step" in name}
+    assert per_step == count_expected_edges(case), "\n".join(map(str, graph.find_edges()))
+
+
+def trace_case(digits, case):
+    """Return the graph of a case of `DIMENSIONS`."""
+    settings = digits(*[case[name] for name in DIMENSIONS if name not in ARGUMENTS and case[name]])
+    return gpu_steps.trace(settings, **{name: case[name] for name in ARGUMENTS})
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=describe)
+def test_each_node_of_a_step_has_a_kernel_and_no_more_tensors_are_copied(digits, case):
+    check(trace_case(digits, case), case)
+
+
+@pytest.mark.full
+def test_each_node_of_the_steps_of_all_combinations_has_a_kernel(digits):
+    for values in itertools.product(*DIMENSIONS.values()):
+        case = dict(zip(DIMENSIONS, values, strict=True))
+        check(trace_case(digits, case), case)
+
+
+SIMPLEST = {name: values[0] for name, values in DIMENSIONS.items()}
+
+
+@pytest.mark.parametrize("name", parts.list_names("augmentations"))
+def test_augmentations_add_nothing_to_a_step(color_images, name):
+    """They run in tf.data, on the CPU; a step gets mixed targets, and no more."""
+    case = {**SIMPLEST, "augment": f"augment=[{{name: {name}}}]"}
+    check(trace_case(color_images, case), case)
+
+
+@pytest.mark.parametrize("name", parts.list_names("models"))
+@pytest.mark.parametrize("split_name", DIMENSIONS["split_name"])
+def test_each_model_has_kernels(color_images, name, split_name):
+    settings = color_images(f"model={{name: {name}}}")
+    graph = gpu_steps.trace(settings, split_name=split_name)
+    assert graph.find_nodes_without_kernel() == find_denied(graph) == []
+
+
+def test_an_edge_that_is_added_to_a_step_exceeds_the_budget(digits, monkeypatch):
+    from imgcls.backend import tf
+    from imgcls.training import step_sums
+
+    compute = step_sums.compute
+
+    def compute_through_the_host(losses, logits, labels, weights):
+        largest = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        wrong = tf.cast(tf.reduce_sum(largest + largest), losses.dtype)
+        return compute(losses + 0 * wrong, logits, labels, weights)
+
+    monkeypatch.setattr(step_sums, "compute", compute_through_the_host)
+    with pytest.raises(AssertionError, match="GPU:0 -> host"):
+        check(trace_case(digits, SIMPLEST), SIMPLEST)
+
+
+@pytest.mark.parametrize(
+    ("op", "types"), [("AdjustContrastv2", ("float32",)), ("FusedBatchNormGradV3", ("float32",))]
+)
+def test_denied_nodes_are_found(op, types):
+    from imgcls.backend import tf
+
+    def adjust(numbers):
+        images = tf.reshape(numbers, [1, 2, 2, 1])
+        if op == "AdjustContrastv2":
+            return tf.image.adjust_contrast(images, 2.0)
+        ones = tf.ones([1])
+        return tf.gradients(
+            tf.compat.v1.nn.fused_batch_norm(images, ones, ones, ones, ones, is_training=False)[0],
+            images,
+        )
+
+    assert [node.op for node in find_denied(graph_of(adjust, *types))] == [op]
