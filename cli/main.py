@@ -29,7 +29,8 @@ from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
 from imgcls.cli.verify import verify
-from imgcls.errors import UserError, get_exit_code
+from imgcls.errors import ProcessRestart, UserError, get_exit_code
+from imgcls.io import restart, terminal
 from imgcls.io.terminal import to_printable
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -59,6 +60,8 @@ def _handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 command(*arguments, **options)
                 sys.stdout.flush()
         except UserError as error:
+            if isinstance(error, ProcessRestart) and command is train:
+                raise  # main continues the run
             _fail(str(error), error)
         except MemoryError as error:
             _fail(
@@ -143,9 +146,13 @@ app.callback(help=_join_lines(imgcls))(imgcls)
 def main() -> None:
     """Run this process's command line, and exit with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    restart.mark_start()
     try:
         with _explain_full_stdout():
             app()
+    except ProcessRestart as error:
+        terminal.note(f"{error.reason}; continuing in a new process")
+        restart.replace_process()
     except UserError as error:  # from what typer itself prints, such as --help
         print(f"imgcls: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -80,6 +80,10 @@ class WorkerLostError(Interrupted):
     """Another worker ended or does not respond; the last checkpoint is kept. Exit code 75."""
 
 
+class ProcessRestart(Interrupted):
+    """Training can only continue in a new process, which `imgcls train` starts by itself."""
+
+
 class EpochLimit(Interrupted):
     """Training stopped after the requested number of epochs. Exit code 75."""
 

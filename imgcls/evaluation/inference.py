@@ -70,7 +70,11 @@ def predict_outputs(
     while True:
         try:
             return _predict_all(model, images, indices, batch_size)
-        except tf.errors.ResourceExhaustedError as error:
+        except tf.errors.OpError as error:
+            # In this process also where a GPU's library failed: there is no state to lose, and a
+            # library that is broken raises again.
+            if not micro_batches.is_out_of_memory(error, is_single=True):
+                raise
             if batch_size == 1:
                 raise OutOfMemoryError(
                     "out of memory with one image at a time"

@@ -4,12 +4,32 @@ import re
 from typing import TYPE_CHECKING
 
 from imgcls.config import Experiment
-from imgcls.errors import Interrupted, OutOfMemoryError, UserError
+from imgcls.errors import Interrupted, OutOfMemoryError, ProcessRestart, UserError
 from imgcls.io import terminal
 from imgcls.train_config import Train
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+LIBRARY_FAILURES = (
+    # TensorFlow's convolution kernels, when cuDNN has no memory to try any algorithm (issues 43174
+    # and 45068 of tensorflow/tensorflow); NotFoundError.
+    "No algorithm worked!",
+    # xla/stream_executor/cuda/cuda_dnn.cc, with cuDNN's status (issue 60713); UnknownError or
+    # InternalError.
+    *("CUDNN_STATUS_ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR"),
+    *("CUDNN failed to allocate the scratch space", "DNN library initialization failed"),
+    "Failed to allocate memory for convolution redzone",
+    # xla/stream_executor/cuda/cuda_blas.cc with cuBLAS's status, and the users of its handle.
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
+    *("failed to create cublas handle", "Failed to create cuBlas instance"),
+    *("Failed to initialize BLAS support", "No BLAS support in stream"),
+    # xla/stream_executor/cuda, from the driver's cuGetErrorName; and NCCL's own allocations.
+    *("CUDA_ERROR_OUT_OF_MEMORY", "Cuda failure 2 'out of memory'"),
+)
+"""Texts of errors that a GPU's libraries raise when there is no memory left for them: each is in
+TensorFlow 2.21's library or comes from the library that it names.
+"""
 
 
 def compute_local_batch_size(settings: Train, replicas: int, examples: int) -> int:
@@ -76,9 +96,14 @@ def is_out_of_memory(error: "tf.errors.OpError", is_single: bool) -> bool:
     """
     from imgcls.backend import tf
 
-    if isinstance(error, tf.errors.ResourceExhaustedError):
+    if isinstance(error, tf.errors.ResourceExhaustedError) or is_library_failure(error):
         return True
     return is_single and re.search(r"Collective ops is aborted by:.*OOM", str(error)) is not None
+
+
+def is_library_failure(error: "tf.errors.OpError") -> bool:
+    """Return whether a library of the GPU had no memory, after which it cannot be relied on."""
+    return any(text in str(error) for text in LIBRARY_FAILURES)
 
 
 def increase_accumulation_steps(
@@ -102,14 +127,21 @@ def increase_accumulation_steps(
     return next(number for number in candidates if local_batch_size % number == 0)
 
 
-def make_restart_error(error: "tf.errors.OpError", size: int) -> Interrupted:
-    """Return the error for a worker of a cluster that ran out of memory.
+def make_restart_error(error: "tf.errors.OpError", size: int, is_single: bool) -> Interrupted:
+    """Return the error for a process that ran out of memory, and cannot continue itself.
 
-    TensorFlow's collectives cannot continue after an error, so all workers must start again.
+    TensorFlow's collectives cannot continue after an error, so all workers of a cluster must start
+    again.
 
     Args:
         size: the smaller micro-batch size, for the next start.
+        is_single: whether this process trains alone.
     """
+    if is_single:
+        return ProcessRestart(
+            f"out of memory ({extract_reason(error)}), with micro-batches of {size} from now on",
+            "run the same command again to continue",
+        )
     return Interrupted(
         f"out of memory on a worker ({extract_reason(error)})",
         f"start all workers again with the same commands to continue with micro-batches of {size}",
@@ -119,4 +151,5 @@ def make_restart_error(error: "tf.errors.OpError", size: int) -> Interrupted:
 def extract_reason(error: "tf.errors.OpError") -> str:
     """Return the reason from a TensorFlow error, without the name of the graph node."""
     lines = str(error.message).splitlines()
-    return next((line for line in lines if "OOM" in line), lines[0]).partition("{{")[0].strip(" [")
+    telling = [line for line in lines if any(text in line for text in ("OOM", *LIBRARY_FAILURES))]
+    return (telling or lines)[0].partition("{{")[0].strip(" [")

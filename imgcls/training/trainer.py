@@ -240,16 +240,17 @@ class Trainer:
 
         Raises:
             OutOfMemoryError: a micro-batch holds one image already.
-            Interrupted: the workers of a cluster must start again.
+            Interrupted: the workers of a cluster must start again, or this process.
         """
         failed_step = self._counters.step
         accumulation_steps = micro_batches.increase_accumulation_steps(
             self._local_batch_size, self._counters.accumulation_steps, error
         )
         size = self._local_batch_size // accumulation_steps
-        if not self._collectives.is_single:
+        is_single = self._collectives.is_single
+        if not is_single or micro_batches.is_library_failure(error):
             self.recorder.request_accumulation_steps(accumulation_steps)
-            raise micro_batches.make_restart_error(error, size)
+            raise micro_batches.make_restart_error(error, size, is_single)
         self._restore()
         self._set_accumulation_steps(accumulation_steps)
         self._save()

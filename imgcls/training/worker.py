@@ -54,10 +54,10 @@ def train_run(
                 trainer.train(stop)
         finally:
             trainer.close()
-    except tf.errors.ResourceExhaustedError as error:
-        raise OutOfMemoryError(
-            f"out of memory while building the model ({micro_batches.extract_reason(error)}); use a"
-            " smaller model"
-        ) from None
     except tf.errors.OpError as error:
+        if micro_batches.is_out_of_memory(error, cluster.is_single):
+            raise OutOfMemoryError(
+                f"out of memory while building the model ({micro_batches.extract_reason(error)});"
+                " use a smaller model"
+            ) from None
         raise explain_lost_worker(error, run.folder, len(cluster.addresses)) from None

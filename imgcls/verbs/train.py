@@ -5,7 +5,6 @@ Mistakes are reported before TensorFlow is imported.
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from imgcls.errors import (
     UserError,
     get_exit_code,
 )
-from imgcls.io import terminal
+from imgcls.io import restart, terminal
 from imgcls.io.signals import catch_signals
 from imgcls.report.tables import format_pairs, format_table
 from imgcls.run import Run, create_run
@@ -50,7 +49,7 @@ def train(
             Slurm, or else this process alone.
         data: store and split of a new run; None for those prepared last.
         started: when the command started, by `time.monotonic`, for `train.time_limit`; None for
-            now.
+            what `restart.get_start` says.
 
     Returns:
         The summary that the command prints: run, status, epochs, and the results of the selected
@@ -61,7 +60,7 @@ def train(
         DataError: the data is not prepared, or has changed since the run started.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
-    started = time.monotonic() if started is None else started
+    started = restart.get_start() if started is None else started
     cluster = cluster or find_cluster(experiment, folder)
     if not cluster.is_chief:
         _follow(experiment, folder, epochs, cluster, data, started)

@@ -4,7 +4,6 @@ For a family, it also runs the verbs `prepare` and `evaluate`.
 """
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from imgcls.family import (
     require_new,
     require_one_process,
 )
-from imgcls.io import terminal
+from imgcls.io import restart, terminal
 from imgcls.io.records import write_record
 from imgcls.report import family_text
 from imgcls.store import lookup
@@ -70,7 +69,7 @@ def format_report(summary: dict[str, Any] | FamilySummary) -> str:
 
 
 def _train_family(experiment: Experiment, members: Members, folder: Path | None) -> FamilySummary:
-    started = time.monotonic()
+    started = restart.get_start()
     family = _find_to_continue(experiment, members, folder)
     store = _open_store(experiment, family)
     data = _assign_splits(experiment, members, store)
@@ -168,4 +167,4 @@ def _train_member(
         )
     except Interrupted as error:
         advice = f"the state is saved, continue with: {family.format_command()}"
-        raise Interrupted(f"{run.folder}: {error.reason}", advice) from None
+        raise type(error)(f"{run.folder}: {error.reason}", advice) from None
