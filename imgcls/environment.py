@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls import variables
+from imgcls import environment_variables
 from imgcls.device import driver, library_versions
 from imgcls.io.records import Record
 
@@ -93,13 +93,18 @@ class Runtime(Record):
     names begin with TF_, XLA_, NVIDIA_, NCCL_, CUDA_, CUBLAS_, CUDNN_, OMP_, KMP_, ONEDNN_ or
     DNNL_."""
 
+    @property
+    def driver(self) -> str | None:
+        """Version of NVIDIA's driver, which all GPUs share; None without one."""
+        return next((gpu.driver for gpu in self.gpus), None)
+
     def list_shared_properties(self) -> dict[str, str]:
         """Return, by name, what must be equal on all workers."""
         return {
             **self.versions,
             **self.libraries,
             "GPUs": "; ".join(map(str, self.gpus)) or "none",
-            **variables.select_bit_changing(self.variables),
+            **environment_variables.select_bit_changing(self.variables),
         }
 
     def list_properties(self) -> dict[str, str]:
@@ -163,7 +168,7 @@ def describe(
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         seed=seed,
-        git=_read_commit(Path(__file__).parent),
+        git=read_commit(),
         host=socket.gethostname(),
         platform=platform.platform(),
         devices=devices,
@@ -192,7 +197,7 @@ def read_runtime() -> Runtime:
         intra_op_threads=tf.config.threading.get_intra_op_parallelism_threads(),
         inter_op_threads=tf.config.threading.get_inter_op_parallelism_threads(),
         tensorfloat32=tf.config.experimental.tensor_float_32_execution_enabled(),
-        variables=variables.read_variables(),
+        variables=environment_variables.read_variables(),
     )
 
 
@@ -250,13 +255,12 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read_commit(folder: Path) -> Commit | None:
+def read_commit() -> Commit | None:
     """Return the commit of the imgcls sources; None if they are not a git checkout."""
 
     def run_git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         # Fails if imgcls is installed inside the checkout of another project.

@@ -7,13 +7,13 @@ from typing import Any
 from imgcls.comparison.candidate import Candidate, PredictedCandidate
 from imgcls.comparison.record import ModelProperties, SettingDifference
 from imgcls.environment import Runtime
+from imgcls.environment_variables import select_bit_changing
 from imgcls.errors import DataError
 from imgcls.experiment_file import flatten
 from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.training import history
 from imgcls.training.model_weights import count_parameters
-from imgcls.variables import select_bit_changing
 
 _ENVIRONMENT = {"git", "host", "platform", "devices", *Runtime.model_fields}
 _DATA = {"dataset", "fingerprint", "split", "split_sha256", "shape", "sizes"}

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy
 
-from imgcls import parts
+from imgcls import environment_variables, parts
 from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.device import choice
@@ -21,7 +21,7 @@ from imgcls.training import precision
 
 
 def build_strategy(settings: Train, cluster: Cluster) -> tf.distribute.Strategy:
-    """Choose the devices of this process, limit the memory taken on them, and return the strategy.
+    """Choose the devices of this process, limit their memory, and return the strategy.
 
     Raises:
         UserError: TensorFlow cannot use the GPUs, or the devices that are asked for do not exist.
@@ -31,11 +31,12 @@ def build_strategy(settings: Train, cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def set_up_process(experiment: Experiment) -> None:
-    """Set Keras's global state: random seed, op determinism and precision."""
+    """Set the global state of Keras and TensorFlow: random seed, determinism and precision."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(derive_seed(experiment.seed, "init"))
     if experiment.train.deterministic:
         tf.config.experimental.enable_op_determinism()
+        environment_variables.turn_off_nvlink_sharp()
     precision.set_float32_mode(experiment.train.precision)
     keras.config.set_dtype_policy(precision.get_dtype_policy(experiment.train.precision))
 

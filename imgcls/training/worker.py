@@ -1,6 +1,6 @@
 """Trains a run in this process, which may be one worker of a cluster. Heavy zone."""
 
-from imgcls import environment, variables
+from imgcls import environment, environment_variables
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
@@ -40,7 +40,7 @@ def train_run(
         "workers": cluster.addresses,
     }
     if experiment.train.deterministic:
-        variables.turn_off_nvlink_sharp()
+        environment_variables.turn_off_nvlink_sharp()  # before workers compare the variable
     wait_for_workers(
         cluster,
         {name: repr(value) for name, value in same.items()},

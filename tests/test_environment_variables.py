@@ -10,7 +10,7 @@ import fake_gpus
 import pytest
 from experiments import experiment, make_runtime
 
-from imgcls import environment, variables
+from imgcls import environment, environment_variables
 from imgcls.device import library_versions
 from imgcls.environment import GpuModel, find_differences
 from imgcls.errors import EpochLimit
@@ -19,22 +19,22 @@ from imgcls.training import worker
 from imgcls.verbs import train
 
 
-@pytest.mark.parametrize("prefix", variables.PREFIXES)
+@pytest.mark.parametrize("prefix", environment_variables.PREFIXES)
 def test_a_variable_with_each_prefix_is_recorded_and_compared(monkeypatch, prefix):
     monkeypatch.setenv(f"{prefix}NEW", "a b")
     monkeypatch.setenv("SECRET", "c")
-    found = variables.read_variables()
+    found = environment_variables.read_variables()
     assert found[f"{prefix}NEW"] == "a b"
     assert "SECRET" not in found
-    assert variables.select_bit_changing(found)[f"{prefix}NEW"] == "a b"
+    assert environment_variables.select_bit_changing(found)[f"{prefix}NEW"] == "a b"
 
 
 def test_every_neutral_pattern_is_of_recorded_variables_and_neither_compared_nor_repeated():
-    patterns = [each for group in variables.NEUTRAL.values() for each in group]
+    patterns = [each for group in environment_variables.NEUTRAL.values() for each in group]
     assert len(set(patterns)) == len(patterns)
     for pattern in patterns:
-        assert pattern.startswith(variables.PREFIXES)
-        assert variables.select_bit_changing({pattern.replace("*", "X"): "1"}) == {}
+        assert pattern.startswith(environment_variables.PREFIXES)
+        assert environment_variables.select_bit_changing({pattern.replace("*", "X"): "1"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_neutral_pattern_is_of_recorded_variables_and_neither_compared_nor
     ],
 )
 def test_variables_that_are_known_to_change_bits_are_compared(name):
-    assert variables.select_bit_changing({name: "1"}) == {name: "1"}
+    assert environment_variables.select_bit_changing({name: "1"}) == {name: "1"}
 
 
 def test_a_run_that_continues_with_other_variables_names_those_that_can_change_bits(
@@ -85,22 +85,31 @@ def test_a_run_that_continues_with_other_variables_names_those_that_can_change_b
     ("deterministic", "given", "expected"),
     [("true", None, "0"), ("true", "1", "1"), ("false", None, None)],
 )
-def test_nvlink_sharp_is_off_before_a_deterministic_run_meets_other_workers(
+def test_nvlink_sharp_is_off_before_the_rendezvous_of_a_deterministic_run(
     digits, monkeypatch, deterministic, given, expected
 ):
     monkeypatch.setenv("NCCL_NVLS_ENABLE", given or "")
     if given is None:
         monkeypatch.delenv("NCCL_NVLS_ENABLE")
-    met = []
+    compared = []
 
-    def meet(cluster, invariants, properties, get_stop_reason):
-        met.append(properties.get("NCCL_NVLS_ENABLE"))
-        raise EpochLimit("met", "")
+    def compare(cluster, invariants, properties, get_stop_reason):
+        compared.append(properties.get("NCCL_NVLS_ENABLE"))
+        raise EpochLimit("compared", "")
 
-    monkeypatch.setattr(worker, "wait_for_workers", meet)
+    monkeypatch.setattr(worker, "wait_for_workers", compare)
     with pytest.raises(EpochLimit):
         train.train(digits(f"train.deterministic={deterministic}"))
-    assert met == [expected] == [os.environ.get("NCCL_NVLS_ENABLE")]
+    assert compared == [expected] == [os.environ.get("NCCL_NVLS_ENABLE")]
+
+
+def test_nvlink_sharp_is_off_in_every_deterministic_process(workspace, monkeypatch):
+    from imgcls.training import build
+
+    monkeypatch.setenv("NCCL_NVLS_ENABLE", "")
+    monkeypatch.delenv("NCCL_NVLS_ENABLE")
+    build.set_up_process(experiment(workspace))
+    assert os.environ["NCCL_NVLS_ENABLE"] == "0"
 
 
 def test_the_runtime_of_this_process_is_recorded(workspace):
@@ -202,4 +211,4 @@ def test_only_libraries_that_are_loaded_are_asked(monkeypatch, tmp_path: Path):
 
 def test_the_docstring_of_the_record_lists_the_prefixes():
     text = environment.Runtime.model_fields["variables"].description
-    assert tuple(re.findall(r"\b[A-Z0-9]+_", text)) == variables.PREFIXES
+    assert tuple(re.findall(r"\b[A-Z0-9]+_", text)) == environment_variables.PREFIXES

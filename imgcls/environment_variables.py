@@ -53,7 +53,10 @@ NEUTRAL = {
         "NVIDIA_DISABLE_REQUIRE",
     ),
     "where compiled kernels are saved": ("CUDA_CACHE_*", "TF_JIT_CACHE_DIR"),
-    "when memory is taken, and code loaded": ("TF_FORCE_GPU_ALLOW_GROWTH", "CUDA_MODULE_LOADING"),
+    "when memory is allocated, or code loaded": (
+        "TF_FORCE_GPU_ALLOW_GROWTH",
+        "CUDA_MODULE_LOADING",
+    ),
     "when and where threads run": (
         "TF_GPU_THREAD_*",
         "CUDA_LAUNCH_BLOCKING",
