@@ -56,6 +56,6 @@ def apply_in_sequence(
     return images
 
 
-def keep(images: tf.Tensor, *parameters: tf.Tensor) -> tf.Tensor:
+def identity(images: tf.Tensor, *parameters: tf.Tensor) -> tf.Tensor:
     """Return the images as they are."""
     return images

@@ -53,10 +53,9 @@ def mix_values(values: tf.Tensor, ratios: tf.Tensor) -> tf.Tensor:
     """Return ratio * row + (1 - ratio) * partner for each row: float32, shaped like `values`.
 
     Each pair of rows is multiplied by a 2x2 matrix, which takes two thirds of the time of
-    multiplying and adding.
-    Elsewhere, augmentations avoid matrix products of
-    float32, which some GPUs round to ten bits, and which each library adds up in its own order.
-    Here they do no harm: a byte times a number of 256ths, and the sum of two, is exact even then.
+    multiplying and adding. Elsewhere, augmentations avoid matrix products of float32, which some
+    GPUs round to ten bits, and which each library adds up in its own order. Here they do no harm: a
+    byte times a number of 256ths, and the sum of two, is exact even then.
 
     Args:
         ratios: float32 (batch,), in 0..1.

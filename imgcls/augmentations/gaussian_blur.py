@@ -33,13 +33,13 @@ def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -
 
     Near the border, the weights of the pixels inside the image add up to 1.
     """
-    from imgcls.augmentations._groups import apply_in_groups, keep
+    from imgcls.augmentations._groups import apply_in_groups, identity
     from imgcls.backend import tf
 
     low, high = settings.sigma
     chosen = tf.cast(random.uniform(0.0, 1.0) < settings.probability, tf.int32)
     blur = partial(_blur, radius=math.ceil(RADIUS * high))
-    return apply_in_groups([keep, blur], chosen, images, random.uniform(low, high))
+    return apply_in_groups([identity, blur], chosen, images, random.uniform(low, high))
 
 
 def _blur(images: "tf.Tensor", sigma: "tf.Tensor", radius: int) -> "tf.Tensor":

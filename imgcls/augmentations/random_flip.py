@@ -27,10 +27,12 @@ def draw_flips(settings: Settings, random: RandomParameters) -> "tf.Tensor":
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Flip each image left to right with the given probability."""
-    from imgcls.augmentations._groups import apply_in_groups, keep
+    from imgcls.augmentations._groups import apply_in_groups, identity
     from imgcls.backend import tf
 
-    return apply_in_groups([keep, _mirror], tf.cast(draw_flips(settings, random), tf.int32), images)
+    return apply_in_groups(
+        [identity, _mirror], tf.cast(draw_flips(settings, random), tf.int32), images
+    )
 
 
 def _mirror(images: "tf.Tensor") -> "tf.Tensor":

@@ -26,9 +26,9 @@ class Settings(AugmentationSettings):
 
 def compute(settings: Settings, images: "tf.Tensor", random: RandomParameters) -> "tf.Tensor":
     """Replace all three channels by the luma, in each image with the given probability."""
-    from imgcls.augmentations._groups import apply_in_groups, keep
+    from imgcls.augmentations._groups import apply_in_groups, identity
     from imgcls.augmentations._tones import to_grayscale
     from imgcls.backend import tf
 
     chosen = random.uniform(0.0, 1.0) < settings.probability
-    return apply_in_groups([keep, to_grayscale], tf.cast(chosen, tf.int32), images)
+    return apply_in_groups([identity, to_grayscale], tf.cast(chosen, tf.int32), images)

@@ -52,7 +52,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 def _normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> Normalized:
     """Normalize on one device."""
     outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=epsilon)
-    return outputs, mean, _make_biased(variance, _count_rows(inputs))
+    return outputs, mean, _make_biased(variance, _count_pixels(inputs))
 
 
 def _normalize_synchronized(
@@ -61,13 +61,13 @@ def _normalize_synchronized(
     """Normalize over all replicas, with one all-reduce, and another one for the gradient.
 
     E[x^2] - E[x]^2 cancels: with a mean of 100 and a std of 1, Keras's variance has an error of
-    1e-3. So the replicas compute the moments of their own rows, and combine them in float64.
+    1e-3. So the replicas compute the moments of their local batches, and combine them in float64.
     """
 
     def normalize(
         inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
     ) -> tuple[Normalized, Callable[..., tuple[tf.Tensor, ...]]]:
-        local = _LocalBatch(inputs, epsilon)
+        local = _LocalStatistics(inputs, epsilon)
         local_mean, local_variance = (
             tf.cast(each, tf.float64) for each in (local.mean, local.variance)
         )
@@ -81,7 +81,7 @@ def _normalize_synchronized(
             """Return this replica's gradients (Ioffe and Szegedy, 2015, section 3)."""
             total, product = local.sum_gradients(upstream, mean)
             mean_total, mean_product = _average_over_replicas(
-                total / local.rows, product / local.rows
+                total / local.pixels, product / local.pixels
             )
             inverse_std = tf.math.rsqrt(variance + epsilon)
             scale = gamma * inverse_std
@@ -97,12 +97,12 @@ def _normalize_synchronized(
     return tf.custom_gradient(normalize)(inputs, gamma, beta)
 
 
-class _LocalBatch:
-    """The rows of one replica, whose own statistics the fused kernels compute.
+class _LocalStatistics:
+    """The statistics of one replica's local batch, which the fused kernels compute.
 
     Attributes:
-        mean, variance: of the rows, the variance biased; float32 (channels,).
-        rows: number of pixels, float32 scalar.
+        mean, variance: over the pixels, the variance biased; float32 (channels,).
+        pixels: their number, float32 scalar.
     """
 
     def __init__(self, inputs: tf.Tensor, epsilon: float):
@@ -116,11 +116,11 @@ class _LocalBatch:
             variance=nothing,
             **self._kernel_settings,
         )
-        self.rows = _count_rows(inputs)
-        self.variance = _make_biased(variance, self.rows)
+        self.pixels = _count_pixels(inputs)
+        self.variance = _make_biased(variance, self.pixels)
 
     def sum_gradients(self, upstream: tf.Tensor, mean: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the sums over rows of g and g (x - mean), where g are the gradients of outputs.
+        """Return the sums over pixels of g and g (x - mean), where g are the gradients of outputs.
 
         Args:
             mean: of the global batch.
@@ -140,13 +140,15 @@ def _average_over_replicas(*vectors: tf.Tensor) -> list[tf.Tensor]:
     return tf.split(total / context.num_replicas_in_sync, len(vectors))
 
 
-def _count_rows(inputs: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+def _count_pixels(inputs: tf.Tensor) -> tf.Tensor:
+    """Return the number of pixels, float32 scalar; that of elements may exceed int32."""
+    _, height, width, _ = inputs.shape
+    return tf.cast(tf.shape(inputs)[0] * (height * width), tf.float32)
 
 
-def _make_biased(variance: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def _make_biased(variance: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     """Return the biased variance, as Keras averages it; the kernels return the unbiased one.
 
-    With one row, they may divide by 0.
+    With one pixel, they may divide by 0.
     """
-    return tf.math.multiply_no_nan(variance, (rows - 1) / rows)
+    return tf.math.multiply_no_nan(variance, (pixels - 1) / pixels)

@@ -92,6 +92,8 @@ def register_rows(layer: keras.layers.Layer) -> keras.layers.Layer:
     Returns:
         The same layer or model.
     """
+    # Keras hands arguments on through its models only if they are registered, for which it has no
+    # public function.
     for name in ("step", "first_row"):
         layer._register_call_context_args(name)
     return layer

@@ -68,7 +68,7 @@ class DivergenceDetector:
         """
         # One answer of the device; the values are copied to the host to find a name only.
         floats = [each.value for each in variables if tf.as_dtype(each.dtype).is_floating]
-        if _compiled([tf.convert_to_tensor(value) for value in floats]):
+        if _compiled_check([tf.convert_to_tensor(value) for value in floats]):
             return
         nonfinite = next(
             variable.path
@@ -101,7 +101,7 @@ def _are_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
     return tf.reduce_all(tf.stack(finite))
 
 
-_compiled = tf.function(_are_finite)
+_compiled_check = tf.function(_are_finite)
 
 
 def _describe(
