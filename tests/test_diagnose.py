@@ -107,7 +107,7 @@ def test_a_training_process_that_fails_is_reported_with_its_last_words(workspace
     from imgcls.training.probe import start_probe
 
     with (
-        start_probe(workspace / "nothing.yaml", workspace / "run") as tell,
+        start_probe(workspace / "nothing.yaml", workspace / "run") as send,
         pytest.raises(UserError, match=r"for nothing ended: .*nothing\.yaml"),
     ):
-        tell("epoch")
+        send("epoch")

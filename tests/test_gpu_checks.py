@@ -4,6 +4,7 @@ GPU that does not keep what it promises.
 
 import dataclasses
 import importlib
+import math
 import re
 import subprocess
 import sys
@@ -208,11 +209,14 @@ def test_the_same_run_twice_fails_at_the_first_bit(folder, monkeypatch, changed,
     assert repeated_run.measure_precision("float64", folder).outcome == outcome
 
 
-@pytest.mark.parametrize(("difference", "outcome"), [(1e-13, "ok"), (1e-11, "FAILED")])
+@pytest.mark.parametrize(
+    ("difference", "outcome"), [(1e-13, "ok"), (1e-11, "FAILED"), (math.nan, "FAILED")]
+)
 def test_mirrored_devices_fail_above_rounding(folder, monkeypatch, difference, outcome):
     import numpy
 
-    runs = iter([([numpy.zeros(2)], []), ([numpy.full(2, difference)], [])])
+    same = numpy.zeros(2)
+    runs = iter([([same, same], []), ([same, numpy.full(2, difference)], [])])
     monkeypatch.setattr(mirrored, "train_in_process", lambda *_: next(runs))
     monkeypatch.setattr(mirrored, "write_experiment", lambda *_: folder)
     assert measure(mirrored, CPUS, folder)[mirrored.CHECK].outcome == outcome

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from bench.gpu import _environment, _process
 from bench.gpu._row import Row, Target, format_table
-from imgcls.device.driver import Gpu
 from imgcls.device.usable import UsableGpu
 from imgcls.errors import GateError, UserError
 
@@ -37,9 +36,7 @@ def make_target(gpus: Sequence[UsableGpu]) -> Target:
     """Return the GPUs as what the checks run on; half of the memory is the limit if the driver does
     not show how much there is.
     """
-    shown = gpus[0].shown
-    total = shown.memory_mib if isinstance(shown, Gpu) else None
-    fraction = LIMIT_MIB / (total or 2 * LIMIT_MIB)
+    fraction = LIMIT_MIB / (gpus[0].memory_mib or 2 * LIMIT_MIB)
     return Target(
         devices=tuple(f"GPU:{i}" for i in range(len(gpus))),
         variables={},

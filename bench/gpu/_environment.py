@@ -1,5 +1,6 @@
 """The GPUs of this machine, and the lines about the environment that stand above the table."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 
 from imgcls import environment
@@ -23,17 +24,17 @@ def find_gpus() -> tuple[UsableGpu, ...]:
 def format_environment(gpus: Sequence[UsableGpu]) -> str:
     """Return the environment of the checks as a list in Markdown."""
     runtime = environment.read_runtime()
-    now = environment.describe(0, [], runtime, [], None)
-    commit = "-" if now.git is None else now.git.commit + (" and changes" if now.git.dirty else "")
+    git = environment.read_commit()
+    commit = "-" if git is None else git.commit + (" and changes" if git.dirty else "")
     names = ("imgcls", "tensorflow", "keras", "numpy", "python")
     lines = {
-        "GPUs": "; ".join(str(gpu.shown or gpu.device.name) for gpu in gpus),
-        "driver": ", ".join(sorted({gpu.driver for gpu in driver.list_gpus()})),
+        "GPUs": "; ".join(map(str, gpus)),
+        "driver": runtime.driver or "-",
         "libraries": _join(runtime.libraries),
         "versions": _join({name: runtime.versions[name] for name in names}),
         "variables": _join(runtime.variables),
         "commit": commit,
-        "started": now.started,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     return "\n".join(f"- {name}: {value}" for name, value in lines.items())
 

@@ -1,4 +1,4 @@
-"""Short training runs: their experiments, data and processes."""
+"""Short training runs: their experiments and data."""
 
 import contextlib
 import io
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.epoch import write_noise
-from imgcls import variables
 from imgcls.config import Experiment
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
@@ -15,13 +14,13 @@ from imgcls.io.signals import StopRequest
 from imgcls.run import create_run
 from imgcls.store.lookup import find_store
 from imgcls.training.history import EpochLog
-from imgcls.training.probe import start_probe
 from imgcls.verbs.prepare import prepare
 
+EPOCHS = 2
 SMALL = {
     "data": {"name": "digits"},
     "model": {"name": "cnn", "filters": [16, 32], "dense": [64], "batch_norm": True},
-    "train": {"epochs": 2, "batch_size": 128, "steps_per_execution": 4},
+    "train": {"epochs": EPOCHS, "batch_size": 128, "steps_per_execution": 4},
 }
 """Digits of 8x8 in 11 steps an epoch. It has dropout and batch norm."""
 AUGMENTED = ("augment=[{name: random_crop, padding: 1}, {name: random_flip}]",)
@@ -67,31 +66,9 @@ def start_training(path: Path) -> Iterator[tuple[Iterator[EpochLog], Experiment]
     from imgcls.training.trainer import Trainer
 
     experiment = read_experiment(path)
-    if experiment.train.deterministic:
-        variables.turn_off_nvlink_sharp()
     run = create_run(experiment, path.with_suffix(""))
     trainer = Trainer(run, experiment, *find_store(experiment))
     try:
         yield trainer.train_epochs(StopRequest()), experiment
     finally:
         trainer.close()
-
-
-def train_in_process(path: Path, folder: Path, epochs: int = 2) -> tuple[list[Any], list[Any]]:
-    """Train an experiment in a process of its own.
-
-    Args:
-        folder: of the run; must not exist.
-
-    Returns:
-        The weights, and the log without times.
-    """
-    import numpy
-
-    from imgcls.training.history import TIMES
-
-    with start_probe(path, folder) as send:
-        log = [send("epoch") for _ in range(epochs)]
-        with numpy.load(send(str(folder.with_suffix(".npz")))) as arrays:
-            weights = [arrays[name] for name in arrays.files]
-    return weights, [{key: entry[key] for key in entry.keys() - TIMES} for entry in log]

@@ -1,4 +1,4 @@
-"""Training with one_device must not take memory of other GPUs, by `nvidia-smi`."""
+"""Training with one_device must not allocate memory on other GPUs, by `nvidia-smi`."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def measure(target: Target, folder: Path) -> Iterator[Row]:
     used = listed or grown
     memory = ", ".join(f"{uuid}: {mebibytes:,} MiB" for uuid, mebibytes in used.items())
     yield Row(
-        "GPUs whose memory one_device takes",
+        "GPUs on which one_device allocates memory",
         f"{len(used)} of {len(before)} ({memory or 'none'})",
         f"1 of {len(before)}",
         decide(len(used) == 1),
@@ -43,7 +43,7 @@ def list_processes() -> str:
 
 
 def parse_processes(text: str) -> dict[int, dict[str, int]]:
-    """Return the MiB that each process uses, by the UUID of the GPU; 0 where it is not told."""
+    """Return the MiB that each process uses, by the UUID of the GPU; 0 where it is not shown."""
     processes: dict[int, dict[str, int]] = {}
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]

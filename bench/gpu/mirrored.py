@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.gpu._row import Row, Target, decide
-from bench.gpu._training import AUGMENTED, train_in_process, write_experiment
+from bench.gpu._training import AUGMENTED, EPOCHS, write_experiment
+from imgcls.training.probe import train_in_process
+from imgcls.verbs.diagnose import measure_difference
 
 LIMIT = 1e-12
 """As for one and two devices in `imgcls doctor`."""
@@ -23,8 +25,8 @@ def measure(target: Target, folder: Path) -> Iterator[Row]:
         yield Row(CHECK, "not run: one GPU", f"<= {LIMIT:g}", "skipped")
         return
     (one, _), (two, _) = (
-        train_in_process(write_experiment(folder, name, *FLOAT64, *more), folder / name)
+        train_in_process(write_experiment(folder, name, *FLOAT64, *more), folder / name, EPOCHS)
         for name, more in (("one", ()), ("two", (TWO,)))
     )
-    difference = max(float(abs(a - b).max()) for a, b in zip(one, two, strict=True))
+    difference = measure_difference(one, two)
     yield Row(CHECK, f"{difference:.1e}", f"<= {LIMIT:g}", decide(difference <= LIMIT))

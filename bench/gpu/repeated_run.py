@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.gpu._row import PRECISIONS, Row, Target, decide
-from bench.gpu._training import AUGMENTED, train_in_process, write_experiment
+from bench.gpu._training import AUGMENTED, EPOCHS, write_experiment
+from imgcls.training.probe import train_in_process
 
 
 def measure(target: Target, folder: Path) -> Iterator[Row]:
@@ -21,7 +22,7 @@ def measure_precision(precision: str, folder: Path) -> Row:
     """Compare two runs with augmentation, batch norm and dropout, bit for bit."""
     path = write_experiment(folder, precision, *AUGMENTED, f"train.precision={precision}")
     (one, log), (other, other_log) = (
-        train_in_process(path, folder / f"{precision}-{number}") for number in (1, 2)
+        train_in_process(path, folder / f"{precision}-{number}", EPOCHS) for number in (1, 2)
     )
     differing = sum(a.tobytes() != b.tobytes() for a, b in zip(one, other, strict=True))
     measured = f"{differing} of {len(one)} arrays of weights differ"

@@ -17,15 +17,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imgcls import variables
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster, read_cluster
 from imgcls.errors import UserError
 from imgcls.experiment_file import read_experiment
 from imgcls.io.signals import StopRequest
 from imgcls.run import create_run
 from imgcls.store.lookup import find_store
+
+if TYPE_CHECKING:
+    import numpy
 
 GPU_MEMORY = "train.gpu_memory=growth"
 """Several probes run at once. By default, TensorFlow would allocate all of a GPU's memory for the
@@ -85,6 +87,28 @@ def start_probe(
             process.communicate()
 
 
+def train_in_process(
+    experiment: Path, folder: Path, epochs: int, variables: dict[str, str] | None = None
+) -> tuple[list["numpy.ndarray"], list[dict[str, Any]]]:
+    """Train for some epochs in a process of its own.
+
+    Args:
+        folder, variables: as for `start_probe`.
+
+    Returns:
+        The weights, and the log without times.
+    """
+    import numpy
+
+    from imgcls.training.history import TIMES
+
+    with start_probe(experiment, folder, variables=variables) as send:
+        log = [send("epoch") for _ in range(epochs)]
+        with numpy.load(send(str(folder.with_suffix(".npz")))) as arrays:
+            weights = [arrays[name] for name in arrays.files]
+    return weights, [{key: entry[key] for key in entry.keys() - TIMES} for entry in log]
+
+
 def serve(path: Path, folder: Path, cluster: Cluster) -> None:
     """Answer requests from stdin on stdout until the input ends.
 
@@ -97,8 +121,6 @@ def serve(path: Path, folder: Path, cluster: Cluster) -> None:
     from imgcls.training.trainer import Trainer
 
     experiment = read_experiment(path, [GPU_MEMORY])
-    if experiment.train.deterministic:
-        variables.turn_off_nvlink_sharp()
     trainer = Trainer(create_run(experiment, folder), experiment, *find_store(experiment), cluster)
     epochs = trainer.train_epochs(StopRequest())
     for request in map(str.strip, sys.stdin):

@@ -18,7 +18,7 @@ from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
 from imgcls.report.tables import format_pairs, format_table
-from imgcls.training.probe import start_probe
+from imgcls.training.probe import start_probe, train_in_process
 from imgcls.verbs import prepare
 
 EPOCHS, ROUNDS = 2, 7
@@ -103,7 +103,7 @@ def diagnose(
         found = {
             "versions": runtime.versions,
             "libraries": runtime.libraries,
-            "driver": ", ".join(sorted({gpu.driver for gpu in runtime.gpus if gpu.driver})) or None,
+            "driver": runtime.driver,
             "devices": _describe_devices(),
             "precision": precision,
             "comparisons": _compare(folder, comparisons, precisions),
@@ -172,7 +172,7 @@ def _prepare_data(folder: Path, precision: str) -> None:
 
 
 def _describe_devices() -> list[str]:
-    gpus = [str(each.shown or each.device.name) for each in usable.list_usable_gpus()]
+    gpus = map(str, usable.list_usable_gpus())
     return [*gpus, f"{environment.count_cores()} CPU cores"]
 
 
@@ -210,16 +210,12 @@ def _compare(
 
     Only that in float64 is limited: in others, training amplifies rounding.
     """
-    import numpy
-
     setups = {each.name: each for one in comparisons for each in (one.first, one.second)}
     compared = []
     for precision in precisions:
         weights = {name: _train(folder, setup, precision) for name, setup in setups.items()}
         for each in comparisons:
-            pairs = zip(weights[each.first.name], weights[each.second.name], strict=True)
-            # numpy's maximum, since Python's may pass over NaN
-            difference = float(numpy.max([numpy.abs(one - two).max() for one, two in pairs]))
+            difference = measure_difference(weights[each.first.name], weights[each.second.name])
             limit = each.limit if precision == "float64" else None
             compared.append(
                 {
@@ -233,6 +229,14 @@ def _compare(
     return compared
 
 
+def measure_difference(one: Sequence[Any], other: Sequence[Any]) -> float:
+    """Return the largest absolute difference of two lists of arrays; NaN if one has NaN."""
+    import numpy
+
+    # numpy's maximum: Python's may pass over NaN.
+    return float(numpy.max([abs(a - b).max() for a, b in zip(one, other, strict=True)]))
+
+
 def _format_result(difference: float, limit: float | None) -> str:
     if limit is None:
         return "rounding"
@@ -241,15 +245,10 @@ def _format_result(difference: float, limit: float | None) -> str:
 
 def _train(folder: Path, setup: Setup, precision: str) -> list[Any]:
     """Return the weights that a setup has trained."""
-    import numpy
-
     name = f"{precision}-{setup.name.replace(' ', '-')}"
     path = _write_experiment(folder, name, precision=precision, **setup.train)
-    with start_probe(path, folder / name, variables=dict(setup.variables)) as send:
-        for _ in range(EPOCHS):
-            send("epoch")
-        with numpy.load(send(str(path.with_suffix(".npz")))) as weights:
-            return [weights[key] for key in weights.files]
+    weights, _ = train_in_process(path, folder / name, EPOCHS, dict(setup.variables))
+    return weights
 
 
 def _measure_determinism_cost(folder: Path, precision: str) -> float:
