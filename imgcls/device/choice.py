@@ -1,5 +1,5 @@
 """The choice of the GPUs that this process uses; the others stay hidden from TensorFlow, which
-would take memory on each GPU that it sees. Light zone.
+would allocate memory on each GPU that it sees. Light zone.
 
 TensorFlow allows the choice once per process, before its first operation.
 """
@@ -29,7 +29,7 @@ def list_used_gpus() -> tuple[UsableGpu, ...]:
 
 
 def prepare_gpus(device: Device, gpu_memory: GpuMemory) -> None:
-    """Check the GPUs, and limit the memory that is taken on them, before some are chosen.
+    """Check the GPUs, and limit the memory allocated on them, before some are chosen.
 
     Raises:
         UserError: TensorFlow cannot use the GPUs, or a limit cannot be set.
@@ -154,4 +154,4 @@ def _measure_use(shown: object) -> tuple[int, int]:
 
 
 def _describe(gpus: Sequence[UsableGpu]) -> str:
-    return " and ".join(str(gpu.shown or gpu.device.name) for gpu in gpus) or "the CPU"
+    return " and ".join(map(str, gpus)) or "the CPU"

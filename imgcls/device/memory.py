@@ -1,10 +1,9 @@
-"""How much of a GPU's memory this process takes. Light zone."""
+"""How much of a GPU's memory this process may allocate. Light zone."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
-from imgcls.device.driver import Gpu
 from imgcls.device.usable import UsableGpu
 from imgcls.errors import UserError
 from imgcls.io import terminal
@@ -15,12 +14,12 @@ KEY = "train.gpu_memory"
 
 
 def limit_memory(gpus: Sequence[UsableGpu], gpu_memory: GpuMemory) -> None:
-    """Let TensorFlow take memory on these GPUs as it needs it, or up to a fraction.
+    """Let TensorFlow allocate memory on these GPUs as it needs it, or up to a fraction.
 
     It must come before TensorFlow's first operation.
 
     Raises:
-        UserError: a GPU's total memory is not known, or TensorFlow has taken memory already.
+        UserError: a GPU's total memory is not known, or TensorFlow has allocated memory already.
     """
     from imgcls.backend import tf
 
@@ -38,8 +37,8 @@ def limit_memory(gpus: Sequence[UsableGpu], gpu_memory: GpuMemory) -> None:
                 tf.config.set_logical_device_configuration(gpu.device, [one])
     except RuntimeError:
         raise UserError(
-            f"{KEY} is {gpu_memory}, but this process has taken memory of its GPUs before; start a"
-            " new process"
+            f"{KEY} is {gpu_memory}, but this process has allocated memory on its GPUs already;"
+            " start a new process"
         ) from None
 
 
@@ -55,10 +54,9 @@ def compute_limit(gpu: UsableGpu, fraction: float) -> int:
     Raises:
         UserError: the total is not known.
     """
-    total = gpu.shown.memory_mib if isinstance(gpu.shown, Gpu) else None
-    if total is None:
+    if gpu.memory_mib is None:
         raise UserError(
-            f"{KEY} is {fraction}, but nvidia-smi does not show the memory of"
-            f" {gpu.shown or gpu.device.name}; set {KEY}: growth"
+            f"{KEY} is {fraction}, but nvidia-smi does not show the memory of {gpu};"
+            f" set {KEY}: growth"
         )
-    return int(total * fraction)
+    return int(gpu.memory_mib * fraction)

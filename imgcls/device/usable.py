@@ -43,6 +43,14 @@ class UsableGpu:
     device: Any
     shown: Gpu | Slice | None
 
+    @property
+    def memory_mib(self) -> int | None:
+        """Total memory in MiB; None if the driver does not show it."""
+        return self.shown.memory_mib if isinstance(self.shown, Gpu) else None
+
+    def __str__(self) -> str:
+        return str(self.shown or self.device.name)
+
 
 @lru_cache
 def list_usable_gpus() -> tuple[UsableGpu, ...]:
@@ -78,7 +86,7 @@ def match_gpus(devices: Sequence[Any], found: Driver) -> tuple[UsableGpu, ...]:
     # With a divided GPU, CUDA shows only one slice; which one is not known.
     divided = any(gpu.is_divided for gpu in gpus) or len(gpus) < len(shown)
     if len(devices) < (min(1, len(shown)) if divided else len(shown)):
-        raise _make_error([f"{each}" for each in shown], gpus)
+        raise _make_error(list(map(str, shown)), gpus)
     if note := kernels.describe_compilation(gpus, kernels.list_built()) if gpus else None:
         terminal.note(note)
     same_order = len(devices) == 1 or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"

@@ -23,7 +23,7 @@ class Settings(StrategySettings):
         must_be("the index of a GPU, idle, or cpu"),
     ] = None
     """The index of a GPU as nvidia-smi shows it; `idle` for the one with the least memory in use
-    that no other run has taken; or `cpu`. The first GPU unless given, or the CPU without one."""
+    that no other run uses; or `cpu`. The first GPU unless given, or the CPU without one."""
 
     def get_device(self) -> Device:
         """Return the one device that is asked for."""

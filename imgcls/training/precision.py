@@ -1,7 +1,7 @@
 """What `train.precision` means to TensorFlow and to the libraries below it. Light zone.
 
 On a GPU, TensorFlow lets float32 products be computed in TensorFloat-32, which keeps 10 of 23 bits,
-unless it is told not to. Environment variables can do the same behind its back.
+unless that is turned off. Environment variables can allow the same without TensorFlow.
 """
 
 import os
