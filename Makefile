@@ -16,7 +16,7 @@ help: ## Print this list
 setup: $(INSTALLED) ## Install imgcls and the locked versions into .venv (Python 3.11 to 3.13); with GPU=1, CUDA's too
 	@$(if $(GPU),,$(if $(GPU_FILES),echo "This machine has an NVIDIA GPU ($(GPU_FILES)); to train on it: make setup GPU=1"))
 
-# Without the libraries of CUDA, .venv is made anew if it has them.
+# `make setup GPU=` empties .venv first if it has CUDA's libraries.
 $(INSTALLED): $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "imgcls needs Python 3.11 to 3.13; run make PYTHON=python3.12"'
 	$(PYTHON) -m venv $(if $(GPU),,$(if $(wildcard .venv/installed-gpu),--clear)) .venv

@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy
 
@@ -60,7 +61,7 @@ def _measure_medians(name: str, precision: str) -> tuple[float, float]:
     return own, keras_layer
 
 
-def _compile(model: "object", shape: tuple[int, ...]) -> Callable[[], object]:
+def _compile(model: Any, shape: tuple[int, ...]) -> Callable[[], object]:
     """Return a function that computes gradients of one batch STEPS times."""
     from imgcls.backend import tf
 

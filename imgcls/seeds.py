@@ -3,6 +3,8 @@
 import hashlib
 
 NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap")
+PHILOX_BLOCK = 4
+"""How many 32-bit numbers Philox makes at once (Salmon et al., 2011)."""
 
 
 def derive_seed(seed: int, name: str) -> int:

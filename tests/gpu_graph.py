@@ -222,6 +222,7 @@ def flatten(function: Any) -> Any:
 
     Functions that XLA compiles stay as they are.
     """
+    # TensorFlow has no public function that inlines a graph before it is run.
     from tensorflow.python.framework import convert_to_constants
 
     return convert_to_constants._run_inline_graph_optimization(

@@ -19,7 +19,7 @@ READING = 0.0001
 
 
 class FakeClock:
-    """A clock that only moves when it is read or told to."""
+    """A clock that only moves when it is read or advanced."""
 
     def __init__(self):
         self.now = 0.0

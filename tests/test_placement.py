@@ -127,7 +127,7 @@ def test_what_tf_data_does_is_on_the_cpu(tmp_path, examples, augmentation, place
     iterator = make_iterator(place, batches, strategy, 0, stages)
     with tf.device("CPU:0"):
         dataset = iterator._make_dataset(tf.distribute.InputContext(1, 0, 1))
-    while not dataset._functions():
+    while not dataset._functions():  # private, as the only way to the functions of a data set
         dataset = dataset._input_dataset
     (function,) = dataset._functions()
     operations = function.function.graph.get_operations()

@@ -33,8 +33,9 @@ def main(names: Sequence[str]) -> int:
 
 
 def make_target(gpus: Sequence[UsableGpu]) -> Target:
-    """Return the GPUs as what the checks run on; half of the memory is the limit if the driver does
-    not show how much there is.
+    """Return what the checks run on: all GPUs.
+
+    If the driver does not show the memory of the first, half of it is the limit.
     """
     fraction = LIMIT_MIB / (gpus[0].memory_mib or 2 * LIMIT_MIB)
     return Target(

@@ -6,7 +6,9 @@ TensorFlow allows the choice once per process, before its first operation.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from imgcls.device import memory, reservation, usable
 from imgcls.device.driver import Gpu
@@ -15,7 +17,7 @@ from imgcls.device.usable import UsableGpu
 from imgcls.errors import UserError
 from imgcls.io import terminal
 
-Device = int | Literal["idle", "cpu"] | None
+Device = Annotated[int, Field(ge=0)] | Literal["idle", "cpu"] | None
 """The index of a GPU as nvidia-smi shows it; the GPU that is used least; the CPU; or None for the
 first GPU if there is one, else the CPU.
 """

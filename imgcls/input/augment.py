@@ -17,10 +17,7 @@ from imgcls.augmentations import AugmentationSettings
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.errors import UserError
-from imgcls.seeds import derive_seed
-
-BLOCK = 4
-"""How many 32-bit numbers Philox makes at once."""
+from imgcls.seeds import PHILOX_BLOCK, derive_seed
 
 
 class StatelessRandom:
@@ -82,19 +79,19 @@ class StatelessRandom:
     def bytes(self, shape: tuple[int, ...]) -> tf.Tensor:
         """Return uint8 (rows, *shape), uniform over 0, ..., 255."""
         count = math.prod(shape)
-        blocks = -(-count // (4 * BLOCK))
+        blocks = -(-count // (4 * PHILOX_BLOCK))
         key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=self._next_seed())
         skipped = tf.stack(
             [tf.cast(self._first_row * blocks, tf.uint64), tf.constant(0, tf.uint64)]
         )
         words = tf.raw_ops.StatelessRandomUniformFullIntV2(
-            shape=[self._rows, BLOCK * blocks],
+            shape=[self._rows, PHILOX_BLOCK * blocks],
             key=key,
             counter=counter + skipped,
             alg=tf.random.Algorithm.PHILOX.value,
             dtype=tf.int32,
         )
-        numbers = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * BLOCK * blocks])
+        numbers = tf.reshape(tf.bitcast(words, tf.uint8), [self._rows, 4 * PHILOX_BLOCK * blocks])
         return tf.reshape(numbers[:, :count], [self._rows, *shape])
 
     def _slice_local(self, numbers: tf.Tensor) -> tf.Tensor:

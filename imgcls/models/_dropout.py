@@ -10,9 +10,7 @@ import math
 from typing import Any
 
 from imgcls.backend import keras, tf
-
-BLOCK = 4
-"""How many 32-bit numbers Philox makes at once."""
+from imgcls.seeds import PHILOX_BLOCK
 
 
 class Dropout(keras.layers.Layer):
@@ -59,10 +57,10 @@ class Dropout(keras.layers.Layer):
         Philox (Salmon et al., 2011) makes each block from a key and a counter of 128 bits: here,
         the seed, and the step and the number of the block within the global batch.
         """
-        blocks = -(-units // BLOCK)
+        blocks = -(-units // PHILOX_BLOCK)
         first_block = tf.cast(first_row, tf.uint64) * blocks
         bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
-            shape=[shape[0], BLOCK * blocks],
+            shape=[shape[0], PHILOX_BLOCK * blocks],
             key=tf.constant([self._seed], tf.uint64),
             counter=tf.stack([first_block, tf.cast(step, tf.uint64)]),
             alg=tf.random.Algorithm.PHILOX.value,

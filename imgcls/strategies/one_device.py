@@ -1,8 +1,6 @@
 """One device: the first GPU, or the CPU if there is no GPU. Light zone."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from imgcls.device import choice
 from imgcls.device.choice import Device
@@ -18,10 +16,7 @@ class Settings(StrategySettings):
     """The settings of one device."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"device"})
-    device: Annotated[
-        Annotated[int, Field(ge=0)] | Literal["idle", "cpu"] | None,
-        must_be("the index of a GPU, idle, or cpu"),
-    ] = None
+    device: Annotated[Device, must_be("the index of a GPU, idle, or cpu")] = None
     """The index of a GPU as nvidia-smi shows it; `idle` for the one with the least memory in use
     that no other run uses; or `cpu`. The first GPU unless given, or the CPU without one."""
 
