@@ -7,13 +7,12 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
-from imgcls import name_value, parts
+from imgcls import experiment_keys, name_value, parts
 from imgcls.config import Experiment
 from imgcls.durations import Duration
 from imgcls.errors import DataError, UserError
@@ -21,7 +20,6 @@ from imgcls.io import yaml_file
 from imgcls.io.records import DataFile, FormatError
 from imgcls.io.terminal import to_printable
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
-from imgcls.parts import PartOf, Section
 
 _MAX_DEPTH = 20
 """Levels of a key in `--set`; no experiment has as many."""
@@ -149,7 +147,7 @@ def _merge(base: Document, override: Document) -> None:
     """Merge a document into another, in place: mappings key by key; other values are replaced.
 
     A mapping that names another part replaces the mapping of the base, since parts have different
-    settings.
+    settings. A part may be given by its name alone, or without the name of its default.
     """
     base.value = _merge_values(base.value, override.value, ())
     base.values.update(override.values)
@@ -157,6 +155,9 @@ def _merge(base: Document, override: Document) -> None:
 
 
 def _merge_values(base: Any, override: Any, location: Location) -> Any:
+    part = experiment_keys.find_part(location)
+    if part:
+        base, override = part.expand(base), parts.expand_name(override)
     if (
         isinstance(base, list)
         and isinstance(override, dict)
@@ -207,7 +208,7 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
     location: Location = problem["loc"]
     kind, name = problem["type"], ".".join(map(str, location))
     if kind == "extra_forbidden":
-        allowed = _find_allowed_keys(document.value, location[:-1])
+        allowed = experiment_keys.find_allowed_keys(document.value, location[:-1])
         section = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
         guess = parts.suggest(str(location[-1]), allowed)
         return (
@@ -228,43 +229,6 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
 def _format_value(value: Any) -> str:
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _find_allowed_keys(value: Any, location: Location) -> list[str]:
-    """Return the keys that are allowed in the section at a location of an experiment.
-
-    Args:
-        value: the experiment as parsed from YAML, whose names say which parts the sections are of.
-    """
-    section: type[Section] = Experiment
-    kind = None
-    for key in location:
-        value = value[key]
-        if isinstance(key, str):
-            annotations = _list_annotations(section.model_fields[key])
-            kind = next((each.kind for each in annotations if isinstance(each, PartOf)), None)
-            section = next(
-                (
-                    each
-                    for each in annotations
-                    if isinstance(each, type) and issubclass(each, Section)
-                ),
-                section,
-            )
-        if kind and isinstance(value, dict):
-            section = parts.load(kind, value["name"]).Settings
-    return list(section.model_fields)
-
-
-def _list_annotations(field: FieldInfo) -> list[Any]:
-    """Return a field's annotation, its metadata, and all annotations nested in it."""
-    annotations = [*field.metadata]
-    queue = [field.annotation]
-    while queue:
-        annotation = queue.pop(0)
-        annotations += [annotation, *getattr(annotation, "__metadata__", ())]
-        queue += get_args(annotation)
-    return annotations
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -173,21 +173,38 @@ class PartOf:
 
     A nested `ValidationError` keeps its locations, so mistakes inside a part are reported together
     with all others.
+
+    Args:
+        kind: of the part.
+        default: name of the part that is meant by a mapping without a name; None if there is none.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, default: str | None = None):
         self.kind = kind
+        self.default = default
+
+    def make_default(self) -> Any:
+        """Return the settings of the default part."""
+        return make_default_settings(self.kind, self.default or "")
+
+    def expand(self, value: Any) -> Any:
+        """Return the mapping that a short form means: a name, or settings of the default part."""
+        value = expand_name(value)
+        if self.default and isinstance(value, dict):
+            return {"name": self.default, **value}
+        return value
 
     def validate(self, value: Any) -> PartSettings:
-        """Convert a mapping with a `name` to the settings of that part."""
+        """Convert a mapping with a `name`, or its short form, to the settings of that part."""
         if isinstance(value, PartSettings):
             return value
+        value = self.expand(value)
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
             raise PydanticCustomError(
                 "part_without_name",
-                "needs a mapping with a name, such as {example}; allowed names: {allowed}",
+                "needs a name, such as {example}; allowed: {allowed}",
                 {
-                    "example": f"{{name: {list_names(self.kind)[0]}}}",
+                    "example": self.default or list_names(self.kind)[0],
                     "allowed": ", ".join(list_names(self.kind)),
                 },
             )
@@ -204,11 +221,18 @@ class PartOf:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: Any
     ) -> dict[str, Any]:
-        choices = []
+        choices: list[dict[str, Any]] = [{"enum": list_names(self.kind)}]
         for name in list_names(self.kind):
             choice = handler.resolve_ref_schema(
                 handler(load(self.kind, name).Settings.__pydantic_core_schema__)
             )
             choice["properties"]["name"] = {"const": name}
+            if name == self.default:
+                choice["required"].remove("name")
             choices.append(choice)
         return {"oneOf": choices}
+
+
+def expand_name(value: Any) -> Any:
+    """Return the mapping that the name of a part alone means; any other value as it is."""
+    return {"name": value} if isinstance(value, str) else value

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from imgcls import parts
 from imgcls.durations import Duration, DurationIn
 from imgcls.optimizers import OptimizerSettings
 from imgcls.parts import PartOf, PartSettings, Section, must_be
@@ -13,6 +12,10 @@ from imgcls.strategies import StrategySettings
 
 Monitor = Literal["val_loss", "val_accuracy"]
 Precision = Literal["float32", "tensorfloat32", "mixed_bfloat16", "mixed_float16", "float64"]
+LOSS = PartOf("losses", default="cross_entropy")
+OPTIMIZER = PartOf("optimizers", default="adamw")
+SCHEDULE = PartOf("schedules", default="constant")
+STRATEGY = PartOf("strategies", default="one_device")
 
 
 class EarlyStopping(Section):
@@ -104,25 +107,19 @@ class Train(Section):
     images, and four epochs show all."""
     sampling: Sampling | None = None
     """Samples images by weight. Unless given, each epoch shows every image once."""
-    loss: Annotated[PartSettings, PartOf("losses")] = Field(
-        default_factory=lambda: parts.make_default_settings("losses", "cross_entropy")
-    )
+    loss: Annotated[PartSettings, LOSS] = Field(default_factory=LOSS.make_default)
     """The training loss, which is also the log's `loss` and `val_loss`: a file of imgcls/losses."""
-    optimizer: Annotated[OptimizerSettings, PartOf("optimizers")] = Field(
-        default_factory=lambda: parts.make_default_settings("optimizers", "adamw")
+    optimizer: Annotated[OptimizerSettings, OPTIMIZER] = Field(
+        default_factory=OPTIMIZER.make_default
     )
     """A file of imgcls/optimizers."""
-    schedule: Annotated[PartSettings, PartOf("schedules")] = Field(
-        default_factory=lambda: parts.make_default_settings("schedules", "constant")
-    )
+    schedule: Annotated[PartSettings, SCHEDULE] = Field(default_factory=SCHEDULE.make_default)
     """The learning rate over the steps: a file of imgcls/schedules."""
     precision: Precision = "float32"
     """float32 is that of IEEE 754; tensorfloat32 allows GPUs to multiply float32 in TensorFloat-32,
     with 10 bits of the mantissa. The mixed ones are Keras's dtype policies, for GPUs; float64 is
     for comparing strategies."""
-    strategy: Annotated[StrategySettings, PartOf("strategies")] = Field(
-        default_factory=lambda: parts.make_default_settings("strategies", "one_device")
-    )
+    strategy: Annotated[StrategySettings, STRATEGY] = Field(default_factory=STRATEGY.make_default)
     """The devices to train on: a file of imgcls/strategies."""
     gpu_memory: Annotated[
         Annotated[float, Field(gt=0, le=1)] | Literal["growth"] | None,

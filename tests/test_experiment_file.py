@@ -42,7 +42,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
         "train:\n"
         "  epochs: ten\n"
         "  optimizer: {name: adamw, learning_rat: 1}\n"
-        "  schedule: cosine\n"
+        "  schedule: [cosine]\n"
         "  early_stopping: {monitor: val_los}\n"
         "augment: [{name: random_flip, probability: 2}]\n"
     )
@@ -58,8 +58,8 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
             " learning_rate, weight_decay, beta_1, beta_2, epsilon (did you mean 'learning_rate'?)"
         ),
         (
-            f"{path}:7:13: train.schedule: needs a mapping with a name, such as {{name: constant}};"
-            " allowed names: constant, cosine; got 'cosine'"
+            f"{path}:7:13: train.schedule: needs a name, such as constant; allowed: constant,"
+            " cosine; got ['cosine']"
         ),
         (
             f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or"

@@ -65,6 +65,7 @@ ROOT_IMPORTS = {
     },
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},
     "imgcls.experiment_file": {"imgcls.io": "an experiment is read from YAML"},
+    "imgcls.experiment_keys": {"imgcls.io": "only the type of a location in YAML"},
     "imgcls.family": {
         "imgcls.io": "as for imgcls.run",
         "imgcls.distributed": "the type of what refuses several workers",
