@@ -38,6 +38,15 @@ def test_a_failing_driver_with_device_files_is_a_problem_in_its_own_words(monkey
     assert found.has_gpus
 
 
+def test_gpus_that_cannot_be_read_are_a_problem_and_not_a_machine_without_gpus(
+    monkeypatch, tmp_path: Path
+):
+    said = "0, NVIDIA L4, 23034"
+    fake_gpus.install_nvidia_smi(monkeypatch, tmp_path, said)
+    found = driver.read_driver(fake_gpus.make_device_files(tmp_path, 1))
+    assert (found.gpus, found.problem) == ((), f"nvidia-smi says: {said}")
+
+
 def test_device_files_without_nvidia_smi_are_a_problem(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     found = driver.read_driver(fake_gpus.make_device_files(tmp_path, 1))

@@ -106,7 +106,8 @@ def _run_nvidia_smi() -> tuple[str, str | None]:
     said = " ".join((done.stdout + done.stderr).split())
     if NO_DEVICES in said:
         return "", None
-    if done.returncode:
+    has_gpus = any(map(_parse_line, done.stdout.splitlines()))
+    if done.returncode or (said and not has_gpus):
         return "", f"nvidia-smi says: {said or f'exit code {done.returncode}'}"
     return done.stdout, None
 
