@@ -215,11 +215,15 @@ def find_differences(
         sentence: with places for name, value there and value here.
     """
     return [
-        sentence.format(name, there.get(name, "not set"), here.get(name, "not set"))
+        sentence.format(name, _format_value(there.get(name)), _format_value(here.get(name)))
         for name in dict.fromkeys([*there, *here])
         if there.get(name) != here.get(name)
         and (name not in library_versions.LIBRARIES or (name in there and name in here))
     ]
+
+
+def _format_value(value: str | None) -> str:
+    return "not set" if value is None else value or "empty"
 
 
 def _list_gpus() -> list[GpuModel]:

@@ -145,6 +145,7 @@ def test_gpus_are_recorded_with_the_version_of_their_driver(monkeypatch, tmp_pat
         ({"inter_op_threads": 1}, "inter_op_threads was 0 and is 1"),
         ({"tensorfloat32": True}, "tensorfloat32 was false and is true"),
         ({"variables": {"XLA_FLAGS": "--a"}}, "XLA_FLAGS was not set and is --a"),
+        ({"variables": {"XLA_FLAGS": ""}}, "XLA_FLAGS was not set and is empty"),
         ({"libraries": {"cuDNN of the build": "9"}}, "cuDNN of the build was not set and is 9"),
         (
             {"gpus": [{"name": "L4", "compute_capability": "8.9", "driver": "550"}]},
