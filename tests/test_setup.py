@@ -51,7 +51,7 @@ def test_each_set_of_versions_is_installed_once_and_gpu_1_is_remembered(setup):
     assert setup("GPU=")[1] == ["cleared", "requirements.lock", "."]
 
 
-def test_a_gpu_is_pointed_out_to_who_installs_without_its_libraries(setup):
+def test_a_gpu_is_pointed_out_if_its_libraries_are_not_installed(setup):
     assert "make setup GPU=1" in setup("GPU_FILES=/dev/nvidia0")[0]
     assert setup()[0] == ""
     assert setup("GPU_FILES=/dev/nvidia0", "GPU=1")[0] == ""
