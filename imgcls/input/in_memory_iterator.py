@@ -87,6 +87,9 @@ class InMemoryIterator:
     def raise_reading_error(self) -> None:
         """Do nothing: all images were read at the start."""
 
+    def close(self) -> None:
+        """Do nothing: no threads load images."""
+
 
 class _DeviceCopy:
     """The images and labels of a split on a device, and the rows of an execution's batches.

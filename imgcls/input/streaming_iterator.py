@@ -91,6 +91,13 @@ class StreamingIterator:
         """Raise the first error of reading, which TensorFlow wraps in one of its own, if any."""
         self._loader.raise_reading_error()
 
+    def close(self) -> None:
+        """Stop loading, and wait for the threads that do; nothing else may hold the stream.
+
+        When Python exits, they can no longer call it, and TensorFlow would wait for them forever.
+        """
+        del self._iterator
+
     def _make_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Return the local batches of this process's replicas in turn, made in parallel threads."""
         local = self._replicas // context.num_input_pipelines

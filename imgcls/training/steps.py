@@ -114,11 +114,16 @@ class Steps:
         rates = tf.constant(learning_rates, keras.config.dtype_policy().variable_dtype)
         try:
             rows = compiled(inputs, tf.constant(step), rates).numpy()
-        except tf.errors.OpError:
-            iterator.raise_reading_error()
-            raise
-        sums[step_sums.WAIT] += iterator.take_wait()
-        return step_sums.add(sums, rows)
+        except tf.errors.OpError as error:
+            failure = error.with_traceback(None)
+            failure.__context__ = None
+        else:
+            sums[step_sums.WAIT] += iterator.take_wait()
+            return step_sums.add(sums, rows)
+        finally:
+            del inputs  # frames of an error's traceback would keep the stream from being closed
+        iterator.raise_reading_error()
+        raise failure
 
     def _run_steps(
         self,

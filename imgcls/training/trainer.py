@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import numpy
 
@@ -148,14 +149,15 @@ class Trainer:
         Yields:
             The log entry of each epoch, while its checkpoint is written.
         """
-        counters, settings = self._counters, self._settings
-        training = self._make_iterator(self._batches, counters.step)
-        validation = None
-        if len(self._validation):
-            batches = SequentialBatches(self._validation, settings.batch_size)
-            validation = self._make_iterator(batches, 0)
-        self._executions.expect_compilation()
-        with self._progress.start_at(counters.step):
+        counters = self._counters
+        with ExitStack() as stack:
+            training = stack.enter_context(self._make_iterator(self._batches, counters.step))
+            validation = None
+            if len(self._validation):
+                batches = SequentialBatches(self._validation, self._settings.batch_size)
+                validation = stack.enter_context(self._make_iterator(batches, 0))
+            self._executions.expect_compilation()
+            stack.enter_context(self._progress.start_at(counters.step))
             while len(counters.epochs) != stop.epochs and not self._is_finished():
                 self._train_epoch(training, stop)
                 start = time.perf_counter()
@@ -167,11 +169,11 @@ class Trainer:
         epochs, stopping = self._counters.epochs, self._settings.early_stopping
         return len(epochs) >= self._settings.epochs or history.should_stop(epochs, stopping)
 
-    def _make_iterator(self, batches: SequentialBatches, start: int) -> BatchIterator:
+    def _make_iterator(self, batches: SequentialBatches, start: int) -> closing[BatchIterator]:
         """Return an iterator from step `start` on; images are cached if both splits fit."""
         size = self._examples.nbytes + self._validation.nbytes
         place = find_place(batches, self._strategy, size <= self._settings.device_cache_mib * 2**20)
-        return make_iterator(place, batches, self._strategy, start, self._counters.stages)
+        return closing(make_iterator(place, batches, self._strategy, start, self._counters.stages))
 
     def _train_epoch(self, iterator: BatchIterator, stop: StopRequest) -> None:
         """Train to the end of the current epoch."""
