@@ -17,8 +17,9 @@ from experiments import (
     write_experiment,
 )
 
-from imgcls.errors import OutOfMemoryError, ProcessRestart, UserError
+from imgcls.errors import Interrupted, OutOfMemoryError, ProcessRestart, UserError
 from imgcls.io import restart
+from imgcls.io.signals import StopRequest
 from imgcls.run import Run
 from imgcls.training import micro_batches
 from imgcls.verbs import train
@@ -106,6 +107,23 @@ def test_a_failure_of_a_gpus_library_asks_for_a_new_process_with_half_the_micro_
     train.train(settings, Path("run"))
     assert (run.status.status, run.status.accumulation_steps) == ("finished", 2)
     assert not run.accumulation_steps_file.exists()
+
+
+def test_a_signal_during_the_failing_steps_stops_instead_of_starting_a_new_process(
+    digits, monkeypatch
+):
+    from imgcls.backend import tf
+    from imgcls.training.steps import Steps
+
+    def fail(*arguments):
+        monkeypatch.setattr(StopRequest, "reason", "SIGTERM")
+        raise tf.errors.NotFoundError(None, None, REAL)
+
+    monkeypatch.setattr(Steps, "train", fail)
+    with pytest.raises(Interrupted, match=r"SIGTERM, out of memory .*of 128") as caught:
+        train.train(digits("train.epochs=1"), Path("run"))
+    assert not isinstance(caught.value, ProcessRestart)
+    assert Run(Path("run")).accumulation_steps_file.exists()
 
 
 FAILING = f"""

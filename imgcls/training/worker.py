@@ -6,7 +6,7 @@ from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import explain_lost_worker
 from imgcls.distributed.rendezvous import wait_for_workers
-from imgcls.errors import OutOfMemoryError
+from imgcls.errors import Interrupted, OutOfMemoryError, ProcessRestart
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
 from imgcls.store.split_file import Split
@@ -54,6 +54,10 @@ def train_run(
                 trainer.train(stop)
         finally:
             trainer.close()
+    except ProcessRestart as error:
+        if stop.reason:  # a signal that came with the failing steps, which nobody would send again
+            raise Interrupted(f"{stop.reason}, {error.reason}", error.advice) from None
+        raise
     except tf.errors.OpError as error:
         if micro_batches.is_out_of_memory(error, cluster.is_single):
             raise OutOfMemoryError(
