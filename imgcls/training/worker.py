@@ -32,21 +32,7 @@ def train_run(
         UserError: a checkpoint could not be written.
         Interrupted, EpochLimit, DivergenceError: as `Trainer.train`.
     """
-    # The time limit may differ: that of any worker stops all. So may the memory of their GPUs.
-    settings = experiment.train.model_dump(exclude={"time_limit", "gpu_memory"})
-    same = {
-        "experiment": (experiment.identity(), settings, stop.epochs),
-        "data": (store.fingerprint, split.sha256),
-        "workers": cluster.addresses,
-    }
-    if experiment.train.deterministic:
-        environment_variables.turn_off_nvlink_sharp()  # before workers compare the variable
-    wait_for_workers(
-        cluster,
-        {name: repr(value) for name, value in same.items()},
-        environment.read_runtime().list_shared_properties(),
-        lambda: stop.reason,
-    )
+    _wait_for_workers(experiment, store, split, stop, cluster)
     try:
         trainer = Trainer(run, experiment, store, split, cluster)
         try:
@@ -65,3 +51,24 @@ def train_run(
                 " use a smaller model"
             ) from None
         raise explain_lost_worker(error, run.folder, len(cluster.addresses)) from None
+
+
+def _wait_for_workers(
+    experiment: Experiment, store: Store, split: Split, stop: StopRequest, cluster: Cluster
+) -> None:
+    """Wait until all workers have started and agree; raises as `wait_for_workers`."""
+    # The time limit may differ: that of any worker stops all. So may the memory of their GPUs.
+    settings = experiment.train.model_dump(exclude={"time_limit", "gpu_memory"})
+    same = {
+        "experiment": (experiment.identity(), settings, stop.epochs),
+        "data": (store.fingerprint, split.sha256),
+        "workers": cluster.addresses,
+    }
+    if experiment.train.deterministic:
+        environment_variables.turn_off_nvlink_sharp()  # before workers compare the variable
+    wait_for_workers(
+        cluster,
+        {name: repr(value) for name, value in same.items()},
+        environment.read_runtime().list_shared_properties(),
+        lambda: stop.reason,
+    )
