@@ -1,6 +1,8 @@
 """Fixtures that many tests share."""
 
+import gc
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +39,16 @@ def two_logical_devices():
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_stream_at_exit():
+    """Let go of the streams of tests, those that failed too: TensorFlow's threads that call Python
+    could never end when it exits, see `StreamingIterator.close`.
+    """
+    yield
+    sys.last_value = sys.last_traceback = None
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
