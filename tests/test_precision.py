@@ -26,6 +26,12 @@ def test_only_tensorfloat32_allows_it(workspace, name):
     assert keras.config.dtype_policy().name == name
 
 
+@pytest.mark.parametrize(("name", "notes"), [("tensorfloat32", 1), ("float32", 0)])
+def test_a_note_says_that_tensorfloat32_needs_a_gpu(workspace, capsys, name, notes):
+    build.set_up_process(experiment(workspace, f"train.precision={name}"))
+    assert capsys.readouterr().err.count("is the same as float32 without a GPU") == notes
+
+
 def test_tensorfloat32_gives_the_bits_of_float32_on_a_cpu_and_eval_allows_it_again(digits):
     from imgcls.backend import tf
 
