@@ -212,7 +212,7 @@ def find_differences(
     Args:
         there: values by name, of `Runtime.list_properties`, of an earlier process or another one.
         here: those of this process.
-        sentence: with places for name, value there and value here.
+        sentence: a format string with three fields: the name, the value there, the value here.
     """
     return [
         sentence.format(name, _format_value(there.get(name)), _format_value(here.get(name)))

@@ -128,6 +128,7 @@ def _make_entries(
         parse: "Callable[[numpy.ndarray, str], list[Any]]",
         otherwise: SplitName | float | None,
     ) -> list[Any]:
+        """Return a value for each image: those of the named array, or the same for all."""
         if names is None:
             return [otherwise] * count
         array = _map_by_split(names)[split]

@@ -67,6 +67,7 @@ def _normalize_synchronized(
     def normalize(
         inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
     ) -> tuple[Normalized, Callable[..., tuple[tf.Tensor, ...]]]:
+        """Return the results, and the function that computes their gradients."""
         local = _LocalStatistics(inputs, epsilon)
         local_mean, local_variance = (
             tf.cast(each, tf.float64) for each in (local.mean, local.variance)
