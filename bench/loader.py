@@ -148,11 +148,11 @@ def make_batches(experiment: Any, store: Any, split: Any) -> Any:
     return ShuffledBatches(open_training_examples(store, split, None)[0], experiment)
 
 
-def make_loader(batches: Any, place: str = "store") -> Callable[[], Iterator[Any]]:
+def make_loader(batches: Any, placement: str = "store") -> Callable[[], Iterator[Any]]:
     """Return a function that starts imgcls's streaming iterator over batches of images.
 
     Args:
-        place: where the images lie, `store` or `host`.
+        placement: where the images lie, `store` or `host`.
     """
     from imgcls.backend import tf
     from imgcls.input.iterators import make_iterator
@@ -162,7 +162,7 @@ def make_loader(batches: Any, place: str = "store") -> Callable[[], Iterator[Any
 
     def start() -> Iterator[Any]:
         stages = dict.fromkeys(history.STAGES, 0.0)
-        iterator = make_iterator(place, batches, strategy, 0, stages)
+        iterator = make_iterator(placement, batches, strategy, 0, stages)
         stream, _ = iterator.make_execution_inputs(0, 0)
         return (next(stream)[0] for _ in itertools.count())
 

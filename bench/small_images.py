@@ -23,7 +23,7 @@ EXPERIMENT = f"""
 {{name: small, data: {{name: digits}}, model: {{name: cnn}}, train: {{batch_size: {BATCH}}},
  augment: [{{name: random_crop, padding: 4}}, {{name: random_flip}}]}}
 """
-PLACES = {"store": "the store", "host": "the host's memory"}
+PLACEMENTS = {"store": "the store", "host": "the host's memory"}
 
 
 def measure_ratios() -> list[tuple[str, float, str]]:
@@ -33,16 +33,16 @@ def measure_ratios() -> list[tuple[str, float, str]]:
         speeds = _measure(
             {
                 "copying the same bytes": _make_copier(),
-                **{place: make_loader(batches, place) for place in PLACES},
+                **{placement: make_loader(batches, placement) for placement in PLACEMENTS},
             }
         )
     return [
         (
             f"32x32x3 from {name}, random crop, flip: 1,000 images/s",
-            statistics.median(speeds[place]) / 1000,
+            statistics.median(speeds[placement]) / 1000,
             ">= 60.00",
         )
-        for place, name in PLACES.items()
+        for placement, name in PLACEMENTS.items()
     ]
 
 

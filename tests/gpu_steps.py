@@ -76,7 +76,7 @@ def trace(
         streaming: whether the images do not fit into memory.
     """
     from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-    from imgcls.input.iterators import find_place, make_iterator
+    from imgcls.input.iterators import find_placement, make_iterator
     from imgcls.store.lookup import find_store
     from imgcls.training import build
     from imgcls.training.steps import Steps
@@ -94,8 +94,8 @@ def trace(
     else:
         batches = SequentialBatches(validation, experiment.train.batch_size)
     stages = {"reading": 0.0, "augmentation": 0.0}
-    place = find_place(batches, strategy, fits=not streaming)
-    iterator = make_iterator(place, batches, strategy, 0, stages)
+    placement = find_placement(batches, strategy, fits=not streaming)
+    iterator = make_iterator(placement, batches, strategy, 0, stages)
     loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
     steps = Steps(strategy, model, optimizer, learning_rate, loss, accumulation_steps, jit_compile)
     compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation

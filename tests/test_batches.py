@@ -21,7 +21,7 @@ from imgcls.training import history, steps
 from imgcls.training.build import StepLearningRate
 
 COUNT, BATCH = 22, 8
-PLACES = ("store", "host", "devices")
+PLACEMENTS = ("store", "host", "devices")
 AUGMENTED = "augment=[{name: random_crop, padding: 1}, {name: random_flip}]"
 
 
@@ -47,10 +47,10 @@ def make_strategy(replicas):
     return mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
 
 
-def collect_batches(place, plan, start, stop, replicas=1):
+def collect_batches(placement, plan, start, stop, replicas=1):
     """Return the global batches of steps start, ..., stop - 1, joined over the replicas."""
     devices = make_strategy(replicas)
-    iterator = make_iterator(place, plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
+    iterator = make_iterator(placement, plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
 
     @tf.function
     def run_one_step(inputs):
@@ -95,28 +95,30 @@ def test_padding_rows_hold_real_images(settings, examples):
     assert (images[:, 0, 0, 0] == labels).all()
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_starting_at_a_step_gives_the_same_batches_as_running_up_to_it(tmp_path, examples, place):
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_starting_at_a_step_gives_the_same_batches_as_running_up_to_it(
+    tmp_path, examples, placement
+):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
-    whole = collect_batches(place, plan, 0, 9)
+    whole = collect_batches(placement, plan, 0, 9)
     for start in (1, 3, 5):
         for expected, found in zip(
-            whole[start:], collect_batches(place, plan, start, 9), strict=True
+            whole[start:], collect_batches(placement, plan, start, 9), strict=True
         ):
             for one, other in zip(expected, found, strict=True):
                 numpy.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
-    ("place", "replicas"), [(place, n) for n in (1, 2) for place in PLACES][1:]
+    ("placement", "replicas"), [(placement, n) for n in (1, 2) for placement in PLACEMENTS][1:]
 )
 def test_any_iterator_and_number_of_replicas_gives_the_same_global_batches(
-    tmp_path, examples, place, replicas
+    tmp_path, examples, placement, replicas
 ):
     plan = ShuffledBatches(examples, experiment(tmp_path, f"train.batch_size={BATCH}", AUGMENTED))
     for one, other in zip(
         collect_batches("store", plan, 0, 5),
-        collect_batches(place, plan, 0, 5, replicas),
+        collect_batches(placement, plan, 0, 5, replicas),
         strict=True,
     ):
         for tensor, other_tensor in zip(one, other, strict=True):
@@ -134,8 +136,10 @@ def test_augmented_images_and_targets_are_the_same_bits_wherever_they_are_made(t
     )
     plan = ShuffledBatches(examples, chosen)
     in_step = collect_batches("devices", plan, 0, 2)
-    for place, replicas in (("host", 1), ("store", 2)):
-        for one, other in zip(in_step, collect_batches(place, plan, 0, 2, replicas), strict=True):
+    for placement, replicas in (("host", 1), ("store", 2)):
+        for one, other in zip(
+            in_step, collect_batches(placement, plan, 0, 2, replicas), strict=True
+        ):
             for tensor, other_tensor in zip(one, other, strict=True):
                 assert tensor.dtype == other_tensor.dtype
                 numpy.testing.assert_array_equal(tensor, other_tensor)
@@ -161,9 +165,9 @@ def test_epochs_and_seeds_differ_in_order():
             assert abs(numpy.corrcoef(one, other)[0, 1]) < 0.15
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_sequential_batches_pass_over_the_split_again_and_again(examples, place):
-    batches = collect_batches(place, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_sequential_batches_pass_over_the_split_again_and_again(examples, placement):
+    batches = collect_batches(placement, SequentialBatches(examples, BATCH), 0, 6, replicas=2)
     labels = numpy.concatenate([labels[weights > 0] for _, labels, weights in batches])
     assert list(labels) == [*range(4, 26), *range(4, 26)]
 

@@ -10,13 +10,13 @@ from imgcls.distributed.cluster import SINGLE_PROCESS
 from imgcls.input import in_memory_iterator
 from imgcls.input.batches import Examples, SequentialBatches, ShuffledBatches
 from imgcls.input.in_memory_iterator import InMemoryIterator
-from imgcls.input.iterators import choose_place, make_iterator
+from imgcls.input.iterators import choose_placement, make_iterator
 from imgcls.strategies import mirrored
 from imgcls.training import history
 
 
 @pytest.mark.parametrize(
-    ("on_gpus", "augmented", "fits", "crops_on_read", "place"),
+    ("on_gpus", "augmented", "fits", "crops_on_read", "placement"),
     [
         (False, False, True, False, "devices"),
         (False, True, True, False, "devices"),
@@ -26,15 +26,15 @@ from imgcls.training import history
         *[(gpus, True, fits, True, "store") for gpus in (0, 1) for fits in (0, 1)],
     ],
 )
-def test_images_are_taken_from(on_gpus, augmented, fits, crops_on_read, place):
+def test_images_are_taken_from(on_gpus, augmented, fits, crops_on_read, placement):
     assert (
-        choose_place(
+        choose_placement(
             on_gpus=bool(on_gpus),
             augmented=bool(augmented),
             fits=bool(fits),
             crops_on_read=crops_on_read,
         )
-        == place
+        == placement
     )
 
 
@@ -114,17 +114,17 @@ def test_on_gpus_a_step_gathers_without_the_host(digits, replicas):
     assert "ResourceGather" not in crossing
 
 
-@pytest.mark.parametrize("place", ["store", "host"])
+@pytest.mark.parametrize("placement", ["store", "host"])
 @pytest.mark.parametrize(
     "augmentation", ["random_flip", "mixup, alpha: 1.0, probability: 1.0", "gaussian_noise"]
 )
-def test_what_tf_data_does_is_on_the_cpu(tmp_path, examples, augmentation, place):
+def test_what_tf_data_does_is_on_the_cpu(tmp_path, examples, augmentation, placement):
     """Of the second logical device, which a GPU would be, only the copies of batches are."""
     settings = experiment(tmp_path, "train.batch_size=8", f"augment=[{{name: {augmentation}}}]")
     batches = ShuffledBatches(examples, settings)
     strategy = tf.distribute.OneDeviceStrategy("CPU:1")
     stages = dict.fromkeys(history.STAGES, 0.0)
-    iterator = make_iterator(place, batches, strategy, 0, stages)
+    iterator = make_iterator(placement, batches, strategy, 0, stages)
     with tf.device("CPU:0"):
         dataset = iterator._make_dataset(tf.distribute.InputContext(1, 0, 1))
     while not dataset._functions():  # private, as the only way to the functions of a data set

@@ -66,7 +66,7 @@ def read_batches(experiment: Experiment, device: str) -> list[numpy.ndarray]:
     """
     from imgcls.backend import tf
     from imgcls.input.batches import ShuffledBatches, open_training_examples
-    from imgcls.input.iterators import choose_place, make_iterator
+    from imgcls.input.iterators import choose_placement, make_iterator
 
     store, split = find_store(experiment)
     examples, _ = open_training_examples(store, split, 1)
@@ -74,8 +74,10 @@ def read_batches(experiment: Experiment, device: str) -> list[numpy.ndarray]:
     strategy = tf.distribute.OneDeviceStrategy(device)
     stages = {"reading": 0.0, "augmentation": 0.0}
     crops_on_read = batches.crops_on_read
-    place = choose_place(on_gpus=True, augmented=True, fits=True, crops_on_read=crops_on_read)
-    iterator = make_iterator(place, batches, strategy, 0, stages)
+    placement = choose_placement(
+        on_gpus=True, augmented=True, fits=True, crops_on_read=crops_on_read
+    )
+    iterator = make_iterator(placement, batches, strategy, 0, stages)
 
     take = tf.autograph.experimental.do_not_convert(iterator.make_local_batch)
     arrays = []

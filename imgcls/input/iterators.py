@@ -15,11 +15,13 @@ from imgcls.input.streaming_iterator import StreamingIterator
 
 BatchIterator = InMemoryIterator | StreamingIterator
 
-Place = Literal["devices", "host", "store"]
+Placement = Literal["devices", "host", "store"]
 """Where batches take their images from."""
 
 
-def choose_place(*, on_gpus: bool, augmented: bool, fits: bool, crops_on_read: bool) -> Place:
+def choose_placement(
+    *, on_gpus: bool, augmented: bool, fits: bool, crops_on_read: bool
+) -> Placement:
     """Return where batches should take their images from.
 
     Images are augmented in the step if they are on the devices, and otherwise in tf.data, on the
@@ -37,9 +39,11 @@ def choose_place(*, on_gpus: bool, augmented: bool, fits: bool, crops_on_read: b
     return "host" if on_gpus and augmented else "devices"
 
 
-def find_place(batches: SequentialBatches, strategy: tf.distribute.Strategy, fits: bool) -> Place:
-    """Return where batches should take their images from, as `choose_place` does."""
-    return choose_place(
+def find_placement(
+    batches: SequentialBatches, strategy: tf.distribute.Strategy, fits: bool
+) -> Placement:
+    """Return where batches should take their images from, as `choose_placement` does."""
+    return choose_placement(
         on_gpus=any("GPU" in device for device in strategy.extended.worker_devices),
         augmented=batches.augments,
         fits=fits,
@@ -48,21 +52,23 @@ def find_place(batches: SequentialBatches, strategy: tf.distribute.Strategy, fit
 
 
 def make_iterator(
-    place: Place,
+    placement: Placement,
     batches: SequentialBatches,
     strategy: tf.distribute.Strategy,
     start: int,
     stages: dict[str, float],
 ) -> BatchIterator:
-    """Return an iterator over batches from step `start` on, which takes images from a place.
+    """Return an iterator over batches from step `start` on; their images lie in `placement`.
 
     Args:
         stages: the seconds that `reading` and `augmentation` took in all threads; it adds to them.
     """
-    if place == "devices":
+    if placement == "devices":
         return InMemoryIterator(batches, strategy)
     rows = batches.batch_size // strategy.num_replicas_in_sync
     loader: Loader = (
-        HostMemoryLoader(batches, rows) if place == "host" else StoreLoader(batches, rows, stages)
+        HostMemoryLoader(batches, rows)
+        if placement == "host"
+        else StoreLoader(batches, rows, stages)
     )
     return StreamingIterator(batches, strategy, loader, start, stages)

@@ -271,6 +271,7 @@ class Steps:
         def add(
             i: tf.Tensor, totals: list[tf.Tensor], sums: tf.Tensor
         ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+            """Add the gradients and sums of micro-batch i, int32; return the next state."""
             gradients, batch_sums = function(i, *[each[i] for each in micro_batches])
             return (
                 i + 1,

@@ -13,7 +13,7 @@ from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import Collectives
 from imgcls.errors import DivergenceError, EpochLimit, Interrupted
 from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-from imgcls.input.iterators import BatchIterator, find_place, make_iterator
+from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
 from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
@@ -172,8 +172,9 @@ class Trainer:
     def _make_iterator(self, batches: SequentialBatches, start: int) -> closing[BatchIterator]:
         """Return an iterator from step `start` on; images are cached if both splits fit."""
         size = self._examples.nbytes + self._validation.nbytes
-        place = find_place(batches, self._strategy, size <= self._settings.device_cache_mib * 2**20)
-        return closing(make_iterator(place, batches, self._strategy, start, self._counters.stages))
+        fits = size <= self._settings.device_cache_mib * 2**20
+        placement, stages = find_placement(batches, self._strategy, fits), self._counters.stages
+        return closing(make_iterator(placement, batches, self._strategy, start, stages))
 
     def _train_epoch(self, iterator: BatchIterator, stop: StopRequest) -> None:
         """Train to the end of the current epoch."""
