@@ -91,15 +91,15 @@ def test_every_block_of_code_is_of_a_language_that_is_tested(page):
 def test_the_example_part_is_found_and_works(tmp_path, monkeypatch):
     (code,) = find_blocks(ROOT / "docs" / "parts.md", "python")
     (tmp_path / "schedules").mkdir()
-    (tmp_path / "schedules" / "step.py").write_text(code)
+    (tmp_path / "schedules" / "exponential.py").write_text(code)
     monkeypatch.setattr(schedules, "__path__", [str(tmp_path / "schedules")])
     monkeypatch.setattr(parts, "PACKAGE", tmp_path)
     parts.list_names.cache_clear()
     try:
-        module = parts.load("schedules", "step")
-        steps = numpy.array([0, 29, 30, 60])
-        rates = module.compute(module.Settings(name="step"), 1.0, steps, 100, 10)
-        numpy.testing.assert_allclose(rates, [1.0, 1.0, 0.1, 0.01])
+        module = parts.load("schedules", "exponential")
+        steps = numpy.array([0, 15, 30, 60])
+        rates = module.compute(module.Settings(name="exponential"), 1.0, steps, 100, 10)
+        numpy.testing.assert_allclose(rates, [1.0, 0.1**0.5, 0.1, 0.01])
     finally:
         parts.list_names.cache_clear()
 

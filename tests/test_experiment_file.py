@@ -6,6 +6,7 @@ import pytest
 import yaml
 from experiments import TINY, experiment, write_experiment
 
+from imgcls import parts
 from imgcls.errors import UserError
 from imgcls.experiment_file import make_json_schema, read_experiment
 from imgcls.io.yaml_file import ProblemsError
@@ -58,8 +59,8 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
             " learning_rate, weight_decay, beta_1, beta_2, epsilon (did you mean 'learning_rate'?)"
         ),
         (
-            f"{path}:7:13: train.schedule: needs a name, such as constant; allowed: constant,"
-            " cosine; got ['cosine']"
+            f"{path}:7:13: train.schedule: needs a name, such as constant; allowed:"
+            f" {', '.join(parts.list_names('schedules'))}; got ['cosine']"
         ),
         (
             f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or"

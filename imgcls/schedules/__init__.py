@@ -8,11 +8,14 @@ that resuming needs no state, and it is computed on the host, so that a GPU does
 Light zone: numpy is imported inside `compute`.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from imgcls.durations import Duration, DurationIn
 from imgcls.errors import UserError
 from imgcls.parts import PartSettings
+
+if TYPE_CHECKING:
+    import numpy
 
 
 class WarmupSettings(PartSettings):
@@ -38,3 +41,15 @@ class WarmupSettings(PartSettings):
                 " give at most that many, or a percentage such as 5%"
             )
         return count
+
+    def compute_progress(
+        self, steps: "numpy.ndarray", total_steps: int, steps_per_epoch: int
+    ) -> "tuple[int, numpy.ndarray]":
+        """Return the number of warm-up steps, and how much of the rest has passed before each step.
+
+        At least one step is not of the warm-up, so the latter is in 0..1, float64 (n,).
+        """
+        import numpy
+
+        count = min(self.count_warmup_steps(total_steps, steps_per_epoch), total_steps - 1)
+        return count, numpy.clip((steps - count) / (total_steps - count), 0.0, 1.0)

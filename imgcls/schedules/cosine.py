@@ -27,9 +27,7 @@ def compute(
     """Return the learning rate of each step, float64 (n,)."""
     import numpy
 
-    # At least one step is the cosine's, which ends after the last one.
-    warmup_steps = min(settings.count_warmup_steps(total_steps, steps_per_epoch), total_steps - 1)
-    progress = (steps - warmup_steps) / (total_steps - warmup_steps)
-    cosine = (1 + numpy.cos(numpy.pi * numpy.clip(progress, 0.0, 1.0))) / 2
+    warmup_steps, progress = settings.compute_progress(steps, total_steps, steps_per_epoch)
+    cosine = (1 + numpy.cos(numpy.pi * progress)) / 2
     decay = settings.final_fraction + (1 - settings.final_fraction) * cosine
     return peak * numpy.where(steps < warmup_steps, steps / max(warmup_steps, 1), decay)
