@@ -34,11 +34,19 @@ def find_part(location: Location) -> PartOf | None:
     for key in location:
         if isinstance(key, str):
             field = section.model_fields.get(key)
+            if field is None and part:
+                field = _find_field_of_parts(part, key)
             if field is None:
                 return None
             section, part = _find_types(field, section)
     in_list = field is not None and get_origin(field.annotation) is list
     return part if location and in_list == isinstance(location[-1], int) else None
+
+
+def _find_field_of_parts(part: PartOf, key: str) -> FieldInfo | None:
+    """Return the field that one of the allowed parts has under a key; None if none has it."""
+    settings = [parts.load(part.kind, name).Settings.model_fields for name in part.names]
+    return next((fields[key] for fields in settings if key in fields), None)
 
 
 def _find_types(field: FieldInfo, section: type[Section]) -> tuple[type[Section], PartOf | None]:

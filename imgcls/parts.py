@@ -93,21 +93,25 @@ def list_names(kind: str) -> list[str]:
     )
 
 
-def load(kind: str, name: str) -> ModuleType:
+def load(kind: str, name: str, names: list[str] | None = None) -> ModuleType:
     """Import the module of a part; errors raised by the module are not caught.
+
+    Args:
+        names: that are allowed; all of the kind unless given.
 
     Raises:
         PydanticCustomError: there is no part of this name. It is a `ValueError`, so that validation
             reports it with its location.
     """
-    if name not in list_names(kind):
+    allowed = list_names(kind) if names is None else names
+    if name not in allowed:
         raise PydanticCustomError(
             "unknown_part",
             "unknown name '{given}'; allowed: {allowed}{guess}",
             {
                 "given": name,
-                "allowed": ", ".join(list_names(kind)),
-                "guess": suggest(name, list_names(kind)),
+                "allowed": ", ".join(allowed),
+                "guess": suggest(name, allowed),
             },
         )
     return importlib.import_module(f"imgcls.{kind}.{name}")
@@ -177,11 +181,18 @@ class PartOf:
     Args:
         kind: of the part.
         default: name of the part that is meant by a mapping without a name; None if there is none.
+        names: of the parts that are allowed; all of the kind unless given.
     """
 
-    def __init__(self, kind: str, default: str | None = None):
+    def __init__(self, kind: str, default: str | None = None, names: tuple[str, ...] | None = None):
         self.kind = kind
         self.default = default
+        self._names = names
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the parts that are allowed."""
+        return list_names(self.kind) if self._names is None else list(self._names)
 
     def make_default(self) -> Any:
         """Return the settings of the default part."""
@@ -204,11 +215,11 @@ class PartOf:
                 "part_without_name",
                 "needs a name, such as {example}; allowed: {allowed}",
                 {
-                    "example": self.default or list_names(self.kind)[0],
-                    "allowed": ", ".join(list_names(self.kind)),
+                    "example": self.default or self.names[0],
+                    "allowed": ", ".join(self.names),
                 },
             )
-        return load(self.kind, value["name"]).Settings.model_validate(value)
+        return load(self.kind, value["name"], self.names).Settings.model_validate(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -221,8 +232,8 @@ class PartOf:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: Any
     ) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = [{"enum": list_names(self.kind)}]
-        for name in list_names(self.kind):
+        choices: list[dict[str, Any]] = [{"enum": self.names}]
+        for name in self.names:
             choice = handler.resolve_ref_schema(
                 handler(load(self.kind, name).Settings.__pydantic_core_schema__)
             )

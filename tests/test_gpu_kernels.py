@@ -228,8 +228,8 @@ def test_each_node_of_a_step_has_a_kernel_and_no_more_tensors_are_copied(digits,
 
 SIMPLEST = {name: values[0] for name, values in DIMENSIONS.items()}
 STRUCTURE = ("precision", "optimizer", "batch_norm", *ARGUMENTS)
-"""What changes the graph around the layers. The product of all dimensions has 23,040 cases, which
-would take hours; the others add their own nodes, whatever these are.
+"""What changes the graph around the layers. The product of all dimensions would take days; the
+others add their own nodes, whatever these are.
 """
 
 

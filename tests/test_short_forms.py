@@ -63,3 +63,24 @@ def test_the_schema_takes_short_forms_of_parts():
         choice["properties"]["name"]["const"]: choice.get("required", []) for choice in choices
     }
     assert required == {"mirrored": ["name"], "multi_worker": ["name"], "one_device": []}
+
+
+@pytest.mark.parametrize("base", ["adamw", {"name": "adamw"}, {"name": "adamw", "beta_1": 0.8}])
+def test_an_override_reaches_into_a_part_inside_a_part(tmp_path, base):
+    content = {**TINY, "train": {"optimizer": {"name": "muon", "companion": base}}}
+    path = write_experiment(tmp_path, content)
+    key = "train.optimizer.companion"
+    companion = read_experiment(path, [f"{key}.learning_rate=0.5"]).train.optimizer.companion
+    assert (companion.name, companion.learning_rate) == ("adamw", 0.5)
+    assert companion.beta_1 == (0.8 if "beta_1" in base else 0.9)
+    assert read_experiment(path, [f"{key}=sgd"]).train.optimizer.companion.name == "sgd"
+
+
+def test_a_part_inside_a_part_is_one_of_those_that_it_allows(tmp_path):
+    content = {**TINY, "train": {"optimizer": {"name": "muon", "companion": "muon"}}}
+    with pytest.raises(ProblemsError) as raised:
+        read_experiment(write_experiment(tmp_path, content))
+    assert "unknown name 'muon'; allowed: adamw, sgd" in raised.value.problems[0]
+    names = make_json_schema()["$defs"]["Train"]["properties"]["optimizer"]["oneOf"]
+    muon = next(each for each in names[1:] if each["properties"]["name"]["const"] == "muon")
+    assert muon["properties"]["companion"]["oneOf"][0] == {"enum": ["adamw", "sgd"]}

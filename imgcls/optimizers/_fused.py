@@ -5,22 +5,25 @@ network's step on a CPU. The fused kernel computes the same formula in one pass.
 """
 
 from imgcls.backend import keras, tf
+from imgcls.optimizers._optimizer import Optimizer
 
 
-class FusedAdam(keras.optimizers.Adam):
+class FusedAdam(Optimizer, keras.optimizers.Adam):
     """Adam with a fused update of each variable.
 
-    Kingma and Ba, 2015, algorithm 1, in the efficient form at the end of section 2.
+    Kingma and Ba, 2015, algorithm 1, in the efficient form at the end of section 2; and with
+    `weight_decay`, AdamW (Loshchilov and Hutter, 2019, algorithm 2).
     """
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Apply weight decay to a variable, then update it and its two moments.
+        """Apply weight decay to a variable, while it is in the CPU cache, then update it and its
+        two moments.
 
         Under a distribution strategy, `handle` refers to the copy on the current device.
         """
-        if self.weight_decay and self._use_weight_decay(variable):
+        if self.weight_decay and self.has_decay(variable):
             decay = tf.cast(learning_rate, variable.dtype) * tf.constant(
                 self.weight_decay, variable.dtype
             )
@@ -43,10 +46,3 @@ class FusedAdam(keras.optimizers.Adam):
             epsilon=tf.constant(self.epsilon, variable.dtype),
             grad=tf.cast(gradient, variable.dtype),
         )
-
-    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
-        """Do nothing: `update_step` applies the decay, while the variable is in the CPU cache."""
-
-
-class FusedAdamW(FusedAdam, keras.optimizers.AdamW):
-    """AdamW with the fused update."""

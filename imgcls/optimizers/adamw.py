@@ -21,8 +21,8 @@ class Settings(OptimizerSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """The peak of the schedule."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Weight decay, which each step multiplies by the learning rate; biases and the parameters of
-    batch norm are excluded.
+    """Decoupled weight decay: each step subtracts this times the learning rate from a kernel of 1;
+    biases and the parameters of norm layers do not decay.
     """
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Decay rate of the first moment."""
@@ -36,14 +36,12 @@ def build(
     settings: Settings, learning_rate: "float | Callable[[], tf.Tensor]"
 ) -> "keras.optimizers.Optimizer":
     """Return a Keras AdamW optimizer with a fused update."""
-    from imgcls.optimizers._fused import FusedAdamW
+    from imgcls.optimizers._fused import FusedAdam
 
-    optimizer = FusedAdamW(
+    return FusedAdam(
         learning_rate,
         weight_decay=settings.weight_decay,
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer

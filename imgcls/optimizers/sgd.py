@@ -21,14 +21,21 @@ class Settings(OptimizerSettings):
     """Momentum coefficient; 0 for plain SGD."""
     nesterov: bool = True
     """Whether to use Nesterov momentum."""
+    l2: Annotated[float, Field(ge=0)] = 0.0
+    """L2 regularization of kernels, not of biases and the parameters of norm layers: adds this
+    times the weights to the gradient, as `weight_decay` of torch's SGD does. The penalty on the
+    loss is half of this times the squared weights; the log's loss does not include it.
+    """
 
 
 def build(
     settings: Settings, learning_rate: "float | Callable[[], tf.Tensor]"
 ) -> "keras.optimizers.Optimizer":
-    """Return a Keras SGD optimizer."""
-    import keras
+    """Return a Keras SGD optimizer with L2 regularization."""
+    from imgcls.optimizers._sgd import RegularizedSGD
 
-    return keras.optimizers.SGD(
+    optimizer = RegularizedSGD(
         learning_rate, momentum=settings.momentum, nesterov=settings.nesterov
     )
+    optimizer.l2 = settings.l2
+    return optimizer

@@ -1,0 +1,112 @@
+"""What all optimizers do around their formulas. Heavy zone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from imgcls.backend import keras, tf
+
+Gradient = Any
+"""What `transform` makes of a gradient: a tensor, or a tuple of tensors."""
+
+
+class Optimizer(keras.optimizers.Optimizer):
+    """A Keras optimizer whose step is the same on one and on several devices.
+
+    Keras clips each replica's gradients, and decays weights in a pass of its own, before it adds
+    up the gradients of the replicas. Here,
+
+    1. the gradients are added up,
+    2. clipped by their global norm, if `global_clipnorm` is set (Pascanu et al., 2013, algorithm
+       1),
+    3. transformed, all together, if an optimizer needs that, and
+    4. `update_step` updates each variable: it gets the learning rate of the variable, and applies
+       its weight decay too, by `has_decay`.
+
+    Subclasses derive from this class first, and then from one of Keras's optimizers if they change
+    that one.
+    """
+
+    def set_learning_rate_factors(self, factors: Mapping[int, float]) -> None:
+        """Multiply the learning rate of some variables, and with it their decoupled weight decay.
+
+        Args:
+            factors: by index in the list of variables that the optimizer was built with.
+        """
+        self._learning_rate_factors = dict(factors)
+
+    def count_steps_of(self, other: "Optimizer") -> None:
+        """Take the number of steps from an optimizer that calls this one's `update_step`."""
+        self._step_counter = other
+
+    @property
+    def iterations(self) -> tf.Tensor:
+        """The number of steps so far."""
+        counter = getattr(self, "_step_counter", None)
+        return super().iterations if counter is None else counter.iterations
+
+    def has_decay(self, variable: tf.Variable) -> bool:
+        """Return whether weight decay applies to a variable.
+
+        It does to kernels; not to biases and the parameters of norm layers and layer scale, which
+        are vectors (He et al., 2019, "Bag of tricks for image classification", section 3.1).
+        """
+        return len(variable.shape) > 1
+
+    def transform(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor
+    ) -> list[Gradient]:
+        """Return what `update_step` gets for each gradient; called once a step on every replica.
+
+        Args:
+            gradients: summed over the replicas, and clipped.
+        """
+        return list(gradients)
+
+    def _clip_gradients(self, grads: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Do nothing: these are the gradients of one replica."""
+        return grads
+
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
+        """Do nothing: `update_step` applies the decay."""
+
+    def _backend_update_step(
+        self, grads: list[tf.Tensor], trainable_variables: list[Any], learning_rate: tf.Tensor
+    ) -> None:
+        """Update all variables; called on every replica."""
+        variables = [getattr(each, "value", each) for each in trainable_variables]
+        pairs = self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))
+        gradients = [gradient for gradient, _ in pairs]
+        if self.global_clipnorm:
+            gradients = clip_by_global_norm(gradients, self.global_clipnorm)
+        transformed = self.transform(gradients, variables, learning_rate)
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._distributed_tf_update_step,
+            self._distribution_strategy,
+            list(zip(transformed, variables, strict=True)),
+            learning_rate,
+        )
+
+    def _distributed_tf_update_step(
+        self,
+        distribution: tf.distribute.Strategy,
+        grads_and_vars: list[tuple[Gradient, tf.Variable]],
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """Call `update_step` for each variable, on each device that has a copy of it."""
+        factors = getattr(self, "_learning_rate_factors", {})
+
+        def update(variable: tf.Variable, gradient: Gradient, rate: tf.Tensor) -> None:
+            factor = factors.get(self._get_variable_index(variable), 1.0)
+            self.update_step(gradient, variable, rate if factor == 1.0 else rate * factor)
+
+        for gradient, variable in grads_and_vars:
+            distribution.extended.update(
+                variable, update, args=(gradient, learning_rate), group=False
+            )
+
+
+def clip_by_global_norm(gradients: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
+    """Scale gradients such that their joint L2 norm is at most `limit`; shorter ones stay."""
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
+    scale = limit / tf.maximum(norm, tf.constant(limit, norm.dtype))
+    return [gradient * scale for gradient in gradients]

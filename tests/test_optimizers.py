@@ -1,0 +1,249 @@
+"""Optimizers: steps against the papers' formulas in numpy, on one device and on two."""
+
+import numpy
+import pytest
+from optimizer_oracles import ORACLES, orthogonalize
+
+from imgcls import parts
+from imgcls.backend import keras, tf
+from imgcls.optimizers import _newton_schulz
+
+SHAPES = {
+    "stem/kernel": (3, 3, 1, 4),
+    "stem/bias": (4,),
+    "convolution_1/kernel": (3, 3, 4, 6),
+    "batch_norm_1/gamma": (6,),
+    "batch_norm_1/beta": (6,),
+    "depthwise/kernel": (3, 3, 6, 1),
+    "convolution_2/kernel": (1, 1, 6, 16),
+    "dense/kernel": (16, 5),
+    "logits/kernel": (5, 3),
+    "logits/bias": (3,),
+}
+"""The variables of a small network, in its order."""
+RATES = (0.25, 0.5, 0.0, 0.125)
+"""The learning rate of each step, relative to the optimizer's."""
+VARIANTS = {
+    "sgd": [{"l2": 0.25}, {"nesterov": False}, {"momentum": 0.0, "l2": 0.5}],
+    "adamw": [{"weight_decay": 0.25}],
+    "muon": [
+        {"companion": {"name": "adamw", "weight_decay": 0.5}},
+        {"newton_schulz_steps": 2, "weight_decay": 0.0, "companion": {"l2": 0.25}},
+    ],
+}
+"""Further settings than the defaults."""
+CASES = [
+    (name, settings)
+    for name in parts.list_names("optimizers")
+    for settings in ({}, *VARIANTS.get(name, []))
+]
+every_optimizer = pytest.mark.parametrize("name", parts.list_names("optimizers"))
+
+
+def make_arrays(seed, dtype="float64"):
+    random = numpy.random.default_rng(seed)
+    return [random.normal(size=shape).astype(dtype) for shape in SHAPES.values()]
+
+
+def make_variables(dtype="float64"):
+    return [
+        keras.Variable(array, dtype=dtype, name=name.rpartition("/")[2])
+        for name, array in zip(SHAPES, make_arrays(0), strict=True)
+    ]
+
+
+def make_settings(name, settings):
+    return parts.load("optimizers", name).Settings.model_validate({"name": name, **settings})
+
+
+def make_optimizer(settings, variables, current):
+    """Return an optimizer whose learning rate is the last one of a list."""
+    optimizer = parts.load_for("optimizers", settings).build(
+        settings, lambda: tf.convert_to_tensor(current[-1], variables[0].dtype)
+    )
+    optimizer.build(variables)
+    return optimizer
+
+
+def take_steps(optimizer, variables, current, settings, dtype="float64"):
+    for number, relative in enumerate(RATES):
+        current.append(settings.learning_rate * relative)
+        gradients = [tf.constant(each) for each in make_arrays(number + 1, dtype)]
+        optimizer.apply(gradients, variables)
+
+
+def compute_oracle(settings, factors=None):
+    """Return the weights after the same steps."""
+    weights, step = make_arrays(0), ORACLES[settings.name](settings)
+    for number, relative in enumerate(RATES):
+        rates = [
+            settings.learning_rate * relative * (factors or {}).get(i, 1.0)
+            for i in range(len(weights))
+        ]
+        step(weights, make_arrays(number + 1), rates)
+    return weights
+
+
+def assert_close(variables, expected, tolerance):
+    for name, variable, array in zip(SHAPES, variables, expected, strict=True):
+        numpy.testing.assert_allclose(
+            variable.numpy(), array, rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_four_steps_follow_the_paper(name, changes):
+    settings, variables, current = make_settings(name, changes), make_variables(), []
+    optimizer = make_optimizer(settings, variables, current)
+    take_steps(optimizer, variables, current, settings)
+    assert_close(variables, compute_oracle(settings), 1e-12)
+
+
+@every_optimizer
+def test_steps_in_float32_differ_by_its_rounding(name):
+    settings, variables, current = make_settings(name, {}), make_variables("float32"), []
+    optimizer = make_optimizer(settings, variables, current)
+    take_steps(optimizer, variables, current, settings, "float32")
+    assert_close(variables, compute_oracle(settings), 1e-5)
+
+
+@every_optimizer
+def test_factors_multiply_the_learning_rates_of_their_variables(name):
+    settings, variables, current = make_settings(name, {}), make_variables(), []
+    factors = {0: 0.5, 3: 0.25, 6: 2.0, 8: 0.125}
+    optimizer = make_optimizer(settings, variables, current)
+    optimizer.set_learning_rate_factors(factors)
+    take_steps(optimizer, variables, current, settings)
+    assert_close(variables, compute_oracle(settings, factors), 1e-12)
+
+
+@every_optimizer
+def test_replicas_take_the_step_of_the_sum_of_their_gradients(name):
+    settings, current = make_settings(name, {}), []
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        variables = make_variables()
+        optimizer = make_optimizer(settings, variables, current)
+        optimizer.global_clipnorm = 2.0
+
+    @tf.function
+    def step(rate, *gradients):
+        def apply():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            share = tf.where(tf.equal(replica, 0), 0.75, 0.25)
+            current.append(rate)
+            optimizer.apply([each * tf.cast(share, each.dtype) for each in gradients], variables)
+
+        strategy.run(apply)
+
+    clipped, oracle = make_arrays(0), ORACLES[name](settings)
+    for number, relative in enumerate(RATES):
+        gradients = make_arrays(number + 1)
+        rate = settings.learning_rate * relative
+        step(tf.constant(rate, tf.float64), *map(tf.constant, gradients))
+        norm = numpy.sqrt(sum((each**2).sum() for each in gradients))
+        assert norm > 2
+        oracle(clipped, [each * 2 / norm for each in gradients], [rate] * len(gradients))
+    assert_close(variables, clipped, 1e-12)
+    for variable in optimizer.variables:
+        for copy in strategy.experimental_local_results(variable.value):
+            numpy.testing.assert_array_equal(copy, variable.numpy())
+
+
+@every_optimizer
+def test_a_loss_scale_does_not_change_the_steps(name):
+    settings, variables, current = make_settings(name, {}), make_variables(), []
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        parts.load_for("optimizers", settings).build(
+            settings, lambda: tf.constant(current[-1], tf.float64)
+        ),
+        initial_scale=1024.0,
+    )
+    optimizer.build(variables)
+    for number, relative in enumerate(RATES):
+        current.append(settings.learning_rate * relative)
+        gradients = [tf.constant(each) * 1024 for each in make_arrays(number + 1)]
+        optimizer.apply(gradients, variables)
+    assert_close(variables, compute_oracle(settings), 1e-12)
+
+
+@every_optimizer
+def test_every_variable_that_a_step_changes_is_listed(name):
+    """Two optimizers with equal variables take equal steps: so a checkpoint needs no more."""
+    settings, current = make_settings(name, {}), []
+    variables, others = make_variables(), make_variables()
+    one, two = (make_optimizer(settings, each, current) for each in (variables, others))
+    take_steps(one, variables, current, settings)
+    for source, target in zip([*variables, *one.variables], [*others, *two.variables], strict=True):
+        target.assign(source.numpy())
+    for optimizer, each in ((one, variables), (two, others)):
+        take_steps(optimizer, each, current, settings)
+    for variable, other in zip(variables, others, strict=True):
+        numpy.testing.assert_array_equal(variable.numpy(), other.numpy())
+
+
+@every_optimizer
+def test_optimizers_ask_for_the_learning_rate_of_each_step(name):
+    settings, variables, current = make_settings(name, {}), make_variables(), [0.0]
+    optimizer = make_optimizer(settings, variables, current)
+    gradients = [tf.ones_like(variable.value) for variable in variables]
+    optimizer.apply(gradients, variables)
+    assert_close(variables, make_arrays(0), 0.0)
+    current.append(0.1)
+    optimizer.apply(gradients, variables)
+    assert float(variables[1][0]) < make_arrays(0)[1][0]
+
+
+def test_only_kernels_decay():
+    decayed = {}
+    for name in parts.list_names("optimizers"):
+        fields = parts.load("optimizers", name).Settings.model_fields
+        for key in {"weight_decay", "l2"} & fields.keys():
+            settings = make_settings(name, {key: 0.5})
+            variables, current = make_variables(), [settings.learning_rate]
+            before = [variable.numpy() for variable in variables]
+            optimizer = make_optimizer(settings, variables, current)
+            optimizer.apply([tf.zeros_like(variable.value) for variable in variables], variables)
+            changed = {
+                place
+                for place, variable, old in zip(SHAPES, variables, before, strict=True)
+                if not numpy.array_equal(variable.numpy(), old)
+            }
+            assert all(place.endswith("kernel") for place in changed)
+            decayed[name, key] = len(changed)
+    kernels = sum(place.endswith("kernel") for place in SHAPES)
+    assert decayed.pop(("muon", "weight_decay")) == 3  # the others are the companion's
+    assert set(decayed.values()) == {kernels}
+
+
+def test_orthogonalized_matrices_have_singular_values_around_1():
+    random = numpy.random.default_rng(0)
+    shapes = [(216, 32), (288, 64), (32, 16), (16, 40), (40, 40), (576, 128), (1, 7), (7, 1)]
+    matrices = [random.normal(size=shape) for shape in shapes]
+    found = _newton_schulz.orthogonalize([tf.constant(each) for each in matrices], 5)
+    for matrix, result in zip(matrices, found, strict=True):
+        numpy.testing.assert_allclose(result, orthogonalize(matrix, 5), rtol=1e-12, atol=1e-12)
+        if matrix.shape != (40, 40):  # a square matrix has singular values close to 0
+            values = numpy.linalg.svd(result, compute_uv=False)
+            assert 0.6 < values.min() <= values.max() < 1.25
+
+
+def test_a_gradient_of_zeros_gives_no_direction():
+    found = _newton_schulz.orthogonalize([tf.zeros([3, 5]), tf.ones([3, 5])], 4)
+    numpy.testing.assert_array_equal(found[0], numpy.zeros((3, 5)))
+    assert numpy.isfinite(found[1]).all()
+
+
+def test_padding_at_most_doubles_the_work():
+    shapes = [(32, 216), (64, 288), (128, 576), (64, 576), (128, 1152), (10, 128), (60, 300)]
+    groups = _newton_schulz.group_by_size(shapes)
+    assert sorted(i for group in groups for i in group) == list(range(len(shapes)))
+    assert len(groups) < len(shapes)
+
+    def count(rows, columns):
+        return 2 * rows * rows * columns + rows**3
+
+    for group in groups:
+        rows, columns = (max(shapes[i][axis] for i in group) for axis in (0, 1))
+        alone = sum(count(*shapes[i]) for i in group)
+        assert len(group) * count(rows, columns) <= 2 * alone
