@@ -4,12 +4,14 @@ Nothing here runs on a GPU: `gpu_graph` looks the kernels up in TensorFlow's reg
 """
 
 import itertools
+import json
 from typing import get_args
 
 import gpu_graph
 import gpu_steps
 import numpy
 import pytest
+import small_models
 from experiments import TINY, write_experiment
 
 from imgcls import parts
@@ -247,10 +249,10 @@ def test_augmentations_add_nothing_to_a_step(color_images, name):
     check(trace_case(color_images, case), case)
 
 
-@pytest.mark.parametrize("name", parts.list_names("models"))
+@pytest.mark.parametrize("name", small_models.NAMES)
 @pytest.mark.parametrize("split_name", DIMENSIONS["split_name"])
 def test_each_model_has_kernels(color_images, name, split_name):
-    settings = color_images(f"model={{name: {name}}}")
+    settings = color_images(f"model={json.dumps(small_models.shrink(name))}")
     graph = gpu_steps.trace(settings, split_name=split_name)
     assert graph.find_nodes_without_kernel() == find_denied(graph) == []
 

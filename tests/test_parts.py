@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import pytest
+import small_models
 
 from imgcls import parts, schedules
 from imgcls.errors import UserError
-from imgcls.models import Problem
 
 FUNCTIONS = {
     "augmentations": ("compute", "mix"),
@@ -23,8 +23,10 @@ FUNCTIONS = {
     "strategies": ("build",),
 }
 ALL = [(kind, name) for kind in parts.KINDS for name in parts.list_names(kind)]
-SWITCHES = {"batch_norm": (False, True), "pooling": (1, 2)}
-"""Settings that switch off and on what a model part's `uses` tells."""
+SWITCHES = {"batch_norm": (False, True), "pooling": (1, 2), "stem": (None, "3x3", "7x7")}
+"""Settings that switch off and on what a model part's `get_layer_types` tells."""
+SIZES = (32, 72)
+"""Height and width of small and large images, for which a model's stem may differ."""
 
 
 def test_every_kind_is_a_folder_of_parts_and_has_its_function():
@@ -84,13 +86,9 @@ def _variants() -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def _list_layers(name: str, settings: Any) -> list[Any]:
-    """Return a model and its layers, and theirs, on images of 32x32x3 of 3 classes."""
-    from imgcls.backend import keras
-
-    images = keras.Input((32, 32, 3), dtype="uint8")
-    problem = Problem(classes=3, mean=[100.0] * 3, std=[50.0] * 3, dropout_seed=0)
-    layers = [keras.Model(images, parts.load("models", name).build(settings, images, problem))]
+def _list_layers(settings: Any, size: int = 32) -> list[Any]:
+    """Return a model of 3 classes and its layers, and theirs."""
+    layers = [small_models.build(settings, (size, size, 3), classes=3)]
     for layer in layers:  # which grows
         layers += getattr(layer, "layers", [])
     return layers
@@ -100,8 +98,8 @@ def _list_layers(name: str, settings: Any) -> list[Any]:
 def test_get_layer_types_names_the_layers_of_the_model(name, switches):
     from imgcls.backend import keras
 
-    settings = parts.load("models", name).Settings(name=name, **switches)
-    kinds = {type(layer) for layer in _list_layers(name, settings)}
+    settings = small_models.make_settings(name, **switches)
+    kinds = {type(layer) for size in SIZES for layer in _list_layers(settings, size)}
     operations = {
         "max pooling": keras.layers.MaxPooling2D,
         "batch norm": keras.layers.BatchNormalization,
@@ -116,7 +114,7 @@ def test_get_layer_types_names_the_layers_of_the_model(name, switches):
 @pytest.mark.parametrize("name", parts.list_names("models"))
 def test_the_default_widths_are_multiples_of_8_as_tensor_cores_need(name):
     """All layers have them but the last, which has as many units as there are classes."""
-    layers = _list_layers(name, parts.load("models", name).Settings(name=name))
+    layers = _list_layers(parts.make_default_settings("models", name))
     widths = {layer.name: layer.output.shape[-1] for layer in layers if hasattr(layer, "kernel")}
     assert widths.pop("logits") == 3
     assert widths

@@ -16,9 +16,11 @@ class ModelSettings(PartSettings):
     """The settings that all models share."""
 
     def get_layer_types(self) -> set[str]:
-        """Return which of `max pooling` and `batch norm` the model contains.
+        """Return which of `max pooling` and `batch norm` the model contains, for images of some
+        size: the settings are checked before that is known.
 
-        XLA cannot always compile them, and batch norm normalizes each micro-batch separately.
+        XLA cannot always compile them, and batch norm normalizes each micro-batch separately. Layer
+        norm needs no mention: it normalizes each image by itself, with operations that XLA has.
         """
         return set()
 

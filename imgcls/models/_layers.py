@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from imgcls.backend import keras, tf
+from imgcls.errors import UserError
 from imgcls.io import terminal
 from imgcls.models import Problem
 
@@ -71,6 +72,46 @@ def note_large_stem(model: str, size: tuple[int, int], kernel_size: int, stride:
             f"model.{model}: the stem has a kernel of {kernel_size}x{kernel_size} and a stride of"
             f" {stride}, which suits images of 224x224; images of {size[0]}x{size[1]} lose detail"
             " in it; use a smaller kernel or less pooling in the first block"
+        )
+
+
+def choose_stem(model: str, stem: str | None, size: tuple[int, int]) -> str:
+    """Return the stem that the settings name, or else the one that suits the images, with a note.
+
+    Args:
+        stem: `model.stem`: "3x3", with stride 1; "7x7", with stride 2 and max pooling; or None.
+        size: height and width of the images, in pixels.
+    """
+    if stem == "7x7":
+        note_large_stem(model, size, 7, 4)
+    if stem:
+        return stem
+    is_small = min(size) <= MAX_SMALL_IMAGE
+    chosen, kind, relation = (
+        ("3x3", "with stride 1", "at most")
+        if is_small
+        else ("7x7", "with stride 2 and max pooling", "more than")
+    )
+    terminal.note(
+        f"model {model}: the stem is a {chosen} convolution {kind}, since images of"
+        f" {size[0]}x{size[1]} have {relation} {MAX_SMALL_IMAGE} pixels on their short side;"
+        " model.stem sets it"
+    )
+    return chosen
+
+
+def require_size(model: str, size: tuple[int, int], total_stride: int, advice: str) -> None:
+    """Raise a `UserError` if images have fewer pixels on a side than a model's total stride.
+
+    Args:
+        size: height and width of the images.
+        total_stride: the product of all strides.
+        advice: the settings that would make it smaller, such as "set fewer model.filters".
+    """
+    if min(size) < total_stride:
+        raise UserError(
+            f"model {model}: images of {size[0]}x{size[1]} pixels are too small for a total stride"
+            f" of {total_stride}, which needs at least {total_stride}x{total_stride}; {advice}"
         )
 
 

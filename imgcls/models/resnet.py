@@ -1,0 +1,156 @@
+"""ResNet: residual networks of 8 to 152 layers, for small images and for photos. Light zone.
+
+He et al., 2016, "Deep residual learning for image recognition". Depths of the form 6n + 2 (20, 32,
+44, 56, 110) have the three stages of section 4.2 for CIFAR; 18, 34, 50, 101 and 152 have the four
+stages of table 1 for ImageNet. 50 and 152 are of both forms; here, they are ImageNet's. Bottlenecks
+have their stride in the 3x3 convolution, as in torchvision ("ResNet v1.5"): ResNet-50 has 4.1
+instead of 3.8 billion multiply-adds.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from imgcls.models import ModelSettings, Problem
+
+if TYPE_CHECKING:
+    import keras
+
+FOUR_STAGES = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+"""The blocks of each stage, by depth (table 1)."""
+BOTTLENECK_DEPTH = 50
+"""The depth from which ImageNet's networks consist of bottlenecks."""
+EXPANSION = 4
+"""The filters of a bottleneck's last convolution, as a multiple of its first."""
+
+
+class Settings(ModelSettings):
+    """The settings of a ResNet."""
+
+    depth: int = 20
+    """Number of layers with weights: 6n + 2 such as 20, 32, 44, 56 or 110, with three stages; or
+    18, 34, 50, 101 or 152, with four. 20 suits small images; 50 is the usual choice for photos.
+    """
+    width: Annotated[int, Field(ge=1)] | None = None
+    """Filters of the first stage, which each further stage doubles; unless given, 16 with three
+    stages, and 64 with four. In mixed precision, multiples of 8 suit a GPU's tensor cores.
+    """
+    shortcut: Literal["projection", "zero_padding"] = "projection"
+    """What a shortcut is where sizes differ: a 1x1 convolution with batch norm (option B of the
+    paper), or the pixels themselves with channels of zeros, without parameters (option A, in its
+    experiments on CIFAR).
+    """
+    stem: Literal["3x3", "7x7"] | None = None
+    """The first convolution: 3x3 with stride 1, or 7x7 with stride 2 and max pooling. Unless given,
+    3x3 for images of up to 64 pixels on their short side, and 7x7 for larger ones.
+    """
+    zero_init_residual: bool = True
+    """Whether the last batch norm of each block begins with a gamma of 0 (Goyal et al., 2017,
+    section 5.1). Each block is then the identity at first, which eases the first steps at a high
+    learning rate.
+    """
+
+    @field_validator("depth")
+    @classmethod
+    def _check_depth(cls, value: int) -> int:
+        if value not in FOUR_STAGES and (value < 8 or value % 6 != 2):
+            raise ValueError(
+                f"is {value}, but must be 6n + 2, such as 20, 32, 44, 56 or 110, or one of"
+                f" {', '.join(map(str, FOUR_STAGES))}"
+            )
+        return value
+
+    def get_layer_types(self) -> set[str]:
+        """Return which of `max pooling` and `batch norm` the model contains."""
+        return {"batch norm"} if self.stem == "3x3" else {"batch norm", "max pooling"}
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The number of blocks of each stage."""
+        return FOUR_STAGES.get(self.depth, ((self.depth - 2) // 6,) * 3)
+
+
+def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> "keras.KerasTensor":
+    """Build the ResNet on symbolic images, and return its logits, (batch, classes).
+
+    Raises:
+        UserError: the images are smaller than the total stride.
+    """
+    import keras
+
+    from imgcls.models import _layers, _residual
+
+    size = images.shape[1:3]
+    stem = _layers.choose_stem("resnet", settings.stem, size)
+    stem_stride = 1 if stem == "3x3" else 4
+    _layers.require_size(
+        "resnet",
+        size,
+        stem_stride * 2 ** (len(settings.blocks) - 1),
+        "set model.stem: 3x3, or a model.depth with three stages, such as 20",
+    )
+    width = settings.width or (16 if len(settings.blocks) == 3 else 64)
+    features = _layers.standardize(images, problem)
+    kernel_size, strides = (3, 1) if stem == "3x3" else (7, 2)
+    features = _residual.convolve(features, width, kernel_size, "stem_convolution", strides)
+    features = _residual.normalize(features, "stem_batch_norm")
+    features = _residual.activate(features, "stem_activation")
+    if stem == "7x7":
+        features = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pooling")(features)
+    for stage, blocks in enumerate(settings.blocks, 1):
+        for block in range(1, blocks + 1):
+            strides = 2 if stage > 1 and block == 1 else 1
+            features = _add_block(
+                settings,
+                features,
+                width * 2 ** (stage - 1),
+                strides,
+                f"stage_{stage}_block_{block}",
+            )
+    features = keras.layers.GlobalAveragePooling2D(name="pooling")(features)
+    return _layers.make_logits(features, problem)
+
+
+def _add_block(
+    settings: Settings, features: "keras.KerasTensor", filters: int, strides: int, block: str
+) -> "keras.KerasTensor":
+    """Add a block: two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1; and the shortcut."""
+    import keras
+
+    from imgcls.models import _residual
+
+    convolutions = [(filters, 3, strides), (filters, 3, 1)]
+    if settings.depth in FOUR_STAGES and settings.depth >= BOTTLENECK_DEPTH:
+        convolutions = [(filters, 1, 1), (filters, 3, strides), (EXPANSION * filters, 1, 1)]
+    shortcut = _add_shortcut(settings, features, convolutions[-1][0], strides, block)
+    last = len(convolutions)
+    for number, (width, kernel_size, stride) in enumerate(convolutions, 1):
+        features = _residual.convolve(
+            features, width, kernel_size, f"{block}_convolution_{number}", stride
+        )
+        gamma = "zeros" if number == last and settings.zero_init_residual else "ones"
+        features = _residual.normalize(features, f"{block}_batch_norm_{number}", gamma)
+        if number < last:
+            features = _residual.activate(features, f"{block}_activation_{number}")
+    features = keras.layers.Add(name=f"{block}_add")([features, shortcut])
+    return _residual.activate(features, f"{block}_activation_{last}")
+
+
+def _add_shortcut(
+    settings: Settings, features: "keras.KerasTensor", filters: int, strides: int, block: str
+) -> "keras.KerasTensor":
+    """Return the features in the shape of the block's outputs."""
+    from imgcls.models import _residual
+
+    if features.shape[-1] == filters:
+        return features
+    if settings.shortcut == "zero_padding":
+        return _residual.pad_channels(features, filters, strides, block)
+    features = _residual.convolve(features, filters, 1, f"{block}_shortcut_convolution", strides)
+    return _residual.normalize(features, f"{block}_shortcut_batch_norm")

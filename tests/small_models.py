@@ -1,0 +1,60 @@
+"""Every model part, small enough for tests: found by listing the folder, and by what fields the
+settings have, so that a new file is covered without being named.
+"""
+
+from typing import Any
+
+from imgcls import parts
+from imgcls.models import ModelSettings, Problem
+
+NAMES = parts.list_names("models")
+SMALL: dict[str, Any] = {
+    "filters": [8, 8, 8],
+    "dense": [8],
+    "width": 8,
+    "widen_factor": 1,
+    "width_multiplier": 0.25,
+    "depths": [1, 1],
+    "widths": [8, 16],
+}
+"""Values for the fields of this name that a model's settings have."""
+
+
+def shrink(name: str, **settings: Any) -> dict[str, Any]:
+    """Return the mapping of a small model, with other settings as given: the least depth that it
+    allows, few filters.
+    """
+    part = parts.load("models", name).Settings
+    small = {key: value for key, value in SMALL.items() if key in part.model_fields}
+    if "depth" in part.model_fields:
+        small["depth"] = next(depth for depth in range(1, 100) if _is_valid(part, name, depth))
+    return {"name": name, **small, **settings}
+
+
+def make_settings(name: str, **settings: Any) -> ModelSettings:
+    """Return the settings of a small model."""
+    return parts.load("models", name).Settings.model_validate(shrink(name, **settings))
+
+
+def build(settings: ModelSettings, shape: tuple[int, int, int], classes: int = 10) -> Any:
+    """Return the untrained model of some settings, as training builds it."""
+    from imgcls.backend import keras
+    from imgcls.models._dropout import register_rows
+
+    problem = Problem(classes, [100.0] * shape[2], [50.0] * shape[2], dropout_seed=1)
+    images = keras.Input(shape, dtype="uint8", name="images")
+    logits = parts.load_for("models", settings).build(settings, images, problem)
+    return register_rows(keras.Model(images, logits))
+
+
+def count_parameters(model: Any) -> int:
+    """Return the number of trainable parameters: papers do not count batch norm's averages."""
+    return sum(variable.value.shape.num_elements() for variable in model.trainable_variables)
+
+
+def _is_valid(part: Any, name: str, depth: int) -> bool:
+    try:
+        part(name=name, depth=depth)
+    except ValueError:
+        return False
+    return True
