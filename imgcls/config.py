@@ -4,7 +4,7 @@
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,8 @@ from imgcls.models import ModelSettings
 from imgcls.parts import PartOf, PartSettings, Section
 from imgcls.schedules import WarmupSettings
 from imgcls.train_config import Train
+
+Tta = Literal["flip", "shift", "flip_shift"]
 
 
 class Evaluate(Section):
@@ -32,6 +34,18 @@ class Evaluate(Section):
     """Number of bootstrap samples (percentile method: Efron and Tibshirani, 1993)."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence level of the intervals."""
+    tta: list[Tta] = []
+    """Methods of test-time augmentation, whose numbers are reported beside the plain ones: `flip`
+    averages the probabilities of an image and its horizontal flip, `shift` those of the image and
+    of two shifted by 1/32 of its size, `flip_shift` those of all six views. Gates, figures and
+    comparisons use the plain predictions. None unless given."""
+
+    @field_validator("tta")
+    @classmethod
+    def _check_tta(cls, value: list[Tta]) -> list[Tta]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"lists a method twice; got {', '.join(value)}")
+        return value
 
     @field_validator("intervals")
     @classmethod

@@ -33,9 +33,10 @@ class ResultFolder:
 
     folder: Path
 
-    def predictions_file(self, split: str) -> Path:
-        """Predicted probabilities, labels and ids of a split."""
-        return self.folder / "evaluation" / split / "predictions.npz"
+    def predictions_file(self, split: str, tta: str | None = None) -> Path:
+        """Predicted probabilities, labels and ids of a split; or those of a method of `tta`."""
+        name = f"predictions-{tta}" if tta else "predictions"
+        return self.folder / "evaluation" / split / f"{name}.npz"
 
     def metrics_file(self, split: str) -> Path:
         """All metrics of a split."""

@@ -78,7 +78,7 @@ def test_the_summary_equals_metrics_json(run):
     assert list(json.loads(run.metrics_file("test").read_text())) == [
         "split", "examples", "classes", "classes_absent", "model",
         "metrics", "intervals", "wilson_intervals", "confidence", "bootstrap_samples", "per_class",
-        "tables", "matrices",
+        "tables", "matrices", "tta",
     ]  # fmt: skip
 
 

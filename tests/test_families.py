@@ -291,3 +291,10 @@ def test_runs_without_predictions_are_evaluated_to_be_compared(copied):
         metrics = Run(Path(folder)).read_evaluation("test").metrics
         assert {each["metric"]: each["old"] for each in found["metrics"]} == metrics
     assert metrics["lac_coverage"] is not None  # chosen on validation, which is predicted too
+
+
+def test_a_family_has_the_spread_with_test_time_augmentation_beside_the_plain_one(copied):
+    found = json_of("eval", "runs/folds", "--set", "evaluate.tta=[flip]")
+    pooled, values = found["pooled"]["tta"]["flip"], found["tta"]["flip"]["accuracy"]["values"]
+    mean = numpy.average(values, weights=found["examples"])
+    assert pooled["metrics"]["accuracy"] == pytest.approx(mean)

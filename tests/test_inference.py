@@ -36,7 +36,8 @@ def save_model(path, size=4, units=2, **description):
 
 def predict(path):
     images, fingerprint = as_they_are(IMAGES), DESCRIPTION.fingerprint
-    return inference.predict(path, images, numpy.arange(3), 2, "float32", CLASSES, fingerprint)
+    task = CLASSES, fingerprint
+    return next(inference.predict(path, [images], numpy.arange(3), 2, "float32", *task))
 
 
 def change_members(change):

@@ -91,9 +91,9 @@ def test_the_program_of_the_page_sees_the_pixels_and_the_probabilities_of_eval(
     write_model(tmp_path / "model.keras", store, geometry)
     indices = numpy.arange(store.count)
     reader = store.open_reader(geometry)
-    expected = inference.predict(
+    (expected,) = inference.predict(
         tmp_path / "model.keras",
-        reader,
+        [reader],
         indices,
         store.count,
         "float32",

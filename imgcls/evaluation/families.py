@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imgcls.config import Experiment
+from imgcls.config import Experiment, Tta
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DataError
 from imgcls.evaluation.predictions import Predictions
@@ -60,6 +60,8 @@ class FamilyEvaluation(Record):
     """The evaluation of the pooled out-of-fold predictions; null unless the runs differ in the fold
     and the split is test.
     """
+    tta: dict[Tta, dict[str, Spread]]
+    """The spread of each scalar with test-time augmentation, by method; gates do not use it."""
 
     @property
     def metrics(self) -> dict[str, Number]:
@@ -133,6 +135,10 @@ def combine_evaluations(
         confidence=confidence,
         spreads=compute_spreads([each.metrics for each in evaluated], confidence),
         pooled=pooled,
+        tta={
+            name: compute_spreads([each.tta[name].metrics for each in evaluated], confidence)
+            for name in evaluated[0].tta
+        },
     )
 
 

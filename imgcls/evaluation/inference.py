@@ -1,6 +1,8 @@
 """Prediction of probabilities with a saved model. Heavy zone."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy
 
@@ -9,33 +11,44 @@ from imgcls.errors import DataError, OutOfMemoryError
 from imgcls.image.decode import Geometry
 from imgcls.io import terminal
 from imgcls.io.records import DataFile
-from imgcls.store.reader import Reader
 from imgcls.train_config import Precision
 from imgcls.training import micro_batches
 from imgcls.training.model_description import ADVICE, read_description
 from imgcls.training.precision import set_float32_mode
 
 
+class ImageReader(Protocol):
+    """Reads images of one geometry: a reader of a store, or of views of its images."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """The geometry of the images."""
+
+    def read(self, indices: numpy.ndarray) -> numpy.ndarray:
+        """Return images, uint8 (n, height, width, channels)."""
+
+
 def predict(
     model_file: Path,
-    images: Reader,
+    readers: Iterable[ImageReader],
     indices: numpy.ndarray,
     batch_size: int,
     precision: Precision,
     classes: list[str],
     fingerprint: str,
-) -> numpy.ndarray:
-    """Predict the probabilities of images of a store.
+) -> Iterator[numpy.ndarray]:
+    """Predict the probabilities of images of a store, with one reader after the other.
 
     Args:
-        images: reads the images of the store, one batch at a time.
+        readers: of the images of the store or of views of them, all of one geometry; each reads
+            one batch at a time.
         indices: of the images to predict, int64 (images,).
         precision: of the training; decides whether TensorFloat-32 is allowed.
         classes: class names in label order.
         fingerprint: of the store.
 
-    Returns:
-        float32 (images, classes), in the order of `indices`.
+    Yields:
+        float32 (images, classes), in the order of `indices`, for each reader.
 
     Raises:
         DataError: the model file is missing or damaged, or was trained on another store.
@@ -43,13 +56,16 @@ def predict(
         UserError: an environment variable contradicts the precision.
     """
     set_float32_mode(precision)
-    _require_same_task(model_file, images.geometry, classes, fingerprint)
-    model = _load_model(model_file, images.geometry.shape, len(classes))
-    return predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
+    model = None
+    for images in readers:
+        if model is None:
+            _require_same_task(model_file, images.geometry, classes, fingerprint)
+            model = _load_model(model_file, images.geometry.shape, len(classes))
+        yield predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
 
 
 def predict_outputs(
-    model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int
+    model: keras.Model, images: ImageReader, indices: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     """Predict the outputs of a model, such as logits, for images of a store.
 
@@ -85,7 +101,7 @@ def predict_outputs(
 
 
 def _predict_all(
-    model: keras.Model, images: Reader, indices: numpy.ndarray, batch_size: int
+    model: keras.Model, images: ImageReader, indices: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     """Predict batch by batch, with one compiled function for all batches."""
     compiled = tf.function(
@@ -156,7 +172,7 @@ def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> 
 
 def _predict_batch(
     compiled: "tf.types.experimental.PolymorphicFunction",
-    images: Reader,
+    images: ImageReader,
     indices: numpy.ndarray,
     batch_size: int,
 ) -> numpy.ndarray:

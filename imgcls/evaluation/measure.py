@@ -7,10 +7,12 @@ from imgcls import parts
 from imgcls.evaluation import bootstrap
 from imgcls.evaluation.intervals import compute_wilson_interval
 from imgcls.evaluation.predictions import Predictions, undo_temperature
+from imgcls.evaluation.record import TtaEvaluation
+from imgcls.evaluation.tta import METHODS
 from imgcls.metrics import MetricSettings, Number, Result
 
 if TYPE_CHECKING:
-    from imgcls.config import Evaluate
+    from imgcls.config import Evaluate, Tta
 
 
 def measure(settings: "Evaluate", predictions: Predictions, seed: int) -> dict[str, Any]:
@@ -46,6 +48,22 @@ def measure(settings: "Evaluate", predictions: Predictions, seed: int) -> dict[s
         },
         "matrices": _merge(result.matrices for result in results),
     }
+
+
+def measure_tta(
+    settings: "Evaluate", method: "Tta", predictions: Predictions, seed: int
+) -> TtaEvaluation:
+    """Compute the scalars of predictions with test-time augmentation, and their intervals.
+
+    Metrics with thresholds from validation are left out: those were chosen without it.
+
+    Args:
+        seed: of the bootstrap samples, which are those of the plain predictions.
+    """
+    metrics = [each for each in settings.metrics if not each.needs_validation]
+    measured = measure(settings.model_copy(update={"metrics": metrics}), predictions, seed)
+    names = ("metrics", "intervals", "wilson_intervals")
+    return TtaEvaluation(views=len(METHODS[method]), **{name: measured[name] for name in names})
 
 
 def _compute(metrics: Iterable[MetricSettings], predictions: Predictions) -> list[Result]:

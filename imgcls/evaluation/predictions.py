@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import model_validator
 
+from imgcls.config import Tta
 from imgcls.datasets import SplitName
 from imgcls.errors import DataError
 from imgcls.evaluation.chunks import divide_rows
@@ -32,8 +33,8 @@ class Predictions:
         classes: class names in label order; a class may be absent from `labels`.
         model: SHA-256 of the model file that made the predictions.
         temperature: by which this model divides its logits. Before calibration, the probabilities
-            are `probabilities ** temperature`, divided by the sums of the rows. None if several
-            models made the predictions, each with its own.
+            are `probabilities ** temperature`, divided by the sums of the rows. None if they are
+            averages over views, or of several models, each with its own.
         validation: this model's predictions on the validation split, on which metrics choose
             thresholds; None if this is that split, or if there are none.
     """
@@ -73,7 +74,7 @@ class Predictions:
 def undo_temperature(predictions: Predictions) -> Predictions | None:
     """Return the predictions as they would be without the temperature that the model applies.
 
-    None if it is 1, which changes nothing, or if several models made the predictions.
+    None if it is 1, which changes nothing, or if no one temperature was applied.
     """
     import numpy
 
@@ -115,8 +116,8 @@ class PredictionArrays(ArrayRecord):
     model: Annotated[NDArray, Array("U")]
     """The SHA-256 of the model file that made the predictions."""
     temperature: Annotated[NDArray, Array("float64")] | None = None
-    """The temperature by which this model divides its logits; missing if several models made the
-    predictions."""
+    """The temperature by which this model divides its logits; missing if the probabilities are
+    averages over views, or those of several models."""
 
     @model_validator(mode="after")
     def _require_sound_values(self) -> Self:
@@ -150,13 +151,16 @@ def save(predictions: Predictions, path: Path) -> None:
     )
 
 
-def load(run: ResultFolder, split: SplitName) -> Predictions:
+def load(run: ResultFolder, split: SplitName, tta: Tta | None = None) -> Predictions:
     """Load the predictions of a run, or the pooled ones of a family, on a split.
+
+    Args:
+        tta: the method of test-time augmentation; None for the plain predictions.
 
     Raises:
         DataError: the file is missing or damaged.
     """
-    path = run.predictions_file(split)
+    path = run.predictions_file(split, tta)
     arrays = read_arrays(path, PredictionArrays, run.get_evaluation_advice(split))
     return Predictions(
         probabilities=arrays.probabilities,
@@ -168,16 +172,17 @@ def load(run: ResultFolder, split: SplitName) -> Predictions:
     )
 
 
-def find_current(run: Run, split: SplitName) -> Predictions | None:
+def find_current(run: Run, split: SplitName, tta: Tta | None = None) -> Predictions | None:
     """Return the saved predictions of the run's current model on a split; None if there are none.
+    `tta` is that of `load`.
 
     They are checked with data.json and the SHA-256 of the model, so that a run can be evaluated
     without its store.
     """
-    if not os.path.lexists(run.predictions_file(split)):
+    if not os.path.lexists(run.predictions_file(split, tta)):
         return None
     try:
-        saved = load(run, split)
+        saved = load(run, split, tta)
     except DataError as error:
         terminal.note(f"predicting again: {error}")
         return None

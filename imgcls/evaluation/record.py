@@ -5,10 +5,24 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from imgcls.config import Tta
 from imgcls.datasets import SplitName
 from imgcls.evaluation.intervals import Interval
 from imgcls.io.records import Record
 from imgcls.metrics import Number
+
+
+class TtaEvaluation(Record):
+    """The metrics of predictions with test-time augmentation."""
+
+    views: Annotated[int, Field(ge=2)]
+    """The number of views of each image whose probabilities are averaged."""
+    metrics: dict[str, Number]
+    """Scalars as without test-time augmentation, except those with thresholds from validation."""
+    intervals: dict[str, Interval | None]
+    """Bootstrap confidence intervals as those without test-time augmentation."""
+    wilson_intervals: dict[str, Interval | None]
+    """Wilson's confidence intervals as those without test-time augmentation."""
 
 
 class Evaluation(Record):
@@ -42,6 +56,8 @@ class Evaluation(Record):
     """Tables by name, as lists of rows, such as the bins of the calibration."""
     matrices: dict[str, list[list[int]]]
     """Counts for each true class (row) and predicted class (column), by name."""
+    tta: dict[Tta, TtaEvaluation]
+    """The evaluation with test-time augmentation, by method; gates do not use it."""
 
     @model_validator(mode="after")
     def _require_consistency(self) -> Self:
@@ -78,6 +94,23 @@ class Evaluation(Record):
             }
             for name, value in self.metrics.items()
         ]
+
+    def describe_tta(self) -> str | None:
+        """Return what the methods of test-time augmentation are, in a phrase; None without one."""
+        methods = [f"{name} ({found.views} views)" for name, found in self.tta.items()]
+        return f"with test-time augmentation: {', '.join(methods)}" if methods else None
+
+    def make_tta_rows(self) -> list[dict[str, Any]]:
+        """Return a table of the scalars with test-time augmentation; empty without it."""
+        names = list(next(iter(self.tta.values())).metrics) if self.tta else []
+        return [self._make_tta_row(name) for name in names]
+
+    def _make_tta_row(self, name: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"metric": name, "plain": self.metrics[name]}
+        for method, found in self.tta.items():
+            interval = found.intervals.get(name) or found.wilson_intervals.get(name)
+            row |= {method: found.metrics[name], f"{method}_interval": interval}
+        return row
 
     def make_class_rows(self) -> list[dict[str, Any]]:
         """Return a table of the classes; empty if no metric has a value per class."""

@@ -72,6 +72,12 @@ def _render_spread(family: Family, split: str) -> str:
         f"<h2>Metrics of {len(found.runs)} runs, {split} split</h2>",
         html.render_paragraph(family_text.describe_interval(found.confidence, len(found.runs))),
         html.render_table(make_spread_rows(found.spreads)),
+        *[
+            html.render_folded(
+                family_text.describe_tta(name), html.render_table(make_spread_rows(spreads))
+            )
+            for name, spreads in found.tta.items()
+        ],
         html.render_folded("Each run", html.render_table(family_text.make_run_rows(found))),
     ]
     return "\n".join(lines)

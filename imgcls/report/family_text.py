@@ -56,6 +56,10 @@ def format_evaluation(found: FamilyEvaluation) -> str:
         f"{found.family}: {found.split} split, {_count_runs(found.by, count)}, {images}\n"
         + describe_interval(found.confidence, count),
         format_table(make_spread_rows(found.spreads)),
+        *[
+            f"{describe_tta(name)}\n\n{format_table(make_spread_rows(spreads))}"
+            for name, spreads in found.tta.items()
+        ],
         format_table(make_run_rows(found)),
     ]
     if found.pooled:
@@ -64,8 +68,15 @@ def format_evaluation(found: FamilyEvaluation) -> str:
         sections += [
             "\n".join(filter(None, [title, intervals])),
             format_table(found.pooled.make_metric_rows()),
+            found.pooled.describe_tta() or "",
+            format_table(found.pooled.make_tta_rows()),
         ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def describe_tta(method: str) -> str:
+    """Return the title of a table of numbers with test-time augmentation."""
+    return f"with test-time augmentation: {method}"
 
 
 def make_run_rows(found: FamilyEvaluation) -> list[dict[str, Any]]:

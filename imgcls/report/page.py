@@ -73,6 +73,8 @@ def render_evaluation(folder: ResultFolder, split: str) -> str:
         names = ", ".join(absent)
         lines.append(html.render_paragraph(f"Classes without an image in this split: {names}"))
     lines.append(html.render_table(evaluation.make_metric_rows()))
+    if title := evaluation.describe_tta():
+        lines.append(html.render_folded(title, html.render_table(evaluation.make_tta_rows())))
     if evaluation.per_class:
         lines.append(
             html.render_folded("Each class", html.render_table(evaluation.make_class_rows()))

@@ -12,7 +12,7 @@ from imgcls.comparison.record import Comparison
 from imgcls.config import Evaluate
 from imgcls.datasets import SplitName
 from imgcls.errors import UserError
-from imgcls.evaluation import families, predictions
+from imgcls.evaluation import families, predictions, predictor
 from imgcls.evaluation.predictions import Predictions
 from imgcls.family import Family
 from imgcls.io import files, numbered_folders, terminal
@@ -102,7 +102,7 @@ def _predict(candidate: Candidate, settings: Evaluate, split: SplitName) -> Pred
     """Return a candidate with what the metrics of these settings need."""
     experiment = candidate.experiment.model_copy(update={"evaluate": settings})
     found = [
-        evaluate.add_validation(_load_or_evaluate(run, candidate, split), run, experiment, split)
+        predictor.add_validation(_load_or_evaluate(run, candidate, split), run, experiment, split)
         for run in candidate.runs
     ]
     return PredictedCandidate(candidate, found)

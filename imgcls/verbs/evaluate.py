@@ -4,18 +4,16 @@ TensorFlow is imported only if there are no saved predictions.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgcls import metrics, parts
-from imgcls.config import Experiment
+from imgcls.config import Experiment, Tta
 from imgcls.datasets import SPLITS, SplitName
-from imgcls.device import choice
-from imgcls.errors import DataError, DivergenceError, UserError
-from imgcls.evaluation import families, gates, predictions
+from imgcls.errors import UserError
+from imgcls.evaluation import families, gates, predictions, predictor
 from imgcls.evaluation.families import FamilyEvaluation
-from imgcls.evaluation.measure import measure
+from imgcls.evaluation.measure import measure, measure_tta
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.record import Evaluation
 from imgcls.family import Family
@@ -26,8 +24,6 @@ from imgcls.report.tables import format_table
 from imgcls.run import ResultFolder, Run
 from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
-from imgcls.store import lookup
-from imgcls.training.model_description import read_description
 
 
 def evaluate(
@@ -72,16 +68,27 @@ def evaluate(
 def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluation:
     require_finished(run)
     split = parse_split_name(run, split_name)
-    found = predictions.find_current(run, split) or _predict(run, experiment, split)
-    found = add_validation(found, run, experiment, split)
-    return _write_evaluation(run, experiment, split, found)
+    found = predictor.find_or_predict(run, experiment, split)
+    averages = predictor.find_or_average(run, experiment, split, found)
+    found = predictor.add_validation(found, run, experiment, split)
+    return _write_evaluation(run, experiment, split, found, averages)
 
 
 def _write_evaluation(
-    folder: ResultFolder, experiment: Experiment, split: SplitName, found: Predictions
+    folder: ResultFolder,
+    experiment: Experiment,
+    split: SplitName,
+    found: Predictions,
+    averages: Mapping[Tta, Predictions],
 ) -> Evaluation:
-    measured = measure(experiment.evaluate, found, derive_seed(experiment.seed, "bootstrap"))
-    evaluation = Evaluation(split=split, **_describe(found), **measured)
+    """Measure predictions, and those with test-time augmentation; write metrics and report."""
+    seed = derive_seed(experiment.seed, "bootstrap")
+    measured = measure(experiment.evaluate, found, seed)
+    with_tta = {
+        name: measure_tta(experiment.evaluate, name, average, seed)
+        for name, average in averages.items()
+    }
+    evaluation = Evaluation(split=split, **_describe(found), **measured, tta=with_tta)
     write_record(folder.metrics_file(split), evaluation)
     files.write_text(folder.report_file(split), _format_evaluation(evaluation, folder.folder))
     return evaluation
@@ -98,14 +105,20 @@ def evaluate_family(
     evaluated = [_evaluate_run(run, own, split) for run, own in family.pair_runs(experiment)]
     pooled = None
     if family.record.by == "fold" and split == "test":
-        loaded = [predictions.load(run, split) for run in family.runs]
-        together = families.pool_predictions(family, loaded)
-        predictions.save(together, family.predictions_file(split))
-        pooled = _write_evaluation(family, experiment, split, together)
+        averages = {name: _pool(family, split, name) for name in experiment.evaluate.tta}
+        pooled = _write_evaluation(family, experiment, split, _pool(family, split), averages)
     found = families.combine_evaluations(family, split, evaluated, pooled)
     write_record(family.spread_file(split), found)
     files.write_text(family.report_file(split), family_text.format_evaluation(found))
     return found
+
+
+def _pool(family: Family, split: SplitName, tta: Tta | None = None) -> Predictions:
+    """Pool the predictions of all folds, save them, and return them."""
+    loaded = [predictions.load(run, split, tta) for run in family.runs]
+    pooled = families.pool_predictions(family, loaded)
+    predictions.save(pooled, family.predictions_file(split, tta))
+    return pooled
 
 
 def format_report(found: Evaluation | FamilyEvaluation, folder: Path) -> str:
@@ -129,10 +142,17 @@ def _format_evaluation(evaluation: Evaluation, folder: Path) -> str:
     sections = [
         _format_header(evaluation, folder),
         format_table(evaluation.make_metric_rows()),
+        *_format_tta(evaluation),
         format_table(evaluation.make_class_rows()),
         *[f"{name}\n\n{table}" for name, table in tables.items() if table],
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _format_tta(evaluation: Evaluation) -> list[str]:
+    """Return the table of test-time augmentation, below its title; nothing without it."""
+    title = evaluation.describe_tta()
+    return [title, format_table(evaluation.make_tta_rows())] if title else []
 
 
 def _format_header(evaluation: Evaluation, folder: Path) -> str:
@@ -172,71 +192,6 @@ def parse_split_name(run: Run, name: str) -> SplitName:
             f"the {split} split of {run.folder} has no images; choose one that has: {filled}"
         )
     return split
-
-
-def add_validation(
-    found: Predictions, run: Run, experiment: Experiment, split: SplitName
-) -> Predictions:
-    """Add the model's predictions on the validation split, if a metric chooses thresholds there.
-
-    Without them, what depends on the thresholds is undefined, and a note says why.
-    """
-    names = [each.name for each in experiment.evaluate.metrics if each.needs_validation]
-    if not names or split == "validation":
-        return found
-    note = f"no thresholds for {', '.join(names)}, which are chosen on the validation split"
-    if not run.data.sizes["validation"]:
-        terminal.note(f"{note}: it has no images")
-        return found
-    try:
-        validation = predictions.find_current(run, "validation")
-        validation = validation or _predict(run, experiment, "validation")
-    except DataError as error:
-        terminal.note(f"{note}: {error}")
-        return found
-    return replace(found, validation=validation)
-
-
-def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
-    """Predict every image of a split with the run's model, and save the predictions."""
-    store, assigned = lookup.open_run_store(run.data, experiment.data.store_dir)
-
-    from imgcls.evaluation.inference import predict
-
-    choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
-    indices = assigned.get_indices(split)
-    with store.change_detector.guard():
-        made = Predictions(
-            probabilities=predict(
-                run.model_file,
-                store.open_reader(assigned.geometry),
-                indices,
-                experiment.train.batch_size,
-                run.experiment.train.precision,
-                classes=store.classes,
-                fingerprint=store.fingerprint,
-            ),
-            labels=store.labels[indices],
-            ids=store.get_ids(indices),
-            classes=store.classes,
-            model=files.compute_sha256(run.model_file),
-            temperature=read_description(run.model_file).calibration.temperature,
-        )
-        _require_finite(made, run)
-    predictions.save(made, run.predictions_file(split))
-    return made
-
-
-def _require_finite(made: Predictions, run: Run) -> None:
-    import numpy
-
-    broken = numpy.flatnonzero(~numpy.isfinite(made.probabilities).all(axis=1))
-    if broken.size:
-        raise DivergenceError(
-            f"{run.model_file} predicts probabilities that are not finite for {broken.size} of"
-            f" {len(made.ids)} images, the first is {terminal.to_printable(made.ids[broken[0]])};"
-            " train again with a lower learning rate or in float32"
-        )
 
 
 def _describe(found: Predictions) -> dict[str, Any]:
