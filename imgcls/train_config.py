@@ -180,6 +180,15 @@ class Train(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_averages(self) -> "Train":
+        if self.ema and self.optimizer.averages_weights:
+            raise ValueError(
+                f"has ema, but optimizer {self.optimizer.name} averages the weights itself; remove"
+                " one of them"
+            )
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a weight or the length of the log."""
         own = self.model_dump(exclude=NEUTRAL_SETTINGS)

@@ -2,7 +2,7 @@
 
 import numpy
 import pytest
-from optimizer_oracles import ORACLES, orthogonalize
+from optimizer_oracles import ORACLES, orthogonalize, schedule_free
 
 from imgcls import parts
 from imgcls.backend import keras, tf
@@ -21,11 +21,14 @@ SHAPES = {
     "logits/bias": (3,),
 }
 """The variables of a small network, in its order."""
-RATES = (0.25, 0.5, 0.0, 0.125)
+RATES = (0.25, 0.0, 0.5, 0.125)
 """The learning rate of each step, relative to the optimizer's."""
 VARIANTS = {
     "sgd": [{"l2": 0.25}, {"nesterov": False}, {"momentum": 0.0, "l2": 0.5}],
     "adamw": [{"weight_decay": 0.25}],
+    "lamb": [{"weight_decay": 0.25}],
+    "lion": [{"weight_decay": 0.25}],
+    "schedule_free": [{"weight_decay": 0.25, "beta_1": 0.5}],
     "muon": [
         {"companion": {"name": "adamw", "weight_decay": 0.5}},
         {"newton_schulz_steps": 2, "weight_decay": 0.0, "companion": {"l2": 0.25}},
@@ -76,11 +79,9 @@ def compute_oracle(settings, factors=None):
     """Return the weights after the same steps."""
     weights, step = make_arrays(0), ORACLES[settings.name](settings)
     for number, relative in enumerate(RATES):
-        rates = [
-            settings.learning_rate * relative * (factors or {}).get(i, 1.0)
-            for i in range(len(weights))
-        ]
-        step(weights, make_arrays(number + 1), rates)
+        rate = settings.learning_rate * relative
+        rates = [rate * (factors or {}).get(i, 1.0) for i in range(len(weights))]
+        step(weights, make_arrays(number + 1), rates, rate)
     return weights
 
 
@@ -143,7 +144,7 @@ def test_replicas_take_the_step_of_the_sum_of_their_gradients(name):
         step(tf.constant(rate, tf.float64), *map(tf.constant, gradients))
         norm = numpy.sqrt(sum((each**2).sum() for each in gradients))
         assert norm > 2
-        oracle(clipped, [each * 2 / norm for each in gradients], [rate] * len(gradients))
+        oracle(clipped, [each * 2 / norm for each in gradients], [rate] * len(gradients), rate)
     assert_close(variables, clipped, 1e-12)
     for variable in optimizer.variables:
         for copy in strategy.experimental_local_results(variable.value):
@@ -188,7 +189,7 @@ def test_optimizers_ask_for_the_learning_rate_of_each_step(name):
     optimizer = make_optimizer(settings, variables, current)
     gradients = [tf.ones_like(variable.value) for variable in variables]
     optimizer.apply(gradients, variables)
-    assert_close(variables, make_arrays(0), 0.0)
+    assert_close(variables, make_arrays(0), 1e-15)
     current.append(0.1)
     optimizer.apply(gradients, variables)
     assert float(variables[1][0]) < make_arrays(0)[1][0]
@@ -214,6 +215,34 @@ def test_only_kernels_decay():
     kernels = sum(place.endswith("kernel") for place in SHAPES)
     assert decayed.pop(("muon", "weight_decay")) == 3  # the others are the companion's
     assert set(decayed.values()) == {kernels}
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_the_average_of_schedule_free_is_that_of_the_paper(replicas):
+    settings, current = make_settings("schedule_free", {}), []
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"][:replicas])
+    with strategy.scope():
+        variables = make_variables()
+        optimizer = make_optimizer(settings, variables, current)
+    for variable in variables:
+        variable.assign(variable * 2)  # as pretrained weights replace the initial ones
+    weights, step = [array * 2 for array in make_arrays(0)], schedule_free(settings)
+    for number, rate in enumerate((0.0, 0.25, 0.5)):
+        current.append(rate)
+        gradients = make_arrays(number + 1)
+
+        def apply(gradients=gradients):
+            optimizer.apply([tf.constant(each) / replicas for each in gradients], variables)
+
+        strategy.run(tf.function(apply))
+        step(weights, gradients, [rate] * len(gradients), rate)
+    averages = [step.averages[i] for i in range(len(weights))]
+    assert_close(optimizer.get_averages(), averages, 1e-12)
+    trained = [variable.numpy() for variable in variables]
+    assert_close(variables, weights, 1e-12)
+    optimizer.finalize_variable_values(variables)
+    assert_close(variables, averages, 1e-12)
+    assert not any(map(numpy.array_equal, trained, variables))
 
 
 def test_orthogonalized_matrices_have_singular_values_around_1():

@@ -1,11 +1,16 @@
 """A run whose optimizer has state of its own ends with the same bits when it is interrupted."""
 
+import numpy
 import pytest
 from experiments import RICH, assert_same_result, log_without_times
 
 from imgcls import parts
+from imgcls.backend import keras
 from imgcls.errors import Interrupted
+from imgcls.evaluation import predictions
 from imgcls.run import Run
+from imgcls.training import checkpoint_file
+from imgcls.verbs.evaluate import evaluate
 from imgcls.verbs.train import train
 
 UNUSUAL = ("muon", "schedule_free")
@@ -29,3 +34,23 @@ def test_a_run_that_is_interrupted_ends_with_the_same_bits(digits, tmp_path, nam
     train(digits(*settings), tmp_path / "parts")
     assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
     assert log_without_times(Run(tmp_path / "whole"))[0]["loss"] < 2.6  # it learns
+
+
+def test_the_average_of_schedule_free_is_validated_and_saved(digits, tmp_path):
+    changes = ("train.optimizer=schedule_free", "train.calibration=none", "model.filters=[4, 4]")
+    wanted = digits(*RICH, *changes, "train.epochs=1", "train.precision=float64")
+    train(wanted, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    header, arrays = checkpoint_file.read(run.state_files()[0])
+    named = dict(zip(header.paths, arrays.values(), strict=True))
+    for layer in ("convolution_2", "logits"):
+        (average,) = (
+            array for path, array in named.items() if path.endswith(f"{layer}_kernel_average")
+        )
+        saved = keras.models.load_model(run.model_file, compile=False).get_layer(layer).kernel
+        numpy.testing.assert_array_equal(saved, average)
+        assert not numpy.array_equal(saved, named[f"{layer}/kernel"])
+    evaluate(run, wanted, "validation")
+    found = predictions.load(run, "validation")
+    right = found.probabilities[numpy.arange(len(found.labels)), found.labels]
+    assert -numpy.log(right).mean() == pytest.approx(run.log[-1].val_loss, rel=1e-5)

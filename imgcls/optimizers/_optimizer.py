@@ -52,6 +52,20 @@ class Optimizer(keras.optimizers.Optimizer):
         """
         return len(variable.shape) > 1
 
+    def get_averages(self) -> list[keras.Variable] | None:
+        """Return the averages that are validated and saved in place of the trained weights.
+
+        In the order of the variables that the optimizer was built with; None if it has none.
+        """
+        return list(self._model_variables_moving_average) if self.use_ema else None
+
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        """Set variables to their averages, if the optimizer has these."""
+        for variable, average in zip(var_list, self.get_averages() or var_list, strict=True):
+            self._distribution_strategy.extended.update(
+                variable.value, lambda one, other: one.assign(other), args=(average.value,)
+            )
+
     def transform(
         self, gradients: list[tf.Tensor], variables: list[tf.Variable], learning_rate: tf.Tensor
     ) -> list[Gradient]:

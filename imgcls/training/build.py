@@ -14,6 +14,7 @@ from imgcls.distributed.cluster import Cluster
 from imgcls.io import terminal
 from imgcls.models import Problem
 from imgcls.models._dropout import register_rows
+from imgcls.optimizers._optimizer import Optimizer
 from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
@@ -126,26 +127,37 @@ def build_loss(experiment: Experiment) -> Callable[[tf.Tensor, tf.Tensor], tf.Te
     return partial(parts.load_for("losses", settings).compute, settings)
 
 
+def get_inner_optimizer(optimizer: keras.optimizers.Optimizer) -> Optimizer:
+    """Return an optimizer without its loss scale."""
+    inner: Optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return inner
+
+
 def get_validated_variables(
     model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> list[keras.Variable]:
-    """Return the variables whose values the model has within `use_ema_weights`, in its order."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if not inner.use_ema:
+    """Return the variables whose values the model has within `use_validated_weights`, in its
+    order.
+    """
+    found = get_inner_optimizer(optimizer).get_averages()
+    if found is None:
         return list(model.variables)
-    pairs = zip(model.trainable_variables, inner._model_variables_moving_average, strict=True)
+    pairs = zip(model.trainable_variables, found, strict=True)
     averages = {id(variable): average for variable, average in pairs}
     return [averages.get(id(variable), variable) for variable in model.variables]
 
 
 @contextlib.contextmanager
-def use_ema_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Swap the model's weights for their EMA within the block.
+def use_validated_weights(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> Iterator[None]:
+    """Swap the model's weights for their averages within the block.
 
-    Without `train.ema`, the weights stay the same.
+    They stay the same without `train.ema` or an optimizer that averages them, and before the first
+    step.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if not inner.use_ema:
+    inner = get_inner_optimizer(optimizer)
+    if inner.get_averages() is None or int(inner.iterations) == 0:
         yield
         return
     # Copies on the device, where validation needs less memory than training.

@@ -48,4 +48,4 @@ class ReplicatedModel:
 
     def use_validated_weights(self) -> AbstractContextManager[None]:
         """Let the model have the weights that are validated and saved within the block."""
-        return build.use_ema_weights(self.model, self.optimizer)
+        return build.use_validated_weights(self.model, self.optimizer)
