@@ -157,7 +157,7 @@ def use_validated_weights(
     step.
     """
     inner = get_inner_optimizer(optimizer)
-    if inner.get_averages() is None or int(inner.iterations) == 0:
+    if inner.get_averages() is None or inner.iterations.numpy() == 0:
         yield
         return
     # Copies on the device, where validation needs less memory than training.
