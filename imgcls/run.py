@@ -98,6 +98,11 @@ class Run(ResultFolder):
         return self.folder / "reproduction.json"
 
     @property
+    def weights_file(self) -> Path:
+        """The weights that the run started from; other runs have no such file."""
+        return self.folder / "weights.json"
+
+    @property
     def log_file(self) -> Path:
         """One JSON object per epoch."""
         return self.folder / "log.jsonl"
@@ -118,11 +123,8 @@ class Run(ResultFolder):
 
     def state_files(self) -> list[Path]:
         """The checkpoints, newest first."""
-        states = [
-            path
-            for path in self.checkpoint_folder.glob("state-*.npz")
-            if path.stem.removeprefix("state-").isdecimal()
-        ]
+        paths = self.checkpoint_folder.glob("state-*.npz")
+        states = [path for path in paths if path.stem.removeprefix("state-").isdecimal()]
         return sorted(states, key=self.get_step, reverse=True)
 
     def get_step(self, state: Path) -> int:
@@ -239,7 +241,7 @@ class Run(ResultFolder):
         """Tell whether the folder has no files but those written before the first checkpoint."""
         early_files = (
             *(self.status_file, self.config_file, self.data_file, self.environment_file),
-            self.reproduction_file,
+            *(self.reproduction_file, self.weights_file),
         )
         return self.folder.is_dir() and all(
             path in early_files or path.name.startswith(".") for path in self.folder.iterdir()
@@ -288,6 +290,7 @@ def create_run(
     with run.lock():
         if run.can_be_recreated():
             run.data_file.unlink(missing_ok=True)
+            run.weights_file.unlink(missing_ok=True)
             run.write_status("created")
             if reproduction:
                 write_record(run.reproduction_file, reproduction)

@@ -47,6 +47,7 @@ MACHINERY = (
     "split",
     "store",
     "training",
+    "transfer",
 )
 """The folders that each hold the machinery of one concern."""
 ROOT_IMPORTS = {

@@ -24,6 +24,7 @@ READERS = {
     ("datasets", "stored_size"): ("imgcls.store.encode", "as for channels"),
     ("datasets", "test"): ("imgcls.split.assign", "as for max_images"),
     ("datasets", "validation"): ("imgcls.split.assign", "as for max_images"),
+    ("models", "weights"): ("imgcls.transfer.source", "finds and reads those of every model"),
     ("optimizers", "learning_rate"): ("imgcls.training.build", "makes the schedule of it"),
 }
 """Settings of parts that the machinery of their kind reads, with where and why; any other counts as

@@ -5,15 +5,54 @@ width, channels); `build` returns the logits, a symbolic tensor (batch, classes)
 of a model do its preprocessing, so that training, evaluation and the exported file cannot differ
 in it. Keras is imported inside `build`. For dropout, use `_dropout.Dropout`, which a GPU does not
 have to wait for.
+
+A model whose `Settings.has_imagenet_weights` is true has a second function,
+`load_imagenet(settings)`, which returns the `Weights` of imgcls/transfer/weights.py, by the names
+of the model's layers.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import field_validator
 
 from imgcls.parts import PartSettings
+
+IMAGENET = "imagenet"
+"""The value of `weights` for those that were trained on ImageNet."""
 
 
 class ModelSettings(PartSettings):
     """The settings that all models share."""
+
+    has_imagenet_weights: ClassVar[bool] = False
+    """Whether `weights` may be `imagenet`."""
+    sums_channels: ClassVar[bool] = False
+    """Whether its preprocessing is the same for all channels, so that with the sums of its first
+    kernels, a grayscale image gives what it does as a color image."""
+
+    weights: str | None = None
+    """Weights to start from: a file of Keras (.weights.h5, .keras, legacy .h5), the folder of a
+    run, or `imagenet`, if the model has it. Random unless given."""
+
+    @field_validator("weights")
+    @classmethod
+    def _check_weights(cls, value: str | None) -> str | None:
+        if value == IMAGENET and not cls.has_imagenet_weights:
+            raise ValueError(
+                f"is {IMAGENET}, but this model has no such weights; give a file or the folder of a"
+                " run, or take model: efficientnet_lite or keras_application"
+            )
+        return value
+
+    def find_imagenet(self) -> Path | None:
+        """Return the file of the ImageNet weights; None if Keras will download it.
+
+        Raises:
+            UserError: it is not installed.
+        """
+        return None
 
     def get_layer_types(self) -> set[str]:
         """Return which of `max pooling` and `batch norm` the model contains, for images of some

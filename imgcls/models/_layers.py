@@ -115,6 +115,22 @@ def require_size(model: str, size: tuple[int, int], total_stride: int, advice: s
         )
 
 
+def note_small_images(model: str, size: tuple[int, int], stride: int) -> None:
+    """Print a note if a network made for large images reduces small ones to a few features.
+
+    Args:
+        size: height and width of the images, in pixels.
+        stride: total stride of the network.
+    """
+    height, width = (-(-side // stride) for side in size)
+    if min(size) <= MAX_SMALL_IMAGE:
+        terminal.note(
+            f"model.{model}: a total stride of {stride} suits images of 224x224; of images of"
+            f" {size[0]}x{size[1]}, {height}x{width} features are left; give a larger data.size,"
+            " which makes the images larger, or another model"
+        )
+
+
 def make_logits(features: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
     """Add the last dense layer, in float32 or float64, and return its logits, (batch, classes).
 

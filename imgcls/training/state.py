@@ -1,6 +1,7 @@
 """The state of a training: restored, saved, and continued by another process. Heavy zone."""
 
 import time
+from collections.abc import Callable
 
 from imgcls.config import Experiment
 from imgcls.distributed.collectives import Collectives
@@ -20,6 +21,8 @@ class TrainingState:
 
     Args:
         accumulation_steps: micro-batches per device and step of a new run.
+        initialize: changes the random weights of a new run; None if they stay. Only the chief calls
+            it; the other workers load its checkpoint.
 
     Attributes:
         recorder: writes the checkpoints.
@@ -38,6 +41,7 @@ class TrainingState:
         divergence: DivergenceDetector,
         local_batch_size: int,
         accumulation_steps: int,
+        initialize: Callable[[], None] | None,
     ):
         self._settings = experiment.train
         self._store = store
@@ -45,6 +49,7 @@ class TrainingState:
         self.recorder = recorder
         self.collectives = collectives
         self._divergence = divergence
+        self._initialize = initialize
         self.local_batch_size = local_batch_size
         self.save_schedule = SaveSchedule(self._settings.checkpoint)
         self.counters = Counters()
@@ -68,9 +73,20 @@ class TrainingState:
             self.counters = restored or self.recorder.load_state(step)
             self.recorder.write_log(self.counters.epochs)
         else:
-            self.save()
+            self._start()
         self.set_accumulation_steps(self.counters.accumulation_steps)
         self.collectives.barrier()  # until all have read the checkpoint, which may be replaced
+
+    def _start(self) -> None:
+        """Save the first checkpoint of a run, with the same weights on all workers."""
+        if self._initialize and self.recorder.is_chief:
+            self._initialize()
+        self.save()
+        if self._initialize:
+            self.recorder.finish_writing()
+            self.collectives.barrier()
+            if not self.recorder.is_chief:
+                self.recorder.load_state(self.counters.step)
 
     def save(self) -> None:
         """Save a checkpoint, unless the data was changed or a weight is not finite.

@@ -28,6 +28,7 @@ from imgcls.training.history import EpochLog
 from imgcls.training.recorder import Recorder
 from imgcls.training.replicated_model import ReplicatedModel
 from imgcls.training.state import TrainingState
+from imgcls.transfer.initialization import find_initializer
 
 
 class Trainer:
@@ -85,6 +86,7 @@ class Trainer:
             self._divergence,
             local_batch_size,
             micro_batches.count_accumulation_steps(self._settings, local_batch_size),
+            find_initializer(self._replicated.model, experiment, store, split, run),
         )
         most = self._state.save_schedule.limit_steps(self._steps_per_epoch, 0)
         self._executions = ExecutionLength(self._settings.steps_per_execution, most)

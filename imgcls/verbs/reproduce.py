@@ -22,6 +22,8 @@ from imgcls.store import lookup
 from imgcls.training import differences, history
 from imgcls.training.differences import Tolerances
 from imgcls.training.reproduction import Reproduction
+from imgcls.transfer import source
+from imgcls.transfer.record import read_initial_weights
 from imgcls.verbs import evaluate, train
 
 
@@ -159,6 +161,8 @@ def _reproduce_run(
     if again is None:
         return None
     _require_same_data(run, again)
+    weights = read_initial_weights(again.weights_file)
+    _require_same_weights(run, weights.sha256 if weights else None)
     if complete:
         _evaluate_again(run, again, experiment)
     return differences.compare_runs(run, again, tolerances, compared, complete)
@@ -171,12 +175,14 @@ def _require_reproducible(
 
     Raises:
         UserError: it has fewer epochs, or does not have a quantity of `tolerances`.
-        DataError: it is not finished, or its data is missing or has changed.
+        DataError: it is not finished; its data is missing; or its data or the weights that it
+            started from have changed.
     """
     require_finished(run)
     compared = _count_epochs(run, epochs)
     differences.require_valid(tolerances, run, compared, compared == len(run.log))
     lookup.open_run_store(run.data, experiment.data.store_dir)
+    _require_same_weights(run, source.compute_sha256(experiment.model))
     return compared
 
 
@@ -243,6 +249,24 @@ def _require_same_data(run: Run, again: Run) -> None:
                 f"the data changed since {run.folder} was trained: its {key} was {value}, now it is"
                 f" {here[key]}"
             )
+
+
+def _require_same_weights(run: Run, sha256: str | None) -> None:
+    """Check the weights that a run started from.
+
+    Args:
+        sha256: of those that are there now; None if it is not known yet.
+
+    Raises:
+        DataError: they are others.
+    """
+    started_from = read_initial_weights(run.weights_file)
+    if started_from and sha256 not in (None, started_from.sha256):
+        raise DataError(
+            f"the weights that {run.folder} started from, {started_from.source}, have changed:"
+            f" their SHA-256 was {started_from.sha256[:12]}, and is {str(sha256)[:12]} now; restore"
+            " them"
+        )
 
 
 def _evaluate_again(run: Run, again: Run, experiment: Experiment) -> None:

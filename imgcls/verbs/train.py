@@ -30,6 +30,7 @@ from imgcls.training import history, resume
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import read_description
 from imgcls.training.precision import require_consistent
+from imgcls.transfer import source
 
 
 def train(
@@ -56,7 +57,8 @@ def train(
         epoch and of the last one. None in a worker that is not the chief.
 
     Raises:
-        UserError: `folder` is a run of another experiment, or in use; or as `require_consistent`.
+        UserError: `folder` is a run of another experiment, or in use; or as `require_consistent`
+            and `source.require`.
         DataError: the data is not prepared, or has changed since the run started.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
@@ -73,7 +75,7 @@ def train(
                 return _report_complete(run)
             store, split = resume.open_data(experiment, run, data)
             require_validation(experiment, split)
-            run = run or create_run(experiment, folder)
+            run = run or _start_run(experiment, folder)
             stack.enter_context(_lock_and_check(run, experiment, store, split))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
@@ -81,6 +83,12 @@ def train(
 
         worker.train_run(run, experiment, store, split, stop, cluster)
     return summarize(run)
+
+
+def _start_run(experiment: Experiment, folder: Path | None) -> Run:
+    """Create a run, after checking that the weights are there that it is to start from."""
+    source.require(experiment.model)
+    return create_run(experiment, folder)
 
 
 def _follow(

@@ -1,0 +1,1 @@
+"""Starting from trained weights: reading and matching them to a model. Light zone."""

@@ -1,0 +1,92 @@
+"""The record in weights.json: which weights a run started from. Light zone."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from imgcls.io.records import Record, read_record
+
+MAX_NAMES = 4
+"""Tensors of one kind that are named on the terminal; of more, the number and the first ones."""
+
+
+Status = Literal["loaded", "partly loaded", "new", "unused"]
+
+
+class TensorRow(Record):
+    """What became of a tensor of the model, or of the source."""
+
+    tensor: str
+    """Layer and variable of the model; for an unused tensor, its name in the source."""
+    shape: list[int]
+    """Its shape in the model; for an unused tensor, in the source."""
+    status: Status
+    """`loaded`; `partly loaded`, the last dense layer if only some classes were found; `new`, with
+    random values; or `unused`, if the model does not have it.
+    """
+    source: str | None
+    """Its name in the source; null if it is new."""
+    reason: str
+    """Why it is not simply loaded, or how it was changed; else empty."""
+
+
+class ClassRow(Record):
+    """What became of the row of a class in the last dense layer."""
+
+    name: str
+    """The class."""
+    source: str | None
+    """The class of the source whose row it has; null if it is new."""
+
+
+class InitialWeights(Record):
+    """The weights that a run started from, and what became of each tensor."""
+
+    weights: str
+    """`model.weights` of the experiment."""
+    source: str
+    """The file, or the package with its version."""
+    sha256: str
+    """SHA-256 of the file; of the arrays, if Keras downloaded it."""
+    notes: list[str]
+    """What differs between the images that the weights were trained on and these."""
+    tensors: list[TensorRow]
+    """All tensors of the model, then those of the source that were not used."""
+    classes: list[ClassRow]
+    """The rows of the last dense layer; empty if it is new."""
+
+    def format_lines(self) -> Iterator[str]:
+        """Yield a summary: counts, and what is not simply loaded."""
+        numbers = Counter(row.status for row in self.tensors)
+        counts = [f"{numbers[status]} {status}" for status in get_args(Status) if numbers[status]]
+        yield f"weights: {self.source}: tensors: {', '.join(counts)}"
+        groups: dict[tuple[str, str], list[str]] = {}
+        for row in self.tensors:
+            if row.status != "loaded" or row.reason:
+                shape = "x".join(map(str, row.shape)) or "scalar"
+                groups.setdefault((row.status, row.reason), []).append(f"{row.tensor} ({shape})")
+        for (status, reason), names in groups.items():
+            number = f"{len(names)}, such as " if len(names) > MAX_NAMES else ""
+            shown = ", ".join(names[: MAX_NAMES if not number else 1])
+            yield f"weights: {status}: {number}{shown}{f': {reason}' if reason else ''}"
+        if self.classes:
+            yield f"weights: classes: {', '.join(map(_format_class, self.classes))}"
+
+
+def read_initial_weights(path: Path) -> InitialWeights | None:
+    """Return the record in weights.json; None if the run started from random weights.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if not os.path.lexists(path):
+        return None
+    return read_record(path, InitialWeights, "restore it from a backup, or train a new run")
+
+
+def _format_class(row: ClassRow) -> str:
+    if row.source is None:
+        return f"{row.name} (new)"
+    return row.name if row.source == row.name else f"{row.name} (from {row.source})"
