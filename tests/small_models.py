@@ -8,6 +8,8 @@ from imgcls import parts
 from imgcls.models import ModelSettings, Problem
 
 NAMES = parts.list_names("models")
+LARGE = ("efficientnet_lite",)
+"""Models of many layers, whose tests take long."""
 SMALL: dict[str, Any] = {
     "filters": [8, 8, 8],
     "dense": [8],

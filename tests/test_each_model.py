@@ -18,6 +18,21 @@ CASES = {"float32": 1, "mixed_bfloat16": 3, "mixed_float16": 4, "float64": 3}
 """The channels with which each precision is tested. On a CPU, tensorfloat32 is float32."""
 
 
+def has_imagenet(name):
+    """Return whether a model scales pixels as its ImageNet weights need it."""
+    return small_models.parts.load("models", name).Settings.has_imagenet_weights
+
+
+def list_cases():
+    """Return each model with each precision; of the large ones, all but one are `full`."""
+    return [
+        pytest.param(name, precision, marks=[pytest.mark.full] if is_rare else [])
+        for name in small_models.NAMES
+        for precision in CASES
+        for is_rare in [name in small_models.LARGE and precision != "mixed_float16"]
+    ]
+
+
 def make_batch(channels, size=ODD, images=4):
     """Return uint8 images and labels of 10 classes."""
     random = numpy.random.default_rng(0)
@@ -37,8 +52,7 @@ def compute_gradients(model, images, labels, first_row=0, batch_size=4):
     return tape.gradient(loss, [variable.value for variable in model.trainable_variables])
 
 
-@each_model
-@pytest.mark.parametrize("precision", CASES)
+@pytest.mark.parametrize(("name", "precision"), list_cases())
 def test_a_model_trains_and_is_saved_to_the_same_bits(name, precision, tmp_path):
     """Every parameter gets a gradient; and the file gives the same predictions in plain Keras."""
     from imgcls.backend import keras
@@ -88,13 +102,15 @@ def test_two_devices_compute_the_gradients_of_one(name):
         lambda context: tf.constant(2 * context.replica_id_in_sync_group)
     )
     actual = strategy.run(compute_locally, args=(firsts,))
+    largest = max(numpy.abs(each).max() for each in expected)
     for variable, one, two in zip(model.trainable_variables, expected, actual, strict=True):
         (two, *_) = strategy.experimental_local_results(two)
-        scale = numpy.abs(one).max()
-        numpy.testing.assert_allclose(two, one, atol=1e-9 * scale, err_msg=variable.path)
+        # Where another batch norm follows, the gradient of a shift is 0 but for rounding.
+        tolerance = 1e-9 * numpy.abs(one).max() + 1e-12 * largest
+        numpy.testing.assert_allclose(two, one, atol=tolerance, err_msg=variable.path)
 
 
-@each_model
+@pytest.mark.parametrize("name", [name for name in small_models.NAMES if not has_imagenet(name)])
 def test_the_model_itself_standardizes_pixels(name):
     """The first layer gets bytes, and returns pixels with a mean of 0 and a std of 1."""
     from imgcls.backend import keras

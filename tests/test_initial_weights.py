@@ -130,8 +130,9 @@ def with_names(folder, names):
     generator = numpy.random.default_rng(0)
     images = generator.integers(0, 256, (120, 8, 8, 1), numpy.uint8)
     labels = numpy.arange(120) % len(names)
-    numpy.savez(folder / "noise.npz", images=images, labels=labels, classes=numpy.array(names))
-    content = {**TINY, "data": {"name": "arrays", "path": str(folder / "noise.npz")}}
+    numpy.savez(folder / "noise.npz", images=images, labels=labels)
+    data = {"name": "arrays", "path": str(folder / "noise.npz"), "classes": names}
+    content = {**TINY, "data": data}
     prepare(read_experiment(write_experiment(folder, content)))
     return content
 
