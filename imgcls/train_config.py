@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from imgcls.durations import Duration, DurationIn
+from imgcls.learning_rate_settings import LearningRateFactor, LearningRateScaling
 from imgcls.optimizers import OptimizerSettings
 from imgcls.parts import PartOf, PartSettings, Section, must_be
 from imgcls.strategies import StrategySettings
@@ -109,12 +110,31 @@ class Train(Section):
     """Samples images by weight. Unless given, each epoch shows every image once."""
     loss: Annotated[PartSettings, LOSS] = Field(default_factory=LOSS.make_default)
     """The training loss, which is also the log's `loss` and `val_loss`: a file of imgcls/losses."""
+    class_weights: Annotated[
+        Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None,
+        must_be("balanced, or a mapping of class names to weights above 0"),
+    ] = None
+    """Multiplies the training loss of each image by a weight of its class, or for mixed targets, by
+    their expected weight: `balanced` for weights in inverse proportion to the size of the classes
+    in the training split, or weights by name, 1 for classes that are not named. They are scaled to
+    a mean of 1 over the training images. The log's losses are those without weights. None unless
+    given."""
     optimizer: Annotated[OptimizerSettings, OPTIMIZER] = Field(
         default_factory=OPTIMIZER.make_default
     )
     """A file of imgcls/optimizers."""
     schedule: Annotated[PartSettings, SCHEDULE] = Field(default_factory=SCHEDULE.make_default)
     """The learning rate over the steps: a file of imgcls/schedules."""
+    learning_rate_scaling: LearningRateScaling | None = None
+    """Scales the optimizer's learning rate by the batch size. It is used as it is unless given."""
+    learning_rate_factors: list[LearningRateFactor] = []
+    """Multiplies the learning rates of some layers."""
+    layer_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Factor on the learning rate of a block relative to that of the next one, or of the last
+    layer, which has the optimizer's, as in timm. No such factors unless given."""
+    global_clipnorm: Annotated[float, Field(gt=0)] | None = None
+    """The largest L2 norm of the gradients of all weights together, averaged over the global batch;
+    longer ones are scaled down to it. No limit unless given."""
     precision: Precision = "float32"
     """float32 is that of IEEE 754; tensorfloat32 allows GPUs to multiply float32 in TensorFloat-32,
     with 10 bits of the mantissa. The mixed ones are Keras's dtype policies, for GPUs; float64 is

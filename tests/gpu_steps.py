@@ -79,6 +79,8 @@ def trace(
     from imgcls.input.iterators import find_placement, make_iterator
     from imgcls.store.lookup import find_store
     from imgcls.training import build
+    from imgcls.training.class_weights import compute_class_weights
+    from imgcls.training.learning_rate_factors import compute_factors
     from imgcls.training.steps import Steps
 
     strategy = make_strategy(replicas)
@@ -88,6 +90,9 @@ def trace(
         model = build.build_model(experiment, store, split)
         optimizer, learning_rate = build.build_optimizer(experiment)
         optimizer.build(model.trainable_variables)
+    build.get_inner_optimizer(optimizer).set_learning_rate_factors(
+        compute_factors(experiment.train, model)
+    )
     examples, validation = open_training_examples(store, split, 1)
     if split_name == "train":
         batches = ShuffledBatches(examples, experiment, len(store.classes), replicas)
@@ -97,6 +102,8 @@ def trace(
     placement = find_placement(batches, strategy, fits=not streaming)
     iterator = make_iterator(placement, batches, strategy, 0, stages)
     loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
-    steps = Steps(strategy, model, optimizer, learning_rate, loss, accumulation_steps, jit_compile)
+    weights = compute_class_weights(experiment.train, store.classes, store.labels[split.train])
+    trained = model, optimizer, learning_rate, loss
+    steps = Steps(strategy, *trained, accumulation_steps, jit_compile, weights)
     compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation
     return Graph(compile_steps(iterator).get_concrete_function())

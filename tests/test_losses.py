@@ -1,8 +1,9 @@
-"""Losses against Keras's."""
+"""Losses against their formulas in float64, and Keras's."""
 
 import numpy
 import pytest
 from experiments import MIRRORED, RICH, SGD, assert_same_result, experiment, weights
+from scipy import special
 
 from imgcls import parts
 from imgcls.backend import keras, tf
@@ -59,13 +60,120 @@ def test_without_smoothing_every_bit_is_that_of_tensorflows_cross_entropy():
     numpy.testing.assert_array_equal(cross_entropy(mixed, LOGITS), dense)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("as_labels", [True, False])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_each_row_has_a_loss_in_the_dtype_of_the_logits(smoothing, as_labels, dtype):
-    targets = LABELS if as_labels else numpy.eye(5, dtype=numpy.float32)[LABELS]
-    found = cross_entropy(targets, LOGITS.astype(dtype), label_smoothing=smoothing)
-    assert (found.shape, found.dtype) == ((7,), dtype)
+def softmax_log(logits):
+    return logits - special.logsumexp(logits, axis=-1, keepdims=True)
+
+
+def focal(settings, targets, logits):
+    logs = softmax_log(logits)
+    return -(targets * (-numpy.expm1(logs)) ** settings.gamma * logs).sum(-1)
+
+
+def binary(settings, targets, logits):
+    if settings.target_threshold is not None:
+        targets = (targets > settings.target_threshold).astype(float)
+    targets = smooth(targets, settings.label_smoothing)
+    losses = -(targets * special.log_expit(logits) + (1 - targets) * special.log_expit(-logits))
+    return losses.mean(-1) if settings.reduction == "mean" else losses.sum(-1)
+
+
+def smooth(targets, smoothing):
+    return targets * (1 - smoothing) + smoothing / targets.shape[-1]
+
+
+ORACLES = {
+    "binary_cross_entropy": binary,
+    "cross_entropy": lambda settings, targets, logits: (
+        -(smooth(targets, settings.label_smoothing) * softmax_log(logits)).sum(-1)
+    ),
+    "focal": lambda settings, targets, logits: focal(
+        settings, smooth(targets, settings.label_smoothing), logits
+    ),
+}
+"""Each loss in float64, of targets as probabilities."""
+VARIANTS = {
+    "binary_cross_entropy": [
+        {"reduction": "sum"},
+        {"target_threshold": 0.2},
+        {"target_threshold": 0.0, "reduction": "sum", "label_smoothing": 0.1},
+    ],
+    "focal": [{"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 5.0}],
+}
+CASES = [
+    (name, settings)
+    for name in parts.list_names("losses")
+    for settings in ({}, {"label_smoothing": 0.1}, *VARIANTS.get(name, []))
+]
+every_loss = pytest.mark.parametrize(("name", "settings"), CASES)
+MIXED = numpy.random.default_rng(1).dirichlet(numpy.ones(5), 7).astype(numpy.float32)
+ONE_HOT = numpy.eye(5, dtype=numpy.float32)[LABELS]
+
+
+def compute(name, settings, targets, logits):
+    part = parts.load("losses", name)
+    chosen = part.Settings(name=name, **settings)
+    return chosen, part.compute(chosen, tf.constant(targets), logits)
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_follow_their_formulas(name, settings, dtype):
+    logits = LOGITS.astype(dtype)
+    for targets, dense in ((LABELS, ONE_HOT), (ONE_HOT, ONE_HOT), (MIXED, MIXED)):
+        chosen, found = compute(name, settings, targets, tf.constant(logits))
+        expected = ORACLES[name](chosen, dense.astype(float), logits.astype(float))
+        numpy.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-7)
+        assert (found.shape, found.dtype) == ((7,), dtype)
+
+
+@every_loss
+@pytest.mark.parametrize("size", [1e4, 100.0, 1e-4, 0.0])
+def test_losses_and_their_gradients_are_finite_for_large_and_equal_logits(name, settings, size):
+    signs = numpy.array([[1, -1, 0], [-1, 1, 0], [0, -1, 1], [1, 1, 1]], numpy.float32)
+    labels, mixed = numpy.array([0, 0, 2, 1]), numpy.full((4, 3), 1 / 3, numpy.float32)
+    for targets, dense in ((labels, numpy.eye(3)[labels]), (mixed, mixed)):
+        logits = tf.Variable(signs * numpy.float32(size))
+        with tf.GradientTape() as tape:
+            chosen, losses = compute(name, settings, targets, logits)
+        gradients = tape.gradient(losses, logits).numpy()
+        expected = ORACLES[name](chosen, dense.astype(float), signs.astype(float) * size)
+        numpy.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+        assert numpy.isfinite(gradients).all()
+        # A step against the gradient lowers the loss, unless that is at its minimum.
+        lower = compute(name, settings, targets, logits - tf.constant(1e-2 * gradients))[1]
+        assert (lower.numpy() <= losses.numpy() + 1e-5).all()
+
+
+@every_loss
+def test_half_precision_logits_give_finite_losses(name, settings):
+    found = compute(name, settings, LABELS, tf.constant(LOGITS.astype("float16")))[1]
+    assert (found.shape, found.dtype) == ((7,), "float16")
+    assert numpy.isfinite(found).all()
+
+
+def test_focal_loss_is_that_of_keras():
+    for gamma in (1.0, 2.0):
+        oracle = keras.losses.CategoricalFocalCrossentropy(
+            alpha=1.0, gamma=gamma, from_logits=True, reduction=None
+        )
+        found = compute("focal", {"gamma": gamma}, MIXED, tf.constant(LOGITS))[1]
+        # Keras clips probabilities at 1e-7.
+        numpy.testing.assert_allclose(found, oracle(MIXED, LOGITS), rtol=1e-4, atol=1e-5)
+
+
+def test_binary_cross_entropy_is_that_of_keras():
+    oracle = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None)
+    found = compute("binary_cross_entropy", {}, MIXED, tf.constant(LOGITS))[1]
+    numpy.testing.assert_allclose(found, oracle(MIXED, LOGITS), rtol=1e-5)
+
+
+def test_a_threshold_makes_an_image_of_two_classes_one_of_both():
+    mixed = numpy.array([[0.7, 0.3, 0.0], [0.9, 0.1, 0.0]], numpy.float32)
+    both = numpy.array([[1, 1, 0], [1, 0, 0]], numpy.float32)
+    logits = tf.constant(LOGITS[:2, :3])
+    found = compute("binary_cross_entropy", {"target_threshold": 0.2}, mixed, logits)[1]
+    expected = compute("binary_cross_entropy", {}, both, logits)[1]
+    numpy.testing.assert_array_equal(found, expected)
 
 
 def test_the_logged_loss_is_the_loss_that_the_experiment_names(digits, tmp_path):

@@ -30,7 +30,12 @@ READERS = {
 """Settings of parts that the machinery of their kind reads, with where and why; any other counts as
 read only in the module that declares it.
 """
-CONFIG = {"imgcls.config", "imgcls.train_config"}
+CONFIG = {
+    "imgcls.config",
+    "imgcls.layer_settings",
+    "imgcls.learning_rate_settings",
+    "imgcls.train_config",
+}
 TEXTS = {name_module(path): path.read_text() for path in MODULES}
 SOURCE = find_sections(TEXTS)
 READS = list_reads(SOURCE)

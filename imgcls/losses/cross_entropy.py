@@ -24,13 +24,9 @@ class Settings(PartSettings):
 def compute(settings: Settings, targets: "tf.Tensor", logits: "tf.Tensor") -> "tf.Tensor":
     """Return each row's cross-entropy in nats."""
     from imgcls.backend import tf
+    from imgcls.losses import _targets
 
-    smoothing, classes = settings.label_smoothing, logits.shape[-1]
-    if targets.dtype.is_integer:
-        if not smoothing:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        targets = tf.one_hot(targets, classes)
-    targets = tf.cast(targets, logits.dtype)
-    if smoothing:
-        targets = targets * (1 - smoothing) + smoothing / classes
+    if targets.dtype.is_integer and not settings.label_smoothing:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    targets = _targets.smooth(_targets.make_dense(targets, logits), settings.label_smoothing)
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)

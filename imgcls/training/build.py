@@ -91,11 +91,29 @@ def build_optimizer(
     optimizer = parts.load_for("optimizers", settings.optimizer).build(
         settings.optimizer, learning_rate
     )
+    optimizer.global_clipnorm = settings.global_clipnorm
     if settings.ema:
         optimizer.use_ema, optimizer.ema_momentum = True, settings.ema.decay
     if settings.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer, learning_rate
+
+
+def compute_peak(settings: Train) -> float:
+    """Return the learning rate at the peak of the schedule, for the size of the batches.
+
+    Prints a note if that is not the optimizer's.
+    """
+    given, scaling = settings.optimizer.learning_rate, settings.learning_rate_scaling
+    if scaling is None:
+        return given
+    peak = given * scaling.compute_factor(settings.batch_size)
+    terminal.note(
+        f"train.learning_rate_scaling: the learning rate {given:g} is for batches of"
+        f" {scaling.batch_size} images; with {settings.batch_size}, it is {peak:.6g}"
+        f" ({scaling.rule})"
+    )
+    return peak
 
 
 def build_schedule(experiment: Experiment, total_steps: int) -> Callable[[int, int], numpy.ndarray]:
@@ -110,7 +128,7 @@ def build_schedule(experiment: Experiment, total_steps: int) -> Callable[[int, i
         UserError: the schedule does not suit the number of steps.
     """
     settings = experiment.train
-    part, peak = parts.load_for("schedules", settings.schedule), settings.optimizer.learning_rate
+    part, peak = parts.load_for("schedules", settings.schedule), compute_peak(settings)
     steps_per_epoch = total_steps // settings.epochs
 
     def compute(step: int, count: int) -> numpy.ndarray:
@@ -142,7 +160,7 @@ def get_validated_variables(
     found = get_inner_optimizer(optimizer).get_averages()
     if found is None:
         return list(model.variables)
-    pairs = zip(model.trainable_variables, found, strict=True)
+    pairs = zip(optimizer._trainable_variables, found, strict=True)
     averages = {id(variable): average for variable, average in pairs}
     return [averages.get(id(variable), variable) for variable in model.variables]
 
@@ -161,10 +179,11 @@ def use_validated_weights(
         yield
         return
     # Copies on the device, where validation needs less memory than training.
-    trained = [tf.identity(variable.value) for variable in model.trainable_variables]
-    inner.finalize_variable_values(model.trainable_variables)
+    variables = inner._trainable_variables
+    trained = [tf.identity(variable.value) for variable in variables]
+    inner.finalize_variable_values(variables)
     try:
         yield
     finally:
-        for variable, value in zip(model.trainable_variables, trained, strict=True):
+        for variable, value in zip(variables, trained, strict=True):
             variable.assign(value)

@@ -46,7 +46,7 @@ class EpochLog(Record):
     """Training steps done by the end of the epoch, over all epochs."""
     loss: float
     """Mean training loss over the epoch's images, in nats, with augmentation and dropout, without
-    the L2 penalty.
+    L2 penalties and class weights.
     """
     accuracy: float
     """Training accuracy over the epoch's images, 0..1, with augmentation and dropout."""

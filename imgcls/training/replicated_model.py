@@ -7,6 +7,8 @@ from imgcls.config import Experiment
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import build
+from imgcls.training.class_weights import compute_class_weights
+from imgcls.training.learning_rate_factors import compute_factors
 from imgcls.training.steps import Steps
 
 
@@ -33,6 +35,11 @@ class ReplicatedModel:
             self.model = build.build_model(experiment, store, split)
             self.optimizer, self._step_learning_rate = build.build_optimizer(experiment)
             self.optimizer.build(self.model.trainable_variables)
+        self._class_weights = compute_class_weights(
+            experiment.train, store.classes, store.labels[split.train]
+        )
+        factors = compute_factors(experiment.train, self.model)
+        build.get_inner_optimizer(self.optimizer).set_learning_rate_factors(factors)
 
     def compile_steps(self, accumulation_steps: int) -> None:
         """Compile the steps for a number of micro-batches per device, when they are first run."""
@@ -44,6 +51,7 @@ class ReplicatedModel:
             build.build_loss(self._experiment),
             accumulation_steps,
             self._experiment.train.jit_compile,
+            self._class_weights,
         )
 
     def use_validated_weights(self) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ import numpy
 
 from imgcls.backend import keras, tf
 from imgcls.input.iterators import BatchIterator
-from imgcls.training import gradient_checks, step_sums
+from imgcls.training import class_weights, gradient_checks, step_sums
 from imgcls.training.build import StepLearningRate
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -24,6 +24,7 @@ class Steps:
         loss: computes the loss of each row from targets and logits, as in imgcls/losses.
         accumulation_steps: micro-batches per replica and step.
         jit_compile: whether to compile the forward and backward pass with XLA.
+        weights_of_classes: factors on the training loss, float64 (classes,); None for 1.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class Steps:
         loss: Loss,
         accumulation_steps: int = 1,
         jit_compile: bool = False,
+        weights_of_classes: numpy.ndarray | None = None,
     ):
+        self._class_weights = weights_of_classes
         self._accumulation_steps = accumulation_steps
         self._compiled_gradients = self._compute_gradients
         self._compiled_losses = self._compute_losses
@@ -227,7 +230,8 @@ class Steps:
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True, step=step, first_row=first_row)
             losses = self._loss(labels, logits)
-            loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype))
+            factors = class_weights.weight_rows(self._class_weights, labels, losses.dtype)
+            loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype) * factors)
             # Every micro-batch on every replica computes the full penalty, and the gradients of all
             # are added up.
             micro_batches = self._strategy.num_replicas_in_sync * self._accumulation_steps
