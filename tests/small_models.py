@@ -8,7 +8,7 @@ from imgcls import parts
 from imgcls.models import ModelSettings, Problem
 
 NAMES = parts.list_names("models")
-LARGE = ("efficientnet_lite",)
+LARGE = ("efficientnet_lite", "mobilenet")
 """Models of many layers, whose tests take long."""
 SMALL: dict[str, Any] = {
     "filters": [8, 8, 8],
@@ -41,12 +41,18 @@ def make_settings(name: str, **settings: Any) -> ModelSettings:
 def build(settings: ModelSettings, shape: tuple[int, int, int], classes: int = 10) -> Any:
     """Return the untrained model of some settings, as training builds it."""
     from imgcls.backend import keras
-    from imgcls.models._dropout import register_rows
 
     problem = Problem(classes, [100.0] * shape[2], [50.0] * shape[2], dropout_seed=1)
     images = keras.Input(shape, dtype="uint8", name="images")
     logits = parts.load_for("models", settings).build(settings, images, problem)
     return register_rows(keras.Model(images, logits))
+
+
+def register_rows(model: Any) -> Any:
+    """Let a model be called with `step` and `first_row`, as training does."""
+    from imgcls.models import _dropout
+
+    return _dropout.register_rows(model)
 
 
 def count_parameters(model: Any) -> int:

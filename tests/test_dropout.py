@@ -23,6 +23,18 @@ def test_rows_have_the_masks_that_they_have_in_the_whole_batch(shape):
         numpy.testing.assert_array_equal(local, whole[first : first + rows])
 
 
+@pytest.mark.parametrize("noise_shape", [(None, 1, 1), (None, 5, 1), (None, 1, 2)])
+def test_a_noise_shape_is_that_of_the_mask_and_rows_stay_their_own(noise_shape):
+    position = {"training": True, "step": tf.constant(2)}
+    layer = Dropout(0.5, 5, noise_shape=noise_shape)
+    whole = layer(tf.ones((60, 5, 2)), first_row=tf.constant(0), **position).numpy()
+    mask = whole[:, : noise_shape[1], : noise_shape[2]]
+    numpy.testing.assert_array_equal(whole, numpy.broadcast_to(mask, whole.shape))
+    assert scipy.stats.binomtest(int((mask == 0).sum()), mask.size, 0.5).pvalue > 1e-3
+    local = layer(tf.ones((7, 5, 2)), first_row=tf.constant(30), **position)
+    numpy.testing.assert_array_equal(local, whole[30:37])
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("precision", ["float64", "float32", "mixed_float16", "mixed_bfloat16"])
 def test_the_fraction_that_is_dropped_is_the_rate_in_every_precision(rate, precision):

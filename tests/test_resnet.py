@@ -117,8 +117,8 @@ def test_the_stem_follows_the_size_unless_it_is_set(size, stem, kernel_size, pix
 @pytest.mark.parametrize(
     ("size", "settings", "note"),
     [
-        (32, {}, "a 3x3 convolution with stride 1, since images of 32x32 have at most 64 pixels"),
-        (72, {}, "a 7x7 convolution with stride 2 and max pooling, since images of 72x72"),
+        (32, {}, "a 3x3 convolution with stride 1, since images have 32x32 pixels"),
+        (72, {}, "a 7x7 convolution with stride 2 and max pooling, since images have 72x72"),
         (32, {"stem": "7x7"}, "which suits images of 224x224; images of 32x32 lose detail"),
     ],
 )

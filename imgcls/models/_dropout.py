@@ -22,12 +22,22 @@ class Dropout(keras.layers.Layer):
     Args:
         rate: the fraction, 0..1.
         seed: at least 0; layers with the same seed have the same masks.
+        noise_shape: the shape of the mask, where None is the inputs' size, as in Keras's layer.
+            With (None, 1, 1, 1), whole rows are dropped: stochastic depth (Huang et al., 2016).
     """
 
-    def __init__(self, rate: float, seed: int, **settings: Any):
+    def __init__(
+        self,
+        rate: float,
+        seed: int,
+        noise_shape: tuple[int | None, ...] | None = None,
+        **settings: Any,
+    ):
         super().__init__(**settings)
         self._rate = rate
         self._seed = seed
+        # A function, since Keras would track a tuple as a list of layers.
+        self._get_noise_shape = lambda: noise_shape
         register_rows(self)
 
     def call(
@@ -45,7 +55,10 @@ class Dropout(keras.layers.Layer):
         """
         if not training or self._rate == 0:
             return inputs
-        numbers = self._draw(tf.shape(inputs), math.prod(inputs.shape[1:]), step, first_row)
+        sizes = self._get_noise_shape() or (None,) * inputs.shape.rank
+        static = [size or known for size, known in zip(sizes[1:], inputs.shape[1:], strict=True)]
+        shape = tf.concat([tf.shape(inputs)[:1], tf.constant(static, tf.int32)], 0)
+        numbers = self._draw(shape, math.prod(static), step, first_row)
         scaled, zero = inputs * (1 / (1 - self._rate)), tf.zeros([], inputs.dtype)
         return tf.where(numbers >= self._rate, scaled, zero)
 
@@ -71,7 +84,11 @@ class Dropout(keras.layers.Layer):
     def to_plain(self) -> keras.layers.Layer:
         """Return Keras's layer."""
         return keras.layers.Dropout(
-            self._rate, seed=self._seed, name=self.name, dtype=self.dtype_policy
+            self._rate,
+            noise_shape=self._get_noise_shape(),
+            seed=self._seed,
+            name=self.name,
+            dtype=self.dtype_policy,
         )
 
 

@@ -86,18 +86,25 @@ def choose_stem(model: str, stem: str | None, size: tuple[int, int]) -> str:
         note_large_stem(model, size, 7, 4)
     if stem:
         return stem
-    is_small = min(size) <= MAX_SMALL_IMAGE
-    chosen, kind, relation = (
-        ("3x3", "with stride 1", "at most")
-        if is_small
-        else ("7x7", "with stride 2 and max pooling", "more than")
-    )
+    if min(size) <= MAX_SMALL_IMAGE:
+        note_choice(model, "the stem is a 3x3 convolution with stride 1", size, "stem")
+        return "3x3"
+    note_choice(model, "the stem is a 7x7 convolution with stride 2 and max pooling", size, "stem")
+    return "7x7"
+
+
+def note_choice(model: str, choice: str, size: tuple[int, int], key: str) -> None:
+    """Print a note on what follows from the size of the images.
+
+    Args:
+        choice: what was chosen, as a sentence.
+        size: height and width of the images, in pixels.
+        key: of the setting that would say otherwise.
+    """
     terminal.note(
-        f"model {model}: the stem is a {chosen} convolution {kind}, since images of"
-        f" {size[0]}x{size[1]} have {relation} {MAX_SMALL_IMAGE} pixels on their short side;"
-        " model.stem sets it"
+        f"model {model}: {choice}, since images have {size[0]}x{size[1]} pixels; to change it, set"
+        f" model.{key}"
     )
-    return chosen
 
 
 def require_size(model: str, size: tuple[int, int], total_stride: int, advice: str) -> None:

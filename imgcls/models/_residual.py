@@ -6,6 +6,8 @@ Names of layers begin with the place of the block, such as `stage_1_block_2`.
 from imgcls.backend import keras
 from imgcls.models._batch_norm import LEAST_EPSILON, BatchNorm
 
+STEM_STRIDES = {"3x3": 1, "7x7": 4}
+"""The stride of each stem, with its max pooling."""
 MOMENTUM = 0.9
 """Of the moving averages of batch norm, as in the papers' own code and torchvision; Keras's 0.99
 has not forgotten the initial values after the few epochs of a short training.
@@ -37,6 +39,23 @@ def normalize(
 def activate(features: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Add a ReLU."""
     return keras.layers.Activation("relu", name=name)(features)
+
+
+def add_stem(features: keras.KerasTensor, filters: int, stem: str) -> keras.KerasTensor:
+    """Add the first convolution.
+
+    Args:
+        stem: "3x3" or "7x7", as `_layers.choose_stem` returns it.
+    """
+    kernel_size, strides = (3, 1) if stem == "3x3" else (7, 2)
+    return convolve(features, filters, kernel_size, "stem_convolution", strides)
+
+
+def add_stem_pooling(features: keras.KerasTensor, stem: str) -> keras.KerasTensor:
+    """Add the max pooling that follows a stem of 7x7."""
+    if stem == "3x3":
+        return features
+    return keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pooling")(features)
 
 
 def pad_channels(

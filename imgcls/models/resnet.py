@@ -88,21 +88,18 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
 
     size = images.shape[1:3]
     stem = _layers.choose_stem("resnet", settings.stem, size)
-    stem_stride = 1 if stem == "3x3" else 4
     _layers.require_size(
         "resnet",
         size,
-        stem_stride * 2 ** (len(settings.blocks) - 1),
+        _residual.STEM_STRIDES[stem] * 2 ** (len(settings.blocks) - 1),
         "set model.stem: 3x3, or a model.depth with three stages, such as 20",
     )
     width = settings.width or (16 if len(settings.blocks) == 3 else 64)
     features = _layers.standardize(images, problem)
-    kernel_size, strides = (3, 1) if stem == "3x3" else (7, 2)
-    features = _residual.convolve(features, width, kernel_size, "stem_convolution", strides)
+    features = _residual.add_stem(features, width, stem)
     features = _residual.normalize(features, "stem_batch_norm")
     features = _residual.activate(features, "stem_activation")
-    if stem == "7x7":
-        features = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pooling")(features)
+    features = _residual.add_stem_pooling(features, stem)
     for stage, blocks in enumerate(settings.blocks, 1):
         for block in range(1, blocks + 1):
             strides = 2 if stage > 1 and block == 1 else 1
