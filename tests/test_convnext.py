@@ -63,6 +63,22 @@ def test_layer_scale_multiplies_each_channel_and_can_be_left_out():
     assert not any("layer_scale" in name for name in names)
 
 
+def test_weight_decay_takes_layer_scale_for_the_vector_that_it_is():
+    from imgcls.optimizers import adamw
+
+    model = build(depths=[1], widths=[8], patch_size=1)
+    optimizer = adamw.build(adamw.Settings(name="adamw"), 1e-3)
+    block = "stage_1_block_1"
+    decayed = {each.path for each in model.trainable_variables if optimizer.has_decay(each)}
+    assert decayed == {
+        "stem_convolution/kernel",
+        f"{block}_depthwise_convolution/kernel",
+        f"{block}_convolution_1/kernel",
+        f"{block}_convolution_2/kernel",
+        "logits/kernel",
+    }
+
+
 def test_blocks_are_dropped_at_rates_that_rise_from_0_and_for_whole_images():
     from imgcls.backend import keras, tf
 

@@ -7,6 +7,7 @@ floats of the same random bits, so floats are made of the bits here.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from imgcls.backend import keras, tf
@@ -37,7 +38,7 @@ class Dropout(keras.layers.Layer):
         self._rate = rate
         self._seed = seed
         # A function, since Keras would track a tuple as a list of layers.
-        self._get_noise_shape = lambda: noise_shape
+        self._get_noise_shape: Callable[[], tuple[int | None, ...] | None] = lambda: noise_shape
         register_rows(self)
 
     def call(

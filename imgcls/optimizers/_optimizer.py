@@ -48,9 +48,10 @@ class Optimizer(keras.optimizers.Optimizer):
         """Return whether weight decay applies to a variable.
 
         It does to kernels; not to biases and the parameters of norm layers and layer scale, which
-        are vectors (He et al., 2019, "Bag of tricks for image classification", section 3.1).
+        are vectors (He et al., 2019, "Bag of tricks for image classification", section 3.1), also
+        if they have the shape of a depthwise kernel of 1x1.
         """
-        return len(variable.shape) > 1
+        return sum(size > 1 for size in variable.shape) > 1
 
     def get_averages(self) -> list[keras.Variable] | None:
         """Return the averages that are validated and saved in place of the trained weights.
