@@ -12,6 +12,7 @@ import gpu_steps
 import numpy
 import pytest
 import small_models
+from covered_pairs import cover_pairs
 from experiments import TINY, write_experiment
 
 from imgcls import parts
@@ -157,37 +158,7 @@ def is_error(*values):
     return EMA in values and any(setting in values for setting in AVERAGING)
 
 
-def cover_pairs(dimensions):
-    """Return cases such that each pair of values of two dimensions occurs in one of them."""
-    names = list(dimensions)
-    missing = {
-        ((one, i), (other, j))
-        for one, other in itertools.combinations(names, 2)
-        for i in range(len(dimensions[one]))
-        for j in range(len(dimensions[other]))
-        if not is_error(dimensions[one][i], dimensions[other][j])
-    }
-    cases = []
-    while missing:
-        case = dict(min(missing))  # two values; the others are those that most missing pairs need
-        for name in names:
-            if name not in case:
-                case[name] = max(
-                    [
-                        i
-                        for i, value in enumerate(dimensions[name])
-                        if not any(is_error(dimensions[key][j], value) for key, j in case.items())
-                    ],
-                    key=lambda i, name=name: sum(
-                        pair <= {*case.items(), (name, i)} for pair in map(set, missing)
-                    ),
-                )
-        missing -= set(itertools.combinations([(name, case[name]) for name in names], 2))
-        cases.append({name: dimensions[name][case[name]] for name in names})
-    return cases
-
-
-PAIRS = cover_pairs(DIMENSIONS)
+PAIRS = cover_pairs(DIMENSIONS, is_error)
 
 
 def describe(case):
