@@ -33,6 +33,29 @@ Folds = Annotated[
     ),
 ]
 
+FindLearningRate = Annotated[
+    bool,
+    typer.Option(
+        "--find-learning-rate",
+        help="Instead of training, raise the learning rate until the loss explodes; suggest one.",
+    ),
+]
+Overfit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Instead of training, see if the model can fit N training images; else exit code 6.",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Instead of training, do all that a training does once, and leave nothing behind.",
+    ),
+]
+
 
 def train(
     experiment: options.Experiment,
@@ -42,6 +65,9 @@ def train(
     folds: Folds = None,
     workers: options.Workers = None,
     rank: options.Rank = None,
+    find_learning_rate: FindLearningRate = False,
+    overfit: Overfit = None,
+    dry_run: DryRun = False,
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
@@ -49,13 +75,25 @@ def train(
 
     Example: imgcls train configs/digits.yaml --num-seeds 5
     """
-    from imgcls.distributed.cluster import find_cluster
     from imgcls.experiment_file import read_experiment
     from imgcls.family import parse_members
+    from imgcls.rehearsal.options import parse_rehearsal
     from imgcls.verbs import train_family
 
     found = read_experiment(experiment, set_)
+    others = {
+        "--run": run,
+        "--seeds": seeds,
+        "--num-seeds": num_seeds,
+        "--folds": folds,
+        "--workers": workers,
+        "--rank": rank,
+    }
+    arguments = output.quote_arguments(experiment, set_)
+    rehearsal = parse_rehearsal(find_learning_rate, overfit, dry_run, others, arguments)
     members = parse_members(seeds, num_seeds, folds, found)
-    cluster = find_cluster(found, run, workers, rank)
-    summary = train_family.train(found, run, cluster, members)
-    output.print_result(summary, json, train_family.format_report)
+    output.print_gated(
+        lambda: train_family.train(found, run, workers, rank, members, rehearsal),
+        json,
+        train_family.format_report,
+    )

@@ -204,8 +204,9 @@ def try_read_experiment(run: Run) -> Experiment | None:
 
 
 def find_all_runs() -> list[Run]:
-    """Return all runs below runs/, numbered or named."""
-    return [Run(path.parent) for path in RUNS.rglob(Run(RUNS).config_file.name)]
+    """Return all runs below runs/, numbered or named, but not the hidden ones of dry runs."""
+    runs = [Run(path.parent) for path in RUNS.rglob(Run(RUNS).config_file.name)]
+    return [run for run in runs if not run.folder.name.startswith(".")]
 
 
 def find_all_families() -> list[Family]:

@@ -43,6 +43,7 @@ MACHINERY = (
     "image",
     "input",
     "io",
+    "rehearsal",
     "report",
     "split",
     "store",
@@ -91,7 +92,9 @@ VERB_IMPORTS = {
         "imgcls.verbs.train",
         "imgcls.verbs.prepare",
         "imgcls.verbs.evaluate",
+        "imgcls.verbs.rehearse",
     },
+    "imgcls.verbs.rehearse": {"imgcls.verbs.train"},
     "imgcls.verbs.reproduce": {"imgcls.verbs.train", "imgcls.verbs.evaluate"},
 }
 """The verbs that run others."""

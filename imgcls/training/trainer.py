@@ -12,7 +12,12 @@ from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import Collectives
 from imgcls.errors import DivergenceError, EpochLimit
-from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
+from imgcls.input.batches import (
+    Examples,
+    SequentialBatches,
+    ShuffledBatches,
+    open_training_examples,
+)
 from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
@@ -169,6 +174,14 @@ class Trainer:
                 state.save()
                 stop.record_duration("end of epoch", time.perf_counter() - start)
                 yield counters.epochs[-1]
+
+    def evaluate(self, examples: Examples) -> tuple[float, float]:
+        """Return loss and accuracy of the validated weights on examples, without augmentation."""
+        batches = SequentialBatches(examples, self._settings.batch_size)
+        validated = self._replicated.use_validated_weights()
+        with validated, self._make_iterator(batches, 0) as iterator:
+            sums = self._replicated.steps.evaluate(iterator, batches.steps_per_epoch)
+        return step_sums.compute_means(sums)
 
     def _make_iterator(self, batches: SequentialBatches, start: int) -> closing[BatchIterator]:
         """Return an iterator from step `start` on; images are cached if both splits fit."""

@@ -1,6 +1,6 @@
 """The command `train`: trains a run by the verb `train`, or a family of runs. Light zone.
 
-For a family, it also runs the verbs `prepare` and `evaluate`.
+For a family, it also runs the verbs `prepare` and `evaluate`; for a rehearsal, `rehearse`.
 """
 
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.config import Experiment
-from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
+from imgcls.distributed.cluster import find_cluster
 from imgcls.errors import Interrupted, UserError
 from imgcls.evaluation import families
 from imgcls.evaluation.families import FamilySummary
@@ -23,38 +23,47 @@ from imgcls.family import (
 )
 from imgcls.io import restart, terminal
 from imgcls.io.records import write_record
+from imgcls.rehearsal.options import Rehearsal
 from imgcls.report import family_text
 from imgcls.store import lookup
 from imgcls.store.manifest import DataDescription
 from imgcls.store.store import Store
 from imgcls.training import resume
-from imgcls.verbs import evaluate, prepare
+from imgcls.verbs import evaluate, prepare, rehearse
 from imgcls.verbs import train as train_run
 
 
 def train(
     experiment: Experiment,
     folder: Path | None = None,
-    cluster: Cluster = SINGLE_PROCESS,
+    workers: str | None = None,
+    rank: int | None = None,
     members: Members | None = None,
+    rehearsal: Rehearsal | None = None,
 ) -> dict[str, Any] | FamilySummary | None:
-    """Train a run, or a run for each seed or fold; or continue what is not finished.
+    """Train a run, or a run for each seed or fold; or continue what is not finished; or rehearse.
 
     Args:
         folder: of the run or family; None for the newest unfinished one with these settings and
             members, else for a new one.
-        cluster: the workers.
+        workers, rank: those of `find_cluster`.
         members: what the runs of a family differ in; None for a single run.
+        rehearsal: what to do instead, without a run; None to train.
 
     Returns:
-        What the verb `train` returns, or the content of summary.json of a family.
+        What the verb `train` returns, or the content of summary.json of a family, or what the verb
+        `rehearse` returns.
 
     Raises:
+        GateError: as `rehearse`.
         UserError: `folder` has something else, or a family is to be trained by several workers.
         DataError: the data is not prepared, or has changed since the start.
         DivergenceError, OutOfMemoryError, Interrupted: from one of the runs; the same command
             continues with it.
     """
+    if rehearsal:
+        return rehearse.rehearse(rehearsal, experiment)
+    cluster = find_cluster(experiment, folder, workers, rank)
     if members is None:
         return train_run.train(experiment, folder, cluster=cluster)
     require_one_process(cluster)
@@ -65,6 +74,8 @@ def format_report(summary: dict[str, Any] | FamilySummary) -> str:
     """Format the result of `train` as text."""
     if isinstance(summary, FamilySummary):
         return family_text.format_summary(summary)
+    if "rehearsal" in summary:
+        return rehearse.format_report(summary)
     return train_run.format_summary(summary)
 
 
