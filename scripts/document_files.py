@@ -17,6 +17,7 @@ from imgcls.family import FamilyRecord
 from imgcls.io.array_records import ArrayRecord, find_array
 from imgcls.io.partial import Origin
 from imgcls.io.records import Record
+from imgcls.rehearsal.learning_rate_test import LearningRateTest
 from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.split_file import SplitArrays
 from imgcls.training.history import EpochLog
@@ -41,6 +42,7 @@ FILES: dict[str, type[Record]] = {
     "`summary.json` of a family": FamilySummary,
     "`spread.json` of an evaluation of a family": FamilyEvaluation,
     "`comparison.json` of a comparison": Comparison,
+    "`learning_rate.json` of a learning-rate range test": LearningRateTest,
     "`checkpoint/accumulation_steps.json` of a run": RequestedAccumulation,
     "`manifest.json` of a store": Manifest,
     "`splits/<key>.npz` of a store": SplitArrays,

@@ -174,7 +174,9 @@ def test_a_dry_run_whose_data_worker_is_killed_leaves_nothing_behind(photos, mon
     assert list_files() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)]
+)
 def test_a_signal_ends_a_dry_run_which_leaves_nothing_behind(photos, number):
     before = list_files()
     line = [sys.executable, "-m", "imgcls.cli", "train", str(photos), "--dry-run"]
