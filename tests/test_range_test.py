@@ -126,6 +126,15 @@ def test_micro_batches_give_the_same_losses(digits, short):
 
 
 @pytest.mark.full
+def test_the_rates_are_those_before_they_are_scaled_by_the_batch_size(digits, short):
+    settings = ("train.batch_size=64", "model.dropout=0")
+    plain = run_test(digits(*settings))
+    scaled = run_test(digits(*settings, "train.learning_rate_scaling={batch_size: 16}"))
+    assert scaled.learning_rates == plain.learning_rates
+    assert numpy.argmin(scaled.smoothed) < numpy.argmin(plain.smoothed)  # four times as fast
+
+
+@pytest.mark.full
 @pytest.mark.parametrize(
     "override", [MIRRORED, "train.precision=mixed_float16", "train.device_cache_mib=0"]
 )

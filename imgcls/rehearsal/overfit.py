@@ -21,7 +21,7 @@ from imgcls.rehearsal.short_training import ShortTraining, run_with_less_memory
 from imgcls.seeds import derive_seed
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import step_sums
+from imgcls.training import build, step_sums
 
 MOST_STEPS, MOST_EPOCHS = 1000, 50
 """Training ends after these steps, or these passes over the images if that is later."""
@@ -33,6 +33,7 @@ REGULARIZATION = {
     "dropout": 0.0,
     "l2": 0.0,
     "label_smoothing": 0.0,
+    "stochastic_depth": 0.0,
     "weight_decay": 0.0,
 }
 """Settings of parts that keep a model from fitting its training images, each with what turns it
@@ -150,11 +151,12 @@ def _fit(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
     loss = accuracy = train_loss = train_accuracy = math.nan
     with ExitStack() as stack:
         training = ShortTraining(experiment, store, split, stack)
+        peak = build.compute_peak(experiment.train)
         most = max(MOST_STEPS, MOST_EPOCHS * training.steps_per_epoch)
         while steps < most and accuracy != 1:
             count = min(CHECK, most - steps)
             rises = (numpy.arange(steps, steps + count) + 1) / WARMUP
-            rates = experiment.train.optimizer.learning_rate * numpy.minimum(rises, 1.0)
+            rates = peak * numpy.minimum(rises, 1.0)
             sums = training.train(steps, rates)
             steps += count
             _require_finite(sums, steps)

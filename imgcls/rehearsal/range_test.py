@@ -43,13 +43,19 @@ def get_default_learning_rate(settings: OptimizerSettings) -> float:
     return float(type(settings).model_fields["learning_rate"].default)
 
 
+def _get_factor(experiment: Experiment) -> float:
+    """Return the factor of `train.learning_rate_scaling` on the learning rates."""
+    scaling = experiment.train.learning_rate_scaling
+    return scaling.compute_factor(experiment.train.batch_size) if scaling else 1.0
+
+
 def _test(experiment: Experiment, store: Store, split: Split) -> LearningRateTest:
     with ExitStack() as stack:
         training = ShortTraining(experiment, store, split, stack)
         count = min(max(training.steps_per_epoch, LEAST_STEPS), MOST_STEPS)
         default = get_default_learning_rate(experiment.train.optimizer)
         rates = default * numpy.geomspace(LOW, HIGH, count)
-        losses, average, stopped = _raise_learning_rate(training, rates)
+        losses, average, stopped = _raise_learning_rate(training, rates, _get_factor(experiment))
     tested = rates[: len(losses)].tolist()
     steepest = learning_rate_test.find_steepest(tested, average.values)
     minimum = learning_rate_test.find_minimum(average.values)
@@ -73,16 +79,20 @@ def _test(experiment: Experiment, store: Store, split: Split) -> LearningRateTes
 
 
 def _raise_learning_rate(
-    training: ShortTraining, rates: numpy.ndarray
+    training: ShortTraining, rates: numpy.ndarray, factor: float
 ) -> tuple[list[float], LossAverage, str]:
     """Train a step with each learning rate; return the losses, their averages, and why it stopped.
 
-    A loss or gradient that is not finite stops it, and is left out.
+    A loss or gradient that is not finite stops it; the loss is left out.
+
+    Args:
+        rates: as `train.optimizer.learning_rate` states them, float64 (steps,).
+        factor: on each of them.
     """
     losses: list[float] = []
     average = LossAverage()
     for step in terminal.track(range(len(rates)), len(rates), "learning rates"):
-        sums = training.train(step, rates[step : step + 1])
+        sums = training.train(step, factor * rates[step : step + 1])
         loss, _ = step_sums.compute_means(sums)
         at = f"at a learning rate of {rates[step]:.3g}"
         if not math.isfinite(loss):
@@ -92,6 +102,6 @@ def _raise_learning_rate(
         if sums[step_sums.NONFINITE_GRADIENTS]:
             return losses, average, f"a gradient is not finite {at}"
         if average.has_exploded():
-            factor = learning_rate_test.EXPLOSION
-            return losses, average, f"the loss is {factor:g} times its minimum {at}"
+            times = learning_rate_test.EXPLOSION
+            return losses, average, f"the loss is {times:g} times its minimum {at}"
     return losses, average, ""
