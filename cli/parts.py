@@ -14,14 +14,43 @@ Kind = Annotated[
         show_default=False,
     ),
 ]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxWxC",
+        help="Build each model for images of a height, width and number of channels, and show its"
+        " parameters, multiply-adds and memory.",
+        show_default=False,
+    ),
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="The number of classes, with --shape.", show_default=False
+    ),
+]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="MODEL.KEY=VALUE",
+        help="A setting of a model, with --shape, such as resnet.depth=56. Repeatable.",
+        show_default=False,
+    ),
+]
 
 
-def parts(kind: Kind = None, json: options.Json = False) -> None:
+def parts(
+    kind: Kind = None,
+    shape: Shape = None,
+    classes: Classes = None,
+    overrides: Set = [],
+    json: options.Json = False,
+) -> None:
     """List the parts that an experiment file can name, each with a one-line summary.
 
-    Example: imgcls parts models
+    Example: imgcls parts models --shape 32x32x3 --classes 10
     """
-    from imgcls.parts import describe
-    from imgcls.report.tables import format_pairs
+    from imgcls.verbs.list_parts import format_parts, list_parts
 
-    output.print_result(describe(kind), json, format_pairs)
+    output.print_result(list_parts(kind, shape, classes, overrides), json, format_parts)
