@@ -1,8 +1,8 @@
-"""A run whose optimizer has state of its own ends with the same bits when it is interrupted."""
+"""Runs with each optimizer: interrupted, on two devices, and with a loss scale."""
 
 import numpy
 import pytest
-from experiments import RICH, assert_same_result, log_without_times
+from experiments import MIRRORED, RICH, assert_same_result, log_without_times
 
 from imgcls import parts
 from imgcls.backend import keras
@@ -15,16 +15,14 @@ from imgcls.verbs.train import train
 
 UNUSUAL = ("muon", "schedule_free")
 """A companion's state, and weights that are not those of the model."""
+EVERY = [
+    pytest.param(name, marks=() if name in UNUSUAL else pytest.mark.full)
+    for name in parts.list_names("optimizers")
+]
 SETTINGS = (*RICH, "train.steps_per_execution=1", "train.epochs=1", "model.filters=[4, 4]")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in UNUSUAL else pytest.mark.full)
-        for name in parts.list_names("optimizers")
-    ],
-)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_run_that_is_interrupted_ends_with_the_same_bits(digits, tmp_path, name):
     settings = (*SETTINGS, f"train.optimizer={name}")
     train(digits(*settings), tmp_path / "whole")
@@ -34,6 +32,24 @@ def test_a_run_that_is_interrupted_ends_with_the_same_bits(digits, tmp_path, nam
     train(digits(*settings), tmp_path / "parts")
     assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "parts"))
     assert log_without_times(Run(tmp_path / "whole"))[0]["loss"] < 2.6  # it learns
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", parts.list_names("optimizers"))
+def test_two_devices_and_a_loss_scale_train_nearly_as_one_device_does(digits, tmp_path, name):
+    shared = (
+        "train.epochs=2",
+        "train.steps_per_execution=3",
+        "model.dropout=0",
+        f"train.optimizer={name}",
+    )
+    more = (MIRRORED, "train.precision=mixed_float16", "train.micro_batch_size=64")
+    losses = []
+    for folder, changes in (("one", ()), ("two", more)):
+        train(digits(*shared, *changes), tmp_path / folder)
+        losses.append([epoch.loss for epoch in Run(tmp_path / folder).log])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0][1] < losses[0][0] - 0.01
 
 
 def test_the_average_of_schedule_free_is_validated_and_saved(digits, tmp_path):
