@@ -234,6 +234,9 @@ def test_the_average_of_schedule_free_is_that_of_the_paper(replicas):
         optimizer = make_optimizer(settings, variables, current)
     for variable in variables:
         variable.assign(variable * 2)  # as pretrained weights replace the initial ones
+    optimizer.reset_averages()
+    for variable, average in zip(variables, optimizer.get_averages(), strict=True):
+        numpy.testing.assert_array_equal(variable.numpy(), average.numpy())
     weights, step = [array * 2 for array in make_arrays(0)], schedule_free(settings)
     for number, rate in enumerate((0.0, 0.25, 0.5)):
         current.append(rate)

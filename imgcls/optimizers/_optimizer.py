@@ -60,11 +60,21 @@ class Optimizer(keras.optimizers.Optimizer):
         """
         return list(self._model_variables_moving_average) if self.use_ema else None
 
+    def reset_averages(self) -> None:
+        """Set the averages to the variables: before the first step, if these were changed."""
+        if averages := self.get_averages():
+            self._assign_all(averages, self._trainable_variables)
+
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
         """Set variables to their averages, if the optimizer has these."""
-        for variable, average in zip(var_list, self.get_averages() or var_list, strict=True):
+        if averages := self.get_averages():
+            self._assign_all(var_list, averages)
+
+    def _assign_all(self, variables: list[keras.Variable], values: list[keras.Variable]) -> None:
+        """Assign to variables the values of others, on each device."""
+        for variable, value in zip(variables, values, strict=True):
             self._distribution_strategy.extended.update(
-                variable.value, lambda one, other: one.assign(other), args=(average.value,)
+                variable.value, lambda one, other: one.assign(other), args=(value.value,)
             )
 
     def transform(

@@ -35,6 +35,12 @@ class ScheduleFreeAdamW(Optimizer):
             variables, ["iterate", "average", "velocity"]
         )
         self._squared_rates = self.add_variable((), dtype=variables[0].dtype, name="squared_rates")
+        self.reset_averages()
+
+    def reset_averages(self) -> None:
+        """Set z and x to the variables."""
+        super().reset_averages()
+        self._assign_all(self._iterates, self._trainable_variables)
 
     def get_averages(self) -> list[keras.Variable]:
         """Return x."""
@@ -74,18 +80,13 @@ class ScheduleFreeAdamW(Optimizer):
         step = gradient / (tf.sqrt(corrected) + tf.constant(self._epsilon, dtype))
         if self._decay and self.has_decay(variable):
             step += variable * tf.constant(self._decay, dtype)
-        # The weights before the first step may have been changed since `build`.
-        is_first = tf.equal(self.iterations, 0)
-        iterate, average = (
-            tf.where(is_first, variable, each[index].value)
-            for each in (self._iterates, self._averages)
-        )
+        iterate, average = self._iterates[index].value, self._averages[index].value
         # Without a weight as long as a warm-up is at 0.
         weight = tf.math.divide_no_nan(
             tf.cast(squared_rate, dtype), tf.convert_to_tensor(self._squared_rates.value)
         )
-        iterate -= tf.cast(learning_rate, dtype) * step
-        average = (1 - weight) * average + weight * iterate
-        self.assign(self._iterates[index], iterate)
-        self.assign(self._averages[index], average)
-        variable.assign((1 - beta_1) * iterate + beta_1 * average)
+        new_iterate = iterate - tf.cast(learning_rate, dtype) * step
+        new_average = (1 - weight) * average + weight * new_iterate
+        iterate.assign(new_iterate)
+        average.assign(new_average)
+        variable.assign((1 - beta_1) * new_iterate + beta_1 * new_average)

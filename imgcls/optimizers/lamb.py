@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Settings(OptimizerSettings):
     """LAMB's settings."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 2.5e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     """The peak of the schedule: the length of an update, as a fraction of the kernel's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay of kernels, which is part of the update before it is scaled."""

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Settings(OptimizerSettings):
     """Lion's settings."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     """The peak of the schedule: by how much each weight changes in a step. The paper advises a
     third to a tenth of AdamW's, with a weight decay that is larger by the same factor.
     """
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.03
     """Decoupled weight decay of kernels: each step subtracts this times the learning rate from a
     kernel of 1.
     """

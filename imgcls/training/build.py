@@ -171,11 +171,10 @@ def use_validated_weights(
 ) -> Iterator[None]:
     """Swap the model's weights for their averages within the block.
 
-    They stay the same without `train.ema` or an optimizer that averages them, and before the first
-    step.
+    They stay the same without `train.ema` or an optimizer that averages them.
     """
     inner = get_inner_optimizer(optimizer)
-    if inner.get_averages() is None or inner.iterations.numpy() == 0:
+    if inner.get_averages() is None:
         yield
         return
     # Copies on the device, where validation needs less memory than training.

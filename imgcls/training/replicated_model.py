@@ -40,6 +40,7 @@ class ReplicatedModel:
         )
         factors = compute_factors(experiment.train, self.model)
         build.get_inner_optimizer(self.optimizer).set_learning_rate_factors(factors)
+        self.reset_averages()
 
     def compile_steps(self, accumulation_steps: int) -> None:
         """Compile the steps for a number of micro-batches per device, when they are first run."""
@@ -53,6 +54,10 @@ class ReplicatedModel:
             self._experiment.train.jit_compile,
             self._class_weights,
         )
+
+    def reset_averages(self) -> None:
+        """Let averages of the weights start from what they are now, before the first step."""
+        build.get_inner_optimizer(self.optimizer).reset_averages()
 
     def use_validated_weights(self) -> AbstractContextManager[None]:
         """Let the model have the weights that are validated and saved within the block."""

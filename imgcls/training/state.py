@@ -81,6 +81,7 @@ class TrainingState:
         """Save the first checkpoint of a run, with the same weights on all workers."""
         if self._initialize and self.recorder.is_chief:
             self._initialize()
+            self._replicated.reset_averages()
         self.save()
         if self._initialize:
             self.recorder.finish_writing()
