@@ -28,6 +28,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             value. Short trainings need less than Keras's 0.99.
         epsilon: is added to the variance; at least `LEAST_EPSILON`.
         gamma_initializer: of the scale, "ones" or "zeros".
+        scale: whether there is one.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class BatchNorm(keras.layers.BatchNormalization):
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         gamma_initializer: str = "ones",
+        scale: bool = True,
     ):
         super().__init__(
             name=name,
             momentum=momentum,
             epsilon=epsilon,
             gamma_initializer=gamma_initializer,
+            scale=scale,
             synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1,
         )
 
@@ -58,7 +61,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not (training and self.trainable and is_fused):
             return super().call(inputs, training)
         normalize = _normalize_synchronized if self.synchronized else _normalize
-        outputs, mean, variance = normalize(inputs, self.gamma.value, self.beta.value, self.epsilon)
+        gamma = self.gamma.value if self.scale else tf.ones_like(self.beta.value)
+        outputs, mean, variance = normalize(inputs, gamma, self.beta.value, self.epsilon)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(average * self.momentum + value * (1.0 - self.momentum))
         return outputs

@@ -1,0 +1,120 @@
+"""Preprocessing of keras.applications as layers, and our layers in the place of Keras's. Heavy
+zone.
+"""
+
+import re
+from collections import defaultdict
+from typing import Any
+
+from imgcls.backend import keras
+from imgcls.models import Problem, _layers
+from imgcls.models._application_families import Preprocessing
+from imgcls.models._batch_norm import BatchNorm
+from imgcls.models._dropout import Dropout
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CAFFE_MEAN = (123.68, 116.779, 103.939)
+"""Of red, green and blue (keras/src/applications/imagenet_utils.py)."""
+
+
+def preprocess(
+    images: keras.KerasTensor, preprocessing: Preprocessing, problem: Problem
+) -> keras.KerasTensor:
+    """Scale pixels as the ImageNet weights of a family of networks expect it.
+
+    A single channel is repeated: kernels that are summed would give other results at the edges,
+    where images are padded with zeros after each channel is shifted by its own mean. Images of
+    other channels, for which there are no weights, are standardized.
+
+    Args:
+        images: uint8 (batch, height, width, channels).
+    """
+    channels = images.shape[-1]
+    if channels not in (1, 3):
+        return _layers.standardize(images, problem)
+    if channels == 1:
+        images = keras.layers.Concatenate(name="repeat_channels")([images] * 3)
+    if preprocessing == "tf":
+        return keras.layers.Rescaling(1 / 127.5, -1.0, name="rescale")(images)
+    if preprocessing == "centered":
+        return keras.layers.Rescaling(1 / 128, -1.0, name="rescale")(images)
+    is_caffe = preprocessing == "caffe"
+    mean = _CAFFE_MEAN if is_caffe else [255 * each for each in _IMAGENET_MEAN]
+    variance = [1.0] * 3 if is_caffe else [(255 * each) ** 2 for each in _IMAGENET_STD]
+    pixels = keras.layers.Normalization(mean=mean, variance=variance, name="normalize")(images)
+    return keras.ops.flip(pixels, axis=-1) if is_caffe else pixels
+
+
+def replace_layers(
+    application: keras.Model, images: keras.KerasTensor, dropout_seed: int
+) -> keras.KerasTensor:
+    """Return the output of a copy of an application, with our batch norm and dropout.
+
+    Nested models become layers of the model itself. Names that Keras has numbered over all models
+    of the process are numbered from 0.
+
+    Args:
+        application: from the images to features.
+        images: the input of the application.
+        dropout_seed: of its first dropout layer.
+    """
+    names = _renumber(application)
+    seeds = iter(range(dropout_seed, dropout_seed + len(names)))
+
+    def clone(layer: Any) -> Any:
+        if isinstance(layer, keras.Sequential):
+            return layer  # `call` copies its layers
+        return _replace(layer, names[id(layer)], seeds)
+
+    def call(layer: Any, *arguments: Any, **settings: Any) -> Any:
+        if isinstance(layer, keras.Sequential):
+            (features,) = arguments
+            for inner in layer.layers:
+                features = clone(inner)(features)
+            return features
+        if layer.name in _OWN_PREPROCESSING:
+            return arguments[0]
+        if settings.get("mask", layer) is None:
+            settings.pop("mask")  # Keras's batch norm was called with it; ours does not have it
+        return layer(*arguments, **settings)
+
+    copied = keras.models.clone_model(
+        application, input_tensors=[images], clone_function=clone, call_function=call
+    )
+    return copied.outputs[0]
+
+
+_OWN_PREPROCESSING = ("rescaling", "normalization")
+"""The layers at the start of EfficientNetB0 to B7; ours have other names."""
+
+
+def _replace(layer: Any, name: str, seeds: Any) -> Any:
+    """Return a copy of a layer under another name, or our layer in its place."""
+    config = layer.get_config() | {"name": name}
+    if type(layer) is keras.layers.BatchNormalization:
+        return BatchNorm(name, momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale)
+    if type(layer) is keras.layers.Dropout:
+        shape = config["noise_shape"]
+        noise_shape = None if shape is None else tuple(shape)
+        return Dropout(layer.rate, next(seeds), noise_shape=noise_shape, name=name)
+    return type(layer).from_config(config)
+
+
+def _renumber(application: keras.Model) -> dict[int, str]:
+    """Return the name of each layer and operation by its id."""
+    pending, found = [application], []
+    for model in pending:
+        for each in getattr(model, "operations", model.layers):
+            (pending if isinstance(each, keras.Sequential) else found).append(each)
+    numbered: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+    names = {id(each): each.name for each in [*found, *pending]}
+    for each in found:
+        # Keras has no public function for it.
+        kind = keras.src.utils.naming.to_snake_case(type(each).__name__)
+        parsed = re.fullmatch(rf"{kind}(?:_(\d+))?", each.name)
+        if parsed:
+            numbered[kind].append((int(parsed[1] or 0), each))
+    for kind, pairs in numbered.items():
+        for rank, (_, each) in enumerate(sorted(pairs, key=lambda pair: pair[0])):
+            names[id(each)] = f"{kind}_{rank}" if rank else kind
+    return names
