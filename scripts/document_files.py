@@ -25,6 +25,7 @@ from imgcls.training.model_description import ModelDescription
 from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
+from imgcls.transfer.record import InitialWeights
 
 PAGE = Path(__file__).parent.parent / "docs" / "files.md"
 START, END = "<!-- From the models, by `make docs`: -->\n", "<!-- End. -->\n"
@@ -35,6 +36,7 @@ FILES: dict[str, type[Record]] = {
     "`environment.json` of a run": Environment,
     "A line of `log.jsonl`": EpochLog,
     "`reproduction.json` of a run": Reproduction,
+    "`weights.json` of a run": InitialWeights,
     "`imgcls.json` in `model.keras`": ModelDescription,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,

@@ -6,9 +6,10 @@ from typing import Any
 
 from imgcls import parts
 from imgcls.models import ModelSettings, Problem
+from imgcls.transfer.matching import Layer, match
 
 NAMES = parts.list_names("models")
-LARGE = ("efficientnet_lite", "mobilenet")
+LARGE = ("efficientnet_lite", "keras_application", "mobilenet")
 """Models of many layers, whose tests take long."""
 SMALL: dict[str, Any] = {
     "filters": [8, 8, 8],
@@ -53,6 +54,27 @@ def register_rows(model: Any) -> Any:
     from imgcls.models import _dropout
 
     return _dropout.register_rows(model)
+
+
+def load_weights(model: Any, weights: Any) -> Any:
+    """Load weights into the layers of a model by their names; return what became of each tensor."""
+    from imgcls.training import layer_selection
+
+    layers = [
+        Layer(each.name, {variable.name: variable for variable in each.weights})
+        for each in layer_selection.list_layers(model)
+    ]
+    matched = match(layers, weights, [], sums_channels=True)
+    for (name, position), value in matched.values.items():
+        model.get_layer(name).weights[position].assign(value)
+    return matched
+
+
+def compute_features(model: Any, images: Any) -> Any:
+    """Return what the last dense layer gets."""
+    from imgcls.backend import keras
+
+    return keras.Model(model.input, model.get_layer("dropout").input)(images).numpy()
 
 
 def count_parameters(model: Any) -> int:

@@ -4,15 +4,13 @@ import sys
 
 import numpy
 import pytest
+import small_models
 from efficientnet_lite_reference import LOGITS, SIZES, crop_photos
 from torch_files import Tensor, write_legacy
 
 from imgcls import parts
 from imgcls.backend import keras
 from imgcls.errors import DataError, UserError
-from imgcls.models import Problem
-from imgcls.training import layer_selection
-from imgcls.transfer.matching import Layer, match
 
 LITE = parts.load("models", "efficientnet_lite")
 PARAMETERS = {0: 4_652_008, 1: 5_416_680, 2: 6_092_072}
@@ -23,32 +21,13 @@ def make_settings(variant=0, **changes):
     return LITE.Settings(name="efficientnet_lite", variant=variant, **changes)
 
 
-def build(settings, shape, classes=5):
-    channels = shape[-1]
-    problem = Problem(classes, [0.0] * channels, [1.0] * channels, dropout_seed=0)
-    images = keras.Input(shape, dtype="uint8")
-    return keras.Model(images, LITE.build(settings, images, problem))
-
-
-def describe(model):
-    layers = layer_selection.list_layers(model)
-    return [Layer(each.name, {v.name: v for v in each.weights}) for each in layers]
-
-
-def load(model, weights):
-    """Load weights into the layers of a model by their names, without its last layer."""
-    layers = describe(model)
-    for (name, position), value in match(layers, weights, [], sums_channels=True).values.items():
-        model.get_layer(name).weights[position].assign(value)
-
-
 def make_state(settings):
     """Return random tensors with the names and shapes of PyTorch's state dict, and its head."""
     generator = numpy.random.default_rng(0)
-    layers = {layer.name: layer for layer in describe(build(settings, (32, 32, 3)))}
+    model = small_models.build(settings, (32, 32, 3))
     state = {}
     for prefix, name in LITE._list_names(settings).items():
-        values = list(layers[name].values.values())
+        values = model.get_layer(name).weights
         if len(values) == 4:
             endings = ("weight", "bias", "running_mean", "running_var")
             for ending in endings:
@@ -87,7 +66,7 @@ def package(tmp_path, monkeypatch):
     "variant", [0, pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full)]
 )
 def test_the_number_of_parameters_is_that_of_the_paper(variant):
-    model = build(make_settings(variant), (32, 32, 3), classes=1000)
+    model = small_models.build(make_settings(variant), (32, 32, 3), classes=1000)
     sizes = [numpy.prod(variable.shape) for variable in model.trainable_variables]
     assert sum(sizes) == PARAMETERS[variant]
 
@@ -95,27 +74,27 @@ def test_the_number_of_parameters_is_that_of_the_paper(variant):
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 47, 3), (16, 16, 4)])
 def test_it_takes_images_of_any_size_and_channels(shape):
     images = numpy.zeros((2, *shape), numpy.uint8)
-    assert build(make_settings(), shape)(images).shape == (2, 5)
+    assert small_models.build(make_settings(), shape)(images).shape == (2, 10)
 
 
 def test_pixels_are_scaled_in_the_network():
-    model = build(make_settings(), (8, 8, 3))
+    model = small_models.build(make_settings(), (8, 8, 3))
     images = numpy.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), numpy.uint8)
     scaled = keras.Model(model.input, model.get_layer("rescale").output)(images)
     numpy.testing.assert_allclose(scaled, (images.astype("f4") - 127) / 128, atol=1e-7)
 
 
 def test_small_images_get_a_note(capsys):
-    build(make_settings(), (28, 28, 1))
+    small_models.build(make_settings(), (28, 28, 1))
     assert "images of 28x28, 1x1 features are left" in capsys.readouterr().err
-    build(make_settings(), (224, 224, 3))
+    small_models.build(make_settings(), (224, 224, 3))
     assert capsys.readouterr().err == ""
 
 
 def test_every_tensor_of_the_package_is_loaded_or_has_a_reason(package, state):
     write_legacy(package, state)
     weights = LITE.load_imagenet(make_settings(weights="imagenet"))
-    matched = match(describe(build(make_settings(), (32, 32, 3))), weights, [], True)
+    matched = small_models.load_weights(small_models.build(make_settings(), (32, 32, 3)), weights)
     assert {row.source for row in matched.rows if row.source} == state.keys()
     new = [row.tensor for row in matched.rows if row.status == "new"]
     assert new == ["logits/kernel", "logits/bias"]
@@ -130,12 +109,15 @@ def test_every_tensor_of_the_package_is_loaded_or_has_a_reason(package, state):
 def test_a_grayscale_image_gives_the_features_of_that_image_in_color(package, state):
     write_legacy(package, state)
     weights = LITE.load_imagenet(make_settings(weights="imagenet"))
-    gray, color = build(make_settings(), (40, 40, 1)), build(make_settings(), (40, 40, 3))
-    load(gray, weights)
-    load(color, weights)
+    gray, color = (
+        small_models.build(make_settings(), (40, 40, 1)),
+        small_models.build(make_settings(), (40, 40, 3)),
+    )
+    for model in (gray, color):
+        small_models.load_weights(model, weights)
     images = numpy.random.default_rng(0).integers(0, 256, (3, 40, 40, 1), numpy.uint8)
     one, three = (
-        keras.Model(model.input, model.get_layer("pooling").output)(given).numpy()
+        small_models.compute_features(model, given)
         for model, given in ((gray, images), (color, images.repeat(3, axis=-1)))
     )
     assert three.std() > 0.01
@@ -158,8 +140,8 @@ def test_a_package_without_its_file_is_an_error(package):
 def test_logits_of_photos_are_those_of_pytorch(variant):
     size = SIZES[variant]
     weights = LITE.load_imagenet(make_settings(variant, weights="imagenet"))
-    model = build(make_settings(variant), (size, size, 3), classes=1000)
-    load(model, weights)
+    model = small_models.build(make_settings(variant), (size, size, 3), classes=1000)
+    small_models.load_weights(model, weights)
     head = {each.tensor.name: each.tensor.array for each in weights.leftovers}
     model.get_layer("logits").set_weights([head["_fc.weight"].T, head["_fc.bias"]])
     logits = model.predict(crop_photos(size), verbose=0)

@@ -32,7 +32,7 @@ def pretended_gpus():
 def color_images(tmp_path_factory):
     """Return the tiny experiment on prepared noise in color, with overrides."""
     folder = tmp_path_factory.mktemp("color")
-    images = numpy.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), numpy.uint8)
+    images = numpy.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), numpy.uint8)
     numpy.savez(folder / "noise.npz", images=images, labels=numpy.arange(300) % 3)
     data = {"name": "arrays", "path": str(folder / "noise.npz"), "store_dir": str(folder / "data")}
     content = {**TINY, "data": data}

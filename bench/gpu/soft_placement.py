@@ -5,6 +5,8 @@ have no kernel on the GPU to the CPU (soft placement off).
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy
+
 from bench.gpu._row import PRECISIONS, Row, Target, decide
 from bench.gpu._training import AUGMENTED, start_training, write_experiment
 from imgcls import parts
@@ -19,11 +21,20 @@ def measure(target: Target, folder: Path) -> Iterator[Row]:
         yield measure_model(model, folder)
 
 
+def write_images(folder: Path) -> Path:
+    """Write noise of 32x32, the smallest images that all models take; return the file."""
+    path = folder / "noise.npz"
+    if not path.exists():
+        images = numpy.random.default_rng(0).integers(0, 256, (320, 32, 32, 3), numpy.uint8)
+        numpy.savez(path, images=images, labels=numpy.arange(320) % 10)
+    return path
+
+
 def measure_model(model: str, folder: Path) -> Row:
     """Train an epoch of a model in each precision, and validate."""
-    failures = {}
+    failures, data = {}, f"data={{name: arrays, path: {write_images(folder)}, validation: 0.2}}"
     for precision in PRECISIONS:
-        overrides = (*AUGMENTED, f"model={{name: {model}}}", f"train.precision={precision}")
+        overrides = (*AUGMENTED, data, f"model={{name: {model}}}", f"train.precision={precision}")
         try:
             path = write_experiment(folder, f"{model}-{precision}", *overrides)
             with start_training(path) as (epochs, _):

@@ -78,8 +78,9 @@ def replace_layers(
             settings.pop("mask")  # Keras's batch norm was called with it; ours does not have it
         return layer(*arguments, **settings)
 
+    inputs = keras.tree.map_structure(lambda _: images, application.input)  # some have a list
     copied = keras.models.clone_model(
-        application, input_tensors=[images], clone_function=clone, call_function=call
+        application, input_tensors=inputs, clone_function=clone, call_function=call
     )
     return copied.outputs[0]
 
@@ -102,7 +103,8 @@ def _replace(layer: Any, name: str, seeds: Any) -> Any:
 
 def _renumber(application: keras.Model) -> dict[int, str]:
     """Return the name of each layer and operation by its id."""
-    pending, found = [application], []
+    pending: list[Any] = [application]
+    found: list[Any] = []
     for model in pending:
         for each in getattr(model, "operations", model.layers):
             (pending if isinstance(each, keras.Sequential) else found).append(each)

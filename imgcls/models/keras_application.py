@@ -69,22 +69,21 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     family = families.get_family(settings.application)
     _layers.note_small_images(settings.application, images.shape[1:3], 32)
     pixels = _application_layers.preprocess(images, family.preprocessing, problem)
-    original = _make_application(settings, family.arguments, input_tensor=pixels, weights=None)
+    changes = {"input_tensor": pixels, "input_shape": pixels.shape[1:], "weights": None}
+    original = _make_application(settings, {**family.arguments, **changes})
     features = _application_layers.replace_layers(original, images, problem.dropout_seed + 1)
     features = Dropout(settings.dropout, problem.dropout_seed, name="dropout")(features)
     return _layers.make_logits(features, problem)
 
 
-def _make_application(
-    settings: Settings, arguments: dict[str, Any], **changes: Any
-) -> "keras.Model":
+def _make_application(settings: Settings, arguments: dict[str, Any]) -> "keras.Model":
     """Return Keras's model without its last layers; raises a `UserError` if Keras refuses it."""
     import keras
 
     own = {} if settings.alpha is None else {"alpha": settings.alpha}
     function = getattr(keras.applications, settings.application)
     try:
-        return function(include_top=False, pooling="avg", **own, **arguments, **changes)
+        return function(include_top=False, pooling="avg", **own, **arguments)
     except ValueError as error:
         raise UserError(
             f"model keras_application: Keras refuses {settings.application}: {error}; if the images"
@@ -103,11 +102,12 @@ def load_imagenet(settings: Settings) -> "Weights":
     from imgcls.transfer.weights import TrainedOn
 
     family = families.get_family(settings.application)
+    size = families.SIZES.get(settings.application, 224)
+    changes = {"input_shape": (size, size, 3), "weights": "imagenet"}
     try:
-        model = _make_application(settings, family.arguments, weights="imagenet")
+        model = _make_application(settings, {**family.arguments, **changes})
     except Exception as error:  # Keras raises a plain Exception if a download fails
         keras_models.explain_download(error)
         raise
-    size = families.SIZES.get(settings.application, 224)
     source = f"{settings.application} of keras.applications"
     return keras_models.read_model(model, source, TrainedOn((size, size, 3), "as its paper"))
