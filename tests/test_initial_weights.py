@@ -152,6 +152,14 @@ def test_classes_of_other_data_get_their_rows_by_name(trained, workspace, capsys
     assert "three (new)" in capsys.readouterr().err
 
 
+def test_a_rehearsal_starts_from_the_weights_too(trained, start, workspace):
+    settings = start("train.epochs=1")
+    (workspace / "again.yaml").write_text(settings.to_yaml())
+    exit_code, _, stderr = command("train", "again.yaml", "--overfit", "10")
+    assert exit_code == 0, stderr
+    assert "tensors: 9 loaded\n" in stderr
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

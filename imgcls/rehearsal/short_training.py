@@ -19,12 +19,13 @@ from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import build, history, micro_batches, model_file, step_sums
 from imgcls.training.replicated_model import ReplicatedModel
+from imgcls.transfer import initialization
 
 Result = TypeVar("Result")
 
 
 class ShortTraining:
-    """A new model, and the steps that train and evaluate it.
+    """A new model, with random weights or `model.weights`, and steps that train and evaluate it.
 
     Attributes:
         steps_per_epoch: training steps of an epoch.
@@ -49,6 +50,8 @@ class ShortTraining:
             settings, replicas, len(self._examples)
         )
         self.replicated = ReplicatedModel(experiment, store, split, self._strategy)
+        if experiment.model.weights is not None:
+            initialization.load_weights(self.replicated.model, experiment, store, split, None)
         self.accumulation_steps = micro_batches.count_accumulation_steps(settings, local_batch_size)
         self.replicated.compile_steps(self.accumulation_steps)
         batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)

@@ -33,9 +33,12 @@ def find_initializer(
 
 
 def load_weights(
-    model: keras.Model, experiment: Experiment, store: Store, split: Split, run: Run
+    model: keras.Model, experiment: Experiment, store: Store, split: Split, run: Run | None
 ) -> None:
-    """Load the weights that `model.weights` names into a model, record and print what was loaded.
+    """Load the weights that `model.weights` names into a model, and print what was loaded.
+
+    Args:
+        run: whose weights.json gets a record of it; None without one.
 
     Raises:
         UserError: they are missing, or of another architecture.
@@ -51,7 +54,8 @@ def load_weights(
             if (layer.name, position) in matched.values:
                 variable.assign(matched.values[layer.name, position])
     record = _make_record(str(settings.weights), weights, matched, notes)
-    write_record(run.weights_file, record)
+    if run:
+        write_record(run.weights_file, record)
     for line in record.format_lines():
         terminal.print_line(line)
     for text in notes:
