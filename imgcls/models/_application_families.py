@@ -19,7 +19,7 @@ and centered: x / 128 - 1, which is in the larger EfficientNetV2.
 """
 
 
-class Family(NamedTuple):
+class ApplicationFamily(NamedTuple):
     """The networks of a module of keras.applications.
 
     Attributes:
@@ -37,23 +37,23 @@ _NORM, _POOLING = "batch norm", "max pooling"
 _BOTH, _NORM_ONLY = frozenset({_NORM, _POOLING}), frozenset({_NORM})
 _WITHOUT = MappingProxyType({"include_preprocessing": False})
 FAMILIES = {
-    "convnext": Family("torch", frozenset(), _WITHOUT),
-    "densenet": Family("torch", _BOTH),
+    "convnext": ApplicationFamily("torch", frozenset(), _WITHOUT),
+    "densenet": ApplicationFamily("torch", _BOTH),
     # Its own preprocessing cannot be left out, so that it is removed (`_application_layers`). It
     # divides by the std only if `weights` is "imagenet", and not for a file of the same weights.
-    "efficientnet": Family("torch", _NORM_ONLY),
-    "efficientnet_v2": Family("torch", _NORM_ONLY, _WITHOUT),
-    "inception_resnet_v2": Family("tf", _BOTH),
-    "inception_v3": Family("tf", _BOTH),
-    "mobilenet": Family("tf", _NORM_ONLY),
-    "mobilenet_v2": Family("tf", _NORM_ONLY),
-    "mobilenet_v3": Family("tf", _NORM_ONLY, _WITHOUT),
-    "nasnet": Family("tf", _BOTH),
-    "resnet": Family("caffe", _BOTH),
-    "resnet_v2": Family("tf", _BOTH),
-    "vgg16": Family("caffe", frozenset({_POOLING})),
-    "vgg19": Family("caffe", frozenset({_POOLING})),
-    "xception": Family("tf", _BOTH),
+    "efficientnet": ApplicationFamily("torch", _NORM_ONLY),
+    "efficientnet_v2": ApplicationFamily("torch", _NORM_ONLY, _WITHOUT),
+    "inception_resnet_v2": ApplicationFamily("tf", _BOTH),
+    "inception_v3": ApplicationFamily("tf", _BOTH),
+    "mobilenet": ApplicationFamily("tf", _NORM_ONLY),
+    "mobilenet_v2": ApplicationFamily("tf", _NORM_ONLY),
+    "mobilenet_v3": ApplicationFamily("tf", _NORM_ONLY, _WITHOUT),
+    "nasnet": ApplicationFamily("tf", _BOTH),
+    "resnet": ApplicationFamily("caffe", _BOTH),
+    "resnet_v2": ApplicationFamily("tf", _BOTH),
+    "vgg16": ApplicationFamily("caffe", frozenset({_POOLING})),
+    "vgg19": ApplicationFamily("caffe", frozenset({_POOLING})),
+    "xception": ApplicationFamily("tf", _BOTH),
 }
 """By module; from the source of keras.applications 3.15."""
 _CENTERED = ("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L")
@@ -100,7 +100,7 @@ def list_applications() -> list[str]:
     return sorted(name for name, module in find_modules().items() if module in FAMILIES)
 
 
-def get_family(application: str) -> Family:
+def get_family(application: str) -> ApplicationFamily:
     """Return what is known of an application."""
     family = FAMILIES[find_modules()[application]]
     return family._replace(preprocessing="centered") if application in _CENTERED else family

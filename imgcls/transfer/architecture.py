@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _WITHOUT_EFFECT = re.compile(
-    r"name|trainable|dtype|seed|rate|synchronized|momentum|noise_shape|batch_shape"
-    r"|batch_input_shape|sparse|ragged|optional|.*_(initializer|regularizer|constraint)|lora_rank|lora_alpha"
-    r"|quantization_config"
+    "name|trainable|dtype|seed|rate|synchronized|momentum|noise_shape|batch_shape|sparse|ragged"
+    "|optional|lora_rank|lora_alpha|quantization_config|.*_(initializer|regularizer|constraint)"
 )
 """Settings of layers that do not change what a trained network computes."""
 _OF_THE_DATA = {"standardize": {"mean", "variance"}, "logits": {"units"}}

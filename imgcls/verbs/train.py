@@ -57,8 +57,7 @@ def train(
         epoch and of the last one. None in a worker that is not the chief.
 
     Raises:
-        UserError: `folder` is a run of another experiment, or in use; or as `require_consistent`
-            and `source.require`.
+        UserError: `folder` is a run of another experiment, or in use; or as `source.require`.
         DataError: the data is not prepared, or has changed since the run started.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
