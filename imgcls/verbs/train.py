@@ -57,7 +57,7 @@ def train(
         epoch and of the last one. None in a worker that is not the chief.
 
     Raises:
-        UserError: `folder` is a run of another experiment, or in use; or as `source.require`.
+        UserError: `folder` is in use, or of another experiment; also as `require_consistent`.
         DataError: the data is not prepared, or has changed since the run started.
         DivergenceError, OutOfMemoryError, Interrupted: as `worker.train_run`.
     """
@@ -85,7 +85,11 @@ def train(
 
 
 def _start_run(experiment: Experiment, folder: Path | None) -> Run:
-    """Create a run, after checking that the weights are there that it is to start from."""
+    """Create a run, after checking that the weights are there that it is to start from.
+
+    Raises:
+        UserError, DataError: as `source.require`.
+    """
     source.require(experiment.model)
     return create_run(experiment, folder)
 
