@@ -132,7 +132,7 @@ def note_small_images(model: str, size: tuple[int, int], stride: int) -> None:
     height, width = (-(-side // stride) for side in size)
     if min(size) <= MAX_SMALL_IMAGE:
         terminal.note(
-            f"model.{model}: a total stride of {stride} suits images of 224x224; of images of"
+            f"model {model}: a total stride of {stride} suits images of 224x224; of images of"
             f" {size[0]}x{size[1]}, {height}x{width} features are left; give a larger data.size,"
             " which makes the images larger, or another model"
         )

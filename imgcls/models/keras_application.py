@@ -67,7 +67,8 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     from imgcls.models._dropout import Dropout
 
     family = families.get_family(settings.application)
-    _layers.note_small_images(settings.application, images.shape[1:3], 32)
+    name = f"keras_application, {settings.application}"
+    _layers.note_small_images(name, images.shape[1:3], 32)
     pixels = _application_layers.preprocess(images, family.preprocessing, problem)
     changes = {"input_tensor": pixels, "input_shape": pixels.shape[1:], "weights": None}
     original = _make_application(settings, {**family.arguments, **changes})
