@@ -122,10 +122,16 @@ class Experiment(Section):
         }
         if isinstance(self.train.schedule, WarmupSettings):
             durations["train.schedule.warmup"] = self.train.schedule.warmup
+        for index, frozen in enumerate(self.train.freeze):
+            durations[f"train.freeze.{index}.until"] = frozen.until
+        if resizing := self.train.progressive_resizing:
+            durations["train.progressive_resizing.until"] = resizing.until
+        epochs = self.train.epochs
         for key, duration in durations.items():
-            if duration and duration.unit == "epochs" and duration.number > self.train.epochs:
+            is_in_epochs = duration is not None and duration.unit == "epochs"
+            if duration and is_in_epochs and epochs is not None and duration.number > epochs:
                 raise ValueError(
-                    f"{key} is {duration}, but train.epochs is {self.train.epochs}; give at most"
+                    f"{key} is {duration}, but train.epochs is {epochs}; give at most"
                     " that many, or a percentage such as 50%"
                 )
         return self

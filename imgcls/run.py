@@ -103,13 +103,18 @@ class Run(ResultFolder):
         return self.folder / "weights.json"
 
     @property
+    def plan_file(self) -> Path:
+        """The plan of a run with `train.budget`; other runs have no such file."""
+        return self.folder / "plan.json"
+
+    @property
     def log_file(self) -> Path:
         """One JSON object per epoch."""
         return self.folder / "log.jsonl"
 
     @property
     def checkpoint_folder(self) -> Path:
-        """The last two checkpoints, and the best weights."""
+        """The last two checkpoints, and the weights of the best epochs."""
         return self.folder / "checkpoint"
 
     @property
@@ -132,11 +137,11 @@ class Run(ResultFolder):
         return int(state.stem.removeprefix("state-"))
 
     def best_weights_file(self, epoch: int) -> Path:
-        """The weights after an epoch, the best so far."""
+        """The weights after an epoch, which was among the best so far."""
         return self.checkpoint_folder / f"best-{epoch}.npz"
 
     def best_weights_files(self) -> list[Path]:
-        """The saved best weights, of one or two epochs."""
+        """The saved weights of the best epochs."""
         return list(self.checkpoint_folder.glob("best-*.npz"))
 
     @property
@@ -223,19 +228,8 @@ class Run(ResultFolder):
             details: other fields of `Status`; by default those of a run without any step.
         """
         defaults = {"step": 0, "retries": [], "accumulation_steps": 1, "divergence": None}
-        write_record(
-            self.status_file,
-            Status.model_validate(
-                {
-                    "format": Status.FORMAT,
-                    "status": status,
-                    **defaults,
-                    "exit_code": None,
-                    "reason": "",
-                    **details,
-                }
-            ),
-        )
+        fields = {"format": Status.FORMAT, "status": status, "exit_code": None, "reason": ""}
+        write_record(self.status_file, Status.model_validate(fields | defaults | details))
 
     def can_be_recreated(self) -> bool:
         """Tell whether the folder has no files but those written before the first checkpoint."""

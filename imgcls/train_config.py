@@ -9,6 +9,7 @@ from imgcls.durations import Duration, DurationIn
 from imgcls.learning_rate_settings import LearningRateFactor, LearningRateScaling
 from imgcls.optimizers import OptimizerSettings
 from imgcls.parts import PartOf, PartSettings, Section, must_be
+from imgcls.phase_settings import Freeze, ProgressiveResizing
 from imgcls.strategies import StrategySettings
 
 Monitor = Literal["val_loss", "val_accuracy"]
@@ -53,6 +54,24 @@ class Ema(Section):
     """Decay of the average per step; it spans roughly 1 / (1 - decay) steps."""
 
 
+class PreciseBatchNorm(Section):
+    """Estimate the statistics of batch norm again before each validation.
+
+    The batches are the last ones that were trained on, augmented as they were; the weights are
+    those that are validated. Batch norm in frozen layers is left alone.
+    """
+
+    batches: Annotated[int, Field(ge=1)] = 64
+    """Number of batches; fewer while training has not had as many."""
+
+
+class Soup(Section):
+    """Average the weights of the best epochs (greedy soup: Wortsman et al., 2022)."""
+
+    checkpoints: Annotated[int, Field(ge=2)] = 5
+    """Number of the best epochs whose weights are kept until the end, and tried."""
+
+
 class OnDivergence(Section):
     """When a loss, gradient or weight is not finite, go back to the last checkpoint."""
 
@@ -94,8 +113,12 @@ theirs in `neutral`.
 class Train(Section):
     """How the model is trained."""
 
-    epochs: Annotated[int, Field(ge=1)] = 20
-    """Passes over the training split."""
+    epochs: Annotated[int, Field(ge=1)] | None = 20
+    """Passes over the training split; null with `budget`, which plans them."""
+    budget: Annotated[Duration, DurationIn("s", "m", "h")] | None = None
+    """Time for the whole training, such as 10m. A new run measures its speed, and plans the number
+    of epochs that fit, which sets the schedule and all durations; a continued or reproduced run
+    keeps the plan. Unlike `time_limit`, it does not stop anything. None unless given."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images per global batch, over all devices together."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
@@ -135,6 +158,8 @@ class Train(Section):
     global_clipnorm: Annotated[float, Field(gt=0)] | None = None
     """The largest L2 norm of the gradients of all weights together, averaged over the global batch;
     longer ones are scaled down to it. No limit unless given."""
+    freeze: list[Freeze] = []
+    """Layers that are not trained, in sections that may overlap. None unless given."""
     precision: Precision = "float32"
     """float32 is that of IEEE 754; tensorfloat32 allows GPUs to multiply float32 in TensorFloat-32,
     with 10 bits of the mantissa. The mixed ones are Keras's dtype policies, for GPUs; float64 is
@@ -164,8 +189,11 @@ class Train(Section):
     """
     data_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that decode or crop images during training; one per core unless given."""
-    select_weights: Literal["best", "last"] = "best"
-    """Whether model.keras gets the weights of the best epoch or of the last."""
+    select_weights: Literal["best", "last", "soup"] = "best"
+    """Whether model.keras gets the weights of the best epoch, of the last, or a soup: an average of
+    those of the best epochs, where one goes in if validation does not get worse."""
+    soup: Soup | None = None
+    """How `select_weights: soup` averages; the best 5 epochs unless given."""
     monitor: Monitor = "val_accuracy"
     """Quantity on the validation split that defines the best epoch. On a tie, the other quantity
     decides, then the later epoch."""
@@ -175,6 +203,11 @@ class Train(Section):
     """Reduces the learning rate when validation no longer improves. Off unless given."""
     ema: Ema | None = None
     """Averages the weights. Off unless given."""
+    progressive_resizing: ProgressiveResizing | None = None
+    """Trains on smaller images first. Off unless given."""
+    precise_batch_norm: PreciseBatchNorm | None = None
+    """Estimates the statistics of batch norm exactly (Wu and Johnson, 2021), instead of by moving
+    averages. Off unless given."""
     calibration: Literal["temperature", "none"] = "temperature"
     """Whether the logits are divided by a temperature that is fitted on the validation split."""
     on_divergence: OnDivergence | None = None
@@ -189,6 +222,33 @@ class Train(Section):
     """How often a checkpoint is saved within an epoch, such as 5m or 500 steps; null for never. One
     is always saved at the end of an epoch, and when a signal stops the command.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_epochs_to_the_budget(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("budget") is not None:
+            return {"epochs": None, **value}
+        return value
+
+    @model_validator(mode="after")
+    def _check_epochs_or_budget(self) -> "Train":
+        if self.epochs is None and self.budget is None:
+            raise ValueError("epochs is null; give a number of epochs, or a budget such as 10m")
+        if self.epochs is not None and self.budget is not None:
+            raise ValueError(
+                f"epochs is {self.epochs}, but budget is {self.budget}, which plans the epochs;"
+                " give one of them, and null for the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_soup(self) -> "Train":
+        if self.soup and self.select_weights != "soup":
+            raise ValueError(
+                f"soup is given, but select_weights is {self.select_weights}; set select_weights:"
+                " soup, or remove soup"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_repeats(self) -> "Train":

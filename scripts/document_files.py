@@ -22,6 +22,7 @@ from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.split_file import SplitArrays
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import ModelDescription
+from imgcls.training.plan import Plan
 from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
@@ -35,6 +36,7 @@ FILES: dict[str, type[Record]] = {
     "`data.json` of a run": DataDescription,
     "`environment.json` of a run": Environment,
     "A line of `log.jsonl`": EpochLog,
+    "`plan.json` of a run with `train.budget`": Plan,
     "`reproduction.json` of a run": Reproduction,
     "`weights.json` of a run": InitialWeights,
     "`imgcls.json` in `model.keras`": ModelDescription,

@@ -60,7 +60,7 @@ def test_an_old_run_is_refused_in_one_line_that_names_its_format(arguments, work
     exit_code, stdout, stderr = command(*arguments)
     assert (exit_code, stdout) == (3, "")
     assert stderr == (
-        "imgcls: runs/tiny/1 is a run of format 1; this imgcls reads format 4: continue it with the"
+        "imgcls: runs/tiny/1 is a run of format 1; this imgcls reads format 5: continue it with the"
         " imgcls that wrote it, or train a new run\n"
     )
 
@@ -83,14 +83,14 @@ def test_mistakes_of_an_experiment_are_named_whatever_lies_beside_it(workspace, 
 
 def test_a_run_of_a_later_version_is_refused(workspace):
     run = create_run(experiment(workspace))
-    change_json(run.status_file, format=5, later={"a": 1})
+    change_json(run.status_file, format=6, later={"a": 1})
     with pytest.raises(FormatError) as caught:
         _ = run.status
     assert str(caught.value) == (
-        "runs/tiny/1 is a run of format 5; this imgcls reads format 4: a later version wrote it;"
+        "runs/tiny/1 is a run of format 6; this imgcls reads format 5: a later version wrote it;"
         " update imgcls"
     )
-    assert (caught.value.exit_code, caught.value.folder_format) == (3, 5)
+    assert (caught.value.exit_code, caught.value.folder_format) == (3, 6)
 
 
 def test_old_runs_are_listed_by_their_format_and_hide_no_other(workspace):

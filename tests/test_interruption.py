@@ -84,7 +84,10 @@ def train_with_interruptions(settings, folder):
             "train.early_stopping={patience: 1}",
             "train.optimizer={name: sgd, learning_rate: 0.5}",
         ),
-        (*RICH, "train.steps_per_execution=1", "train.ema={decay: 0.8}"),
+        (
+            *(*RICH, "train.steps_per_execution=1", "train.ema={decay: 0.8}"),
+            "train.precise_batch_norm={batches: 4}",
+        ),
         ("train.steps_per_execution=1", "train.plateau={patience: 1, min_delta: 0.5}"),
         (
             "augment=[{name: rand_augment, until: 50%}, {name: mixup}, {name: cutmix}]",

@@ -34,6 +34,7 @@ CONFIG = {
     "imgcls.config",
     "imgcls.layer_settings",
     "imgcls.learning_rate_settings",
+    "imgcls.phase_settings",
     "imgcls.train_config",
 }
 TEXTS = {name_module(path): path.read_text() for path in MODULES}

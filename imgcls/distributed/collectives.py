@@ -16,6 +16,7 @@ class Collectives:
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster):
         self._strategy = strategy
         self.is_single = cluster.is_single
+        self.is_chief = cluster.is_chief
         self._compiled = tf.function(self._gather)
 
     def all_reduce_max(self, *values: float) -> list[float]:

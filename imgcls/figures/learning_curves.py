@@ -82,6 +82,8 @@ def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]
     best = log[selected - 1]
     value = getattr(best, train.monitor)
     reason = f"best {train.monitor}, {value:.4g}"
+    if train.select_weights == "soup":
+        reason = f"{reason}, first of the soup"
     tied = [epoch.epoch for epoch in log if getattr(epoch, train.monitor) == value]
     if len(tied) == 1:
         return selected, reason

@@ -18,6 +18,7 @@ from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.errors import UserError
 from imgcls.seeds import PHILOX_BLOCK, derive_seed
+from imgcls.training.plan import count_epochs
 
 
 class StatelessRandom:
@@ -174,7 +175,7 @@ def augment(
         if settings.until is None:
             images, targets = apply()
         else:
-            end = settings.find_end(experiment.train.epochs, steps_per_epoch)
+            end = settings.find_end(count_epochs(experiment.train), steps_per_epoch)
             # The branch that is not taken costs nothing.
             images, targets = tf.cond(
                 step < end, apply, lambda images=images, targets=targets: (images, targets)

@@ -87,6 +87,13 @@ class InMemoryIterator:
     def raise_reading_error(self) -> None:
         """Do nothing: all images were read at the start."""
 
+    def make_seekable(self) -> "InMemoryIterator":
+        """Return an iterator over the same batches on which `seek` works: this one."""
+        return self
+
+    def seek(self, step: int) -> None:
+        """Do nothing: all steps are there."""
+
     def close(self) -> None:
         """Do nothing: no threads load images."""
 

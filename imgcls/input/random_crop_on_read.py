@@ -8,6 +8,7 @@ from imgcls.config import Experiment
 from imgcls.image import resize
 from imgcls.input.augment import StatelessRandom, iterate_with_keys
 from imgcls.store.reader import Reader
+from imgcls.training.plan import count_epochs
 
 
 class RandomCropOnRead:
@@ -33,7 +34,7 @@ class RandomCropOnRead:
             ],
         ]
         self._ends = [
-            settings.find_end(experiment.train.epochs, steps_per_epoch)
+            settings.find_end(count_epochs(experiment.train), steps_per_epoch)
             for settings, _ in self._augmentations
         ]
         self.applied = len(self._augmentations)

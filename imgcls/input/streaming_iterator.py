@@ -36,9 +36,9 @@ class StreamingIterator:
         self._stages = stages
         self._replicas = strategy.num_replicas_in_sync
         self._rows = batches.batch_size // self._replicas
-        self._start = start
         self._clock = InputClock()
-        self._iterator = iter(strategy.distribute_datasets_from_function(self._make_dataset))
+        self._iterator: Any = None
+        self.seek(start)
         stream = tf.type_spec_from_value(self._iterator)
         self.signature = (stream, tf.TensorSpec([None], tf.float64))
 
@@ -91,12 +91,27 @@ class StreamingIterator:
         """Raise the first error of reading, which TensorFlow wraps in one of its own, if any."""
         self._loader.raise_reading_error()
 
+    def make_seekable(self) -> "StreamingIterator":
+        """Return an iterator over the same batches with a stream of its own, which is closed.
+
+        `seek` opens it. The stream of this one goes on, for which seeking would cost what it has
+        loaded ahead.
+        """
+        other = StreamingIterator(self._batches, self._strategy, self._loader, 0, self._stages)
+        other.close()
+        return other
+
+    def seek(self, step: int) -> None:
+        """Open the stream again, at a step."""
+        self._start = step
+        self._iterator = iter(self._strategy.distribute_datasets_from_function(self._make_dataset))
+
     def close(self) -> None:
         """Stop loading, and wait for the threads that do; nothing else may hold the stream.
 
         When Python exits, they can no longer call it, and TensorFlow would wait for them forever.
         """
-        del self._iterator
+        self._iterator = None
 
     def _make_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Return the local batches of this process's replicas in turn, made in parallel threads."""

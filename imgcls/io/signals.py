@@ -24,6 +24,9 @@ class StopRequest:
             limit.
         started: start of the command, by `time.monotonic`.
         epochs: number of epochs after which to stop; None for all.
+
+    Attributes:
+        started, epochs: as given.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class StopRequest:
         self.signal: signal.Signals | None = None
         self.epochs = epochs
         self._limit = limit
-        self._started = started
+        self.started = started
         self._max_seconds: dict[str, float] = {}
 
     @property
@@ -46,7 +49,7 @@ class StopRequest:
         reserve = 2 * sum(self._max_seconds.values())
         if (
             self._limit is not None
-            and time.monotonic() - self._started + reserve > self._limit.seconds
+            and time.monotonic() - self.started + reserve > self._limit.seconds
         ):
             return f"train.time_limit of {self._limit}"
         return None

@@ -17,7 +17,7 @@ class Lamb(Optimizer, keras.optimizers.Lamb):
         index, dtype = self._get_variable_index(variable), variable.dtype
         first, second = self._momentums[index].value, self._velocities[index].value
         beta_1, beta_2 = tf.constant(self.beta_1, dtype), tf.constant(self.beta_2, dtype)
-        step = tf.cast(self.iterations + 1, dtype)
+        step = tf.cast(self.count_updates(variable) + 1, dtype)
         first.assign(beta_1 * first + (1 - beta_1) * gradient)
         second.assign(beta_2 * second + (1 - beta_2) * tf.square(gradient))
         root = tf.sqrt(second / (1 - beta_2**step)) + tf.constant(self.epsilon, dtype)

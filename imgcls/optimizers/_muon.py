@@ -1,7 +1,7 @@
 """Muon as a Keras optimizer. Heavy zone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from imgcls.backend import keras, tf
@@ -51,6 +51,11 @@ class Muon(Optimizer):
         }
         self.companion.build([each for each in variables if not self._is_matrix(each)])
         self.companion.count_steps_of(self)
+
+    def set_first_steps(self, variables: Sequence[keras.Variable], steps: Sequence[int]) -> None:
+        """Say it to the companion, too."""
+        super().set_first_steps(variables, steps)
+        self.companion.set_first_steps(variables, steps)
 
     @property
     def variables(self) -> list[keras.Variable]:

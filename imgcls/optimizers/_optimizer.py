@@ -1,6 +1,6 @@
 """What all optimizers do around their formulas. Heavy zone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgcls.backend import keras, tf
@@ -33,6 +33,22 @@ class Optimizer(keras.optimizers.Optimizer):
             factors: by index in the list of variables that the optimizer was built with.
         """
         self._learning_rate_factors = dict(factors)
+
+    def set_first_steps(self, variables: Sequence[keras.Variable], steps: Sequence[int]) -> None:
+        """Say after how many steps each variable is first updated, since it is frozen before."""
+        self._first_steps = {
+            self._var_key(variable): step
+            for variable, step in zip(variables, steps, strict=True)
+            if step
+        }
+
+    def count_updates(self, variable: tf.Variable) -> tf.Tensor:
+        """Return how often a variable was updated before, int64 scalar, for a bias correction.
+
+        Steps that a loss scale skips while it is frozen may delay it.
+        """
+        first = getattr(self, "_first_steps", {}).get(self._var_key(variable), 0)
+        return tf.maximum(self.iterations - first, 0) if first else self.iterations
 
     def count_steps_of(self, other: "Optimizer") -> None:
         """Take the number of steps from an optimizer that calls this one's `update_step`."""

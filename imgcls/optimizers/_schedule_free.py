@@ -76,7 +76,7 @@ class ScheduleFreeAdamW(Optimizer):
         velocity = self._velocities[index].value
         beta_1, beta_2 = tf.constant(self._beta_1, dtype), tf.constant(self._beta_2, dtype)
         velocity.assign(beta_2 * velocity + (1 - beta_2) * tf.square(gradient))
-        corrected = velocity / (1 - beta_2 ** tf.cast(self.iterations + 1, dtype))
+        corrected = velocity / (1 - beta_2 ** tf.cast(self.count_updates(variable) + 1, dtype))
         step = gradient / (tf.sqrt(corrected) + tf.constant(self._epsilon, dtype))
         if self._decay and self.has_decay(variable):
             step += variable * tf.constant(self._decay, dtype)

@@ -21,6 +21,7 @@ from imgcls.rehearsal import scratch
 from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
+from imgcls.training.plan import count_epochs, read_plan
 from imgcls.training.trainer import Trainer
 
 STEPS = 2
@@ -74,7 +75,7 @@ def run(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
         batch = _get_validation_batch(adapted, store, split)
         found = {
             **_describe(experiment, folder, trainer, store, split),
-            **_estimate(experiment, split, stop.seconds),
+            **_estimate(experiment, folder, split, stop.seconds),
             **_validate(trainer, batch),
             **_reread_checkpoint(folder, adapted, trainer),
             **_reload_model(folder, adapted, trainer, store, batch),
@@ -123,14 +124,18 @@ def _describe(
     }
 
 
-def _estimate(experiment: Experiment, split: Split, seconds: list[float]) -> dict[str, Any]:
+def _estimate(
+    experiment: Experiment, folder: Run, split: Split, seconds: list[float]
+) -> dict[str, Any]:
     """Return how many steps the training has, and how long an epoch of them takes."""
+    plan = read_plan(folder)  # of train.budget
+    epochs = plan.epochs if plan else count_epochs(experiment.train)
     steps = -(-len(split.train) // experiment.train.batch_size)
     step_seconds = seconds[-1] if len(seconds) == STEPS else None
     return {
-        "epochs": experiment.train.epochs,
+        "epochs": epochs,
         "steps_per_epoch": steps,
-        "total_steps": steps * experiment.train.epochs,
+        "total_steps": steps * epochs,
         "first_step_seconds": seconds[0],
         "step_seconds": step_seconds,
         "epoch_seconds": None if step_seconds is None else steps * step_seconds,

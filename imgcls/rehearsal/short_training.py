@@ -18,6 +18,9 @@ from imgcls.io import terminal
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import build, history, micro_batches, model_file, step_sums
+from imgcls.training.budget import TRIAL_EPOCHS
+from imgcls.training.phases import plan_phases
+from imgcls.training.plan import apply_plan, count_epochs
 from imgcls.training.replicated_model import ReplicatedModel
 from imgcls.transfer import initialization
 
@@ -25,7 +28,9 @@ Result = TypeVar("Result")
 
 
 class ShortTraining:
-    """A new model, with random weights or `model.weights`, and steps that train and evaluate it.
+    """A new model, and steps that train and evaluate it as in the first phase of a training.
+
+    It has random weights, or those of `model.weights`.
 
     Attributes:
         steps_per_epoch: training steps of an epoch.
@@ -37,6 +42,8 @@ class ShortTraining:
     """
 
     def __init__(self, experiment: Experiment, store: Store, split: Split, stack: ExitStack):
+        if experiment.train.budget:
+            experiment = apply_plan(experiment, TRIAL_EPOCHS)
         settings = experiment.train
         self._settings = settings
         self._examples, self._validation = open_training_examples(
@@ -56,6 +63,10 @@ class ShortTraining:
         self.replicated.compile_steps(self.accumulation_steps)
         batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
         self.steps_per_epoch = batches.steps_per_epoch
+        total_steps = count_epochs(settings) * self.steps_per_epoch
+        phases = plan_phases(settings, self.replicated.model, total_steps, self.steps_per_epoch)
+        self.replicated.prepare_phases(phases)
+        self.replicated.start_phase(phases[0])
         self._training = self._open_iterator(batches, stack)
         self._evaluation = None
         if len(self._validation):

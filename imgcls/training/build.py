@@ -20,6 +20,7 @@ from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.train_config import Train
 from imgcls.training import precision
+from imgcls.training.plan import count_epochs
 
 
 def build_strategy(settings: Train, cluster: Cluster) -> tf.distribute.Strategy:
@@ -129,7 +130,7 @@ def build_schedule(experiment: Experiment, total_steps: int) -> Callable[[int, i
     """
     settings = experiment.train
     part, peak = parts.load_for("schedules", settings.schedule), compute_peak(settings)
-    steps_per_epoch = total_steps // settings.epochs
+    steps_per_epoch = total_steps // count_epochs(settings)
 
     def compute(step: int, count: int) -> numpy.ndarray:
         steps = numpy.arange(step, step + count)
@@ -155,13 +156,14 @@ def get_validated_variables(
     model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> list[keras.Variable]:
     """Return the variables whose values the model has within `use_validated_weights`, in its
-    order.
+    order. Those of frozen layers have no averages.
     """
-    found = get_inner_optimizer(optimizer).get_averages()
+    inner = get_inner_optimizer(optimizer)
+    found = inner.get_averages()
     if found is None:
         return list(model.variables)
-    pairs = zip(optimizer._trainable_variables, found, strict=True)
-    averages = {id(variable): average for variable, average in pairs}
+    pairs = zip(inner._trainable_variables, found, strict=True)
+    averages = {id(variable): average for variable, average in pairs if variable.trainable}
     return [averages.get(id(variable), variable) for variable in model.variables]
 
 
@@ -181,6 +183,9 @@ def use_validated_weights(
     variables = inner._trainable_variables
     trained = [tf.identity(variable.value) for variable in variables]
     inner.finalize_variable_values(variables)
+    for variable, value in zip(variables, trained, strict=True):
+        if not variable.trainable:  # of a frozen layer, whose averages may not have begun
+            variable.assign(value)
     try:
         yield
     finally:

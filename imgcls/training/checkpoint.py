@@ -11,6 +11,8 @@ import contextlib
 import time
 from pathlib import Path
 
+import numpy
+
 from imgcls.backend import keras
 from imgcls.durations import Duration
 from imgcls.errors import DataError
@@ -50,7 +52,7 @@ class SaveSchedule:
 
 
 class Checkpoints:
-    """Keeps a run's last two checkpoints, and the best weights that they refer to."""
+    """Keeps a run's last two checkpoints, and the weights of the best epochs that they need."""
 
     def __init__(
         self,
@@ -64,10 +66,8 @@ class Checkpoints:
         self._settings = settings
         self._model = model
         self._variables = [*model.variables, *optimizer.variables]
-        numbers = {id(variable): number for number, variable in enumerate(self._variables)}
-        self._validated = [
-            numbers[id(each)] for each in build.get_validated_variables(model, optimizer)
-        ]
+        self._optimizer = optimizer
+        self._validated: list[int] = []
         self._steps_per_epoch = steps_per_epoch
 
     def restore(self) -> Counters | None:
@@ -110,22 +110,25 @@ class Checkpoints:
         return _require_counters(path, checkpoint_file.load(path, self._variables))
 
     def take_snapshot(self) -> Snapshot:
-        """Return the values of all variables of the training state."""
+        """Return the values of all variables of the training state, for `write`."""
+        numbers = {id(variable): number for number, variable in enumerate(self._variables)}
+        validated = build.get_validated_variables(self._model, self._optimizer)
+        self._validated = [numbers[id(each)] for each in validated]  # depends on what is frozen
         return checkpoint_file.take_snapshot(self._variables)
 
     def write(self, snapshot: Snapshot, counters: Counters) -> None:
         """Write a checkpoint; delete files that neither it nor the previous one refers to.
 
-        At the end of an epoch that is the best so far, the weights come first: a checkpoint must
-        not refer to weights that are not on disk.
+        At the end of an epoch whose weights are kept, such as the best so far, these come first: a
+        checkpoint must not refer to weights that are not on disk.
         """
         epoch = len(counters.epochs)
-        best = self._get_best_weights_file(counters.epochs)
-        is_best = best == self._run.best_weights_file(epoch)
-        if best is not None and is_best and self.ends_epoch(counters):
+        kept = history.rank_kept_epochs(counters.epochs, self._settings)
+        if epoch in kept and self.ends_epoch(counters):
             paths = [variable.path for variable in self._model.variables]
             weights = [snapshot.arrays[number] for number in self._validated]
-            checkpoint_file.write(best, Snapshot(paths, weights), None)
+            path = self._run.best_weights_file(epoch)
+            checkpoint_file.write(path, Snapshot(paths, weights), None)
         checkpoint_file.write(self._run.state_file(counters.step), snapshot, counters)
         self._delete_old(counters.epochs)
 
@@ -138,8 +141,11 @@ class Checkpoints:
         for path in self._run.state_files()[2:]:
             path.unlink()
         needed = {
-            self._get_best_weights_file(epochs[: self._run.get_step(path) // self._steps_per_epoch])
+            self._run.best_weights_file(epoch)
             for path in states
+            for epoch in history.rank_kept_epochs(
+                epochs[: self._run.get_step(path) // self._steps_per_epoch], self._settings
+            )
         }
         for path in self._run.best_weights_files():
             if path not in needed:
@@ -151,19 +157,17 @@ class Checkpoints:
         Raises:
             CorruptError: the file is truncated or corrupt.
         """
-        best = self._get_best_weights_file(epochs)
-        if best is not None:
-            checkpoint_file.load(best, self._model.variables)
+        for epoch in history.rank_kept_epochs(epochs, self._settings)[:1]:
+            checkpoint_file.load(self._run.best_weights_file(epoch), self._model.variables)
 
-    def _get_best_weights_file(self, epochs: history.Epochs) -> Path | None:
-        """Return the file with the best epoch's weights.
+    def read_weights(self, epoch: int) -> list[numpy.ndarray]:
+        """Return the weights after an epoch that are kept, in the order of the model's variables.
 
-        None before the first epoch, and if `train.select_weights` asks for the last epoch, whose
-        weights are the model's.
+        Raises:
+            CorruptError: the file is truncated or corrupt.
         """
-        if self._settings.select_weights == "last" or not epochs:
-            return None
-        return self._run.best_weights_file(history.find_selected_epoch(epochs, self._settings))
+        _, arrays = checkpoint_file.read(self._run.best_weights_file(epoch))
+        return list(arrays.values())
 
 
 def read_newest_counters(run: Run) -> Counters | None:

@@ -49,15 +49,20 @@ class Counters(Record):
 
     def end_epoch(
         self,
+        *,
         val_loss: float | None,
         val_accuracy: float | None,
+        train_mode_loss: float,
+        eval_mode_loss: float,
         learning_rate: float,
+        image_size: list[int],
+        frozen_layers: int,
+        trained_parameters: int,
         steps_per_execution: int,
     ) -> None:
         """Add the current epoch to the log, and reset sums and times for the next one.
 
-        Args:
-            learning_rate: of the epoch's last step.
+        The arguments are fields of `EpochLog`.
         """
         sums, seconds = self.sums, self.stages["steps"]
         loss, accuracy = step_sums.compute_means(numpy.array(sums))
@@ -68,7 +73,12 @@ class Counters(Record):
             accuracy=accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
+            train_mode_loss=train_mode_loss,
+            eval_mode_loss=eval_mode_loss,
             learning_rate=learning_rate,
+            image_size=image_size,
+            frozen_layers=frozen_layers,
+            trained_parameters=trained_parameters,
             seconds=sum(self.stages[name] for name in history.FOREGROUND),
             images_per_second=sums[step_sums.COUNT] / seconds,
             input_wait=min(max(sums[step_sums.WAIT] / seconds, 0.0), 1.0),

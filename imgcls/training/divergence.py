@@ -82,16 +82,18 @@ class DivergenceDetector:
             _describe(step=step, learning_rate=rate),
         )
 
-    def check_validation(self, loss: float | None, epoch: int) -> None:
-        """Check the validation loss of an epoch, counted from 1; None without validation.
+    def check_loss(self, name: str, loss: float | None, epoch: int) -> None:
+        """Check a loss at the end of an epoch, counted from 1; None if there is none.
+
+        Args:
+            name: what loss it is, such as "the validation loss".
 
         Raises:
             DivergenceError: the loss is not finite.
         """
         if loss is not None and not numpy.isfinite(loss):
             raise DivergenceError(
-                f"the validation loss became {loss} in epoch {epoch}; {ADVICE}",
-                _describe(epoch=epoch),
+                f"{name} became {loss} in epoch {epoch}; {ADVICE}", _describe(epoch=epoch)
             )
 
 

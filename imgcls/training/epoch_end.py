@@ -2,11 +2,13 @@
 
 import time
 
+from imgcls.errors import UserError
 from imgcls.input.iterators import BatchIterator
 from imgcls.train_config import Train
 from imgcls.training import history, step_sums
 from imgcls.training.counters import Counters
 from imgcls.training.divergence import DivergenceDetector
+from imgcls.training.mode_comparison import ModeComparison, note_large_gap
 from imgcls.training.replicated_model import ReplicatedModel
 
 
@@ -15,6 +17,9 @@ class EpochEnd:
 
     Args:
         validation_batches: their number.
+
+    Raises:
+        UserError: `train.precise_batch_norm` is set, but the model has no batch norm.
     """
 
     def __init__(
@@ -22,16 +27,26 @@ class EpochEnd:
         settings: Train,
         replicated: ReplicatedModel,
         divergence: DivergenceDetector,
+        comparison: ModeComparison,
+        classes: int,
         validation_batches: int,
     ):
+        if settings.precise_batch_norm and not replicated.list_batch_norms():
+            raise UserError(
+                "train.precise_batch_norm is set, but the model has no batch norm; remove the"
+                " setting, or choose a model with batch norm"
+            )
         self._settings = settings
         self._replicated = replicated
         self._divergence = divergence
+        self._comparison = comparison
+        self._classes = classes
         self._validation_batches = validation_batches
 
     def end_epoch(
         self,
         counters: Counters,
+        training: BatchIterator | None,
         validation: BatchIterator | None,
         learning_rate: float,
         steps_per_execution: int,
@@ -39,29 +54,75 @@ class EpochEnd:
         """Validate the model, add the epoch to the log, and lower the learning rate on a plateau.
 
         Args:
+            training: over batches of the training split, which `seek` moves; None if
+                `train.precise_batch_norm` is not set.
             validation: over the validation split; None without one.
             learning_rate: of the epoch's last step.
 
         Raises:
-            DivergenceError: a weight or the validation loss is not finite.
+            DivergenceError: a weight or a loss is not finite.
         """
         self._divergence.check_weights(self._replicated.model.variables, counters.step)
+        start = time.perf_counter()
         with self._replicated.use_validated_weights():
-            val_loss, val_accuracy = self._validate(counters, validation)
-        counters.end_epoch(val_loss, val_accuracy, learning_rate, steps_per_execution)
+            val_loss = val_accuracy = None
+            if validation:
+                val_loss, val_accuracy = self.evaluate(counters, training, validation)
+            elif training:
+                self._estimate_batch_norm(counters, training)
+            train_mode_loss, eval_mode_loss = self._comparison.compute(
+                counters.step - 1, counters.accumulation_steps
+            )
+        counters.record_time("validation", start)
+        self._check_losses(len(counters.epochs) + 1, val_loss, train_mode_loss, eval_mode_loss)
+        phase = self._replicated.phase
+        assert phase is not None  # there were steps
+        counters.end_epoch(
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            train_mode_loss=train_mode_loss,
+            eval_mode_loss=eval_mode_loss,
+            learning_rate=learning_rate,
+            image_size=list(phase.size),
+            frozen_layers=len(phase.frozen),
+            trained_parameters=self._replicated.count_trained_parameters(),
+            steps_per_execution=steps_per_execution,
+        )
+        is_precise = self._settings.precise_batch_norm is not None
+        note_large_gap(counters.epochs, self._classes, is_precise=is_precise)
         plateau = self._settings.plateau
         if plateau and history.should_reduce_learning_rate(counters.epochs, plateau):
             counters.learning_rate_factor *= plateau.factor
 
-    def _validate(
-        self, counters: Counters, iterator: BatchIterator | None
-    ) -> tuple[float | None, float | None]:
-        """Return loss and accuracy on the validation split; None without one."""
-        if iterator is None:
-            return None, None
-        start = time.perf_counter()
-        sums = self._replicated.steps.evaluate(iterator, self._validation_batches)
-        counters.record_time("validation", start)
-        loss, accuracy = step_sums.compute_means(sums)
-        self._divergence.check_validation(loss, len(counters.epochs) + 1)
-        return loss, accuracy
+    def evaluate(
+        self, counters: Counters, training: BatchIterator | None, validation: BatchIterator
+    ) -> tuple[float, float]:
+        """Return loss and accuracy of the model with its current values on the validation split.
+
+        The statistics of batch norm are estimated before, if `training` is given.
+        """
+        if training:
+            self._estimate_batch_norm(counters, training)
+        sums = self._replicated.steps.evaluate(validation, self._validation_batches)
+        return step_sums.compute_means(sums)
+
+    def _estimate_batch_norm(self, counters: Counters, iterator: BatchIterator) -> None:
+        """Estimate the statistics of batch norm on the last batches that were trained on."""
+        settings, statistics = (
+            self._settings.precise_batch_norm,
+            self._replicated.batch_norm_statistics,
+        )
+        if settings is None or statistics is None:
+            return
+        count = min(settings.batches, counters.step)
+        iterator.seek(counters.step - count)
+        statistics.estimate(iterator, counters.step - count, count)
+        iterator.close()
+
+    def _check_losses(
+        self, epoch: int, val_loss: float | None, train_mode_loss: float, eval_mode_loss: float
+    ) -> None:
+        """Raise a `DivergenceError` if a loss at the end of an epoch is not finite."""
+        self._divergence.check_loss("the validation loss", val_loss, epoch)
+        for mode, loss in (("training", train_mode_loss), ("evaluation", eval_mode_loss)):
+            self._divergence.check_loss(f"the loss of a batch in {mode} mode", loss, epoch)

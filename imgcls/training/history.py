@@ -10,7 +10,7 @@ from pydantic import Field
 
 from imgcls.errors import DataError
 from imgcls.io.records import Record
-from imgcls.train_config import EarlyStopping, Monitor, Plateau, Train
+from imgcls.train_config import EarlyStopping, Monitor, Plateau, Soup, Train
 
 if TYPE_CHECKING:
     from imgcls.run import Run
@@ -24,7 +24,9 @@ class StageSeconds(Record):
     steps: Seconds
     """Training steps, including the time that the device waited for data."""
     validation: Seconds
-    """The pass over the validation split."""
+    """The pass over the validation split, after estimating the statistics of batch norm again
+    (`train.precise_batch_norm`), and the losses of one batch in training and evaluation mode.
+    """
     saving: Seconds
     """Time that saving checkpoints held up training: copying the state, and waiting until the
     previous one is written; saving at the end of an epoch counts toward the next epoch.
@@ -54,8 +56,22 @@ class EpochLog(Record):
     """Loss on the validation split at the end of the epoch, in nats; null if that is empty."""
     val_accuracy: float | None
     """Accuracy on the validation split at the end of the epoch, 0..1; null if that is empty."""
+    train_mode_loss: float
+    """Loss in training mode, with dropout and the statistics of the batch itself, at the end of the
+    epoch, on the images of the first training step without augmentation, in nats.
+    """
+    eval_mode_loss: float
+    """Loss in evaluation mode on the same images, with the same weights, in nats. If it is much
+    larger, batch norm's moving averages do not suit the weights.
+    """
     learning_rate: float
     """The learning rate of the epoch's last step."""
+    image_size: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+    """Height and width in pixels of the images that the epoch's last step was trained on."""
+    frozen_layers: Annotated[int, Field(ge=0)]
+    """Layers with weights that the epoch's last step did not train, because of `train.freeze`."""
+    trained_parameters: Annotated[int, Field(ge=1)]
+    """Parameters that the epoch's last step trained."""
     seconds: Seconds
     """Duration of training steps, validation and saving, in seconds."""
     images_per_second: Seconds
@@ -146,8 +162,23 @@ def _rank(epoch: EpochLog, monitor: Monitor) -> tuple[float, float, int]:
     return negative_loss, accuracy, epoch.epoch
 
 
+def rank_kept_epochs(epochs: Epochs, settings: Train) -> list[int]:
+    """Return the numbers of the epochs so far whose weights are kept, from the best on.
+
+    That is none if `train.select_weights` asks for the last epoch, whose weights are the model's.
+    """
+    if settings.select_weights == "last":
+        return []
+    count = (settings.soup or Soup()).checkpoints if settings.select_weights == "soup" else 1
+    ranked = sorted(epochs, key=lambda epoch: _rank(epoch, settings.monitor), reverse=True)
+    return [epoch.epoch for epoch in ranked[:count]]
+
+
 def find_selected_epoch(epochs: Epochs, settings: Train) -> int:
-    """Return the number of the epoch whose weights `train.select_weights` selects."""
+    """Return the number of the epoch whose weights `train.select_weights` selects.
+
+    For a soup, that is the best epoch, which it begins with.
+    """
     if settings.select_weights == "last":
         return epochs[-1].epoch
     return find_best_epoch(epochs, settings.monitor)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Annotated
 
+import numpy
 from pydantic import Field
 
 from imgcls import __version__, environment
@@ -21,7 +22,7 @@ from imgcls.training import checkpoint, history, model_file, resume, temperature
 from imgcls.training.checkpoint import Checkpoints
 from imgcls.training.checkpoint_file import Snapshot
 from imgcls.training.counters import Counters
-from imgcls.training.model_description import ModelDescription
+from imgcls.training.model_description import ModelDescription, Soup
 
 
 class RequestedAccumulation(Record):
@@ -123,6 +124,10 @@ class Recorder:
             raise
         self.finish_writing()
 
+    def read_weights(self, epoch: int) -> list[numpy.ndarray]:
+        """Return the weights after an epoch, which must be on disk, on any worker."""
+        return self._checkpoints.read_weights(epoch)
+
     def request_accumulation_steps(self, number: int) -> None:
         """Ask for more accumulation steps at the next start; every worker may write this file."""
         write_record(
@@ -165,9 +170,17 @@ class Recorder:
             write_records(self._run.log_file, epochs)
 
     def write_model(
-        self, model: keras.Model, epochs: history.Epochs, store: Store, validation: Examples
+        self,
+        model: keras.Model,
+        epochs: history.Epochs,
+        store: Store,
+        validation: Examples,
+        soup: Soup | None = None,
     ) -> None:
         """Write model.keras, with the weights that `train.select_weights` asks for, calibrated.
+
+        Args:
+            soup: what the model's weights are an average of; None to load those of an epoch.
 
         Raises:
             DataError: the store was changed.
@@ -175,7 +188,8 @@ class Recorder:
         if not self.is_chief:
             return
         self.finish_writing()
-        self._checkpoints.load_selected(epochs)
+        if soup is None:
+            self._checkpoints.load_selected(epochs)
         plain = model_file.make_plain_model(model)
         calibration = temperature.calibrate(plain, validation, self._run.experiment.train)
         store.change_detector.require_unchanged()  # images were read to calibrate
@@ -185,6 +199,7 @@ class Recorder:
             shape=geometry.shape,
             resize=geometry.resize,
             calibration=calibration,
+            soup=soup,
             fingerprint=store.fingerprint,
             imgcls=__version__,
         )

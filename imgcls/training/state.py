@@ -8,10 +8,11 @@ from imgcls.distributed.collectives import Collectives
 from imgcls.errors import Interrupted
 from imgcls.io.signals import StopRequest
 from imgcls.store.store import Store
-from imgcls.training import data_changes, history
+from imgcls.training import data_changes, history, micro_batches
 from imgcls.training.checkpoint import SaveSchedule
 from imgcls.training.counters import Counters
 from imgcls.training.divergence import DivergenceDetector
+from imgcls.training.plan import count_epochs
 from imgcls.training.recorder import Recorder
 from imgcls.training.replicated_model import ReplicatedModel
 
@@ -20,7 +21,6 @@ class TrainingState:
     """The counters and variables of a training, and its checkpoints.
 
     Args:
-        accumulation_steps: micro-batches per device and step of a new run.
         initialize: changes the random weights of a new run; None if they stay. Only the chief calls
             it; the other workers load its checkpoint.
 
@@ -40,7 +40,6 @@ class TrainingState:
         collectives: Collectives,
         divergence: DivergenceDetector,
         local_batch_size: int,
-        accumulation_steps: int,
         initialize: Callable[[], None] | None,
     ):
         self._settings = experiment.train
@@ -53,7 +52,8 @@ class TrainingState:
         self.local_batch_size = local_batch_size
         self.save_schedule = SaveSchedule(self._settings.checkpoint)
         self.counters = Counters()
-        self.set_accumulation_steps(accumulation_steps)
+        number = micro_batches.count_accumulation_steps(self._settings, local_batch_size)
+        self.set_accumulation_steps(number)
 
     def set_accumulation_steps(self, number: int) -> None:
         """Compile the steps for a number of micro-batches per device."""
@@ -63,7 +63,7 @@ class TrainingState:
     def is_finished(self) -> bool:
         """Return whether all epochs are done, or training stopped early."""
         epochs, stopping = self.counters.epochs, self._settings.early_stopping
-        return len(epochs) >= self._settings.epochs or history.should_stop(epochs, stopping)
+        return len(epochs) >= count_epochs(self._settings) or history.should_stop(epochs, stopping)
 
     def restore(self) -> None:
         """Restore the last checkpoint; if there is none, save one, for retries to go back to."""
@@ -104,6 +104,22 @@ class TrainingState:
         self.counters.record_time("saving", start)
         self.save_schedule.mark_saved()
 
+    def stop_if_requested(self, stop: StopRequest) -> None:
+        """Stop if any worker has to, without saving: the last checkpoint is the state.
+
+        Raises:
+            Interrupted: training stops.
+        """
+        reason = stop.reason
+        if any(self.collectives.all_reduce_max(reason is not None)):
+            raise self._make_interruption(reason)
+
+    def _make_interruption(self, reason: str | None) -> Interrupted:
+        return Interrupted(
+            f"{reason or 'stopped with another worker'} at step {self.counters.step}",
+            self.recorder.explain_resuming(),
+        )
+
     def stop_or_save(self, stop: StopRequest, epoch_end: int) -> None:
         """Save and stop if any worker has to stop; save if a checkpoint is due.
 
@@ -122,9 +138,6 @@ class TrainingState:
             self.save()
             self.recorder.finish_writing()
             self.collectives.barrier()  # no worker may exit before the state is saved
-            raise Interrupted(
-                f"{reason or 'stopped with another worker'} at step {self.counters.step}",
-                self.recorder.explain_resuming(),
-            )
+            raise self._make_interruption(reason)
         if due and self.counters.step < epoch_end:
             self.save()

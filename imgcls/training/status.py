@@ -31,9 +31,9 @@ class Status(VersionedRecord):
     """The status of a run; replaced whenever it changes."""
 
     SUBJECT: ClassVar[str] = "a run"
-    FORMAT: ClassVar[int] = 4
+    FORMAT: ClassVar[int] = 5
 
-    format: Literal[4]
+    format: Literal[5]
     """The format of all files of the run."""
     status: Literal["created", "running", "interrupted", "failed", "finished"]
     """`created` before training starts, `running` during it or after a crash, `interrupted` if the

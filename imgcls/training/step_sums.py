@@ -26,14 +26,16 @@ def compute_means(sums: numpy.ndarray) -> tuple[float, float]:
     return float(sums[LOSS] / sums[COUNT]), float(sums[CORRECT] / sums[COUNT])
 
 
-def add(sums: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+def add(sums: numpy.ndarray, rows: numpy.ndarray, wait: float) -> numpy.ndarray:
     """Return the sums including further steps.
 
     Args:
         sums: over the steps so far, float64 (ENTRIES,).
         rows: the sums of each further step, float64 (steps, ENTRIES).
+        wait: seconds that the devices waited for their data.
     """
     total = sums.copy()
+    total[WAIT] += wait
     for row in rows:
         total += row
         total[FINITE_STEPS] += numpy.isfinite(total[LOSS]) and total[NONFINITE_GRADIENTS] == 0

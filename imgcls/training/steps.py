@@ -1,8 +1,6 @@
-"""Compiled training and evaluation steps on every replica. Heavy zone."""
+"""What a training and an evaluation step do on each replica. Heavy zone."""
 
-import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy
@@ -10,7 +8,10 @@ import numpy
 from imgcls.backend import keras, tf
 from imgcls.input.iterators import BatchIterator
 from imgcls.training import class_weights, gradient_checks, step_sums
+from imgcls.training.accumulation import Accumulation
 from imgcls.training.build import StepLearningRate
+from imgcls.training.executions import Executions
+from imgcls.training.resized_model import resize_images
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -39,20 +40,31 @@ class Steps:
         weights_of_classes: numpy.ndarray | None = None,
     ):
         self._class_weights = weights_of_classes
-        self._accumulation_steps = accumulation_steps
-        self._compiled_gradients = self._compute_gradients
-        self._compiled_losses = self._compute_losses
-        if jit_compile:
-            self._compiled_gradients = tf.function(self._compute_gradients, jit_compile=True)
-            self._compiled_losses = tf.function(self._compute_losses, jit_compile=True)
+        self._accumulation = Accumulation(accumulation_steps, strategy)
+        self._jit_compile = jit_compile
+        self._compiled_gradients = self._use_xla(self._compute_gradients)
+        self._compiled_losses = self._use_xla(self._compute_losses)
         self._strategy = strategy
-        self._model = model
+        self._model = self._training_model = model
         self._optimizer = optimizer
         self._learning_rate = learning_rate
         self._loss = loss
-        self._compiled: dict[
-            tuple[Callable[..., tf.Tensor], BatchIterator], Callable[..., tf.Tensor]
-        ] = {}
+        self._executions = Executions(strategy)
+
+    def _use_xla(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, compiled with XLA if that is asked for."""
+        return tf.function(function, jit_compile=True) if self._jit_compile else function
+
+    def start_phase(self, model: keras.Model) -> None:
+        """Compile the training steps again when they are next run.
+
+        Args:
+            model: the model with the same layers, some of which may be frozen, for images of the
+                size to train on.
+        """
+        self._training_model = model
+        self._compiled_gradients = self._use_xla(self._compute_gradients)
+        self._executions.forget(self._train_step)
 
     def train(
         self, iterator: BatchIterator, step: int, learning_rates: numpy.ndarray, sums: numpy.ndarray
@@ -66,131 +78,21 @@ class Steps:
         Returns:
             The sums including these steps, float64 (ENTRIES,).
         """
-        return self._execute(self.compile_training(iterator), iterator, step, learning_rates, sums)
+        rows, wait = self._executions.run(self._train_step, iterator, step, learning_rates)
+        return step_sums.add(sums, rows, wait)
 
     def evaluate(self, iterator: BatchIterator, count: int) -> numpy.ndarray:
         """Evaluate the first `count` batches; return the sums over their examples."""
-        compiled, unused_rates = self.compile_evaluation(iterator), numpy.zeros(count)
-        return self._execute(compiled, iterator, 0, unused_rates, step_sums.make_zeros())
+        rows, wait = self._executions.run(self._test_step, iterator, 0, numpy.zeros(count))
+        return step_sums.add(step_sums.make_zeros(), rows, wait)
 
     def compile_training(self, iterator: BatchIterator) -> Callable[..., tf.Tensor]:
-        """Return the compiled function that trains on an iterator's batches, as `_compile` does."""
-        return self._compile(self._train_step, iterator)
+        """Return the compiled function that trains on an iterator's batches."""
+        return self._executions.compile(self._train_step, iterator)
 
     def compile_evaluation(self, iterator: BatchIterator) -> Callable[..., tf.Tensor]:
-        """Return the compiled function that evaluates an iterator's batches, as `_compile` does."""
-        return self._compile(self._test_step, iterator)
-
-    def _compile(
-        self, step_function: Callable[..., tf.Tensor], iterator: BatchIterator
-    ) -> Callable[..., tf.Tensor]:
-        """Return the compiled function that runs the steps of an execution, see `_run_steps`."""
-        if (step_function, iterator) not in self._compiled:
-            signature = [
-                iterator.signature,
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([None], keras.config.dtype_policy().variable_dtype),
-            ]
-            self._compiled[step_function, iterator] = tf.function(
-                partial(self._run_steps, step_function, iterator), input_signature=signature
-            )
-        return self._compiled[step_function, iterator]
-
-    def _execute(
-        self,
-        compiled: Callable[..., tf.Tensor],
-        iterator: BatchIterator,
-        step: int,
-        learning_rates: numpy.ndarray,
-        sums: numpy.ndarray,
-    ) -> numpy.ndarray:
-        """Run a step for each learning rate in one call of a compiled function.
-
-        Returns:
-            The sums including these steps, float64 (ENTRIES,).
-
-        Raises the error of reading a batch as it is.
-        """
-        start = time.perf_counter()
-        inputs = iterator.make_execution_inputs(step, len(learning_rates))
-        sums[step_sums.WAIT] += time.perf_counter() - start
-        rates = tf.constant(learning_rates, keras.config.dtype_policy().variable_dtype)
-        try:
-            rows = compiled(inputs, tf.constant(step), rates).numpy()
-        except tf.errors.OpError as error:
-            failure = error.with_traceback(None)
-            failure.__context__ = None
-        else:
-            sums[step_sums.WAIT] += iterator.take_wait()
-            return step_sums.add(sums, rows)
-        finally:
-            del inputs  # frames of an error's traceback would keep the stream from being closed
-        iterator.raise_reading_error()
-        raise failure
-
-    def _run_steps(
-        self,
-        step_function: Callable[..., tf.Tensor],
-        iterator: BatchIterator,
-        inputs: Any,
-        first_step: tf.Tensor,
-        learning_rates: tf.Tensor,
-    ) -> tf.Tensor:
-        """Run the steps of an execution in one graph.
-
-        On a GPU, int32 numbers lie in host memory, so that the loop does not wait for the device.
-
-        Args:
-            inputs: of `make_execution_inputs`.
-            first_step: int32 scalar.
-            learning_rates: one a step, float32 or float64.
-
-        Returns:
-            The sums of each step, float64 (steps, ENTRIES).
-        """
-        # AutoGraph should convert the loop below, but not the step.
-        run_step = tf.autograph.experimental.do_not_convert(
-            lambda step, rate, *replica_inputs: step_function(
-                step, rate, *iterator.make_local_batch(*replica_inputs)
-            )
-        )
-        count = tf.size(learning_rates)
-        shape, previous = [step_sums.ENTRIES], tf.zeros([step_sums.ENTRIES], tf.float64)
-        local_sums = tf.TensorArray(tf.float64, size=count, element_shape=shape)
-        distributed = iterator.distribute_inputs(inputs)
-        i = tf.constant(0)
-        while i < count:
-            replica_inputs = iterator.make_replica_inputs(distributed, i, previous)
-            step_inputs = (first_step + i, learning_rates[i], *replica_inputs)
-            previous = tf.add_n(
-                self._strategy.experimental_local_results(
-                    self._strategy.run(run_step, args=step_inputs)
-                )
-            )
-            local_sums = local_sums.write(i, previous)
-            i += 1
-        sum_over_workers = tf.autograph.experimental.do_not_convert(self._sum_over_workers)
-        return sum_over_workers(local_sums.stack())
-
-    def _sum_over_workers(self, local_sums: tf.Tensor) -> tf.Tensor:
-        """All-reduce the sums of all steps of an execution at once: each call costs a millisecond.
-
-        Args:
-            local_sums: of this worker's replicas, float64 (steps, ENTRIES).
-        """
-        local_replicas = len(self._strategy.extended.worker_devices)
-        if local_replicas == self._strategy.num_replicas_in_sync:
-            return local_sums
-
-        def contribute() -> tf.Tensor:
-            """Return the sums on the worker's first replica, and 0 on the others."""
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            first = tf.equal(replica % local_replicas, 0)
-            return tf.where(first, local_sums, tf.zeros_like(local_sums))
-
-        return self._strategy.reduce(
-            tf.distribute.ReduceOp.SUM, self._strategy.run(contribute), axis=None
-        )
+        """Return the compiled function that evaluates an iterator's batches."""
+        return self._executions.compile(self._test_step, iterator)
 
     def _train_step(
         self, step: tf.Tensor, learning_rate: tf.Tensor, *batch: tf.Tensor
@@ -200,8 +102,8 @@ class Steps:
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
         local_rows = batch[0].shape[0]
         first_row = tf.distribute.get_replica_context().replica_id_in_sync_group * local_rows
-        micro_rows = local_rows // self._accumulation_steps
-        gradients, sums = self._accumulate(
+        micro_rows = local_rows // self._accumulation.steps
+        gradients, sums = self._accumulation.add_up(
             lambda i, *rows: self._compiled_gradients(step, first_row + i * micro_rows, *rows),
             batch,
             zeros,
@@ -224,26 +126,32 @@ class Steps:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return a micro-batch's contribution to the gradients, and its sums.
 
+        Layers before the first one that is trained have no backward pass.
+
         Args:
             first_row: the first row of the micro-batch in the global batch, int32 scalar.
         """
-        with tf.GradientTape() as tape:
-            logits = self._model(images, training=True, step=step, first_row=first_row)
+        variables = self._model.trainable_variables
+        size = tuple(self._training_model.input_shape[1:3])
+        inputs = images if size == tuple(images.shape[1:3]) else resize_images(images, size)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            logits = self._training_model(inputs, training=True, step=step, first_row=first_row)
             losses = self._loss(labels, logits)
             factors = class_weights.weight_rows(self._class_weights, labels, losses.dtype)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype) * factors)
             # Every micro-batch on every replica computes the full penalty, and the gradients of all
             # are added up.
-            micro_batches = self._strategy.num_replicas_in_sync * self._accumulation_steps
+            micro_batches = self._strategy.num_replicas_in_sync * self._accumulation.steps
             loss += tf.add_n(self._model.losses) / micro_batches if self._model.losses else 0.0
             scaled = self._optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self._model.trainable_variables), step_sums.compute(
-            losses, logits, labels, weights
-        )
+        return tape.gradient(scaled, variables), step_sums.compute(losses, logits, labels, weights)
 
     def _test_step(self, step: tf.Tensor, learning_rate: tf.Tensor, *batch: tf.Tensor) -> tf.Tensor:
         """Return the sums of a local batch."""
-        _, sums = self._accumulate(lambda i, *rows: self._compiled_losses(*rows), batch, [])
+        _, sums = self._accumulation.add_up(
+            lambda i, *rows: self._compiled_losses(*rows), batch, []
+        )
         return sums
 
     def _compute_losses(
@@ -253,45 +161,3 @@ class Steps:
         logits = self._model(images, training=False)
         losses = self._loss(labels, logits)
         return [], step_sums.compute(losses, logits, labels, weights)
-
-    def _accumulate(
-        self,
-        function: Callable[..., tuple[list[tf.Tensor], tf.Tensor]],
-        batch: tuple[tf.Tensor, ...],
-        zeros: list[tf.Tensor],
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Apply a function to each micro-batch of a local batch; return the sums of its results.
-
-        Args:
-            function: of a micro-batch, after its number; returns gradients and the vector of sums.
-            zeros: the initial gradients.
-        """
-        if self._accumulation_steps == 1:
-            return function(0, *batch)
-        micro_batches = [
-            tf.reshape(each, [self._accumulation_steps, -1, *each.shape[1:]]) for each in batch
-        ]
-
-        def add(
-            i: tf.Tensor, totals: list[tf.Tensor], sums: tf.Tensor
-        ) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
-            """Add the gradients and sums of micro-batch i, int32; return the next state."""
-            gradients, batch_sums = function(i, *[each[i] for each in micro_batches])
-            return (
-                i + 1,
-                [total + gradient for total, gradient in zip(totals, gradients, strict=True)],
-                sums + batch_sums,
-            )
-
-        state = (tf.constant(0), zeros, tf.zeros([step_sums.ENTRIES], tf.float64))
-        if self._strategy.num_replicas_in_sync == 1:
-            return tf.while_loop(
-                lambda i, *_: i < self._accumulation_steps, add, state, parallel_iterations=1
-            )[1:]
-        # TensorFlow rejects the all-reduce of synchronized batch norm inside a while loop, so the
-        # loop is unrolled.
-        for _ in range(self._accumulation_steps):
-            # Without this dependency, all micro-batches would be in memory at once.
-            with tf.control_dependencies([*state[1], state[2]]):
-                state = add(*state)
-        return state[1:]

@@ -19,19 +19,25 @@ from imgcls.input.batches import (
     open_training_examples,
 )
 from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
+from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
 from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import build, history, micro_batches, recovery, step_sums
+from imgcls.training import budget, build, history, micro_batches, recovery, step_sums
 from imgcls.training.checkpoint import Checkpoints
 from imgcls.training.divergence import DivergenceDetector
 from imgcls.training.epoch_end import EpochEnd
 from imgcls.training.execution_length import ExecutionLength
 from imgcls.training.history import EpochLog
+from imgcls.training.mode_comparison import ModeComparison
+from imgcls.training.model_description import Soup
+from imgcls.training.phases import Phase, describe_phase, find_phase, plan_phases
+from imgcls.training.plan import count_epochs
 from imgcls.training.recorder import Recorder
 from imgcls.training.replicated_model import ReplicatedModel
+from imgcls.training.soup import make_greedy_soup
 from imgcls.training.state import TrainingState
 from imgcls.transfer.initialization import find_initializer
 
@@ -39,8 +45,13 @@ from imgcls.transfer.initialization import find_initializer
 class Trainer:
     """Trains the model of a run, in one process or as one worker of a cluster.
 
+    Args:
+        started: when the command started, by `time.monotonic`, for `train.budget`; now unless
+            given.
+
     Raises:
-        UserError: the batch size does not suit the devices, or the image size the model.
+        UserError: the batch size does not suit the devices, or the image size the model; or as
+            `plan_phases` and `make_plan`.
     """
 
     def __init__(
@@ -50,23 +61,40 @@ class Trainer:
         store: Store,
         split: Split,
         cluster: Cluster = SINGLE_PROCESS,
+        started: float | None = None,
     ):
-        self._experiment = experiment
-        self._settings = experiment.train
+        settings = experiment.train
         self._store = store
         self._examples, self._validation = open_training_examples(
-            store, split, self._settings.data_workers
+            store, split, settings.data_workers
         )
-        self._steps_per_epoch = self._examples.count_batches(self._settings.batch_size)
-        total_steps = self._settings.epochs * self._steps_per_epoch
-        self._progress = TrainingProgress(total_steps)
-        self._strategy = build.build_strategy(self._settings, cluster)
+        self._steps_per_epoch = self._examples.count_batches(settings.batch_size)
+        self._strategy = build.build_strategy(settings, cluster)
         replicas = self._strategy.num_replicas_in_sync
         build.set_up_process(experiment)
         local_batch_size = micro_batches.compute_local_batch_size(
-            self._settings, replicas, len(self._examples)
+            settings, replicas, len(self._examples)
         )
         self._replicated = ReplicatedModel(experiment, store, split, self._strategy)
+        collectives = Collectives(self._strategy, cluster)
+        if settings.budget:
+            began = time.monotonic() if started is None else started
+            experiment = budget.plan_epochs(
+                run,
+                experiment,
+                self._strategy,
+                self._replicated,
+                self._examples,
+                self._validation,
+                len(store.classes),
+                began,
+                collectives,
+            )
+        self._experiment, self._settings = experiment, experiment.train
+        total_steps = count_epochs(self._settings) * self._steps_per_epoch
+        self._progress = TrainingProgress(total_steps)
+        self._phases = plan_phases(self._settings, self.model, total_steps, self._steps_per_epoch)
+        self._replicated.prepare_phases(self._phases)
         self._compute_schedule = build.build_schedule(experiment, total_steps)
         self._batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
         self._divergence = DivergenceDetector(
@@ -74,31 +102,31 @@ class Trainer:
             self._get_learning_rate,
             lambda step: store.get_ids(self._batches.get_indices(step)),
         )
-        checkpoints = Checkpoints(
-            run,
-            self._settings,
-            self._replicated.model,
-            self._replicated.optimizer,
-            self._steps_per_epoch,
-        )
+        optimizer = self._replicated.optimizer
+        checkpoints = Checkpoints(run, self._settings, self.model, optimizer, self._steps_per_epoch)
         self.recorder = Recorder(run, checkpoints, cluster)
         self._state = TrainingState(
             experiment,
             store,
             self._replicated,
             self.recorder,
-            Collectives(self._strategy, cluster),
+            collectives,
             self._divergence,
             local_batch_size,
-            micro_batches.count_accumulation_steps(self._settings, local_batch_size),
-            find_initializer(self._replicated.model, experiment, store, split, run),
+            find_initializer(self.model, experiment, store, split, run),
         )
         most = self._state.save_schedule.limit_steps(self._steps_per_epoch, 0)
         self._executions = ExecutionLength(self._settings.steps_per_execution, most)
-        self._epoch_end = EpochEnd(
+        self._epoch_end = self._make_epoch_end()
+
+    def _make_epoch_end(self) -> EpochEnd:
+        loss = build.build_loss(self._experiment)
+        return EpochEnd(
             self._settings,
             self._replicated,
             self._divergence,
+            ModeComparison(self._strategy, self._replicated, loss, self._batches),
+            len(self._store.classes),
             self._validation.count_batches(self._settings.batch_size),
         )
 
@@ -125,7 +153,9 @@ class Trainer:
         while True:
             try:
                 for epoch in self.train_epochs(stop):
-                    self._progress.print_epoch(history.format_epoch(epoch, self._settings.epochs))
+                    self._progress.print_epoch(
+                        history.format_epoch(epoch, count_epochs(self._settings))
+                    )
                 break
             except DivergenceError as error:
                 recovery.recover_from_divergence(error, self._experiment, state)
@@ -137,9 +167,12 @@ class Trainer:
             state.collectives.barrier()
             reason = f"stopped after epoch {stop.epochs}, as requested"
             raise EpochLimit(reason, self.recorder.explain_resuming())
+        self._replicated.start_phase(find_phase(self._phases, state.counters.step - 1))
         with self._replicated.use_validated_weights():
+            soup = self._make_soup(stop) if self._settings.select_weights == "soup" else None
+            self._replicated.unfreeze()
             self.recorder.write_model(
-                self.model, state.counters.epochs, self._store, self._validation
+                self.model, state.counters.epochs, self._store, self._validation, soup
             )
         state.collectives.barrier()  # no worker may exit before the model is written
 
@@ -158,10 +191,7 @@ class Trainer:
         counters = state.counters
         with ExitStack() as stack:
             training = stack.enter_context(self._make_iterator(self._batches, counters.step))
-            validation = None
-            if len(self._validation):
-                batches = SequentialBatches(self._validation, self._settings.batch_size)
-                validation = stack.enter_context(self._make_iterator(batches, 0))
+            statistics, validation = self._open_for_validation(stack, training)
             self._executions.expect_compilation()
             stack.enter_context(self._progress.start_at(counters.step))
             while len(counters.epochs) != stop.epochs and not state.is_finished():
@@ -169,7 +199,7 @@ class Trainer:
                 start = time.perf_counter()
                 learning_rate = self._get_learning_rate(counters.step - 1)
                 self._epoch_end.end_epoch(
-                    counters, validation, learning_rate, self._executions.steps
+                    counters, statistics, validation, learning_rate, self._executions.steps
                 )
                 state.save()
                 stop.record_duration("end of epoch", time.perf_counter() - start)
@@ -182,6 +212,40 @@ class Trainer:
         with validated, self._make_iterator(batches, 0) as iterator:
             sums = self._replicated.steps.evaluate(iterator, batches.steps_per_epoch)
         return step_sums.compute_means(sums)
+
+    def _open_for_validation(
+        self, stack: ExitStack, training: BatchIterator
+    ) -> tuple[BatchIterator | None, BatchIterator | None]:
+        """Return iterators for the statistics of batch norm, if asked for, and for validation."""
+        statistics = validation = None
+        if self._settings.precise_batch_norm:
+            statistics = stack.enter_context(closing(training.make_seekable()))
+        if len(self._validation):
+            batches = SequentialBatches(self._validation, self._settings.batch_size)
+            validation = stack.enter_context(self._make_iterator(batches, 0))
+        return statistics, validation
+
+    def _make_soup(self, stop: StopRequest) -> Soup:
+        """Average the weights of the best epochs into the model; all workers do the same."""
+        state, counters = self._state, self._state.counters
+        self.recorder.finish_writing()
+        state.collectives.barrier()  # until the weights are on disk
+        with ExitStack() as stack:
+            training = stack.enter_context(self._make_iterator(self._batches, 0))
+            statistics, validation = self._open_for_validation(stack, training)
+            assert validation is not None  # `train` refuses a soup without a validation split
+
+            def evaluate() -> tuple[float, float]:
+                state.stop_if_requested(stop)
+                return self._epoch_end.evaluate(counters, statistics, validation)
+
+            return make_greedy_soup(
+                history.rank_kept_epochs(counters.epochs, self._settings),
+                self.recorder.read_weights,
+                list(self.model.variables),
+                evaluate,
+                self._settings.monitor,
+            )
 
     def _make_iterator(self, batches: SequentialBatches, start: int) -> closing[BatchIterator]:
         """Return an iterator from step `start` on; images are cached if both splits fit."""
@@ -197,7 +261,8 @@ class Trainer:
         counters = state.counters
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
-            count = min(self._executions.steps, epoch_end - counters.step)
+            phase = self._start_phase(counters.step)
+            count = min(self._executions.steps, min(epoch_end, phase.end) - counters.step)
             count = state.save_schedule.limit_steps(count, counters.step)
             start = time.perf_counter()
             rates = self._compute_schedule(counters.step, count) * counters.learning_rate_factor
@@ -211,9 +276,21 @@ class Trainer:
             self._divergence.check_steps(len(counters.epochs), sums)
             counters.sums, counters.step = sums.tolist(), counters.step + count
             images_per_second = sums[step_sums.COUNT] / counters.stages["steps"]
-            epoch = f"{len(counters.epochs) + 1}/{self._settings.epochs}"
+            epoch = f"{len(counters.epochs) + 1}/{count_epochs(self._settings)}"
             self._progress.advance(count, epoch, images_per_second)
             state.stop_or_save(stop, epoch_end)
+
+    def _start_phase(self, step: int) -> Phase:
+        """Return the phase of a step; print what it freezes if it differs from that before."""
+        phase = find_phase(self._phases, step)
+        if self._replicated.start_phase(phase):
+            self._executions.expect_compilation()
+            if self._settings.freeze or self._settings.progressive_resizing:
+                terminal.note(
+                    f"steps {phase.start + 1:,} to {phase.end:,} of {self._phases[-1].end:,}:"
+                    f" {describe_phase(phase, self.model)}"
+                )
+        return phase
 
     def _get_learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0, as it is now."""

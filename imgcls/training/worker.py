@@ -34,7 +34,7 @@ def train_run(
     """
     _wait_for_workers(experiment, store, split, stop, cluster)
     try:
-        trainer = Trainer(run, experiment, store, split, cluster)
+        trainer = Trainer(run, experiment, store, split, cluster, stop.started)
         try:
             with store.change_detector.guard(), trainer.recorder.complete_writing():
                 trainer.train(stop)

@@ -21,6 +21,7 @@ from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
 from imgcls.training import differences, history
 from imgcls.training.differences import Tolerances
+from imgcls.training.plan import read_plan
 from imgcls.training.reproduction import Reproduction
 from imgcls.transfer import source
 from imgcls.transfer.record import read_initial_weights
@@ -218,6 +219,8 @@ def _train_again(
             f"--run {folder} is the run itself; choose another folder for the reproduction"
         )
     again = _open_reproduction(experiment, folder, reproduction)
+    if plan := read_plan(run):
+        write_record(again.plan_file, plan)
     try:
         train.train(experiment, again.folder, epochs, cluster, run.data)
     except EpochLimit:

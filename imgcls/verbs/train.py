@@ -157,17 +157,23 @@ def _repair_log(run: Run) -> None:
 
 
 def summarize(run: Run) -> dict[str, Any]:
-    """Return the summary of a finished run; its `last` is None if the last epoch is selected."""
+    """Return the summary of a finished run.
+
+    Its `last` is None if the last epoch is selected, and its `soup` unless that is asked for; the
+    selected epoch is then the one that the soup begins with.
+    """
     epochs = run.log
     number = history.find_selected_epoch(epochs, run.experiment.train)
     selected, last = epochs[number - 1], epochs[-1]
-    calibration = read_description(run.model_file).calibration
+    description = read_description(run.model_file)
+    calibration, soup = description.calibration, description.soup
     return {
         "run": str(run.folder),
         "status": run.status.status,
         "epochs": len(epochs),
         "selected": _get_results(selected),
         "last": None if last == selected else _get_results(last),
+        "soup": soup.model_dump() if soup else None,
         "temperature": calibration.temperature,
         "calibration": calibration.describe(),
         "seconds": sum(epoch.seconds for epoch in epochs),
@@ -180,10 +186,18 @@ def _get_results(epoch: EpochLog) -> dict[str, Any]:
     return epoch.model_dump(include={"epoch", *history.RESULTS})
 
 
+_RESULTS = ("selected", "last", "soup")
+"""The keys of a summary that are rows of the table of results."""
+
+
 def format_summary(summary: Mapping[str, Any]) -> str:
     """Return a summary as text, with the results of the epochs in a table below."""
     rows = [{"results": name, **summary[name]} for name in ("selected", "last") if summary[name]]
-    others = {name: value for name, value in summary.items() if name not in ("selected", "last")}
+    if soup := summary["soup"]:
+        epochs = "+".join(map(str, soup["epochs"]))
+        rows.append({**dict.fromkeys(rows[0]), "results": "soup", **soup, "epoch": epochs})
+        del rows[-1]["epochs"]
+    others = {name: value for name, value in summary.items() if name not in _RESULTS}
     return f"{format_pairs(others)}\n\n{format_table(rows)}"
 
 
@@ -195,7 +209,7 @@ def require_validation(experiment: Experiment, split: Split) -> None:
     """
     settings = experiment.train
     needed = {
-        "select_weights: best": settings.select_weights == "best",
+        f"select_weights: {settings.select_weights}": settings.select_weights != "last",
         "early_stopping": settings.early_stopping,
         "plateau": settings.plateau,
     }

@@ -1,0 +1,134 @@
+"""The loss of one batch in training mode and in evaluation mode. Heavy zone."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy
+
+from imgcls.backend import keras, tf
+from imgcls.input.batches import SequentialBatches
+from imgcls.io import terminal
+from imgcls.training import history
+from imgcls.training.replicated_model import ReplicatedModel
+from imgcls.training.steps import Loss
+
+FACTOR = 2.0
+"""A gap is large if the loss in evaluation mode is more than this many times that in training mode,
+"""
+FRACTION_OF_CHANCE = 0.1
+"""and larger by this fraction of ln(classes), the loss of guessing: small losses differ by more."""
+
+
+class ModeComparison:
+    """Computes the loss of the same images in both modes of the model.
+
+    The images are those of the first training step, without augmentation: there is no training
+    without them, they are of all classes, and the images of every epoch are the same. Only dropout
+    and batch norm differ between the modes. Dropout makes the loss in training mode the larger one;
+    if that in evaluation mode is, then batch norm's moving averages do not suit the weights.
+
+    It runs without compilation, which would take longer than a batch.
+
+    Args:
+        replicated: the model on the devices of `strategy`.
+        loss: computes the loss of each row from targets and logits, as in imgcls/losses.
+        batches: of the training split.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        replicated: ReplicatedModel,
+        loss: Loss,
+        batches: SequentialBatches,
+    ):
+        self._strategy = strategy
+        self._replicated = replicated
+        self._loss = loss
+        self._batches = batches
+        self._rows = batches.batch_size // strategy.num_replicas_in_sync
+
+    @cached_property
+    def _batch(self) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """Images, labels and weights, as in `LocalBatch`, of the global batch."""
+        positions, weights = self._batches.compute_positions(0)
+        return *self._batches.examples.read(positions), weights
+
+    def compute(self, step: int, accumulation_steps: int) -> tuple[float, float]:
+        """Return the mean loss in training mode, and that in evaluation mode, in nats.
+
+        Args:
+            step: whose dropout masks are used.
+            accumulation_steps: micro-batches per replica, each of which is normalized by itself.
+        """
+        with _keep_values(self._replicated.state_variables):
+            losses = self._strategy.run(self._compute_local, args=(step, accumulation_steps))
+            total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        train_mode, eval_mode = total.numpy().tolist()
+        return train_mode, eval_mode
+
+    def _compute_local(self, step: int, accumulation_steps: int) -> tf.Tensor:
+        """Return this replica's contribution to both losses, float64 (2,)."""
+        context = tf.distribute.get_replica_context()
+        first = int(tf.get_static_value(context.replica_id_in_sync_group)) * self._rows
+        size, model = self._rows // accumulation_steps, self._replicated.model
+        train_mode = eval_mode = tf.zeros([], tf.float64)
+        micro_batches = [slice(row, row + size) for row in range(first, first + self._rows, size)]
+        for rows in micro_batches:  # first, since training mode changes the moving averages
+            eval_mode += self._sum_losses(model(self._get_images(rows), training=False), rows)
+        for rows in micro_batches:
+            arguments = {"step": tf.constant(step), "first_row": tf.constant(rows.start)}
+            logits = model(self._get_images(rows), training=True, **arguments)
+            train_mode += self._sum_losses(logits, rows)
+        return tf.stack([train_mode, eval_mode])
+
+    def _get_images(self, rows: slice) -> tf.Tensor:
+        return tf.constant(self._batch[0][rows])
+
+    def _sum_losses(self, logits: tf.Tensor, rows: slice) -> tf.Tensor:
+        labels = tf.constant(self._batch[1][rows], tf.int64)
+        losses = tf.cast(self._loss(labels, logits), tf.float64)
+        return tf.reduce_sum(losses * tf.constant(self._batch[2][rows], tf.float64))
+
+
+@contextlib.contextmanager
+def _keep_values(variables: list[keras.Variable]) -> Iterator[None]:
+    """Restore the values of variables after the block."""
+    values = [tf.identity(variable.value) for variable in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def is_large_gap(train_mode: float, eval_mode: float, classes: int) -> bool:
+    """Return whether the loss in evaluation mode exceeds that in training mode suspiciously."""
+    margin = FRACTION_OF_CHANCE * math.log(classes)
+    return eval_mode > FACTOR * train_mode and eval_mode > train_mode + margin
+
+
+def note_large_gap(epochs: history.Epochs, classes: int, *, is_precise: bool) -> None:
+    """Print a note if the gap of the last epoch is large, and that of the one before was not.
+
+    Args:
+        is_precise: whether `train.precise_batch_norm` is set.
+    """
+    large = [
+        is_large_gap(epoch.train_mode_loss, epoch.eval_mode_loss, classes) for epoch in epochs[-2:]
+    ]
+    if not large[-1] or large[:-1] == [True]:
+        return
+    last = epochs[-1]
+    advice = (
+        "train.precise_batch_norm has too few batches, or they are of other images than these"
+        if is_precise
+        else "the moving averages of batch norm lag behind the weights, as they do after few steps,"
+        " with a momentum near 1, or with train.ema; set train.precise_batch_norm: {batches: 64}"
+    )
+    terminal.note(
+        f"epoch {last.epoch}: on the same images, the loss is {last.train_mode_loss:.3g} in"
+        f" training mode and {last.eval_mode_loss:.3g} in evaluation mode; likely, {advice}"
+    )
