@@ -9,6 +9,7 @@ from optimizer_oracles import ORACLES, orthogonalize, schedule_free
 from imgcls import parts
 from imgcls.backend import keras, tf
 from imgcls.distributed.cluster import SINGLE_PROCESS
+from imgcls.errors import UserError
 from imgcls.optimizers import _newton_schulz
 
 SHAPES = {
@@ -287,3 +288,10 @@ def test_padding_at_most_doubles_the_work():
         rows, columns = (max(shapes[i][axis] for i in group) for axis in (0, 1))
         alone = sum(count(*shapes[i]) for i in group)
         assert len(group) * count(rows, columns) <= 2 * alone
+
+
+def test_muon_without_a_hidden_layer_is_an_error():
+    settings = make_settings("muon", {})
+    shallow = [make_variables()[i] for i in (0, 1, 8, 9)]
+    with pytest.raises(UserError, match="muon trains the kernels between the first and the last"):
+        make_optimizer(settings, shallow, [])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from imgcls.backend import keras, tf
+from imgcls.errors import UserError
 from imgcls.optimizers._newton_schulz import orthogonalize
 from imgcls.optimizers._optimizer import Gradient, Optimizer
 
@@ -35,9 +36,18 @@ class Muon(Optimizer):
         self._decay = weight_decay
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Create a momentum for each matrix, and the companion's variables for the others."""
+        """Create a momentum for each matrix, and the companion's variables for the others.
+
+        Raises:
+            UserError: there is no matrix.
+        """
         super().build(variables)
         is_matrix = find_matrices(variables)
+        if not any(is_matrix):
+            raise UserError(
+                "train.optimizer muon trains the kernels between the first and the last layer, but"
+                " the model has none; add layers, or use sgd or adamw"
+            )
         self._matrices = {
             self._var_key(variable)
             for variable, found in zip(variables, is_matrix, strict=True)
