@@ -182,12 +182,20 @@ class PartOf:
         kind: of the part.
         default: name of the part that is meant by a mapping without a name; None if there is none.
         names: of the parts that are allowed; all of the kind unless given.
+        values: defaults that differ from those of the parts themselves, by the parts' names.
     """
 
-    def __init__(self, kind: str, default: str | None = None, names: tuple[str, ...] | None = None):
+    def __init__(
+        self,
+        kind: str,
+        default: str | None = None,
+        names: tuple[str, ...] | None = None,
+        values: dict[str, dict[str, Any]] | None = None,
+    ):
         self.kind = kind
         self.default = default
         self._names = names
+        self._values = values or {}
 
     @property
     def names(self) -> list[str]:
@@ -196,13 +204,15 @@ class PartOf:
 
     def make_default(self) -> Any:
         """Return the settings of the default part."""
-        return make_default_settings(self.kind, self.default or "")
+        return self.validate(self.default)
 
     def expand(self, value: Any) -> Any:
         """Return the mapping that a short form means: a name, or settings of the default part."""
         value = expand_name(value)
         if self.default and isinstance(value, dict):
-            return {"name": self.default, **value}
+            value = {"name": self.default, **value}
+        if self._values and isinstance(value, dict):
+            return {**self._values.get(str(value.get("name")), {}), **value}
         return value
 
     def validate(self, value: Any) -> PartSettings:
@@ -240,6 +250,8 @@ class PartOf:
             choice["properties"]["name"] = {"const": name}
             if name == self.default:
                 choice["required"].remove("name")
+            for key, value in self._values.get(name, {}).items():
+                choice["properties"][key]["default"] = value
             choices.append(choice)
         return {"oneOf": choices}
 

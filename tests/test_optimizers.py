@@ -295,3 +295,19 @@ def test_muon_without_a_hidden_layer_is_an_error():
     shallow = [make_variables()[i] for i in (0, 1, 8, 9)]
     with pytest.raises(UserError, match="muon trains the kernels between the first and the last"):
         make_optimizer(settings, shallow, [])
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_without_l2_every_bit_is_that_of_keras_sgd(nesterov, momentum):
+    settings = make_settings("sgd", {"nesterov": nesterov, "momentum": momentum})
+    ours, theirs = make_variables("float32"), make_variables("float32")
+    current = []
+    oracle = keras.optimizers.SGD(lambda: current[-1], momentum=momentum, nesterov=nesterov)
+    oracle.build(theirs)
+    take_steps(make_optimizer(settings, ours, current), ours, current, settings, "float32")
+    for number, rate in enumerate(list(current)):
+        current.append(rate)
+        oracle.apply([tf.constant(each) for each in make_arrays(number + 1, "float32")], theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        numpy.testing.assert_array_equal(one.numpy(), other.numpy())

@@ -65,6 +65,26 @@ def test_the_schema_takes_short_forms_of_parts():
     assert required == {"mirrored": ["name"], "multi_worker": ["name"], "one_device": []}
 
 
+@pytest.mark.parametrize(
+    ("companion", "expected"),
+    [
+        (None, ("sgd", 0.03)),
+        ({}, ("sgd", 0.03)),
+        ({"momentum": 0.5}, ("sgd", 0.03)),
+        ("adamw", ("adamw", 0.005)),
+        ({"name": "adamw", "learning_rate": 0.5}, ("adamw", 0.5)),
+    ],
+)
+def test_a_part_inside_a_part_has_defaults_of_its_own(tmp_path, companion, expected):
+    muon = {"name": "muon"} | ({} if companion is None else {"companion": companion})
+    path = write_experiment(tmp_path, {**TINY, "train": {"optimizer": muon}})
+    experiment = read_experiment(path)
+    found = experiment.train.optimizer.companion
+    assert (found.name, found.learning_rate) == expected
+    path.write_text(experiment.to_yaml())
+    assert read_experiment(path) == experiment
+
+
 @pytest.mark.parametrize("base", ["adamw", {"name": "adamw"}, {"name": "adamw", "beta_1": 0.8}])
 def test_an_override_reaches_into_a_part_inside_a_part(tmp_path, base):
     content = {**TINY, "train": {"optimizer": {"name": "muon", "companion": base}}}
