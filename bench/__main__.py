@@ -17,6 +17,7 @@ def main() -> None:
         epoch,
         grain_loader,
         loader,
+        networks,
         small_images,
         start,
         workers,
@@ -26,6 +27,7 @@ def main() -> None:
     rows = [
         *start.measure_ratios(),
         *epoch.measure_ratios(folder),
+        *networks.measure_ratios(folder),
         *batch_norm.measure_ratios(),
         *workers.measure_ratios(),
         *loader.measure_ratios(),

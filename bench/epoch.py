@@ -1,13 +1,11 @@
-"""Time of a training epoch, compared with bare training steps and with `model.fit`."""
+"""Time of a training epoch, compared with bare training steps."""
 
 import gzip
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy
@@ -23,46 +21,12 @@ def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
         folder: with the IDX files of Fashion-MNIST; None for noise.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        medians = _measure(folder or write_noise(Path(temporary)), Path(temporary))
+        images = folder or write_noise(Path(temporary))
+        medians = measure_epoch_and_bare_steps(images, Path(temporary))
     for name, seconds in medians.items():
         print(f"epoch: {name} {seconds:.2f} s", file=sys.stderr)
-    epoch = medians["imgcls"]
-    return [
-        (
-            "epoch of fashion_cnn / bare training steps on one batch",
-            epoch / medians["bare"],
-            "<= 1.10",
-        ),
-        (
-            "epoch of fashion_cnn / model.fit, Keras as it comes",
-            epoch / medians["plain"],
-            "<= 0.80",
-        ),
-        ("epoch of fashion_cnn / model.fit, oneDNN switched on", epoch / medians["onednn"], ""),
-    ]
-
-
-def _measure(folder: Path, temporary: Path) -> dict[str, float]:
-    """Return the median seconds per epoch of each method, measured in alternation."""
-    methods, (store, split) = _make_epoch_and_bare_steps(folder, temporary)
-    reader = store.open_reader(split.geometry)
-    arrays = temporary / "arrays.npz"
-    numpy.savez(
-        arrays,
-        images=reader.read(split.train),
-        labels=store.labels[split.train],
-        validation_images=reader.read(split.validation),
-        validation_labels=store.labels[split.validation],
-    )
-    workers = {
-        "plain": _start_worker(arrays, {}),
-        "onednn": _start_worker(arrays, {"TF_ENABLE_ONEDNN_OPTS": "1"}),
-    }
-    requests = {name: _make_request(worker) for name, worker in workers.items()}
-    seconds = _measure_medians({**methods, **requests})
-    for worker in workers.values():
-        worker.communicate()
-    return seconds
+    ratio = medians["imgcls"] / medians["bare"]
+    return [("epoch of fashion_cnn / bare training steps on one batch", ratio, "<= 1.10")]
 
 
 def measure_epoch_and_bare_steps(folder: Path, temporary: Path) -> dict[str, float]:
@@ -72,35 +36,35 @@ def measure_epoch_and_bare_steps(folder: Path, temporary: Path) -> dict[str, flo
         folder: with the IDX files of Fashion-MNIST.
         temporary: for the run and the data set.
     """
-    methods, _ = _make_epoch_and_bare_steps(folder, temporary)
-    return _measure_medians(methods)
-
-
-def _make_epoch_and_bare_steps(folder: Path, temporary: Path) -> tuple[dict, tuple]:
-    """Return functions that train an epoch, after a first one; and the store with its split."""
-    trainer, experiment, store, split = _make_trainer(folder, temporary)
-    reader = store.open_reader(split.geometry)
-    batch = split.train[:128]
-    from imgcls.io.signals import StopRequest
     from imgcls.training import build
 
-    epochs = trainer.train_epochs(StopRequest())
+    trainer, experiment, store, split = make_trainer(folder, temporary)
+    batch = split.train[:128]
+    train_epoch = make_epoch(trainer)
     bare = _make_bare_epoch(
         build.build_model(experiment, store, split),
-        reader.read(batch),
+        store.open_reader(split.geometry).read(batch),
         store.labels[batch],
         steps=-(-len(split.train) // 128),
     )
+    return measure_medians({"imgcls": train_epoch, "bare": bare})
+
+
+def make_epoch(trainer: "object") -> Callable[[], None]:
+    """Return a function that trains an epoch, after a first one."""
+    from imgcls.io.signals import StopRequest
+
+    epochs = trainer.train_epochs(StopRequest())
 
     def train_epoch() -> None:
         next(epochs)
         trainer.recorder.finish_writing()  # which would slow down the next method
 
     train_epoch()
-    return {"imgcls": train_epoch, "bare": bare}, (store, split)
+    return train_epoch
 
 
-def _measure_medians(methods: dict[str, Callable[[], object]]) -> dict[str, float]:
+def measure_medians(methods: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Call the methods in alternation; return the median seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(ROUNDS):
@@ -111,20 +75,27 @@ def _measure_medians(methods: dict[str, Callable[[], object]]) -> dict[str, floa
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _make_trainer(folder: Path, temporary: Path) -> tuple:
-    """Return a trainer with its experiment, store and split."""
+def make_trainer(folder: Path, temporary: Path, overrides: Sequence[str] = ()) -> tuple:
+    """Return a trainer of configs/fashion_cnn.yaml with its experiment, store and split.
+
+    Args:
+        folder: with the IDX files of Fashion-MNIST.
+        temporary: for the run and the data set.
+        overrides: further settings, such as another model.
+    """
     from imgcls.experiment_file import read_experiment
     from imgcls.run import create_run
     from imgcls.store.lookup import find_store
     from imgcls.training.trainer import Trainer
     from imgcls.verbs.prepare import prepare
 
-    overrides = [
+    settings = [
         f"data.path={folder}",
         f"data.store_dir={temporary / 'data'}",
         f"train.epochs={ROUNDS + 1}",
+        *overrides,
     ]
-    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), overrides)
+    experiment = read_experiment(Path("configs/fashion_cnn.yaml"), settings)
     prepare(experiment)
     store, split = find_store(experiment)
     return (
@@ -162,34 +133,6 @@ def _make_bare_epoch(
 
     run(tf.constant(2))
     return lambda: run(tf.constant(steps)).numpy()  # waits for a GPU
-
-
-def _start_worker(arrays: Path, environment: dict[str, str]) -> subprocess.Popen:
-    """Start a process that trains with `model.fit`; `environment` has additional variables."""
-    inherited = {
-        name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"
-    }
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "bench.keras_fit", str(arrays)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**inherited, **environment},
-    )
-    worker.stdout.readline()
-    return worker
-
-
-def _make_request(worker: subprocess.Popen) -> Callable[[], None]:
-    """Return a function that makes a worker train one epoch."""
-
-    def run() -> None:
-        worker.stdin.write("epoch\n")
-        worker.stdin.flush()
-        float(worker.stdout.readline())
-
-    return run
 
 
 def write_noise(folder: Path, images: int = IMAGES) -> Path:
