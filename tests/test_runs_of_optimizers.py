@@ -2,14 +2,14 @@
 
 import numpy
 import pytest
-from experiments import MIRRORED, RICH, assert_same_result, log_without_times
+from experiments import MIRRORED, RICH, assert_same_result, experiment, log_without_times
 
 from imgcls import parts
 from imgcls.backend import keras
-from imgcls.errors import Interrupted
+from imgcls.errors import Interrupted, UserError
 from imgcls.evaluation import predictions
 from imgcls.run import Run
-from imgcls.training import checkpoint_file
+from imgcls.training import build, checkpoint_file
 from imgcls.verbs.evaluate import evaluate
 from imgcls.verbs.train import train
 
@@ -70,3 +70,46 @@ def test_the_average_of_schedule_free_is_validated_and_saved(digits, tmp_path):
     found = predictions.load(run, "validation")
     right = found.probabilities[numpy.arange(len(found.labels)), found.labels]
     assert -numpy.log(right).mean() == pytest.approx(run.log[-1].val_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("averaging", ["train.optimizer=schedule_free", "train.ema={decay: 0.5}"])
+def test_a_frozen_layer_has_its_own_weights_in_the_average(digits, tmp_path, averaging):
+    changes = ("model.filters=[4, 4]", "train.freeze=[{layers: convolution_1}]", "train.epochs=1")
+    train(digits(*changes, averaging), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    header, arrays = checkpoint_file.read(run.state_files()[-1])
+    assert run.get_step(run.state_files()[-1]) == 0
+    initial = dict(zip(header.paths, arrays.values(), strict=True))
+    model = keras.models.load_model(run.model_file, compile=False)
+    frozen, trained = (model.get_layer(f"convolution_{number}").kernel for number in (1, 2))
+    numpy.testing.assert_array_equal(frozen, initial["convolution_1/kernel"])
+    assert not numpy.array_equal(trained, initial["convolution_2/kernel"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        (("train.optimizer=schedule_free", "model.batch_norm=true"), ["has batch norm"]),
+        (("train.ema={decay: 0.9}", "model.batch_norm=true"), ["has batch norm"]),
+        (("train.ema={decay: 0.9}",), []),
+        (("model.batch_norm=true",), []),
+        (
+            ("train.ema={decay: 0.9}", "model.batch_norm=true", "train.precise_batch_norm={}"),
+            [],
+        ),
+        (("train.optimizer=schedule_free", "train.schedule=cosine"), ["train.schedule is cosine"]),
+    ],
+)
+def test_what_does_not_suit_averages_is_noted(tmp_path, capsys, changes, notes):
+    build.build_optimizer(experiment(tmp_path, *changes))
+    printed = capsys.readouterr().err
+    assert [
+        text for text in ("has batch norm", "train.schedule is cosine") if text in printed
+    ] == notes
+
+
+def test_ema_of_an_optimizer_that_averages_is_refused(tmp_path):
+    with pytest.raises(
+        UserError, match="has ema, but optimizer schedule_free averages the weights"
+    ):
+        experiment(tmp_path, "train.optimizer=schedule_free", "train.ema={decay: 0.9}")

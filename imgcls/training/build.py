@@ -88,6 +88,7 @@ def build_optimizer(
     is lost when a model is loaded under a float32 policy.
     """
     settings = experiment.train
+    note_averages(experiment)
     learning_rate = StepLearningRate()
     optimizer = parts.load_for("optimizers", settings.optimizer).build(
         settings.optimizer, learning_rate
@@ -98,6 +99,26 @@ def build_optimizer(
     if settings.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer, learning_rate
+
+
+def note_averages(experiment: Experiment) -> None:
+    """Print notes on what does not suit averaged weights."""
+    settings = experiment.train
+    averages = settings.optimizer.averages_weights
+    if not averages and settings.ema is None:
+        return
+    what = f"optimizer {settings.optimizer.name}" if averages else "train.ema"
+    if "batch norm" in experiment.model.get_layer_types() and not settings.precise_batch_norm:
+        terminal.note(
+            f"{what} averages the weights, but model {experiment.model.name} has batch norm, whose"
+            " statistics are those of the weights that are trained; set train.precise_batch_norm:"
+            " {batches: 64} to estimate them with the average"
+        )
+    if averages and settings.schedule.name != "constant":
+        terminal.note(
+            f"{what} is made for a constant learning rate, with a warm-up; train.schedule is"
+            f" {settings.schedule.name}"
+        )
 
 
 def compute_peak(settings: Train) -> float:
