@@ -23,7 +23,7 @@ from torch_files import write_legacy
 
 from imgcls.errors import DataError, EpochLimit, UserError
 from imgcls.experiment_file import read_experiment
-from imgcls.run import Run
+from imgcls.run import Run, create_run
 from imgcls.transfer.record import read_initial_weights
 from imgcls.verbs import train
 from imgcls.verbs.prepare import prepare
@@ -205,6 +205,14 @@ def test_weights_that_are_missing_leave_no_run(start):
     with pytest.raises(UserError, match="gone does not exist"):
         train.train(start("model.weights=gone"), Path("run"))
     assert not Path("run").exists()
+
+
+def test_a_run_that_is_created_again_forgets_the_weights_of_the_first_try(start):
+    with pytest.raises(UserError, match="of another architecture"):
+        train.train(start("model.filters=[5]"), Path("run"))
+    run = create_run(start(), Path("run"))
+    run.weights_file.write_text("of an earlier try")
+    assert not create_run(start(), Path("run")).weights_file.exists()
 
 
 def test_an_unfinished_run_is_refused(start, workspace):

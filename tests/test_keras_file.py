@@ -171,7 +171,15 @@ def add_lambda_as_setting(config):
     config["config"]["layers"][2]["config"]["activation"] = function
 
 
-@pytest.mark.parametrize("change", [add_lambda, add_nested_lambda, add_lambda_as_setting])
+def add_lambda_in_a_wrapper(config):
+    layer = {"class_name": "Lambda", "config": {"name": "evil", "function": ["4wE=", None, None]}}
+    wrapper = {"class_name": "TimeDistributed", "config": {"name": "outer", "layer": layer}}
+    config["config"]["layers"].append(wrapper)
+
+
+@pytest.mark.parametrize(
+    "change", [add_lambda, add_nested_lambda, add_lambda_as_setting, add_lambda_in_a_wrapper]
+)
 def test_a_file_with_python_code_is_refused(folder, tmp_path, change):
     change_config(folder, tmp_path / "x.keras", change)
     with pytest.raises(DataError, match=r"is refused: its layer .* has Python code"):

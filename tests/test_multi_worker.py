@@ -210,3 +210,19 @@ def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, sta
     status = Run(Path("run")).status
     assert (status.status, status.exit_code, status.step > 0) == ("interrupted", 75, True)
     assert Run(Path("run")).state_files()[0].name == f"state-{status.step}.npz"
+
+
+@pytest.mark.full
+def test_both_workers_start_from_the_weights_that_the_chief_reads(spread, start, workspace):
+    still = {"optimizer": {"name": "sgd", "learning_rate": 1e-30}, "epochs": 1}
+    learning = {"optimizer": {"name": "adamw", "learning_rate": 0.005}, "epochs": 3}
+    model = ("--set", "model.dropout=0", "--set", "model.dense=[32]")
+    json_of("train", spread("source.yaml", "one_device", **learning), "--run", "source", *model)
+    weights_of = (*model, "--set", "model.weights=source")
+    codes, spoken = finish(start(spread(**still), "two", "train", *weights_of))
+    assert codes == [0, 0], spoken
+    json_of("train", spread("one.yaml", "one_device", **still), "--run", "one", *weights_of)
+    one, two, random = (Run(Path(name)).log[0] for name in ("one", "two", "source"))
+    assert one.loss < random.loss - 0.5
+    assert two.loss == pytest.approx(one.loss, rel=1e-3)
+    assert two.val_loss == pytest.approx(one.val_loss, rel=1e-3)

@@ -5,6 +5,8 @@ the preprocessing of each family is part of the network. Light zone: keras is im
 functions.
 """
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -106,7 +108,8 @@ def load_imagenet(settings: Settings) -> "Weights":
     size = families.SIZES.get(settings.application, 224)
     changes = {"input_shape": (size, size, 3), "weights": "imagenet"}
     try:
-        model = _make_application(settings, {**family.arguments, **changes})
+        with contextlib.redirect_stdout(sys.stderr):  # where Keras shows the progress
+            model = _make_application(settings, {**family.arguments, **changes})
     except Exception as error:  # Keras raises a plain Exception if a download fails
         keras_models.explain_download(error)
         raise

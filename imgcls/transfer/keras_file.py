@@ -104,7 +104,7 @@ def _refuse_code(config: Any) -> None:
     inner = config.get("config")
     own = {} if not isinstance(inner, dict) else inner
     text = json.dumps({key: value for key, value in own.items() if key != "layers"})
-    if name == "Lambda" or '"__lambda__"' in text:
+    if name == "Lambda" or '"__lambda__"' in text or '"class_name": "Lambda"' in text:
         layer = own.get("name", name)
         raise RefusedError(f"its layer {layer!r} ({name}) has Python code")
 
