@@ -71,24 +71,19 @@ def test_the_number_of_parameters_is_that_of_the_paper(variant):
     assert sum(sizes) == PARAMETERS[variant]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 47, 3), (16, 16, 4)])
 def test_it_takes_images_of_any_size_and_channels(shape):
     images = numpy.zeros((2, *shape), numpy.uint8)
     assert small_models.build(make_settings(), shape)(images).shape == (2, 10)
 
 
-def test_pixels_are_scaled_in_the_network():
+def test_pixels_are_scaled_in_the_network_and_small_images_get_a_note(capsys):
     model = small_models.build(make_settings(), (8, 8, 3))
+    assert "images of 8x8, 1x1 features are left" in capsys.readouterr().err
     images = numpy.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), numpy.uint8)
     scaled = keras.Model(model.input, model.get_layer("rescale").output)(images)
     numpy.testing.assert_allclose(scaled, (images.astype("f4") - 127) / 128, atol=1e-7)
-
-
-def test_small_images_get_a_note(capsys):
-    small_models.build(make_settings(), (28, 28, 1))
-    assert "images of 28x28, 1x1 features are left" in capsys.readouterr().err
-    small_models.build(make_settings(), (224, 224, 3))
-    assert capsys.readouterr().err == ""
 
 
 def test_every_tensor_of_the_package_is_loaded_or_has_a_reason(package, state):

@@ -14,6 +14,7 @@ from imgcls.models import Problem, _application_layers
 from imgcls.models import _application_families as families
 from imgcls.models._batch_norm import BatchNorm
 from imgcls.training import layer_selection
+from imgcls.transfer import initialization
 from imgcls.transfer.keras_file import read_keras_file
 
 PART = parts.load("models", "keras_application")
@@ -201,11 +202,12 @@ def downloads(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "file"),
     [
         (SMALLEST, "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"),
-        pytest.param("EfficientNetB0", "efficientnetb0_notop.h5", marks=pytest.mark.full),
+        ("EfficientNetB0", "efficientnetb0_notop.h5"),
     ],
 )
 def test_imagenet_weights_give_the_features_of_keras(downloads, smallest, name, file):
@@ -228,6 +230,8 @@ def test_imagenet_weights_give_the_features_of_keras(downloads, smallest, name, 
     matched = small_models.load_weights(model, PART.load_imagenet(make_settings(name)))
     expected = keras_model(images.astype("float32")).numpy()
     assert_close(small_models.compute_features(model, images), expected)
+    keras_model.save(downloads / "whole.keras")
+    assert initialization._compare_layers(model, read_keras_file(downloads / "whole.keras")) == []
     reasons = {row.reason for row in matched.rows if row.status == "unused"}
     assert reasons <= {"the model scales pixels by constants"}
 
@@ -264,6 +268,7 @@ def test_settings_that_no_application_has_are_refused(settings, message):
         PART.Settings(name="keras_application", **settings)
 
 
+@pytest.mark.full
 def test_alpha_makes_a_mobilenet_narrower():
     counts = [
         small_models.count_parameters(build("MobileNetV2", size=32, alpha=alpha))
