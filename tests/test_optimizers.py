@@ -4,13 +4,12 @@ import math
 
 import numpy
 import pytest
-from optimizer_oracles import ORACLES, orthogonalize, schedule_free
+from optimizer_oracles import ORACLES, schedule_free
 
 from imgcls import parts
 from imgcls.backend import keras, tf
 from imgcls.distributed.cluster import SINGLE_PROCESS
 from imgcls.errors import UserError
-from imgcls.optimizers import _newton_schulz
 
 SHAPES = {
     "stem/kernel": (3, 3, 1, 4),
@@ -226,10 +225,9 @@ def test_only_kernels_decay():
     assert set(decayed.values()) == {kernels}
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_the_average_of_schedule_free_is_that_of_the_paper(replicas):
+def test_the_average_of_schedule_free_is_that_of_the_paper():
     settings, current = make_settings("schedule_free", {}), []
-    strategy = make_strategy(replicas)
+    strategy = make_strategy(2)
     with strategy.scope():
         variables = make_variables()
         optimizer = make_optimizer(settings, variables, current)
@@ -238,56 +236,24 @@ def test_the_average_of_schedule_free_is_that_of_the_paper(replicas):
     optimizer.reset_averages()
     for variable, average in zip(variables, optimizer.get_averages(), strict=True):
         numpy.testing.assert_array_equal(variable.numpy(), average.numpy())
-    weights, step = [array * 2 for array in make_arrays(0)], schedule_free(settings)
-    for number, rate in enumerate((0.0, 0.25, 0.5)):
+
+    @tf.function
+    def step(rate, *gradients):
         current.append(rate)
+        strategy.run(lambda: optimizer.apply([each / 2 for each in gradients], variables))
+
+    weights, oracle = [array * 2 for array in make_arrays(0)], schedule_free(settings)
+    for number, rate in enumerate((0.0, 0.25, 0.5)):
         gradients = make_arrays(number + 1)
-
-        def apply(gradients=gradients):
-            optimizer.apply([tf.constant(each) / replicas for each in gradients], variables)
-
-        strategy.run(tf.function(apply))
-        step(weights, gradients, [rate] * len(gradients), rate)
-    averages = [step.averages[i] for i in range(len(weights))]
+        step(tf.constant(rate, tf.float64), *map(tf.constant, gradients))
+        oracle(weights, gradients, [rate] * len(gradients), rate)
+    averages = [oracle.averages[i] for i in range(len(weights))]
     assert_close(optimizer.get_averages(), averages, 1e-12)
     trained = [variable.numpy() for variable in variables]
     assert_close(variables, weights, 1e-12)
     optimizer.finalize_variable_values(variables)
     assert_close(variables, averages, 1e-12)
     assert not any(map(numpy.array_equal, trained, variables))
-
-
-def test_orthogonalized_matrices_have_singular_values_around_1():
-    random = numpy.random.default_rng(0)
-    shapes = [(216, 32), (288, 64), (32, 16), (16, 40), (40, 40), (576, 128), (1, 7), (7, 1)]
-    matrices = [random.normal(size=shape) for shape in shapes]
-    found = _newton_schulz.orthogonalize([tf.constant(each) for each in matrices], 5)
-    for matrix, result in zip(matrices, found, strict=True):
-        numpy.testing.assert_allclose(result, orthogonalize(matrix, 5), rtol=1e-12, atol=1e-12)
-        if matrix.shape != (40, 40):  # a square matrix has singular values close to 0
-            values = numpy.linalg.svd(result, compute_uv=False)
-            assert 0.6 < values.min() <= values.max() < 1.25
-
-
-def test_a_gradient_of_zeros_gives_no_direction():
-    found = _newton_schulz.orthogonalize([tf.zeros([3, 5]), tf.ones([3, 5])], 4)
-    numpy.testing.assert_array_equal(found[0], numpy.zeros((3, 5)))
-    assert numpy.isfinite(found[1]).all()
-
-
-def test_padding_at_most_doubles_the_work():
-    shapes = [(32, 216), (64, 288), (128, 576), (64, 576), (128, 1152), (10, 128), (60, 300)]
-    groups = _newton_schulz.group_by_size(shapes)
-    assert sorted(i for group in groups for i in group) == list(range(len(shapes)))
-    assert len(groups) < len(shapes)
-
-    def count(rows, columns):
-        return 2 * rows * rows * columns + rows**3
-
-    for group in groups:
-        rows, columns = (max(shapes[i][axis] for i in group) for axis in (0, 1))
-        alone = sum(count(*shapes[i]) for i in group)
-        assert len(group) * count(rows, columns) <= 2 * alone
 
 
 def test_muon_without_a_hidden_layer_is_an_error():

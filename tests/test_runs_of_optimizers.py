@@ -72,7 +72,13 @@ def test_the_average_of_schedule_free_is_validated_and_saved(digits, tmp_path):
     assert -numpy.log(right).mean() == pytest.approx(run.log[-1].val_loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("averaging", ["train.optimizer=schedule_free", "train.ema={decay: 0.5}"])
+@pytest.mark.parametrize(
+    "averaging",
+    [
+        "train.optimizer=schedule_free",
+        pytest.param("train.ema={decay: 0.5}", marks=pytest.mark.full),
+    ],
+)
 def test_a_frozen_layer_has_its_own_weights_in_the_average(digits, tmp_path, averaging):
     changes = ("model.filters=[4, 4]", "train.freeze=[{layers: convolution_1}]", "train.epochs=1")
     train(digits(*changes, averaging), tmp_path / "run")
