@@ -4,6 +4,8 @@ settings have, so that a new file is covered without being named.
 
 from typing import Any
 
+import pytest
+
 from imgcls import parts
 from imgcls.models import ModelSettings, Problem
 from imgcls.transfer.matching import Layer, match
@@ -11,6 +13,8 @@ from imgcls.transfer.matching import Layer, match
 NAMES = parts.list_names("models")
 LARGE = ("efficientnet_lite", "keras_application", "mobilenet")
 """Models of many layers, whose tests take long."""
+MARKED = [pytest.param(name, marks=[pytest.mark.full] * (name in LARGE)) for name in NAMES]
+"""The names, for tests that are `full` of the large models."""
 SMALL: dict[str, Any] = {
     "filters": [8, 8, 8],
     "dense": [8],

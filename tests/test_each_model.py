@@ -84,7 +84,7 @@ def test_a_model_trains_and_is_saved_to_the_same_bits(name, precision, tmp_path)
     numpy.testing.assert_array_equal(loaded(images, training=False), probabilities)
 
 
-@each_model
+@pytest.mark.parametrize("name", small_models.MARKED)
 def test_two_devices_compute_the_gradients_of_one(name):
     """Batch norm is that of the global batch, and dropout drops the same units."""
     from imgcls.backend import keras, tf

@@ -241,12 +241,28 @@ def test_augmentations_add_nothing_to_a_step(color_images, name):
     check(trace_case(color_images, case), case)
 
 
-@pytest.mark.parametrize("name", small_models.NAMES)
-@pytest.mark.parametrize("split_name", DIMENSIONS["split_name"])
-def test_each_model_has_kernels(color_images, name, split_name):
-    settings = color_images(f"model={json.dumps(small_models.shrink(name))}")
+def check_model(color_images, name, *overrides, split_name="train"):
+    """Check the kernels of a step of a small model."""
+    settings = color_images(f"model={json.dumps(small_models.shrink(name))}", *overrides)
     graph = gpu_steps.trace(settings, split_name=split_name)
     assert graph.find_nodes_without_kernel() == find_denied(graph) == []
+
+
+@pytest.mark.parametrize("name", small_models.NAMES)
+def test_each_model_has_kernels_for_training(color_images, name):
+    check_model(color_images, name)
+
+
+@pytest.mark.parametrize("name", small_models.MARKED)
+def test_each_model_has_kernels_for_validation(color_images, name):
+    check_model(color_images, name, split_name="validation")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", small_models.NAMES)
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_each_model_has_kernels_in_each_precision(color_images, name, precision):
+    check_model(color_images, name, f"train.precision={precision}")
 
 
 def test_an_edge_that_is_added_to_a_step_exceeds_the_budget(digits, monkeypatch):
