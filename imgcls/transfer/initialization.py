@@ -79,7 +79,9 @@ def _compare_layers(model: keras.Model, weights: Weights) -> list[str]:
             or the images were scaled in another way.
     """
     if weights.layer_configs is None:
-        return []
+        if weights.is_complete:  # of a model that is known
+            return []
+        return [f"{weights.source} does not say how its pixels were scaled"]
     here = read_configs(
         json.dumps(keras.saving.serialize_keras_object(model_file.make_plain_model(model)))
     )
@@ -125,7 +127,9 @@ def _format_size(shape: tuple[int, int, int]) -> str:
 def _make_record(
     given: str, weights: Weights, matched: Matched, notes: list[str]
 ) -> InitialWeights:
-    where = weights.source if weights.path is None else f"{weights.source} ({weights.path})"
+    path = weights.path
+    known = path is None or str(path) == weights.source
+    where = weights.source if known else f"{weights.source} ({path})"
     return InitialWeights(
         weights=given,
         source=where,
