@@ -243,6 +243,17 @@ def test_tensors_outside_the_file_are_not_read(folder, tmp_path, attack, problem
         assert len(read_keras_file(path).layers["first"]) == 1
 
 
+@pytest.mark.parametrize("group", ["model_weights", "model_weights/first"])
+def test_groups_outside_the_file_are_not_read(folder, tmp_path, group):
+    path, other = tmp_path / "x.h5", folder / "model.h5"
+    path.write_bytes(other.read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file[group]
+        file[group] = h5py.ExternalLink(str(other), group)
+    with pytest.raises(DataError, match=r"is refused: its group (model_weights|first) is missing"):
+        read_keras_file(path)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_truncated_files_are_damage(folder, tmp_path, name):
     content = (folder / name).read_bytes()

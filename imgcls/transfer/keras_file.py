@@ -119,7 +119,7 @@ def _read_hdf5(
     with h5py.File(io.BytesIO(content)) as file:
         tensors = dict(_iterate_tensors(file))
         prefix = "model_weights/" if "model_weights" in file else ""
-        legacy = file[prefix] if prefix else file
+        legacy = _open_group(file, "model_weights") if prefix else file
         if _read_names(legacy, "layer_names"):
             if "model_config" in file.attrs:
                 configs = read_configs(file.attrs["model_config"])
@@ -192,7 +192,8 @@ def _group_legacy(
     """
     layers: dict[str, list[Tensor]] = {}
     for outer in _read_names(group, "layer_names"):
-        names = [f"{prefix}{outer}/{each}" for each in _read_names(group[outer], "weight_names")]
+        listed = _read_names(_open_group(group, outer), "weight_names")
+        names = [f"{prefix}{outer}/{each}" for each in listed]
         for name in names:
             if name not in tensors:
                 raise DamageError(f"it lacks the tensor {name}, which it lists")
@@ -201,6 +202,17 @@ def _group_legacy(
             layer = name.split("/")[-2] if len(inner) > 1 else outer
             layers.setdefault(layer, []).append(Tensor(name, tensors[name]))
     return layers
+
+
+def _open_group(group: "h5py.Group", path: str) -> "h5py.Group":
+    """Return a group inside another one, without following links to other files."""
+    import h5py
+
+    for name in path.split("/"):
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise RefusedError(f"its group {path} is missing, or in another place")
+        group = group[name]
+    return group
 
 
 def _read_names(group: "h5py.Group", key: str) -> list[str]:
