@@ -154,6 +154,7 @@ def test_classes_of_other_data_get_their_rows_by_name(trained, workspace, capsys
     assert "three (new)" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_a_rehearsal_starts_from_the_weights_too(trained, start, workspace):
     settings = start("train.epochs=1")
     (workspace / "again.yaml").write_text(settings.to_yaml())
@@ -303,6 +304,7 @@ def test_weights_for_pixels_that_were_scaled_otherwise_are_refused(start):
         train.train(start("model.weights=scaled.keras", "model.batch_norm=false"), Path("run"))
 
 
+@pytest.mark.full
 def test_weights_for_pixels_that_were_scaled_outside_the_model_get_a_note(start, capsys):
     scaled()
     settings = start("model.weights=scaled.keras", "model.batch_norm=false", "train.epochs=1")
