@@ -121,7 +121,8 @@ class Experiment(Section):
             f"augment.{index}.until": settings.until for index, settings in enumerate(self.augment)
         }
         if isinstance(self.train.schedule, WarmupSettings):
-            durations["train.schedule.warmup"] = self.train.schedule.warmup
+            of_schedule = self.train.schedule.get_durations()
+            durations |= {f"train.schedule.{key}": value for key, value in of_schedule.items()}
         for index, frozen in enumerate(self.train.freeze):
             durations[f"train.freeze.{index}.until"] = frozen.until
         if resizing := self.train.progressive_resizing:

@@ -4,6 +4,7 @@ import math
 
 import numpy
 import pytest
+from experiments import experiment
 
 from imgcls import parts
 from imgcls.backend import keras
@@ -187,3 +188,18 @@ def test_schedules_survive_the_shortest_trainings(steps, warmup):
     for name in parts.list_names("schedules"):
         settings = {"warmup": warmup} if name in WITH_WARMUP else {}
         assert all(0 <= rate <= 0.5 for rate in rates(name, steps, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("milestones: [1 epoch, 30 epochs]", "milestones.1"),
+        ("every: 30 epochs", "every"),
+        ("warmup: 30 epochs", "warmup"),
+    ],
+)
+def test_a_schedule_that_is_longer_than_the_epochs_is_refused_before_training(
+    tmp_path, settings, key
+):
+    with pytest.raises(UserError, match=f"schedule.{key} is 30 epochs, but train.epochs is 2"):
+        experiment(tmp_path, f"train.schedule={{name: step, {settings}}}")

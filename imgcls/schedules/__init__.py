@@ -26,6 +26,10 @@ class WarmupSettings(PartSettings):
     warm-up unless given.
     """
 
+    def get_durations(self) -> dict[str, Duration | None]:
+        """Return the durations that must not be longer than the training, by their keys."""
+        return {"warmup": self.warmup}
+
     def count_warmup_steps(self, total_steps: int, steps_per_epoch: int) -> int:
         """Return how many steps the warm-up takes; arguments as those of `compute`.
 

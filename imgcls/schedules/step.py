@@ -34,6 +34,11 @@ class Settings(WarmupSettings):
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Factor on the learning rate, each time."""
 
+    def get_durations(self) -> dict[str, Duration | None]:
+        """Return the durations that must not be longer than the training, by their keys."""
+        milestones = {f"milestones.{i}": each for i, each in enumerate(self.milestones or [])}
+        return {**super().get_durations(), **milestones, "every": self.every}
+
     @model_validator(mode="after")
     def _check_choice(self) -> "Settings":
         if self.milestones is not None and self.every is not None:
