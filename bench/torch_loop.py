@@ -28,7 +28,7 @@ def build_cnn() -> nn.Module:
 
 def build_speed() -> nn.Module:
     """Return the model `speed` with its default settings."""
-    filters = (1, 24, 32, 64, 128)
+    filters = (1, 16, 32, 64, 128)
     layers: list[nn.Module] = []
     for index in range(4):
         kernel_size, stride = (3, 1) if index else (4, 2)
