@@ -31,6 +31,7 @@ PACKAGES = (
     "pillow",
     "scipy",
     "scikit-learn",
+    "threadpoolctl",
     "h5py",
     "pydantic",
 )

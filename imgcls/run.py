@@ -108,6 +108,11 @@ class Run(ResultFolder):
         return self.folder / "plan.json"
 
     @property
+    def linear_probe_file(self) -> Path:
+        """How the last dense layer was fitted before training, with `train.head_init`."""
+        return self.folder / "linear_probe.json"
+
+    @property
     def log_file(self) -> Path:
         """One JSON object per epoch."""
         return self.folder / "log.jsonl"
@@ -235,7 +240,7 @@ class Run(ResultFolder):
         """Tell whether the folder has no files but those written before the first checkpoint."""
         early_files = (
             *(self.status_file, self.config_file, self.data_file, self.environment_file),
-            *(self.reproduction_file, self.weights_file),
+            *(self.reproduction_file, self.weights_file, self.linear_probe_file),
         )
         return self.folder.is_dir() and all(
             path in early_files or path.name.startswith(".") for path in self.folder.iterdir()
@@ -285,6 +290,7 @@ def create_run(
         if run.can_be_recreated():
             run.data_file.unlink(missing_ok=True)
             run.weights_file.unlink(missing_ok=True)
+            run.linear_probe_file.unlink(missing_ok=True)
             run.write_status("created")
             if reproduction:
                 write_record(run.reproduction_file, reproduction)

@@ -113,8 +113,12 @@ theirs in `neutral`.
 class Train(Section):
     """How the model is trained."""
 
-    epochs: Annotated[int, Field(ge=1)] | None = 20
-    """Passes over the training split; null with `budget`, which plans them."""
+    epochs: Annotated[int, Field(ge=0)] | None = 20
+    """Passes over the training split; null with `budget`, which plans them; 0 only with
+    `head_init`, which is then the whole training."""
+    head_init: Literal["linear_probe"] | None = None
+    """Starts the last dense layer from a regularized logistic regression on the features that enter
+    it, without augmentation, instead of random weights."""
     budget: Annotated[Duration, DurationIn("s", "m", "h")] | None = None
     """Time for the whole training, such as 10m. A new run measures its speed, and plans the number
     of epochs that fit, which sets the schedule and all durations; a continued or reproduced run
@@ -232,6 +236,10 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _check_epochs_or_budget(self) -> "Train":
+        if self.epochs == 0 and self.head_init is None:
+            raise ValueError("epochs is 0, so nothing is trained; set head_init, or more epochs")
+        if self.epochs == 0 and self.select_weights == "soup":
+            raise ValueError("epochs is 0, but select_weights is soup, which averages epochs")
         if self.epochs is None and self.budget is None:
             raise ValueError("epochs is null; give a number of epochs, or a budget such as 10m")
         if self.epochs is not None and self.budget is not None:

@@ -26,7 +26,7 @@ from imgcls.training.plan import Plan
 from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
-from imgcls.transfer.record import InitialWeights
+from imgcls.transfer.record import InitialWeights, LinearProbe
 
 PAGE = Path(__file__).parent.parent / "docs" / "files.md"
 START, END = "<!-- From the models, by `make docs`: -->\n", "<!-- End. -->\n"
@@ -39,6 +39,7 @@ FILES: dict[str, type[Record]] = {
     "`plan.json` of a run with `train.budget`": Plan,
     "`reproduction.json` of a run": Reproduction,
     "`weights.json` of a run": InitialWeights,
+    "`linear_probe.json` of a run": LinearProbe,
     "`imgcls.json` in `model.keras`": ModelDescription,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,

@@ -23,6 +23,7 @@ HEAVY = {
     "scikit-learn": "sklearn",
     "scipy": "scipy",
     "simplejpeg": "simplejpeg",
+    "threadpoolctl": "threadpoolctl",
 }
 """Dependencies that no light module imports at its top, each with the name it is imported by."""
 LIGHT = {

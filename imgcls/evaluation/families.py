@@ -27,9 +27,9 @@ class RunSummary(Record):
     """The folder of the run."""
     number: int
     """Its seed, or the number of its fold, from 1."""
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=0)]
     """The number of epochs that it was trained for."""
-    selected_epoch: Annotated[int, Field(ge=1)]
+    selected_epoch: Annotated[int, Field(ge=0)]
     """The epoch whose weights model.keras has."""
     val_loss: Number
     """Its loss on the validation split at that epoch, in nats; null if that is empty."""
@@ -108,15 +108,14 @@ def summarize_training(family: Family, out_of_fold: FamilyEvaluation | None) -> 
 
 def _summarize_run(number: int, run: Run) -> RunSummary:
     log = history.read_complete_log(run)
-    selected = history.find_selected_epoch(log, run.experiment.train)
-    epoch = log[selected - 1]
+    selected = history.get_selected_epoch(log, run.experiment.train)
     return RunSummary(
         run=str(run.folder),
         number=number,
-        epochs=len(log),
-        selected_epoch=selected,
-        val_loss=epoch.val_loss,
-        val_accuracy=epoch.val_accuracy,
+        epochs=log[-1].epoch,
+        selected_epoch=selected.epoch,
+        val_loss=selected.val_loss,
+        val_accuracy=selected.val_accuracy,
         seconds=sum(each.seconds for each in log),
     )
 

@@ -108,12 +108,14 @@ def _predict_all(
         lambda batch: model(batch, training=False),
         input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)],
     )
+    output = compiled.get_concrete_function().outputs[0]
+    # The whole result at once: putting batches together would take twice the memory.
+    outputs = numpy.empty((len(indices), *output.shape[1:]), output.dtype.as_numpy_dtype)
     starts = range(0, len(indices), batch_size)
-    batches = [
-        _predict_batch(compiled, images, indices[start : start + batch_size], batch_size)
-        for start in terminal.track(starts, len(starts), "predict")
-    ]
-    return numpy.concatenate(batches)
+    for start in terminal.track(starts, len(starts), "predict"):
+        rows = slice(start, start + batch_size)
+        outputs[rows] = _predict_batch(compiled, images, indices[rows], batch_size)
+    return outputs
 
 
 def _require_same_task(

@@ -76,10 +76,10 @@ def _draw_lines(axes: "Axes", log: history.Epochs, keys: dict[str, str]) -> None
 
 def _find_selected_epoch(log: history.Epochs, train: "Train") -> tuple[int, str]:
     """Return the epoch that `train.select_weights` selects, and the reason."""
-    selected = history.find_selected_epoch(log, train)
+    best = history.get_selected_epoch(log, train)
+    selected = best.epoch
     if train.select_weights == "last":
         return selected, "the last"
-    best = log[selected - 1]
     value = getattr(best, train.monitor)
     reason = f"best {train.monitor}, {value:.4g}"
     if train.select_weights == "soup":

@@ -21,6 +21,7 @@ from imgcls.rehearsal import scratch
 from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
+from imgcls.training import step_sums
 from imgcls.training.plan import count_epochs, read_plan
 from imgcls.training.trainer import Trainer
 
@@ -127,7 +128,9 @@ def _describe(
 def _estimate(
     experiment: Experiment, folder: Run, split: Split, seconds: list[float]
 ) -> dict[str, Any]:
-    """Return how many steps the training has, and how long an epoch of them takes."""
+    """Return how many steps the training has, and how long an epoch of them takes; there are none
+    with `train.epochs: 0`.
+    """
     plan = read_plan(folder)  # of train.budget
     epochs = plan.epochs if plan else count_epochs(experiment.train)
     steps = -(-len(split.train) // experiment.train.batch_size)
@@ -136,7 +139,7 @@ def _estimate(
         "epochs": epochs,
         "steps_per_epoch": steps,
         "total_steps": steps * epochs,
-        "first_step_seconds": seconds[0],
+        "first_step_seconds": seconds[0] if seconds else None,
         "step_seconds": step_seconds,
         "epoch_seconds": None if step_seconds is None else steps * step_seconds,
     }
@@ -146,7 +149,7 @@ def _validate(trainer: Trainer, batch: Examples) -> dict[str, Any]:
     """Return loss and accuracy of the model on a batch; None if it has no images."""
     if not len(batch):
         return {"validation_batch_loss": None, "validation_batch_accuracy": None}
-    loss, accuracy = trainer.evaluate(batch)
+    loss, accuracy = step_sums.compute_means(trainer.evaluate(batch))
     if not math.isfinite(loss):
         raise DivergenceError(
             f"the validation loss is {loss} after {STEPS} steps; lower"

@@ -38,8 +38,15 @@ REGULARIZATION = {
 }
 """Settings of parts that keep a model from fitting its training images, each with what turns it
 off."""
-TRAINING = {"sampling": None, "augmentation_repeats": 1}
-"""The same of `train`. What happens at the ends of epochs has no part in this."""
+TRAINING: dict[str, Any] = {
+    "sampling": None,
+    "augmentation_repeats": 1,
+    "freeze": [],
+    "head_init": None,
+    "progressive_resizing": None,
+}
+"""The same of `train`, and what would fit the images before a step is trained. What happens at the
+ends of epochs has no part in this."""
 
 
 def run(experiment: Experiment, store: Store, split: Split, images: int) -> dict[str, Any]:
@@ -138,9 +145,7 @@ def _turn_off(
     for name, value in settings:
         if name in off and value != off[name]:
             update[name] = off[name]
-            changed[f"{path}.{name}"] = (
-                value.model_dump() if isinstance(value, BaseModel) else value
-            )
+            changed[f"{path}.{name}"] = settings.model_dump()[name]
         elif isinstance(value, BaseModel) and off is REGULARIZATION:
             update[name] = _turn_off(value, off, f"{path}.{name}", changed)
     return settings.model_copy(update=update)

@@ -22,7 +22,7 @@ from imgcls.training.budget import TRIAL_EPOCHS
 from imgcls.training.phases import plan_phases
 from imgcls.training.plan import apply_plan, count_epochs
 from imgcls.training.replicated_model import ReplicatedModel
-from imgcls.transfer import initialization
+from imgcls.transfer.initialization import find_initializer
 
 Result = TypeVar("Result")
 
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 class ShortTraining:
     """A new model, and steps that train and evaluate it as in the first phase of a training.
 
-    It has random weights, or those of `model.weights`.
+    It has the weights that a run starts from.
 
     Attributes:
         steps_per_epoch: training steps of an epoch.
@@ -57,13 +57,15 @@ class ShortTraining:
             settings, replicas, len(self._examples)
         )
         self.replicated = ReplicatedModel(experiment, store, split, self._strategy)
-        if experiment.model.weights is not None:
-            initialization.load_weights(self.replicated.model, experiment, store, split, None)
+        initialize = find_initializer(self.replicated.model, experiment, store, split, None)
+        if initialize:
+            initialize()
+            self.replicated.reset_averages()
         self.accumulation_steps = micro_batches.count_accumulation_steps(settings, local_batch_size)
         self.replicated.compile_steps(self.accumulation_steps)
         batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
         self.steps_per_epoch = batches.steps_per_epoch
-        total_steps = count_epochs(settings) * self.steps_per_epoch
+        total_steps = max(count_epochs(settings), 1) * self.steps_per_epoch
         phases = plan_phases(settings, self.replicated.model, total_steps, self.steps_per_epoch)
         self.replicated.prepare_phases(phases)
         self.replicated.start_phase(phases[0])

@@ -151,7 +151,7 @@ def build_schedule(experiment: Experiment, total_steps: int) -> Callable[[int, i
     """
     settings = experiment.train
     part, peak = parts.load_for("schedules", settings.schedule), compute_peak(settings)
-    steps_per_epoch = total_steps // count_epochs(settings)
+    steps_per_epoch = total_steps // max(count_epochs(settings), 1)
 
     def compute(step: int, count: int) -> numpy.ndarray:
         steps = numpy.arange(step, step + count)

@@ -134,7 +134,7 @@ class Checkpoints:
 
     def ends_epoch(self, counters: Counters) -> bool:
         """Return whether the state is that after an epoch, or before the first one."""
-        return counters.step == len(counters.epochs) * self._steps_per_epoch
+        return counters.step == (counters.epochs[-1].step if counters.epochs else 0)
 
     def _delete_old(self, epochs: history.Epochs) -> None:
         states = self._run.state_files()[:2]

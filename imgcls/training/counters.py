@@ -67,7 +67,7 @@ class Counters(Record):
         sums, seconds = self.sums, self.stages["steps"]
         loss, accuracy = step_sums.compute_means(numpy.array(sums))
         entry = EpochLog(
-            epoch=len(self.epochs) + 1,
+            epoch=len(self.epochs) + 1 if self.step else 0,
             step=self.step,
             loss=loss,
             accuracy=accuracy,

@@ -71,12 +71,12 @@ class EpochEnd:
             elif training:
                 self._estimate_batch_norm(counters, training)
             train_mode_loss, eval_mode_loss = self._comparison.compute(
-                counters.step - 1, counters.accumulation_steps
+                max(counters.step - 1, 0), counters.accumulation_steps
             )
         counters.record_time("validation", start)
         self._check_losses(len(counters.epochs) + 1, val_loss, train_mode_loss, eval_mode_loss)
         phase = self._replicated.phase
-        assert phase is not None  # there were steps
+        assert phase is not None  # `_train_epoch` started one
         counters.end_epoch(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
@@ -112,7 +112,7 @@ class EpochEnd:
             self._settings.precise_batch_norm,
             self._replicated.batch_norm_statistics,
         )
-        if settings is None or statistics is None:
+        if settings is None or statistics is None or counters.step == 0:
             return
         count = min(settings.batches, counters.step)
         iterator.seek(counters.step - count)

@@ -42,8 +42,9 @@ class StageSeconds(Record):
 class EpochLog(Record):
     """The log entry of an epoch."""
 
-    epoch: Annotated[int, Field(ge=1)]
-    """The number of the epoch, from 1."""
+    epoch: Annotated[int, Field(ge=0)]
+    """The number of the epoch, from 1; 0 for the only entry of a run with `train.epochs: 0`, whose
+    training loss and accuracy are those of its head, without augmentation and dropout."""
     step: Annotated[int, Field(ge=0)]
     """Training steps done by the end of the epoch, over all epochs."""
     loss: float
@@ -165,13 +166,20 @@ def _rank(epoch: EpochLog, monitor: Monitor) -> tuple[float, float, int]:
 def rank_kept_epochs(epochs: Epochs, settings: Train) -> list[int]:
     """Return the numbers of the epochs so far whose weights are kept, from the best on.
 
-    That is none if `train.select_weights` asks for the last epoch, whose weights are the model's.
+    That is none if `train.select_weights` asks for the last epoch, whose weights are the model's,
+    or without epochs.
     """
-    if settings.select_weights == "last":
+    if settings.select_weights == "last" or settings.epochs == 0:
         return []
     count = (settings.soup or Soup()).checkpoints if settings.select_weights == "soup" else 1
     ranked = sorted(epochs, key=lambda epoch: _rank(epoch, settings.monitor), reverse=True)
     return [epoch.epoch for epoch in ranked[:count]]
+
+
+def get_selected_epoch(epochs: Epochs, settings: Train) -> EpochLog:
+    """Return the entry of the epoch whose weights `train.select_weights` selects."""
+    number = find_selected_epoch(epochs, settings)
+    return next(epoch for epoch in epochs if epoch.epoch == number)
 
 
 def find_selected_epoch(epochs: Epochs, settings: Train) -> int:

@@ -46,6 +46,10 @@ def plan_phases(
         UserError: a setting selects no layer, lasts longer than the training, or leaves nothing to
             train.
     """
+    if settings.epochs == 0:  # only the last layer was fitted
+        every = layer_selection.list_layers(model)
+        others = tuple(layer for layer in every if layer.name != "logits")
+        return [Phase(0, total_steps, others, model.input_shape[1:3])]
     frozen = []
     for index, section in enumerate(settings.freeze):
         key = f"train.freeze.{index}"

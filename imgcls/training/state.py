@@ -63,7 +63,8 @@ class TrainingState:
     def is_finished(self) -> bool:
         """Return whether all epochs are done, or training stopped early."""
         epochs, stopping = self.counters.epochs, self._settings.early_stopping
-        return len(epochs) >= count_epochs(self._settings) or history.should_stop(epochs, stopping)
+        count = max(count_epochs(self._settings), 1)  # without epochs, the log has one entry
+        return len(epochs) >= count or history.should_stop(epochs, stopping)
 
     def restore(self) -> None:
         """Restore the last checkpoint; if there is none, save one, for retries to go back to."""

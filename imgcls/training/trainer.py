@@ -79,19 +79,13 @@ class Trainer:
         collectives = Collectives(self._strategy, cluster)
         if settings.budget:
             began = time.monotonic() if started is None else started
+            data = self._examples, self._validation, len(store.classes)
             experiment = budget.plan_epochs(
-                run,
-                experiment,
-                self._strategy,
-                self._replicated,
-                self._examples,
-                self._validation,
-                len(store.classes),
-                began,
-                collectives,
+                run, experiment, self._strategy, self._replicated, *data, began, collectives
             )
         self._experiment, self._settings = experiment, experiment.train
-        total_steps = count_epochs(self._settings) * self._steps_per_epoch
+        # Without epochs, phases and schedule are those of one that is not trained.
+        total_steps = max(count_epochs(self._settings), 1) * self._steps_per_epoch
         self._progress = TrainingProgress(total_steps)
         self._phases = plan_phases(self._settings, self.model, total_steps, self._steps_per_epoch)
         self._replicated.prepare_phases(self._phases)
@@ -205,13 +199,12 @@ class Trainer:
                 stop.record_duration("end of epoch", time.perf_counter() - start)
                 yield counters.epochs[-1]
 
-    def evaluate(self, examples: Examples) -> tuple[float, float]:
-        """Return loss and accuracy of the validated weights on examples, without augmentation."""
+    def evaluate(self, examples: Examples) -> numpy.ndarray:
+        """Return the sums over examples with the validated weights, float64 (ENTRIES,)."""
         batches = SequentialBatches(examples, self._settings.batch_size)
         validated = self._replicated.use_validated_weights()
         with validated, self._make_iterator(batches, 0) as iterator:
-            sums = self._replicated.steps.evaluate(iterator, batches.steps_per_epoch)
-        return step_sums.compute_means(sums)
+            return self._replicated.steps.evaluate(iterator, batches.steps_per_epoch)
 
     def _open_for_validation(
         self, stack: ExitStack, training: BatchIterator
@@ -256,9 +249,15 @@ class Trainer:
         return closing(make_iterator(placement, batches, self._strategy, start, stages))
 
     def _train_epoch(self, iterator: BatchIterator, stop: StopRequest) -> None:
-        """Train to the end of the current epoch."""
+        """Train to the end of the current epoch; without epochs, only measure the model."""
         state = self._state
         counters = state.counters
+        if self._settings.epochs == 0:
+            self._start_phase(0)
+            start = time.perf_counter()
+            counters.sums = self.evaluate(self._examples).tolist()
+            counters.record_time("steps", start)
+            return
         epoch_end = (len(counters.epochs) + 1) * self._steps_per_epoch
         while counters.step < epoch_end:
             phase = self._start_phase(counters.step)
@@ -293,5 +292,7 @@ class Trainer:
         return phase
 
     def _get_learning_rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0, as it is now."""
+        """Return the learning rate of a step, counted from 0, as it is now; 0 without epochs."""
+        if self._settings.epochs == 0:
+            return 0.0
         return float(self._compute_schedule(step, 1)[0] * self._state.counters.learning_rate_factor)

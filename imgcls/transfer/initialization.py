@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 
 from imgcls.backend import keras
 from imgcls.config import Experiment
@@ -17,6 +16,7 @@ from imgcls.training import layer_selection, model_file
 from imgcls.transfer import source
 from imgcls.transfer.architecture import find_differences
 from imgcls.transfer.keras_file import read_configs
+from imgcls.transfer.linear_probe import fit_head
 from imgcls.transfer.matching import Layer, Matched, match
 from imgcls.transfer.record import InitialWeights
 from imgcls.transfer.scaling import find_scaling
@@ -24,12 +24,23 @@ from imgcls.transfer.weights import Weights
 
 
 def find_initializer(
-    model: keras.Model, experiment: Experiment, store: Store, split: Split, run: Run
+    model: keras.Model, experiment: Experiment, store: Store, split: Split, run: Run | None
 ) -> Callable[[], None] | None:
-    """Return the function that sets the weights of a new run; None if they are random."""
-    if experiment.model.weights is None:
-        return None
-    return partial(load_weights, model, experiment, store, split, run)
+    """Return the function that sets the weights of a new run; None if they are random.
+
+    Args:
+        run: which gets records of where they come from; None without one.
+    """
+    steps = [
+        *([load_weights] if experiment.model.weights else []),
+        *([fit_head] if experiment.train.head_init else []),
+    ]
+
+    def initialize() -> None:
+        for step in steps:
+            step(model, experiment, store, split, run)
+
+    return initialize if steps else None
 
 
 def load_weights(

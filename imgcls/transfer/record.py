@@ -12,6 +12,7 @@ MAX_NAMES = 4
 """Tensors of one kind that are named on the terminal; of more, the number and the first ones."""
 
 
+ChosenOn = Literal["validation", "folds of groups", "stratified folds"]
 Status = Literal["loaded", "partly loaded", "new", "unused"]
 
 
@@ -90,3 +91,45 @@ def _format_class(row: ClassRow) -> str:
     if row.source is None:
         return f"{row.name} (new)"
     return row.name if row.source == row.name else f"{row.name} (from {row.source})"
+
+
+class LinearProbe(Record):
+    """How the last dense layer was fitted before training."""
+
+    images: int
+    """Training images that it was fitted on."""
+    features: int
+    """Numbers that enter the layer for each image."""
+    chosen_on: ChosenOn
+    """The images on which the strength was chosen: the validation split, or those that each fold of
+    the training images held out."""
+    strengths: list[float]
+    """The strengths of the L2 penalty that were tried, relative to the mean loss of standardized
+    features."""
+    log_losses: list[float]
+    """The mean log loss with each of them, in nats."""
+    strength: float
+    """The strength with the lowest one."""
+    train_accuracy: float | None
+    """Accuracy on the training images, 0..1."""
+    train_log_loss: float | None
+    """Mean log loss on them, in nats."""
+    val_accuracy: float | None
+    """Accuracy on the validation split, 0..1; null if that is empty."""
+    val_log_loss: float | None
+    """Mean log loss on it, in nats; null if it is empty."""
+    seconds: float
+    """The time of computing the features, and of fitting the layer, in seconds."""
+
+    def format_line(self) -> str:
+        """Return a line that says what was chosen, and how good it is."""
+        validation = (
+            ""
+            if self.val_accuracy is None
+            else f"  val_loss {self.val_log_loss:.4f}  val_accuracy {self.val_accuracy:.4f}"
+        )
+        return (
+            f"linear probe  strength {self.strength:.2g} (chosen on {self.chosen_on})  loss"
+            f" {self.train_log_loss:.4f}  accuracy {self.train_accuracy:.4f}{validation} "
+            f" {self.seconds:.1f} s"
+        )

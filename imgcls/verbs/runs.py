@@ -13,7 +13,7 @@ from imgcls.io.terminal import to_printable
 from imgcls.report.tables import format_table
 from imgcls.run import Run
 from imgcls.run_lookup import find_all_families, find_all_runs
-from imgcls.training.history import find_selected_epoch
+from imgcls.training.history import get_selected_epoch
 
 _AVERAGED = ("val_loss", "val_accuracy", "test_accuracy")
 _COLUMNS = ("run", "status", "epochs", "selected_epoch", *_AVERAGED, "reproduction", "mean_of")
@@ -61,12 +61,12 @@ def _make_row(run: Run) -> dict[str, Any]:
         return {**row, "status": f"format {error.folder_format}"}
     except DataError:
         return row
-    row |= {"status": status, "epochs": len(log), "test_accuracy": tested.get("accuracy")}
+    row |= {"status": status, "epochs": 0, "test_accuracy": tested.get("accuracy")}
     row["reproduction"] = reproduction
     if log:
-        number = find_selected_epoch(log, settings)
-        validated = log[number - 1].model_dump(include={"val_loss", "val_accuracy"})
-        row |= {"selected_epoch": number, **validated}
+        selected = get_selected_epoch(log, settings)
+        validated = selected.model_dump(include={"val_loss", "val_accuracy"})
+        row |= {"epochs": log[-1].epoch, "selected_epoch": selected.epoch, **validated}
     return row
 
 

@@ -163,14 +163,13 @@ def summarize(run: Run) -> dict[str, Any]:
     selected epoch is then the one that the soup begins with.
     """
     epochs = run.log
-    number = history.find_selected_epoch(epochs, run.experiment.train)
-    selected, last = epochs[number - 1], epochs[-1]
+    selected, last = history.get_selected_epoch(epochs, run.experiment.train), epochs[-1]
     description = read_description(run.model_file)
     calibration, soup = description.calibration, description.soup
     return {
         "run": str(run.folder),
         "status": run.status.status,
-        "epochs": len(epochs),
+        "epochs": last.epoch,
         "selected": _get_results(selected),
         "last": None if last == selected else _get_results(last),
         "soup": soup.model_dump() if soup else None,

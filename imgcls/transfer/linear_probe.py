@@ -1,0 +1,258 @@
+"""Starts the last dense layer from a linear probe of the frozen layers before it. Heavy zone.
+
+The probe is a regularized multinomial logistic regression on the features that enter the layer, in
+evaluation mode and without augmentation (Alain and Bengio, 2017; Kumar et al., 2022, for
+fine-tuning from there: a random head would distort the features first).
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy
+from threadpoolctl import threadpool_limits
+
+from imgcls.backend import keras
+from imgcls.config import Experiment
+from imgcls.errors import DivergenceError, UserError
+from imgcls.evaluation import inference
+from imgcls.io import terminal
+from imgcls.io.records import write_record
+from imgcls.run import Run
+from imgcls.store import reader_pool
+from imgcls.store.split_file import Split
+from imgcls.store.store import Store
+from imgcls.train_config import Train
+from imgcls.training import model_file
+from imgcls.training.class_weights import compute_class_weights
+from imgcls.transfer import logistic_regression
+from imgcls.transfer.logistic_regression import Regression
+from imgcls.transfer.record import ChosenOn, LinearProbe
+
+HEAD = "logits"
+"""The name of the last dense layer in every model."""
+STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(-2, 13))
+"""The strengths of the L2 penalty that are tried, from strong to weak: 10 to 1e-6, in half
+decades. They are relative to the mean loss of standardized features."""
+PATIENCE = 3
+"""Weaker strengths are not tried after so many in a row without a lower log loss."""
+TOLERANCE = 1e-5
+"""Precision of the solutions among which the strength is chosen."""
+FOLDS = 5
+"""Folds of the cross-validation, if there are enough groups."""
+LARGE = 2**30
+"""Bytes of features from which a note says how much memory they take."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Features of images, with their labels.
+
+    Attributes:
+        features: float32 (images, features).
+        labels: class numbers, int32 (images,).
+        weights: in the loss, float64 (images,), with mean 1; None for 1.
+    """
+
+    features: numpy.ndarray
+    labels: numpy.ndarray
+    weights: numpy.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: numpy.ndarray) -> "Samples":
+        """Return some of the images."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples(self.features[rows], self.labels[rows], weights)
+
+
+def fit_head(
+    model: keras.Model, experiment: Experiment, store: Store, split: Split, run: Run | None
+) -> None:
+    """Set the weights of the last dense layer to those of the probe, and print how good it is.
+
+    Args:
+        run: whose linear_probe.json gets a record of it; None without one.
+
+    Raises:
+        UserError: the model does not end in a dense layer of the name `logits`.
+        DivergenceError: a feature is not finite.
+        OutOfMemoryError: a single image does not fit the device.
+    """
+    start = time.monotonic()
+    head = _find_head(model)
+    train, validation = _compute_samples(model, experiment, store, split)
+    groups = None if store.groups is None else store.groups[split.train]
+    # With more threads, sums are rounded otherwise; and BLAS is slow if they have to wait.
+    with threadpool_limits(1, user_api="blas"):
+        found, record = choose(train, validation, len(store.classes), groups)
+    kernel, bias = found.fold_scaler()
+    head.kernel.assign(kernel)
+    head.bias.assign(bias)
+    record = record.model_copy(update={"seconds": time.monotonic() - start})
+    if run:
+        write_record(run.linear_probe_file, record)
+    terminal.print_line(record.format_line())
+
+
+def _find_head(model: keras.Model) -> keras.layers.Dense:
+    head = next((layer for layer in model.layers if layer.name == HEAD), None)
+    if not isinstance(head, keras.layers.Dense) or head.output is not model.outputs[0]:
+        raise UserError(
+            f"train.head_init: linear_probe needs a model that ends in a dense layer named '{HEAD}'"
+        )
+    return head
+
+
+def _compute_samples(
+    model: keras.Model, experiment: Experiment, store: Store, split: Split
+) -> tuple[Samples, Samples]:
+    """Return the samples of the training and of the validation split, which may be empty."""
+    settings = experiment.train
+    plain = model_file.make_plain_model(model)
+    extractor = keras.Model(plain.inputs, plain.get_layer(HEAD).input)
+    reader = reader_pool.open_training_reader(store, split.geometry, settings.data_workers)
+    try:
+        samples = []
+        for indices in (split.train, split.validation):
+            _note_memory(len(indices), extractor.output_shape[-1])
+            features = numpy.zeros((0, extractor.output_shape[-1]), numpy.float32)
+            if len(indices):
+                features = inference.predict_outputs(
+                    extractor, reader, indices, settings.batch_size
+                ).astype(numpy.float32, copy=False)
+            _require_finite(features, store, indices)
+            samples.append(Samples(features, store.labels[indices]))
+    finally:
+        reader.close()
+    weights = compute_weights(settings, store, split)
+    return Samples(samples[0].features, samples[0].labels, weights), samples[1]
+
+
+def _note_memory(images: int, width: int) -> None:
+    if images * width * 4 >= LARGE:
+        terminal.note(
+            f"the features of {images:,} images take {images * width * 4 / 2**30:.1f} GiB"
+        )
+
+
+def _require_finite(features: numpy.ndarray, store: Store, indices: numpy.ndarray) -> None:
+    broken = indices[~numpy.isfinite(features).all(axis=1)]
+    if broken.size:
+        name = terminal.to_printable(store.get_ids(broken[:1])[0])
+        raise DivergenceError(
+            f"the features of {broken.size} images are not finite, the first is {name}; use"
+            " train.precision: float32, or other weights"
+        )
+
+
+def compute_weights(settings: Train, store: Store, split: Split) -> numpy.ndarray | None:
+    """Return the weight of each training image in the loss, with mean 1; None if all are equal.
+
+    They are those of `train.class_weights`, times how often `train.sampling` shows an image.
+    """
+    labels, weights = store.labels[split.train], numpy.ones(len(split.train))
+    with terminal.silence():  # training prints the same notes
+        of_classes = compute_class_weights(settings, store.classes, labels)
+    if of_classes is not None:
+        weights *= of_classes[labels]
+    sampling = settings.sampling
+    if sampling and sampling.by == "class":
+        weights *= numpy.bincount(labels)[labels] ** -sampling.power
+    elif sampling and store.weights is not None:
+        weights *= store.weights[split.train].astype(numpy.float64) ** sampling.power
+    return None if (weights == weights[0]).all() else weights / weights.mean()
+
+
+def choose(
+    train: Samples, validation: Samples, classes: int, groups: numpy.ndarray | None
+) -> tuple[Regression, LinearProbe]:
+    """Choose the strength, and return the solution for it and its record.
+
+    It has the lowest log loss on images that the solutions were not fitted on: in cross-validation
+    by group, if the training images have two or more groups; else on the validation split, if it
+    has images; else in stratified cross-validation.
+
+    Args:
+        groups: of the training images, (images,); None without any.
+    """
+    chosen_on: ChosenOn
+    if groups is not None and len(numpy.unique(groups)) > 1:
+        chosen_on, folds = "folds of groups", list(_divide_groups(groups))
+    elif len(validation):
+        chosen_on, folds = "validation", []
+    else:
+        chosen_on, folds = "stratified folds", list(_divide_classes(train.labels))
+    pairs = [(train.select(~held_out), train.select(held_out)) for held_out in folds]
+    losses = _compute_losses(pairs or [(train, validation)], classes)
+    best = int(numpy.argmin(losses))
+    start = logistic_regression.make_start(train.features, classes)
+    found = logistic_regression.fit(
+        train.features, train.labels, STRENGTHS[best], start, train.weights
+    )
+    of_train, of_validation = (_measure(found, each) for each in (train, validation))
+    return found, LinearProbe(
+        images=len(train),
+        features=train.features.shape[1],
+        chosen_on=chosen_on,
+        strengths=list(STRENGTHS[: len(losses)]),
+        log_losses=losses,
+        strength=STRENGTHS[best],
+        train_accuracy=of_train[0],
+        train_log_loss=of_train[1],
+        val_accuracy=of_validation[0],
+        val_log_loss=of_validation[1],
+        seconds=0.0,
+    )
+
+
+def _compute_losses(pairs: list[tuple[Samples, Samples]], classes: int) -> list[float]:
+    """Return the mean log loss with each strength, until it no longer falls.
+
+    Args:
+        pairs: the samples to fit, and those to measure, of each fold.
+    """
+    solutions = [logistic_regression.make_start(fitted.features, classes) for fitted, _ in pairs]
+    count = sum(len(measured) for _, measured in pairs)
+    losses: list[float] = []
+    for strength in terminal.track(STRENGTHS, len(STRENGTHS), "linear probe"):
+        total = 0.0
+        for i, (fitted, measured) in enumerate(pairs):
+            solutions[i] = logistic_regression.fit(
+                fitted.features, fitted.labels, strength, solutions[i], fitted.weights, TOLERANCE
+            )
+            logits = solutions[i].compute_logits(measured.features)
+            loss = logistic_regression.compute_log_loss(logits, measured.labels)
+            total += loss * len(measured) / count
+        losses.append(total)
+        if len(losses) - 1 - int(numpy.argmin(losses)) >= PATIENCE:
+            break
+    return losses
+
+
+def _divide_groups(groups: numpy.ndarray) -> Iterator[numpy.ndarray]:
+    """Yield which images each fold holds out, bool (images,); each group is in one fold."""
+    from sklearn.model_selection import GroupKFold
+
+    numbers = numpy.unique(groups, return_inverse=True)[1]
+    folds = GroupKFold(min(FOLDS, int(numbers.max()) + 1))
+    for _, rows in folds.split(numbers, groups=numbers):
+        yield numpy.isin(numpy.arange(len(groups)), rows)
+
+
+def _divide_classes(labels: numpy.ndarray) -> Iterator[numpy.ndarray]:
+    """Yield which images each fold holds out, bool (images,), with even numbers of each class."""
+    folds = numpy.empty(len(labels), numpy.int64)
+    count = min(FOLDS, len(labels))
+    folds[numpy.argsort(labels, kind="stable")] = numpy.arange(len(labels)) % count
+    return (folds == number for number in range(count))
+
+
+def _measure(found: Regression, samples: Samples) -> tuple[float | None, float | None]:
+    """Return accuracy and log loss; None without images."""
+    if not len(samples):
+        return None, None
+    logits = found.compute_logits(samples.features)
+    accuracy = float((logits.argmax(axis=1) == samples.labels).mean())
+    return accuracy, logistic_regression.compute_log_loss(logits, samples.labels)
