@@ -35,6 +35,12 @@ def test_depths_and_widths_have_the_same_length():
         CONVNEXT.Settings(name="convnext", depths=[1, 1], widths=[8])
 
 
+@pytest.mark.parametrize("kernel_size", [1, 4, 9])
+def test_depthwise_kernels_have_sizes_of_cudnn(kernel_size):
+    with pytest.raises(ValueError, match="should be 3, 5 or 7"):
+        CONVNEXT.Settings(name="convnext", kernel_size=kernel_size)
+
+
 @pytest.mark.parametrize(
     ("size", "patch_size", "pixels"),
     [(16, None, 16), (17, None, 9), (64, None, 32), (65, None, 17), (64, 4, 16)],

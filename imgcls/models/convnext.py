@@ -29,8 +29,10 @@ class Settings(ModelSettings):
     """Number of blocks of each stage."""
     widths: Annotated[list[Count], Field(min_length=1)] = [40, 80, 160, 320]
     """Channels of each stage. In mixed precision, multiples of 8 suit a GPU's tensor cores."""
-    kernel_size: Count = 7
-    """Height and width of the depthwise kernels, in pixels."""
+    kernel_size: Literal[3, 5, 7] = 7
+    """Height and width of the depthwise kernels, in pixels. cuDNN has gradients for these sizes
+    that are the same each time; TensorFlow's own for others are not.
+    """
     patch_size: Literal[1, 2, 4] | None = None
     """Height and width of the patches that the stem divides an image into, in pixels. Unless given,
     4 for images of more than 64 pixels on their short side, 2 for more than 16, else 1.

@@ -48,7 +48,8 @@ class Settings(ModelSettings):
     """
     stem: Literal["3x3", "7x7"] | None = None
     """The first convolution: 3x3 with stride 1, or 7x7 with stride 2 and max pooling. Unless given,
-    3x3 for images of up to 64 pixels on their short side, and 7x7 for larger ones.
+    3x3 for images of up to 64 pixels on their short side, and 7x7 for larger ones. With
+    `train.jit_compile`, say 3x3: XLA has no deterministic max pooling.
     """
     zero_init_residual: bool = True
     """Whether the last batch norm of each block begins with a gamma of 0 (Goyal et al., 2017,
