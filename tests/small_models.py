@@ -21,6 +21,8 @@ SMALL: dict[str, Any] = {
     "width": 8,
     "widen_factor": 1,
     "width_multiplier": 0.25,
+    "dropout": 0.3,
+    "stochastic_depth": 0.3,
     "depths": [1, 1],
     "widths": [8, 16],
 }
