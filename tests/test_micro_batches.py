@@ -132,7 +132,7 @@ execute = Steps.train
 
 def fail(steps, iterator, step, *rest):
     from imgcls.backend import tf
-    if steps._accumulation_steps < 4:
+    if steps._accumulation.steps < 4:
         raise tf.errors.NotFoundError(None, None, {REAL!r})
     return execute(steps, iterator, step, *rest)
 

@@ -157,7 +157,7 @@ def test_the_test_starts_again_with_smaller_micro_batches_if_memory_runs_out(
     train, calls = Steps.train, []
 
     def run_out_once(self, iterator, step, *arguments):
-        calls.append(self._accumulation_steps)
+        calls.append(self._accumulation.steps)
         if len(calls) == 3:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
         return train(self, iterator, step, *arguments)
