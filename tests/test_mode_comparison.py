@@ -12,6 +12,10 @@ from imgcls.verbs import train
 
 NORM = "model={name: cnn, filters: [4], dense: [8], batch_norm: true, dropout: 0.5}"
 
+each_way = pytest.mark.parametrize(
+    "epochs", ["train.epochs=2", "train.epochs=20"], ids=["eager", "compiled"]
+)
+
 
 def compare(settings, folder="run", accumulation_steps=1):
     """Return a trainer of an untrained model, and what the comparison returns."""
@@ -21,10 +25,11 @@ def compare(settings, folder="run", accumulation_steps=1):
     return trainer, result
 
 
-def test_the_losses_are_those_of_the_first_batch_in_both_modes(digits):
+@each_way
+def test_the_losses_are_those_of_the_first_batch_in_both_modes(digits, epochs):
     from imgcls.backend import tf
 
-    settings = digits(NORM)
+    settings = digits(NORM, epochs)
     trainer = make_trainer(settings, "run")
     train_mode, eval_mode = trainer._epoch_end._comparison.compute(7, 1)
     positions, _ = trainer._batches.compute_positions(0)
@@ -43,8 +48,9 @@ def test_the_losses_are_those_of_the_first_batch_in_both_modes(digits):
     assert abs(train_mode - eval_mode) > 1e-3
 
 
-def test_the_comparison_changes_no_variable(digits):
-    trainer = make_trainer(digits(NORM), "run")
+@each_way
+def test_the_comparison_changes_no_variable(digits, epochs):
+    trainer = make_trainer(digits(NORM, epochs), "run")
     before = [variable.numpy() for variable in trainer.model.variables]
     trainer._epoch_end._comparison.compute(7, 1)
     for variable, value in zip(trainer.model.variables, before, strict=True):
@@ -62,9 +68,10 @@ def test_devices_and_micro_batches_drop_the_same_units(digits, overrides, accumu
     assert other == pytest.approx(one, rel=1e-6)
 
 
-def test_mirrored_batch_norm_normalizes_the_global_batch(digits):
-    _, one = compare(digits(NORM), "one")
-    _, other = compare(digits(NORM, MIRRORED), "other")
+@each_way
+def test_mirrored_batch_norm_normalizes_the_global_batch(digits, epochs):
+    _, one = compare(digits(NORM, epochs), "one")
+    _, other = compare(digits(NORM, epochs, MIRRORED), "other")
     assert other == pytest.approx(one, rel=1e-5)
 
 

@@ -151,7 +151,9 @@ def test_the_run_folder_holds_what_the_design_says(digits):
     assert run.experiment == digits()
     assert list(run.log[0].model_dump()) == [
         *("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"),
-        *("learning_rate", "seconds", "images_per_second", "input_wait"),
+        *("train_mode_loss", "eval_mode_loss", "learning_rate"),
+        *("image_size", "frozen_layers", "trained_parameters"),
+        *("seconds", "images_per_second", "input_wait"),
         *("steps_per_execution", "stage_seconds"),
     ]
     assert (run.status.status, run.status.step, run.status.exit_code) == (

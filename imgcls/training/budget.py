@@ -49,7 +49,7 @@ def plan_epochs(
         classes,
         fits=examples.nbytes + validation.nbytes <= cache,
     )
-    speed = _find_slowest(test.measure(started, budget.seconds), collectives)
+    speed = _find_slowest(test.measure(started, budget.seconds, run.folder), collectives)
     plan = make_plan(experiment, speed, examples.count_batches(experiment.train.batch_size))
     planned = apply_plan(experiment, plan.epochs)
     if collectives.is_chief:

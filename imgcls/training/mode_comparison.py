@@ -5,14 +5,16 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 
-import numpy
-
 from imgcls.backend import keras, tf
+from imgcls.config import Experiment
 from imgcls.input.batches import SequentialBatches
 from imgcls.io import terminal
-from imgcls.training import history
+from imgcls.training import build, history
+from imgcls.training.plan import count_epochs
 from imgcls.training.replicated_model import ReplicatedModel
-from imgcls.training.steps import Loss
+
+MOST_EPOCHS_WITHOUT_COMPILING = 10
+"""In longer trainings, the computation is compiled, which takes as long as ten without."""
 
 FACTOR = 2.0
 """A gap is large if the loss in evaluation mode is more than this many times that in training mode,
@@ -29,11 +31,8 @@ class ModeComparison:
     and batch norm differ between the modes. Dropout makes the loss in training mode the larger one;
     if that in evaluation mode is, then batch norm's moving averages do not suit the weights.
 
-    It runs without compilation, which would take longer than a batch.
-
     Args:
         replicated: the model on the devices of `strategy`.
-        loss: computes the loss of each row from targets and logits, as in imgcls/losses.
         batches: of the training split.
     """
 
@@ -41,20 +40,25 @@ class ModeComparison:
         self,
         strategy: tf.distribute.Strategy,
         replicated: ReplicatedModel,
-        loss: Loss,
+        experiment: Experiment,
         batches: SequentialBatches,
     ):
         self._strategy = strategy
         self._replicated = replicated
-        self._loss = loss
+        self._loss = build.build_loss(experiment)
         self._batches = batches
         self._rows = batches.batch_size // strategy.num_replicas_in_sync
+        # By settings alone, since the last bits depend on it: a continued run must do the same.
+        compiles = count_epochs(experiment.train) > MOST_EPOCHS_WITHOUT_COMPILING
+        self._run = tf.function(self._compute, autograph=False) if compiles else self._compute
 
     @cached_property
-    def _batch(self) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """Images, labels and weights, as in `LocalBatch`, of the global batch."""
+    def _batch(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The global batch, as in `LocalBatch`, on the host."""
         positions, weights = self._batches.compute_positions(0)
-        return *self._batches.examples.read(positions), weights
+        images, labels = self._batches.examples.read(positions)
+        with tf.device("CPU:0"):
+            return tf.constant(images), tf.constant(labels, tf.int64), tf.constant(weights)
 
     def compute(self, step: int, accumulation_steps: int) -> tuple[float, float]:
         """Return the mean loss in training mode, and that in evaluation mode, in nats.
@@ -64,33 +68,50 @@ class ModeComparison:
             accumulation_steps: micro-batches per replica, each of which is normalized by itself.
         """
         with _keep_values(self._replicated.state_variables):
-            losses = self._strategy.run(self._compute_local, args=(step, accumulation_steps))
-            total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        train_mode, eval_mode = total.numpy().tolist()
+            losses = self._run(tf.constant(step), *self._batch, accumulation_steps)
+        train_mode, eval_mode = losses.numpy().tolist()
         return train_mode, eval_mode
 
-    def _compute_local(self, step: int, accumulation_steps: int) -> tf.Tensor:
-        """Return this replica's contribution to both losses, float64 (2,)."""
-        context = tf.distribute.get_replica_context()
-        first = int(tf.get_static_value(context.replica_id_in_sync_group)) * self._rows
-        size, model = self._rows // accumulation_steps, self._replicated.model
-        train_mode = eval_mode = tf.zeros([], tf.float64)
-        micro_batches = [slice(row, row + size) for row in range(first, first + self._rows, size)]
-        for rows in micro_batches:  # first, since training mode changes the moving averages
-            eval_mode += self._sum_losses(model(self._get_images(rows), training=False), rows)
-        for rows in micro_batches:
-            arguments = {"step": tf.constant(step), "first_row": tf.constant(rows.start)}
-            logits = model(self._get_images(rows), training=True, **arguments)
-            train_mode += self._sum_losses(logits, rows)
-        return tf.stack([train_mode, eval_mode])
+    def _compute(
+        self,
+        step: tf.Tensor,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        accumulation_steps: int,
+    ) -> tf.Tensor:
+        """Return both losses, float64 (2,)."""
 
-    def _get_images(self, rows: slice) -> tf.Tensor:
-        return tf.constant(self._batch[0][rows])
+        def compute_local() -> tf.Tensor:
+            """Return this replica's contribution."""
+            context = tf.distribute.get_replica_context()
+            first = int(tf.get_static_value(context.replica_id_in_sync_group)) * self._rows
+            size, model = self._rows // accumulation_steps, self._replicated.model
+            train_mode = eval_mode = tf.zeros([], tf.float64)
+            starts = range(first, first + self._rows, size)
+            for row in starts:  # first, since training mode changes the moving averages
+                rows = [_take_rows(each, row, size) for each in (images, labels, weights)]
+                eval_mode += self._sum_losses(model(rows[0], training=False), *rows[1:])
+            for row in starts:
+                rows = [_take_rows(each, row, size) for each in (images, labels, weights)]
+                place = {"step": step, "first_row": tf.constant(row)}
+                logits = model(rows[0], training=True, **place)
+                train_mode += self._sum_losses(logits, *rows[1:])
+            return tf.stack([train_mode, eval_mode])
 
-    def _sum_losses(self, logits: tf.Tensor, rows: slice) -> tf.Tensor:
-        labels = tf.constant(self._batch[1][rows], tf.int64)
+        run = tf.autograph.experimental.do_not_convert(compute_local)
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, self._strategy.run(run), axis=None)
+
+    def _sum_losses(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         losses = tf.cast(self._loss(labels, logits), tf.float64)
-        return tf.reduce_sum(losses * tf.constant(self._batch[2][rows], tf.float64))
+        return tf.reduce_sum(losses * tf.cast(weights, tf.float64))
+
+
+def _take_rows(values: tf.Tensor, start: int, count: int) -> tf.Tensor:
+    """Return rows, sliced on the host and copied to the replica's device."""
+    with tf.device("CPU:0"):
+        rows = values[start : start + count]
+    return tf.identity(rows)
 
 
 @contextlib.contextmanager

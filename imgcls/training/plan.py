@@ -26,7 +26,7 @@ class Speed(Record):
     step: Seconds
     """A training step."""
     epoch_end: Seconds
-    """The end of an epoch, mostly the pass over the validation split."""
+    """The end of an epoch: the pass over the validation split, and writing a checkpoint."""
 
 
 class Plan(Record):

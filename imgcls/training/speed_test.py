@@ -1,7 +1,9 @@
 """Measures the speed of a training before it starts, for `train.budget`. Heavy zone."""
 
+import tempfile
 import time
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import numpy
 
@@ -10,6 +12,7 @@ from imgcls.config import Experiment
 from imgcls.input.batches import Examples, SequentialBatches, ShuffledBatches
 from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
 from imgcls.training import checkpoint_file, history, micro_batches, step_sums
+from imgcls.training.mode_comparison import ModeComparison
 from imgcls.training.phases import plan_phases
 from imgcls.training.plan import Speed, count_epochs
 from imgcls.training.replicated_model import ReplicatedModel
@@ -48,18 +51,21 @@ class SpeedTest:
         replicas = strategy.num_replicas_in_sync
         self._batches = ShuffledBatches(examples, experiment, classes, replicas)
         self._validation = SequentialBatches(validation, self._settings.batch_size)
+        self._comparison = ModeComparison(strategy, replicated, experiment, self._batches)
 
-    def measure(self, started: float, budget: float) -> Speed:
+    def measure(self, started: float, budget: float, folder: Path) -> Speed:
         """Return the speed of this process.
 
         Args:
             started: when the command started, by `time.monotonic`, in seconds.
             budget: in seconds.
+            folder: where checkpoints will be written.
         """
         variables = [*self._replicated.model.variables, *self._replicated.optimizer.variables]
         snapshot = checkpoint_file.take_snapshot(variables)
         rows = self._settings.batch_size // self._strategy.num_replicas_in_sync
-        self._replicated.compile_steps(micro_batches.count_accumulation_steps(self._settings, rows))
+        accumulation_steps = micro_batches.count_accumulation_steps(self._settings, rows)
+        self._replicated.compile_steps(accumulation_steps)
         # The last one, in which the most layers are trained, and images have their full size.
         self._replicated.start_phase(self._phases[-1])
         with ExitStack() as stack:
@@ -68,7 +74,11 @@ class SpeedTest:
                 training, min(MEASURED_SECONDS, MEASURED_FRACTION * budget)
             )
             with self._replicated.use_validated_weights():
-                more, epoch_end = self._time_epoch_end(stack, training)
+                more, epoch_end = self._time_epoch_end(stack, training, accumulation_steps)
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as scratch:
+            checkpoint_file.write(Path(scratch) / "state.npz", snapshot, None)
+        saving = time.perf_counter() - start
         self._replicated.unfreeze()
         for variable, value in zip(variables, snapshot.arrays, strict=True):
             variable.assign(value)
@@ -76,8 +86,7 @@ class SpeedTest:
             startup=time.monotonic() - started,
             compilation=compilation * len(self._phases) + more,
             step=step,
-            # A forward pass in each mode, for the log.
-            epoch_end=epoch_end + step,
+            epoch_end=epoch_end + saving,
         )
 
     def _open(self, batches: SequentialBatches) -> closing[BatchIterator]:
@@ -99,7 +108,9 @@ class SpeedTest:
         per_step = total / sum(number for _, number in times[1:])
         return max(times[0][0] - per_step, 0.0), per_step
 
-    def _time_epoch_end(self, stack: ExitStack, training: BatchIterator) -> tuple[float, float]:
+    def _time_epoch_end(
+        self, stack: ExitStack, training: BatchIterator, accumulation_steps: int
+    ) -> tuple[float, float]:
         """Return what compiling took, and the end of an epoch, in seconds."""
         begin = time.perf_counter()
         precise, statistics = (
@@ -110,6 +121,7 @@ class SpeedTest:
         if self._validation.steps_per_epoch:
             validation = stack.enter_context(self._open(self._validation))
             self._replicated.steps.evaluate(validation, 1)
+        self._comparison.compute(0, accumulation_steps)
         if precise and statistics:
             seekable = stack.enter_context(closing(training.make_seekable()))
             seekable.seek(0)
@@ -120,4 +132,5 @@ class SpeedTest:
             statistics.estimate(seekable, 0, precise.batches)
         if validation:
             self._replicated.steps.evaluate(validation, self._validation.steps_per_epoch)
+        self._comparison.compute(0, accumulation_steps)
         return start - begin, time.perf_counter() - start

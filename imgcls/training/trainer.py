@@ -114,12 +114,11 @@ class Trainer:
         self._epoch_end = self._make_epoch_end()
 
     def _make_epoch_end(self) -> EpochEnd:
-        loss = build.build_loss(self._experiment)
         return EpochEnd(
             self._settings,
             self._replicated,
             self._divergence,
-            ModeComparison(self._strategy, self._replicated, loss, self._batches),
+            ModeComparison(self._strategy, self._replicated, self._experiment, self._batches),
             len(self._store.classes),
             self._validation.count_batches(self._settings.batch_size),
         )
