@@ -1,5 +1,6 @@
 """Networks of keras.applications: their preprocessing, layers, and weights."""
 
+import gc
 import re
 
 import h5py
@@ -156,6 +157,17 @@ def test_names_of_layers_do_not_depend_on_earlier_models(smallest):
     )
     assert numbers == list(range(len(numbers)))
     assert numbers
+
+
+def test_the_network_that_keras_builds_does_not_stay_in_memory():
+    def count_norms():
+        gc.collect()
+        return sum(type(each) is keras.layers.BatchNormalization for each in gc.get_objects())
+
+    before = count_norms()
+    model = build(size=32)
+    assert count_norms() == before
+    assert model.layers
 
 
 @pytest.mark.parametrize("name", [SMALLEST, pytest.param("DenseNet121", marks=pytest.mark.full)])

@@ -65,13 +65,17 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     Raises:
         UserError: the images are smaller than the application allows, or `alpha` is.
     """
+    import keras
+
     from imgcls.models import _application_layers, _layers
     from imgcls.models._dropout import Dropout
 
     family = families.get_family(settings.application)
     name = f"keras_application, {settings.application}"
     _layers.note_small_images(name, images.shape[1:3], 32)
-    pixels = _application_layers.preprocess(images, family.preprocessing, problem)
+    # On an input of its own, since `images` would keep its layers, and their weights, alive.
+    own_images = keras.Input(images.shape[1:], dtype=images.dtype)
+    pixels = _application_layers.preprocess(own_images, family.preprocessing, problem)
     changes = {"input_tensor": pixels, "input_shape": pixels.shape[1:], "weights": None}
     original = _make_application(settings, {**family.arguments, **changes})
     features = _application_layers.replace_layers(original, images, problem.dropout_seed + 1)
