@@ -9,6 +9,7 @@ from experiments import experiment
 from imgcls import parts
 from imgcls.backend import keras
 from imgcls.errors import UserError
+from imgcls.training import build
 
 WITH_WARMUP = [
     name
@@ -203,3 +204,11 @@ def test_a_schedule_that_is_longer_than_the_epochs_is_refused_before_training(
 ):
     with pytest.raises(UserError, match=f"schedule.{key} is 30 epochs, but train.epochs is 2"):
         experiment(tmp_path, f"train.schedule={{name: step, {settings}}}")
+
+
+@pytest.mark.parametrize(
+    "schedule", [*parts.list_names("schedules"), "{name: step, milestones: [19 steps]}"]
+)
+def test_a_training_of_0_epochs_needs_no_schedule(tmp_path, schedule):
+    changes = ("train.epochs=0", "train.head_init=linear_probe", f"train.schedule={schedule}")
+    build.build_schedule(experiment(tmp_path, *changes), 0)

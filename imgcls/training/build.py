@@ -157,7 +157,8 @@ def build_schedule(experiment: Experiment, total_steps: int) -> Callable[[int, i
         steps = numpy.arange(step, step + count)
         return part.compute(settings.schedule, peak, steps, total_steps, steps_per_epoch)
 
-    compute(0, 1)
+    if total_steps:  # a training of 0 epochs has no learning rate
+        compute(0, 1)
     return compute
 
 
