@@ -120,3 +120,20 @@ def test_the_note_needs_twice_the_loss_and_a_tenth_of_that_of_guessing(losses, i
     ]
     note_large_gap(epochs, 10, is_precise=False)
     assert ("in training mode" in capsys.readouterr().err) == is_noted
+
+
+def test_a_compiled_comparison_follows_what_is_frozen(digits):
+    """Frozen batch norm normalizes by its moving averages in training mode, too."""
+    freeze = "train.freeze=[{depth: 1, until: 3 steps}]"
+    losses = []
+    for epochs in ("train.epochs=2", "train.epochs=20"):
+        trainer = make_trainer(digits(NORM, "model.dropout=0", epochs, freeze), f"run-{epochs}")
+        for step in (0, 3):
+            trainer._start_phase(step)
+            losses.append(trainer._epoch_end._comparison.compute(step, 1))
+        trainer.close()
+    eager, compiled = losses[:2], losses[2:]
+    assert eager[0][0] == pytest.approx(eager[0][1], rel=1e-6)
+    assert eager[1][0] != pytest.approx(eager[1][1], rel=1e-3)
+    for one, other in zip(eager, compiled, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)

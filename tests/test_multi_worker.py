@@ -20,6 +20,7 @@ from experiments import (
 )
 
 from imgcls.run import Run
+from imgcls.training.history import RESULTS
 
 
 @pytest.fixture
@@ -108,14 +109,20 @@ def test_one_worker_is_a_cluster_too(spread, workspace):
 def test_two_workers_train_to_the_weights_of_one_device_and_the_first_alone_writes_and_speaks(
     spread, start
 ):
-    path = spread(precision="float64")
+    settings = {
+        "precision": "float64",
+        "precise_batch_norm": {"batches": 5},
+        "select_weights": "soup",
+        "freeze": [{"depth": 1, "until": "30 steps"}],
+    }
+    path = spread(**settings)
     statuses, [(result, _), silence] = finish(start(path, Path("two")))
     assert statuses == [0, 0]
     assert "val_accuracy" in result
     assert silence == ("", "")
-    json_of("train", spread("one.yaml", "one_device", precision="float64"), "--run", "one")
+    json_of("train", spread("one.yaml", "one_device", **settings), "--run", "one")
     for mine, theirs in zip(Run(Path("one")).log, Run(Path("two")).log, strict=True):
-        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        for name in (*RESULTS, "train_mode_loss", "eval_mode_loss"):
             assert getattr(mine, name) == pytest.approx(getattr(theirs, name), rel=1e-12)
     for mine, theirs in zip(weights(Run(Path("one"))), weights(Run(Path("two"))), strict=True):
         numpy.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-12)

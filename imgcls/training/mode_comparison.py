@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from imgcls.backend import keras, tf
@@ -10,6 +10,7 @@ from imgcls.config import Experiment
 from imgcls.input.batches import SequentialBatches
 from imgcls.io import terminal
 from imgcls.training import build, history
+from imgcls.training.phases import Phase
 from imgcls.training.plan import count_epochs
 from imgcls.training.replicated_model import ReplicatedModel
 
@@ -49,8 +50,10 @@ class ModeComparison:
         self._batches = batches
         self._rows = batches.batch_size // strategy.num_replicas_in_sync
         # By settings alone, since the last bits depend on it: a continued run must do the same.
-        compiles = count_epochs(experiment.train) > MOST_EPOCHS_WITHOUT_COMPILING
-        self._run = tf.function(self._compute, autograph=False) if compiles else self._compute
+        settings = experiment.train
+        is_long = count_epochs(settings) > MOST_EPOCHS_WITHOUT_COMPILING
+        self._compiles = is_long or settings.strategy.spans_processes  # TensorFlow warns otherwise
+        self._compiled: dict[Phase | None, Callable[..., tf.Tensor]] = {}
 
     @cached_property
     def _batch(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -67,8 +70,14 @@ class ModeComparison:
             step: whose dropout masks are used.
             accumulation_steps: micro-batches per replica, each of which is normalized by itself.
         """
+        run = self._compute
+        if self._compiles:
+            phase = self._replicated.phase  # which freezes batch norm, perhaps
+            if phase not in self._compiled:
+                self._compiled = {phase: tf.function(self._compute, autograph=False)}
+            run = self._compiled[phase]
         with _keep_values(self._replicated.state_variables):
-            losses = self._run(tf.constant(step), *self._batch, accumulation_steps)
+            losses = run(tf.constant(step), *self._batch, accumulation_steps)
         train_mode, eval_mode = losses.numpy().tolist()
         return train_mode, eval_mode
 
