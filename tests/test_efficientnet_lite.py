@@ -65,7 +65,7 @@ def package(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "variant", [0, pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full)]
 )
-def test_the_number_of_parameters_is_that_of_the_paper(variant):
+def test_the_number_of_parameters_is_that_of_the_authors(variant):
     model = small_models.build(make_settings(variant), (32, 32, 3), classes=1000)
     sizes = [numpy.prod(variable.shape) for variable in model.trainable_variables]
     assert sum(sizes) == PARAMETERS[variant]

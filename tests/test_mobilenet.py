@@ -45,9 +45,9 @@ def test_the_total_stride_follows_the_size_unless_it_is_set(size, total_stride, 
 
 def test_filters_are_multiples_of_8_and_at_most_10_percent_less_than_wanted():
     model = build(width_multiplier=0.35)
-    filters = [model.get_layer(f"stage_{n}_block_1_projection_convolution") for n in range(1, 8)]
+    filters = [model.get_layer(f"stage_{n}_block_1_project_convolution") for n in range(1, 8)]
     assert [layer.filters for layer in filters] == [8, 8, 16, 24, 32, 56, 112]  # as in Keras
-    assert model.get_layer("last_convolution").filters == 1280
+    assert model.get_layer("head_convolution").filters == 1280
 
 
 def test_images_smaller_than_the_total_stride_are_refused():

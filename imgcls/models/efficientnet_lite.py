@@ -63,6 +63,8 @@ STAGES = (
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 STRIDE = 32
 """Total stride of the network."""
+MOMENTUM = 0.99
+"""Of the moving averages of batch norm, as in the authors' code."""
 
 
 class Settings(ModelSettings):
@@ -106,90 +108,26 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     """Build the network on symbolic images, and return its logits, (batch, classes)."""
     import keras
 
-    from imgcls.models import _layers
+    from imgcls.models import _inverted_residual, _layers
     from imgcls.models._dropout import Dropout
 
     variant = VARIANTS[settings.variant]
     _layers.note_small_images("efficientnet_lite", images.shape[1:3], STRIDE)
     features = keras.layers.Rescaling(1 / 128, -127 / 128, name="rescale")(images)
-    features = _convolve(features, STEM_FILTERS, 3, 2, "stem_")
+    features = _inverted_residual.convolve(features, STEM_FILTERS, 3, 2, "stem", MOMENTUM)
     for number, stage in enumerate(STAGES, 1):
+        filters = _inverted_residual.round_filters(stage.filters, variant.width)
         for block in range(1, _count_blocks(stage, variant) + 1):
-            stride = stage.stride if block == 1 else 1
-            name = f"stage_{number}_block_{block}_"
-            features = _add_block(features, stage, variant, stride, name)
-    features = _convolve(features, HEAD_FILTERS, 1, 1, "head_")
+            sizes = _inverted_residual.Block(
+                stage.expansion, filters, stage.kernel_size, stage.stride if block == 1 else 1
+            )
+            name = f"stage_{number}_block_{block}"
+            features = _inverted_residual.add_block(features, sizes, name, MOMENTUM)
+    features = _inverted_residual.convolve(features, HEAD_FILTERS, 1, 1, "head", MOMENTUM)
     features = keras.layers.GlobalAveragePooling2D(name="pooling")(features)
     rate = variant.dropout if settings.dropout is None else settings.dropout
     features = Dropout(rate, problem.dropout_seed, name="dropout")(features)
     return _layers.make_logits(features, problem)
-
-
-def _add_block(
-    features: "keras.KerasTensor", stage: Stage, variant: Variant, stride: int, name: str
-) -> "keras.KerasTensor":
-    """Add an inverted residual block (Sandler et al., 2018, "MobileNetV2", section 3.3)."""
-    import keras
-
-    from imgcls.models._batch_norm import BatchNorm
-
-    inputs, filters = features, _round_filters(stage.filters, variant)
-    if stage.expansion > 1:
-        expanded = inputs.shape[-1] * stage.expansion
-        features = _convolve(features, expanded, 1, 1, f"{name}expand_")
-    features = keras.layers.DepthwiseConv2D(
-        stage.kernel_size,
-        stride,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=_make_initializer(),
-        name=f"{name}depthwise_convolution",
-    )(features)
-    features = BatchNorm(f"{name}depthwise_batch_norm")(features)
-    features = keras.layers.ReLU(6.0, name=f"{name}depthwise_activation")(features)
-    features = _convolve(features, filters, 1, 1, f"{name}project_", activates=False)
-    if stride == 1 and inputs.shape[-1] == filters:
-        features = keras.layers.Add(name=f"{name}add")([features, inputs])
-    return features
-
-
-def _convolve(
-    features: "keras.KerasTensor",
-    filters: int,
-    kernel_size: int,
-    stride: int,
-    name: str,
-    activates: bool = True,
-) -> "keras.KerasTensor":
-    """Add a convolution, batch norm, and ReLU6 if it `activates`."""
-    import keras
-
-    from imgcls.models._batch_norm import BatchNorm
-
-    features = keras.layers.Conv2D(
-        filters,
-        kernel_size,
-        stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=_make_initializer(),
-        name=f"{name}convolution",
-    )(features)
-    features = BatchNorm(f"{name}batch_norm")(features)
-    return keras.layers.ReLU(6.0, name=f"{name}activation")(features) if activates else features
-
-
-def _make_initializer() -> "keras.Initializer":
-    import keras
-
-    return keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
-
-
-def _round_filters(filters: int, variant: Variant) -> int:
-    """Return a number of filters for a variant, a multiple of 8 that is at most 10 % less."""
-    wanted = filters * variant.width
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
 def _count_blocks(stage: Stage, variant: Variant) -> int:

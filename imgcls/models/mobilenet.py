@@ -25,7 +25,7 @@ STAGES = (
 )
 """Of each stage, the expansion, filters, number of blocks, and stride of the first (table 2)."""
 STEM_FILTERS = 32
-LAST_FILTERS = 1280
+HEAD_FILTERS = 1280
 MOMENTUM = 0.9
 """Of the moving averages of batch norm; the authors' 0.997 needs long trainings."""
 
@@ -34,7 +34,9 @@ class Settings(ModelSettings):
     """The settings of MobileNetV2."""
 
     width_multiplier: Annotated[float, Field(gt=0)] = 1.0
-    """Factor on the filters of all layers, which are then rounded to multiples of 8."""
+    """Factor on the filters of all layers, which are then rounded to multiples of 8. Below 1, the
+    last convolution still has 1,280.
+    """
     total_stride: Literal[4, 8, 16, 32] | None = None
     """Height and width of the images divided by those of the last features; below 32, the first
     strides are left out. Unless given, 8 for images of up to 64 pixels on their short side, and 32
@@ -56,8 +58,9 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     """
     import keras
 
-    from imgcls.models import _layers
+    from imgcls.models import _inverted_residual, _layers
     from imgcls.models._dropout import Dropout
+    from imgcls.models._inverted_residual import round_filters
 
     size = images.shape[1:3]
     total_stride = settings.total_stride
@@ -67,20 +70,21 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
             "mobilenet", f"the total stride is {total_stride}", size, "total_stride"
         )
     _layers.require_size("mobilenet", size, total_stride, "set a smaller model.total_stride")
-    strides = _list_strides(total_stride)
+    strides, width = _list_strides(total_stride), settings.width_multiplier
     features = _layers.standardize(images, problem)
-    features = _convolve(features, _scale(settings, STEM_FILTERS), 3, strides[0], "stem")
+    features = _inverted_residual.convolve(
+        features, round_filters(STEM_FILTERS, width), 3, strides[0], "stem", MOMENTUM
+    )
     for number, (expansion, filters, blocks, _) in enumerate(STAGES, 1):
         for block in range(1, blocks + 1):
-            features = _add_block(
-                features,
-                expansion,
-                _scale(settings, filters),
-                strides[number] if block == 1 else 1,
-                f"stage_{number}_block_{block}",
+            sizes = _inverted_residual.Block(
+                expansion, round_filters(filters, width), 3, strides[number] if block == 1 else 1
             )
-    last = max(LAST_FILTERS, _scale(settings, LAST_FILTERS))
-    features = _convolve(features, last, 1, 1, "last")
+            name = f"stage_{number}_block_{block}"
+            features = _inverted_residual.add_block(features, sizes, name, MOMENTUM)
+    # As in the paper, a narrower network has no fewer features in the end.
+    head_filters = round_filters(HEAD_FILTERS, max(width, 1.0))
+    features = _inverted_residual.convolve(features, head_filters, 1, 1, "head", MOMENTUM)
     features = keras.layers.GlobalAveragePooling2D(name="pooling")(features)
     features = Dropout(settings.dropout, problem.dropout_seed, name="dropout")(features)
     return _layers.make_logits(features, problem)
@@ -93,66 +97,3 @@ def _list_strides(total_stride: int) -> list[int]:
     for index in halving[: len(halving) - int(math.log2(total_stride))]:
         strides[index] = 1
     return strides
-
-
-def _scale(settings: Settings, filters: int) -> int:
-    """Return the filters times the width multiplier, rounded to a multiple of 8, but at most 10 %
-    down, as in the authors' code.
-    """
-    wanted = filters * settings.width_multiplier
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wanted else rounded
-
-
-def _convolve(
-    features: "keras.KerasTensor", filters: int, kernel_size: int, strides: int, prefix: str
-) -> "keras.KerasTensor":
-    """Add a convolution, batch norm and ReLU6."""
-    from imgcls.models import _residual
-
-    features = _residual.convolve(features, filters, kernel_size, f"{prefix}_convolution", strides)
-    return _normalize(features, f"{prefix}_batch_norm", f"{prefix}_activation")
-
-
-def _normalize(
-    features: "keras.KerasTensor", name: str, activation: str | None = None
-) -> "keras.KerasTensor":
-    """Add batch norm, and ReLU6 if it has a name."""
-    import keras
-
-    from imgcls.models._batch_norm import BatchNorm
-
-    features = BatchNorm(name, MOMENTUM)(features)
-    return keras.layers.ReLU(6.0, name=activation)(features) if activation else features
-
-
-def _add_block(
-    features: "keras.KerasTensor", expansion: int, filters: int, strides: int, block: str
-) -> "keras.KerasTensor":
-    """Add an inverted residual: a 1x1 convolution to more channels, unless the expansion is 1; a
-    depthwise one of 3x3; and a 1x1 convolution without activation.
-    """
-    import keras
-
-    from imgcls.models import _residual
-
-    inputs = features
-    if expansion > 1:
-        features = _convolve(features, expansion * inputs.shape[-1], 1, 1, f"{block}_expansion")
-    features = keras.layers.DepthwiseConv2D(
-        3,
-        strides=strides,
-        padding="same",
-        use_bias=False,
-        # Keras's initializers count all channels as inputs, of which each filter has one.
-        depthwise_initializer=keras.initializers.TruncatedNormal(stddev=math.sqrt(2 / 9)),
-        name=f"{block}_depthwise_convolution",
-    )(features)
-    features = _normalize(
-        features, f"{block}_depthwise_batch_norm", f"{block}_depthwise_activation"
-    )
-    features = _residual.convolve(features, filters, 1, f"{block}_projection_convolution")
-    features = _normalize(features, f"{block}_projection_batch_norm")
-    if strides > 1 or inputs.shape[-1] != filters:
-        return features
-    return keras.layers.Add(name=f"{block}_add")([features, inputs])
