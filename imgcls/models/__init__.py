@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
+from imgcls import parts
 from imgcls.parts import PartSettings
 
 IMAGENET = "imagenet"
@@ -40,9 +41,14 @@ class ModelSettings(PartSettings):
     @classmethod
     def _check_weights(cls, value: str | None) -> str | None:
         if value == IMAGENET and not cls.has_imagenet_weights:
+            names = [
+                name
+                for name in parts.list_names("models")
+                if parts.load("models", name).Settings.has_imagenet_weights
+            ]
             raise ValueError(
                 f"is {IMAGENET}, but this model has no such weights; give a file or the folder of a"
-                " run, or take model: efficientnet_lite or keras_application"
+                f" run, or take model: {' or '.join(names)}"
             )
         return value
 
