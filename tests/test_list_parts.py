@@ -76,6 +76,7 @@ def test_every_model_has_a_row():
         (["models", "--shape", "0x8x3", "--classes", "2"], "must be height, width and channels"),
         (["models", *SHAPE, "--set", "resnt.depth=20"], "did you mean 'resnet'"),
         (["models", *SHAPE, "--set", "depth=20"], "MODEL.KEY=VALUE, such as resnet.depth=56"),
+        (["models", *SHAPE, "--set", "resnet.name=cnn"], "each model has its own name"),
         (["models", *SHAPE, "--set", "resnet.depth=21"], "resnet.depth: is 21, but must be 6n"),
         (["models", *SHAPE, "--set", "resnet.deep=20"], "resnet.deep: Extra inputs are not"),
     ],

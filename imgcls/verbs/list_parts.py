@@ -92,6 +92,8 @@ def _read_settings(overrides: Sequence[str]) -> dict[str, ModelSettings]:
                 f"--set {text}: needs the form {SET_FORM}; the models are {', '.join(mappings)}"
                 f"{parts.suggest(name, mappings)}"
             )
+        if key == "name":
+            raise UserError(f"--set {text}: each model has its own name; set another key")
         mappings[name][key] = yaml_file.parse(value, f"--set {text}").value
     return {name: _validate(name, mapping) for name, mapping in mappings.items()}
 
