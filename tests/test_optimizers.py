@@ -143,9 +143,9 @@ def test_replicas_take_the_step_of_the_sum_of_their_gradients(name):
     def step(rate, *gradients):
         def apply():
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            share = tf.where(tf.equal(replica, 0), 0.75, 0.25)
+            fraction = tf.where(tf.equal(replica, 0), 0.75, 0.25)
             current.append(rate)
-            optimizer.apply([each * tf.cast(share, each.dtype) for each in gradients], variables)
+            optimizer.apply([each * tf.cast(fraction, each.dtype) for each in gradients], variables)
 
         strategy.run(apply)
 
@@ -214,13 +214,13 @@ def test_only_kernels_decay():
             optimizer = make_optimizer(settings, variables, current)
             optimizer.apply([tf.zeros_like(variable.value) for variable in variables], variables)
             changed = {
-                place
-                for place, variable, old in zip(SHAPES, variables, before, strict=True)
+                path
+                for path, variable, old in zip(SHAPES, variables, before, strict=True)
                 if not numpy.array_equal(variable.numpy(), old)
             }
-            assert all(place.endswith("kernel") for place in changed)
+            assert all(path.endswith("kernel") for path in changed)
             decayed[name, key] = len(changed)
-    kernels = sum(place.endswith("kernel") for place in SHAPES)
+    kernels = sum(path.endswith("kernel") for path in SHAPES)
     assert decayed.pop(("muon", "weight_decay")) == 3  # the others are the companion's
     assert set(decayed.values()) == {kernels}
 

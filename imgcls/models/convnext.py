@@ -44,10 +44,6 @@ class Settings(ModelSettings):
     before rise linearly from 0 (Huang et al., 2016). The paper has 0.1 for ConvNeXt-T.
     """
 
-    def get_layer_types(self) -> set[str]:
-        """Return which of `max pooling` and `batch norm` the model contains."""
-        return set()
-
     @model_validator(mode="after")
     def _check_stages(self) -> "Settings":
         if len(self.depths) != len(self.widths):

@@ -14,9 +14,12 @@ class Muon(Optimizer):
     """Momentum whose matrices are orthogonalized, and a companion for all other variables.
 
     Args:
+        learning_rate: of the matrices.
         companion: an unbuilt optimizer, whose own learning rate is not used.
         companion_ratio: its learning rate as a multiple of this optimizer's.
+        momentum: coefficient of Nesterov momentum, 0..1.
         steps: number of Newton-Schulz iterations.
+        weight_decay: of the matrices, decoupled.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Muon(Optimizer):
         self.companion.count_steps_of(self)
 
     def set_first_steps(self, variables: Sequence[keras.Variable], steps: Sequence[int]) -> None:
-        """Say it to the companion, too."""
+        """Set them for the companion, too."""
         super().set_first_steps(variables, steps)
         self.companion.set_first_steps(variables, steps)
 

@@ -6,7 +6,8 @@ from imgcls.backend import tf
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic a x + b x^3 + c x^5, whose slope at 0 is as large as possible: small singular
-values grow fast, and all end between 0.7 and 1.2 (Jordan, 2024, "Muon").
+values grow fast, and after five iterations nearly all are between 0.7 and 1.2 (Jordan et al., 2024,
+"Muon").
 """
 MAX_PADDING = 1.25
 """How much work a batch of padded matrices may be, relative to the matrices alone. A few large
@@ -34,8 +35,8 @@ def orthogonalize(matrices: Sequence[tf.Tensor], steps: int) -> list[tf.Tensor]:
         ]
         results = tf.unstack(_iterate(tf.stack(padded), steps))
         for i, result in zip(batch, results, strict=True):
-            part = result[: wide[i].shape[0], : wide[i].shape[1]]
-            found[i] = part if _is_wide(matrices[i]) else tf.transpose(part)
+            unpadded = result[: wide[i].shape[0], : wide[i].shape[1]]
+            found[i] = unpadded if _is_wide(matrices[i]) else tf.transpose(unpadded)
     return [found[i] for i in range(len(matrices))]
 
 

@@ -27,7 +27,7 @@ class Optimizer(keras.optimizers.Optimizer):
     """
 
     def set_learning_rate_factors(self, factors: Mapping[int, float]) -> None:
-        """Multiply the learning rate of some variables, and with it their decoupled weight decay.
+        """Set factors on the learning rates of some variables, and so on their decoupled decay.
 
         Args:
             factors: by index in the list of variables that the optimizer was built with.

@@ -9,9 +9,16 @@ from imgcls.optimizers._optimizer import Gradient, Optimizer
 class ScheduleFreeAdamW(Optimizer):
     """AdamW in which averaging takes the place of a schedule.
 
-    The model's weights are y, where gradients are taken. Keras's optimizer of this name recovers
-    the average x from y and z, with rounding errors, gives each step the same weight, and has no
-    way to evaluate at x.
+    Each variable has an iterate z, the average x of its iterates, and y between the two, where
+    gradients are taken: the model's weights are y. Keras's optimizer of this name recovers x from y
+    and z, with rounding errors, gives each step the same weight, and has no way to evaluate at x.
+
+    Args:
+        learning_rate: of z; the weight of a step in x is its square.
+        beta_1: where y is between z, 0, and x, 1.
+        beta_2: decay rate of the second moment, 0..1.
+        epsilon: is added to the square root of the second moment.
+        weight_decay: decoupled, of y.
     """
 
     def __init__(

@@ -30,15 +30,17 @@ class Settings(OptimizerSettings):
 
     learning_rate: Annotated[float, Field(gt=0)] = 0.03
     """The peak of the schedule, for hidden kernels. The update of a matrix has singular values
-    around 1, times the square root of outputs / inputs if there are more outputs.
+    around 1, times the square root of outputs / inputs if there are more outputs than inputs.
     """
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum coefficient, of Nesterov momentum."""
+    """Coefficient of Nesterov momentum; 0.95 in Jordan's code."""
     newton_schulz_steps: Annotated[int, Field(ge=1)] = 4
-    """Iterations that orthogonalize a matrix."""
+    """Iterations that orthogonalize a matrix; 5 in Jordan's code. With 4, small singular values
+    stay smaller.
+    """
     weight_decay: Annotated[float, Field(ge=0)] = 0.005
-    """Decoupled weight decay of hidden kernels: each step subtracts this times the learning rate of
-    them.
+    """Decoupled weight decay of hidden kernels: each step subtracts this times the learning rate
+    from a kernel of 1.
     """
     companion: Annotated[OptimizerSettings, COMPANION] = Field(
         default_factory=COMPANION.make_default
