@@ -1,5 +1,5 @@
-"""Binary cross-entropy of each class against all others, by sigmoids (Beyer et al., 2020, section
-3.2, https://arxiv.org/abs/2006.07159; Wightman et al., 2021, "ResNet strikes back").
+"""Binary cross-entropy of each class against all others, by sigmoids (Beyer et al., 2020,
+https://arxiv.org/abs/2006.07159; Wightman et al., 2021, https://arxiv.org/abs/2110.00476).
 
 The saved model still gives softmax probabilities, which the temperature calibrates. Light zone:
 tensorflow is imported inside the function.
@@ -21,8 +21,8 @@ class Settings(PartSettings):
     reduction: Literal["mean", "sum"] = "mean"
     """Whether the loss of an image is the mean over the classes, as in timm, or the sum."""
     target_threshold: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Targets above this become 1, and others 0, so that an image that is mixed of two is of both
-    classes; "ResNet strikes back" trains with 0.2. Targets stay as they are unless given.
+    """Targets above this become 1, and others 0, so that an image that mixes two classes belongs to
+    both; Wightman et al. train with 0.2. Targets stay as they are unless given.
     """
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of each target that is spread evenly over all classes, after the threshold."""

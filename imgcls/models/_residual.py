@@ -1,6 +1,6 @@
 """What residual networks are made of: convolutions, batch norm, shortcuts. Heavy zone.
 
-Names of layers begin with the place of the block, such as `stage_1_block_2`.
+Names of layers begin with the stage and number of the block, such as `stage_1_block_2`.
 """
 
 from imgcls.backend import keras

@@ -25,7 +25,8 @@ class Settings(ModelSettings):
     widen_factor: Annotated[int, Field(ge=1)] = 4
     """The filters of the three stages are 16, 32 and 64 times this."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout rate between the two convolutions of a block; the paper has 0.3 where it is used."""
+    """Dropout rate between the two convolutions of a block; the paper has 0.3 for CIFAR
+    and 0.4 for SVHN."""
     stem: Literal["3x3", "7x7"] | None = None
     """The first convolution: 3x3 with stride 1, or 7x7 with stride 2 and max pooling. Unless given,
     3x3 for images of up to 64 pixels on their short side, and 7x7 for larger ones. With

@@ -1,7 +1,7 @@
 """A power of the remaining fraction of training, from the peak down to `final_fraction` of it,
 after an optional linear warm-up; linear by default.
 
-Liu et al., 2015, "ParseNet", section 3.1, https://arxiv.org/abs/1506.04579; and as Keras's
+Liu et al., 2015, "ParseNet", https://arxiv.org/abs/1506.04579; results are those of Keras's
 PolynomialDecay. Light zone.
 """
 
