@@ -94,7 +94,8 @@ def test_the_command_prints_a_table_and_what_to_run_next_and_writes_its_files(di
     ) == (record)  # the same bits
     with Image.open(found["figure"]) as image:
         assert image.size[0] > 800
-    rate = f"{record['minimum_tenth']:.2g}"
+    assert record["suggested"] == min(record["steepest"], record["minimum_tenth"])
+    rate = f"{record['suggested']:.2g}"
     last = stdout.splitlines()[-1]
     assert last.startswith(
         "next: imgcls train experiment.yaml --set 'train.optimizer={name: adam}'"

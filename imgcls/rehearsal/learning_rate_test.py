@@ -64,6 +64,10 @@ class LearningRateTest(Record):
     """
     minimum_tenth: Rate | None
     """A tenth of the learning rate with the lowest smoothed loss; null if it never falls."""
+    suggested: Rate | None
+    """The lower of these two; null if the loss never falls. The minimum alone misleads where a loss
+    falls to that of chance and stays there, and the steepest descent may lie close to divergence.
+    """
     current: Rate
     """The learning rate of the experiment."""
 
@@ -132,14 +136,14 @@ def find_steepest(rates: Sequence[float], smoothed: Sequence[float]) -> int | No
 
 
 def format_command(test: LearningRateTest, arguments: str) -> str | None:
-    """Return the command that trains with a tenth of the learning rate of the minimum.
+    """Return the command that trains with the learning rate that is suggested; None without one.
 
     Args:
         arguments: the experiment and its `--set` options, as they follow `imgcls train`.
     """
-    if test.minimum_tenth is None:
+    if test.suggested is None:
         return None
-    rate = f"{test.minimum_tenth:.2g}"
+    rate = f"{test.suggested:.2g}"
     return f"imgcls train {arguments} --set train.optimizer.learning_rate={rate}"
 
 

@@ -57,8 +57,9 @@ def _test(experiment: Experiment, store: Store, split: Split) -> LearningRateTes
         rates = default * numpy.geomspace(LOW, HIGH, count)
         losses, average, stopped = _raise_learning_rate(training, rates, _get_factor(experiment))
     tested = rates[: len(losses)].tolist()
-    steepest = learning_rate_test.find_steepest(tested, average.values)
     minimum = learning_rate_test.find_minimum(average.values)
+    steepest = learning_rate_test.find_steepest(tested, average.values)
+    both = None if minimum is None or steepest is None else (tested[steepest], tested[minimum] / 10)
     return LearningRateTest(
         experiment=experiment.name,
         seed=experiment.seed,
@@ -72,8 +73,9 @@ def _test(experiment: Experiment, store: Store, split: Split) -> LearningRateTes
         learning_rates=tested,
         losses=losses,
         smoothed=average.values,
-        steepest=None if steepest is None else tested[steepest],
-        minimum_tenth=None if minimum is None else tested[minimum] / 10,
+        steepest=both[0] if both else None,
+        minimum_tenth=both[1] if both else None,
+        suggested=min(both) if both else None,
         current=experiment.train.optimizer.learning_rate,
     )
 

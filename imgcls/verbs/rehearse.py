@@ -53,7 +53,7 @@ def _find_learning_rate(
     from imgcls.rehearsal import range_test
 
     test = range_test.run(experiment, store, split)
-    if test.minimum_tenth is None:
+    if test.suggested is None:
         terminal.note("the training loss never falls, so that no learning rate is suggested")
     store.change_detector.require_unchanged()
     folder = learning_rate_test.create_folder(experiment.name)
