@@ -193,6 +193,7 @@ def test_a_run_with_another_smoothing_is_another_training(tmp_path):
     assert plain.identity() != smoothed.identity()
 
 
+@pytest.mark.full
 def test_a_run_with_smoothing_that_is_interrupted_ends_with_the_same_bits(digits, tmp_path):
     settings = (*RICH, SMOOTHED, "train.steps_per_execution=1")
     train(digits(*settings), tmp_path / "whole")
@@ -206,6 +207,7 @@ def test_a_run_with_smoothing_that_is_interrupted_ends_with_the_same_bits(digits
     assert whole.log[0].loss > plain.log[0].loss  # so it was smoothed throughout
 
 
+@pytest.mark.full
 def test_two_devices_train_to_the_weights_of_one_with_label_smoothing(digits, tmp_path):
     shared = (
         SMOOTHED,
