@@ -1,6 +1,7 @@
 """What happens after the last step of an epoch: validation, the log, and decisions. Heavy zone."""
 
 import time
+from typing import NamedTuple
 
 from imgcls.errors import UserError
 from imgcls.input.iterators import BatchIterator
@@ -64,24 +65,15 @@ class EpochEnd:
         """
         self._divergence.check_weights(self._replicated.model.variables, counters.step)
         start = time.perf_counter()
-        with self._replicated.use_validated_weights():
-            val_loss = val_accuracy = None
-            if validation:
-                val_loss, val_accuracy = self.evaluate(counters, training, validation)
-            elif training:
-                self._estimate_batch_norm(counters, training)
-            train_mode_loss, eval_mode_loss = self._comparison.compute(
-                max(counters.step - 1, 0), counters.accumulation_steps
-            )
+        losses = self._compute_losses(counters, training, validation)
         counters.record_time("validation", start)
-        self._check_losses(len(counters.epochs) + 1, val_loss, train_mode_loss, eval_mode_loss)
         phase = self._replicated.phase
         assert phase is not None  # `_train_epoch` started one
         counters.end_epoch(
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            train_mode_loss=train_mode_loss,
-            eval_mode_loss=eval_mode_loss,
+            val_loss=losses.val_loss,
+            val_accuracy=losses.val_accuracy,
+            train_mode_loss=losses.train_mode_loss,
+            eval_mode_loss=losses.eval_mode_loss,
             learning_rate=learning_rate,
             image_size=list(phase.size),
             frozen_layers=len(phase.frozen),
@@ -119,10 +111,28 @@ class EpochEnd:
         statistics.estimate(iterator, counters.step - count, count)
         iterator.close()
 
-    def _check_losses(
-        self, epoch: int, val_loss: float | None, train_mode_loss: float, eval_mode_loss: float
-    ) -> None:
-        """Raise a `DivergenceError` if a loss at the end of an epoch is not finite."""
+    def _compute_losses(
+        self, counters: Counters, training: BatchIterator | None, validation: BatchIterator | None
+    ) -> "_Losses":
+        """Return the losses of the weights that are validated; raises as `end_epoch`."""
+        val_loss = val_accuracy = None
+        with self._replicated.use_validated_weights():
+            if validation:
+                val_loss, val_accuracy = self.evaluate(counters, training, validation)
+            elif training:
+                self._estimate_batch_norm(counters, training)
+            modes = self._comparison.compute(counters.step - 1, counters.accumulation_steps)
+        epoch = len(counters.epochs) + 1
         self._divergence.check_loss("the validation loss", val_loss, epoch)
-        for mode, loss in (("training", train_mode_loss), ("evaluation", eval_mode_loss)):
+        for mode, loss in zip(("training", "evaluation"), modes, strict=True):
             self._divergence.check_loss(f"the loss of a batch in {mode} mode", loss, epoch)
+        return _Losses(val_loss, val_accuracy, *modes)
+
+
+class _Losses(NamedTuple):
+    """Results of an epoch's weights, as in `EpochLog`."""
+
+    val_loss: float | None
+    val_accuracy: float | None
+    train_mode_loss: float
+    eval_mode_loss: float

@@ -16,7 +16,7 @@ ADVICE = "run the training command again without it, which writes a new one"
 """What to do about a model file that is missing or damaged, as the end of a message."""
 
 
-class Soup(Record):
+class SoupDescription(Record):
     """Weights that are averaged over epochs, from the best epoch on, and their results."""
 
     epochs: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
@@ -38,7 +38,7 @@ class ModelDescription(Record):
     """How images are resized to that shape: pad, crop or stretch."""
     calibration: Calibration
     """The temperature by which the logits are divided before the softmax."""
-    soup: Soup | None
+    soup: SoupDescription | None
     """The epochs whose weights the model averages; null without `train.select_weights: soup`."""
     fingerprint: str
     """Fingerprint of the store that the model was trained on."""

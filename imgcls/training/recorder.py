@@ -22,7 +22,7 @@ from imgcls.training import checkpoint, history, model_file, resume, temperature
 from imgcls.training.checkpoint import Checkpoints
 from imgcls.training.checkpoint_file import Snapshot
 from imgcls.training.counters import Counters
-from imgcls.training.model_description import ModelDescription, Soup
+from imgcls.training.model_description import ModelDescription, SoupDescription
 
 
 class RequestedAccumulation(Record):
@@ -175,7 +175,7 @@ class Recorder:
         epochs: history.Epochs,
         store: Store,
         validation: Examples,
-        soup: Soup | None = None,
+        soup: SoupDescription | None = None,
     ) -> None:
         """Write model.keras, with the weights that `train.select_weights` asks for, calibrated.
 

@@ -7,7 +7,7 @@ import numpy
 from imgcls.backend import keras
 from imgcls.io import terminal
 from imgcls.train_config import Monitor
-from imgcls.training.model_description import Soup
+from imgcls.training.model_description import SoupDescription
 
 
 def make_greedy_soup(
@@ -16,7 +16,7 @@ def make_greedy_soup(
     variables: list[keras.Variable],
     evaluate: Callable[[], tuple[float, float]],
     monitor: Monitor,
-) -> Soup:
+) -> SoupDescription:
     """Average the weights of epochs into a model's variables, and say which went in.
 
     An epoch goes in if the monitored quantity of the average with it is at least as good as without
@@ -26,7 +26,7 @@ def make_greedy_soup(
     Args:
         epochs: from the best to the worst.
         read_weights: returns the values of the variables after an epoch, in their order.
-        variables: of the model; those that are no floats keep the values of the best epoch.
+        variables: of the model; those that are not floats keep the values of the best epoch.
         evaluate: returns loss and accuracy of the model with its current values on validation,
             after it estimated the statistics of batch norm again, if that is asked for.
     """
@@ -46,7 +46,7 @@ def make_greedy_soup(
             chosen.append(epoch)
     _assign(variables, totals, len(chosen))
     results = evaluate()
-    soup = Soup(epochs=chosen, val_loss=results[0], val_accuracy=results[1])
+    soup = SoupDescription(epochs=chosen, val_loss=results[0], val_accuracy=results[1])
     terminal.note(
         f"the soup averages epoch {', '.join(map(str, chosen))}, of"
         f" {', '.join(map(str, epochs))}; its val_loss is {soup.val_loss:.4f}, its val_accuracy"

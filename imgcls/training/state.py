@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from imgcls.config import Experiment
 from imgcls.distributed.collectives import Collectives
-from imgcls.errors import Interrupted
+from imgcls.errors import EpochLimit, Interrupted
 from imgcls.io.signals import StopRequest
 from imgcls.store.store import Store
 from imgcls.training import data_changes, history, micro_batches
@@ -65,6 +65,14 @@ class TrainingState:
         epochs, stopping = self.counters.epochs, self._settings.early_stopping
         count = max(count_epochs(self._settings), 1)  # without epochs, the log has one entry
         return len(epochs) >= count or history.should_stop(epochs, stopping)
+
+    def require_finished(self, stop: StopRequest) -> None:
+        """Raise `EpochLimit` if training stopped after a number of epochs; the state is on disk."""
+        if not self.is_finished():
+            self.recorder.finish_writing()
+            self.collectives.barrier()
+            reason = f"stopped after epoch {stop.epochs}, as requested"
+            raise EpochLimit(reason, self.recorder.explain_resuming())
 
     def restore(self) -> None:
         """Restore the last checkpoint; if there is none, save one, for retries to go back to."""

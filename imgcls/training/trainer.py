@@ -11,7 +11,7 @@ from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import Collectives
-from imgcls.errors import DivergenceError, EpochLimit
+from imgcls.errors import DivergenceError
 from imgcls.input.batches import (
     Examples,
     SequentialBatches,
@@ -32,7 +32,7 @@ from imgcls.training.epoch_end import EpochEnd
 from imgcls.training.execution_length import ExecutionLength
 from imgcls.training.history import EpochLog
 from imgcls.training.mode_comparison import ModeComparison
-from imgcls.training.model_description import Soup
+from imgcls.training.model_description import SoupDescription
 from imgcls.training.phases import Phase, describe_phase, find_phase, plan_phases
 from imgcls.training.plan import count_epochs
 from imgcls.training.recorder import Recorder
@@ -96,22 +96,28 @@ class Trainer:
             self._get_learning_rate,
             lambda step: store.get_ids(self._batches.get_indices(step)),
         )
-        optimizer = self._replicated.optimizer
-        checkpoints = Checkpoints(run, self._settings, self.model, optimizer, self._steps_per_epoch)
-        self.recorder = Recorder(run, checkpoints, cluster)
-        self._state = TrainingState(
-            experiment,
-            store,
-            self._replicated,
-            self.recorder,
-            collectives,
-            self._divergence,
-            local_batch_size,
-            find_initializer(self.model, experiment, store, split, run),
-        )
+        self._state = self._make_state(run, split, cluster, collectives, local_batch_size)
+        self.recorder = self._state.recorder
         most = self._state.save_schedule.limit_steps(self._steps_per_epoch, 0)
         self._executions = ExecutionLength(self._settings.steps_per_execution, most)
         self._epoch_end = self._make_epoch_end()
+
+    def _make_state(
+        self, run: Run, split: Split, cluster: Cluster, collectives: Collectives, rows: int
+    ) -> TrainingState:
+        """Return the state of a new run; `rows` is the local batch size."""
+        optimizer = self._replicated.optimizer
+        checkpoints = Checkpoints(run, self._settings, self.model, optimizer, self._steps_per_epoch)
+        return TrainingState(
+            self._experiment,
+            self._store,
+            self._replicated,
+            Recorder(run, checkpoints, cluster),
+            collectives,
+            self._divergence,
+            rows,
+            find_initializer(self.model, self._experiment, self._store, split, run),
+        )
 
     def _make_epoch_end(self) -> EpochEnd:
         return EpochEnd(
@@ -155,11 +161,7 @@ class Trainer:
             except tf.errors.OpError as error:
                 recovery.recover_from_out_of_memory(error, self._experiment, state)
             gc.collect()  # frees the failed functions, and the images they hold on the devices
-        if not state.is_finished():
-            self.recorder.finish_writing()
-            state.collectives.barrier()
-            reason = f"stopped after epoch {stop.epochs}, as requested"
-            raise EpochLimit(reason, self.recorder.explain_resuming())
+        state.require_finished(stop)
         self._replicated.start_phase(find_phase(self._phases, state.counters.step - 1))
         with self._replicated.use_validated_weights():
             soup = self._make_soup(stop) if self._settings.select_weights == "soup" else None
@@ -217,7 +219,7 @@ class Trainer:
             validation = stack.enter_context(self._make_iterator(batches, 0))
         return statistics, validation
 
-    def _make_soup(self, stop: StopRequest) -> Soup:
+    def _make_soup(self, stop: StopRequest) -> SoupDescription:
         """Average the weights of the best epochs into the model; all workers do the same."""
         state, counters = self._state, self._state.counters
         self.recorder.finish_writing()
