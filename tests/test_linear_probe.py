@@ -23,7 +23,7 @@ from imgcls.backend import keras
 from imgcls.errors import DivergenceError
 from imgcls.run import Run
 from imgcls.store import lookup
-from imgcls.transfer import linear_probe, logistic_regression
+from imgcls.transfer import linear_probe
 from imgcls.transfer.linear_probe import STRENGTHS, Samples
 
 PROBE = "train.head_init=linear_probe"
@@ -45,44 +45,6 @@ def load_samples(count=400):
 def softmax(logits):
     exponentials = numpy.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_folded_solution_gives_the_probabilities_of_scikit_learn(weighted):
-    features, labels = load_samples()
-    weights = numpy.linspace(0.5, 1.5, len(labels)) if weighted else None
-    start = logistic_regression.make_start(features, 10)
-    found = logistic_regression.fit(features, labels, 0.01, start, weights, tolerance=1e-8)
-    kernel, bias = found.fold_scaler()
-    scaled = StandardScaler().fit_transform(features.astype(numpy.float64))
-    oracle = LogisticRegression(C=1 / (0.01 * len(labels)), tol=1e-9, max_iter=10_000)
-    expected = oracle.fit(scaled, labels, weights).predict_proba(scaled)
-    assert softmax(features @ kernel + bias) == pytest.approx(expected, abs=1e-5)
-    assert softmax(found.compute_logits(features)) == pytest.approx(expected, abs=1e-5)
-
-
-def test_blocks_of_rows_give_the_same_solution(monkeypatch):
-    features, labels = load_samples(100)
-    start = logistic_regression.make_start(features, 10)
-    whole = logistic_regression.fit(features, labels, 0.1, start)
-    monkeypatch.setattr(logistic_regression, "_BYTES", 8 * 64 * 7)
-    monkeypatch.setattr(logistic_regression, "_CACHE", 0)
-    blocks = logistic_regression.make_start(features, 10)
-    assert blocks.scaler.std == pytest.approx(start.scaler.std)
-    found = logistic_regression.fit(features, labels, 0.1, blocks)
-    assert found.kernel == pytest.approx(whole.kernel, abs=1e-5)
-
-
-def test_a_constant_feature_and_a_class_without_images_do_no_harm():
-    features, labels = load_samples(100)
-    features[:, 5] = 7
-    found = logistic_regression.fit(
-        features, labels, 0.1, logistic_regression.make_start(features, 11)
-    )
-    probabilities = softmax(found.compute_logits(features))
-    assert numpy.isfinite(probabilities).all()
-    assert probabilities[:, 10].max() < 0.01
-    assert (found.kernel[5] == 0).all()
 
 
 def test_the_strength_has_the_lowest_log_loss_on_validation():
@@ -295,3 +257,24 @@ def test_weights_of_classes_and_of_sampling_are_those_of_the_training(digits):
     assert found[labels == 3] == pytest.approx(5 * found[labels != 3][0])
     assert found.mean() == pytest.approx(1)
     assert linear_probe.compute_weights(digits(PROBE).train, store, split) is None
+
+
+def test_a_run_on_data_with_groups_chooses_by_them(workspace):
+    features, labels = load_digits(return_X_y=True)
+    numpy.savez(
+        "toy.npz",
+        images=(16 * features[:200]).clip(0, 255).astype(numpy.uint8).reshape(-1, 8, 8),
+        labels=labels[:200],
+        groups=numpy.arange(200) // 20,
+    )
+    data = {"name": "arrays", "path": "toy.npz", "groups": "groups", "test": 0.2}
+    train = {"epochs": 0, "head_init": "linear_probe"}
+    model = {"name": "cnn", "filters": [8], "dense": []}
+    path = write_experiment(
+        workspace, {"name": "toy", "data": data, "model": model, "train": train}
+    )
+    json_of("prepare", path)
+    json_of("train", path, "--run", "run")
+    record = json.loads(Run(Path("run")).linear_probe_file.read_text())
+    assert record["chosen_on"] == "folds of groups"
+    assert record["val_accuracy"] > 0.5

@@ -175,4 +175,5 @@ def test_mirrored_mixed_and_divided_batches_fit_too(digits, override):
 @pytest.mark.full
 @pytest.mark.parametrize("name", parts.list_names("optimizers"))
 def test_each_optimizer_fits_a_few_images_with_its_default_learning_rate(digits, name):
-    assert fit(digits(f"train.optimizer={name}", "model.filters=[16]", "model.dense=[]"))["fits"]
+    model = "model={name: cnn, filters: [16, 16], dense: []}"
+    assert fit(digits(f"train.optimizer={name}", model))["fits"]
