@@ -51,7 +51,9 @@ def changed(before, after):
     [
         (),
         ("train.precision=mixed_float16", "train.ema.decay=0.8"),
-        ("train.optimizer={name: adamw, weight_decay: 0.5}", MIRRORED),
+        pytest.param(
+            ("train.optimizer={name: adamw, weight_decay: 0.5}", MIRRORED), marks=pytest.mark.full
+        ),
     ],
     ids=["float32", "mixed_float16 and averaged", "mirrored and decayed"],
 )
@@ -112,7 +114,9 @@ def test_a_frozen_layer_has_no_backward_pass(digits):
     assert count_gradients("convolution_1", "batch_norm_1", "convolution_2") == [0, 0]
 
 
-@pytest.mark.parametrize("step", [3, pytest.param(2, marks=pytest.mark.full), 7, 8])
+@pytest.mark.parametrize(
+    "step", [3, 8, *(pytest.param(step, marks=pytest.mark.full) for step in (2, 7))]
+)
 def test_a_run_interrupted_around_a_boundary_ends_with_the_same_bits(digits, step, monkeypatch):
     """Boundaries are after 3 and 8 of 12 steps, executions of 4 steps would go across them."""
     settings = digits(*SETTINGS, FREEZE)
@@ -229,7 +233,7 @@ def test_adam_corrects_the_bias_of_a_variable_from_its_own_first_step():
     "optimizer",
     [
         "{name: schedule_free, learning_rate: 0.01}",
-        "{name: muon}",
+        pytest.param("{name: muon}", marks=pytest.mark.full),
         pytest.param("{name: lamb}", marks=pytest.mark.full),
         pytest.param("{name: lion}", marks=pytest.mark.full),
     ],

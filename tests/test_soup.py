@@ -169,6 +169,7 @@ def parse(text):
     return parse_duration(text)
 
 
+@pytest.mark.full
 def test_with_precise_batch_norm_the_soup_gets_statistics_of_its_own(digits):
     more = ("model.batch_norm=true", "train.precise_batch_norm={batches: 6}", "train.epochs=4")
     train.train(digits(*SETTINGS, *more), Path("precise"))
