@@ -122,7 +122,7 @@ def test_evaluating_again_gives_the_same_metrics(inside):
         (
             ["train", "{experiment}", "--set", "train.epochs=0"],
             2,
-            "should be greater than or equal to 1; got 0",
+            "epochs is 0, so nothing is trained; set head_init, or more epochs",
         ),
         (["train", "{experiment}", "--set", "data.store_dir=nowhere"], 3, "imgcls prepare"),
         (

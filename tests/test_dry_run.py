@@ -13,6 +13,7 @@ from experiments import MIRRORED, TINY, command, write_experiment
 from PIL import Image
 
 from imgcls.errors import DataError, OutOfMemoryError
+from imgcls.io.signals import keep_interrupts
 from imgcls.rehearsal import scratch
 from imgcls.rehearsal.options import Rehearsal
 from imgcls.run import Run
@@ -172,6 +173,25 @@ def test_a_dry_run_whose_data_worker_is_killed_leaves_nothing_behind(photos, mon
     assert exit_code == OutOfMemoryError.exit_code, stderr
     assert "data workers ended" in stderr
     assert list_files() == before
+
+
+def test_an_interrupt_that_a_finalizer_loses_is_raised_at_the_end_of_the_block(monkeypatch):
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def run():
+        with keep_interrupts():
+            Finalized()
+            lost.append("not raised yet")
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    handler = signal.getsignal(signal.SIGTERM)
+    lost: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert lost == ["not raised yet"]
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def evaluation(**metrics: float | None) -> Evaluation:
         per_class={},
         tables={},
         matrices={},
+        tta={},
     )
 
 

@@ -111,6 +111,30 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
+def keep_interrupts() -> Iterator[None]:
+    """Raise the KeyboardInterrupt of a signal at the end of the block if it was lost in the block.
+
+    Python prints and forgets an exception that a finalizer or a callback raises; a handler runs in
+    whatever code is running, so also in these.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def restore_default_signals(seconds: int) -> Iterator[None]:
     """Let stop signals end the process at once while the block runs, and SIGALRM after `seconds`.
 

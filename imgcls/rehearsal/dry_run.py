@@ -16,7 +16,7 @@ from imgcls.config import Experiment
 from imgcls.errors import DivergenceError, Interrupted, OutOfMemoryError, ProcessRestart
 from imgcls.evaluation import inference
 from imgcls.input.batches import Examples, make_examples
-from imgcls.io.signals import StopRequest
+from imgcls.io.signals import StopRequest, keep_interrupts
 from imgcls.rehearsal import scratch
 from imgcls.run import Run
 from imgcls.store.split_file import Split
@@ -67,7 +67,7 @@ def run(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
     changed = {"steps_per_execution": 1, "checkpoint": None, "time_limit": None}
     settings = experiment.train.model_copy(update=changed)
     adapted = experiment.model_copy(update={"train": settings})
-    with scratch.make_run(adapted) as folder, ExitStack() as stack:
+    with keep_interrupts(), scratch.make_run(adapted) as folder, ExitStack() as stack:
         trainer = Trainer(folder, adapted, store, split)
         stack.callback(trainer.close)
         stop = _StopAfterSteps()

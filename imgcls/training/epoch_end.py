@@ -68,7 +68,7 @@ class EpochEnd:
         losses = self._compute_losses(counters, training, validation)
         counters.record_time("validation", start)
         phase = self._replicated.phase
-        assert phase is not None  # `_train_epoch` started one
+        assert phase is not None  # the trainer started that of the last step
         counters.end_epoch(
             val_loss=losses.val_loss,
             val_accuracy=losses.val_accuracy,

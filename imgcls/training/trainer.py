@@ -191,6 +191,7 @@ class Trainer:
             stack.enter_context(self._progress.start_at(counters.step))
             while len(counters.epochs) != stop.epochs and not state.is_finished():
                 self._train_epoch(training, stop)
+                self._start_phase(max(counters.step - 1, 0))  # it trained no step if all were done
                 start = time.perf_counter()
                 learning_rate = self._get_learning_rate(counters.step - 1)
                 self._epoch_end.end_epoch(
