@@ -53,7 +53,9 @@ def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [truncate, corrupt, empty])
+@pytest.mark.parametrize(
+    "damage", [truncate, *(pytest.param(each, marks=pytest.mark.full) for each in (corrupt, empty))]
+)
 def test_the_previous_checkpoint_continues_to_the_same_bits_if_the_newest_is_damaged(
     digits, capsys, damage
 ):
@@ -166,7 +168,16 @@ def disk(monkeypatch):
     return disk
 
 
-@pytest.mark.parametrize("full_at", ["state-2.npz", "state-6.npz", "state-12.npz", "best-2.npz"])
+@pytest.mark.parametrize(
+    "full_at",
+    [
+        "state-6.npz",
+        *(
+            pytest.param(name, marks=pytest.mark.full)
+            for name in ("state-2.npz", "state-12.npz", "best-2.npz")
+        ),
+    ],
+)
 def test_a_checkpoint_that_cannot_be_written_ends_training_and_nothing_claims_it(
     digits, disk, capsys, full_at
 ):

@@ -21,6 +21,7 @@ def measure_nothing(monkeypatch, difference: float) -> None:
     monkeypatch.setattr(diagnose, "_measure_determinism_cost", lambda *_: 1.25)
 
 
+@pytest.mark.full
 def test_on_a_sound_machine_devices_agree_to_rounding(workspace):
     found = json_of("doctor", "--precision", "float32")
     by_precision = {each["precision"]: each["difference"] for each in found["comparisons"]}

@@ -76,8 +76,14 @@ def train_with_interruptions(settings, folder):
     "overrides",
     [
         (*RICH, "train.steps_per_execution=1"),
-        (*RICH, "train.steps_per_execution=1", "train.precision=mixed_float16"),
-        (*RICH, "train.steps_per_execution=1", "train.strategy={name: mirrored, replicas: 2}"),
+        pytest.param(
+            (*RICH, "train.steps_per_execution=1", "train.precision=mixed_float16"),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            (*RICH, "train.steps_per_execution=1", "train.strategy={name: mirrored, replicas: 2}"),
+            marks=pytest.mark.full,
+        ),
         (
             "train.steps_per_execution=4",
             "train.checkpoint=3 steps",
@@ -88,12 +94,18 @@ def train_with_interruptions(settings, folder):
             *(*RICH, "train.steps_per_execution=1", "train.ema={decay: 0.8}"),
             "train.precise_batch_norm={batches: 4}",
         ),
-        ("train.steps_per_execution=1", "train.plateau={patience: 1, min_delta: 0.5}"),
-        (
-            "augment=[{name: rand_augment, until: 50%}, {name: mixup}, {name: cutmix}]",
-            "train.sampling={by: class}",
-            "train.augmentation_repeats=2",
-            "train.steps_per_execution=1",
+        pytest.param(
+            ("train.steps_per_execution=1", "train.plateau={patience: 1, min_delta: 0.5}"),
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            (
+                "augment=[{name: rand_augment, until: 50%}, {name: mixup}, {name: cutmix}]",
+                "train.sampling={by: class}",
+                "train.augmentation_repeats=2",
+                "train.steps_per_execution=1",
+            ),
+            marks=pytest.mark.full,
         ),
     ],
     ids=["float32", "mixed_float16", "mirrored", "early_stopping", "averaged", "plateau", "mixed"],
@@ -167,6 +179,7 @@ def start_process(path, folder):
     )
 
 
+@pytest.mark.full
 def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_a_run_that_ends_with_the_same_bits(
     prepared, workspace
 ):

@@ -102,6 +102,7 @@ def limited(tmp_path_factory):
     return folder, results
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["one", "mirrored"])
 def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name):
     folder, results = limited
@@ -114,6 +115,7 @@ def test_training_halves_the_micro_batch_until_it_fits_and_says_so(limited, name
     assert status.accumulation_steps > 1
 
 
+@pytest.mark.full
 def test_a_note_says_that_batch_norm_sees_micro_batches(limited):
     folder, results = limited
     number = Run(folder / "mirrored").status.accumulation_steps
@@ -124,6 +126,7 @@ def test_a_note_says_that_batch_norm_sees_micro_batches(limited):
     assert "batch norm" not in results["one"][2]
 
 
+@pytest.mark.full
 def test_micro_batches_do_not_change_the_loss(limited):
     folder, _ = limited
     json_of("train", folder / "experiment.yaml", "--run", folder / "whole")
@@ -132,6 +135,7 @@ def test_micro_batches_do_not_change_the_loss(limited):
     )
 
 
+@pytest.mark.full
 def test_the_exit_code_is_5_if_one_image_does_not_fit(limited):
     folder, results = limited
     exit_code, _, stderr = results["image"]
@@ -146,6 +150,7 @@ def test_the_exit_code_is_5_if_one_image_does_not_fit(limited):
     assert [path.name for path in Run(folder / "image").state_files()] == ["state-0.npz"]
 
 
+@pytest.mark.full
 def test_the_exit_code_is_5_if_the_model_does_not_fit(limited):
     folder, results = limited
     exit_code, _, stderr = results["model"]
@@ -184,6 +189,7 @@ def test_a_worker_that_runs_out_of_memory_makes_all_use_smaller_micro_batches_at
     )
 
 
+@pytest.mark.full
 def test_eval_halves_its_batches_and_gives_the_same_metrics(limited):
     folder, _ = limited
     exit_code, _, stderr = run_limited(60, "eval", folder / "one")

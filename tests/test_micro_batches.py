@@ -143,9 +143,10 @@ main()
 """A command line whose steps fail, in each process anew, until a batch is divided into four."""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "family",
-    [(), pytest.param(("--num-seeds", "1"), marks=pytest.mark.full)],
+    [(), ("--num-seeds", "1")],
     ids=["run", "family"],
 )
 def test_the_command_continues_in_new_processes_to_the_bits_of_that_micro_batch_size(

@@ -83,7 +83,7 @@ def test_a_plateau_lowers_the_rate_of_the_epochs_after_it(digits):
     ("strategy", "precision"),
     [
         ("{name: one_device}", "float32"),
-        ("{name: mirrored, replicas: 2}", "mixed_float16"),
+        pytest.param("{name: mirrored, replicas: 2}", "mixed_float16", marks=pytest.mark.full),
         pytest.param("{name: one_device}", "mixed_float16", marks=pytest.mark.full),
         pytest.param("{name: mirrored, replicas: 2}", "float32", marks=pytest.mark.full),
     ],

@@ -144,6 +144,7 @@ def test_two_workers_reproduce_a_run_and_its_first_epoch(spread, start):
         assert silence == ("", "")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("victim", "precision"),
     [(0, "float32"), pytest.param(1, "mixed_float16", marks=pytest.mark.full)],
@@ -175,6 +176,7 @@ def test_a_worker_that_dies_ends_the_other_and_starting_all_again_continues_to_t
     assert_same_result(Run(Path("run")), Run(Path("whole")))
 
 
+@pytest.mark.full
 def test_a_worker_that_freezes_ends_the_other(spread, start):
     started = start(spread(epochs=1000, checkpoint="5 steps"), Path("run"))
     wait_for_a_step_inside_an_epoch(started[0], Path("run"))
@@ -193,6 +195,7 @@ def test_a_worker_that_freezes_ends_the_other(spread, start):
     )
 
 
+@pytest.mark.full
 def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
     path = spread(epochs=1000, checkpoint="5 steps")
     started = start(path, Path("run"))

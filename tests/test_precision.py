@@ -32,6 +32,7 @@ def test_a_note_says_that_tensorfloat32_needs_a_gpu(workspace, capsys, name, not
     assert capsys.readouterr().err.count("is the same as float32 without a GPU") == notes
 
 
+@pytest.mark.full
 def test_tensorfloat32_gives_the_bits_of_float32_on_a_cpu_and_eval_allows_it_again(digits):
     from imgcls.backend import tf
 

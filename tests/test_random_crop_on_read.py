@@ -151,7 +151,13 @@ def test_a_store_of_the_models_size_is_cropped_on_the_device(folder):
     assert not ShuffledBatches(make_examples(store, split, "train"), settings).crops_on_read
 
 
-@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param(store, marks=() if name == "encoded" else pytest.mark.full, id=name)
+        for name, store in STORES.items()
+    ],
+)
 def test_training_on_crops_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
     settings = make_settings(folder, store, "train.epochs=2", "train.steps_per_execution=1")
     prepare(settings)

@@ -154,6 +154,7 @@ def test_changed_data_ends_with_exit_code_3(run, original):
     assert not Path("again").exists()
 
 
+@pytest.mark.full
 def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reproduction(
     workspace, capsys
 ):
@@ -232,6 +233,7 @@ def test_a_wrong_command_line_ends_with_exit_code_2_before_any_training(run, arg
     assert not Path("runs").exists()
 
 
+@pytest.mark.full
 def test_a_reproduction_that_was_interrupted_continues_where_it_stopped_and_is_compared(run):
     arguments = ("reproduce", "run", "--run", "again")
     exit_code, _, stderr = command(*arguments, "--set", "train.time_limit=0.0001s")

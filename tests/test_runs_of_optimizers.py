@@ -13,8 +13,8 @@ from imgcls.training import build, checkpoint_file
 from imgcls.verbs.evaluate import evaluate
 from imgcls.verbs.train import train
 
-UNUSUAL = ("muon", "schedule_free")
-"""A companion's state, and weights that are not those of the model."""
+UNUSUAL = ("schedule_free",)
+"""Its weights are not those of the model."""
 EVERY = [
     pytest.param(name, marks=() if name in UNUSUAL else pytest.mark.full)
     for name in parts.list_names("optimizers")

@@ -83,6 +83,7 @@ def workers_of(folder):
     return [pid for pid, words in commands.items() if "python" in words[0]]
 
 
+@pytest.mark.full
 def test_a_slurm_job_that_is_out_of_time_is_put_back_into_the_queue_and_finishes(
     environment, spread, workspace
 ):
@@ -152,6 +153,7 @@ def test_a_slurm_job_whose_experiment_is_wrong_is_not_put_back(environment, spre
     assert not (workspace / "requeued").exists()
 
 
+@pytest.mark.full
 def test_over_ssh_all_workers_start_again_when_one_was_killed(environment, spread, workspace):
     command = [SCRIPTS / "train_over_ssh.sh", spread, workspace / "ssh"]
     json_of("prepare", spread)
