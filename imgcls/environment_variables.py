@@ -53,8 +53,10 @@ NEUTRAL = {
         "NVIDIA_DISABLE_REQUIRE",
     ),
     "where compiled kernels are saved": ("CUDA_CACHE_*", "TF_JIT_CACHE_DIR"),
-    "when memory is allocated, or code loaded": (
+    "when and how much memory is allocated, and when code is loaded": (
         "TF_FORCE_GPU_ALLOW_GROWTH",
+        "TF_CPU_ALLOCATOR_USE_BFC",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB",
         "CUDA_MODULE_LOADING",
     ),
     "when and where threads run": (
