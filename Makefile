@@ -8,10 +8,10 @@ GPU_FILES := $(wildcard /dev/nvidia[0-9]*)
 BIN := .venv/bin
 IMGCLS := $(BIN)/imgcls
 
-.PHONY: help setup demo test test-full test-extras check docs bench gpu chaos lock clean
+.PHONY: help setup demo test test-full test-extras check docs bench recipes recipes-long gpu chaos lock clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## Install imgcls and the locked versions into .venv (Python 3.11 to 3.13); with GPU=1, CUDA's too
 	@$(if $(GPU),,$(if $(GPU_FILES),echo "This machine has an NVIDIA GPU ($(GPU_FILES)); to train on it: make setup GPU=1"))
@@ -59,6 +59,12 @@ docs: setup ## Write the pages that are made from the code
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(DATA)
+
+recipes: setup ## Train the quick experiments of configs/ again: exit code 6 if accuracy changed (DATA=folder with Fashion-MNIST's files)
+	$(BIN)/python scripts/recipes.py check $(if $(DATA),--data $(DATA))
+
+recipes-long: setup ## The same for the long ones, in hours; again to continue
+	$(BIN)/python scripts/recipes.py check --long $(if $(DATA),--data $(DATA))
 
 gpu: setup ## Check on the GPUs of this machine what the other tests cannot, in ten minutes; prints a table for docs/gpu.md
 	$(BIN)/python -m bench.gpu
