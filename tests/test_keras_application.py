@@ -2,6 +2,7 @@
 
 import gc
 import re
+import urllib.request
 
 import h5py
 import numpy
@@ -252,6 +253,8 @@ def test_a_failed_download_says_what_to_fetch_and_where_to_put_it(tmp_path, monk
     monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it was made for the earlier proxies
     with pytest.raises(DataError) as error:
         PART.load_imagenet(make_settings())
     file = "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"
