@@ -20,6 +20,8 @@ from pydantic import field_validator
 from imgcls import parts
 from imgcls.parts import PartSettings
 
+HEAD = "logits"
+"""The name of the last dense layer of every model."""
 IMAGENET = "imagenet"
 """The value of `weights` for those that were trained on ImageNet."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from imgcls.backend import keras, tf
 from imgcls.errors import UserError
 from imgcls.io import terminal
-from imgcls.models import Problem
+from imgcls.models import HEAD, Problem
 
 MAX_SMALL_IMAGE = 64
 """Height or width in pixels up to which an image is too small for an ImageNet stem."""
@@ -145,4 +145,4 @@ def make_logits(features: keras.KerasTensor, problem: Problem) -> keras.KerasTen
     """
     compute_dtype = keras.config.dtype_policy().compute_dtype
     dtype = compute_dtype if compute_dtype == "float64" else "float32"
-    return keras.layers.Dense(problem.classes, dtype=dtype, name="logits")(features)
+    return keras.layers.Dense(problem.classes, dtype=dtype, name=HEAD)(features)

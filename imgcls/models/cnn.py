@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from imgcls.errors import UserError
 from imgcls.io import terminal
-from imgcls.models import ModelSettings, Problem
+from imgcls.models import HEAD, ModelSettings, Problem
 
 if TYPE_CHECKING:
     import keras
@@ -183,9 +183,7 @@ def _check_pooling(settings: Settings, size: tuple[int, int]) -> None:
 def _note_dominant_head(model: "keras.Model", flat_features: int) -> None:
     """Print a note if one dense layer has nearly all parameters: such a model overfits easily."""
     total = model.count_params()
-    largest = max(
-        layer.count_params() for layer in model.layers if layer.name in ("dense_1", "logits")
-    )
+    largest = max(layer.count_params() for layer in model.layers if layer.name in ("dense_1", HEAD))
     if largest > DOMINANT_FRACTION * total and largest > 100_000:
         terminal.note(
             f"model cnn: one dense layer has {largest:,} of {total:,} parameters, since"

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from imgcls.backend import keras
 from imgcls.errors import UserError
 from imgcls.io import terminal
-
-HEAD = "logits"
-"""The name of the last dense layer, which `models/_layers.make_logits` adds."""
+from imgcls.models import HEAD
 
 _NORMS = (
     keras.layers.BatchNormalization,

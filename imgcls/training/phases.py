@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from imgcls.backend import keras
 from imgcls.durations import Duration
 from imgcls.errors import UserError
+from imgcls.models import HEAD
 from imgcls.phase_settings import Freeze
 from imgcls.train_config import Train
 from imgcls.training import layer_selection
@@ -48,7 +49,7 @@ def plan_phases(
     """
     if settings.epochs == 0:  # only the last layer was fitted
         every = layer_selection.list_layers(model)
-        others = tuple(layer for layer in every if layer.name != "logits")
+        others = tuple(layer for layer in every if layer.name != HEAD)
         return [Phase(0, total_steps, others, model.input_shape[1:3])]
     frozen = []
     for index, section in enumerate(settings.freeze):
@@ -156,5 +157,5 @@ def _require_trained(phase: Phase, model: keras.Model) -> None:
         raise UserError(
             f"train.freeze freezes all layers of the model from step {phase.start + 1} to"
             f" {phase.end}, so nothing is left to train; leave out some, such as"
-            f" {layer_selection.HEAD}"
+            f" {HEAD}"
         )

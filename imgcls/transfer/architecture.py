@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imgcls.models import HEAD
+
 _WITHOUT_EFFECT = re.compile(
     "name|trainable|dtype|seed|rate|synchronized|momentum|noise_shape|batch_shape|sparse|ragged"
     "|optional|lora_rank|lora_alpha|quantization_config|.*_(initializer|regularizer|constraint)"
 )
 """Settings of layers that do not change what a trained network computes."""
-_OF_THE_DATA = {"standardize": {"mean", "variance"}, "logits": {"units"}}
+_OF_THE_DATA = {"standardize": {"mean", "variance"}, HEAD: {"units"}}
 """Settings of layers that follow from the data set."""
 _DROPOUT = ("Dropout", "SpatialDropout2D", "StochasticDepth")
 """Classes of layers that do nothing outside of training."""

@@ -18,6 +18,7 @@ from imgcls.errors import DivergenceError, UserError
 from imgcls.evaluation import inference
 from imgcls.io import terminal
 from imgcls.io.records import write_record
+from imgcls.models import HEAD
 from imgcls.run import Run
 from imgcls.store import reader_pool
 from imgcls.store.split_file import Split
@@ -29,8 +30,6 @@ from imgcls.transfer import logistic_regression
 from imgcls.transfer.logistic_regression import Regression
 from imgcls.transfer.record import ChosenOn, LinearProbe
 
-HEAD = "logits"
-"""The name of the last dense layer in every model."""
 STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(-2, 13))
 """The strengths of the L2 penalty that are tried, from strong to weak: 10 to 1e-6, in half
 decades. They are relative to the mean loss of standardized features."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgcls.errors import DataError, UserError
 from imgcls.io import terminal
+from imgcls.models import HEAD
 from imgcls.transfer.class_names import match_classes
 from imgcls.transfer.record import ClassRow, TensorRow
 from imgcls.transfer.weights import Tensor, Weights
@@ -19,8 +20,6 @@ from imgcls.transfer.weights import Tensor, Weights
 if TYPE_CHECKING:
     import numpy
 
-HEAD = "logits"
-"""The name of the last dense layer of all models."""
 _MOST_MISSING = 0.5
 """The fraction of a model's numbers, without the last dense layer, that a source may lack."""
 
