@@ -17,6 +17,7 @@ from imgcls.io.signals import keep_interrupts
 from imgcls.rehearsal import scratch
 from imgcls.rehearsal.options import Rehearsal
 from imgcls.run import Run
+from imgcls.store import reader_pool
 from imgcls.training import checkpoint_file, model_file
 from imgcls.verbs.prepare import prepare
 from imgcls.verbs.rehearse import rehearse
@@ -128,13 +129,28 @@ def test_no_command_takes_a_dry_run_for_a_run(digits):
     assert list_files() == []
 
 
-def test_what_a_killed_dry_run_left_is_removed_by_the_next_one_but_not_one_that_goes_on(digits):
+def test_what_a_killed_dry_run_left_is_removed_by_the_next_one_but_not_one_that_goes_on(
+    digits, capsys
+):
     with scratch.make_run(digits()) as going_on:
         abandoned = Path(f"{scratch.PREFIX}abandoned")
         Run(abandoned).write_status("created")
         with scratch.make_run(digits()):
             assert not abandoned.exists()
         assert going_on.config_file.exists()
+    assert capsys.readouterr().err == (
+        f"note: removed {abandoned}, which a dry run that was killed had left\n"
+    )
+
+
+def test_a_folder_that_cannot_be_removed_is_named(digits, capsys, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(scratch.shutil, "rmtree", refuse)
+    with scratch.make_run(digits()) as run:
+        folder = run.folder
+    assert f"cannot remove {folder} (Permission denied)" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -168,7 +184,7 @@ def test_a_dry_run_whose_data_worker_is_killed_leaves_nothing_behind(photos, mon
         return process
 
     with monkeypatch.context() as patch:
-        patch.setattr(subprocess, "Popen", start_and_kill)
+        patch.setattr(reader_pool.subprocess, "Popen", start_and_kill)
         exit_code, _, stderr = command("train", photos, "--dry-run")
     assert exit_code == OutOfMemoryError.exit_code, stderr
     assert "data workers ended" in stderr
