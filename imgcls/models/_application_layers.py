@@ -67,6 +67,7 @@ def replace_layers(
         return _replace(layer, names[id(layer)], seeds)
 
     def call(layer: Any, *arguments: Any, **settings: Any) -> Any:
+        """Return the output of a copied layer; the preprocessing of the application is left out."""
         if isinstance(layer, keras.Sequential):
             (features,) = arguments
             for inner in layer.layers:

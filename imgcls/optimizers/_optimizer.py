@@ -1,6 +1,7 @@
 """What all optimizers do around their formulas. Heavy zone."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from imgcls.backend import keras, tf
@@ -26,6 +27,10 @@ class Optimizer(keras.optimizers.Optimizer):
     that one.
     """
 
+    _learning_rate_factors: Mapping[int, float] = MappingProxyType({})
+    _first_steps: Mapping[str, int] = MappingProxyType({})
+    _step_counter: "Optimizer | None" = None
+
     def set_learning_rate_factors(self, factors: Mapping[int, float]) -> None:
         """Set factors on the learning rates of some variables, and so on their decoupled decay.
 
@@ -47,7 +52,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
         Steps that a loss scale skips while it is frozen may delay it.
         """
-        first = getattr(self, "_first_steps", {}).get(self._var_key(variable), 0)
+        first = self._first_steps.get(self._var_key(variable), 0)
         return tf.maximum(self.iterations - first, 0) if first else self.iterations
 
     def count_steps_of(self, other: "Optimizer") -> None:
@@ -57,7 +62,7 @@ class Optimizer(keras.optimizers.Optimizer):
     @property
     def iterations(self) -> tf.Tensor:
         """The number of steps so far."""
-        counter = getattr(self, "_step_counter", None)
+        counter = self._step_counter
         return super().iterations if counter is None else counter.iterations
 
     def has_decay(self, variable: tf.Variable) -> bool:
@@ -134,7 +139,7 @@ class Optimizer(keras.optimizers.Optimizer):
         learning_rate: tf.Tensor,
     ) -> None:
         """Call `update_step` for each variable, on each device that has a copy of it."""
-        factors = getattr(self, "_learning_rate_factors", {})
+        factors = self._learning_rate_factors
 
         def update(variable: tf.Variable, gradient: Gradient, rate: tf.Tensor) -> None:
             factor = factors.get(self._get_variable_index(variable), 1.0)

@@ -68,6 +68,7 @@ class BatchNormStatistics:
         def compute(
             i: tf.Tensor, images: tf.Tensor, *_: tf.Tensor
         ) -> tuple[list[tf.Tensor], tf.Tensor]:
+            """Return no gradients, and the moments of a micro-batch."""
             with _use_batches_alone(self._layers):
                 self._model(images, training=True, step=step, first_row=first_row + i * micro_rows)
             # Read after they were assigned: TensorFlow keeps the order.
