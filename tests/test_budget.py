@@ -36,13 +36,13 @@ def test_epochs_fill_the_budget_after_start_up_and_before_the_model_is_written(
 ):
     """10 s for start-up, compilation and the end; an epoch of 100 steps takes 12 s."""
     settings = experiment(workspace, "train.epochs=null", f"train.budget={budget}")
-    assert make_plan(settings, make_speed(), 100).epochs == epochs
+    assert make_plan(settings.train.budget, make_speed(), 100).epochs == epochs
 
 
 def test_a_budget_too_short_for_an_epoch_is_refused_with_what_one_takes(workspace):
     settings = experiment(workspace, "train.epochs=null", "train.budget=21s")
     with pytest.raises(UserError) as caught:
-        make_plan(settings, make_speed(), 100)
+        make_plan(settings.train.budget, make_speed(), 100)
     assert str(caught.value).startswith(
         "train.budget is 21s, but an epoch takes 12 s, after 10 s for start-up, compilation and"
         " writing the model; give at least 22 s"
@@ -57,7 +57,7 @@ def test_a_duration_longer_than_the_planned_epochs_is_refused(workspace):
         "train.schedule={name: cosine, warmup: 5 epochs}",
     )
     assert apply_plan(settings, 5).train.epochs == 5
-    with pytest.raises(UserError, match=r"warmup is 5 epochs, but .* is 4.*budget: 1m has room"):
+    with pytest.raises(UserError, match=r"warmup is 5 epochs, but .* is 4.*budget: 1m is enough"):
         apply_plan(settings, 4)
 
 

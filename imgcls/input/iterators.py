@@ -5,10 +5,12 @@ several steps; from these, before the loop, what each replica needs of them; in 
 of each replica at a step; and from these, on the replica, its local batch.
 """
 
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Literal
 
 from imgcls.backend import tf
-from imgcls.input.batches import SequentialBatches
+from imgcls.input.batches import Examples, SequentialBatches
 from imgcls.input.in_memory_iterator import InMemoryIterator
 from imgcls.input.loaders import HostMemoryLoader, Loader, StoreLoader
 from imgcls.input.streaming_iterator import StreamingIterator
@@ -49,6 +51,25 @@ def find_placement(
         fits=fits,
         crops_on_read=batches.crops_on_read,
     )
+
+
+def open_iterator(
+    batches: SequentialBatches,
+    strategy: tf.distribute.Strategy,
+    images: Sequence[Examples],
+    device_cache_mib: int,
+    start: int,
+    stages: dict[str, float],
+) -> closing[BatchIterator]:
+    """Return an iterator over batches from step `start` on, to close after use.
+
+    Args:
+        images: all that would be on the devices at once, to fit `device_cache_mib` together.
+        stages: as for `make_iterator`.
+    """
+    fits = sum(each.nbytes for each in images) <= device_cache_mib * 2**20
+    placement = find_placement(batches, strategy, fits)
+    return closing(make_iterator(placement, batches, strategy, start, stages))
 
 
 def make_iterator(

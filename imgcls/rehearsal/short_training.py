@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import TypeVar
 
 import numpy
@@ -13,7 +13,7 @@ from imgcls.distributed.cluster import SINGLE_PROCESS
 from imgcls.errors import OutOfMemoryError
 from imgcls.evaluation import inference
 from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
+from imgcls.input.iterators import BatchIterator, open_iterator
 from imgcls.io import terminal
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
@@ -76,11 +76,9 @@ class ShortTraining:
             self._evaluation = self._open_iterator(validation, stack)
 
     def _open_iterator(self, batches: SequentialBatches, stack: ExitStack) -> BatchIterator:
-        size = self._examples.nbytes + self._validation.nbytes
-        fits = size <= self._settings.device_cache_mib * 2**20
-        placement, stages = find_placement(batches, self._strategy, fits), _make_stages()
+        splits, cache = (self._examples, self._validation), self._settings.device_cache_mib
         return stack.enter_context(
-            closing(make_iterator(placement, batches, self._strategy, 0, stages))
+            open_iterator(batches, self._strategy, splits, cache, 0, _make_stages())
         )
 
     def train(self, step: int, learning_rates: numpy.ndarray) -> numpy.ndarray:

@@ -3,6 +3,7 @@
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.distributed.collectives import Collectives
+from imgcls.durations import Duration
 from imgcls.input.batches import Examples
 from imgcls.io import terminal
 from imgcls.io.records import write_record
@@ -18,28 +19,27 @@ TRIAL_EPOCHS = 1000
 def plan_epochs(
     run: Run,
     experiment: Experiment,
+    budget: Duration,
+    started: float,
     strategy: tf.distribute.Strategy,
     replicated: ReplicatedModel,
     examples: Examples,
     validation: Examples,
     classes: int,
-    started: float,
     collectives: Collectives,
 ) -> Experiment:
     """Return an experiment with the epochs that fit its budget, which are planned once for a run.
 
     Args:
-        examples: of the training split.
+        budget: `train.budget`.
         started: when the command started, by `time.monotonic`, in seconds.
+        examples: of the training split.
 
     Raises:
         UserError: not one epoch fits, or a duration in epochs is longer than the training.
     """
-    budget = experiment.train.budget
-    assert budget is not None  # only then, epochs are planned
     if recorded := read_plan(run):
         return apply_plan(experiment, recorded.epochs)
-    cache = experiment.train.device_cache_mib * 2**20
     test = SpeedTest(
         apply_plan(experiment, TRIAL_EPOCHS),
         strategy,
@@ -47,10 +47,9 @@ def plan_epochs(
         examples,
         validation,
         classes,
-        fits=examples.nbytes + validation.nbytes <= cache,
     )
     speed = _find_slowest(test.measure(started, budget.seconds, run.folder), collectives)
-    plan = make_plan(experiment, speed, examples.count_batches(experiment.train.batch_size))
+    plan = make_plan(budget, speed, examples.count_batches(experiment.train.batch_size))
     planned = apply_plan(experiment, plan.epochs)
     if collectives.is_chief:
         write_record(run.plan_file, plan)

@@ -10,6 +10,7 @@ from imgcls.training import history, step_sums
 from imgcls.training.counters import Counters
 from imgcls.training.divergence import DivergenceDetector
 from imgcls.training.mode_comparison import ModeComparison, note_large_gap
+from imgcls.training.phases import Phase
 from imgcls.training.replicated_model import ReplicatedModel
 
 
@@ -47,6 +48,7 @@ class EpochEnd:
     def end_epoch(
         self,
         counters: Counters,
+        phase: Phase,
         training: BatchIterator | None,
         validation: BatchIterator | None,
         learning_rate: float,
@@ -55,6 +57,7 @@ class EpochEnd:
         """Validate the model, add the epoch to the log, and lower the learning rate on a plateau.
 
         Args:
+            phase: of the epoch's last step.
             training: over batches of the training split, which `seek` moves; None if
                 `train.precise_batch_norm` is not set.
             validation: over the validation split; None without one.
@@ -67,8 +70,6 @@ class EpochEnd:
         start = time.perf_counter()
         losses = self._compute_losses(counters, training, validation)
         counters.record_time("validation", start)
-        phase = self._replicated.phase
-        assert phase is not None  # the trainer started that of the last step
         counters.end_epoch(
             val_loss=losses.val_loss,
             val_accuracy=losses.val_accuracy,

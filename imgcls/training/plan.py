@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, ValidationError
 
 from imgcls.config import Experiment
+from imgcls.durations import Duration
 from imgcls.errors import UserError
 from imgcls.io.records import Record, read_record
 from imgcls.train_config import Train
@@ -64,8 +65,8 @@ def read_plan(run: "Run") -> Plan | None:
     return read_record(run.plan_file, Plan, "restore it from a backup, or train a new run")
 
 
-def make_plan(experiment: Experiment, speed: Speed, steps_per_epoch: int) -> Plan:
-    """Return the plan with as many epochs as fit `train.budget`.
+def make_plan(budget: Duration, speed: Speed, steps_per_epoch: int) -> Plan:
+    """Return the plan with as many epochs as fit a budget, that of `train.budget`.
 
     Counted are the start of the command and compilation, all epochs, and another end of an epoch
     for what follows the last one: calibration, and writing the model.
@@ -73,8 +74,6 @@ def make_plan(experiment: Experiment, speed: Speed, steps_per_epoch: int) -> Pla
     Raises:
         UserError: not one epoch fits.
     """
-    budget = experiment.train.budget
-    assert budget is not None  # callers plan only then
     epoch = steps_per_epoch * speed.step + speed.epoch_end
     overhead = speed.startup + speed.compilation + speed.epoch_end
     epochs = int((budget.seconds - overhead) / epoch)
@@ -100,5 +99,5 @@ def apply_plan(experiment: Experiment, epochs: int) -> Experiment:
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"{problem} (train.budget: {experiment.train.budget} has room for {epochs} epochs)"
+            f"{problem} (train.budget: {experiment.train.budget} is enough for {epochs} epochs)"
         ) from None

@@ -10,7 +10,7 @@ import numpy
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.input.batches import Examples, SequentialBatches, ShuffledBatches
-from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
+from imgcls.input.iterators import BatchIterator, open_iterator
 from imgcls.training import checkpoint_file, history, micro_batches, step_sums
 from imgcls.training.mode_comparison import ModeComparison
 from imgcls.training.phases import plan_phases
@@ -28,7 +28,6 @@ class SpeedTest:
 
     Args:
         experiment: with any number of epochs.
-        fits: whether the images fit `train.device_cache_mib`.
     """
 
     def __init__(
@@ -39,12 +38,11 @@ class SpeedTest:
         examples: Examples,
         validation: Examples,
         classes: int,
-        fits: bool,
     ):
         self._settings = experiment.train
         self._strategy = strategy
         self._replicated = replicated
-        self._fits = fits
+        self._splits = examples, validation
         steps_per_epoch = examples.count_batches(self._settings.batch_size)
         total_steps = count_epochs(self._settings) * steps_per_epoch
         self._phases = plan_phases(self._settings, replicated.model, total_steps, steps_per_epoch)
@@ -90,9 +88,8 @@ class SpeedTest:
         )
 
     def _open(self, batches: SequentialBatches) -> closing[BatchIterator]:
-        placement = find_placement(batches, self._strategy, self._fits)
-        stages = dict.fromkeys(history.STAGES, 0.0)
-        return closing(make_iterator(placement, batches, self._strategy, 0, stages))
+        cache, stages = self._settings.device_cache_mib, dict.fromkeys(history.STAGES, 0.0)
+        return open_iterator(batches, self._strategy, self._splits, cache, 0, stages)
 
     def _time_steps(self, iterator: BatchIterator, limit: float) -> tuple[float, float]:
         """Return what compiling took, and a step, in seconds."""

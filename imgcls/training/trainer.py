@@ -18,7 +18,7 @@ from imgcls.input.batches import (
     ShuffledBatches,
     open_training_examples,
 )
-from imgcls.input.iterators import BatchIterator, find_placement, make_iterator
+from imgcls.input.iterators import BatchIterator, open_iterator
 from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
@@ -79,10 +79,9 @@ class Trainer:
         collectives = Collectives(self._strategy, cluster)
         if settings.budget:
             began = time.monotonic() if started is None else started
+            setup = settings.budget, began, self._strategy, self._replicated
             data = self._examples, self._validation, len(store.classes)
-            experiment = budget.plan_epochs(
-                run, experiment, self._strategy, self._replicated, *data, began, collectives
-            )
+            experiment = budget.plan_epochs(run, experiment, *setup, *data, collectives)
         self._experiment, self._settings = experiment, experiment.train
         # Without epochs, phases and schedule are those of one that is not trained.
         total_steps = max(count_epochs(self._settings), 1) * self._steps_per_epoch
@@ -191,11 +190,11 @@ class Trainer:
             stack.enter_context(self._progress.start_at(counters.step))
             while len(counters.epochs) != stop.epochs and not state.is_finished():
                 self._train_epoch(training, stop)
-                self._start_phase(max(counters.step - 1, 0))  # it trained no step if all were done
+                phase = self._start_phase(max(counters.step - 1, 0))  # new if no step was left
                 start = time.perf_counter()
                 learning_rate = self._get_learning_rate(counters.step - 1)
                 self._epoch_end.end_epoch(
-                    counters, statistics, validation, learning_rate, self._executions.steps
+                    counters, phase, statistics, validation, learning_rate, self._executions.steps
                 )
                 state.save()
                 stop.record_duration("end of epoch", time.perf_counter() - start)
@@ -244,11 +243,9 @@ class Trainer:
 
     def _make_iterator(self, batches: SequentialBatches, start: int) -> closing[BatchIterator]:
         """Return an iterator from step `start` on; images are cached if both splits fit."""
-        size = self._examples.nbytes + self._validation.nbytes
-        fits = size <= self._settings.device_cache_mib * 2**20
-        placement = find_placement(batches, self._strategy, fits)
+        splits, cache = (self._examples, self._validation), self._settings.device_cache_mib
         stages = self._state.counters.stages
-        return closing(make_iterator(placement, batches, self._strategy, start, stages))
+        return open_iterator(batches, self._strategy, splits, cache, start, stages)
 
     def _train_epoch(self, iterator: BatchIterator, stop: StopRequest) -> None:
         """Train to the end of the current epoch; without epochs, only measure the model."""
