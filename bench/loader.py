@@ -1,5 +1,6 @@
 """Speed of reading training batches: from encoded images, from stored pixels, and from memory."""
 
+import contextlib
 import gc
 import itertools
 import os
@@ -162,9 +163,10 @@ def make_loader(batches: Any, placement: str = "store") -> Callable[[], Iterator
 
     def start() -> Iterator[Any]:
         stages = dict.fromkeys(history.STAGES, 0.0)
-        iterator = make_iterator(placement, batches, strategy, 0, stages)
-        stream, _ = iterator.make_execution_inputs(0, 0)
-        return (next(stream)[0] for _ in itertools.count())
+        with contextlib.closing(make_iterator(placement, batches, strategy, 0, stages)) as iterator:
+            stream, _ = iterator.make_execution_inputs(0, 0)
+            while True:
+                yield next(stream)[0]
 
     return start
 

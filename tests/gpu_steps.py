@@ -100,10 +100,10 @@ def trace(
         batches = SequentialBatches(validation, experiment.train.batch_size)
     stages = {"reading": 0.0, "augmentation": 0.0}
     placement = find_placement(batches, strategy, fits=not streaming)
-    iterator = make_iterator(placement, batches, strategy, 0, stages)
     loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
     weights = compute_class_weights(experiment.train, store.classes, store.labels[split.train])
     trained = model, optimizer, learning_rate, loss
     steps = Steps(strategy, *trained, accumulation_steps, jit_compile, weights)
     compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation
-    return Graph(compile_steps(iterator).get_concrete_function())
+    with contextlib.closing(make_iterator(placement, batches, strategy, 0, stages)) as iterator:
+        return Graph(compile_steps(iterator).get_concrete_function())

@@ -1,5 +1,7 @@
 """Batches as pure functions of (seed, step, row)."""
 
+from contextlib import closing
+
 import numpy
 import pytest
 from experiments import as_they_are, cross_entropy, experiment
@@ -50,7 +52,7 @@ def make_strategy(replicas):
 def collect_batches(placement, plan, start, stop, replicas=1):
     """Return the global batches of steps start, ..., stop - 1, joined over the replicas."""
     devices = make_strategy(replicas)
-    iterator = make_iterator(placement, plan, devices, start, dict.fromkeys(history.STAGES, 0.0))
+    stages = dict.fromkeys(history.STAGES, 0.0)
 
     @tf.function
     def run_one_step(inputs):
@@ -59,18 +61,15 @@ def collect_batches(placement, plan, start, stop, replicas=1):
         replica_inputs = iterator.make_replica_inputs(distributed, tf.constant(0), nothing)
         return devices.run(iterator.make_local_batch, args=replica_inputs)
 
-    batches = []
-    for step in range(start, stop):
-        tensors = run_one_step(iterator.make_execution_inputs(step, 1))
-        batches.append(
-            tuple(
-                numpy.concatenate(
-                    [local.numpy() for local in devices.experimental_local_results(each)]
-                )
-                for each in tensors
-            )
-        )
-    return batches
+    def join(distributed):
+        local = devices.experimental_local_results(distributed)
+        return numpy.concatenate([each.numpy() for each in local])
+
+    with closing(make_iterator(placement, plan, devices, start, stages)) as iterator:
+        return [
+            tuple(join(each) for each in run_one_step(iterator.make_execution_inputs(step, 1)))
+            for step in range(start, stop)
+        ]
 
 
 def test_an_epoch_holds_every_example_once_and_is_padded_with_weight_0(settings, examples):
@@ -224,7 +223,10 @@ def test_what_reading_raises_reaches_the_caller_as_it_is(examples, monkeypatch, 
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(images))
         model = keras.Model(images, keras.layers.Dense(30)(flat))
     batches, stages = SequentialBatches(examples, BATCH), dict.fromkeys(history.STAGES, 0.0)
-    iterator = make_iterator("store", batches, strategy, 0, stages)
-    with pytest.raises(type(error)) as caught:
-        steps.Steps(strategy, model, None, StepLearningRate(), cross_entropy).evaluate(iterator, 3)
+    compiled = steps.Steps(strategy, model, None, StepLearningRate(), cross_entropy)
+    with (
+        closing(make_iterator("store", batches, strategy, 0, stages)) as iterator,
+        pytest.raises(type(error)) as caught,
+    ):
+        compiled.evaluate(iterator, 3)
     assert caught.value is error

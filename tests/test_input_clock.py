@@ -1,5 +1,7 @@
 """The estimated time that a device waits for its input, with a clock that the tests turn."""
 
+from contextlib import closing
+
 import gpu_graph
 import numpy
 import pytest
@@ -93,19 +95,17 @@ def settings(tmp_path):
     return experiment(tmp_path, "train.batch_size=8")
 
 
-def make_streaming_iterator(strategy):
+def open_streaming_iterator(strategy):
     images = numpy.zeros((24, 4, 4, 1), numpy.uint8)
     examples = Examples(as_they_are(images), numpy.zeros(24, numpy.int32), numpy.arange(24))
     stages = dict.fromkeys(history.STAGES, 0.0)
-    return make_iterator("store", SequentialBatches(examples, 8), strategy, 0, stages)
+    return closing(make_iterator("store", SequentialBatches(examples, 8), strategy, 0, stages))
 
 
 def test_a_slow_loader_and_a_slow_device_are_told_apart():
     """Reading the clock takes time, too, which does not count as a wait."""
     clock = FakeClock()
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    iterator = make_streaming_iterator(strategy)
-    iterator._clock = InputClock(clock.read)
     waits = numpy.linspace(0.001, 0.02, 100)
     images, others = tf.zeros([8, 4, 4, 1], tf.uint8), tf.zeros([8])
 
@@ -130,9 +130,11 @@ def test_a_slow_loader_and_a_slow_device_are_told_apart():
         return result
 
     weights = weigh_steps(7, len(waits))
-    run(tf.constant(weights))
-    assert iterator.take_wait() == pytest.approx(weights @ waits, rel=1e-9)
-    assert iterator.take_wait() == 0
+    with open_streaming_iterator(strategy) as iterator:
+        iterator._clock = InputClock(clock.read)
+        run(tf.constant(weights))
+        assert iterator.take_wait() == pytest.approx(weights @ waits, rel=1e-9)
+        assert iterator.take_wait() == 0
     assert clock.now == pytest.approx(waits.sum() + 100 * 0.03 + 3 * 4 * READING)
 
 
@@ -183,7 +185,8 @@ def test_the_clock_is_read_when_results_and_batches_have_arrived_on_the_host(rep
     done. The result of the step before, and how many steps this one stands for, come from the
     loop's merges.
     """
-    origins = find_origins(make_streaming_iterator(make_strategy(replicas)))
+    with open_streaming_iterator(make_strategy(replicas)) as iterator:
+        origins = find_origins(iterator)
     assert origins == [["Merge"], ["Merge"], ["Merge", *["IteratorGetNext"] * replicas]]
 
 
@@ -195,5 +198,6 @@ def test_control_dependencies_alone_would_be_noticed(monkeypatch):
             return call(lambda: function(*[0.0] * len(arguments)))
 
     monkeypatch.setattr(input_clock, "_call", call_without_data)
-    origins = find_origins(make_streaming_iterator(make_strategy(1)))
+    with open_streaming_iterator(make_strategy(1)) as iterator:
+        origins = find_origins(iterator)
     assert origins == [[], [], []]

@@ -137,7 +137,7 @@ def test_a_run_of_no_epochs_is_a_probe_on_frozen_features(copied):
     ).fit(scaler.transform(features), labels)
     kernel, bias = model.get_layer("logits").get_weights()
     expected = oracle.predict_proba(scaler.transform(features))
-    assert softmax(features @ kernel + bias) == pytest.approx(expected, abs=1e-3)
+    assert softmax(features @ kernel + bias) == pytest.approx(expected, abs=5e-3)
     assert record["train_accuracy"] > first.log[-1].val_accuracy
 
 

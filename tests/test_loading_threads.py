@@ -17,11 +17,11 @@ from imgcls.verbs import train
 def test_no_stream_outlives_an_error_as_its_threads_could_never_end_at_the_exit_of_python(
     digits, monkeypatch, reason, rate
 ):
+    from imgcls.input import iterators
     from imgcls.input.batches import Examples
-    from imgcls.training import trainer
 
     streams, calls = [], []
-    make_iterator, read = trainer.make_iterator, Examples.read
+    make_iterator, read = iterators.make_iterator, Examples.read
 
     def remember(*arguments):
         iterator = make_iterator(*arguments)
@@ -34,7 +34,7 @@ def test_no_stream_outlives_an_error_as_its_threads_could_never_end_at_the_exit_
             raise DataError(reason)
         return read(examples, positions)
 
-    monkeypatch.setattr(trainer, "make_iterator", remember)
+    monkeypatch.setattr(iterators, "make_iterator", remember)
     monkeypatch.setattr(Examples, "read", read_or_fail)
     if reason == "SIGTERM":
         monkeypatch.setattr(StopRequest, "reason", reason)

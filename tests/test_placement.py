@@ -125,6 +125,10 @@ def test_what_tf_data_does_is_on_the_cpu(tmp_path, examples, augmentation, place
     strategy = tf.distribute.OneDeviceStrategy("CPU:1")
     stages = dict.fromkeys(history.STAGES, 0.0)
     iterator = make_iterator(placement, batches, strategy, 0, stages)
+    stream, _ = iterator.make_execution_inputs(0, 0)
+    assert {tensor.device[-5:] for tensor in next(stream)} == {"CPU:1"}
+    del stream
+    iterator.close()
     with tf.device("CPU:0"):
         dataset = iterator._make_dataset(tf.distribute.InputContext(1, 0, 1))
     while not dataset._functions():  # private, as the only way to the functions of a data set
@@ -132,5 +136,3 @@ def test_what_tf_data_does_is_on_the_cpu(tmp_path, examples, augmentation, place
     (function,) = dataset._functions()
     operations = function.function.graph.get_operations()
     assert {each.device.partition("device:")[2] for each in operations} <= {"", "CPU:0"}
-    stream, _ = iterator.make_execution_inputs(0, 0)
-    assert {tensor.device[-5:] for tensor in next(stream)} == {"CPU:1"}

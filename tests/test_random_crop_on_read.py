@@ -1,6 +1,7 @@
 """Crops on reading, from images stored larger than the model sees them."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy
@@ -74,9 +75,10 @@ def cropping(request, folder):
 def collect_batches(plan, steps, replicas=1, start=0):
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=replicas), SINGLE_PROCESS)
     stages = dict.fromkeys(history.STAGES, 0.0)
-    iterator = make_iterator("store", plan, strategy, start, stages)
-    stream, _ = iterator.make_execution_inputs(0, 0)
-    batches = [strategy.experimental_local_results(next(stream)[0]) for _ in range(steps)]
+    with closing(make_iterator("store", plan, strategy, start, stages)) as iterator:
+        stream, _ = iterator.make_execution_inputs(0, 0)
+        batches = [strategy.experimental_local_results(next(stream)[0]) for _ in range(steps)]
+        del stream
     return numpy.stack([numpy.concatenate([local.numpy() for local in each]) for each in batches])
 
 
@@ -175,13 +177,15 @@ def test_memory_stays_flat_over_60_epochs_of_crops(cropping):
     _, plan, _, _ = cropping
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), SINGLE_PROCESS)
     stages = dict.fromkeys(history.STAGES, 0.0)
-    iterator = make_iterator("store", plan, strategy, 0, stages)
-    stream, _ = iterator.make_execution_inputs(0, 0)
     pages = []
-    for _ in range(60 * plan.steps_per_epoch):
-        next(stream)
-        processes = [os.getpid(), *data_workers(os.getpid())]
-        pages.append(
-            sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in processes)
-        )
+    with closing(make_iterator("store", plan, strategy, 0, stages)) as iterator:
+        stream, _ = iterator.make_execution_inputs(0, 0)
+        for _ in range(60 * plan.steps_per_epoch):
+            next(stream)
+            statms = [
+                Path(f"/proc/{process}/statm").read_text()
+                for process in [os.getpid(), *data_workers(os.getpid())]
+            ]
+            pages.append(sum(int(statm.split()[1]) for statm in statms))
+        del stream
     assert (pages[-1] - pages[20 * plan.steps_per_epoch]) * os.sysconf("SC_PAGE_SIZE") < 8 * 2**20

@@ -3,8 +3,8 @@
 Augmentation runs on the CPU in tf.data, so they must be the same bytes.
 """
 
-import gc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy
@@ -54,7 +54,6 @@ def write_experiments(folder: Path, names: list[str]) -> dict[str, Path]:
 def is_same(experiment: Experiment, device: str) -> bool:
     """Return whether the batches on a device have the bytes of those on the CPU."""
     one, other = (read_batches(experiment, each) for each in (CPU, device))
-    gc.collect()  # ends the threads of tf.data, which may hang where Python ends
     return [each.tobytes() for each in one] == [each.tobytes() for each in other]
 
 
@@ -77,15 +76,15 @@ def read_batches(experiment: Experiment, device: str) -> list[numpy.ndarray]:
     placement = choose_placement(
         on_gpus=True, augmented=True, fits=True, crops_on_read=crops_on_read
     )
-    iterator = make_iterator(placement, batches, strategy, 0, stages)
-
-    take = tf.autograph.experimental.do_not_convert(iterator.make_local_batch)
     arrays = []
-    for step in range(STEPS):
-        inputs = iterator.distribute_inputs(iterator.make_execution_inputs(step, 1))
-        args = iterator.make_replica_inputs(inputs, tf.constant(0), tf.constant(0.0))
-        local = strategy.run(take, args=args)
-        if not local[0].backing_device.endswith(device):
-            raise RuntimeError(f"a batch for {device} is on {local[0].backing_device}")
-        arrays += [tensor.numpy() for tensor in local]
+    with closing(make_iterator(placement, batches, strategy, 0, stages)) as iterator:
+        take = tf.autograph.experimental.do_not_convert(iterator.make_local_batch)
+        for step in range(STEPS):
+            inputs = iterator.distribute_inputs(iterator.make_execution_inputs(step, 1))
+            args = iterator.make_replica_inputs(inputs, tf.constant(0), tf.constant(0.0))
+            local = strategy.run(take, args=args)
+            if not local[0].backing_device.endswith(device):
+                raise RuntimeError(f"a batch for {device} is on {local[0].backing_device}")
+            arrays += [tensor.numpy() for tensor in local]
+        del inputs
     return arrays

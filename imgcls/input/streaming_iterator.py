@@ -1,6 +1,7 @@
 """The iterator over batches that are loaded and augmented in tf.data. Heavy zone."""
 
 import time
+import warnings
 from typing import Any
 
 import numpy
@@ -22,6 +23,8 @@ class StreamingIterator:
         stages: it adds to `augmentation` the seconds that it took in all threads.
     """
 
+    _iterator: Any = None
+
     def __init__(
         self,
         batches: SequentialBatches,
@@ -37,7 +40,6 @@ class StreamingIterator:
         self._replicas = strategy.num_replicas_in_sync
         self._rows = batches.batch_size // self._replicas
         self._clock = InputClock()
-        self._iterator: Any = None
         self.seek(start)
         stream = tf.type_spec_from_value(self._iterator)
         self.signature = (stream, tf.TensorSpec([None], tf.float64))
@@ -110,8 +112,14 @@ class StreamingIterator:
         """Stop loading, and wait for the threads that do; nothing else may hold the stream.
 
         When Python exits, they can no longer call it, and TensorFlow would wait for them forever.
+        The same if Python's garbage collector, which may run in a thread of another stream, finds
+        this one while that thread holds a lock that a thread of this one waits for.
         """
         self._iterator = None
+
+    def __del__(self) -> None:
+        if self._iterator is not None:
+            warnings.warn("a stream of batches was not closed", ResourceWarning, 1, self)
 
     def _make_dataset(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
         """Return the local batches of this process's replicas in turn, made in parallel threads."""
