@@ -31,13 +31,15 @@ demo: setup ## Prepare, train, evaluate and plot a classifier of real handwritte
 	$(IMGCLS) eval configs/digits.yaml
 	$(IMGCLS) plot configs/digits.yaml
 
-# By default, files with few tests come last; the slowest, whose tests start processes, are such.
+# By default, files with few tests come last; the slowest, whose tests start processes, are such. A
+# process that ended is not started again: with whole files, pytest-xdist would never end.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 test: setup ## Run the tests, but for rare combinations and extras; the last line counts those
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not full and not extras"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not full and not extras"
 
 test-full: setup ## Install the extras tfds and pretrained, and run every test
 	$(BIN)/pip install --quiet -e '.[tfds,pretrained]'
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-extras: setup ## Install the extras tfds and pretrained, and run the tests that need them
 	$(BIN)/pip install --quiet -e '.[tfds,pretrained]'
