@@ -278,9 +278,20 @@ def read_commit() -> Commit | None:
 
 
 def _read_processor() -> str:
+    return _read_cpu_info("model name") or platform.processor()
+
+
+def read_cpu_features() -> frozenset[str]:
+    """Return the names of the processor's features as Linux lists them; empty if it does not."""
+    return frozenset((_read_cpu_info("flags") or _read_cpu_info("Features")).split())
+
+
+def _read_cpu_info(name: str) -> str:
+    """Return a property of the first core, or an empty text if Linux does not list it."""
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
         for line in cpu_info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return ""

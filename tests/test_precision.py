@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from experiments import assert_same_result, command, experiment
 
+from imgcls import environment
 from imgcls.errors import UserError
 from imgcls.run import Run
 from imgcls.training import build, precision
@@ -33,6 +34,34 @@ def test_a_note_says_that_tensorfloat32_needs_a_gpu(workspace, capsys, name, not
 
 
 @pytest.mark.full
+@pytest.mark.parametrize(
+    ("features", "noted"),
+    [
+        ({"avx2", "avx512f"}, True),
+        ({"avx512f", "avx512_bf16"}, False),
+        ({"amx_bf16", "amx_tile"}, False),
+        ({"asimd", "bf16"}, False),
+        ({}, False),
+    ],
+    ids=["AVX2", "AVX512-BF16", "AMX", "ARM", "unknown"],
+)
+def test_a_note_says_that_a_processor_has_no_instructions_for_bfloat16(capsys, features, noted):
+    precision.note_unsuitable_for_cpu("mixed_bfloat16", set(features))
+    assert capsys.readouterr().err.startswith("note: this processor has no") == noted
+    precision.note_unsuitable_for_cpu("float32", set(features))
+    assert not capsys.readouterr().err
+
+
+def test_the_features_of_this_processor_are_found():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    listed = [
+        set(line.partition(":")[2].split())
+        for line in lines
+        if line.startswith(("flags", "Features"))
+    ]
+    assert environment.read_cpu_features() in listed
+
+
 def test_tensorfloat32_gives_the_bits_of_float32_on_a_cpu_and_eval_allows_it_again(digits):
     from imgcls.backend import tf
 

@@ -11,6 +11,7 @@ from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.device import choice
 from imgcls.distributed.cluster import Cluster
+from imgcls.environment import read_cpu_features
 from imgcls.io import terminal
 from imgcls.models import Problem
 from imgcls.models._dropout import register_rows
@@ -41,8 +42,8 @@ def set_up_process(experiment: Experiment) -> None:
         tf.config.experimental.enable_op_determinism()
         environment_variables.turn_off_nvlink_sharp()
     precision.set_float32_mode(experiment.train.precision)
-    if experiment.train.precision == "tensorfloat32" and not tf.config.get_visible_devices("GPU"):
-        terminal.note("train.precision tensorfloat32 is the same as float32 without a GPU")
+    if not tf.config.get_visible_devices("GPU"):
+        precision.note_unsuitable_for_cpu(experiment.train.precision, read_cpu_features())
     keras.config.set_dtype_policy(precision.get_dtype_policy(experiment.train.precision))
 
 

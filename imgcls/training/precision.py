@@ -5,9 +5,10 @@ unless that is turned off. Environment variables can allow the same without Tens
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from imgcls.errors import UserError
+from imgcls.io import terminal
 from imgcls.train_config import Precision
 
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
@@ -23,6 +24,23 @@ ONEDNN_MODES = (
 """Let oneDNN compute float32 in fewer bits, on CPUs with matrix units for them (oneDNN, "Primitive
 Attributes: floating-point math mode").
 """
+BFLOAT16_FEATURES = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Linux's names of the instructions for bfloat16, of x86 and of ARM."""
+
+
+def note_unsuitable_for_cpu(precision: Precision, features: Set[str]) -> None:
+    """Print a note on a precision that is not what it is for on this machine, which has no GPU.
+
+    Args:
+        features: those of the processor, as Linux names them; empty if they are not known.
+    """
+    if precision == "tensorfloat32":
+        terminal.note("train.precision tensorfloat32 is the same as float32 without a GPU")
+    elif precision == "mixed_bfloat16" and features and not features & BFLOAT16_FEATURES:
+        terminal.note(
+            "this processor has no instructions for bfloat16 (AVX512-BF16 or AMX), so that"
+            " train.precision: mixed_bfloat16 may take many times as long as float32"
+        )
 
 
 def set_float32_mode(precision: Precision) -> None:
