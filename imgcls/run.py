@@ -236,14 +236,16 @@ class Run(ResultFolder):
         fields = {"format": Status.FORMAT, "status": status, "exit_code": None, "reason": ""}
         write_record(self.status_file, Status.model_validate(fields | defaults | details))
 
+    @property
+    def early_files(self) -> set[Path]:
+        """The files that are written before the first checkpoint, but for the plan."""
+        first = {self.status_file, self.config_file, self.data_file, self.environment_file}
+        return first | {self.reproduction_file, self.weights_file, self.linear_probe_file}
+
     def can_be_recreated(self) -> bool:
-        """Tell whether the folder has no files but those written before the first checkpoint."""
-        early_files = (
-            *(self.status_file, self.config_file, self.data_file, self.environment_file),
-            *(self.reproduction_file, self.weights_file, self.linear_probe_file),
-        )
+        """Tell whether the folder has no files but `early_files`."""
         return self.folder.is_dir() and all(
-            path in early_files or path.name.startswith(".") for path in self.folder.iterdir()
+            path in self.early_files or path.name.startswith(".") for path in self.folder.iterdir()
         )
 
     def remove_leftovers(self) -> None:
@@ -288,9 +290,8 @@ def create_run(
         run.folder.mkdir(parents=True, exist_ok=True)
     with run.lock():
         if run.can_be_recreated():
-            run.data_file.unlink(missing_ok=True)
-            run.weights_file.unlink(missing_ok=True)
-            run.linear_probe_file.unlink(missing_ok=True)
+            for path in (run.data_file, run.weights_file, run.linear_probe_file):
+                path.unlink(missing_ok=True)
             run.write_status("created")
             if reproduction:
                 write_record(run.reproduction_file, reproduction)

@@ -1,14 +1,13 @@
 """The temporary run of a dry run, which leaves nothing behind. Light zone."""
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from imgcls.config import Experiment
 from imgcls.errors import UserError
-from imgcls.io import files, terminal
+from imgcls.io import files, refused_folders, terminal
 from imgcls.run import RUNS, Run, create_run
 
 PREFIX = ".dry-run-"
@@ -33,22 +32,12 @@ def make_run(experiment: Experiment) -> Iterator[Run]:
         with run.lock():
             yield run
     finally:
-        _remove(folder)
+        refused_folders.remove(folder)
 
 
 def _remove_abandoned(parent: Path) -> None:
     """Remove the folders of dry runs whose process has ended."""
     for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(UserError), Run(folder).lock():  # an error: it is in use
-            if _remove(folder):
+            if refused_folders.remove(folder):
                 terminal.note(f"removed {folder}, which a dry run that was killed had left")
-
-
-def _remove(folder: Path) -> bool:
-    """Remove a folder; return whether that was possible, after a note if it was not."""
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        terminal.note(f"cannot remove {folder} ({error.strerror}), which is no longer needed")
-        return False
-    return True

@@ -1,6 +1,6 @@
 """The verb `train`: trains an experiment's model, or continues a run. Light zone.
 
-Mistakes are reported before TensorFlow is imported.
+Mistakes are reported before TensorFlow is imported, or when the model is built; they leave no run.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from imgcls.errors import (
     get_exit_code,
 )
 from imgcls.io import restart, terminal
+from imgcls.io.refused_folders import remove_if_refused
 from imgcls.io.signals import catch_signals
 from imgcls.report.tables import format_pairs, format_table
 from imgcls.run import Run, create_run
@@ -76,6 +77,7 @@ def train(
             require_validation(experiment, split)
             run = run or _start_run(experiment, folder)
             stack.enter_context(_lock_and_check(run, experiment, store, split))
+            stack.enter_context(remove_if_refused(run.folder, {*run.early_files, run.plan_file}))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
         from imgcls.training import worker

@@ -23,6 +23,7 @@ from imgcls.family import (
 )
 from imgcls.io import restart, terminal
 from imgcls.io.records import write_record
+from imgcls.io.refused_folders import remove_if_refused
 from imgcls.rehearsal.options import Rehearsal
 from imgcls.report import family_text
 from imgcls.store import lookup
@@ -87,8 +88,9 @@ def _train_family(experiment: Experiment, members: Members, folder: Path | None)
     family = family or create_family(experiment, members, store.fingerprint, folder)
     with family.lock():
         _require_same_family(family, experiment, members)
-        for number, of_member in zip(members.numbers, data, strict=True):
-            _train_member(family, experiment, of_member, number, started)
+        with remove_if_refused(family.folder, {family.experiment_file, family.record_file}):
+            for number, of_member in zip(members.numbers, data, strict=True):
+                _train_member(family, experiment, of_member, number, started)
     families.require_same_data(family)
     # Cross-validation is about the images that each run held out, so they are evaluated at once.
     out_of_fold = evaluate.evaluate_family(family, experiment) if members.by == "fold" else None
