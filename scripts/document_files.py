@@ -20,10 +20,10 @@ from imgcls.io.records import Record
 from imgcls.rehearsal.learning_rate_test import LearningRateTest
 from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.split_file import SplitArrays
+from imgcls.training.accumulation_request import RequestedAccumulation
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import ModelDescription
 from imgcls.training.plan import Plan
-from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
 from imgcls.transfer.record import InitialWeights, LinearProbe

@@ -2,9 +2,11 @@
 zone.
 """
 
+import contextlib
 import math
 import resource
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -21,7 +23,7 @@ from imgcls.rehearsal import scratch
 from imgcls.run import Run
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import step_sums
+from imgcls.training import micro_batches, step_sums
 from imgcls.training.plan import count_epochs, read_plan
 from imgcls.training.trainer import Trainer
 
@@ -68,7 +70,8 @@ def run(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
     settings = experiment.train.model_copy(update=changed)
     adapted = experiment.model_copy(update={"train": settings})
     with keep_interrupts(), scratch.make_run(adapted) as folder, ExitStack() as stack:
-        trainer = Trainer(folder, adapted, store, split)
+        with _explain_lack_of_memory():
+            trainer = Trainer(folder, adapted, store, split)
         stack.callback(trainer.close)
         stop = _StopAfterSteps()
         with trainer.recorder.complete_writing():
@@ -87,14 +90,26 @@ def run(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
 def _train(trainer: Trainer, stop: _StopAfterSteps) -> None:
     """Train until `stop` is reached, or to the end if that comes first."""
     try:
-        trainer.train(stop)
+        with _explain_lack_of_memory():
+            trainer.train(stop)
+    except Interrupted:
+        if not stop.reason:
+            raise
+
+
+@contextlib.contextmanager
+def _explain_lack_of_memory() -> Iterator[None]:
+    """Raise an `OutOfMemoryError` instead of asking for a new process, which would start anew."""
+    try:
+        yield
     except ProcessRestart as error:
         raise OutOfMemoryError(
             f"{error.reason}; set train.micro_batch_size, and run the same command again"
         ) from None
-    except Interrupted:
-        if not stop.reason:
+    except tf.errors.OpError as error:
+        if not micro_batches.is_out_of_memory(error, is_single=True):
             raise
+        raise micro_batches.make_building_error(error) from None
 
 
 def _get_validation_batch(experiment: Experiment, store: Store, split: Split) -> Examples:

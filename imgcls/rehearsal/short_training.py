@@ -147,6 +147,4 @@ def _divide_batches(experiment: Experiment, error: "tf.errors.OpError") -> Exper
             f" with --set train.micro_batch_size={size}"
         ) from None
     terminal.note(f"out of memory; starting again with micro-batches of {size}")
-    return experiment.model_copy(
-        update={"train": settings.model_copy(update={"micro_batch_size": size})}
-    )
+    return micro_batches.set_micro_batch_size(experiment, size)

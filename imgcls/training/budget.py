@@ -1,14 +1,20 @@
 """Plans the epochs of a run with `train.budget`. Heavy zone."""
 
-from imgcls.backend import tf
+import gc
+from functools import partial
+
+from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.distributed.collectives import Collectives
 from imgcls.durations import Duration
+from imgcls.errors import UserError
 from imgcls.input.batches import Examples
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
-from imgcls.training.plan import Speed, apply_plan, make_plan, read_plan
+from imgcls.training import accumulation_request, micro_batches, recovery
+from imgcls.training.phases import Kind, plan_phases
+from imgcls.training.plan import Measurement, apply_plan, make_plan, read_plan
 from imgcls.training.replicated_model import ReplicatedModel
 from imgcls.training.speed_test import SpeedTest
 
@@ -30,6 +36,8 @@ def plan_epochs(
 ) -> Experiment:
     """Return an experiment with the epochs that fit its budget, which are planned once for a run.
 
+    If memory runs out meanwhile, it also has the smaller micro-batches that fit.
+
     Args:
         budget: `train.budget`.
         started: when the command started, by `time.monotonic`, in seconds.
@@ -37,19 +45,22 @@ def plan_epochs(
 
     Raises:
         UserError: not one epoch fits, or a duration in epochs is longer than the training.
+        OutOfMemoryError, Interrupted: as `recovery.divide_batches`.
     """
+    local_batch_size = experiment.train.batch_size // strategy.num_replicas_in_sync
+    requested = accumulation_request.read_request(run, local_batch_size)
+    if requested:
+        experiment = micro_batches.set_micro_batch_size(experiment, local_batch_size // requested)
     if recorded := read_plan(run):
         return apply_plan(experiment, recorded.epochs)
-    test = SpeedTest(
-        apply_plan(experiment, TRIAL_EPOCHS),
-        strategy,
-        replicated,
-        examples,
-        validation,
-        classes,
-    )
-    speed = _find_slowest(test.measure(started, budget.seconds, run.folder), collectives)
-    plan = make_plan(budget, speed, examples.count_batches(experiment.train.batch_size))
+    trial = apply_plan(experiment, TRIAL_EPOCHS)
+    test = SpeedTest(trial, strategy, replicated, examples, validation, classes, budget.seconds)
+    measured, experiment = _measure(test, run, experiment, started, local_batch_size, collectives)
+    measured = _find_slowest(measured, collectives)
+    steps_per_epoch = examples.count_batches(experiment.train.batch_size)
+    times = {phase.kind: step for phase, step in zip(test.phases, measured.steps, strict=True)}
+    count = partial(_count_seconds, experiment, replicated.model, steps_per_epoch, times)
+    plan = make_plan(budget, measured, steps_per_epoch, count)
     planned = apply_plan(experiment, plan.epochs)
     if collectives.is_chief:
         write_record(run.plan_file, plan)
@@ -58,8 +69,61 @@ def plan_epochs(
     return planned
 
 
-def _find_slowest(own: Speed, collectives: Collectives) -> Speed:
+def _measure(
+    test: SpeedTest,
+    run: Run,
+    experiment: Experiment,
+    started: float,
+    local_batch_size: int,
+    collectives: Collectives,
+) -> tuple[Measurement, Experiment]:
+    """Return the speed of this process, and the experiment with micro-batches for which the memory
+    suffices.
+    """
+    while True:
+        number = micro_batches.count_accumulation_steps(experiment.train, local_batch_size)
+        try:
+            return test.measure(started, run.folder, number), experiment
+        except tf.errors.OpError as error:
+            number = recovery.divide_batches(
+                error,
+                local_batch_size,
+                number,
+                partial(accumulation_request.write_request, run),
+                is_single=collectives.is_single,
+            )
+        gc.collect()  # frees the failed functions, and the images they hold on the devices
+        size = local_batch_size // number
+        terminal.note(
+            f"out of memory while measuring the speed; continuing with micro-batches of {size}"
+        )
+        experiment = micro_batches.set_micro_batch_size(experiment, size)
+
+
+def _find_slowest(own: Measurement, collectives: Collectives) -> Measurement:
     """Return the speed of the slowest worker, the same on all of them."""
-    numbers = own.model_dump()
-    slowest = collectives.all_reduce_max(*numbers.values())
-    return Speed.model_validate(dict(zip(numbers, slowest, strict=True)))
+    numbers = own.startup, own.compilation, own.epoch_end, *own.steps
+    startup, compilation, epoch_end, *steps = collectives.all_reduce_max(*numbers)
+    return Measurement(startup, compilation, epoch_end, tuple(steps))
+
+
+def _count_seconds(
+    experiment: Experiment,
+    model: keras.Model,
+    steps_per_epoch: int,
+    times: dict[Kind, float],
+    epochs: int,
+) -> float:
+    """Return what the training steps of a number of epochs take, in seconds.
+
+    Args:
+        times: of a step of each kind of phase that was measured; others take as long as the
+            slowest.
+    """
+    total, slowest = epochs * steps_per_epoch, max(times.values())
+    try:
+        settings = apply_plan(experiment, epochs).train
+        phases = plan_phases(settings, model, total, steps_per_epoch)
+    except UserError:  # a duration is longer, which is an error if no more epochs fit
+        return total * min(times.values())
+    return sum((phase.end - phase.start) * times.get(phase.kind, slowest) for phase in phases)

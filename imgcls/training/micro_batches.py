@@ -70,6 +70,12 @@ def count_accumulation_steps(settings: Train, local_batch_size: int) -> int:
     return local_batch_size // (settings.micro_batch_size or local_batch_size)
 
 
+def set_micro_batch_size(experiment: Experiment, size: int) -> Experiment:
+    """Return an experiment with another `train.micro_batch_size`."""
+    settings = experiment.train.model_copy(update={"micro_batch_size": size})
+    return experiment.model_copy(update={"train": settings})
+
+
 def note_batch_norm(experiment: Experiment, accumulation_steps: int) -> None:
     """Print a note if batch norm computes its statistics over micro-batches.
 
@@ -125,6 +131,13 @@ def increase_accumulation_steps(
         )
     candidates = range(min(2 * current, local_batch_size), local_batch_size + 1)
     return next(number for number in candidates if local_batch_size % number == 0)
+
+
+def make_building_error(error: "tf.errors.OpError") -> OutOfMemoryError:
+    """Return the error for a model that does not fit the device."""
+    return OutOfMemoryError(
+        f"out of memory while building the model ({extract_reason(error)}); use a smaller model"
+    )
 
 
 def make_restart_error(error: "tf.errors.OpError", size: int, is_single: bool) -> Interrupted:

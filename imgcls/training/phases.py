@@ -14,6 +14,7 @@ from imgcls.train_config import Train
 from imgcls.training import layer_selection
 
 Size = tuple[int, int]
+Kind = tuple[frozenset[int], Size]
 
 SIZES = 4
 """The number of smaller sizes of progressive resizing: each one is compiled."""
@@ -36,6 +37,13 @@ class Phase:
     end: int
     frozen: tuple[keras.layers.Layer, ...]
     size: Size
+
+    @property
+    def kind(self) -> Kind:
+        """What is equal if the steps of two phases do the same: which layers are frozen, and the
+        size.
+        """
+        return frozenset(map(id, self.frozen)), self.size
 
 
 def plan_phases(
@@ -90,6 +98,12 @@ def _round_size(scale: float, full: int) -> int:
     """Return a height or width, which is a multiple of `SIZE_INCREMENT` or the full one."""
     rounded = max(round(scale * full / SIZE_INCREMENT), 1) * SIZE_INCREMENT
     return full if scale == 1 else min(rounded, full)
+
+
+def find_kinds(phases: list[Phase]) -> list[Phase]:
+    """Return the last phase of each kind, in order."""
+    found = {phase.kind: phase for phase in phases}
+    return sorted(found.values(), key=lambda phase: phase.start)
 
 
 def find_phase(phases: list[Phase], step: int) -> Phase:

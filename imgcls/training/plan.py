@@ -1,6 +1,9 @@
 """The plan of a training with a budget of time: how many epochs fit. Light zone."""
 
+import bisect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError
@@ -17,6 +20,21 @@ if TYPE_CHECKING:
 Seconds = Annotated[float, Field(ge=0)]
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What the parts of a training take, in seconds.
+
+    Attributes:
+        startup, compilation, epoch_end: as in `Speed`.
+        steps: a training step of each kind of phase.
+    """
+
+    startup: float
+    compilation: float
+    epoch_end: float
+    steps: tuple[float, ...]
+
+
 class Speed(Record):
     """What the parts of a training take, in seconds; of several workers, the slowest."""
 
@@ -25,7 +43,7 @@ class Speed(Record):
     compilation: Seconds
     """Compiling training, which is done again when training starts."""
     step: Seconds
-    """A training step."""
+    """A training step, on average over the planned training."""
     epoch_end: Seconds
     """The end of an epoch: the pass over the validation split, and writing a checkpoint."""
 
@@ -41,8 +59,8 @@ class Plan(Record):
     def describe(self) -> str:
         """Return the plan in a sentence without a period."""
         return (
-            f"{self.epochs} epochs fit: a step takes {1000 * self.speed.step:.3g} ms, the end of an"
-            f" epoch {self.speed.epoch_end:.2g} s, and start-up and compilation"
+            f"{self.epochs} epochs fit: a step takes {1000 * self.speed.step:.3g} ms on average,"
+            f" the end of an epoch {self.speed.epoch_end:.2g} s, and start-up and compilation"
             f" {self.speed.startup + self.speed.compilation:.2g} s"
         )
 
@@ -65,24 +83,44 @@ def read_plan(run: "Run") -> Plan | None:
     return read_record(run.plan_file, Plan, "restore it from a backup, or train a new run")
 
 
-def make_plan(budget: Duration, speed: Speed, steps_per_epoch: int) -> Plan:
+def make_plan(
+    budget: Duration,
+    measured: Measurement,
+    steps_per_epoch: int,
+    count_seconds: Callable[[int], float],
+) -> Plan:
     """Return the plan with as many epochs as fit a budget, that of `train.budget`.
 
     Counted are the start of the command and compilation, all epochs, and another end of an epoch
     for what follows the last one: calibration, and writing the model.
 
+    Args:
+        count_seconds: from a number of epochs to what their training steps take in all; it rises
+            with them.
+
     Raises:
         UserError: not one epoch fits.
     """
-    epoch = steps_per_epoch * speed.step + speed.epoch_end
-    overhead = speed.startup + speed.compilation + speed.epoch_end
-    epochs = int((budget.seconds - overhead) / epoch)
+    overhead = measured.startup + measured.compilation + measured.epoch_end
+
+    def count_all(epochs: int) -> float:
+        return overhead + count_seconds(epochs) + epochs * measured.epoch_end
+
+    fastest = steps_per_epoch * min(measured.steps) + measured.epoch_end
+    most = int(max(budget.seconds - overhead, 0.0) / fastest)
+    epochs = bisect.bisect_right(range(1, most + 1), budget.seconds, key=count_all)
     if epochs < 1:
         raise UserError(
-            f"train.budget is {budget}, but an epoch takes {epoch:.2g} s, after {overhead:.2g} s"
-            " for start-up, compilation and writing the model; give at least"
-            f" {epoch + overhead:.2g} s, or a smaller model or data.max_images"
+            f"train.budget is {budget}, but an epoch takes {count_all(1) - overhead:.2g} s, after"
+            f" {overhead:.2g} s for start-up, compilation and writing the model; give at least"
+            f" {count_all(1):.2g} s, or a smaller model or data.max_images"
         )
+    speed = Speed(
+        startup=measured.startup,
+        compilation=measured.compilation,
+        step=count_seconds(epochs) / (epochs * steps_per_epoch),
+        epoch_end=measured.epoch_end,
+    )
     return Plan(epochs=epochs, speed=speed)
 
 

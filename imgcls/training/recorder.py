@@ -3,10 +3,8 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Annotated
 
 import numpy
-from pydantic import Field
 
 from imgcls import __version__, environment
 from imgcls.backend import keras
@@ -14,22 +12,22 @@ from imgcls.distributed.cluster import Cluster
 from imgcls.errors import DataError
 from imgcls.input.batches import Examples
 from imgcls.io import terminal
-from imgcls.io.records import Record, read_record, write_record, write_records
+from imgcls.io.records import write_record, write_records
 from imgcls.io.threads import BackgroundThread
 from imgcls.run import Run
 from imgcls.store.store import Store
-from imgcls.training import checkpoint, history, model_file, resume, temperature
+from imgcls.training import (
+    accumulation_request,
+    checkpoint,
+    history,
+    model_file,
+    resume,
+    temperature,
+)
 from imgcls.training.checkpoint import Checkpoints
 from imgcls.training.checkpoint_file import Snapshot
 from imgcls.training.counters import Counters
 from imgcls.training.model_description import ModelDescription, SoupDescription
-
-
-class RequestedAccumulation(Record):
-    """The request of a worker that ran out of memory, for the next start of the cluster."""
-
-    accumulation_steps: Annotated[int, Field(ge=1)]
-    """Micro-batches per device and training step."""
 
 
 class Recorder:
@@ -129,10 +127,13 @@ class Recorder:
         return self._checkpoints.read_weights(epoch)
 
     def request_accumulation_steps(self, number: int) -> None:
-        """Ask for more accumulation steps at the next start; every worker may write this file."""
-        write_record(
-            self._run.accumulation_steps_file, RequestedAccumulation(accumulation_steps=number)
-        )
+        """Ask for more accumulation steps at the next start; every worker may do so."""
+        accumulation_request.write_request(self._run, number)
+
+    def remove_request(self) -> None:
+        """Remove the request for accumulation steps, which the state now has."""
+        if self.is_chief:
+            self._run.accumulation_steps_file.unlink(missing_ok=True)
 
     def restore(self, local_batch_size: int) -> Counters | None:
         """Load the newest intact checkpoint on the chief.
@@ -148,20 +149,15 @@ class Recorder:
         """
         self.finish_writing()
         counters = self._checkpoints.restore() if self.is_chief else None
-        path = self._run.accumulation_steps_file
-        if counters is None or not os.path.lexists(path):
+        if counters is None:
+            return None
+        requested = accumulation_request.read_request(self._run, local_batch_size)
+        if requested is None:
             return counters
-        advice = "delete it, and run the same command again"
-        requested = read_record(path, RequestedAccumulation, advice).accumulation_steps
-        if local_batch_size % requested:
-            raise DataError(
-                f"{path} asks for {requested} accumulation steps, which do not divide"
-                f" {local_batch_size} images; {advice}"
-            )
         counters.accumulation_steps = max(counters.accumulation_steps, requested)
         self.save(counters)
         self.finish_writing()
-        path.unlink()
+        self.remove_request()
         return counters
 
     def write_log(self, epochs: history.Epochs) -> None:

@@ -1,5 +1,7 @@
 """Continues a training after divergence, or when memory ran out. Heavy zone."""
 
+from collections.abc import Callable
+
 from imgcls.backend import tf
 from imgcls.config import Experiment
 from imgcls.errors import DivergenceError
@@ -44,17 +46,15 @@ def recover_from_out_of_memory(
         Interrupted: the workers of a cluster must start again, or this process.
         tf.errors.OpError: the error itself, if it does not say that memory ran out.
     """
-    is_single = state.collectives.is_single
-    if not micro_batches.is_out_of_memory(error, is_single):
-        raise error
     failed_step = state.counters.step
-    accumulation_steps = micro_batches.increase_accumulation_steps(
-        state.local_batch_size, state.counters.accumulation_steps, error
+    accumulation_steps = divide_batches(
+        error,
+        state.local_batch_size,
+        state.counters.accumulation_steps,
+        state.recorder.request_accumulation_steps,
+        is_single=state.collectives.is_single,
     )
     size = state.local_batch_size // accumulation_steps
-    if not is_single or micro_batches.is_library_failure(error):
-        state.recorder.request_accumulation_steps(accumulation_steps)
-        raise micro_batches.make_restart_error(error, size, is_single)
     state.restore()
     state.set_accumulation_steps(accumulation_steps)
     state.save()
@@ -63,3 +63,31 @@ def recover_from_out_of_memory(
         f" with micro-batches of {size}"
     )
     micro_batches.note_batch_norm(experiment, accumulation_steps)
+
+
+def divide_batches(
+    error: tf.errors.OpError,
+    local_batch_size: int,
+    current: int,
+    request: Callable[[int], None],
+    *,
+    is_single: bool,
+) -> int:
+    """Return the number of accumulation steps to continue with after memory ran out.
+
+    Args:
+        error: what TensorFlow raised.
+        current: the number of accumulation steps with which memory ran out.
+        request: leaves a number for the next start, if this process cannot continue.
+        is_single: whether this process trains alone.
+
+    Raises:
+        OutOfMemoryError, Interrupted, tf.errors.OpError: as `recover_from_out_of_memory`.
+    """
+    if not micro_batches.is_out_of_memory(error, is_single):
+        raise error
+    number = micro_batches.increase_accumulation_steps(local_batch_size, current, error)
+    if not is_single or micro_batches.is_library_failure(error):
+        request(number)
+        raise micro_batches.make_restart_error(error, local_batch_size // number, is_single)
+    return number

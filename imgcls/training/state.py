@@ -92,6 +92,7 @@ class TrainingState:
             self._initialize()
             self._replicated.reset_averages()
         self.save()
+        self.recorder.remove_request()  # a plan follows one, which all workers have read
         if self._initialize:
             self.recorder.finish_writing()
             self.collectives.barrier()

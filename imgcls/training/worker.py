@@ -6,7 +6,7 @@ from imgcls.config import Experiment
 from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import explain_lost_worker
 from imgcls.distributed.rendezvous import wait_for_workers
-from imgcls.errors import Interrupted, OutOfMemoryError, ProcessRestart
+from imgcls.errors import Interrupted, ProcessRestart
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
 from imgcls.store.split_file import Split
@@ -46,10 +46,7 @@ def train_run(
         raise
     except tf.errors.OpError as error:
         if micro_batches.is_out_of_memory(error, cluster.is_single):
-            raise OutOfMemoryError(
-                f"out of memory while building the model ({micro_batches.extract_reason(error)});"
-                " use a smaller model"
-            ) from None
+            raise micro_batches.make_building_error(error) from None
         raise explain_lost_worker(error, run.folder, len(cluster.addresses)) from None
 
 
