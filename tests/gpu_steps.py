@@ -59,6 +59,37 @@ def make_strategy(replicas: int = 1) -> Any:
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
 
 
+@contextlib.contextmanager
+def _open_training(
+    experiment: Experiment,
+    replicas: int,
+    accumulation_steps: int,
+    split_name: str = "train",
+    streaming: bool = False,
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield a `ReplicatedModel` on GPUs, batches, and an iterator over them; see `trace`."""
+    from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
+    from imgcls.input.iterators import find_placement, make_iterator
+    from imgcls.store.lookup import find_store
+    from imgcls.training import build
+    from imgcls.training.replicated_model import ReplicatedModel
+
+    strategy = make_strategy(replicas)
+    build.set_up_process(experiment)
+    store, split = find_store(experiment)
+    replicated = ReplicatedModel(experiment, store, split, strategy)
+    replicated.compile_steps(accumulation_steps)
+    examples, validation = open_training_examples(store, split, 1)
+    if split_name == "train":
+        batches = ShuffledBatches(examples, experiment, len(store.classes), replicas)
+    else:
+        batches = SequentialBatches(validation, experiment.train.batch_size)
+    stages = {"reading": 0.0, "augmentation": 0.0}
+    placement = find_placement(batches, strategy, fits=not streaming)
+    with contextlib.closing(make_iterator(placement, batches, strategy, 0, stages)) as iterator:
+        yield replicated, batches, iterator
+
+
 def trace(
     experiment: Experiment,
     *,
@@ -75,35 +106,65 @@ def trace(
         split_name: `train` for the steps of training, `validation` for those of evaluation.
         streaming: whether the images do not fit into memory.
     """
-    from imgcls.input.batches import SequentialBatches, ShuffledBatches, open_training_examples
-    from imgcls.input.iterators import find_placement, make_iterator
-    from imgcls.store.lookup import find_store
-    from imgcls.training import build
-    from imgcls.training.class_weights import compute_class_weights
-    from imgcls.training.learning_rate_factors import compute_factors
-    from imgcls.training.steps import Steps
+    arguments = replicas, accumulation_steps, split_name, streaming
+    with _open_training(experiment, *arguments) as (replicated, _, iterator):
+        steps = replicated.steps
+        compiling = steps.compile_training if split_name == "train" else steps.compile_evaluation
+        return Graph(compiling(iterator).get_concrete_function())
 
-    strategy = make_strategy(replicas)
-    build.set_up_process(experiment)
-    store, split = find_store(experiment)
-    with strategy.scope():
-        model = build.build_model(experiment, store, split)
-        optimizer, learning_rate = build.build_optimizer(experiment)
-        optimizer.build(model.trainable_variables)
-    build.get_inner_optimizer(optimizer).set_learning_rate_factors(
-        compute_factors(experiment.train, model)
-    )
-    examples, validation = open_training_examples(store, split, 1)
-    if split_name == "train":
-        batches = ShuffledBatches(examples, experiment, len(store.classes), replicas)
-    else:
-        batches = SequentialBatches(validation, experiment.train.batch_size)
-    stages = {"reading": 0.0, "augmentation": 0.0}
-    placement = find_placement(batches, strategy, fits=not streaming)
-    loss, jit_compile = build.build_loss(experiment), experiment.train.jit_compile
-    weights = compute_class_weights(experiment.train, store.classes, store.labels[split.train])
-    trained = model, optimizer, learning_rate, loss
-    steps = Steps(strategy, *trained, accumulation_steps, jit_compile, weights)
-    compile_steps = steps.compile_training if split_name == "train" else steps.compile_evaluation
-    with contextlib.closing(make_iterator(placement, batches, strategy, 0, stages)) as iterator:
-        return Graph(compile_steps(iterator).get_concrete_function())
+
+def trace_batch_norm_statistics(
+    experiment: Experiment, *, replicas: int, accumulation_steps: int
+) -> Graph:
+    """Return the graph that estimates the statistics of `train.precise_batch_norm`."""
+    with _open_training(experiment, replicas, accumulation_steps) as (replicated, _, iterator):
+        statistics = replicated.batch_norm_statistics
+        function = statistics._executions.compile(
+            statistics._sum_moments, iterator, statistics._entries
+        )
+        return Graph(function.get_concrete_function())
+
+
+def trace_mode_comparison(
+    experiment: Experiment, *, replicas: int, accumulation_steps: int
+) -> Graph:
+    """Return the graph of the losses of a batch in training mode and in evaluation mode."""
+    from imgcls.backend import tf
+    from imgcls.training.mode_comparison import ModeComparison
+
+    with _open_training(experiment, replicas, accumulation_steps) as (replicated, batches, _):
+        comparison = ModeComparison(replicated._strategy, replicated, experiment, batches)
+        function = tf.function(comparison._compute, autograph=False)
+        inputs = tf.constant(0), *comparison._batch, accumulation_steps
+        return Graph(function.get_concrete_function(*inputs))
+
+
+DENIED = {
+    "AdjustContrast": "differs from run to run",
+    "AdjustContrastv2": "differs from run to run",
+    "Bincount": "is refused by op determinism",
+    "CropAndResizeGradBoxes": "is refused by op determinism",
+    "CropAndResizeGradImage": "is refused by op determinism",
+    "Dilation2DBackpropFilter": "is refused by op determinism",
+    "Dilation2DBackpropInput": "is refused by op determinism",
+    "FakeQuantWithMinMaxVarsGradient": "is refused by op determinism",
+    "FakeQuantWithMinMaxVarsPerChannelGradient": "is refused by op determinism",
+    "MaxPoolGradWithArgmax": "adds in any order",
+    "RandomUniform": "has a state, which no checkpoint holds",
+    "ResizeNearestNeighborGrad": "is refused by op determinism",
+    "SoftmaxCrossEntropyWithLogits": "is refused by op determinism",
+    "SparseSoftmaxCrossEntropyWithLogits": "is refused by op determinism",
+    "SparseTensorDenseMatMul": "is refused by op determinism",
+    "Timestamp": "is refused by op determinism",
+}
+"""Operations that no step may have, with the reason."""
+
+
+def find_denied(graph):
+    """Return the nodes of a graph whose results could differ from run to run on a GPU."""
+    frozen = [
+        node
+        for node in graph.find_ops("FusedBatchNormGrad", "FusedBatchNormGradV3")
+        if not graph.get_attribute(node, "is_training").b
+    ]
+    return [*graph.find_ops(*DENIED), *frozen]

@@ -90,37 +90,6 @@ def test_edges_in_loops_are_counted_apart():
     }
 
 
-DENIED = {
-    "AdjustContrast": "differs from run to run",
-    "AdjustContrastv2": "differs from run to run",
-    "Bincount": "is refused by op determinism",
-    "CropAndResizeGradBoxes": "is refused by op determinism",
-    "CropAndResizeGradImage": "is refused by op determinism",
-    "Dilation2DBackpropFilter": "is refused by op determinism",
-    "Dilation2DBackpropInput": "is refused by op determinism",
-    "FakeQuantWithMinMaxVarsGradient": "is refused by op determinism",
-    "FakeQuantWithMinMaxVarsPerChannelGradient": "is refused by op determinism",
-    "MaxPoolGradWithArgmax": "adds in any order",
-    "RandomUniform": "has a state, which no checkpoint holds",
-    "ResizeNearestNeighborGrad": "is refused by op determinism",
-    "SoftmaxCrossEntropyWithLogits": "is refused by op determinism",
-    "SparseSoftmaxCrossEntropyWithLogits": "is refused by op determinism",
-    "SparseTensorDenseMatMul": "is refused by op determinism",
-    "Timestamp": "is refused by op determinism",
-}
-"""Operations that no step may have, with the reason."""
-
-
-def find_denied(graph):
-    """Return the nodes of a graph whose results could differ from run to run on a GPU."""
-    frozen = [
-        node
-        for node in graph.find_ops("FusedBatchNormGrad", "FusedBatchNormGradV3")
-        if not graph.get_attribute(node, "is_training").b
-    ]
-    return [*graph.find_ops(*DENIED), *frozen]
-
-
 DIMENSIONS = {
     "precision": [f"train.precision={each}" for each in get_args(Precision)],
     "optimizer": [f"train.optimizer={{name: {each}}}" for each in parts.list_names("optimizers")],
@@ -204,7 +173,7 @@ def count_expected_edges(case):
 def check(graph, case):
     """Check the kernels of a graph, and its edges inside the loop over steps."""
     assert list(map(str, graph.find_nodes_without_kernel())) == []
-    assert list(map(str, find_denied(graph))) == []
+    assert list(map(str, gpu_steps.find_denied(graph))) == []
     per_step = {name: count for name, count in graph.count_edges().items() if "step" in name}
     assert per_step == count_expected_edges(case), "\n".join(map(str, graph.find_edges()))
 
@@ -218,6 +187,19 @@ def trace_case(digits, case):
 @pytest.mark.parametrize("case", PAIRS, ids=describe)
 def test_each_node_of_a_step_has_a_kernel_and_no_more_tensors_are_copied(digits, case):
     check(trace_case(digits, case), case)
+
+
+@pytest.mark.parametrize(
+    ("precision", "replicas"), [("float32", 1), ("mixed_float16", 2)], ids=["one", "two"]
+)
+@pytest.mark.parametrize(
+    "trace", [gpu_steps.trace_batch_norm_statistics, gpu_steps.trace_mode_comparison]
+)
+def test_each_node_of_the_end_of_an_epoch_has_a_kernel(digits, trace, precision, replicas):
+    settings = digits("model.batch_norm=true", f"train.precision={precision}")
+    graph = trace(settings, replicas=replicas, accumulation_steps=2)
+    assert list(map(str, graph.find_nodes_without_kernel())) == []
+    assert list(map(str, gpu_steps.find_denied(graph))) == []
 
 
 SIMPLEST = {name: values[0] for name, values in DIMENSIONS.items()}
@@ -245,7 +227,7 @@ def check_model(color_images, name, *overrides, split_name="train"):
     """Check the kernels of a step of a small model."""
     settings = color_images(f"model={json.dumps(small_models.shrink(name))}", *overrides)
     graph = gpu_steps.trace(settings, split_name=split_name)
-    assert graph.find_nodes_without_kernel() == find_denied(graph) == []
+    assert graph.find_nodes_without_kernel() == gpu_steps.find_denied(graph) == []
 
 
 @pytest.mark.parametrize("name", small_models.NAMES)
@@ -297,4 +279,4 @@ def test_denied_nodes_are_found(op, types):
             images,
         )
 
-    assert [node.op for node in find_denied(graph_of(adjust, *types))] == [op]
+    assert [node.op for node in gpu_steps.find_denied(graph_of(adjust, *types))] == [op]
