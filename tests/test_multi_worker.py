@@ -211,6 +211,15 @@ def test_a_signal_to_any_worker_stops_all_with_the_state_saved(spread, start):
 
 
 @pytest.mark.full
+def test_a_mistake_that_the_model_shows_ends_both_workers_and_leaves_no_run(spread, start):
+    statuses, spoken = finish(start(spread(freeze=[{"layers": "nothing"}]), Path("run")))
+    assert statuses == [2, 2], spoken
+    for _, stderr in spoken:
+        assert "train.freeze.0.layers is 'nothing'" in stderr
+    assert not Path("run").exists()
+
+
+@pytest.mark.full
 def test_the_time_limit_of_one_worker_stops_all_with_the_state_saved(spread, start):
     started = start(spread(epochs=1000), Path("run"), second=("--set", "train.time_limit=30s"))
     statuses, spoken = finish(started)

@@ -21,8 +21,8 @@ from imgcls.run import Run
 from imgcls.store.lookup import open_run_store
 from imgcls.store.manifest import DataDescription, Manifest
 from imgcls.store.store import open_store
+from imgcls.training.accumulation_request import RequestedAccumulation
 from imgcls.training.history import EpochLog
-from imgcls.training.recorder import RequestedAccumulation
 from imgcls.training.status import Status
 from imgcls.verbs import evaluate
 

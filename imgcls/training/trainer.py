@@ -51,7 +51,8 @@ class Trainer:
 
     Raises:
         UserError: the batch size does not suit the devices, or the image size the model; or as
-            `plan_phases` and `make_plan`.
+            `plan_phases` and `plan_epochs`.
+        OutOfMemoryError, Interrupted: as `plan_epochs`.
     """
 
     def __init__(
