@@ -77,7 +77,6 @@ def train(
             require_validation(experiment, split)
             run = run or _start_run(experiment, folder)
             stack.enter_context(_lock_and_check(run, experiment, store, split))
-            stack.enter_context(remove_if_refused(run.folder, {*run.early_files, run.plan_file}))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
         from imgcls.training import worker
@@ -122,12 +121,16 @@ def _follow(
 
 @contextlib.contextmanager
 def _lock_and_check(run: Run, experiment: Experiment, store: Store, split: Split) -> Iterator[None]:
-    """Lock the run, and check under the lock that its experiment and data are these."""
+    """Lock the run, and check under the lock that its experiment and data are these.
+
+    Remove it if a mistake in the experiment ends the block before the first checkpoint.
+    """
     with run.lock():
         resume.require_same_experiment(run.folder, run.experiment, experiment)
         resume.record_data(run, store, split)
         run.remove_leftovers()
-        yield
+        with remove_if_refused(run.folder, {*run.early_files, run.plan_file}):
+            yield
 
 
 def _is_complete(run: Run) -> bool:
