@@ -1,16 +1,33 @@
 """The script that trains the experiments of configs/, and compares them with recorded results."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy
 import pytest
+from experiments import json_of, wait_for_a_step_inside_an_epoch
 
+from imgcls.experiment_file import read_experiment
 from imgcls.io.records import to_json
+from imgcls.run import Run
+from imgcls.training import checkpoint_file
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+HOUR = 3600
+MACHINES = {
+    "cifar10_fast": "one GPU",
+    "cifar10_resnet20": "one GPU",
+    "imagenet_resnet50": "eight GPUs",
+    "imagenet_resnet50_a3": "eight GPUs",
+    "transfer_folder": "one GPU",
+}
+"""What the recipes are for that are not measured yet, for want of it."""
 
 
 @pytest.fixture
@@ -45,6 +62,16 @@ def test_the_header_of_a_recipe_says_what_was_measured(recipes, config):
     assert f"\n{recipes.EXPECTED}{expected}" in config.read_text()
 
 
+@pytest.mark.parametrize(("name", "machine"), MACHINES.items())
+def test_a_recipe_that_is_not_measured_names_the_machine_that_it_is_for(recipes, name, machine):
+    config = ROOT / "configs" / f"{name}.yaml"
+    if recipes.read_result(config):
+        pytest.skip("measured")
+    assert f"written for a machine with {machine}" in config.read_text()
+    strategy = read_experiment(config).train.strategy
+    assert strategy.spans_devices == (machine != "one GPU")
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_the_recorded_mean_and_std_are_those_of_the_recorded_runs(recipes, config):
     result = recipes.read_result(config)
@@ -76,16 +103,22 @@ def test_the_header_is_replaced_and_the_rest_stays(recipes):
     assert changed == "# Trains: x\n# Expected: test accuracy 0.9.\nname: x # Expected: y\n"
 
 
+def write_digits(folder, epochs):
+    """Write the recipe for digits, with another number of epochs."""
+    (folder / "configs").mkdir()
+    config = folder / "configs" / "digits.yaml"
+    text = (ROOT / "configs" / "digits.yaml").read_text()
+    config.write_text(text.replace("epochs: 60", epochs))
+    return config
+
+
 @pytest.mark.full
 def test_a_recipe_is_recorded_checked_and_fails_when_it_gets_worse(
     recipes, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(recipes, "CONFIGS", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").mkdir()
-    config = tmp_path / "configs" / "digits.yaml"
-    text = (ROOT / "configs" / "digits.yaml").read_text().replace("epochs: 60", "epochs: 2")
-    config.write_text(text)
+    config = write_digits(tmp_path, "epochs: 2")
     shutil.copy(config, tmp_path / "configs" / "unmeasured.yaml")
     assert recipes.main(["record", "digits", "--seeds", "2"]) == 0
     result = recipes.read_result(config)
@@ -99,3 +132,54 @@ def test_a_recipe_is_recorded_checked_and_fails_when_it_gets_worse(
     assert "FAILED" in output.out
     assert "unmeasured: not yet measured" in output.err
     assert json.loads(config.with_suffix(".json").read_text())["seeds"] == [0, 1]
+
+
+def add_an_hour(run):
+    """Change the newest checkpoint as if the epoch so far had taken an hour longer."""
+    path = run.state_files()[0]
+    header, arrays = checkpoint_file.read(path)
+    header.counters.stages["steps"] += HOUR
+    snapshot = checkpoint_file.Snapshot(header.paths, list(arrays.values()))
+    checkpoint_file.write(path, snapshot, header.counters)
+
+
+@pytest.mark.full
+def test_an_interrupted_recording_continues_with_its_runs_and_their_times(workspace):
+    """SIGTERM goes to the script alone, in the middle of an epoch of the second run."""
+    config = write_digits(workspace, "epochs: 6\n  checkpoint: 5 steps")
+    (workspace / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "recipes.py", workspace / "scripts")
+    runs = [Run(workspace / "runs" / "digits" / "family-1" / f"seed-{seed}") for seed in (0, 1)]
+    command = [sys.executable, script, "record", "digits", "--seeds", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    start = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    wait_for_a_step_inside_an_epoch(process, runs[1].folder)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert [run.status.status for run in runs] == ["finished", "interrupted"]
+    first_log = runs[0].log
+    add_an_hour(runs[1])
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    elapsed = time.monotonic() - start
+    assert [path.name for path in (workspace / "runs" / "digits").iterdir()] == ["family-1"]
+    assert runs[0].log == first_log
+    recorded = json.loads(config.with_suffix(".json").read_text())["seconds"]
+    assert recorded == [round(sum(epoch.seconds for epoch in run.log), 1) for run in runs]
+    assert HOUR < recorded[1] < sum(recorded) < HOUR + elapsed
+
+
+@pytest.mark.full
+def test_runs_that_are_trained_but_not_evaluated_are_not_trained_again(
+    recipes, monkeypatch, workspace
+):
+    monkeypatch.setattr(recipes, "CONFIGS", workspace / "configs")
+    config = write_digits(workspace, "epochs: 1")
+    json_of("prepare", config)
+    json_of("train", config, "--seeds", "0,1")  # and then, the evaluation was interrupted
+    assert recipes.main(["record", "digits", "--seeds", "2"]) == 0
+    families = workspace / "runs" / "digits"
+    assert [path.name for path in families.iterdir()] == ["family-1"]
+    assert recipes.main(["check"]) == 0  # which trains again
+    assert sorted(path.name for path in families.iterdir()) == ["family-1", "family-2"]
