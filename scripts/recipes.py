@@ -6,23 +6,31 @@
 A recipe is a file configs/NAME.yaml; configs/NAME.json beside it has its results, and the last line
 of its header says them in words. `record` trains a run for each seed, evaluates them on the test
 split, and writes both. `check` trains each recorded recipe again: exit code 6 if a mean is further
-from the recorded one than three standard deviations. Both continue what was interrupted, after days
-too, since `imgcls train` does.
+from the recorded one than three standard deviations.
+
+Ctrl-C or SIGTERM saves the state of the training, and ends with exit code 75: the same command
+again continues with the same runs, after days too. Runs that are trained, but not evaluated yet,
+are not trained again.
 """
 
 import argparse
+import contextlib
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from imgcls.config import Experiment
+from imgcls.evaluation.families import list_evaluated_splits
 from imgcls.experiment_file import read_experiment
-from imgcls.io import files
+from imgcls.family import Members, find_families
+from imgcls.io import files, terminal
 from imgcls.io.records import Record, read_record, to_json
 from imgcls.run import Run
 from imgcls.training.model_weights import count_parameters
@@ -35,6 +43,7 @@ LONG_SECONDS = 600
 TOLERANCE = 3
 """The standard deviations by which a mean may differ."""
 GATE_FAILED = 6
+INTERRUPTED = 75
 
 
 class RecipeResult(Record):
@@ -171,13 +180,15 @@ def _record(name: str, count: int, data: Path | None) -> None:
 
 def _train(config: Path, seeds: list[int], data: Path | None) -> RecipeResult:
     """Prepare the data, train a run for each seed or continue, and evaluate them on test."""
-    overrides = []
+    settings = []
     if data and read_experiment(config).data.name == "fashion_mnist":
-        overrides = ["--set", f"data.path={data}"]
+        settings = [f"data.path={data}"]
+    overrides = [word for each in settings for word in ("--set", each)]
     experiment = [str(config.relative_to(Path.cwd())), *overrides]
     _run("prepare", *experiment)
     train = ["train", str(config.relative_to(Path.cwd())), "--seeds", ",".join(map(str, seeds))]
-    summary = _run(*train, *overrides)
+    folder = find_unevaluated(read_experiment(config, settings), seeds)
+    summary = _run(*train, *overrides, *(["--run", str(folder)] if folder else []))
     spread = _run("eval", summary["family"])["spreads"]["accuracy"]
     run = Run(Path(summary["runs"][0]["run"]))
     current = run.environment
@@ -198,13 +209,61 @@ def _train(config: Path, seeds: list[int], data: Path | None) -> RecipeResult:
     )
 
 
+def find_unevaluated(experiment: Experiment, seeds: list[int]) -> Path | None:
+    """Return the folder of the newest family of an experiment, if it has these seeds and settings,
+    and was not evaluated on the test split; None otherwise.
+
+    `imgcls train` by itself continues with runs that are not finished, but would train new ones
+    after an interruption of the evaluation.
+    """
+    for family in find_families(experiment.name)[-1:]:
+        with terminal.note_unusable():
+            is_same = family.experiment.identity() == experiment.identity()
+            if family.members != Members("seed", seeds) or not is_same:
+                continue
+            if "test" not in list_evaluated_splits(family):
+                terminal.note(f"going on with {family.folder}; remove it to train new runs")
+                return family.folder
+    return None
+
+
 def _run(*arguments: str) -> Any:
-    """Run a command of imgcls; return what it prints with --json. Ends this process if it fails."""
+    """Run a command of imgcls; return what it prints with --json. Ends this process if it fails.
+
+    SIGTERM comes to this process alone, so it is passed on, once, since the second signal would
+    stop the training before it has saved its state. A terminal sends its SIGINT to both.
+    """
     command = [sys.executable, "-m", "imgcls.cli", *arguments, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return json.loads(done.stdout)
+    output, passed_on = None, False
+    with _catch_stop_signals() as received:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        while output is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                output, _ = process.communicate(timeout=0.5)
+            if signal.SIGTERM in received and not passed_on:
+                process.send_signal(signal.SIGTERM)
+                passed_on = True
+    if received:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if process.returncode:
+        sys.exit(process.returncode)
+    return json.loads(output)
+
+
+@contextlib.contextmanager
+def _catch_stop_signals() -> Iterator[list[int]]:
+    """Collect the numbers of SIGINT and SIGTERM while the block runs, instead of ending."""
+    received: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":
