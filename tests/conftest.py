@@ -51,6 +51,16 @@ def no_stream_at_exit():
     gc.collect()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_garbage_collection():
+    """Exempt what is left of a file's tests from later collections, of which each training makes
+    one: after some files, they would look through millions of objects.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def float32_policy(two_logical_devices):
     """Reset Keras's global dtype policy, which building a model sets."""
