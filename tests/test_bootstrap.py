@@ -41,6 +41,7 @@ def test_the_interval_of_an_accuracy_agrees_with_wilson(right, images, confidenc
     assert [low, high] == pytest.approx([middle - half, middle + half], abs=0.15 * half)
 
 
+@pytest.mark.full
 def test_about_95_of_100_intervals_include_the_true_accuracy():
     generator = numpy.random.default_rng(3)
     held = 0

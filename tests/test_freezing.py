@@ -114,9 +114,8 @@ def test_a_frozen_layer_has_no_backward_pass(digits):
     assert count_gradients("convolution_1", "batch_norm_1", "convolution_2") == [0, 0]
 
 
-@pytest.mark.parametrize(
-    "step", [8, *(pytest.param(step, marks=pytest.mark.full) for step in (2, 3, 7))]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("step", [2, 3, 7, 8])
 def test_a_run_interrupted_around_a_boundary_ends_with_the_same_bits(digits, step, monkeypatch):
     """Boundaries are after 3 and 8 of 12 steps, executions of 4 steps would go across them."""
     settings = digits(*SETTINGS, FREEZE)

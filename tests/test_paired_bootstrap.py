@@ -32,6 +32,7 @@ def predict_pair(
     return predict(hard < accuracies[0]), predict(moved < accuracies[1])
 
 
+@pytest.mark.full
 def test_about_95_of_100_intervals_include_the_true_difference():
     held = 0
     for seed in range(200):

@@ -115,7 +115,8 @@ def test_the_first_step_is_that_of_a_model_on_smaller_images(digits):
         numpy.testing.assert_allclose(one.numpy(), expected.numpy(), rtol=2e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.full), 5])
+@pytest.mark.full
+@pytest.mark.parametrize("step", [3, 5])
 def test_a_run_interrupted_around_a_boundary_ends_with_the_same_bits(digits, step, monkeypatch):
     from imgcls.training.state import TrainingState
 

@@ -153,13 +153,8 @@ def test_a_store_of_the_models_size_is_cropped_on_the_device(folder):
     assert not ShuffledBatches(make_examples(store, split, "train"), settings).crops_on_read
 
 
-@pytest.mark.parametrize(
-    "store",
-    [
-        pytest.param(store, marks=() if name == "encoded" else pytest.mark.full, id=name)
-        for name, store in STORES.items()
-    ],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 def test_training_on_crops_that_is_interrupted_ends_with_the_same_bits(folder, tmp_path, store):
     settings = make_settings(folder, store, "train.epochs=2", "train.steps_per_execution=1")
     prepare(settings)
@@ -173,6 +168,7 @@ def test_training_on_crops_that_is_interrupted_ends_with_the_same_bits(folder, t
     assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "continued"))
 
 
+@pytest.mark.full
 def test_memory_stays_flat_over_60_epochs_of_crops(cropping):
     _, plan, _, _ = cropping
     strategy = mirrored.build(mirrored.Settings(name="mirrored", replicas=1), SINGLE_PROCESS)

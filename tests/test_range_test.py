@@ -152,6 +152,7 @@ def test_a_loss_that_is_not_finite_ends_the_test(digits, short):
     assert numpy.isfinite(found.losses).all()
 
 
+@pytest.mark.full
 def test_the_test_starts_again_with_smaller_micro_batches_if_memory_runs_out(
     digits, short, monkeypatch, capsys
 ):

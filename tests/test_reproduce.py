@@ -42,6 +42,22 @@ def run(original, workspace):
     return Run(Path("run"))
 
 
+@pytest.fixture(scope="module")
+def reproduced(original):
+    """The folder of the run, with a reproduction of it that was trained and judged."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(original)
+        json_of("reproduce", "run", "--run", "again")
+    return original
+
+
+@pytest.fixture
+def again(reproduced, run):
+    """The name of a finished reproduction of the run, beside it, which is compared as it is."""
+    shutil.copytree(reproduced / "again", "again")
+    return "again"
+
+
 def change_log(run, epoch, **values):
     rows = [row.model_dump() for row in run.log]
     rows[epoch - 1].update(values)
@@ -75,19 +91,19 @@ def test_the_first_different_number_of_the_log_is_named_with_exit_code_6(run):
     assert failure.value.result["result"] == "different"
 
 
-def test_a_different_weight_is_named(run):
+def test_a_different_weight_is_named(run, again):
     from imgcls.backend import keras
 
     model = keras.models.load_model(run.model_file)
     kernel = next(variable for variable in model.variables if "kernel" in variable.path)
     kernel.assign(kernel + 0.5)
     model.save(run.model_file)
-    exit_code, _, stderr = command("reproduce", "run")
+    exit_code, _, stderr = command("reproduce", "run", "--run", again)
     assert exit_code == 6
     assert "model.keras: layers/conv2d/vars/0 differs by up to 0.5" in stderr
 
 
-def test_a_different_temperature_is_named(run):
+def test_a_different_temperature_is_named(run, again):
     with zipfile.ZipFile(run.model_file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     description = json.loads(members["imgcls.json"])
@@ -97,29 +113,31 @@ def test_a_different_temperature_is_named(run):
     with zipfile.ZipFile(run.model_file, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    exit_code, _, stderr = command("reproduce", "run")
+    exit_code, _, stderr = command("reproduce", "run", "--run", again)
     assert exit_code == 6
     assert f"model.keras: the temperature was 2.5 and is {temperature}" in stderr
 
 
-def test_a_different_metric_is_named(run):
+def test_a_different_metric_is_named(run, again):
     summary = json.loads(run.metrics_file("test").read_text())
     summary["metrics"]["brier"] = 0.5
     run.metrics_file("test").write_text(json.dumps(summary))
-    exit_code, _, stderr = command("reproduce", "run")
+    exit_code, _, stderr = command("reproduce", "run", "--run", again)
     assert exit_code == 6
     assert "test split: brier was 0.5 and is " in stderr
 
 
-def test_a_tolerance_allows_as_much_and_no_more(run):
+def test_a_tolerance_allows_as_much_and_no_more(run, again):
     summary = json.loads(run.metrics_file("test").read_text())
     summary["metrics"]["accuracy"] += 0.004
     run.metrics_file("test").write_text(json.dumps(summary))
-    summary = json_of("reproduce", "run", "--tolerance", "accuracy=0.005")
+    summary = json_of("reproduce", "run", "--run", again, "--tolerance", "accuracy=0.005")
     assert (summary["result"], summary["difference"]) == ("within tolerance", None)
     assert summary["compared"] == ["data", "accuracy (test split)"]
     assert summary["not_compared"] == ["log", "weights", "temperature", "other results"]
-    exit_code, _, stderr = command("reproduce", "run", "--tolerance", "accuracy=0.003")
+    exit_code, _, stderr = command(
+        "reproduce", "run", "--run", again, "--tolerance", "accuracy=0.003"
+    )
     assert exit_code == 6
     assert "which differs by more than 0.003" in stderr
 
@@ -179,7 +197,7 @@ def test_images_that_are_added_change_neither_a_run_that_goes_on_nor_its_reprodu
     assert Run(Path("new")).data.sizes["train"] > Run(Path("run")).data.sizes["train"]
 
 
-def test_what_changed_in_the_environment_is_reported_beside_a_difference(run):
+def test_what_changed_in_the_environment_is_reported_beside_a_difference(run, again):
     environment = json.loads(run.environment_file.read_text())
     environment["versions"]["keras"] = "3.0.0"
     earlier = {key: value for key, value in environment.items() if key != "earlier_starts"}
@@ -187,7 +205,7 @@ def test_what_changed_in_the_environment_is_reported_beside_a_difference(run):
     environment["earlier_starts"] = [earlier]
     run.environment_file.write_text(json.dumps(environment))
     change_log(run, 1, loss=0.125)
-    exit_code, stdout, stderr = command("reproduce", "run", "--json")
+    exit_code, stdout, stderr = command("reproduce", "run", "--run", again, "--json")
     assert exit_code == 6
     changes = [
         f"keras was 3.0.0 and is {__import__('keras').__version__}",

@@ -13,16 +13,11 @@ from imgcls.training import build, checkpoint_file
 from imgcls.verbs.evaluate import evaluate
 from imgcls.verbs.train import train
 
-UNUSUAL = ("schedule_free",)
-"""Its weights are not those of the model."""
-EVERY = [
-    pytest.param(name, marks=() if name in UNUSUAL else pytest.mark.full)
-    for name in parts.list_names("optimizers")
-]
 SETTINGS = (*RICH, "train.steps_per_execution=1", "train.epochs=1", "model.filters=[4, 4]")
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.full
+@pytest.mark.parametrize("name", parts.list_names("optimizers"))
 def test_a_run_that_is_interrupted_ends_with_the_same_bits(digits, tmp_path, name):
     settings = (*SETTINGS, f"train.optimizer={name}")
     train(digits(*settings), tmp_path / "whole")

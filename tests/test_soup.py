@@ -148,6 +148,7 @@ def test_a_soup_that_was_stopped_is_made_again_with_the_same_bits(copied, monkey
     assert_same_result(whole, again)
 
 
+@pytest.mark.full
 def test_the_time_limit_ends_between_two_evaluations_of_a_soup(copied):
     experiment = Run(Path("run")).experiment
     again = Run(Path("run"))

@@ -223,7 +223,7 @@ def test_pixels_are_memory_mapped_and_batches_are_copies(tmp_path):
     assert (reader.read(numpy.array([0])) == 7).all()
 
 
-@pytest.mark.parametrize("side", [8, 512])
+@pytest.mark.parametrize("side", [8, pytest.param(512, marks=pytest.mark.full)])
 def test_memory_of_writing_does_not_grow_with_the_number_of_images(tmp_path, side):
     shape = (side, side, 3)
     content = Source(

@@ -183,9 +183,10 @@ def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
     assert Run(Path("run")).log[0].step == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "mebibytes",
-    [512, pytest.param(0, marks=pytest.mark.full)],
+    [512, 0],
     ids=["resident", "streamed"],
 )
 def test_memory_stays_flat_over_200_epochs(digits, mebibytes):

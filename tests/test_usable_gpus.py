@@ -199,6 +199,7 @@ def test_only_tensorflows_messages_about_gpus_are_shown_each_once():
     ]
 
 
+@pytest.mark.full
 def test_tensorflow_is_asked_at_a_level_at_which_it_says_why(monkeypatch):
     """At level 3, with which imgcls imports it, TensorFlow hides that cuInit failed."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
