@@ -2,9 +2,13 @@
 settings have, so that a new file is covered without being named.
 """
 
+import tempfile
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_presets import write_preset
 
 from imgcls import parts
 from imgcls.models import ModelSettings, Problem
@@ -13,7 +17,21 @@ from imgcls.transfer.matching import Layer, match
 NAMES = parts.list_names("models")
 LARGE = ("efficientnet_lite", "keras_application", "mobilenet")
 """Models of many layers, whose tests take long."""
-MARKED = [pytest.param(name, marks=[pytest.mark.full] * (name in LARGE)) for name in NAMES]
+HUB = "keras_hub"
+"""The model that needs an extra, by which its small preset is written."""
+
+
+def mark(name: str, *values: Any, is_full: bool = False) -> Any:
+    """Return a model's parameters for a test, which needs an extra for one of the models."""
+    marks = [pytest.mark.full] * is_full
+    if name == HUB:
+        marks += [pytest.mark.extras, pytest.mark.filterwarnings("default")]  # the library's own
+    return pytest.param(name, *values, marks=marks)
+
+
+EACH = [mark(name) for name in NAMES]
+"""The names, for tests of every model."""
+MARKED = [mark(name, is_full=name in LARGE) for name in NAMES]
 """The names, for tests that are `full` of the large models."""
 SMALL: dict[str, Any] = {
     "filters": [8, 8, 8],
@@ -35,6 +53,8 @@ def shrink(name: str, **settings: Any) -> dict[str, Any]:
     """
     part = parts.load("models", name).Settings
     small = {key: value for key, value in SMALL.items() if key in part.model_fields}
+    if name == HUB:
+        small["preset"] = _write_small_preset().name
     if "depth" in part.model_fields:
         small["depth"] = next(depth for depth in range(1, 100) if _is_valid(part, name, depth))
     return {"name": name, **small, **settings}
@@ -86,6 +106,14 @@ def compute_features(model: Any, images: Any) -> Any:
 def count_parameters(model: Any) -> int:
     """Return the number of trainable parameters: papers do not count batch norm's averages."""
     return sum(variable.value.shape.num_elements() for variable in model.trainable_variables)
+
+
+@lru_cache
+def _write_small_preset() -> "tempfile.TemporaryDirectory[str]":
+    """Write a preset once in a process, at whose end the folder is removed; return the folder."""
+    folder = tempfile.TemporaryDirectory()
+    write_preset(Path(folder.name))
+    return folder
 
 
 def _is_valid(part: Any, name: str, depth: int) -> bool:

@@ -11,11 +11,11 @@ from experiments import describe_model
 
 from imgcls.training.model_file import make_plain_model, make_serving_model, save_model
 
-each_model = pytest.mark.parametrize("name", small_models.NAMES)
+each_model = pytest.mark.parametrize("name", small_models.EACH)
 ODD = (33, 35)
 """Height and width of images that no stride divides."""
-LIMITED = "keras_application"
-"""Keras refuses images of less than 32x32."""
+LIMITED = ("keras_application", small_models.HUB)
+"""Keras refuses images of less than 32x32; the default preset of KerasHub is a download."""
 CASES = {"float32": 1, "mixed_bfloat16": 4, "mixed_float16": 3, "float64": 3}
 """The channels with which each precision is tested. On a CPU, tensorfloat32 is float32; and the two
 devices of another test compute in float64.
@@ -36,7 +36,7 @@ def list_cases():
         for name in small_models.NAMES
     }
     return [
-        pytest.param(name, precision, marks=[] if precision in often[name] else [pytest.mark.full])
+        small_models.mark(name, precision, is_full=precision not in often[name])
         for name in small_models.NAMES
         for precision in CASES
     ]
@@ -138,7 +138,7 @@ def test_the_last_layer_is_named_logits_and_has_the_classes(name):
     assert model.layers[-1].units == 7
 
 
-@pytest.mark.parametrize("name", [name for name in small_models.NAMES if name != LIMITED])
+@pytest.mark.parametrize("name", [name for name in small_models.NAMES if name not in LIMITED])
 def test_the_defaults_suit_the_smallest_images_of_the_data_sets(name):
     """Those of `digits` have 8x8 pixels."""
     settings = small_models.parts.load("models", name).Settings(name=name)

@@ -230,7 +230,7 @@ def check_model(color_images, name, *overrides, split_name="train"):
     assert graph.find_nodes_without_kernel() == gpu_steps.find_denied(graph) == []
 
 
-@pytest.mark.parametrize("name", small_models.NAMES)
+@pytest.mark.parametrize("name", small_models.EACH)
 def test_each_model_has_kernels_for_training(color_images, name):
     check_model(color_images, name)
 
@@ -241,7 +241,7 @@ def test_each_model_has_kernels_for_validation(color_images, name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", small_models.NAMES)
+@pytest.mark.parametrize("name", small_models.EACH)
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "float64"])
 def test_each_model_has_kernels_in_each_precision(color_images, name, precision):
     check_model(color_images, name, f"train.precision={precision}")

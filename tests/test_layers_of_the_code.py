@@ -15,6 +15,7 @@ HEAVY = {
     "tensorflow": "tensorflow",
     "tensorflow-datasets": "tensorflow_datasets",
     "keras": "keras",
+    "keras-hub": "keras_hub",
     "h5py": "h5py",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
@@ -184,7 +185,8 @@ def test_what_a_light_module_may_import_is_not_found(line):
 def test_every_dependency_is_known_as_heavy_or_light():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *optional["cuda"], *optional["tfds"]]
+    extras = [each for name in ("cuda", "tfds", "hub") for each in optional[name]]
+    wanted = [*project["dependencies"], *extras]
     names = {re.match(r"[\w-]+", each)[0] for each in wanted}
     assert names == HEAVY.keys() | LIGHT.keys()
     assert not HEAVY.keys() & LIGHT.keys()

@@ -70,7 +70,7 @@ def test_a_broken_part_file_raises_its_own_error(tmp_path, monkeypatch):
         parts.load("schedules", "probe")
 
 
-def _variants() -> list[tuple[str, dict[str, Any]]]:
+def _variants() -> list[Any]:
     """Return every model part with each combination of its switches."""
     found = []
     for name in parts.list_names("models"):
@@ -80,7 +80,7 @@ def _variants() -> list[tuple[str, dict[str, Any]]]:
             if switch in parts.load("models", name).Settings.model_fields
         ]
         found += [
-            (name, dict(zip(present, values, strict=True)))
+            small_models.mark(name, dict(zip(present, values, strict=True)))
             for values in itertools.product(*[SWITCHES[each] for each in present])
         ]
     return found
@@ -111,7 +111,9 @@ def test_get_layer_types_names_the_layers_of_the_model(name, switches):
     }
 
 
-@pytest.mark.parametrize("name", parts.list_names("models"))
+@pytest.mark.parametrize(
+    "name", [name for name in parts.list_names("models") if name != small_models.HUB]
+)
 def test_the_default_widths_are_multiples_of_8_as_tensor_cores_need(name):
     """All layers have them but the last, which has as many units as there are classes."""
     layers = _list_layers(parts.make_default_settings("models", name))

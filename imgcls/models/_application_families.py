@@ -56,6 +56,8 @@ FAMILIES = {
     "xception": ApplicationFamily("tf", _BOTH),
 }
 """By module; from the source of keras.applications 3.15."""
+OWN_PREPROCESSING = ("rescaling", "normalization")
+"""The names of layers at the start of EfficientNetB0 to B7; ours have other names."""
 _CENTERED = ("EfficientNetV2S", "EfficientNetV2M", "EfficientNetV2L")
 SIZES = {
     "EfficientNetB1": 240,

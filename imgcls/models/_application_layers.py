@@ -46,7 +46,10 @@ def preprocess(
 
 
 def replace_layers(
-    application: keras.Model, images: keras.KerasTensor, dropout_seed: int
+    application: keras.Model,
+    images: keras.KerasTensor,
+    dropout_seed: int,
+    left_out: tuple[str, ...] = (),
 ) -> keras.KerasTensor:
     """Return the output of a copy of an application, with our batch norm and dropout.
 
@@ -57,8 +60,9 @@ def replace_layers(
         application: from the images to features.
         images: the input of the application.
         dropout_seed: of its first dropout layer.
+        left_out: names of layers that are left out.
     """
-    names = _renumber(application)
+    names = renumber(application)
     seeds = iter(range(dropout_seed, dropout_seed + len(names)))
 
     def clone(layer: Any) -> Any:
@@ -67,13 +71,13 @@ def replace_layers(
         return _replace(layer, names[id(layer)], seeds)
 
     def call(layer: Any, *arguments: Any, **settings: Any) -> Any:
-        """Return the output of a copied layer; the preprocessing of the application is left out."""
+        """Return the output of a copied layer, or its input if it is left out."""
         if isinstance(layer, keras.Sequential):
             (features,) = arguments
             for inner in layer.layers:
                 features = clone(inner)(features)
             return features
-        if layer.name in _OWN_PREPROCESSING:
+        if layer.name in left_out:
             return arguments[0]
         if settings.get("mask", layer) is None:
             settings.pop("mask")  # Keras's batch norm was called with it; ours does not have it
@@ -84,10 +88,6 @@ def replace_layers(
         application, input_tensors=inputs, clone_function=clone, call_function=call
     )
     return copied.outputs[0]
-
-
-_OWN_PREPROCESSING = ("rescaling", "normalization")
-"""The layers at the start of EfficientNetB0 to B7; ours have other names."""
 
 
 def _replace(layer: Any, name: str, seeds: Any) -> Any:
@@ -102,7 +102,7 @@ def _replace(layer: Any, name: str, seeds: Any) -> Any:
     return type(layer).from_config(config)
 
 
-def _renumber(application: keras.Model) -> dict[int, str]:
+def renumber(application: keras.Model) -> dict[int, str]:
     """Return the name of each layer and operation by its id."""
     pending: list[Any] = [application]
     found: list[Any] = []

@@ -78,7 +78,9 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     pixels = _application_layers.preprocess(own_images, family.preprocessing, problem)
     changes = {"input_tensor": pixels, "input_shape": pixels.shape[1:], "weights": None}
     original = _make_application(settings, {**family.arguments, **changes})
-    features = _application_layers.replace_layers(original, images, problem.dropout_seed + 1)
+    features = _application_layers.replace_layers(
+        original, images, problem.dropout_seed + 1, families.OWN_PREPROCESSING
+    )
     features = Dropout(settings.dropout, problem.dropout_seed, name="dropout")(features)
     return _layers.make_logits(features, problem)
 
