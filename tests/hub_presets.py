@@ -41,14 +41,7 @@ BACKBONES: dict[str, tuple[str, dict[str, Any]]] = {
     "cspnet": ("CSPNetBackbone", CSPNET),
     "cspnet_with_pooling": (
         "CSPNetBackbone",
-        CSPNET
-        | {
-            "block_type": "bottleneck_block",
-            "stage_type": "csp",
-            "stem_kernel_size": 7,
-            "stem_strides": 4,
-            "stem_pooling": "max",
-        },
+        CSPNET | {"stem_kernel_size": 7, "stem_strides": 4, "stem_pooling": "max"},
     ),
     "densenet": ("DenseNetBackbone", {"stackwise_num_repeats": [2, 1], "growth_rate": 8}),
     "efficientnet": (

@@ -73,7 +73,8 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     from imgcls.models import _hub_backbone, _layers
     from imgcls.models._dropout import Dropout
 
-    _layers.note_small_images(f"keras_hub, {settings.preset}", images.shape[1:3], 32)
+    if preset.folder is None:  # all of KerasHub's have this total stride
+        _layers.note_small_images(f"keras_hub, {preset.name}", images.shape[1:3], 32)
     features = _hub_backbone.make_features(preset, images, problem)
     features = Dropout(settings.dropout, problem.dropout_seed, name="dropout")(features)
     return _layers.make_logits(features, problem)
