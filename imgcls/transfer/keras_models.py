@@ -13,8 +13,12 @@ from imgcls.training import layer_selection
 from imgcls.transfer.weights import Leftover, Tensor, TrainedOn, Weights
 
 
-def read_model(model: keras.Model, source: str, trained_on: TrainedOn) -> Weights:
-    """Return the weights of a model, by the names of its layers."""
+def read_model(model: keras.Model, source: str, trained_on: TrainedOn | None) -> Weights:
+    """Return the weights of a model, by the names of its layers.
+
+    Args:
+        trained_on: None if it is unknown.
+    """
     layers = {layer.name: _list_tensors(layer) for layer in layer_selection.list_layers(model)}
     leftovers = [
         Leftover(tensor, "the model scales pixels by constants")
