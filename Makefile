@@ -58,7 +58,7 @@ docs: setup ## Write the pages that are made from the code
 	$(BIN)/python scripts/document_commands.py
 	$(BIN)/python scripts/document_files.py
 
-bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files; else noise)
+bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files, then also the time to an accuracy; else noise)
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/python -m bench $(DATA)
 

@@ -8,7 +8,7 @@ def main() -> None:
     """Run all benchmarks.
 
     The first argument may be a folder with the files of Fashion-MNIST; by default, noise of the
-    same format is used.
+    same format is used, without the time to an accuracy, since noise cannot be learned.
     """
     # Imported here, because grain's worker processes import this module, without TensorFlow.
     from bench import (
@@ -20,6 +20,7 @@ def main() -> None:
         networks,
         small_images,
         start,
+        time_to_accuracy,
         workers,
     )
 
@@ -34,6 +35,7 @@ def main() -> None:
         *small_images.measure_ratios(),
         *grain_loader.measure_ratios(),
         *augmentations.measure_ratios(),
+        *(time_to_accuracy.measure_ratios(folder) if folder else []),
     ]
     print(f"{'ratio':<92}  {'measured':>8}  target")
     for name, measured, target in rows:
