@@ -62,7 +62,7 @@ def replace_layers(
         dropout_seed: of its first dropout layer.
         left_out: names of layers that are left out.
     """
-    names = renumber(application)
+    names = _renumber(application)
     seeds = iter(range(dropout_seed, dropout_seed + len(names)))
 
     def clone(layer: Any) -> Any:
@@ -102,7 +102,7 @@ def _replace(layer: Any, name: str, seeds: Any) -> Any:
     return type(layer).from_config(config)
 
 
-def renumber(application: keras.Model) -> dict[int, str]:
+def _renumber(application: keras.Model) -> dict[int, str]:
     """Return the name of each layer and operation by its id."""
     pending: list[Any] = [application]
     found: list[Any] = []

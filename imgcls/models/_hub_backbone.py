@@ -63,7 +63,7 @@ def _preprocess(preset: Preset, images: keras.KerasTensor, problem: Problem) -> 
 
 
 def read_weights(preset: Preset) -> Weights:
-    """Return the weights of a preset's backbone, by the names of the layers here.
+    """Return the weights of a preset's backbone, by the names of its layers.
 
     Raises:
         UserError: it has layers of KerasHub's own.
@@ -71,14 +71,11 @@ def read_weights(preset: Preset) -> Weights:
     """
     backbone = _open_backbone(preset)
     weights = keras_models.read_model(backbone, preset.source, _find_images(preset))
-    names = _application_layers.renumber(backbone)
-    names_there = {layer.name: names[id(layer)] for layer in backbone.layers}
     path = preset.weights_file
     return replace(
         weights,
         path=path,
         sha256=files.compute_sha256(path) if path else weights.sha256,
-        layers={names_there[name]: tensors for name, tensors in weights.layers.items()},
         leftovers=[*weights.leftovers, *_list_task_weights(preset)],
     )
 
