@@ -13,6 +13,7 @@ from experiments import MIRRORED, TINY, command, write_experiment
 from PIL import Image
 
 from imgcls.errors import DataError, OutOfMemoryError
+from imgcls.io import refused_folders
 from imgcls.io.signals import keep_interrupts
 from imgcls.rehearsal import scratch
 from imgcls.rehearsal.options import Rehearsal
@@ -147,7 +148,7 @@ def test_a_folder_that_cannot_be_removed_is_named(digits, capsys, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(scratch.shutil, "rmtree", refuse)
+    monkeypatch.setattr(refused_folders.shutil, "rmtree", refuse)
     with scratch.make_run(digits()) as run:
         folder = run.folder
     assert f"cannot remove {folder} (Permission denied)" in capsys.readouterr().err
