@@ -25,7 +25,8 @@ IMAGES = 20
 DRAWS = (1, 2, 3, 4, 5)
 CHOICE_DRAW, CHOICE_IMAGES = 0, 300
 """The draw on which the learning rates were chosen, and its validation images of each class."""
-RATES = ("1e-4", "3e-4", "1e-3", "3e-3")
+RATES = {"scratch": ("3e-4", "1e-3", "3e-3"), "fine-tuning": ("1e-4", "3e-4", "1e-3")}
+"""The learning rates that were tried."""
 TITLES = {
     "scratch": "random weights",
     "probe": "linear probe alone",
@@ -139,9 +140,9 @@ def choose() -> None:
     measured = _measure.Measurements(RESULTS, RUNS)
     task = next(iter(TASKS))
     train_old(measured, task)
-    _measure.run("prepare", *list_arguments(task, "scratch", CHOICE_DRAW, RATES[0]))
-    for method in CHOSEN:
-        for rate in RATES:
+    _measure.run("prepare", *list_arguments(task, "scratch", CHOICE_DRAW, "1e-3"))
+    for method, rates in RATES.items():
+        for rate in rates:
             folder = RUNS / f"{task}-choice-{method}-{rate}"
             arguments = list_arguments(task, method, CHOICE_DRAW, rate)
             summary = _measure.run("train", *arguments, "--run", str(folder))
