@@ -83,33 +83,40 @@ class Measurements:
         return self._folder / f"{task}-{method}-{number}"
 
     def train(self, task: str, method: str, number: int, arguments: Sequence[str]) -> None:
-        """Train a run and evaluate it, unless that was done."""
-        if any(
-            (each.task, each.method, each.number) == (task, method, number)
-            for each in self.results.trained
-        ):
-            return
+        """Train a run, unless that was done."""
         folder = self.get_folder(task, method, number)
         command = ["train", *arguments, "--run", str(folder)]
-        cpu_seconds = run_timed(*command)
-        evaluation = run("eval", str(folder))
+        if not _get_time_file(folder).exists():
+            if folder.exists():
+                sys.exit(f"{folder} was interrupted, so its time is unknown; remove it")
+            times = {"cpu_seconds": run_timed(*command), "command": " ".join(["imgcls", *command])}
+            files.write_text(_get_time_file(folder), json.dumps(times))
+
+    def collect(self, task: str, method: str, number: int) -> None:
+        """Record a trained run, unless that was done; evaluate it, unless `compare` has."""
+        found = self.results.trained
+        if any((t.task, t.method, t.number) == (task, method, number) for t in found):
+            return
+        folder = self.get_folder(task, method, number)
+        if not Run(folder).metrics_file("test").exists():
+            run("eval", str(folder))
+        evaluation = Run(folder).read_evaluation("test")
         environment = Run(folder).environment
-        found = Trained(
+        trained = Trained(
             task=task,
             method=method,
             number=number,
-            images=evaluation["examples"],
-            accuracy=evaluation["metrics"]["accuracy"],
-            interval=evaluation["intervals"]["accuracy"],
-            cpu_seconds=round(cpu_seconds, 1),
+            images=evaluation.examples,
+            accuracy=evaluation.metrics["accuracy"],
+            interval=evaluation.intervals["accuracy"],
             processor=f"{environment.cores} cores of an {environment.processor}",
             commit=environment.git.commit if environment.git else "",
-            command=" ".join(["imgcls", *command]),
+            **json.loads(_get_time_file(folder).read_text()),
         )
-        self._save(trained=[*self.results.trained, found])
+        self._save(trained=[*found, trained])
 
     def compare(self, task: str, old: str, new: str, number: int) -> None:
-        """Compare two runs, unless that was done."""
+        """Compare two runs, unless that was done; that evaluates them."""
         key = (task, old, new, number)
         if any((d.task, d.old, d.new, d.number) == key for d in self.results.differences):
             return
@@ -141,6 +148,11 @@ def read_results(file: Path) -> Results:
     if not file.exists():
         return Results(trained=[], differences=[])
     return read_record(file, Results, "restore it, or delete it to measure again")
+
+
+def _get_time_file(folder: Path) -> Path:
+    """Return the file beside a run with its command and CPU time."""
+    return folder.with_name(f"{folder.name}.json")
 
 
 def run_timed(*arguments: str) -> float:

@@ -116,6 +116,8 @@ def measure() -> None:
             measured.train(TASK, method, seed, list_arguments(method, seed))
         for old, new in PAIRS:
             measured.compare(TASK, old, new, seed)
+        for method in METHODS:
+            measured.collect(TASK, method, seed)
     print(_tables.format_tables(measured.results, TASK, TITLES))
 
 
