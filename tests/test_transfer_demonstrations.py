@@ -119,10 +119,8 @@ def test_the_tables_have_mean_std_and_the_widest_interval():
     assert "| +0.015 ± 0.007 | -0.049 to +0.079 | ± 0.020 | 1 of 2 |" in lines[-1]
 
 
-@pytest.mark.parametrize(
-    ("module", "task"), [*((fashion, task) for task in fashion.TASKS), (emoji, emoji.TASK)]
-)
-def test_the_page_has_the_tables_of_what_was_measured(module, task):
+@pytest.mark.parametrize("module", [fashion, emoji])
+def test_the_page_has_the_tables_of_what_was_measured(module):
     results = _measure.read_results(module.RESULTS)
     page = (ROOT / "docs" / "transfer.md").read_text()
-    assert _tables.format_tables(results, task, module.TITLES) in page
+    assert _tables.format_tables(results, module.TASK, module.TITLES) in page

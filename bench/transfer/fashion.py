@@ -18,8 +18,9 @@ import numpy
 from bench.transfer import _measure, _tables
 from imgcls.datasets import Source, fashion_mnist
 
-TASKS = {"shoes": ("Sneaker", "Bag", "Ankle boot"), "tops": ("Pullover", "Coat", "Shirt")}
-"""The three classes that are new: the last ones, and those that are hardest to tell apart."""
+TASK = "shoes"
+NEW = ("Sneaker", "Bag", "Ankle boot")
+"""The classes that are new: the last three."""
 IMAGES = 20
 """Training images of each class."""
 DRAWS = (1, 2, 3, 4, 5)
@@ -36,32 +37,29 @@ CHOSEN = {"scratch": "1e-3", "fine-tuning": "1e-3"}
 """Those with the highest validation accuracy."""
 HERE = Path(__file__).parent
 RESULTS = HERE / "fashion.json"
-DATA, RUNS = Path("data/transfer"), Path("runs/transfer")
+DATA, RUNS = Path("data/transfer/shoes"), Path("runs/transfer")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="with the files of Fashion-MNIST")
-    parser.add_argument("--task", choices=TASKS, default="shoes", help="the new classes")
     parser.add_argument("--choose", action="store_true", help="compare the learning rates")
     options = parser.parse_args(arguments)
     settings = fashion_mnist.Settings(name="fashion_mnist", path=str(options.folder))
     source = fashion_mnist.prepare(settings)
-    task, names = options.task, TASKS[options.task]
-    write_arrays(source, [each for each in source.classes if each not in names], task, "old")
-    labels = write_arrays(source, names, task, "new")
+    DATA.mkdir(parents=True, exist_ok=True)
+    write_arrays(source, [each for each in source.classes if each not in NEW], DATA / "old.npz")
+    labels = write_arrays(source, NEW, DATA / "new.npz")
     for draw in (CHOICE_DRAW, *DRAWS):
-        write_draw(labels, draw, DATA / task / f"draw_{draw}.csv")
+        write_draw(labels, draw, DATA / f"draw_{draw}.csv")
     if options.choose:
-        choose(task)
+        choose()
     else:
-        measure(task)
+        measure()
 
 
-def write_arrays(
-    source: Source, names: Sequence[str], task: str, name: str
-) -> Mapping[str, numpy.ndarray]:
+def write_arrays(source: Source, names: Sequence[str], path: Path) -> Mapping[str, numpy.ndarray]:
     """Write the images of some classes; return the labels of each split, (images,)."""
     numbers = {source.classes.index(each): number for number, each in enumerate(names)}
     labels, images = {}, {}
@@ -73,8 +71,6 @@ def write_arrays(
         ]
         images[f"{split}_images"] = numpy.stack([source.read(index) for index, _ in chosen])
         labels[f"{split}_labels"] = numpy.array([label for _, label in chosen])
-    (DATA / task).mkdir(parents=True, exist_ok=True)
-    path = DATA / task / f"{name}.npz"
     if not path.exists():
         numpy.savez(path, classes=numpy.array(names), **images, **labels)
     return labels
@@ -100,54 +96,54 @@ def write_draw(labels: Mapping[str, numpy.ndarray], draw: int, path: Path) -> No
         csv.writer(stream, lineterminator="\n").writerows([("id", "split"), *rows])
 
 
-def list_arguments(task: str, method: str, draw: int, rate: str | None) -> list[str]:
+def list_arguments(method: str, draw: int, rate: str | None) -> list[str]:
     """Return the arguments of `imgcls train`, and of `imgcls prepare`, for a method."""
     settings = [
-        f"data.path={DATA / task / 'new.npz'}",
-        f"data.splits_file={DATA / task / f'draw_{draw}.csv'}",
+        f"data.path={DATA / 'new.npz'}",
+        f"data.splits_file={DATA / f'draw_{draw}.csv'}",
         f"seed={draw}",
     ]
     if method != "scratch":
-        settings += [f"model.weights={RUNS / f'{task}-old-0'}", "train.head_init=linear_probe"]
+        settings += [f"model.weights={RUNS / f'{TASK}-old-0'}", "train.head_init=linear_probe"]
     settings += [f"train.optimizer.learning_rate={rate}"] if rate else ["train.epochs=0"]
     path = (HERE / "fashion_new.yaml").relative_to(Path.cwd())
     return [str(path), *(word for each in settings for word in ("--set", each))]
 
 
-def train_old(measured: _measure.Measurements, task: str) -> None:
+def train_old(measured: _measure.Measurements) -> None:
     """Train the run on the seven old classes."""
     path = (HERE / "fashion_old.yaml").relative_to(Path.cwd())
-    arguments = [str(path), "--set", f"data.path={DATA / task / 'old.npz'}"]
+    arguments = [str(path), "--set", f"data.path={DATA / 'old.npz'}"]
     _measure.run("prepare", *arguments)
-    measured.train(task, "old", 0, arguments)
+    measured.train(TASK, "old", 0, arguments)
 
 
-def measure(task: str) -> None:
+def measure() -> None:
     """Train all methods on each draw, compare them, and print the tables."""
     measured = _measure.Measurements(RESULTS, RUNS)
-    train_old(measured, task)
-    measured.collect(task, "old", 0)
+    train_old(measured)
+    measured.collect(TASK, "old", 0)
     for draw in DRAWS:
-        _measure.run("prepare", *list_arguments(task, "scratch", draw, CHOSEN["scratch"]))
+        _measure.run("prepare", *list_arguments("scratch", draw, CHOSEN["scratch"]))
         for method in TITLES:
-            arguments = list_arguments(task, method, draw, CHOSEN.get(method))
-            measured.train(task, method, draw, arguments)
+            arguments = list_arguments(method, draw, CHOSEN.get(method))
+            measured.train(TASK, method, draw, arguments)
         for old, new in itertools.combinations(TITLES, 2):
-            measured.compare(task, old, new, draw)
+            measured.compare(TASK, old, new, draw)
         for method in TITLES:
-            measured.collect(task, method, draw)
-    print(f"{task}\n\n{_tables.format_tables(measured.results, task, TITLES)}")
+            measured.collect(TASK, method, draw)
+    print(_tables.format_tables(measured.results, TASK, TITLES))
 
 
-def choose(task: str) -> None:
+def choose() -> None:
     """Print the validation accuracy of each learning rate on the draw for that."""
     measured = _measure.Measurements(RESULTS, RUNS)
-    train_old(measured, task)
-    _measure.run("prepare", *list_arguments(task, "scratch", CHOICE_DRAW, "1e-3"))
+    train_old(measured)
+    _measure.run("prepare", *list_arguments("scratch", CHOICE_DRAW, "1e-3"))
     for method, rates in RATES.items():
         for rate in rates:
-            folder = RUNS / f"{task}-choice-{method}-{rate}"
-            arguments = list_arguments(task, method, CHOICE_DRAW, rate)
+            folder = RUNS / f"{TASK}-choice-{method}-{rate}"
+            arguments = list_arguments(method, CHOICE_DRAW, rate)
             summary = _measure.run("train", *arguments, "--run", str(folder))
             print(f"{method}, {rate}: {summary['selected']}", flush=True)
 
