@@ -186,6 +186,16 @@ def test_versions_and_devices_that_differ_are_listed(pair):
     }
 
 
+def test_image_sizes_that_differ_are_listed(pair):
+    height, width, channels = pair[0].data.shape
+    change_json(pair[1].data_file, shape=[height + 1, width + 2, channels])
+    found = compare([Path("old"), Path("new")])
+    assert {each.key: each.values for each in found.data} == {
+        "shape.0": [height, height + 1],
+        "shape.1": [width, width + 2],
+    }
+
+
 def test_a_run_without_a_record_of_its_environment_is_still_compared(pair):
     pair[0].environment_file.unlink()
     exit_code, stdout, stderr = command("compare", "old", "new")

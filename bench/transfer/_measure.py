@@ -33,8 +33,8 @@ class Trained(Record):
     """CPU time of `imgcls train`, from the start of the process to its end, in seconds."""
     processor: str
     """Processor model, with the number of cores that were used."""
-    commit: str
-    """The git commit of imgcls."""
+    versions: dict[str, str]
+    """Versions of the packages that can change a result."""
     command: str
     """The command that trained it."""
 
@@ -110,7 +110,7 @@ class Measurements:
             accuracy=evaluation.metrics["accuracy"],
             interval=evaluation.intervals["accuracy"],
             processor=f"{environment.cores} cores of an {environment.processor}",
-            commit=environment.git.commit if environment.git else "",
+            versions=environment.versions,
             **json.loads(_get_time_file(folder).read_text()),
         )
         self._save(trained=[*found, trained])

@@ -22,7 +22,7 @@ LEFT_OUT = ("Component", "Flags")
 """Categories that are left out: parts of emoji, and flags, which are nearly the same images for all
 vendors."""
 SEEDS = (0,)
-EXPERIMENTS = {"small": "emoji_small", "fine-tuning": "emoji"}
+EXPERIMENTS = {"fine-tuning": "emoji", "small": "emoji_small"}
 TITLES = {
     "small": "small network, random weights",
     "fine-tuning": "EfficientNet-Lite0, linear probe, then fine-tuning",
@@ -89,8 +89,8 @@ def measure() -> None:
     """Train all methods with each seed, compare them, and print the tables."""
     measured = _measure.Measurements(RESULTS, RUNS)
     for seed in SEEDS:
-        _measure.run("prepare", *list_arguments("fine-tuning", seed))
         for method in EXPERIMENTS:
+            _measure.run("prepare", *list_arguments(method, seed))
             measured.train(TASK, method, seed, list_arguments(method, seed))
         measured.compare(TASK, "small", "fine-tuning", seed)
         for method in EXPERIMENTS:

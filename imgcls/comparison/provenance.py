@@ -43,7 +43,7 @@ def _describe_environment(run: Run) -> dict[str, Any]:
 
 def compare_data(candidates: Sequence[Candidate]) -> list[SettingDifference]:
     """Return what differs in the data and the split."""
-    return _compare(candidates, lambda run: run.data.model_dump(include=_DATA))
+    return _compare(candidates, lambda run: run.data.model_dump(mode="json", include=_DATA))
 
 
 def _compare(
