@@ -73,16 +73,16 @@ def put(folder, files):
         path.write_bytes(data)
 
 
-def packed(folder):
+def packed(folder, train=TRAIN, validation=VALIDATION):
     """Write the three official archives."""
     inner = {
         wnid: tar_bytes(
-            {name.split("/")[1]: data for name, data in TRAIN.items() if name.startswith(wnid)}
+            {name.split("/")[1]: data for name, data in train.items() if name.startswith(wnid)}
         )
         for wnid in WNIDS
     }
-    train = tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())})
-    put(folder, {_ilsvrc.TRAIN: train, _ilsvrc.VALIDATION: tar_bytes(VALIDATION)})
+    outer = tar_bytes({f"{wnid}.tar": data for wnid, data in reversed(inner.items())})
+    put(folder, {_ilsvrc.TRAIN: outer, _ilsvrc.VALIDATION: tar_bytes(validation)})
     put(folder, {_ilsvrc.KIT: tar_bytes(KIT, "w:gz")})
     return folder
 
@@ -95,10 +95,10 @@ def packed_with_extracted_kit(folder):
     return folder
 
 
-def flat(folder):
+def flat(folder, train=TRAIN, validation=VALIDATION):
     """Extract the images, validation into one folder, and leave the kit packed."""
-    put(folder / "train", TRAIN)
-    put(folder / "val", VALIDATION)
+    put(folder / "train", train)
+    put(folder / "val", validation)
     put(folder, {_ilsvrc.KIT: tar_bytes(KIT, "w:gz")})
     return folder
 
