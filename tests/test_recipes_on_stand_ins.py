@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from test_cifar import record, write
 from test_docs import ROOT
-from test_imagenet import TRUTH, WNIDS, flat, packed
+from test_imagenet import TRUTH, WNIDS, flat, packed, put
 
 from imgcls import parts
 from imgcls.experiment_file import read_experiment
@@ -167,3 +167,18 @@ def test_a_recipe_for_imagenet_trains_two_steps(workspace, recipe, size, layout,
     assert (len(rehearsed["devices"]), rehearsed["micro_batch_size"]) == (1, 4)
     assert [(epoch.step, numpy.isfinite(epoch.loss)) for epoch in log] == [(2, True)]
     assert (evaluated["examples"], len(evaluated["classes"])) == (6, 4)
+
+
+@pytest.mark.full
+@pytest.mark.extras
+def test_the_recipe_for_own_photos_tells_flowers_from_temples(workspace):
+    folder = workspace / "photos"
+    for name, photo in zip(("temple", "flower"), PHOTOS, strict=True):
+        put(folder / name, {f"{i}.jpg": make_file(photo) for i in range(20)})
+    rehearsed, log, evaluated = run_recipe(
+        "transfer_folder", folder, "train.epochs=1", "train.batch_size=8"
+    )
+    assert rehearsed["image_shape"] == [224, 224, 3]
+    assert rehearsed["trainable_parameters"] < rehearsed["parameters"]  # some layers are frozen
+    assert numpy.isfinite(log[-1].loss)
+    assert evaluated["metrics"]["accuracy"] == 1.0
