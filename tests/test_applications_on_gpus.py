@@ -4,7 +4,6 @@ import gpu_steps
 import numpy
 import pytest
 from experiments import TINY, write_experiment
-from test_gpu_kernels import find_denied
 
 from imgcls.experiment_file import read_experiment
 from imgcls.verbs.prepare import prepare
@@ -33,4 +32,4 @@ def test_applications_have_kernels(workspace, application, channels):
     prepare(settings)
     with gpu_steps.pretend_gpus():
         graph = gpu_steps.trace(settings)
-    assert graph.find_nodes_without_kernel() == find_denied(graph) == []
+    assert graph.find_nodes_without_kernel() == gpu_steps.find_denied(graph) == []
