@@ -131,13 +131,14 @@ def test_a_run_of_no_epochs_is_a_probe_on_frozen_features(copied):
     features, labels, model = compute_features(run, "train")
     of_first, _, _ = compute_features(first, "train")
     assert features == pytest.approx(of_first, abs=1e-6)
-    scaler = StandardScaler().fit(features.astype(numpy.float64))
+    exact = features.astype(numpy.float64)  # in float32, the oracle would be less precise
+    scaled = StandardScaler().fit_transform(exact)
     oracle = LogisticRegression(
         C=1 / (record["strength"] * len(labels)), tol=1e-9, max_iter=10_000
-    ).fit(scaler.transform(features), labels)
+    ).fit(scaled, labels)
     kernel, bias = model.get_layer("logits").get_weights()
-    expected = oracle.predict_proba(scaler.transform(features))
-    assert softmax(features @ kernel + bias) == pytest.approx(expected, abs=5e-3)
+    expected = oracle.predict_proba(scaled)
+    assert softmax(features @ kernel + bias) == pytest.approx(expected, abs=5e-4)
     assert record["train_accuracy"] > first.log[-1].val_accuracy
 
 
