@@ -259,7 +259,9 @@ def test_a_dry_run_with_a_budget_does_not_start_a_new_process(digits, monkeypatc
 
     settings = with_budget(digits, "13s")
     pretend_to_measure(monkeypatch, 1.0, needed=2, error=make_error(REAL))
-    with pytest.raises(OutOfMemoryError, match=r"micro-batches of 128 .*set train\.micro_batch"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"micro-batches of 128 .*set train\.micro_batch_size"
+    ):
         dry_run.run(settings, *find_store(settings))
 
 

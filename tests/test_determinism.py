@@ -74,9 +74,9 @@ def test_xla_gives_the_same_numbers_with_dropout_too(digits, strategy):
         assert getattr(plain, name) == pytest.approx(getattr(compiled, name), rel=1e-10)
 
 
-def test_splits_that_are_streamed_give_the_same_bits_as_splits_that_live_on_the_device(digits):
+def test_streaming_splits_give_the_same_bits_as_splits_on_the_device(digits):
     runs = []
-    for name, mebibytes in (("resident", 512), ("streamed", 0)):
+    for name, mebibytes in (("in_memory", 512), ("streaming", 0)):
         train.train(digits(*RICH, f"train.device_cache_mib={mebibytes}"), Path(name))
         runs.append(Run(Path(name)))
     assert_same_result(*runs)

@@ -1,4 +1,4 @@
-"""Losses, gradients and weights that are no finite numbers."""
+"""Losses, gradients and weights that are not finite."""
 
 import json
 from pathlib import Path

@@ -88,7 +88,7 @@ def test_a_plateau_lowers_the_rate_of_the_epochs_after_it(digits):
         pytest.param("{name: mirrored, replicas: 2}", "float32", marks=pytest.mark.full),
     ],
 )
-def test_the_average_over_updates_is_judged_and_kept_and_the_weights_go_on(
+def test_the_average_over_updates_is_evaluated_and_kept_and_the_weights_go_on(
     digits, precision, strategy
 ):
     """With a step an epoch and next to no decay of the newest weights, average and weights are

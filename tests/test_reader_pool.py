@@ -68,8 +68,8 @@ def store(tmp_path_factory):
 
 
 def wait_for(count, parent, others=frozenset()):
-    """Return the reading processes of a process besides some others once they are so many: a new
-    one has no command line for a moment.
+    """Return the data workers of a process besides some others once they are so many: a new one
+    has no command line for a moment.
     """
     deadline = time.monotonic() + 30
     while len(found := set(data_workers(parent)) - others) != count:

@@ -53,7 +53,7 @@ def test_any_number_of_channels_is_preserved():
 
 CROPS = {
     "enlarged": (10, 20, 20, 30),
-    "alike": (0, 0, 48, 64),
+    "same size": (0, 0, 48, 64),
     "shrunk": (50, 60, 70, 95),
     "twice": (100, 200, 200, 260),
     "whole": (0, 0, 427, 640),

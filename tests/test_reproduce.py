@@ -18,7 +18,7 @@ from imgcls.verbs.prepare import prepare
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A folder with a store and a judged run."""
+    """A folder with a store and an evaluated run."""
     folder = tmp_path_factory.mktemp("original")
     settings = experiment(
         folder,
@@ -44,7 +44,7 @@ def run(original, workspace):
 
 @pytest.fixture(scope="module")
 def reproduced(original):
-    """The folder of the run, with a reproduction of it that was trained and judged."""
+    """The folder of the run, with a reproduction of it that was trained and evaluated."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(original)
         json_of("reproduce", "run", "--run", "again")

@@ -187,7 +187,7 @@ def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
 @pytest.mark.parametrize(
     "mebibytes",
     [512, 0],
-    ids=["resident", "streamed"],
+    ids=["in memory", "streaming"],
 )
 def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
     from imgcls.run import create_run

@@ -40,10 +40,10 @@ def save(parent, content=None):
 
 def split(key="k" * 16):
     """Return a split of the images; the last image is in none."""
-    parts, (mean, deviation) = ([0, 3], [1, 4], [2, 5]), numpy.float32([[1, 2], [3, 4]])
+    parts, (mean, std) = ([0, 3], [1, 4], [2, 5]), numpy.float32([[1, 2], [3, 4]])
     sides, folds = numpy.uint8([0, 1, 2, 0, 1, 2, 3]), numpy.int32([2, 0, 1, 2, 0, 1, 0])
     return Split(
-        key, *map(numpy.array, parts), mean, deviation, Geometry((4, 3, 2), "stretch"), sides, folds
+        key, *map(numpy.array, parts), mean, std, Geometry((4, 3, 2), "stretch"), sides, folds
     )
 
 
