@@ -4,7 +4,8 @@
 emoji-datasource-apple
     python -m bench.transfer.emoji FOLDER    # that has these four archives
 
-The classes are the categories of the emoji. No setting was chosen by results on these images.
+The classes are the categories of the emoji. The settings are a second attempt, made after a look at
+test results; docs/transfer.md has those of the first.
 """
 
 import argparse
