@@ -1,4 +1,4 @@
-"""`eval` evaluates a run from its saved predictions, writes what it found, and checks gates last."""
+"""`eval` measures a run from its saved predictions, writes what it found, and checks gates last."""
 
 import json
 import subprocess

@@ -76,7 +76,9 @@ def test_each_check_runs_on_a_cpu(tmp_path, name, outcomes):
     rows = _process.run_check(name, target, tmp_path / name)
     assert rows
     assert name not in {row.check for row in rows}, "it ended with an exception, or its process did"
-    assert {row.outcome for row in rows} <= outcomes
+    skipped = {row.check for row in rows if row.outcome == "skipped"}
+    assert skipped <= {"an epoch of keras_hub, soft placement off"}  # which needs an extra
+    assert {row.outcome for row in rows if row.check not in skipped} <= outcomes
 
 
 @full
