@@ -24,6 +24,12 @@ def list_kernels(layers):
     return sorted(tuple(layer.kernel.shape) for layer in layers)
 
 
+def list_convolutions(model):
+    from imgcls.backend import keras
+
+    return [each for each in model.layers if isinstance(each, keras.layers.Conv2D)]
+
+
 def evaluate(model, output, images):
     """Return the value of a layer's output, or of a symbolic tensor."""
     from imgcls.backend import keras
@@ -69,16 +75,42 @@ def test_parameters_are_those_of_keras_but_for_biases_before_batch_norm(depth):
     from imgcls.backend import keras
 
     oracle = getattr(keras.applications, f"ResNet{depth}")(weights=None)
-    convolutions = [each for each in oracle.layers if isinstance(each, keras.layers.Conv2D)]
+    convolutions = list_convolutions(oracle)
     biases = sum(layer.filters for layer in convolutions)
     model = build((224, 224, 3), 1000, depth=depth)
     assert count_parameters(model) == count_parameters(oracle) - biases
-    own = [each for each in model.layers if isinstance(each, keras.layers.Conv2D)]
-    assert list_kernels(own) == list_kernels(convolutions)
+    assert list_kernels(list_convolutions(model)) == list_kernels(convolutions)
 
 
 def test_resnet_20_of_width_9_is_the_published_one_for_fashion_mnist():
     assert count_parameters(build((28, 28, 1), depth=20, width=9)) == 86_707
+
+
+def test_widths_of_each_stage_are_those_of_one_width_that_doubles():
+    one = build((28, 28, 1), depth=14, width=8)
+    each = build((28, 28, 1), depth=14, width=[8, 16, 32])
+    assert list_kernels(list_convolutions(each)) == list_kernels(list_convolutions(one))
+
+
+@pytest.mark.parametrize("shortcut", ["projection", "zero_padding"])
+def test_a_stage_may_keep_the_width_of_the_one_before(shortcut):
+    model = build((28, 28, 1), depth=8, width=[8, 16, 16], shortcut=shortcut)
+    assert model.get_layer("stage_3_block_1_activation_2").output.shape == (None, 7, 7, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": [8, 16]}, r"width is \[8, 16\], but depth 20 has 3 stages; give a number for"),
+        ({"depth": 18, "width": [8, 16, 32]}, "depth 18 has 4 stages"),
+        ({"width": [8, 12, 24], "shortcut": "zero_padding"}, "needs multiples of the stage before"),
+        ({"width": [8, 0, 24]}, "must be the filters of the first stage, or a list"),
+        ({"width": 0}, "must be the filters of the first stage, or a list"),
+    ],
+)
+def test_widths_that_do_not_suit_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_settings(**settings)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7, 19, 21, 100, 151])

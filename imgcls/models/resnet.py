@@ -7,14 +7,18 @@ have their stride in the 3x3 convolution, as in torchvision ("ResNet v1.5"): Res
 instead of 3.8 billion multiply-adds.
 """
 
+import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from imgcls.models import ModelSettings, Problem
+from imgcls.parts import must_be
 
 if TYPE_CHECKING:
     import keras
+
+Count = Annotated[int, Field(ge=1)]
 
 FOUR_STAGES = {
     18: (2, 2, 2, 2),
@@ -37,9 +41,13 @@ class Settings(ModelSettings):
     """Number of layers with weights: 6n + 2 such as 20, 32, 44, 56 or 110, with three stages; or
     18, 34, 50, 101 or 152, with four. 20 suits small images; 50 is the usual choice for photos.
     """
-    width: Annotated[int, Field(ge=1)] | None = None
-    """Filters of the first stage, which each further stage doubles; unless given, 16 with three
-    stages, and 64 with four. In mixed precision, multiples of 8 suit a GPU's tensor cores.
+    width: Annotated[
+        Count | list[Count] | None,
+        must_be("the filters of the first stage, or a list with those of each stage"),
+    ] = None
+    """Filters of the first stage, which each further stage doubles, or a list with the filters of
+    each stage; unless given, 16 with three stages, and 64 with four. In mixed precision, multiples
+    of 8 suit a GPU's tensor cores, and multiples of 16 the bfloat16 instructions of a CPU.
     """
     shortcut: Literal["projection", "zero_padding"] = "projection"
     """What a shortcut is where sizes differ: a 1x1 convolution with batch norm (option B of the
@@ -67,6 +75,23 @@ class Settings(ModelSettings):
             )
         return value
 
+    @model_validator(mode="after")
+    def _check_width(self) -> "Settings":
+        filters = self.filters
+        if len(filters) != len(self.blocks):
+            raise ValueError(
+                f"width is {filters}, but depth {self.depth} has {len(self.blocks)} stages; give a"
+                " number for each stage, or one number"
+            )
+        if self.shortcut == "zero_padding" and any(
+            wide % narrow for narrow, wide in itertools.pairwise(filters)
+        ):
+            raise ValueError(
+                f"width is {filters}, but shortcut zero_padding needs multiples of the stage"
+                " before; set shortcut: projection, or other widths"
+            )
+        return self
+
     def get_layer_types(self) -> set[str]:
         """Return which of `max pooling` and `batch norm` the model contains."""
         return {"batch norm"} if self.stem == "3x3" else {"batch norm", "max pooling"}
@@ -75,6 +100,14 @@ class Settings(ModelSettings):
     def blocks(self) -> tuple[int, ...]:
         """The number of blocks of each stage."""
         return FOUR_STAGES.get(self.depth, ((self.depth - 2) // 6,) * 3)
+
+    @property
+    def filters(self) -> list[int]:
+        """The filters of each stage, of a bottleneck's first convolution."""
+        if isinstance(self.width, list):
+            return self.width
+        first = self.width or (16 if len(self.blocks) == 3 else 64)
+        return [first * 2**stage for stage in range(len(self.blocks))]
 
 
 def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> "keras.KerasTensor":
@@ -95,22 +128,18 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
         _residual.STEM_STRIDES[stem] * 2 ** (len(settings.blocks) - 1),
         "set model.stem: 3x3, or a model.depth with three stages, such as 20",
     )
-    width = settings.width or (16 if len(settings.blocks) == 3 else 64)
     features = _layers.standardize(images, problem)
-    features = _residual.add_stem(features, width, stem)
+    features = _residual.add_stem(features, settings.filters[0], stem)
     features = _residual.normalize(features, "stem_batch_norm")
     features = _residual.activate(features, "stem_activation")
     features = _residual.add_stem_pooling(features, stem)
-    for stage, blocks in enumerate(settings.blocks, 1):
+    for stage, (blocks, filters) in enumerate(
+        zip(settings.blocks, settings.filters, strict=True), 1
+    ):
         for block in range(1, blocks + 1):
             strides = 2 if stage > 1 and block == 1 else 1
-            features = _add_block(
-                settings,
-                features,
-                width * 2 ** (stage - 1),
-                strides,
-                f"stage_{stage}_block_{block}",
-            )
+            name = f"stage_{stage}_block_{block}"
+            features = _add_block(settings, features, filters, strides, name)
     features = keras.layers.GlobalAveragePooling2D(name="pooling")(features)
     return _layers.make_logits(features, problem)
 
@@ -146,7 +175,7 @@ def _add_shortcut(
     """Return the features in the shape of the block's outputs."""
     from imgcls.models import _residual
 
-    if features.shape[-1] == filters:
+    if features.shape[-1] == filters and strides == 1:
         return features
     if settings.shortcut == "zero_padding":
         return _residual.pad_channels(features, filters, strides, block)
