@@ -84,8 +84,8 @@ def make_trainer(folder: Path, temporary: Path, overrides: Sequence[str] = ()) -
         overrides: further settings, such as another model.
     """
     from imgcls.experiment_file import read_experiment
-    from imgcls.run import create_run
     from imgcls.store.lookup import find_store
+    from imgcls.training.new_run import create_run
     from imgcls.training.trainer import Trainer
     from imgcls.verbs.prepare import prepare
 

@@ -271,8 +271,8 @@ def _make_training(folder: Path) -> Callable[[], Iterator[int]]:
     """Return a function that trains configs/fashion_cnn.yaml on 28x28 images in memory."""
     from imgcls.experiment_file import read_experiment
     from imgcls.io.signals import StopRequest
-    from imgcls.run import create_run
     from imgcls.store.lookup import find_store
+    from imgcls.training.new_run import create_run
     from imgcls.training.trainer import Trainer
     from imgcls.verbs.prepare import prepare
 

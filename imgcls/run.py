@@ -15,7 +15,7 @@ from imgcls.environment import Environment
 from imgcls.errors import UserError
 from imgcls.evaluation.record import Evaluation
 from imgcls.experiment_file import read_trained_experiment
-from imgcls.io import files, numbered_folders
+from imgcls.io import files
 from imgcls.io.records import read_record, read_records, write_record
 from imgcls.store.manifest import DataDescription
 from imgcls.training.history import EpochLog
@@ -126,6 +126,16 @@ class Run(ResultFolder):
     def model_file(self) -> Path:
         """The selected model; written by rename, so that it is never incomplete."""
         return self.folder / "model.keras"
+
+    @property
+    def sample_file(self) -> Path:
+        """Some validation images as the model sees them, for exports when the data is gone."""
+        return self.folder / "sample.npz"
+
+    @property
+    def exports_folder(self) -> Path:
+        """A folder for each exported format, as `imgcls.export.folder` describes."""
+        return self.folder / "exports"
 
     def state_file(self, step: int) -> Path:
         """The checkpoint after a step."""
@@ -274,27 +284,3 @@ class Run(ResultFolder):
             yield
         finally:
             file_lock.release()
-
-
-def create_run(
-    experiment: Experiment, folder: Path | None = None, reproduction: Reproduction | None = None
-) -> Run:
-    """Create a run folder with config.yaml and status.json.
-
-    Args:
-        folder: the run folder; `runs/<experiment name>/<next number>` unless given.
-        reproduction: what the run is a reproduction of, if it is one.
-    """
-    with files.explain_errors(folder or RUNS):
-        run = Run(folder or numbered_folders.make_next(RUNS / experiment.name))
-        run.folder.mkdir(parents=True, exist_ok=True)
-    with run.lock():
-        if run.can_be_recreated():
-            for path in (run.data_file, run.weights_file, run.linear_probe_file):
-                path.unlink(missing_ok=True)
-            run.write_status("created")
-            if reproduction:
-                write_record(run.reproduction_file, reproduction)
-            # Last, since it makes the folder a run: no command finds one without its mark.
-            files.write_text(run.config_file, experiment.to_yaml())
-    return run

@@ -18,8 +18,9 @@ from test_progressive_resizing import MODEL
 from imgcls.errors import DataError, EpochLimit, OutOfMemoryError, ProcessRestart, UserError
 from imgcls.experiment_file import read_experiment
 from imgcls.io.records import write_record
-from imgcls.run import Run, create_run
+from imgcls.run import Run
 from imgcls.store.lookup import find_store
+from imgcls.training.new_run import create_run
 from imgcls.training.plan import Measurement, Plan, Speed, apply_plan, make_plan, read_plan
 from imgcls.verbs import reproduce, train
 

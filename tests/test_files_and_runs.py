@@ -17,10 +17,11 @@ from experiments import experiment, make_epoch
 from imgcls import environment, seeds
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
-from imgcls.run import Run, create_run
+from imgcls.run import Run
 from imgcls.run_lookup import find_run_or_family, find_runs, open_run
 from imgcls.train_config import EarlyStopping
 from imgcls.training import history
+from imgcls.training.new_run import create_run
 from imgcls.verbs.runs import list_runs
 
 
@@ -60,6 +61,37 @@ def test_a_full_or_unwritable_disk_is_a_user_error_and_leaves_the_old_file(
     with pytest.raises(UserError, match=message), files.replace_file(path):
         raise OSError(number, os.strerror(number))
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_folder(path, text, error=None):
+    with files.replace_folder(path) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "file").write_text(text)
+        if error:
+            raise error
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "folder"
+    write_folder(path, "old")
+    (path / "evaluation").mkdir()
+    write_folder(path, "new")
+    assert [each.relative_to(tmp_path).as_posix() for each in sorted(tmp_path.rglob("*"))] == [
+        "folder",
+        "folder/inner",
+        "folder/inner/file",
+    ]
+    assert (path / "inner" / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), OSError(errno.ENOSPC, "full")])
+def test_a_folder_that_cannot_be_filled_leaves_the_old_one(tmp_path, error):
+    path = tmp_path / "folder"
+    write_folder(path, "old")
+    with pytest.raises((RuntimeError, UserError), match=r"^$|the disk is full: cannot write"):
+        write_folder(path, "new", error)
+    assert (path / "inner" / "file").read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 

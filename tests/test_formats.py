@@ -12,9 +12,10 @@ from experiments import change_json, command, experiment, json_of
 
 from imgcls.errors import DataError
 from imgcls.io.records import FormatError
-from imgcls.run import Run, create_run
+from imgcls.run import Run
 from imgcls.store import lookup
 from imgcls.store.store import open_store
+from imgcls.training.new_run import create_run
 from imgcls.verbs import evaluate, prepare, train
 
 OLD_CONFIG = "name: tiny\ndata: {name: digits, store: data}\nmodel: {name: cnn}\n"

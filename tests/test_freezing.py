@@ -17,7 +17,8 @@ from experiments import (
 
 from imgcls.errors import Interrupted, UserError
 from imgcls.io.signals import StopRequest
-from imgcls.run import Run, create_run
+from imgcls.run import Run
+from imgcls.training.new_run import create_run
 from imgcls.verbs import train
 
 STEPS = ("train.steps_per_execution=4", "train.checkpoint=null", "train.select_weights=last")

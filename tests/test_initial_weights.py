@@ -23,7 +23,8 @@ from torch_files import write_legacy
 
 from imgcls.errors import DataError, EpochLimit, UserError
 from imgcls.experiment_file import read_experiment
-from imgcls.run import Run, create_run
+from imgcls.run import Run
+from imgcls.training.new_run import create_run
 from imgcls.transfer.record import read_initial_weights
 from imgcls.verbs import train
 from imgcls.verbs.prepare import prepare

@@ -111,7 +111,7 @@ def test_a_lack_of_memory_is_no_mistake(digits, monkeypatch):
 
 def test_a_run_that_another_process_trains_stays(digits):
     """The same experiment with a mistake, started twice: the second start is refused at once."""
-    from imgcls.run import create_run
+    from imgcls.training.new_run import create_run
 
     run = create_run(digits(*MISTAKES["layers"]), Path("run"))
     with run.lock(), pytest.raises(UserError, match="another process"):

@@ -17,10 +17,10 @@ from experiments import (
 from imgcls.errors import DataError
 from imgcls.io.records import write_record, write_records
 from imgcls.report.tables import WIDTH
-from imgcls.run import create_run
 from imgcls.run_lookup import find_run_or_family
 from imgcls.training import resume
 from imgcls.training.model_description import MEMBER
+from imgcls.training.new_run import create_run
 from imgcls.training.reproduction import Reproduction
 from imgcls.verbs import train
 from imgcls.verbs.runs import list_runs

@@ -190,8 +190,8 @@ def test_a_batch_larger_than_the_split_is_trained_with_a_note(digits, capsys):
     ids=["in memory", "streaming"],
 )
 def test_memory_stays_flat_over_200_epochs(digits, mebibytes):
-    from imgcls.run import create_run
     from imgcls.store.lookup import find_store
+    from imgcls.training.new_run import create_run
     from imgcls.training.trainer import Trainer
 
     settings = digits(

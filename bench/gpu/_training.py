@@ -11,9 +11,9 @@ from imgcls.config import Experiment
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
 from imgcls.io.signals import StopRequest
-from imgcls.run import create_run
 from imgcls.store.lookup import find_store
 from imgcls.training.history import EpochLog
+from imgcls.training.new_run import create_run
 from imgcls.verbs.prepare import prepare
 
 EPOCHS = 2

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -38,6 +39,40 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill; rename it to `path` if the block ends normally.
+
+    A folder that was at `path` before is removed. If the block fails, it stays, and the temporary
+    one is removed; a process that is killed leaves it, named `.<name>.<random>.tmp`.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    temporary, old = (path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp") for _ in range(2))
+    with explain_errors(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            if os.path.lexists(path):
+                os.replace(path, old)
+            os.replace(temporary, path)
+        finally:
+            for folder in (temporary, old):
+                shutil.rmtree(folder, ignore_errors=True)
+        sync_folder(path.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Make all files below a folder durable."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with (Path(parent) / name).open("rb") as stream:
+                os.fsync(stream.fileno())
+        sync_folder(Path(parent))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 from imgcls.config import Experiment
 from imgcls.errors import UserError
 from imgcls.io import files, refused_folders, terminal
-from imgcls.run import RUNS, Run, create_run
+from imgcls.run import RUNS, Run
+from imgcls.training.new_run import create_run
 
 PREFIX = ".dry-run-"
 """What the names of the folders begin with; commands that look for runs pass over them."""

@@ -23,8 +23,8 @@ from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster, read_cluster
 from imgcls.errors import UserError
 from imgcls.experiment_file import read_experiment
 from imgcls.io.signals import StopRequest
-from imgcls.run import create_run
 from imgcls.store.lookup import find_store
+from imgcls.training.new_run import create_run
 
 if TYPE_CHECKING:
     import numpy

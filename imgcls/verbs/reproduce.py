@@ -16,11 +16,12 @@ from imgcls.family import Family, require_one_process
 from imgcls.io import numbered_folders, terminal
 from imgcls.io.records import write_record
 from imgcls.report.tables import format_pairs, format_table
-from imgcls.run import RUNS, Run, create_run
+from imgcls.run import RUNS, Run
 from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
 from imgcls.training import differences, history
 from imgcls.training.differences import Tolerances
+from imgcls.training.new_run import create_run
 from imgcls.training.plan import read_plan
 from imgcls.training.reproduction import Reproduction
 from imgcls.transfer import source

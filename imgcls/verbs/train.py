@@ -23,13 +23,14 @@ from imgcls.io import restart, terminal
 from imgcls.io.refused_folders import remove_if_refused
 from imgcls.io.signals import catch_signals
 from imgcls.report.tables import format_pairs, format_table
-from imgcls.run import Run, create_run
+from imgcls.run import Run
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import history, resume
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import read_description
+from imgcls.training.new_run import create_run
 from imgcls.training.precision import require_consistent
 from imgcls.transfer import source
 
