@@ -10,6 +10,7 @@ from imgcls import __version__, environment
 from imgcls.backend import keras
 from imgcls.distributed.cluster import Cluster
 from imgcls.errors import DataError
+from imgcls.evaluation import sample
 from imgcls.input.batches import Examples
 from imgcls.io import terminal
 from imgcls.io.records import write_record, write_records
@@ -173,7 +174,8 @@ class Recorder:
         validation: Examples,
         soup: SoupDescription | None = None,
     ) -> None:
-        """Write model.keras, with the weights that `train.select_weights` asks for, calibrated.
+        """Write model.keras, with the weights that `train.select_weights` asks for, calibrated;
+        and a sample of the validation images.
 
         Args:
             soup: what the model's weights are an average of; None to load those of an epoch.
@@ -188,7 +190,8 @@ class Recorder:
             self._checkpoints.load_selected(epochs)
         plain = model_file.make_plain_model(model)
         calibration = temperature.calibrate(plain, validation, self._run.experiment.train)
-        store.change_detector.require_unchanged()  # images were read to calibrate
+        sample.write_sample(self._run.sample_file, validation, self._run.experiment.seed)
+        store.change_detector.require_unchanged()  # images were read to calibrate, and as a sample
         geometry = validation.reader.geometry
         description = ModelDescription(
             classes=store.classes,
