@@ -21,6 +21,7 @@ from imgcls.cli.check import check
 from imgcls.cli.compare import compare
 from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
+from imgcls.cli.export import export
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
 from imgcls.cli.prepare import prepare
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "plot": plot,
+    "export": export,
     "compare": compare,
     "reproduce": reproduce,
     "check": check,

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from imgcls.device import libraries
+from imgcls.io.stderr import redirect_stderr
 
 SWITCHES = {
     "KERAS_BACKEND": "tensorflow",
@@ -28,20 +29,16 @@ SWITCHES = {
 def _silence_stderr() -> Iterator[None]:
     """Redirect stderr to a temporary file while the block runs; print the file if the block fails.
 
-    The file descriptor is redirected, since C++ start-up code ignores TF_CPP_MIN_LOG_LEVEL.
+    C++ start-up code ignores TF_CPP_MIN_LOG_LEVEL.
     """
     with tempfile.TemporaryFile() as captured:
-        stderr = os.dup(2)
-        os.dup2(captured.fileno(), 2)
         try:
-            yield
+            with redirect_stderr(captured):
+                yield
         except Exception:
             captured.seek(0)
-            os.write(stderr, captured.read())
+            os.write(2, captured.read())
             raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 with _silence_stderr():

@@ -30,6 +30,7 @@ KINDS = (
     "augmentations",
     "checks",
     "datasets",
+    "exporters",
     "figures",
     "losses",
     "metrics",

@@ -13,6 +13,8 @@ from imgcls.environment import Environment
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.predictions import PredictionArrays
 from imgcls.evaluation.record import Evaluation
+from imgcls.evaluation.sample import SampleArrays
+from imgcls.export.record import ExportComparison, ExportMetadata
 from imgcls.family import FamilyRecord
 from imgcls.io.array_records import ArrayRecord, find_array
 from imgcls.io.partial import Origin
@@ -41,8 +43,11 @@ FILES: dict[str, type[Record]] = {
     "`weights.json` of a run": InitialWeights,
     "`linear_probe.json` of a run": LinearProbe,
     "`imgcls.json` in `model.keras`": ModelDescription,
+    "`sample.npz` of a run": SampleArrays,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
+    "`metadata.json` of an export": ExportMetadata,
+    "`comparison.json` of an export": ExportComparison,
     "`family.json` of a family": FamilyRecord,
     "`summary.json` of a family": FamilySummary,
     "`spread.json` of an evaluation of a family": FamilyEvaluation,

@@ -42,6 +42,7 @@ MACHINERY = (
     "device",
     "distributed",
     "evaluation",
+    "export",
     "image",
     "input",
     "io",
@@ -54,7 +55,10 @@ MACHINERY = (
 )
 """The folders that each hold the machinery of one concern."""
 ROOT_IMPORTS = {
-    "imgcls.backend": {"imgcls.device": "TensorFlow does not find cuSOLVER by itself"},
+    "imgcls.backend": {
+        "imgcls.device": "TensorFlow does not find cuSOLVER by itself",
+        "imgcls.io": "TensorFlow's messages are kept from the terminal",
+    },
     "imgcls.config": {
         "imgcls.augmentations": "experiment files are checked with the settings of all kinds",
         "imgcls.datasets": "as above",

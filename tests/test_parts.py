@@ -14,6 +14,7 @@ FUNCTIONS = {
     "augmentations": ("compute", "mix"),
     "checks": ("find",),
     "datasets": ("prepare",),
+    "exporters": ("convert",),
     "figures": ("draw",),
     "losses": ("compute",),
     "metrics": ("compute",),

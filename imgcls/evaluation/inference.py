@@ -59,8 +59,8 @@ def predict(
     model = None
     for images in readers:
         if model is None:
-            _require_same_task(model_file, images.geometry, classes, fingerprint)
-            model = _load_model(model_file, images.geometry.shape, len(classes))
+            require_same_task(model_file, images.geometry, classes, fingerprint)
+            model = load_model(model_file, images.geometry.shape, len(classes))
         yield predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
 
 
@@ -118,13 +118,16 @@ def _predict_all(
     return outputs
 
 
-def _require_same_task(
+def require_same_task(
     model_file: Path, geometry: Geometry, classes: list[str], fingerprint: str
 ) -> None:
     """Check that a model was trained on images of this geometry, these classes and this store.
 
     A model of another run may have the same shapes, but another order of classes; or it was trained
     on other images, which may be in this run's test split.
+
+    Raises:
+        DataError: it was not, or the file is missing or damaged.
     """
     described = read_description(model_file)
     properties: dict[str, tuple[object, object]] = {
@@ -143,8 +146,13 @@ def _require_same_task(
             )
 
 
-def _load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Load a model, and check its input shape and its number of classes."""
+def load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Load a model, and check its input shape and its number of classes.
+
+    Raises:
+        DataError: the file is missing or damaged, or the model has other shapes.
+        OutOfMemoryError: it does not fit the device.
+    """
     file = DataFile(model_file, ADVICE)
     try:
         model = keras.models.load_model(model_file, compile=False)
