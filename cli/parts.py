@@ -47,7 +47,7 @@ def parts(
     overrides: Set = [],
     json: options.Json = False,
 ) -> None:
-    """List the parts that an experiment file or --format can name, each with a one-line summary.
+    """List the parts that experiments and --format can name, each with a one-line summary.
 
     Example: imgcls parts models --shape 32x32x3 --classes 10
     """
