@@ -37,12 +37,13 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 test: setup ## Run the tests, but for rare combinations and extras; the last line counts those
 	$(BIN)/python -m pytest $(PARALLEL) -m "not full and not extras"
 
-test-full: setup ## Install the extras tfds, pretrained and hub, and run every test
-	$(BIN)/pip install --quiet -e '.[tfds,pretrained,hub]'
+EXTRAS := tfds,pretrained,hub,litert,onnx,openvino
+test-full: setup ## Install the extras but cuda and bench, and run every test
+	$(BIN)/pip install --quiet -e '.[$(EXTRAS)]'
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-extras: setup ## Install the extras tfds, pretrained and hub, and run the tests that need them
-	$(BIN)/pip install --quiet -e '.[tfds,pretrained,hub]'
+test-extras: setup ## Install the extras but cuda and bench, and run the tests that need them
+	$(BIN)/pip install --quiet -e '.[$(EXTRAS)]'
 	$(BIN)/python -m pytest -m extras
 
 check: setup build/types/imgcls/cli ## Lint, and check the formatting and the types

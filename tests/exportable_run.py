@@ -81,16 +81,16 @@ def make_run(folder: Path, precision="float32", **data) -> Run:
     return run
 
 
-def make_run_of_photos(folder: Path, resize="pad", channels=3) -> Run:
+def make_run_of_photos(folder: Path, resize="pad", size=SIZE) -> Run:
     """Write a run of photos of all kinds: odd shapes, turned, transparent, and of 16 bits."""
     make_photos(folder / "photos")
     return make_run(
         folder,
         name="folder",
         path=str(folder / "photos"),
-        size=list(SIZE),
+        size=list(size),
         resize=resize,
-        channels=channels,
+        channels=3,
         validation=0.4,
         test=0.3,
     )

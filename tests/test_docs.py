@@ -54,15 +54,49 @@ def each_page_with(language: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
 
 
-@each_page_with("bash")
-def test_every_command_of_a_page_works(page, workspace):
+NEED_EXTRAS = {
+    name
+    for name in parts.list_names("exporters")
+    if parts.load("exporters", name).Settings.extra is not None
+}
+"""Words in a command whose libraries are an extra; only a test of extras runs it."""
+
+
+def list_commands(page: Path) -> list[str]:
+    """Return the commands on a page, one a line."""
+    return "".join(find_blocks(page, "bash")).splitlines()
+
+
+def needs_extra(line: str) -> bool:
+    """Return whether a command needs an extra."""
+    return bool(NEED_EXTRAS & set(shlex.split(line, comments=True)))
+
+
+def run_commands(lines: list[str]) -> None:
+    """Run commands of a page, which must all work."""
     shutil.copytree(ROOT / "configs", "configs")
-    for line in "".join(find_blocks(page, "bash")).splitlines():
+    for line in lines:
         words = shlex.split(line, comments=True)
         assert words[0] == "imgcls", line
         if words[1:] != ["doctor"]:  # test_diagnose.py runs it; it takes as long as all others
             exit_code, _, stderr = command(*words[1:])
             assert exit_code == 0, f"{line}: {stderr}"
+
+
+@each_page_with("bash")
+def test_every_command_of_a_page_works(page, workspace):
+    run_commands([line for line in list_commands(page) if not needs_extra(line)])
+
+
+@pytest.mark.extras
+@pytest.mark.filterwarnings("default")  # the libraries' own
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(map(needs_extra, list_commands(page)))],
+    ids=lambda page: page.name,
+)
+def test_every_command_of_a_page_works_with_the_extras(page, workspace):
+    run_commands(list_commands(page))
 
 
 @each_page_with("yaml")

@@ -12,14 +12,19 @@ from source_code import COMMANDS, MODULES, PACKAGE, ROOT, list_imports, list_zon
 from imgcls import parts
 
 HEAVY = {
+    "ai-edge-litert": "ai_edge_litert",
     "tensorflow": "tensorflow",
     "tensorflow-datasets": "tensorflow_datasets",
+    "tf2onnx": "tf2onnx",
     "keras": "keras",
     "keras-hub": "keras_hub",
     "h5py": "h5py",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
+    "openvino": "openvino",
     "pillow": "PIL",
     "scikit-learn": "sklearn",
     "scipy": "scipy",
@@ -189,7 +194,8 @@ def test_what_a_light_module_may_import_is_not_found(line):
 def test_every_dependency_is_known_as_heavy_or_light():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    extras = [each for name in ("cuda", "tfds", "hub") for each in optional[name]]
+    names = ("cuda", "tfds", "hub", "litert", "onnx", "openvino")
+    extras = [each for name in names for each in optional[name]]
     wanted = [*project["dependencies"], *extras]
     names = {re.match(r"[\w-]+", each)[0] for each in wanted}
     assert names == HEAVY.keys() | LIGHT.keys()
