@@ -192,7 +192,7 @@ class Train(Section):
     the host's memory instead, since they are augmented on the CPU.
     """
     data_workers: Annotated[int, Field(ge=1)] | None = None
-    """Processes that decode or crop images during training; one per core unless given."""
+    """Processes that decode, crop or resize images; one per core unless given."""
     select_weights: Literal["best", "last", "soup"] = "best"
     """Whether model.keras gets the weights of the best epoch, of the last, or a soup: an average of
     those of the best epochs, where one goes in if validation does not get worse."""

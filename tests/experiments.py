@@ -261,7 +261,7 @@ def data_workers(parent):
         with contextlib.suppress(OSError):  # a process that has just ended
             if (
                 f"PPid:\t{parent}\n" in (folder / "status").read_text()
-                and b"imgcls.store.reader_pool" in (folder / "cmdline").read_bytes()
+                and b"imgcls.store.data_workers" in (folder / "cmdline").read_bytes()
             ):
                 found.append(int(folder.name))
     return found

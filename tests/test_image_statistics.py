@@ -9,6 +9,7 @@ from scipy.fft import dct
 from sklearn.datasets import load_sample_images
 
 from imgcls.image import decode, image_statistics
+from imgcls.store.storage import EncodedStorage
 
 PHOTOS = load_sample_images().images
 
@@ -17,7 +18,7 @@ def measure(pixels, extension="PNG", **options):
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, extension, **options)
     with decode.open_image(stream.getvalue(), 100.0) as file:
-        return image_statistics.measure_image(file, 1 if decode.is_grayscale(file) else 3)[0]
+        return image_statistics.measure_image(file, EncodedStorage().decode)[0]
 
 
 def distance(one, other):
@@ -103,4 +104,4 @@ def test_the_frames_of_an_animation_are_counted():
     frames = [Image.fromarray(PHOTOS[0][i : i + 40, :50]) for i in range(0, 120, 40)]
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
     with decode.open_image(stream.getvalue(), 100.0) as file:
-        assert image_statistics.measure_image(file, 3)[0].frames == 3
+        assert image_statistics.measure_image(file, EncodedStorage().decode)[0].frames == 3

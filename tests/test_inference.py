@@ -159,5 +159,5 @@ def test_outputs_are_predicted_in_smaller_batches_if_memory_runs_out(tmp_path, m
     indices = numpy.array([9, 0, 3, 4])
     outputs = inference.predict_outputs(model, reader, indices, 9)
     numpy.testing.assert_array_equal(outputs, images[indices].reshape(4, 16))
-    assert sizes == [9, 5, 3, 3]
+    assert sorted(sizes) == [1, 3, 4, 4]
     assert "out of memory; predicting again in batches of 3" in capsys.readouterr().err

@@ -20,8 +20,9 @@ from imgcls.datasets import digits
 from imgcls.errors import DataError, OutOfMemoryError
 from imgcls.image.decode import Geometry
 from imgcls.store import reader_pool
+from imgcls.store.data_workers import CHUNK
 from imgcls.store.reader import PixelReader
-from imgcls.store.reader_pool import CHUNK, DataWorkerPool
+from imgcls.store.reader_pool import DataWorkerPool
 from imgcls.store.store import open_store
 from imgcls.verbs import prepare, train
 
@@ -276,10 +277,10 @@ def test_training_leaves_no_data_worker(store, mine, tmp_path):
 
 
 def test_only_pixels_of_the_models_size_are_read_without_processes(each_store):
-    assert isinstance(reader_pool.open_training_reader(each_store, GEOMETRY, 1), DataWorkerPool)
+    assert isinstance(reader_pool.open_reader(each_store, GEOMETRY, 1), DataWorkerPool)
     pixels = prepare.find_or_store(
         digits.Settings(name="digits", store_dir=str(each_store.folder.parent))
     )[0]
     assert isinstance(
-        reader_pool.open_training_reader(pixels, Geometry(pixels.shape, "stretch"), 1), PixelReader
+        reader_pool.open_reader(pixels, Geometry(pixels.shape, "stretch"), 1), PixelReader
     )

@@ -10,6 +10,7 @@ from sklearn.datasets import load_sample_images
 from imgcls.checks import _similarity, near_duplicates
 from imgcls.checks._similarity import Similarity
 from imgcls.image import image_statistics
+from imgcls.store.storage import EncodedStorage
 
 DEFAULT = near_duplicates.Settings(name="near_duplicates").similarity
 
@@ -139,7 +140,8 @@ def tiles():
 
 def group(pictures):
     measured = [
-        image_statistics.measure_image(saved(picture, format="PNG"), 3)[0] for picture in pictures
+        image_statistics.measure_image(saved(picture, format="PNG"), EncodedStorage().decode)[0]
+        for picture in pictures
     ]
     table = image_statistics.make_table(measured, [b""] * len(measured))
     return _similarity.group_similar(

@@ -1,5 +1,6 @@
 """Prediction of probabilities with a saved model. Heavy zone."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -8,9 +9,11 @@ import numpy
 
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError, OutOfMemoryError
+from imgcls.evaluation.compiled_model import BATCHES_AHEAD, READING_THREADS, CompiledModel
 from imgcls.image.decode import Geometry
-from imgcls.io import terminal
+from imgcls.io import terminal, threads
 from imgcls.io.records import DataFile
+from imgcls.io.terminal import IMAGES
 from imgcls.train_config import Precision
 from imgcls.training import micro_batches
 from imgcls.training.model_description import ADVICE, read_description
@@ -104,17 +107,18 @@ def _predict_all(
     model: keras.Model, images: ImageReader, indices: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     """Predict batch by batch, with one compiled function for all batches."""
-    compiled = tf.function(
-        lambda batch: model(batch, training=False),
-        input_signature=[tf.TensorSpec([batch_size, *images.geometry.shape], tf.uint8)],
-    )
-    output = compiled.get_concrete_function().outputs[0]
+    compiled = CompiledModel(model, batch_size)
     # The whole result at once: putting batches together would take twice the memory.
-    outputs = numpy.empty((len(indices), *output.shape[1:]), output.dtype.as_numpy_dtype)
+    outputs = numpy.empty((len(indices), *compiled.output_shape), compiled.output_dtype)
     starts = range(0, len(indices), batch_size)
-    for start in terminal.track(starts, len(starts), "predict"):
-        rows = slice(start, start + batch_size)
-        outputs[rows] = _predict_batch(compiled, images, indices[rows], batch_size)
+    slices = [slice(start, start + batch_size) for start in starts]
+    read = threads.map_parallel(
+        lambda rows: images.read(indices[rows]), slices, READING_THREADS, BATCHES_AHEAD
+    )
+    with contextlib.closing(read), terminal.show_bar(len(indices), "predict", IMAGES) as advance:
+        for rows, batch in zip(slices, read, strict=True):
+            (outputs[rows],) = compiled.predict(batch)
+            advance(len(batch))
     return outputs
 
 
@@ -178,14 +182,3 @@ def load_model(model_file: Path, shape: tuple[int, int, int], classes: int) -> k
             f" {expected[0]} to {expected[1]}"
         )
     return model
-
-
-def _predict_batch(
-    compiled: "tf.types.experimental.PolymorphicFunction",
-    images: ImageReader,
-    indices: numpy.ndarray,
-    batch_size: int,
-) -> numpy.ndarray:
-    """Predict one batch; a short last one is padded by repeating its images."""
-    padded = numpy.resize(indices, batch_size) if len(indices) < batch_size else indices
-    return compiled(images.read(padded)).numpy()[: len(indices)]

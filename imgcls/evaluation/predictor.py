@@ -17,7 +17,7 @@ from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.tta import View
 from imgcls.io import files, terminal
 from imgcls.run import Run
-from imgcls.store import lookup
+from imgcls.store import lookup, reader_pool
 from imgcls.store.store import Store
 from imgcls.training.model_description import read_description
 
@@ -116,8 +116,9 @@ def _open_probabilities(
 
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
     indices = assigned.get_indices(split)
-    with store.change_detector.guard():
-        readers = tta.open_views(store.open_reader(assigned.geometry), views)
+    reader = reader_pool.open_reader(store, assigned.geometry, experiment.train.data_workers)
+    with store.change_detector.guard(), contextlib.closing(reader):
+        readers = tta.open_views(reader, views)
         settings = experiment.train.batch_size, run.experiment.train.precision
         task = store.classes, store.fingerprint
         yield store, indices, predict(run.model_file, readers, indices, *settings, *task)

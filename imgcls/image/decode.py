@@ -76,7 +76,12 @@ def decode_image(data: bytes, geometry: Geometry, max_megapixels: float) -> "num
         ImageError: the data is damaged, not an image, or larger than `max_megapixels`.
     """
     with open_image(data, max_megapixels) as file:
-        return fit_to_size(decode_upright(file, geometry.shape[2], geometry), geometry)
+        return decode_opened(file, geometry)
+
+
+def decode_opened(file: "Image", geometry: Geometry) -> "numpy.ndarray":
+    """Decode an opened image; return uint8 of the geometry's shape, as `decode_image` does."""
+    return fit_to_size(decode_upright(file, geometry.shape[2], geometry), geometry)
 
 
 @contextlib.contextmanager

@@ -5,12 +5,12 @@ grayscale at 32x32 pixels, is above their median (Zauner, 2010, "Implementation 
 perceptual image hash functions", section 3.2.1).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from imgcls.image import decode
-from imgcls.image.decode import Geometry
 
 if TYPE_CHECKING:
     import numpy
@@ -62,15 +62,15 @@ class ImageStatistics:
 
 
 def measure_image(
-    file: "Image", channels: int, geometry: Geometry | None = None
+    file: "Image", decode_file: "Callable[[Image], Image]"
 ) -> "tuple[ImageStatistics, Image]":
     """Decode an opened image, and compute its statistics.
 
     Args:
-        channels, geometry: as for `decode.decode_upright`.
+        decode_file: decodes the image, upright and with 8 bits per channel.
 
     Returns:
-        The statistics, and the result of `decode.decode_upright`.
+        The statistics, and the decoded image.
     """
     import numpy
     from PIL import Image
@@ -78,7 +78,7 @@ def measure_image(
     width, height = decode.get_upright_size(file)
     assert file.format is not None  # it was opened, not made
     header = (file.format, file.mode, decode.is_grayscale(file), getattr(file, "n_frames", 1))
-    image = decode.decode_upright(file, channels, geometry)
+    image = decode_file(file)
     small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     mean = numpy.asarray(small).mean(axis=(0, 1))
     return (

@@ -96,7 +96,7 @@ def open_training_examples(
         data_workers: how many read images that must be decoded or resized; one per core unless
             given.
     """
-    reader = reader_pool.open_training_reader(store, split.geometry, data_workers)
+    reader = reader_pool.open_reader(store, split.geometry, data_workers)
     return make_examples(store, split, "train", reader), make_examples(
         store, split, "validation", reader
     )

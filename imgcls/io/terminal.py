@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+IMAGES = "images"
+"""The unit of a progress bar of images."""
+
 _quiet = contextvars.ContextVar("quiet", default=False)
 
 
@@ -84,17 +87,24 @@ def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]
 
 
 @contextlib.contextmanager
-def show_bar(total: int, description: str) -> Iterator[Callable[[int], None]]:
+def show_bar(
+    total: int | None, description: str, unit: str | None = None
+) -> Iterator[Callable[[int], None]]:
     """Show a progress bar with count and time left, if stderr is a terminal.
 
     Yields a function that advances the bar by a number of items.
+
+    Args:
+        total: number of items; None if unknown.
+        unit: what the items are, to show how many are done per second; None not to.
     """
     if not is_terminal():
         yield lambda count: None
         return
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
-    with _make_bar(MofNCompleteColumn(), TimeElapsedColumn()) as shown:
+    speed = [_make_speed_column(unit)] if unit else []
+    with _make_bar(MofNCompleteColumn(), *speed, TimeElapsedColumn()) as shown:
         task = shown.add_task(description, total=total)
         yield lambda count: shown.advance(task, count)
 
@@ -122,6 +132,20 @@ def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[
     with _make_bar(DownloadColumn(), TransferSpeedColumn()) as shown:
         task = shown.add_task(url.rpartition("/")[2], total=total, completed=size)
         yield lambda count: shown.advance(task, count)
+
+
+def _make_speed_column(unit: str) -> "ProgressColumn":
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        """How many items are done per second."""
+
+        def render(self, task: Task) -> Text:
+            """Return the speed; nothing before it is known."""
+            return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else "")
+
+    return SpeedColumn()
 
 
 def _make_bar(*measures: "ProgressColumn") -> "Progress":

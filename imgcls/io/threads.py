@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,18 +12,27 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `function(item)` for each item in order, computed by one thread per core.
+def map_parallel(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int | None = None,
+    ahead: int | None = None,
+) -> Generator[Result]:
+    """Yield `function(item)` for each item in order, computed by threads.
 
-    At most 8 results per thread are in memory. Threads help only if `function` releases the GIL, as
-    decoding and resizing in Pillow do.
+    Threads help only if `function` releases the GIL, as decoding and resizing in Pillow do.
+
+    Args:
+        threads: how many; one per core unless given.
+        ahead: how many results are in memory, or computed, at a time; 8 per thread unless given.
     """
-    threads = environment.count_cores()
+    threads = threads or environment.count_cores()
+    ahead = ahead or 8 * threads
     futures: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:
             futures.append(pool.submit(function, item))
-            if len(futures) >= 8 * threads:
+            if len(futures) >= ahead:
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()

@@ -1,15 +1,17 @@
 """Encoding the images of a source for a store, as pixels or files, with statistics. Light zone."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imgcls.datasets import BadImage, DataSettings, ImageSettings, Source
-from imgcls.image import decode, image_statistics, jpeg_encode
-from imgcls.image.decode import Geometry, ImageError
+from imgcls.image import decode, image_statistics
+from imgcls.image.decode import ImageError
 from imgcls.image.image_statistics import ImageStatistics
 from imgcls.io import terminal, threads
+from imgcls.store import storage
+from imgcls.store.storage import Storage, make_storage
 
 if TYPE_CHECKING:
     import numpy
@@ -61,7 +63,7 @@ def make_encoder(
         shape: result of `get_stored_shape` for the source and settings.
     """
     if isinstance(settings, ImageSettings):
-        return _FileEncoder(source, settings, shape)
+        return _FileEncoder(source, make_storage(settings, shape), settings.max_megapixels)
     assert shape is not None  # only image files are stored encoded
     return _PixelEncoder(source, shape)
 
@@ -102,10 +104,10 @@ class _PixelEncoder:
 class _FileEncoder:
     """Stores image files: as pixels of one shape, unchanged, or shrunk."""
 
-    def __init__(self, source: Source, settings: ImageSettings, shape: tuple[int, int, int] | None):
+    def __init__(self, source: Source, storage: Storage, max_megapixels: float):
         self._source = source
-        self._settings = settings
-        self._encode = self._make_pixel_encoder(shape) if shape else self._encode_file
+        self._storage = storage
+        self._max_megapixels = max_megapixels
 
     def encode(self, indices: Sequence[int]) -> Iterator[StoredImage | BadImage]:
         """Yield the stored form of some entries, encoded on all cores."""
@@ -117,30 +119,11 @@ class _FileEncoder:
         except ImageError as error:
             return BadImage(id=self._source.entries[index].id, problem=str(error))
 
-    def _make_pixel_encoder(self, shape: tuple[int, int, int]) -> Callable[[bytes], StoredImage]:
-        geometry = Geometry(shape, self._settings.resize)
-
-        def encode(data: bytes) -> StoredImage:
-            with decode.open_image(data, self._settings.max_megapixels) as file:
-                statistics, image = image_statistics.measure_image(file, shape[2], geometry)
-                pixels = decode.fit_to_size(image, geometry)
-                return StoredImage(pixels.data, shape[0], shape[1], False, statistics)
-
-        return encode
-
-    def _encode_file(self, data: bytes) -> StoredImage:
-        short_side, markers = self._settings.short_side, self._settings.restart_markers
-        with decode.open_image(data, self._settings.max_megapixels) as file:
-            plain = decode.is_plain(file)
-            statistics, image = image_statistics.measure_image(
-                file, 1 if decode.is_grayscale(file) else 3
-            )
-            if short_side and min(image.size) > short_side:
-                image, plain = decode.shrink(image, short_side), True
-                data = jpeg_encode.encode_jpeg(image, markers)
-            elif plain:
-                data = jpeg_encode.encode_jpeg(image, markers, original=data)
-            return StoredImage(data, image.height, image.width, plain, statistics)
+    def _encode(self, data: bytes) -> StoredImage:
+        with decode.open_image(data, self._max_megapixels) as file:
+            statistics, image = image_statistics.measure_image(file, self._storage.decode)
+            form = self._storage.convert(file, image, data)
+            return StoredImage(form.data, form.height, form.width, form.plain, statistics)
 
 
 def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, int] | None:
@@ -149,8 +132,8 @@ def get_stored_shape(source: Source, settings: DataSettings) -> tuple[int, int, 
         return source.shape
     if settings.storage == "encoded":
         return None
-    height, width = settings.stored_size or settings.size
-    return height, width, settings.channels or _choose_channels(source, settings)
+    channels = settings.channels or _choose_channels(source, settings)
+    return storage.get_stored_shape(settings, channels)
 
 
 def _read_file(source: Source, index: int) -> bytes:

@@ -111,7 +111,7 @@ def _compute_samples(
     settings = experiment.train
     plain = model_file.make_plain_model(model)
     extractor = keras.Model(plain.inputs, plain.get_layer(HEAD).input)
-    reader = reader_pool.open_training_reader(store, split.geometry, settings.data_workers)
+    reader = reader_pool.open_reader(store, split.geometry, settings.data_workers)
     try:
         samples = []
         for indices in (split.train, split.validation):
