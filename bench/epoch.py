@@ -42,7 +42,7 @@ def measure_epoch_and_bare_steps(folder: Path, temporary: Path) -> dict[str, flo
     batch = split.train[:128]
     train_epoch = make_epoch(trainer)
     bare = _make_bare_epoch(
-        build.build_model(experiment, store, split),
+        build.build_model(experiment, store.describe(split)),
         store.open_reader(split.geometry).read(batch),
         store.labels[batch],
         steps=-(-len(split.train) // 128),

@@ -24,6 +24,7 @@ from imgcls.cli.eval import evaluate
 from imgcls.cli.export import export
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
+from imgcls.cli.predict import predict
 from imgcls.cli.prepare import prepare
 from imgcls.cli.reproduce import reproduce
 from imgcls.cli.runs import runs
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "plot": plot,
+    "predict": predict,
     "export": export,
     "compare": compare,
     "reproduce": reproduce,

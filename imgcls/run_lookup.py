@@ -93,6 +93,30 @@ def open_family(folder: Path, overrides: Sequence[str] = ()) -> tuple[Family, Ex
     return family, _read_with_overrides(family.experiment_file, family.experiment, overrides)
 
 
+def find_run_to_predict(target: Path, overrides: Sequence[str] = ()) -> tuple[Run, Experiment]:
+    """Return the run whose model predicts, and its experiment.
+
+    Args:
+        target: the folder of a run, finished or not; or an experiment file, for its newest finished
+            run, as `find_run_or_family` takes it.
+        overrides: as for `find_run_or_family`.
+
+    Raises:
+        UserError: there is no such run, it is a family, the experiment is wrong, or an override
+            affects training.
+        DataError: no run is finished, or another version of imgcls wrote the run.
+    """
+    if target.is_dir() and not is_family(target):
+        run = open_run(target)
+        run.require_format()
+        return run, _read_with_overrides(run.config_file, run.experiment, overrides)
+    found, experiment = find_run_or_family(target, overrides)
+    if isinstance(found, Family):
+        runs = terminal.format_some([str(run.folder) for run in found.runs], 5)
+        raise UserError(f"{found.folder} is a family of runs; give the folder of one: {runs}")
+    return found, experiment
+
+
 def expand_families(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of runs, with those of its runs in the place of each family."""
     return [

@@ -18,7 +18,7 @@ from imgcls.io.signals import keep_interrupts
 from imgcls.rehearsal import scratch
 from imgcls.rehearsal.options import Rehearsal
 from imgcls.run import Run
-from imgcls.store import reader_pool
+from imgcls.store import data_workers
 from imgcls.training import checkpoint_file, model_file
 from imgcls.verbs.prepare import prepare
 from imgcls.verbs.rehearse import rehearse
@@ -185,7 +185,7 @@ def test_a_dry_run_whose_data_worker_is_killed_leaves_nothing_behind(photos, mon
         return process
 
     with monkeypatch.context() as patch:
-        patch.setattr(reader_pool.subprocess, "Popen", start_and_kill)
+        patch.setattr(data_workers.subprocess, "Popen", start_and_kill)
         exit_code, _, stderr = command("train", photos, "--dry-run")
     assert exit_code == OutOfMemoryError.exit_code, stderr
     assert "data workers ended" in stderr

@@ -109,7 +109,8 @@ def test_the_layers_of_a_built_model_are_found(digits, prepared):
     from imgcls.training import build, layer_selection
 
     settings = digits("model.batch_norm=true", "model.filters=[4, 4]")
-    built = build.build_model(settings, *find_store(settings))
+    store, split = find_store(settings)
+    built = build.build_model(settings, store.describe(split))
     groups = layer_selection.group_by_depth(built)
     assert [names_of(group) for group in groups] == [
         ["convolution_1", "batch_norm_1"],

@@ -7,23 +7,22 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imgcls.datasets import BadImage, SplitName
-from imgcls.datasets._split_folders import (
-    LAYOUTS,
-    describe_dangling,
-    find_split_folders,
-    format_kinds,
-    get_kind,
-    is_dangling,
-    list_folders,
-)
+from imgcls.datasets._split_folders import LAYOUTS, find_split_folders, list_folders
 from imgcls.errors import DataError
 from imgcls.image.decode import EXTENSIONS
 from imgcls.io import terminal
+from imgcls.io.folders import (
+    describe_dangling,
+    format_kinds,
+    get_identity,
+    get_kind,
+    is_dangling,
+    walk,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +158,7 @@ def _add_loose_files(listing: Listing, root: Path, folder: Path) -> None:
 
 def _add_class(listing: Listing, root: Path, folder: Path, label: int, split: SplitName) -> None:
     """Add every file below a class folder to the listing."""
-    for path, problem in _walk(
-        folder, frozenset({_get_identity(root), _get_identity(folder.parent)})
-    ):
+    for path, problem in walk(folder, frozenset({get_identity(root), get_identity(folder.parent)})):
         name = path.relative_to(root).as_posix()
         if problem:
             listing.bad.append(BadImage(id=name, problem=problem))
@@ -178,33 +175,3 @@ def _add_ignored(listing: Listing, root: Path, path: Path) -> None:
         listing.bad.append(BadImage(id=path.relative_to(root).as_posix(), problem=problem))
     else:
         listing.ignored[get_kind(path)] += 1
-
-
-def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[tuple[Path, str | None]]:
-    """Yield every file below a folder; a folder that cannot be listed or is a loop has a problem.
-
-    Symbolic links are followed, since large data sets are often linked together; `above` are the
-    folders on the way down.
-    """
-    waiting = [(folder, above)]
-    while waiting:
-        current, above = waiting.pop()
-        try:
-            identity = _get_identity(current)
-            children = sorted(current.iterdir())
-        except OSError as error:
-            yield current, f"cannot be listed: {error.strerror}"
-            continue
-        if identity in above:
-            yield current, "a symbolic link to a folder above it"
-            continue
-        for child in children:
-            if child.name.startswith(".") or not child.is_dir():
-                yield child, None
-            else:
-                waiting.append((child, above | {identity}))
-
-
-def _get_identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino

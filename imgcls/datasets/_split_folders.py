@@ -10,6 +10,7 @@ from pathlib import Path
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import DataError
 from imgcls.io import terminal
+from imgcls.io.folders import describe_dangling, format_kinds, get_kind, is_dangling
 
 LAYOUTS = (
     "<path>/<class>/*.png, or <path>/train/<class>/*.png with validation/ and test/ beside train/"
@@ -73,28 +74,6 @@ def list_dangling_links(folder: Path) -> list[str]:
         for path in folder.iterdir()
         if not path.name.startswith(".") and is_dangling(path)
     )
-
-
-def is_dangling(path: Path) -> bool:
-    """Tell whether a path is a link to nothing, such as to a disk that is not mounted."""
-    return path.is_symlink() and not path.exists()
-
-
-def describe_dangling(path: Path) -> str:
-    """Return the problem of a link to nothing."""
-    return f"a link to {os.readlink(path)}, which does not exist"
-
-
-def get_kind(path: Path) -> str:
-    """Return what an ignored file is counted as."""
-    if path.name.startswith("."):
-        return "hidden"
-    return path.suffix.lower() or "without extension"
-
-
-def format_kinds(counts: Counter[str]) -> str:
-    """Return the number of files of each kind on one line."""
-    return ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
 
 
 def list_folders(parent: Path) -> dict[str, Path]:

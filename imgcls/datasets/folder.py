@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from imgcls.checks import format_count
 from imgcls.datasets import Entry, ImageSettings, Source, _image_files
-from imgcls.datasets._split_folders import format_kinds
 from imgcls.errors import UserError
 from imgcls.image import decode
 from imgcls.io import terminal
+from imgcls.io.folders import format_kinds
 
 if TYPE_CHECKING:
     from imgcls.datasets._image_files import Listing

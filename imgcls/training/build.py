@@ -17,8 +17,7 @@ from imgcls.models import Problem
 from imgcls.models._dropout import register_rows
 from imgcls.optimizers._optimizer import Optimizer
 from imgcls.seeds import derive_seed
-from imgcls.store.split_file import Split
-from imgcls.store.store import Store
+from imgcls.store.manifest import DataDescription
 from imgcls.train_config import Train
 from imgcls.training import precision
 from imgcls.training.plan import count_epochs
@@ -47,19 +46,19 @@ def set_up_process(experiment: Experiment) -> None:
     keras.config.set_dtype_policy(precision.get_dtype_policy(experiment.train.precision))
 
 
-def build_model(experiment: Experiment, store: Store, split: Split) -> keras.Model:
-    """Build the untrained model.
+def build_model(experiment: Experiment, data: DataDescription) -> keras.Model:
+    """Build the untrained model for the data that it is trained on.
 
     Returns:
         A model from uint8 images (batch, height, width, channels) to logits (batch, classes).
     """
     problem = Problem(
-        classes=len(store.classes),
-        mean=split.mean.tolist(),
-        std=split.std.tolist(),
+        classes=len(data.classes),
+        mean=data.mean,
+        std=data.std,
         dropout_seed=derive_seed(experiment.seed, "dropout"),
     )
-    images = keras.Input(split.geometry.shape, dtype="uint8", name="images")
+    images = keras.Input(data.shape, dtype="uint8", name="images")
     logits = parts.load_for("models", experiment.model).build(experiment.model, images, problem)
     return register_rows(keras.Model(images, logits))
 

@@ -42,7 +42,7 @@ class ReplicatedModel:
         self._experiment = experiment
         self._strategy = strategy
         with strategy.scope():
-            self.model = build.build_model(experiment, store, split)
+            self.model = build.build_model(experiment, store.describe(split))
             self.optimizer, self._step_learning_rate = build.build_optimizer(experiment)
             self.optimizer.build(self.model.trainable_variables)
         self._class_weights = compute_class_weights(

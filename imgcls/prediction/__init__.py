@@ -1,0 +1,1 @@
+"""Prediction on new images: what `imgcls predict` and `imgcls.load` share. Light zone."""
