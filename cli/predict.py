@@ -131,5 +131,5 @@ def predict(
         batch_size=batch_size,
     )
     run, experiment = find_run_to_predict(target, set_)
-    inputs = Inputs(paths, sys.stdin.buffer, b"\0" if null else b"\n")
+    inputs = Inputs(paths, sys.stdin.buffer, null)
     predict.predict(run, experiment, inputs, wanted, sys.stdout.buffer)

@@ -12,6 +12,8 @@ import numpy
 import pytest
 import yaml
 from experiments import command
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from imgcls import parts, schedules
 from imgcls.config import Evaluate
@@ -72,9 +74,18 @@ def needs_extra(line: str) -> bool:
     return bool(NEED_EXTRAS & set(shlex.split(line, comments=True)))
 
 
+def save_digits(folder: Path) -> None:
+    """Write some of scikit-learn's digits as PNG files, named after their class."""
+    folder.mkdir()
+    data = load_digits()
+    for image, label in zip(data.images[:10], data.target[:10], strict=True):
+        Image.fromarray((image * 16).clip(0, 255).astype(numpy.uint8)).save(folder / f"{label}.png")
+
+
 def run_commands(lines: list[str]) -> None:
     """Run commands of a page, which must all work."""
     shutil.copytree(ROOT / "configs", "configs")
+    save_digits(Path("photos"))
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[0] == "imgcls", line
@@ -116,7 +127,7 @@ def test_every_block_of_code_is_of_a_language_that_is_tested(page):
         "bash",
         "yaml",
         "text",
-        *(["python"] if page.name in ("parts.md", "model.md") else []),
+        *(["python"] if page.name in ("parts.md", "model.md", "predicting.md") else []),
     }
     assert set(fences[::2]) <= tested
     assert set(fences[1::2]) <= {""}

@@ -26,6 +26,7 @@ HEAVY = {
     "opencv-python-headless": "cv2",
     "openvino": "openvino",
     "pillow": "PIL",
+    "pyarrow": "pyarrow",
     "scikit-learn": "sklearn",
     "scipy": "scipy",
     "simplejpeg": "simplejpeg",
@@ -51,6 +52,7 @@ MACHINERY = (
     "image",
     "input",
     "io",
+    "prediction",
     "rehearsal",
     "report",
     "split",
@@ -60,6 +62,7 @@ MACHINERY = (
 )
 """The folders that each hold the machinery of one concern."""
 ROOT_IMPORTS = {
+    "imgcls": {"imgcls.prediction": "`imgcls.load` is what programs import imgcls for"},
     "imgcls.backend": {
         "imgcls.device": "TensorFlow does not find cuSOLVER by itself",
         "imgcls.io": "TensorFlow's messages are kept from the terminal",
@@ -194,7 +197,7 @@ def test_what_a_light_module_may_import_is_not_found(line):
 def test_every_dependency_is_known_as_heavy_or_light():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
-    names = ("cuda", "tfds", "hub", "litert", "onnx", "openvino")
+    names = ("cuda", "tfds", "hub", "parquet", "litert", "onnx", "openvino")
     extras = [each for name in names for each in optional[name]]
     wanted = [*project["dependencies"], *extras]
     names = {re.match(r"[\w-]+", each)[0] for each in wanted}

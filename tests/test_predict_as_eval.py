@@ -41,11 +41,11 @@ def read_probabilities(lines: list[dict]) -> numpy.ndarray:
     return numpy.float32([list(line["probabilities"].values()) for line in lines])
 
 
-@pytest.mark.parametrize("few", [0, 100], ids=["data workers", "one process"])
-@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize(
+    ("storage", "few"), [*[(name, 0) for name in STORAGES], ("shrunk with restart markers", 100)]
+)
 def test_predictions_on_files_are_those_of_eval_bit_for_bit(tmp_path, storage, few, monkeypatch):
-    if few and storage in ("gray pixels", "restart markers"):
-        pytest.skip("enough without processes")
+    """With data workers, and in this process, as a few files are read."""
     monkeypatch.setattr(file_reader, "_FEW", few)
     run = make_run(tmp_path, **STORAGES[storage])
     expected = evaluate(run)
@@ -144,6 +144,15 @@ def test_an_unfinished_run_without_a_complete_epoch_predicts_with_its_newest_che
     exit_code, stdout, stderr = command("predict", "run", "digits/000.png", "--format", "jsonl")
     assert (exit_code, stdout.count("\n")) == (0, 1), stderr
     assert "its weights of step 2, after 0 complete epochs" in stderr
+
+
+def test_an_unfinished_run_predicts_with_averages_of_the_weights_if_it_trains_with_them(copied):
+    settings = "train.ema={decay: 0.5}", "train.select_weights=last", "train.epochs=1"
+    options = [word for each in settings for word in ("--set", each)]
+    json_of("train", "experiment.yaml", "--run", "averaged", *options)
+    lines = predict_lines("averaged", "digits/000.png", "--probabilities")
+    interrupt(Run(copied / "averaged"))
+    assert predict_lines("averaged", "digits/000.png", "--probabilities") == lines
 
 
 def test_an_unfinished_run_without_a_checkpoint_is_an_error_that_says_what_to_run(copied):

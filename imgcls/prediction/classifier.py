@@ -94,11 +94,13 @@ class Classifier:
             DivergenceError: the model predicts probabilities that are not finite.
             OutOfMemoryError: a single image does not fit the device.
         """
+        if isinstance(images, str | bytes | os.PathLike):
+            raise UserError(f"predict takes several images; give a list: predict([{images!r}])")
         given = list(images)
-        if any(isinstance(each, str | os.PathLike) for each in given):
-            batches = self.predict_files(Input(os.fspath(each)) for each in given)
-        else:
-            batches = self._predict_arrays(given)
+        paths = [os.fspath(each) for each in given if isinstance(each, str | os.PathLike)]
+        if paths and len(paths) < len(given):
+            raise UserError("give either paths or arrays, not both in one call")
+        batches = self.predict_files(map(Input, paths)) if paths else self._predict_arrays(given)
         return PredictionResult.join(self.classes, batches)
 
     def predict_files(self, inputs: Iterable[Input]) -> Iterator[PredictedBatch]:

@@ -42,13 +42,13 @@ class Inputs:
     Attributes:
         arguments: paths, patterns, and `STDIN`.
         stdin: the list of paths that `STDIN` stands for.
-        separator: ends each path there.
+        null: whether paths there end in NUL instead of a line end.
         ignored: the number of files in folders that are not images, of each kind, so far.
     """
 
     arguments: Sequence[str]
     stdin: IO[bytes] | None = None
-    separator: bytes = b"\n"
+    null: bool = False
     ignored: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Input]:
@@ -82,7 +82,7 @@ class Inputs:
     def _expand_stdin(self) -> Iterator[Input]:
         assert self.stdin is not None
         found = False
-        for name in divide_stream(self.stdin, self.separator):
+        for name in divide_stream(self.stdin, b"\0" if self.null else b"\n"):
             found = True
             yield from self._expand_path(os.fsdecode(name))
         if not found:

@@ -29,7 +29,8 @@ def require_validation(run: Run, options: PredictOptions) -> None:
     if options.coverage is not None and not run.data.sizes["validation"]:
         raise UserError(
             "--coverage needs validation images, on which the sets are calibrated, but"
-            f" {run.folder} was trained without any; leave it out, or train a run with data.validation above 0"
+            f" {run.folder} was trained without any; leave it out, or train a run with"
+            " data.validation above 0"
         )
 
 

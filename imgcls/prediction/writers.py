@@ -49,12 +49,12 @@ class TableWriter:
 
     def _make_cells(self, row: PredictionRow) -> dict[str, Any]:
         """Return the cells of a row; all classes after the first are in one cell."""
-        (name, probability), *rest = row.top or [(f"error: {row.error}", None)]
+        name, probability = row.top[0] if row.top else (f"error: {row.error}", None)
         cells: dict[str, Any] = {"path": row.path, "class": name, "probability": probability}
         if "accepted" in self._columns:
             cells["accepted"] = None if row.accepted is None else format_truth(row.accepted)
         if "class_2" in self._columns:
-            cells["next_classes"] = ", ".join(f"{each} {value:.4f}" for each, value in rest)
+            cells["next_classes"] = ", ".join(f"{each} {value:.4f}" for each, value in row.top[1:])
         if "prediction_set" in self._columns:
             cells["prediction_set"] = ", ".join(row.prediction_set or [])
         return cells

@@ -16,7 +16,7 @@ from imgcls.errors import DataError, UserError
 from imgcls.io import files, terminal
 from imgcls.io.terminal import IMAGES, to_printable
 from imgcls.prediction import sets
-from imgcls.prediction.features import open_features
+from imgcls.prediction.features import FeatureWriter, open_features
 from imgcls.prediction.inputs import Input, Inputs, note_ignored
 from imgcls.prediction.options import PredictOptions
 from imgcls.prediction.parquet import ParquetWriter, import_pyarrow
@@ -107,18 +107,12 @@ def predict(
     ):
         calibrated = sets.calibrate_sets(run, experiment, classifier, options)
         maker = RowMaker(classifier.classes, options, calibrated)
-        writer: Writer = _WRITERS[options.format](stream, maker)
-
-        def write(batch: "PredictedBatch") -> None:
-            writer.write(maker.make(batch.inputs, batch.probabilities))
-            stream.flush()
-            if features is not None and batch.features is not None:
-                read = [each.path for each in batch.inputs if not each.problem]
-                features.write(read, batch.features)
-
+        writer = _WRITERS[options.format](stream, maker)
         with _show_progress(inputs, options, stdout) as advance:
             for batch in classifier.predict_files(waiting):
-                write(batch)
+                writer.write(maker.make(batch.inputs, batch.probabilities))
+                stream.flush()
+                _write_features(features, batch)
                 outcome.add(batch.inputs)
                 advance(len(batch.inputs))
         writer.finish(_summarize(run, classifier, outcome))
@@ -159,6 +153,12 @@ def _open_classifier(
     settings = options.batch_size, options.tta, options.features is not None
     with contextlib.closing(Classifier(load_model(run, experiment), experiment, *settings)) as made:
         yield made
+
+
+def _write_features(features: FeatureWriter | None, batch: "PredictedBatch") -> None:
+    if features is not None and batch.features is not None:
+        read = [each.path for each in batch.inputs if not each.problem]
+        features.write(read, batch.features)
 
 
 @contextlib.contextmanager
