@@ -222,8 +222,24 @@ def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     received = "" if kind == "value_error" else f"; got {_format_value(problem['input'])}"
-    mark = document.find_mark(location)
+    mark = _find_mark_of_keys(document, location, message)
     return mark, f"{name}: {message}{received}" if name else f"{message}{received}"
+
+
+def _find_mark_of_keys(document: Document, location: Location, message: str) -> Mark:
+    """Return the mark of a mistake at a location, which may follow from several keys below it.
+
+    The message then names them, and the mark is that of the last one, or of a `--set` if there is
+    any among them.
+    """
+    named = []
+    for inner, mark in document.values.items():
+        key = ".".join(map(str, inner[len(location) :]))
+        is_below = key and inner[: len(location)] == location
+        if is_below and re.search(rf"(?<![\w.]){re.escape(key)}(?!\.?\w)", message):
+            named.append(mark)
+    last = max(named, key=lambda mark: (mark.line is None, mark.order), default=None)
+    return last or document.find_mark(location)
 
 
 def _format_value(value: Any) -> str:

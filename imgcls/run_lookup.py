@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imgcls.config import Experiment
-from imgcls.errors import DataError, UserError
+from imgcls.errors import DataError, DivergenceError, UserError
 from imgcls.experiment_file import read_experiment
 from imgcls.family import Family, find_families, is_family
 from imgcls.io import numbered_folders, terminal
@@ -151,10 +151,15 @@ def require_finished(run: Run) -> None:
     Raises:
         DataError: it is not, or another version of imgcls wrote it.
     """
-    state = run.status.status
-    if state != "finished":
+    status = run.status
+    if status.status == "failed" and status.exit_code == DivergenceError.exit_code:
         raise DataError(
-            f"{run.folder} is {state}, not finished; run `imgcls train {run.config_file}"
+            f"{run.folder} is not finished: its training diverged, and would again; give another"
+            " run, or train one with a lower learning rate or train.on_divergence"
+        )
+    if status.status != "finished":
+        raise DataError(
+            f"{run.folder} is {status.status}, not finished; run `imgcls train {run.config_file}"
             f" --run {run.folder}` first"
         )
 

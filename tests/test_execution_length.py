@@ -38,7 +38,8 @@ def test_calls_grow_by_powers_of_two_to_a_fifth_of_a_second(
     seconds_per_step, most, expected, capsys
 ):
     assert choose(seconds_per_step, most) == expected
-    assert capsys.readouterr().err.startswith(f"note: {expected[-1]} steps run in each call, for")
+    steps = "1 step runs" if expected[-1] == 1 else f"{expected[-1]} steps run"
+    assert capsys.readouterr().err.startswith(f"note: {steps} in each call, for")
 
 
 def test_the_fixed_cost_of_a_call_is_spread_over_its_steps():

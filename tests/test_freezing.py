@@ -15,9 +15,11 @@ from experiments import (
     write_experiment,
 )
 
+from imgcls.durations import parse_duration
 from imgcls.errors import Interrupted, UserError
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
+from imgcls.train_config import Train
 from imgcls.training.new_run import create_run
 from imgcls.verbs import train
 
@@ -258,3 +260,29 @@ def test_every_optimizer_keeps_frozen_layers_and_what_is_validated_of_them(digit
     train.train(settings, Path("whole"))
     kernel = weights(Run(Path("whole")))[0]
     numpy.testing.assert_array_equal(kernel, before["convolution_1/kernel"])
+
+
+@pytest.mark.parametrize(
+    ("freeze", "note"),
+    [
+        ([], "2 of 2 batch norms are trained from the first step on"),
+        ([{"layers": "first", "until": parse_duration("50%")}], "1 of 2 batch norms"),
+        ([{"layers": "first|dense", "batch_norm": "trained"}], "2 of 2"),
+        ([{"layers": "batch_norm"}], ""),
+    ],
+)
+def test_a_note_says_that_training_batch_norm_changes_what_the_probe_was_fitted_on(
+    freeze, note, capsys
+):
+    from imgcls.backend import keras
+    from imgcls.transfer.linear_probe import _note_trained_batch_norms
+
+    images = keras.Input((8, 8, 1))
+    features = keras.layers.BatchNormalization(name="first_batch_norm")(images)
+    features = keras.layers.Dense(4, name="dense")(features)
+    features = keras.layers.BatchNormalization(name="second_batch_norm")(features)
+    settings = Train.model_validate({"freeze": freeze})
+    _note_trained_batch_norms(keras.Model(images, features), settings)
+    printed = capsys.readouterr().err
+    assert note in printed
+    assert bool(note) == bool(printed)

@@ -88,6 +88,16 @@ def test_sizes_grow_in_multiples_of_4_to_the_full_one(full, scale, sizes):
     assert expanded == sizes
 
 
+@pytest.mark.parametrize(("scale", "until"), [(0.9, "400 steps"), (0.5, "1 step")])
+def test_a_resizing_that_has_no_smaller_images_is_refused(scale, until):
+    from imgcls.training.phases import _plan_sizes
+
+    resizing = ProgressiveResizing(initial_scale=scale, until=parse_duration(until))
+    message = f"trains on no smaller images: with initial_scale {scale}, .* until {until}"
+    with pytest.raises(UserError, match=message):
+        _plan_sizes(Train(progressive_resizing=resizing), (8, 8), 1000, 100)
+
+
 def test_the_first_step_is_that_of_a_model_on_smaller_images(digits):
     """The oracle: a step of SGD by Keras, on the batch resized by numpy."""
     from imgcls.backend import keras, tf

@@ -17,7 +17,7 @@ from experiments import (
 from imgcls.errors import DataError
 from imgcls.io.records import write_record, write_records
 from imgcls.report.tables import WIDTH
-from imgcls.run_lookup import find_run_or_family
+from imgcls.run_lookup import find_run_or_family, require_finished
 from imgcls.training import resume
 from imgcls.training.model_description import MEMBER
 from imgcls.training.new_run import create_run
@@ -185,3 +185,13 @@ def test_the_summary_has_one_epoch_if_the_last_is_selected(workspace):
     summary = train.summarize(make_run(workspace, "finished", "train.select_weights=last"))
     assert (summary["selected"]["epoch"], summary["last"]) == (3, None)
     assert train.format_summary(summary).splitlines()[-1].startswith("selected      3")
+
+
+def test_a_run_that_diverged_is_refused_with_advice_that_can_help(workspace):
+    run = make_run(workspace, "running")
+    run.write_status("failed", exit_code=4)
+    with pytest.raises(DataError, match="its training diverged, and would again; give another run"):
+        require_finished(run)
+    run.write_status("failed", exit_code=3)
+    with pytest.raises(DataError, match="is failed, not finished; run `imgcls train "):
+        require_finished(run)

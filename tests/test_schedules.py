@@ -141,6 +141,14 @@ def test_a_step_decay_that_is_longer_than_the_training_is_refused(settings, key)
         rates("step", 20, **settings)
 
 
+def test_default_milestones_are_in_the_resolved_settings_unless_there_is_an_interval():
+    settings = parts.load("schedules", "step").Settings
+    assert [str(each) for each in settings(name="step").milestones] == ["50%", "75%"]
+    assert settings.model_validate({"name": "step", "every": "2 epochs"}).milestones is None
+    again = settings.model_validate(settings(name="step").model_dump())
+    assert again == settings(name="step")
+
+
 def test_milestones_and_an_interval_are_refused():
     with pytest.raises(ValueError, match="has both milestones and every"):
         rates("step", 20, milestones=["50%"], every="10%")

@@ -12,6 +12,7 @@ import pytest
 from torch_files import FORMATS, MAGIC, PROTOCOL, Tensor, write_legacy, write_zip
 
 from imgcls.errors import DataError
+from imgcls.transfer.keras_file import read_keras_file
 from imgcls.transfer.torch_file import LEGACY_MAGIC, LEGACY_PROTOCOL, read_torch_file
 
 ADVICE = "fetch it again"
@@ -194,3 +195,17 @@ def test_the_magic_numbers_are_those_of_the_files(tmp_path):
     assert (LEGACY_MAGIC, LEGACY_PROTOCOL) == (MAGIC, PROTOCOL)
     write_legacy(tmp_path / "x.pth", {})
     assert read(tmp_path / "x.pth") == {}
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_keras_refuses_a_pickle_as_what_it_is(tmp_path, protocol):
+    (tmp_path / "x.h5").write_bytes(pickle.dumps({"a": print}, protocol))
+    with pytest.raises(DataError, match=r"x\.h5 is refused: it is a pickle, .* can run code; give"):
+        read_keras_file(tmp_path / "x.h5")
+
+
+def test_a_file_of_pytorch_is_refused_as_what_it_is(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.keras", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    with pytest.raises(DataError, match=r"x\.keras is refused: it is a file of PyTorch"):
+        read_keras_file(tmp_path / "x.keras")

@@ -15,6 +15,9 @@ from imgcls.transfer import keras_models
 from imgcls.transfer.keras_file import read_keras_file
 from imgcls.transfer.weights import Leftover, TrainedOn, Weights
 
+MOST_CHARACTERS = 100
+"""Of the reason why something cannot be downloaded, in a message."""
+
 
 def make_features(preset: Preset, images: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
     """Return the features of a new backbone with the layers of a preset, (batch, channels).
@@ -156,9 +159,10 @@ def _explain_errors(preset: Preset, shape: tuple[int, int, int] | None = None) -
         reason = str(error).partition("\n")[0] or type(error).__name__
         if preset.folder is None and isinstance(error, OSError):
             raise DataError(
-                f"model.preset: KerasHub cannot download {preset.name} ({reason}); on another"
-                f" machine, run keras_hub.models.ImageClassifier.from_preset({preset.name!r})"
-                ".save_to_preset('folder'), copy the folder, and set model.preset to its path"
+                f"model.preset: KerasHub cannot download {preset.name} ({_shorten(reason)}); on"
+                f" another machine, save it with from_preset({preset.name!r}) and save_to_preset of"
+                " keras_hub.models.ImageClassifier, copy the folder, and set model.preset to its"
+                " path"
             ) from None
         if shape is None:
             raise DataError(
@@ -169,3 +173,8 @@ def _explain_errors(preset: Preset, shape: tuple[int, int, int] | None = None) -
             f" {'x'.join(map(str, shape))}: {reason}; if they are too small, give a larger"
             " data.size, or else another model.preset"
         ) from None
+
+
+def _shorten(reason: str) -> str:
+    """Return the start of an error's message; those of network libraries are a paragraph."""
+    return reason if len(reason) <= MOST_CHARACTERS else f"{reason[:MOST_CHARACTERS]}..."

@@ -4,11 +4,11 @@ after an optional linear warm-up (He et al., 2016, section 4.2, https://arxiv.or
 Light zone.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from imgcls.durations import Duration, DurationIn, parse_duration
+from imgcls.durations import Duration, DurationIn
 from imgcls.errors import UserError
 from imgcls.schedules import WarmupSettings
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Position = Annotated[Duration, DurationIn("%", "steps", "epochs")]
 
-DEFAULT_MILESTONES = [parse_duration("50%"), parse_duration("75%")]
+DEFAULT_MILESTONES = ["50%", "75%"]
 
 
 class Settings(WarmupSettings):
@@ -25,7 +25,7 @@ class Settings(WarmupSettings):
 
     milestones: Annotated[list[Position], Field(min_length=1)] | None = None
     """When the learning rate is lowered, counted from the start of training, such as [30 epochs, 60
-    epochs]; 50% and 75% unless this or `every` is given.
+    epochs]; [50%, 75%] unless this or `every` is given.
     """
     every: Position | None = None
     """Interval after which the learning rate is lowered, again and again, from the end of the
@@ -38,6 +38,14 @@ class Settings(WarmupSettings):
         """Return the durations that must not be longer than the training, by their keys."""
         milestones = {f"milestones.{i}": each for i, each in enumerate(self.milestones or [])}
         return {**super().get_durations(), **milestones, "every": self.every}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_milestones(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("every") is None:
+            milestones = value.get("milestones")
+            return {**value, "milestones": DEFAULT_MILESTONES if milestones is None else milestones}
+        return value
 
     @model_validator(mode="after")
     def _check_choice(self) -> "Settings":
@@ -70,9 +78,7 @@ def compute(
         )
 
     if settings.every is None:
-        numbers = [
-            count("milestones", each, 0) for each in settings.milestones or DEFAULT_MILESTONES
-        ]
+        numbers = [count("milestones", each, 0) for each in settings.milestones or []]
         passed = numpy.searchsorted(numpy.sort(numbers), steps, side="right")
     else:
         interval = max(count("every", settings.every, warmup_steps) - warmup_steps, 1)

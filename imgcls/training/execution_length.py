@@ -54,8 +54,9 @@ class ExecutionLength:
                 self.steps = max(longer, self.steps)
                 return
         self.is_fixed = True
+        steps = "1 step runs" if self.steps == 1 else f"{self.steps} steps run"
         terminal.note(
-            f"{self.steps} steps run in each call, for about"
+            f"{steps} in each call, for about"
             f" {self.steps * seconds / count:.2g} s (train.steps_per_execution)"
         )
 

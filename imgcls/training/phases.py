@@ -75,6 +75,15 @@ def plan_phases(
     return phases
 
 
+def list_frozen_at_start(settings: Train, model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers that are not trained in the first step; raises as `plan_phases` does."""
+    return [
+        layer
+        for index, section in enumerate(settings.freeze)
+        for layer in _select(section, model, f"train.freeze.{index}")
+    ]
+
+
 def _plan_sizes(
     settings: Train, full: Size, total_steps: int, steps_per_epoch: int
 ) -> dict[int, Size]:
@@ -91,6 +100,13 @@ def _plan_sizes(
         height, width = (_round_size(scale, each) for each in full)
         if (height, width) not in sizes.values():
             sizes[round(progress * end)] = height, width
+    if set(sizes.values()) == {full}:
+        raise UserError(
+            f"train.progressive_resizing trains on no smaller images: with initial_scale"
+            f" {resizing.initial_scale}, multiples of {SIZE_INCREMENT} pixels and until"
+            f" {resizing.until}, every step has the full {full[0]}x{full[1]}; make"
+            " initial_scale smaller or until later, or remove the section"
+        )
     return sizes
 
 

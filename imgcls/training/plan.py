@@ -1,6 +1,7 @@
 """The plan of a training with a budget of time: how many epochs fit. Light zone."""
 
 import bisect
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from imgcls.run import Run
 
 Seconds = Annotated[float, Field(ge=0)]
+MARGIN = 1.25
+"""Factor on the shortest budget that a message advises, since the start takes longer at times."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,11 @@ def make_plan(
     most = int(max(budget.seconds - overhead, 0.0) / fastest)
     epochs = bisect.bisect_right(range(1, most + 1), budget.seconds, key=count_all)
     if epochs < 1:
+        least = math.ceil(MARGIN * count_all(1))
         raise UserError(
             f"train.budget is {budget}, but an epoch takes {count_all(1) - overhead:.2g} s, after"
             f" {overhead:.2g} s for start-up, compilation and writing the model; give at least"
-            f" {count_all(1):.2g} s, or a smaller model or data.max_images"
+            f" {least}s, or a smaller model or data.max_images"
         )
     speed = Speed(
         startup=measured.startup,

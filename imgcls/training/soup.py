@@ -47,8 +47,13 @@ def make_greedy_soup(
     _assign(variables, totals, len(chosen))
     results = evaluate()
     soup = SoupDescription(epochs=chosen, val_loss=results[0], val_accuracy=results[1])
+    averaged = (
+        f"has the weights of epoch {chosen[0]} alone"
+        if len(chosen) == 1
+        else f"averages epochs {', '.join(map(str, chosen))}"
+    )
     terminal.note(
-        f"the soup averages epoch {', '.join(map(str, chosen))}, of"
+        f"the soup {averaged}, of"
         f" {', '.join(map(str, epochs))}; its val_loss is {soup.val_loss:.4f}, its val_accuracy"
         f" {soup.val_accuracy:.4f}"
     )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
 _ZIP_START = b"PK\x03\x04"
+_PICKLE_START = b"\x80"
+"""The first byte of a pickle since protocol 2, of Python 2.3."""
 _ADVICE = "write or fetch it again, or give another file in model.weights"
 _MAX_RATIO = 1000
 """The most that compression of a tensor can reach; beyond, the file claims more than it has."""
@@ -43,6 +45,10 @@ def read_keras_file(path: Path) -> Weights:
         weights = content
         if content.startswith(_ZIP_START):
             weights, configs = _read_archive(content)
+        elif content.startswith(_PICKLE_START):
+            raise RefusedError(
+                "it is a pickle, as Python and older PyTorch write; reading one can run code"
+            )
         elif not content.startswith(_HDF5_START):
             raise DamageError("it is neither an HDF5 file nor a zip archive, as Keras writes")
         layers, leftovers, own_configs = _read_hdf5(weights, path)
@@ -50,7 +56,7 @@ def read_keras_file(path: Path) -> Weights:
         raise
     except RefusedError as error:
         raise DataError(
-            f"{path} is refused: {error}; give a file that has only weights (.weights.h5)"
+            f"{path} is refused: {error}; give a file of Keras that has only weights (.weights.h5)"
         ) from None
     except Exception as error:  # after a flipped bit, h5py and zipfile raise nearly anything
         raise file.make_damage_error(str(error) or type(error).__name__) from None
@@ -67,6 +73,8 @@ def read_keras_file(path: Path) -> Weights:
 def _read_archive(content: bytes) -> tuple[bytes, list[dict[str, Any]]]:
     """Return the HDF5 file and the layers' configurations in a .keras file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(name.endswith("/data.pkl") for name in archive.namelist()):
+            raise RefusedError("it is a file of PyTorch, with a pickle, which can run code")
         for name in ("config.json", "model.weights.h5"):
             if name not in archive.namelist():
                 raise DamageError(f"it is a zip archive without {name}; Keras writes .keras files")

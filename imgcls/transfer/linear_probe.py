@@ -24,7 +24,7 @@ from imgcls.store import reader_pool
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.train_config import Train
-from imgcls.training import model_file
+from imgcls.training import layer_selection, model_file, phases
 from imgcls.training.class_weights import compute_class_weights
 from imgcls.transfer import logistic_regression
 from imgcls.transfer.logistic_regression import Regression
@@ -93,6 +93,25 @@ def fit_head(
     if run:
         write_record(run.linear_probe_file, record)
     terminal.print_line(record.format_line())
+    if experiment.train.epochs != 0:
+        _note_trained_batch_norms(model, experiment.train)
+
+
+def _note_trained_batch_norms(model: keras.Model, settings: Train) -> None:
+    """Say that the training begins with other features than those that the probe was fitted on."""
+    frozen = set(map(id, phases.list_frozen_at_start(settings, model)))
+    norms = [
+        layer
+        for layer in layer_selection.list_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    trained = sum(id(layer) not in frozen for layer in norms)
+    if trained:
+        terminal.note(
+            f"{trained} of {len(norms)} batch norms are trained from the first step on: they"
+            " normalize by the images of each batch, and did not while the probe was fitted, which"
+            " can undo it; to keep them as they are, select them in train.freeze"
+        )
 
 
 def _find_head(model: keras.Model) -> keras.layers.Dense:
