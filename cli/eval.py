@@ -1,5 +1,6 @@
 """imgcls eval. Light zone."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,12 +17,21 @@ FailUnder = Annotated[
         show_default=False,
     ),
 ]
+Artifact = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Evaluate what `imgcls export` wrote instead of model.keras, in its own runtime.",
+        show_default=False,
+    ),
+]
 
 
 def evaluate(
     target: options.Target,
     split: Split = "test",
     fail_under: FailUnder = [],
+    artifact: Artifact = None,
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
@@ -36,8 +46,9 @@ def evaluate(
 
     gates = parse_numbers("--fail-under", fail_under, "METRIC=VALUE, such as accuracy=0.9")
     run_or_family, experiment = find_run_or_family(target, set_)
+    folder = evaluate.get_result_folder(run_or_family, artifact)
     output.print_gated(
-        lambda: evaluate.evaluate(run_or_family, experiment, split, gates),
+        lambda: evaluate.evaluate(run_or_family, experiment, split, gates, artifact),
         json,
-        lambda found: evaluate.format_report(found, run_or_family.folder),
+        lambda found: evaluate.format_report(found, folder),
     )

@@ -71,7 +71,7 @@ def list_commands(page: Path) -> list[str]:
 
 def needs_extra(line: str) -> bool:
     """Return whether a command needs an extra."""
-    return bool(NEED_EXTRAS & set(shlex.split(line, comments=True)))
+    return bool(NEED_EXTRAS & set(re.split(r"[\s/]", line)))
 
 
 def save_digits(folder: Path) -> None:

@@ -9,7 +9,7 @@ import exportable_run
 import numpy
 import pytest
 import small_models
-from experiments import command
+from experiments import command, json_of
 from exportable_run import (
     build_logits,
     list_files,
@@ -94,6 +94,18 @@ def test_the_artifact_contains_its_description(run, name):
     packages = parts.load("exporters", name).Settings.packages
     assert {"imgcls", "tensorflow", "keras", *packages} <= inside["versions"].keys()
     assert folder.hash_files(outside["artifact"]) == outside["sha256"]
+
+
+@each_format
+def test_an_evaluation_of_the_artifact_has_the_numbers_of_the_model(run, name):
+    export.export(run, formats=[name])
+    folder = open_export(run, name)
+    artifact = folder.folder / folder.read_metadata().artifact
+    found = json_of("eval", run.folder, "--artifact", artifact)
+    expected = json_of("eval", run.folder)
+    assert found["metrics"]["accuracy"] == expected["metrics"]["accuracy"]
+    assert found["metrics"]["log_loss"] == pytest.approx(expected["metrics"]["log_loss"], rel=1e-5)
+    assert found["matrices"] == expected["matrices"]
 
 
 @each_format

@@ -15,6 +15,7 @@ from imgcls.evaluation.chunks import divide_rows
 from imgcls.io import files, terminal
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
 from imgcls.run import ResultFolder, Run
+from imgcls.store.manifest import DataDescription
 
 if TYPE_CHECKING:
     import numpy
@@ -114,7 +115,8 @@ class PredictionArrays(ArrayRecord):
     classes: Annotated[NDArray, Array("U", "classes")]
     """Class names in label order."""
     model: Annotated[NDArray, Array("U")]
-    """The SHA-256 of the model file that made the predictions."""
+    """The SHA-256 of the model file that made the predictions; or, of an exported artifact, its
+    `artifact_sha256` in metadata.json."""
     temperature: Annotated[NDArray, Array("float64")] | None = None
     """The temperature by which this model divides its logits; missing if the probabilities are
     averages over views, or those of several models."""
@@ -179,14 +181,31 @@ def find_current(run: Run, split: SplitName, tta: Tta | None = None) -> Predicti
     They are checked with data.json and the SHA-256 of the model, so that a run can be evaluated
     without its store.
     """
-    if not os.path.lexists(run.predictions_file(split, tta)):
+    if not os.path.lexists(run.predictions_file(split, tta)) or not run.model_file.is_file():
+        return None
+    return find_saved(run, split, run.data, files.compute_sha256(run.model_file), tta)
+
+
+def find_saved(
+    folder: ResultFolder,
+    split: SplitName,
+    data: DataDescription,
+    model: str,
+    tta: Tta | None = None,
+) -> Predictions | None:
+    """Return the predictions in a folder, if they are those of a model on a split; else None.
+
+    Args:
+        data: of the run.
+        model: the SHA-256 of the model, or artifact, that must have made them.
+        tta: that of `load`.
+    """
+    if not os.path.lexists(folder.predictions_file(split, tta)):
         return None
     try:
-        saved = load(run, split, tta)
+        saved = load(folder, split, tta)
     except DataError as error:
         terminal.note(f"predicting again: {error}")
         return None
-    data = run.data
-    expected = (data.classes, data.sizes[split])
-    matches = (saved.classes, len(saved.ids)) == expected and match_model(saved, run)
-    return saved if matches else None
+    expected = (data.classes, data.sizes[split], model)
+    return saved if (saved.classes, len(saved.ids), saved.model) == expected else None

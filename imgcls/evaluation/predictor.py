@@ -4,8 +4,9 @@ TensorFlow is imported only if there are no saved predictions.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcls.config import Experiment, Tta
@@ -38,9 +39,25 @@ def find_or_predict(run: Run, experiment: Experiment, split: SplitName) -> Predi
 def add_validation(
     found: Predictions, run: Run, experiment: Experiment, split: SplitName
 ) -> Predictions:
-    """Add the model's predictions on the validation split, if a metric chooses thresholds there.
+    """Add the model's predictions on the validation split, as `add_validation_of` does."""
+    return add_validation_of(
+        lambda: find_or_predict(run, experiment, "validation"), found, run, experiment, split
+    )
+
+
+def add_validation_of(
+    find: Callable[[], Predictions],
+    found: Predictions,
+    run: Run,
+    experiment: Experiment,
+    split: SplitName,
+) -> Predictions:
+    """Add predictions on the validation split, if a metric chooses thresholds there.
 
     Without them, what depends on the thresholds is undefined, and a note says why.
+
+    Args:
+        find: returns them, or raises a `DataError`.
     """
     names = [each.name for each in experiment.evaluate.metrics if each.needs_validation]
     if not names or split == "validation":
@@ -50,7 +67,7 @@ def add_validation(
         terminal.note(f"{note}: it has no images")
         return found
     try:
-        validation = find_or_predict(run, experiment, "validation")
+        validation = find()
     except DataError as error:
         terminal.note(f"{note}: {error}")
         return found
@@ -77,7 +94,7 @@ def find_or_average(
             )
             for name, average in averages.items():
                 made[name] = replace(plain, probabilities=average, temperature=None)
-                _require_finite(made[name], run)
+                require_finite(made[name], run.model_file)
         for name, each in made.items():
             predictions.save(each, run.predictions_file(split, name))
     return {name: found or made[name] for name, found in saved.items()}
@@ -95,7 +112,7 @@ def _predict(run: Run, experiment: Experiment, split: SplitName) -> Predictions:
             model=files.compute_sha256(run.model_file),
             temperature=read_description(run.model_file).calibration.temperature,
         )
-        _require_finite(made, run)
+        require_finite(made, run.model_file)
     predictions.save(made, run.predictions_file(split))
     return made
 
@@ -124,13 +141,18 @@ def _open_probabilities(
         yield store, indices, predict(run.model_file, readers, indices, *settings, *task)
 
 
-def _require_finite(made: Predictions, run: Run) -> None:
+def require_finite(made: Predictions, model: Path) -> None:
+    """Check that a model's predictions are finite.
+
+    Raises:
+        DivergenceError: some are not.
+    """
     import numpy
 
     broken = numpy.flatnonzero(~numpy.isfinite(made.probabilities).all(axis=1))
     if broken.size:
         raise DivergenceError(
-            f"{run.model_file} predicts probabilities that are not finite for {broken.size} of"
+            f"{model} predicts probabilities that are not finite for {broken.size} of"
             f" {len(made.ids)} images, the first is {terminal.to_printable(made.ids[broken[0]])};"
             " train again with a lower learning rate or in float32"
         )

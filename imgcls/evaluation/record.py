@@ -37,7 +37,8 @@ class Evaluation(Record):
     classes_absent: list[str]
     """Classes without an image in the split."""
     model: str
-    """The SHA-256 of the model.keras that made the predictions."""
+    """The SHA-256 of the model.keras that made the predictions; or, of an exported artifact, its
+    `artifact_sha256` in metadata.json."""
     metrics: dict[str, Number]
     """Scalars, by the names that `--fail-under` takes; null if undefined."""
     intervals: dict[str, Interval | None]

@@ -16,6 +16,7 @@ from imgcls.evaluation.families import FamilyEvaluation
 from imgcls.evaluation.measure import measure, measure_tta
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.record import Evaluation
+from imgcls.export.artifact import find_or_predict, open_artifact
 from imgcls.family import Family
 from imgcls.io import files, terminal
 from imgcls.io.records import write_record
@@ -31,17 +32,19 @@ def evaluate(
     experiment: Experiment | None = None,
     split_name: str = "test",
     fail_under: Mapping[str, float] = {},
+    artifact: Path | None = None,
 ) -> Evaluation | FamilyEvaluation:
-    """Evaluate a run, or each run of a family, on a split.
+    """Evaluate a run, or each run of a family, on a split; or an artifact exported from a run.
 
     A run gets predictions.npz, metrics.json and report.txt. A family gets spread.json and
     report.txt, and a family by folds also the pooled predictions of all test splits, and their
-    metrics.
+    metrics. An artifact is evaluated in its own runtime, and gets the files of a run beside it.
 
     Args:
         experiment: its `evaluate` section lists the metrics; None for the experiment of the run.
         split_name: train, validation or test.
         fail_under: the minimum of each metric.
+        artifact: what `export` wrote; None for model.keras.
 
     Returns:
         The content of metrics.json, or of spread.json.
@@ -49,18 +52,25 @@ def evaluate(
     Raises:
         GateError: a metric, or its mean over a family, is below its minimum. All files are written,
             and the error's `result` is the evaluation.
-        UserError: the split does not exist or is empty, or `fail_under` is not valid.
+        UserError: the split does not exist or is empty, `fail_under` is not valid, or `artifact`
+            is not one, or needs an extra.
         DataError: the run or a run of the family is not finished; or there are no saved
-            predictions, and its store is missing, or changed before or while it was read.
+            predictions, and its store is missing, or changed before or while it was read; or the
+            artifact is of another model, or was changed.
         DivergenceError: the model predicts probabilities that are not finite.
     """
     experiment = experiment or run_or_family.experiment
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
     if isinstance(run_or_family, Family):
+        if artifact:
+            raise UserError(f"{run_or_family.folder} is a family; --artifact needs one of its runs")
         found = evaluate_family(run_or_family, experiment, split_name)
         gates.check_gates(fail_under, found.metrics, found)
         return found
-    evaluation = _evaluate_run(run_or_family, experiment, split_name)
+    if artifact:
+        evaluation = _evaluate_artifact(artifact, run_or_family, experiment, split_name)
+    else:
+        evaluation = _evaluate_run(run_or_family, experiment, split_name)
     gates.check_gates(fail_under, evaluation.metrics, evaluation)
     return evaluation
 
@@ -72,6 +82,28 @@ def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluati
     averages = predictor.find_or_average(run, experiment, split, found)
     found = predictor.add_validation(found, run, experiment, split)
     return _write_evaluation(run, experiment, split, found, averages)
+
+
+def _evaluate_artifact(path: Path, run: Run, experiment: Experiment, split_name: str) -> Evaluation:
+    require_finished(run)
+    split = parse_split_name(run, split_name)
+    artifact = open_artifact(path, run)
+    if experiment.evaluate.tta:
+        terminal.note("an artifact is evaluated without test-time augmentation")
+    found = find_or_predict(artifact, run, experiment, split)
+    found = predictor.add_validation_of(
+        lambda: find_or_predict(artifact, run, experiment, "validation"),
+        found,
+        run,
+        experiment,
+        split,
+    )
+    return _write_evaluation(artifact.folder, experiment, split, found, {})
+
+
+def get_result_folder(run_or_family: Run | Family, artifact: Path | None) -> Path:
+    """Return the folder that `evaluate` writes to: of the run, family, or artifact."""
+    return artifact.parent if artifact else run_or_family.folder
 
 
 def _write_evaluation(
@@ -125,7 +157,7 @@ def format_report(found: Evaluation | FamilyEvaluation, folder: Path) -> str:
     """Return the report of an evaluation of a run, or of a family.
 
     Args:
-        folder: of the run or the family.
+        folder: as of `get_result_folder`.
     """
     if isinstance(found, FamilyEvaluation):
         return family_text.format_evaluation(found)
