@@ -13,7 +13,8 @@ BATCHES_AHEAD = 3
 class CompiledModel:
     """Predicts batches with one compiled function, so that all results come from one batch size.
 
-    The result of an image does not depend on the others in its batch.
+    The result of an image does not depend on the pixels of the others in its batch; but its last
+    bits can depend on its place there, in layers whose kernels compute some rows in another order.
 
     Args:
         model: from uint8 images (batch, height, width, channels) to one output or a list of them.
