@@ -69,10 +69,12 @@ def test_a_link_to_a_folder_is_followed_but_not_in_a_circle(tmp_path):
     (tmp_path / "real" / "1").touch()
     (tmp_path / "real" / "up").symlink_to(tmp_path)
     (tmp_path / "linked").symlink_to("real")
+    (tmp_path / "self").symlink_to("self")
     walked = [(str(path.relative_to(tmp_path)), found) for path, found in folders.walk(tmp_path)]
     problem = "a symbolic link to a folder above it"
     assert walked == [
         ("linked/1", None), ("linked/up", problem), ("real/1", None), ("real/up", problem),
+        ("self", None),
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Walking through folders in an order that is the same on every file system. Light zone."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -18,15 +19,17 @@ def walk(
     Args:
         above: the identities of folders that a link must not lead back to.
     """
-    waiting = [(folder, True, above)]
+    waiting = [(folder, "", True, above)]
     while waiting:  # the next one is the last
-        path, is_folder, above = waiting.pop()
+        parent, name, is_folder, above = waiting.pop()
+        path = parent / name
         if not is_folder:
             yield path, None
             continue
         try:
             identity = get_identity(path)
-            children = [(child, _is_searched(child)) for child in path.iterdir()]
+            with os.scandir(path) as entries:
+                children = [(entry.name, _is_searched(entry)) for entry in entries]
         except OSError as error:
             yield path, f"cannot be listed: {error.strerror}"
             continue
@@ -34,12 +37,16 @@ def walk(
             yield path, "a symbolic link to a folder above it"
             continue
         # The path of each file in a folder continues with a slash.
-        children.sort(key=lambda child: os.fsencode(child[0].name) + b"/" * child[1], reverse=True)
-        waiting += [(*child, above | {identity}) for child in children]
+        children.sort(key=lambda child: os.fsencode(child[0]) + b"/" * child[1], reverse=True)
+        # Names, not paths: a folder may have millions.
+        below = above | {identity}
+        waiting += [(path, *child, below) for child in children]
 
 
-def _is_searched(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_dir()
+def _is_searched(entry: "os.DirEntry[str]") -> bool:
+    with contextlib.suppress(OSError):  # a link that leads to itself
+        return not entry.name.startswith(".") and entry.is_dir()
+    return False
 
 
 def get_identity(folder: Path) -> tuple[int, int]:
