@@ -1,4 +1,4 @@
-"""The program beside an export reads photos as stores do, and predicts what model.keras does."""
+"""The program beside an export reads photos as stores do, and gives the answers of `predict`."""
 
 import ast
 import shutil
@@ -7,10 +7,10 @@ import sys
 import numpy
 import pytest
 from exportable_run import make_run_of_photos, open_export
+from predicted_runs import predict_lines
 from test_docs import ROOT
 
 from imgcls import parts
-from imgcls.evaluation import inference
 from imgcls.exporters._example import PREPROCESSING, make_example
 from imgcls.run import Run
 from imgcls.store import lookup
@@ -48,25 +48,23 @@ def run_example(folder, arguments, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_photos_of_all_kinds_get_the_probabilities_of_the_model(
+def test_photos_of_all_kinds_get_the_answers_of_predict(
     photos, name, tmp_path, capsys, monkeypatch
 ):
     shutil.copytree(photos.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
     export.export(run, formats=[name])
-    store, split = lookup.open_run_store(run.data, run.experiment.data.store_dir)
-    indices = numpy.arange(store.count)
-    reader = store.open_reader(split.geometry)
-    task = "float32", store.classes, store.fingerprint
-    (expected,) = inference.predict(run.model_file, [reader], indices, store.count, *task)
-    paths = [photos.folder.parent / "photos" / each for each in store.get_ids(indices)]
+    store, _ = lookup.open_run_store(run.data, run.experiment.data.store_dir)
+    ids = store.get_ids(numpy.arange(store.count))
+    paths = [photos.folder.parent / "photos" / each for each in ids]
+    expected = predict_lines(run.folder, *paths)
     capsys.readouterr()
     printed = run_example(open_export(run, name), paths, capsys, monkeypatch)
-    assert [line[0] for line in printed] == list(map(str, paths))
-    assert [line[1] for line in printed] == [store.classes[row.argmax()] for row in expected]
-    found = [float(line[2]) for line in printed]
-    assert found == pytest.approx(expected.max(axis=1), abs=1e-5)
-    assert len(found) == 23
+    assert [line[0] for line in printed] == [each["path"] for each in expected]
+    assert [line[1] for line in printed] == [each["class"] for each in expected]
+    probabilities = [each["probability"] for each in expected]
+    assert [float(line[2]) for line in printed] == pytest.approx(probabilities, abs=1e-5)
+    assert len(printed) == 23
 
 
 @pytest.mark.parametrize("name", parts.list_names("exporters"))

@@ -1,5 +1,6 @@
 """An exported artifact that is evaluated: the checks before, and its predictions. Light zone."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from imgcls.export.folder import ExportFolder
 from imgcls.export.record import ExportMetadata
 from imgcls.io import files
 from imgcls.run import Run
-from imgcls.store import lookup
+from imgcls.store import lookup, reader_pool
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def _predict(artifact: Artifact, run: Run, experiment: Experiment, split: SplitN
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
     metadata, indices = artifact.metadata, assigned.get_indices(split)
     predict = runtime.open_runtime(metadata.format, artifact.path, runtime.count_threads())
-    with store.change_detector.guard():
-        reader = store.open_reader(assigned.geometry)
+    reader = reader_pool.open_reader(store, assigned.geometry, experiment.train.data_workers)
+    with store.change_detector.guard(), contextlib.closing(reader):
         made = Predictions(
             probabilities=runtime.predict(predict, reader, indices),
             labels=store.labels[indices],

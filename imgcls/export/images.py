@@ -12,7 +12,7 @@ from imgcls.evaluation import sample
 from imgcls.image.decode import Resize
 from imgcls.io import terminal
 from imgcls.run import Run
-from imgcls.store import lookup
+from imgcls.store import lookup, reader_pool
 
 if TYPE_CHECKING:
     import numpy
@@ -57,8 +57,8 @@ def open_images(run: Run, experiment: Experiment, resize: Resize) -> Iterator[Co
         return
     split: Literal["validation", "train"] = "validation" if len(assigned.validation) else "train"
     indices = assigned.get_indices(split)
-    with store.change_detector.guard():
-        reader = store.open_reader(assigned.geometry)
+    reader = reader_pool.open_reader(store, assigned.geometry, experiment.train.data_workers)
+    with store.change_detector.guard(), contextlib.closing(reader):
         yield ComparedImages(reader, indices, store.labels[indices], split, "store")
 
 
