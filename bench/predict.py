@@ -19,7 +19,7 @@ ROUNDS, BATCHES, BATCH = 5, 3, 32
 FILES = (10_000, 100_000)
 MODELS = {"{name: resnet, depth: 18}": ">= 0.90", "{name: mobilenet}": ""}
 """The models, each with a target: photos are read on the cores that compute the model, too, so that
-reading is no small part of the time of a small model."""
+reading takes a good part of the time of a small model."""
 EXPERIMENT = """
 name: predict
 data: {{name: folder, path: {folder}, size: [224, 224], resize: crop, channels: 3}}
