@@ -1,6 +1,8 @@
 """Each format that needs an extra: what its own runtime gives, what is inside, what it lacks."""
 
+import errno
 import json
+import os
 import shutil
 import sys
 import zipfile
@@ -145,6 +147,18 @@ def test_an_operation_that_a_format_lacks_is_named_with_its_layer(run, name):
         " format, or train a model without this operation\n"
     )
     assert list_files(run.exports_folder) == []
+
+
+@each_format
+def test_a_full_disk_is_told_from_a_model_that_cannot_be_converted(run, name, tmp_path):
+    model = model_file.make_serving_model(build_logits(run.data.shape, 10), 1.5)
+    convert.write_saved_model(model, tmp_path / "graph")
+    target = tmp_path / parts.load("exporters", name).Settings.file_name
+    full = target.with_suffix(".bin") if name == "openvino" else target
+    full.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
+        convert.convert(name, model, tmp_path / "graph", target, "{}")
+    assert caught.value.errno == errno.ENOSPC
 
 
 @each_format

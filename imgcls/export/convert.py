@@ -12,7 +12,6 @@ from imgcls import parts
 from imgcls.backend import keras, tf
 from imgcls.errors import OutOfMemoryError, UserError
 from imgcls.exporters import IMAGES, PROBABILITIES, ConversionError
-from imgcls.io import files
 from imgcls.io.stderr import redirect_stderr
 from imgcls.training import micro_batches
 
@@ -34,11 +33,14 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
 
     Args:
         model: from uint8 images to probabilities, in float32.
+
+    Raises:
+        OSError: the disk is full.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = [tf.TensorSpec(model.input_shape, tf.uint8, name=IMAGES)]
-    with files.explain_errors(folder), explain_full_disk(), silence_libraries():
+    with explain_full_disk(), silence_libraries():
         archive.add_endpoint(
             "serving_default",
             lambda images: {PROBABILITIES: model(images, training=False)},

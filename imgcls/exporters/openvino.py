@@ -5,6 +5,8 @@ runtime information. By default, OpenVINO computes in bfloat16 where the process
 INFERENCE_PRECISION_HINT to f32 for the numbers of model.keras. Light zone.
 """
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -39,6 +41,7 @@ def convert(saved_model: Path, target: Path, description: str) -> None:
 
     Raises:
         ConversionError: OpenVINO lacks an operation.
+        OSError: the files cannot be written.
     """
     openvino = _import_openvino()
     try:
@@ -48,7 +51,13 @@ def convert(saved_model: Path, target: Path, description: str) -> None:
         operations = re.split(r"[,\s]+", found[1].strip()) if found else []
         raise ConversionError(str(error), operations) from None
     model.set_rt_info(description, ["imgcls"])
-    openvino.save_model(model, str(target), compress_to_fp16=False)
+    try:
+        openvino.save_model(model, str(target), compress_to_fp16=False)
+    except Exception as error:  # the class that C++ streams raise
+        if "iostream error" not in str(error):
+            raise
+        # OpenVINO does not say more; in a folder that was just made, it is a full disk.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
 
 def load(artifact: Path, threads: int) -> "Runtime":
