@@ -194,6 +194,13 @@ def test_a_run_whose_data_is_gone_is_compared_on_its_own_sample(run, tmp_path):
     assert "does not exist; run `imgcls prepare` on the run's config.yaml" in stderr
 
 
+def test_a_run_without_validation_images_is_compared_on_its_training_images(tmp_path):
+    run = make_run(tmp_path, validation=0.0)
+    assert not run.sample_file.exists()
+    (found,) = export.export(run, formats=[NAME])
+    assert (found.split, found.images) == ("train", run.data.sizes["train"])
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "float64"])
 def test_a_run_of_another_precision_is_exported_in_float32_and_says_so(tmp_path, precision):
     run = make_run(tmp_path, precision)
