@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.loader import write_photos
 
-ROUNDS, BATCHES, BATCH = 5, 3, 32
+ROUNDS, BATCHES, BATCH = 9, 3, 32
 FILES = (10_000, 100_000)
 MODELS = {"{name: resnet, depth: 18}": ">= 0.90", "{name: mobilenet}": ""}
 """The models, each with a target: photos are read on the cores that compute the model, too, so that

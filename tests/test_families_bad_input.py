@@ -40,6 +40,14 @@ def test_an_experiment_in_the_folder_given_for_a_family_is_not_overwritten(copie
     assert [path.name for path in Path("mine").iterdir()] == ["experiment.yaml"]
 
 
+@pytest.mark.parametrize("target", [FAMILY, "experiment.yaml"])
+def test_predict_takes_one_run_of_a_family(copied, target):
+    exit_code, _, stderr = command("predict", target, "image.png")
+    assert exit_code == 2
+    assert f"{FAMILY} is a family of runs; give the folder of one" in stderr
+    assert f"{FAMILY}/seed-0, {FAMILY}/seed-3" in stderr
+
+
 def test_an_interrupted_creation_of_a_family_is_continued(copied):
     experiment = read_experiment(Path("experiment.yaml"))
     folder = Path("again")

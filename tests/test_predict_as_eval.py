@@ -2,6 +2,7 @@
 stored.
 """
 
+import json
 import shutil
 
 import numpy
@@ -153,6 +154,21 @@ def test_an_unfinished_run_predicts_with_averages_of_the_weights_if_it_trains_wi
     lines = predict_lines("averaged", "digits/000.png", "--probabilities")
     interrupt(Run(copied / "averaged"))
     assert predict_lines("averaged", "digits/000.png", "--probabilities") == lines
+
+
+def test_the_sets_of_an_unfinished_run_are_calibrated_with_its_own_weights(copied):
+    options = ["predict", "run", "digits", "--coverage", "0.9", "--json"]
+    finished = json.loads(command(*options)[1])
+    interrupt(Run(copied / "run"))
+    shutil.rmtree(copied / "run" / "evaluation")
+    _, stdout, stderr = command(*options)
+    unfinished = json.loads(stdout)
+    assert unfinished["predictions"] == finished["predictions"]
+    assert unfinished["calibration_images"] == Run(copied / "run").data.sizes["validation"]
+    assert f"calibrated on {unfinished['calibration_images']} validation images" in stderr
+    assert not (copied / "run" / "evaluation").exists()
+    shutil.rmtree(copied / "data")
+    assert command(*options)[0] == 3
 
 
 def test_an_unfinished_run_without_a_checkpoint_is_an_error_that_says_what_to_run(copied):

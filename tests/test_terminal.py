@@ -1,5 +1,8 @@
 """Texts for the terminal: short, and with nothing that a terminal would obey."""
 
+import re
+import time
+
 import pytest
 from experiments import command
 
@@ -45,3 +48,13 @@ def test_a_second_error_is_printed_below_the_first(workspace, monkeypatch):
         "imgcls: the loss is not finite",
         "imgcls: cannot write run/status.json: no space left",
     ]
+
+
+def test_a_bar_of_images_shows_how_many_are_done_per_second(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with terminal.show_bar(None, "predict", terminal.IMAGES) as advance:
+        for _ in range(3):
+            time.sleep(0.2)
+            advance(100)
+    assert re.search(r"predict .* [1-9]\d* images/s", capsys.readouterr().err)

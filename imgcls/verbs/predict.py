@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
+from imgcls.evaluation.conformal import PredictionSets
 from imgcls.io import files, terminal
 from imgcls.io.terminal import IMAGES, to_printable
 from imgcls.prediction import sets
@@ -115,7 +116,7 @@ def predict(
                 _write_features(features, batch)
                 outcome.add(batch.inputs)
                 advance(len(batch.inputs))
-        writer.finish(_summarize(run, classifier, outcome))
+        writer.finish(_summarize(run, classifier, outcome, calibrated))
     note_ignored(inputs)
     _note_end(run, options, outcome)
     outcome.require_no_errors()
@@ -174,15 +175,20 @@ def _show_progress(
         yield advance
 
 
-def _summarize(run: Run, classifier: "Classifier", outcome: _Outcome) -> dict[str, Any]:
+def _summarize(
+    run: Run, classifier: "Classifier", outcome: _Outcome, calibrated: PredictionSets | None
+) -> dict[str, Any]:
     """Return what a JSON object has besides the predictions."""
-    return {
+    summary = {
         "run": str(run.folder),
         "model": classifier.identity,
         "classes": classifier.classes,
         "images": outcome.images,
         "errors": outcome.error_count,
     }
+    if calibrated:
+        summary |= {"coverage": calibrated.coverage, "calibration_images": calibrated.images}
+    return summary
 
 
 def _note_end(run: Run, options: PredictOptions, outcome: _Outcome) -> None:
