@@ -4,9 +4,13 @@ import csv
 import json
 from pathlib import Path
 
+import numpy
 from experiments import command, describe_model
+from PIL import Image
 from test_model_page import make_photos
+from typer.testing import CliRunner
 
+from imgcls.cli.main import app
 from imgcls.config import Experiment
 from imgcls.image.decode import Geometry
 from imgcls.io import files
@@ -68,6 +72,16 @@ def write_model(run: Run, geometry: Geometry, seed: int = 0) -> None:
     model_file.save_model(serving, own, run.model_file)
 
 
+def write_run_and_images() -> None:
+    """Write a run on photos, `run`, and some `images` to the current folder."""
+    make_run(Path())
+    generator = numpy.random.default_rng(0)
+    for name in ("b/2.png", "b.png", "b/1.PNG", "a.jpg", "b/c/0.webp"):
+        path = Path("images") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (20, 30, 3), numpy.uint8)).save(path)
+
+
 def predict_lines(*arguments: object, exit_code: int = 0) -> list[dict]:
     """Return the JSON lines that `imgcls predict` prints."""
     found, stdout, stderr = command("predict", *arguments, "--format", "jsonl")
@@ -78,3 +92,11 @@ def predict_lines(*arguments: object, exit_code: int = 0) -> list[dict]:
 def read_csv(text: str) -> list[dict[str, str]]:
     """Return the rows of CSV."""
     return list(csv.DictReader(text.splitlines()))
+
+
+def predict_stdin(text: bytes, *arguments: str) -> tuple[int, list[str], str]:
+    """Return the exit code, the paths and stderr of a command with paths on stdin."""
+    words = ["predict", "run", *arguments, "--format", "jsonl"]
+    result = CliRunner().invoke(app, words, input=text)
+    paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
+    return result.exit_code, paths, result.stderr

@@ -1,48 +1,32 @@
-"""`imgcls predict`: which images it finds, what it writes, and how it refuses bad input."""
+"""`imgcls predict`: which images it finds, and what it writes."""
 
-import errno
 import json
 import os
 from pathlib import Path
 
 import numpy
 import pytest
-from experiments import change_json, command
+from experiments import command
 from PIL import Image
-from predicted_runs import make_run, predict_lines, read_csv, write_model
+from predicted_runs import predict_lines, predict_stdin, read_csv, write_run_and_images
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from imgcls.cli.main import app
 from imgcls.evaluation import predictions
-from imgcls.image.decode import Geometry
 from imgcls.io import files
+from imgcls.prediction import writers
 from imgcls.run import Run
 
-MODULE = pytest.fixture(scope="module")
 
-
-@MODULE
+@pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with a run on photos, whose data is gone, and with some images."""
+    """A folder with a run on photos, and with some images."""
     folder = tmp_path_factory.mktemp("predict")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        make_run(Path())
-        generator = numpy.random.default_rng(0)
-        for name in ("b/2.png", "b.png", "b/1.PNG", "a.jpg", "b/c/0.webp"):
-            path = Path("images") / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(generator.integers(0, 256, (20, 30, 3), numpy.uint8)).save(path)
+        write_run_and_images()
     return folder
-
-
-def predict_stdin(text: bytes, *arguments: str) -> tuple[int, list[str], str]:
-    """Return the exit code, the paths and stderr of a command with paths on stdin."""
-    words = ["predict", "run", *arguments, "--format", "jsonl"]
-    result = CliRunner().invoke(app, words, input=text)
-    paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
-    return result.exit_code, paths, result.stderr
 
 
 def list_paths(*arguments: object, **options: int) -> list[str]:
@@ -66,6 +50,11 @@ def test_files_and_patterns_keep_their_order(copied):
     arguments = ["images/b/2.png", "images/*.???", "images/b/2.png", "images/**/*.webp"]
     names = ["b/2.png", "a.jpg", "b.png", "b/2.png", "b/c/0.webp"]
     assert list_paths(*arguments) == [f"images/{name}" for name in names]
+
+
+def test_a_pattern_that_matches_folders_gives_each_of_their_images_once(copied):
+    assert list_paths("images/[b]") == [f"images/{name}" for name in SORTED[2:]]
+    assert list_paths("images/**") == [f"images/{name}" for name in SORTED]
 
 
 def test_a_file_is_not_taken_for_a_pattern(copied):
@@ -177,6 +166,18 @@ def test_a_table_is_80_columns_wide_and_names_the_next_command(copied):
     assert "run `imgcls eval run`" in stderr
 
 
+def test_many_rows_are_several_tables(copied, monkeypatch):
+    _, one, _ = command("predict", "run", "images")
+    monkeypatch.setattr(writers, "TABLE_ROWS", 2)
+    _, several, _ = command("predict", "run", "images", "--batch-size", "1")
+    head, *rows = one.splitlines()
+    tables = [table.splitlines() for table in several.split("\n\n")]
+    assert [len(table) - 1 for table in tables] == [2, 2, 1]
+    assert all(table[0].split() == head.split() for table in tables)
+    names = [line.split()[0] for table in tables for line in table[1:]]
+    assert names == [line.split()[0] for line in rows]
+
+
 def test_a_json_object_has_the_predictions_and_what_they_are_of(copied):
     found = json.loads(command("predict", "run", "images", "--json")[1])
     assert found["predictions"] == predict_lines("run", "images")
@@ -192,95 +193,3 @@ def test_an_output_file_has_what_stdout_would_have(copied, ending):
     assert (exit_code, stdout) == (0, "")
     assert Path(f"new.{ending}").read_text() == printed
     assert f"new.{ending} has 5 rows, 5 predicted" in stderr
-
-
-BAD = {
-    "--top-k 0": "--top-k must be from 1 to 2, the classes; got 0",
-    "--top-k 3": "--top-k must be from 1 to 2, the classes; got 3",
-    "--threshold 0": "--threshold must be above 0 and at most 1; got 0.0",
-    "--threshold 1.5": "--threshold must be above 0 and at most 1; got 1.5",
-    "--coverage 1": "--coverage must be above 0 and below 1; got 1.0",
-    "--batch-size 0": "--batch-size must be at least 1; got 0",
-    "--score lax": "--score lax: allowed: lac, aps, raps (did you mean 'lac'?)",
-    "--tta flop": "--tta flop: allowed: flip, shift, flip_shift (did you mean 'flip'?)",
-    "--format cvs": "--format cvs: allowed: table, csv, jsonl, json, parquet (did you mean 'csv'?)",
-    "--format parquet": "--format parquet needs --output FILE; stdout takes text only",
-    "--json --format csv": "--json and --format csv contradict each other; give one of them",
-    "--probabilities": "--probabilities needs --format csv, jsonl, json or parquet",
-    "--output rows.txt": "its ending does not tell the format; add --format, one of table, csv,",
-    "--output no/rows.csv": "the folder no does not exist; create it, or choose another one",
-    "--output photos --format csv": "photos is a folder; give the name of a file in it",
-    "--features f.csv": "give a file ending in .npz or .parquet",
-    "--features no/f.npz": "the folder no does not exist",
-    "--set train.epochs=9": "--set cannot change how run was trained",
-}
-
-
-@pytest.mark.parametrize("options", BAD)
-def test_a_wrong_option_is_an_error_before_any_work(copied, options):
-    exit_code, stdout, stderr = command("predict", "run", "images", *options.split())
-    assert (exit_code, stdout) == (2, "")
-    assert BAD[options] in stderr
-    assert stderr.count("\n") == 1
-
-
-def test_nothing_to_predict_is_an_error(copied):
-    assert command("predict", "run")[0] == 2
-    exit_code, _, stderr = predict_stdin(b"\n", "-")
-    assert exit_code == 2
-    assert "stdin has no paths" in stderr
-
-
-def test_sets_need_validation_images(copied):
-    sizes = Run(Path("run")).data.sizes
-    counts = {**Run(Path("run")).data.class_counts, "validation": [0, 0]}
-    data_file = Run(Path("run")).data_file
-    change_json(data_file, sizes={**sizes, "validation": 0}, class_counts=counts)
-    exit_code, _, stderr = command("predict", "run", "images", "--coverage", "0.9")
-    assert exit_code == 2
-    assert "--coverage needs validation images" in stderr
-
-
-def test_what_is_not_a_run_of_this_format_is_one_line(copied):
-    assert "is not a run" in command("predict", "images", "images")[2]
-    change_json(Run(Path("run")).status_file, format=4)
-    exit_code, _, stderr = command("predict", "run", "images")
-    assert (exit_code, stderr.count("\n")) == (3, 1)
-    assert "train a new run" in stderr
-
-
-def test_a_model_of_other_images_is_refused(copied):
-    write_model(Run(Path("run")), Geometry((5, 5, 3), "pad"))
-    exit_code, _, stderr = command("predict", "run", "images")
-    assert exit_code == 3
-    assert "is the model of another run: its input shape is (5, 5, 3)" in stderr
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "features.npz"])
-def test_a_full_disk_leaves_the_old_file(copied, monkeypatch, name):
-    Path(name).write_text("old")
-    before = sorted(path.name for path in Path().iterdir())
-
-    def fail(descriptor):
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    option = "--output" if name == "rows.csv" else "--features"
-    exit_code, _, stderr = command("predict", "run", "images", option, name)
-    assert exit_code == 2
-    assert f"the disk is full: cannot write {name}" in stderr
-    assert Path(name).read_text() == "old"
-    assert sorted(path.name for path in Path().iterdir()) == before
-
-
-def test_an_interruption_leaves_no_file(copied, monkeypatch):
-    from imgcls.prediction.classifier import Classifier
-
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Classifier, "predict_images", interrupt)
-    monkeypatch.setattr(Classifier, "_predict_batch", interrupt)
-    exit_code, _, _ = command("predict", "run", "images", "--output", "rows.csv")
-    assert exit_code == 75
-    assert not [path for path in Path().iterdir() if "rows" in path.name]

@@ -37,7 +37,8 @@ class Inputs:
 
     A file is an image, whatever it is called. A folder stands for the images below it, sorted by
     the bytes of their paths; a pattern such as `photos/*.jpg`, if no file has this name, for the
-    files and folders that match it. What does not exist becomes an `Input` with a problem.
+    files and folders that match it, or with `**` for the files alone. What does not exist becomes
+    an `Input` with a problem.
 
     Attributes:
         arguments: paths, patterns, and `STDIN`.
@@ -93,6 +94,8 @@ class Inputs:
 
     def _expand_pattern(self, pattern: str) -> Iterator[Input]:
         found = sorted(glob.iglob(pattern, recursive=True), key=os.fsencode)
+        if "**" in pattern:  # it has searched folders itself; their files would come twice
+            found = [path for path in found if not os.path.isdir(path)]
         for path in found:
             yield from self._expand_path(path)
         if not found:
