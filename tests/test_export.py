@@ -166,6 +166,7 @@ def test_an_artifact_that_predicts_something_else_ends_with_code_6_and_is_not_wr
     assert f"{run.exports_folder / NAME} was not written: the artifact does not pre" in stderr
     assert reason in stderr
     assert stdout.splitlines()[0] == f"{run.exports_folder / NAME}: not written"
+    assert ("classes whose recall changed" in stdout) == ("classes agree" in reason)
     assert list_files(run.exports_folder) == []
 
 
@@ -218,4 +219,4 @@ def test_a_run_of_another_precision_is_exported_in_float32_and_says_so(tmp_path,
         assert difference < 1e-6
     else:  # which rounds to 8 or 11 bits, in other places in other batches
         assert numpy.abs(ours - theirs).max() / 10 < difference < 0.1
-    assert found.as_trained.agreement > 0.95
+    assert found.as_trained.agreement > 0.9

@@ -21,6 +21,9 @@ from imgcls.run import Run
 from imgcls.run_lookup import require_finished
 from imgcls.training.model_description import read_description
 
+_SHOWN = 20
+"""Classes whose recall changed that are printed; comparison.json has all."""
+
 
 def export(
     run_or_family: Run | Family, experiment: Experiment | None = None, formats: Sequence[str] = ()
@@ -109,7 +112,7 @@ def _format_comparison(found: ExportComparison) -> str:
     changed = [each for each in found.recall if each.before != each.after]
     if changed:
         rows = [each.model_dump() for each in changed]
-        sections.append(f"classes whose recall changed\n\n{format_table(rows)}")
+        sections.append(f"classes whose recall changed\n\n{format_table(rows, _SHOWN)}")
     if found.as_trained:
         trained = found.as_trained.model_dump()
         sections.append(
