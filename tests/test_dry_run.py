@@ -69,7 +69,7 @@ def test_without_a_runs_folder_none_is_made(digits):
 @pytest.mark.parametrize(
     ("overrides", "expected", "problem"),
     [
-        (["model.filters=[4,4,4,4,4]"], 2, "too small for 5 blocks"),
+        (["model.filters=[4,4,4,4,4]"], 2, "too small for a total stride of 32"),
         (["train.schedule={name: cosine, warmup: 500 steps}"], 2, "the training has 12 steps"),
         ([MIRRORED, "train.batch_size=255"], 2, "not a multiple of the 2 devices"),
         (["train.strategy={name: multi_worker}"], 2, "--dry-run works in one process"),

@@ -67,7 +67,7 @@ def write_folder(folder, config=CONFIG, weights=b""):
     "preset", ["hf://timm/resnet18.a1_in1k", "kaggle://keras/resnetv1/keras/resnet_18_imagenet"]
 )
 def test_a_handle_is_refused_with_the_reason(preset):
-    message = rf"preset\n.* is '{preset}', but what KerasHub converts .* has other logits .* \(by 3"
+    message = rf"preset\n.* is '{preset}', but models that KerasHub converts .* by 3 or more; give"
     with pytest.raises(ValueError, match=message):
         make_settings(preset=preset)
 
@@ -122,8 +122,8 @@ def test_the_folder_of_a_preset_is_found(library, tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"architecture": "resnet18"}, r"was not saved by KerasHub: what KerasHub converts"),
-        ({"model_type": "resnet"}, r"was not saved by KerasHub: what KerasHub converts"),
+        ({"architecture": "resnet18"}, r"was not saved by KerasHub: models that KerasHub converts"),
+        ({"model_type": "resnet"}, r"was not saved by KerasHub: models that KerasHub converts"),
         ([], r"was not saved by KerasHub"),
         (CONFIG | {"registered_name": "keras_hub>ViTBackbone"}, r"has layers of KerasHub's own"),
         (CONFIG | {"registered_name": "Functional"}, r"has layers of KerasHub's own"),

@@ -71,8 +71,13 @@ def test_the_strength_has_the_lowest_log_loss_on_validation():
 def test_with_groups_no_group_is_in_what_is_fitted_and_in_what_is_measured(monkeypatch):
     features, labels = load_samples(90)
     groups, pairs = numpy.repeat(["a", "b", "c"], 30), []
+    iterate = linear_probe._iterate_pairs
     monkeypatch.setattr(
-        linear_probe, "_compute_losses", lambda found, classes: pairs.extend(found) or [1.0]
+        linear_probe,
+        "_compute_losses",
+        lambda train, validation, folds, _: (
+            pairs.extend(iterate(train, validation, folds)) or [1.0]
+        ),
     )
     _, record = linear_probe.choose(
         Samples(features, labels), Samples(features, labels), 10, groups

@@ -78,8 +78,8 @@ def test_images_too_small_for_the_pooling_are_rejected():
     with pytest.raises(
         UserError,
         match=(
-            "images of 8x8 pixels are too small for 4 blocks with pooling 2, which need at least"
-            " 16x16"
+            r"model cnn: images of 8x8 pixels are too small for a total stride of 16, which needs"
+            r" at least 16x16; set fewer model\.filters, or model\.pooling: 1"
         ),
     ):
         build((8, 8, 1), filters=[4, 4, 4, 4])

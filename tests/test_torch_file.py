@@ -42,6 +42,14 @@ def test_tensors_of_every_shape_and_kind_are_read(tmp_path, write):
 
 
 @each_format
+def test_numbers_of_an_unknown_type_are_named_and_no_damage(tmp_path, write):
+    write(tmp_path / "x.pth", OrderedDict(kernel=Tensor(numpy.zeros(3, "u2"))))
+    message = "x.pth has a BFloat16Storage, .* does not read; save its tensors as float32"
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "x.pth")
+
+
+@each_format
 def test_views_of_one_storage_are_read_with_their_offsets_and_strides(tmp_path, write):
     whole = numpy.arange(24, dtype="f4")
     state = {

@@ -22,7 +22,7 @@ from imgcls.verbs import train
 
 
 def test_a_folder_whose_run_never_saved_a_state_takes_the_corrected_experiment(digits):
-    with pytest.raises(UserError, match="too small for 5 blocks"):
+    with pytest.raises(UserError, match="too small for a total stride of 32"):
         train.train(digits("model.filters=[4,4,4,4,4]"), Path("run"))
     train.train(digits("train.epochs=1"), Path("run"))
     assert Run(Path("run")).experiment == digits("train.epochs=1")

@@ -16,6 +16,7 @@ STORAGES = {
     "<i8": "LongStorage",
     "<f2": "HalfStorage",
     "<f8": "DoubleStorage",
+    "<u2": "BFloat16Storage",  # numpy has no such numbers; these are their bits
 }
 
 

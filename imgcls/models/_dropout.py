@@ -1,9 +1,9 @@
 """Dropout whose masks are a function of (seed, step, row in the global batch). Heavy zone.
 
-Keras's layer counts its forward passes in a variable. So all devices drop the same units of their
-rows, and the masks depend on the number of devices and micro-batches. On a GPU, each step would
-wait until the count has reached the host, where TensorFlow seeds random numbers. XLA makes other
-floats of the same random bits, so floats are made of the bits here.
+Keras's layer counts its forward passes in a variable. With it, all devices would drop the same
+units of their rows; the masks would depend on the number of devices and micro-batches; and on a
+GPU, each step would wait until the count has reached the host, where TensorFlow seeds random
+numbers. XLA converts the same random bits to other floats, so this layer converts them itself.
 """
 
 import math
@@ -21,10 +21,11 @@ class Dropout(keras.layers.Layer):
     model with this layer is called with `step` and `first_row`: see `register_rows`.
 
     Args:
-        rate: the fraction, 0..1.
+        rate: the fraction, at least 0 and below 1.
         seed: at least 0; layers with the same seed have the same masks.
         noise_shape: the shape of the mask, where None is the inputs' size, as in Keras's layer.
-            With (None, 1, 1, 1), whole rows are dropped: stochastic depth (Huang et al., 2016).
+            The first element is None, since each row has its own mask. With (None, 1, 1, 1), whole
+            rows are dropped: stochastic depth (Huang et al., 2016).
     """
 
     def __init__(

@@ -167,7 +167,8 @@ def _read_folder(folder: Path) -> Preset:
 
 
 CONVERTED = (
-    "what KerasHub converts from other libraries, such as timm, has other logits than there (by 3"
-    " and more); give one of KerasHub's own presets, or a folder that its save_to_preset wrote"
+    "models that KerasHub converts from other libraries, such as timm, give logits that differ from"
+    " the originals' by 3 or more; give one of KerasHub's own presets, or a folder that its"
+    " save_to_preset wrote"
 )
 """Why presets of other libraries are refused, and what to do."""

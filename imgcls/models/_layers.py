@@ -56,7 +56,9 @@ class BiasedMaxPooling2D(keras.layers.MaxPooling2D):
         return keras.layers.MaxPooling2D.from_config(self.get_config())
 
 
-def note_large_stem(model: str, size: tuple[int, int], kernel_size: int, stride: int) -> None:
+def note_large_stem(
+    model: str, size: tuple[int, int], kernel_size: int, stride: int, advice: str
+) -> None:
     """Print a note if a model has an ImageNet stem, but the images are small.
 
     On 32x32 images ResNet-50 with such a stem reached 59.8 instead of 75.9 %
@@ -66,12 +68,13 @@ def note_large_stem(model: str, size: tuple[int, int], kernel_size: int, stride:
         size: height and width of the images, in pixels.
         kernel_size: of the first convolution.
         stride: total stride of the first convolution and pooling.
+        advice: the settings that would make them smaller.
     """
     if min(size) <= MAX_SMALL_IMAGE and (kernel_size >= 7 or stride >= 4):
         terminal.note(
-            f"model.{model}: the stem has a kernel of {kernel_size}x{kernel_size} and a stride of"
+            f"model {model}: the stem has a kernel of {kernel_size}x{kernel_size} and a stride of"
             f" {stride}, which suits images of 224x224; images of {size[0]}x{size[1]} lose detail"
-            " in it; use a smaller kernel or less pooling in the first block"
+            f" in it; {advice}"
         )
 
 
@@ -83,7 +86,7 @@ def choose_stem(model: str, stem: str | None, size: tuple[int, int]) -> str:
         size: height and width of the images, in pixels.
     """
     if stem == "7x7":
-        note_large_stem(model, size, 7, 4)
+        note_large_stem(model, size, 7, 4, "set model.stem: 3x3")
     if stem:
         return stem
     if min(size) <= MAX_SMALL_IMAGE:

@@ -47,7 +47,7 @@ class Settings(ModelSettings):
     units as there are flattened features.
     """
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Dropout rate after the last dense layer (Srivastava et al., 2014)."""
+    """Dropout rate before the last dense layer, that of the logits (Srivastava et al., 2014)."""
     l2: Annotated[float, Field(ge=0)] = 0.0
     """L2 penalty on the kernels."""
 
@@ -94,8 +94,11 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     from imgcls.models._dropout import Dropout
 
     features = _layers.standardize(images, problem)
-    _check_pooling(settings, images.shape[1:3])
-    _layers.note_large_stem("cnn", images.shape[1:3], settings.kernel_sizes[0], settings.pooling)
+    size = images.shape[1:3]
+    total_stride = settings.pooling ** len(settings.filters)
+    _layers.require_size("cnn", size, total_stride, "set fewer model.filters, or model.pooling: 1")
+    advice = "set a smaller first entry of model.kernel_sizes, or less model.pooling"
+    _layers.note_large_stem("cnn", size, settings.kernel_sizes[0], settings.pooling, advice)
     for block in range(len(settings.filters)):
         features = _add_block(settings, features, block)
     features = keras.layers.Flatten(name="flatten")(features)
@@ -103,7 +106,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     features = _add_dense_layers(settings, features)
     features = Dropout(settings.dropout, problem.dropout_seed, name="dropout")(features)
     logits = _layers.make_logits(features, problem)
-    _note_dominant_head(keras.Model(images, logits), flat_features)
+    _note_dominant_dense_layer(keras.Model(images, logits), flat_features)
     return logits
 
 
@@ -169,18 +172,7 @@ def _add_dense_layers(settings: Settings, features: "keras.KerasTensor") -> "ker
     return features
 
 
-def _check_pooling(settings: Settings, size: tuple[int, int]) -> None:
-    """Raise a `UserError` if the pooling layers would leave no pixel."""
-    total_stride = settings.pooling ** len(settings.filters)
-    if min(size) < total_stride:
-        raise UserError(
-            f"model cnn: images of {size[0]}x{size[1]} pixels are too small for"
-            f" {len(settings.filters)} blocks with pooling {settings.pooling}, which need at least"
-            f" {total_stride}x{total_stride}; set fewer model.filters, or model.pooling: 1"
-        )
-
-
-def _note_dominant_head(model: "keras.Model", flat_features: int) -> None:
+def _note_dominant_dense_layer(model: "keras.Model", flat_features: int) -> None:
     """Print a note if one dense layer has nearly all parameters: such a model overfits easily."""
     total = model.count_params()
     largest = max(layer.count_params() for layer in model.layers if layer.name in ("dense_1", HEAD))

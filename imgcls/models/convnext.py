@@ -38,10 +38,10 @@ class Settings(ModelSettings):
     4 for images of more than 64 pixels on their short side, 2 for more than 16, else 1.
     """
     layer_scale: Annotated[float, Field(gt=0)] | None = 1e-6
-    """The factor of each block's channels at first, which is learned; null for no factors."""
+    """Initial value of the learned factors of each block's channels; null for no factors."""
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Rate at which the last block is dropped for an image in training; the rates of the blocks
-    before rise linearly from 0 (Huang et al., 2016). The paper has 0.1 for ConvNeXt-T.
+    before it rise linearly from 0 (Huang et al., 2016). The paper has 0.1 for ConvNeXt-T.
     """
 
     @model_validator(mode="after")

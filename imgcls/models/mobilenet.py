@@ -82,7 +82,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
             )
             name = f"stage_{number}_block_{block}"
             features = _inverted_residual.add_block(features, sizes, name, MOMENTUM)
-    # As in the paper, a narrower network has no fewer features in the end.
+    # As in the paper, a narrower network keeps the 1,280 filters of the last convolution.
     head_filters = round_filters(HEAD_FILTERS, max(width, 1.0))
     features = _inverted_residual.convolve(features, head_filters, 1, 1, "head", MOMENTUM)
     features = keras.layers.GlobalAveragePooling2D(name="pooling")(features)

@@ -1,4 +1,4 @@
-"""ResNet: residual networks of 8 to 152 layers, for small images and for photos. Light zone.
+"""ResNet: residual networks of 8 layers and more, for small images and for photos. Light zone.
 
 He et al., 2016, "Deep residual learning for image recognition". Depths of the form 6n + 2 (20, 32,
 44, 56, 110) have the three stages of section 4.2 for CIFAR; 18, 34, 50, 101 and 152 have the four

@@ -111,10 +111,10 @@ def _compare_layers(model: keras.Model, weights: Weights) -> list[str]:
         return [f"{text}: each standardizes by its own training pixels"]
     if before.layers:
         raise UserError(
-            f"model.weights: {text}; on pixels that are scaled otherwise, the weights would compute"
-            " other things: give weights that were trained on pixels scaled as here"
+            f"model.weights: {text}; on pixels that are scaled otherwise, the weights give wrong"
+            " outputs: give weights that were trained on pixels scaled as here"
         )
-    return [f"{text}: it must have been trained on pixels that were scaled so before"]
+    return [f"{text}: its training pixels must have been scaled in that way beforehand"]
 
 
 def _compare_images(weights: Weights, geometry: Geometry) -> list[str]:

@@ -35,6 +35,7 @@ def read_keras_file(path: Path) -> Weights:
 
     Raises:
         DataError: the file cannot be read, is damaged, not one of Keras's, or would run code.
+        UserError: an older version of Keras wrote it, without the names of its layers.
     """
     import hashlib
 

@@ -202,8 +202,7 @@ def choose(
         chosen_on, folds = "validation", []
     else:
         chosen_on, folds = "stratified folds", list(_divide_classes(train.labels))
-    pairs = [(train.select(~held_out), train.select(held_out)) for held_out in folds]
-    losses = _compute_losses(pairs or [(train, validation)], classes)
+    losses = _compute_losses(train, validation, folds, classes)
     best = int(numpy.argmin(losses))
     start = logistic_regression.make_start(train.features, classes)
     found = logistic_regression.fit(
@@ -225,18 +224,24 @@ def choose(
     )
 
 
-def _compute_losses(pairs: list[tuple[Samples, Samples]], classes: int) -> list[float]:
-    """Return the mean log loss with each strength, until it no longer falls.
+def _compute_losses(
+    train: Samples, validation: Samples, folds: list[numpy.ndarray], classes: int
+) -> list[float]:
+    """Return the mean log loss with each strength, until `PATIENCE` in a row are not lower than
+    the lowest.
 
     Args:
-        pairs: the samples to fit, and those to measure, of each fold.
+        folds: which training images each fold holds out; without any, validation is measured.
     """
-    solutions = [logistic_regression.make_start(fitted.features, classes) for fitted, _ in pairs]
-    count = sum(len(measured) for _, measured in pairs)
+    solutions = [
+        logistic_regression.make_start(fitted.features, classes)
+        for fitted, _ in _iterate_pairs(train, validation, folds)
+    ]
+    count = len(train) if folds else len(validation)
     losses: list[float] = []
     for strength in terminal.track(STRENGTHS, len(STRENGTHS), "linear probe"):
         total = 0.0
-        for i, (fitted, measured) in enumerate(pairs):
+        for i, (fitted, measured) in enumerate(_iterate_pairs(train, validation, folds)):
             solutions[i] = logistic_regression.fit(
                 fitted.features, fitted.labels, strength, solutions[i], fitted.weights, TOLERANCE
             )
@@ -247,6 +252,16 @@ def _compute_losses(pairs: list[tuple[Samples, Samples]], classes: int) -> list[
         if len(losses) - 1 - int(numpy.argmin(losses)) >= PATIENCE:
             break
     return losses
+
+
+def _iterate_pairs(
+    train: Samples, validation: Samples, folds: list[numpy.ndarray]
+) -> Iterator[tuple[Samples, Samples]]:
+    """Yield the samples to fit and those to measure, of one fold at a time: they are copies."""
+    if not folds:
+        yield train, validation
+    for held_out in folds:
+        yield train.select(~held_out), train.select(held_out)
 
 
 def _divide_groups(groups: numpy.ndarray) -> Iterator[numpy.ndarray]:

@@ -1,10 +1,11 @@
 """Regularized multinomial logistic regression on features in memory. Light zone.
 
 It minimizes the mean cross-entropy plus half the strength times the squared norm of the kernel, by
-L-BFGS (Liu and Nocedal, 1989); the bias is not regularized. scikit-learn's `LogisticRegression`
-with C = 1 / (strength * images) has the same minimum. Unlike that, features stay in float32, and a
-block of rows at a time is computed with in float64; every class has a column, also one without
-images; and the solution for one strength is where the search for the next one starts.
+L-BFGS (Liu and Nocedal, 1989); the bias is not regularized. With three or
+more classes, scikit-learn's `LogisticRegression` with C = 1 / (strength * images) has the same
+minimum. Unlike there, features stay in float32, and a block of rows at a time is computed with in
+float64; every class has a column, also one of two, and one without images; and the solution for one
+strength is where the search for the next one starts.
 """
 
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def fit(
     weights: "numpy.ndarray | None" = None,
     tolerance: float = 1e-6,
 ) -> Regression:
-    """Return the solution for one strength.
+    """Return the solution for one strength, or what is reached after `_ITERATIONS` iterations.
 
     Args:
         features: float32 (images, features).

@@ -251,7 +251,7 @@ def _match_head(
     """Load the rows of the last dense layer by class name; return the source's layers used."""
     tensors = weights.layers.get(HEAD)
     if tensors is None or weights.classes is None:
-        what = "last dense layer" if weights.classes else "names of its classes"
+        what = "last dense layer" if tensors is None else "names of its classes"
         matched.add_new(head, f"{weights.source} does not have the {what}")
         return set()
     found = match_classes(classes, weights.classes)
@@ -275,15 +275,17 @@ def _match_head(
 
 def _add_unused(matched: Matched, weights: Weights, used: set[str]) -> None:
     """Add a row for each tensor of the source that the model does not get."""
+    head_reason = _NO_NAMES if weights.classes is None else _NO_MATCH
     for name, tensors in weights.layers.items():
         if name not in used:
-            reason = _HEAD_REASON if name == HEAD else "the model does not have this layer"
+            reason = head_reason if name == HEAD else "the model does not have this layer"
             matched.add_unused(tensors, reason)
     for tensor, reason in weights.leftovers:
         matched.add_unused([tensor], reason)
 
 
-_HEAD_REASON = "its rows are matched by class name, and none was found"
+_NO_MATCH = "its rows are matched by class name, and no name matches"
+_NO_NAMES = "its rows are matched by class name, and the source does not name its classes"
 
 
 def _format(shape: Sequence[int]) -> str:

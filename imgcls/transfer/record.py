@@ -109,7 +109,7 @@ class LinearProbe(Record):
     log_losses: list[float]
     """The mean log loss with each of them, in nats."""
     strength: float
-    """The strength with the lowest one."""
+    """The strength that was chosen, with the lowest log loss."""
     train_accuracy: float | None
     """Accuracy on the training images, 0..1."""
     train_log_loss: float | None

@@ -64,7 +64,7 @@ def read(settings: ModelSettings) -> Weights:
 
 def _find_file(given: str) -> Path:
     """Return the file that a path in an experiment means: itself, or the model of a run."""
-    path = Path(given)
+    path = Path(given).expanduser()
     if not os.path.lexists(path):
         raise UserError(
             f"model.weights: {given} does not exist; give a file (.weights.h5, .keras or legacy"
@@ -80,5 +80,8 @@ def _find_file(given: str) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether imgcls wrote an intact Keras file."""
-    return zipfile.is_zipfile(path) and model_description.MEMBER in zipfile.ZipFile(path).namelist()
+    """Return whether imgcls wrote a file, a .keras archive."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return model_description.MEMBER in archive.namelist()

@@ -37,6 +37,10 @@ _DTYPES = {
 _MAX_DIMENSIONS = 8
 
 
+class _UnknownDtypeError(Exception):
+    """A storage has numbers that numpy has no dtype for; the message is its name."""
+
+
 class _Storage(NamedTuple):
     """A reference to an array of one dimension."""
 
@@ -74,6 +78,11 @@ def read_torch_file(path: Path, advice: str) -> dict[str, Any]:
         raise DataError(
             f"{path} is refused: it refers to {error}, so reading it could run code; a file of"
             " weights has only tensors"
+        ) from None
+    except _UnknownDtypeError as error:
+        raise DataError(
+            f"{path} has a {error}, a type of numbers that imgcls does not read; save its tensors"
+            " as float32"
         ) from None
     except Exception as error:  # after a flipped bit, pickle and zipfile raise nearly anything
         raise file.make_damage_error(str(error) or type(error).__name__) from None
@@ -167,7 +176,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) in _FUNCTIONS:
             return _FUNCTIONS[module, name]
         if module == "torch" and name.endswith("Storage"):
-            raise DamageError(f"it has a {name}, which is not read")
+            raise _UnknownDtypeError(name)
         raise RefusedError(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:
