@@ -203,16 +203,19 @@ def test_each_node_of_the_end_of_an_epoch_has_a_kernel(digits, trace, precision,
 
 
 SIMPLEST = {name: values[0] for name, values in DIMENSIONS.items()}
-STRUCTURE = ("precision", "optimizer", "batch_norm", *ARGUMENTS)
-"""What changes the graph around the layers. The product of all dimensions would take days; the
-others add their own nodes, whatever these are.
+STRUCTURE = ("batch_norm", *ARGUMENTS)
+"""What, with the precision and the optimizer, changes the graph around the layers. The product of
+all dimensions would take days; the others add their own nodes, whatever these are.
 """
 
 
 @pytest.mark.full
-def test_each_node_of_the_steps_of_all_structures_has_a_kernel(digits):
+@pytest.mark.parametrize("optimizer", DIMENSIONS["optimizer"])
+@pytest.mark.parametrize("precision", DIMENSIONS["precision"])
+def test_each_node_of_the_steps_of_all_structures_has_a_kernel(digits, precision, optimizer):
     for values in itertools.product(*[DIMENSIONS[name] for name in STRUCTURE]):
-        case = SIMPLEST | dict(zip(STRUCTURE, values, strict=True))
+        case = SIMPLEST | {"precision": precision, "optimizer": optimizer}
+        case |= dict(zip(STRUCTURE, values, strict=True))
         check(trace_case(digits, case), case)
 
 
