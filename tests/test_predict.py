@@ -136,6 +136,8 @@ def test_a_prediction_below_the_threshold_is_not_accepted(copied):
     decided = [line["accepted"] for line in predict_lines("run", "images", "--threshold", limit)]
     assert decided == [line["probability"] >= limit for line in lines]
     assert decided.count(True) == 3
+    _, _, stderr = command("predict", "run", "images", "missing.png", "--threshold", limit)
+    assert "note: 3 of 5 predictions are accepted" in stderr
 
 
 @pytest.mark.parametrize("score", ["lac", "aps"])

@@ -21,7 +21,7 @@ from imgcls.prediction.features import FeatureWriter, open_features
 from imgcls.prediction.inputs import Input, Inputs, note_ignored
 from imgcls.prediction.options import PredictOptions
 from imgcls.prediction.parquet import ParquetWriter, import_pyarrow
-from imgcls.prediction.rows import RowMaker
+from imgcls.prediction.rows import PredictionRow, RowMaker
 from imgcls.prediction.writers import (
     CsvWriter,
     JsonLinesWriter,
@@ -52,9 +52,11 @@ class _Outcome:
     images: int = 0
     errors: list[Input] = field(default_factory=list)
     error_count: int = 0
+    accepted: int = 0
 
-    def add(self, inputs: list[Input]) -> None:
+    def add(self, inputs: list[Input], rows: list[PredictionRow]) -> None:
         """Count images."""
+        self.accepted += sum(row.accepted is True for row in rows)
         failed = [each for each in inputs if each.problem]
         self.images += len(inputs)
         self.error_count += len(failed)
@@ -111,10 +113,11 @@ def predict(
         writer = _WRITERS[options.format](stream, maker)
         with _show_progress(inputs, options, stdout) as advance:
             for batch in classifier.predict_files(waiting):
-                writer.write(maker.make(batch.inputs, batch.probabilities))
+                rows = maker.make(batch.inputs, batch.probabilities)
+                writer.write(rows)
                 stream.flush()
                 _write_features(features, batch)
-                outcome.add(batch.inputs)
+                outcome.add(batch.inputs, rows)
                 advance(len(batch.inputs))
         writer.finish(_summarize(run, classifier, outcome, calibrated))
     note_ignored(inputs)
@@ -198,6 +201,11 @@ def _note_end(run: Run, options: PredictOptions, outcome: _Outcome) -> None:
         terminal.note(f"{options.output} has {outcome.images:,} rows, {predicted:,} predicted")
     if options.features:
         terminal.note(f"{options.features} has the features of {predicted:,} images")
+    if options.threshold is not None:
+        terminal.note(
+            f"{outcome.accepted:,} of {predicted:,} predictions are accepted: their probability is"
+            f" {options.threshold:g} or more"
+        )
     finished = run.status.status == "finished"
     if options.format == "table" and finished and not os.path.lexists(run.metrics_file("test")):
         terminal.note(
