@@ -49,6 +49,21 @@ def measure(model: keras.Model) -> Cost:
     )
 
 
+def count_multiply_adds(model: keras.Model) -> int:
+    """Count the multiply-adds of a model's convolutions and matrix products in inference.
+
+    Args:
+        model: from images (batch, height, width, channels) of any dtype.
+
+    Returns:
+        Their number for one image.
+    """
+    (images,) = model.inputs
+    function = tf.function(lambda inputs: model(inputs, training=False))
+    graph = function.get_concrete_function(tf.TensorSpec([1, *images.shape[1:]], images.dtype)).graph
+    return sum(map(_count_multiply_adds, graph.get_operations()))
+
+
 def _trace(model: keras.Model) -> tuple[list[tf.Operation], list[tf.Operation]]:
     """Return the operations of the forward and of the backward pass on one image."""
     register_rows(model)

@@ -1,0 +1,1 @@
+"""Structured pruning: from the channels of a network to a narrower one. Light zone."""
