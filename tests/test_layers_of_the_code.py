@@ -53,6 +53,7 @@ MACHINERY = (
     "input",
     "io",
     "prediction",
+    "pruning",
     "rehearsal",
     "report",
     "split",

@@ -60,7 +60,9 @@ def count_multiply_adds(model: keras.Model) -> int:
     """
     (images,) = model.inputs
     function = tf.function(lambda inputs: model(inputs, training=False))
-    graph = function.get_concrete_function(tf.TensorSpec([1, *images.shape[1:]], images.dtype)).graph
+    graph = function.get_concrete_function(
+        tf.TensorSpec([1, *images.shape[1:]], images.dtype)
+    ).graph
     return sum(map(_count_multiply_adds, graph.get_operations()))
 
 

@@ -98,7 +98,7 @@ def _slice_weights(use: Use, kept: numpy.ndarray) -> list[numpy.ndarray]:
     layer = use.call.operation
     inputs, outputs = kept[use.inputs], kept[use.outputs]
     return [
-        _slice_weight(layer, variable, numpy.array(variable), inputs, outputs)
+        _slice_weight(layer, variable, numpy.asarray(variable.value), inputs, outputs)
         for variable in layer.weights
     ]
 

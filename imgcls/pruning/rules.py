@@ -46,33 +46,85 @@ class Call:
 Rule = Callable[[Call, Channels], numpy.ndarray | None]
 
 ELEMENTWISE = frozenset(
-    "celu elu exponential gelu hard_sigmoid hard_silu hard_tanh leaky_relu linear mish relu relu6"
-    " selu sigmoid silu softplus softsign tanh".split()
+    [
+        "celu",
+        "elu",
+        "exponential",
+        "gelu",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_tanh",
+        "leaky_relu",
+        "linear",
+        "mish",
+        "relu",
+        "relu6",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softplus",
+        "softsign",
+        "tanh",
+    ]
 )
 """Activation functions that compute each value by itself, unlike softmax."""
 POOLING = [
     f"layers.{name}"
-    for name in (
-        "AveragePooling2D Cropping2D GlobalAveragePooling2D GlobalMaxPooling2D MaxPooling2D"
-        " UpSampling2D ZeroPadding2D"
-    ).split()
+    for name in [
+        "AveragePooling2D",
+        "Cropping2D",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling2D",
+        "MaxPooling2D",
+        "UpSampling2D",
+        "ZeroPadding2D",
+    ]
 ]
 UNARY = [
     *(
         f"layers.{name}"
-        for name in "Dropout ELU GaussianDropout GaussianNoise Identity LeakyReLU ReLU".split()
+        for name in [
+            "Dropout",
+            "ELU",
+            "GaussianDropout",
+            "GaussianNoise",
+            "Identity",
+            "LeakyReLU",
+            "ReLU",
+        ]
     ),
     *(
         f"ops.{name}"
-        for name in (
-            "Absolute Cast Clip Elu Exp Gelu HardSigmoid HardSilu LeakyRelu Negative Relu Relu6"
-            " Selu Sigmoid Silu Softplus Softsign Sqrt Square Tanh"
-        ).split()
+        for name in [
+            "Absolute",
+            "Cast",
+            "Clip",
+            "Elu",
+            "Exp",
+            "Gelu",
+            "HardSigmoid",
+            "HardSilu",
+            "LeakyRelu",
+            "Negative",
+            "Relu",
+            "Relu6",
+            "Selu",
+            "Sigmoid",
+            "Silu",
+            "Softplus",
+            "Softsign",
+            "Sqrt",
+            "Square",
+            "Tanh",
+        ]
     ),
 ]
 BINARY = [
-    *(f"layers.{name}" for name in "Add Average Maximum Minimum Multiply Subtract".split()),
-    *(f"ops.{name}" for name in "Add Divide Maximum Minimum Multiply Subtract".split()),
+    *(
+        f"layers.{name}"
+        for name in ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"]
+    ),
+    *(f"ops.{name}" for name in ["Add", "Divide", "Maximum", "Minimum", "Multiply", "Subtract"]),
     "ops.TrueDivide",
 ]
 
@@ -104,19 +156,34 @@ def _normalize_channels(call: Call, channels: Channels) -> numpy.ndarray | None:
 def _scale(call: Call, channels: Channels) -> numpy.ndarray | None:
     operation = call.operation
     is_scalar = numpy.ndim(operation.scale) == 0 and numpy.ndim(operation.offset) == 0
-    return pass_on(call, channels) if is_scalar else None
+    return pass_on(call, channels) if is_scalar else _keep_constants(call, channels)
+
+
+def _scale_each(call: Call, channels: Channels) -> numpy.ndarray | None:
+    """Pass channels on through a layer that has factors for each, whose last axis is theirs."""
+    (given,) = call.inputs
+    has_channels = call.operation.alpha.shape[-1] == len(given.channels)
+    return given.channels if has_channels else None
 
 
 def _keep(call: Call, channels: Channels) -> numpy.ndarray | None:
-    """Keep the channels that a layer computes statistics over, or has constants for."""
+    """Keep the channels that a layer computes statistics over: of fewer, they would be others."""
     (given,) = call.inputs
     channels.keep(given.channels, f"{call.operation.name} normalizes over them")
     return given.channels
 
 
+def _keep_constants(call: Call, channels: Channels) -> numpy.ndarray | None:
+    (given,) = call.inputs
+    channels.keep(given.channels, f"{call.operation.name} has a constant for each")
+    return given.channels
+
+
 def _combine(call: Call, channels: Channels) -> numpy.ndarray | None:
     """Join what is added or multiplied; a single channel is broadcast over all others."""
-    if not all(isinstance(each, Traced | int | float) for each in keras.tree.flatten(call.arguments)):
+    if not all(
+        isinstance(each, Traced | int | float) for each in keras.tree.flatten(call.arguments)
+    ):
         return None  # an array may have a value for each channel
     width = call.output.shape[-1]
     wide = [each.channels for each in call.inputs if len(each.channels) == width]
@@ -225,8 +292,11 @@ RULES: dict[str, Rule] = {
     "layers.DepthwiseConv2D": _convolve_each,
     "layers.Flatten": _reshape,
     "layers.GroupNormalization": _keep,
+    "layers.CustomScaleLayer": _combine,  # of InceptionResNetV2
     "layers.LayerNormalization": _keep,
-    "layers.Normalization": _keep,
+    "layers.LayerScale": pass_on,  # of ConvNeXt
+    "layers.Normalization": _keep_constants,
+    "layers.PReLU": _scale_each,
     "layers.Rescaling": _scale,
     "layers.Reshape": _reshape,
     "layers.SeparableConv2D": _connect,

@@ -75,10 +75,7 @@ class _Tracer:
         kind = name_kind(operation)
         call = Call(operation, kind, inputs, arguments, outputs[0], len(outputs) == 1)
         found = rules.RULES[kind](call, self.channels) if self._is_known(call) else None
-        if found is None:
-            traced = self._keep_all(call, outputs)
-        else:
-            traced = [Traced(outputs[0], found)]
+        traced = self._keep_all(call, outputs) if found is None else [Traced(outputs[0], found)]
         self._record(call, traced[0].channels)
         return keras.tree.pack_sequence_as(specs, traced)
 
