@@ -13,6 +13,7 @@ import numpy
 
 from imgcls.backend import keras
 from imgcls.pruning.channels import Channels
+from imgcls.pruning.kinds import BINARY, ELEMENTWISE, POOLING, UNARY
 
 
 @dataclass(frozen=True)
@@ -44,89 +45,6 @@ class Call:
 
 
 Rule = Callable[[Call, Channels], numpy.ndarray | None]
-
-ELEMENTWISE = frozenset(
-    [
-        "celu",
-        "elu",
-        "exponential",
-        "gelu",
-        "hard_sigmoid",
-        "hard_silu",
-        "hard_tanh",
-        "leaky_relu",
-        "linear",
-        "mish",
-        "relu",
-        "relu6",
-        "selu",
-        "sigmoid",
-        "silu",
-        "softplus",
-        "softsign",
-        "tanh",
-    ]
-)
-"""Activation functions that compute each value by itself, unlike softmax."""
-POOLING = [
-    f"layers.{name}"
-    for name in [
-        "AveragePooling2D",
-        "Cropping2D",
-        "GlobalAveragePooling2D",
-        "GlobalMaxPooling2D",
-        "MaxPooling2D",
-        "UpSampling2D",
-        "ZeroPadding2D",
-    ]
-]
-UNARY = [
-    *(
-        f"layers.{name}"
-        for name in [
-            "Dropout",
-            "ELU",
-            "GaussianDropout",
-            "GaussianNoise",
-            "Identity",
-            "LeakyReLU",
-            "ReLU",
-        ]
-    ),
-    *(
-        f"ops.{name}"
-        for name in [
-            "Absolute",
-            "Cast",
-            "Clip",
-            "Elu",
-            "Exp",
-            "Gelu",
-            "HardSigmoid",
-            "HardSilu",
-            "LeakyRelu",
-            "Negative",
-            "Relu",
-            "Relu6",
-            "Selu",
-            "Sigmoid",
-            "Silu",
-            "Softplus",
-            "Softsign",
-            "Sqrt",
-            "Square",
-            "Tanh",
-        ]
-    ),
-]
-BINARY = [
-    *(
-        f"layers.{name}"
-        for name in ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"]
-    ),
-    *(f"ops.{name}" for name in ["Add", "Divide", "Maximum", "Minimum", "Multiply", "Subtract"]),
-    "ops.TrueDivide",
-]
 
 
 def is_elementwise(operation: Any) -> bool:
