@@ -1,4 +1,4 @@
-"""Kinds of layers and operations that treat channels alike. Light zone.
+"""Kinds of layers and operations that do the same to channels. Light zone.
 
 The names are those of `graph.name_kind`.
 """
