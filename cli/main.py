@@ -19,6 +19,7 @@ from imgcls import __version__
 from imgcls.cli.audit import audit
 from imgcls.cli.check import check
 from imgcls.cli.compare import compare
+from imgcls.cli.compress import compress
 from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
 from imgcls.cli.export import export
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plot": plot,
     "predict": predict,
     "export": export,
+    "compress": compress,
     "compare": compare,
     "reproduce": reproduce,
     "check": check,
@@ -64,7 +66,7 @@ def _handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 command(*arguments, **options)
                 sys.stdout.flush()
         except UserError as error:
-            if isinstance(error, ProcessRestart) and command is train:
+            if isinstance(error, ProcessRestart) and command in (train, compress):
                 raise  # main continues the run
             _fail(str(error), error)
         except MemoryError as error:

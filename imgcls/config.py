@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from imgcls import parts
 from imgcls.augmentations import AugmentationSettings
+from imgcls.compressors import CompressorSettings
 from imgcls.datasets import DataSettings
 from imgcls.io import yaml_file
 from imgcls.metrics import MetricSettings
@@ -84,6 +85,20 @@ class Experiment(Section):
         default_factory=lambda: parts.make_all_default_settings("figures")
     )
     """The figures to draw: files of imgcls/figures; all of them unless given."""
+    compress: list[Annotated[CompressorSettings, PartOf("compressors")]] = []
+    """The methods by which `imgcls compress` makes a smaller model, in this order: files of
+    imgcls/compressors. None unless given, or named by `--method`."""
+
+    @field_validator("compress")
+    @classmethod
+    def _check_chain(cls, value: list[CompressorSettings]) -> list[CompressorSettings]:
+        early = [each.name for each in value[:-1] if each.is_last]
+        if early:
+            raise ValueError(
+                f"has {early[0]} before {value[-1].name}, but no method can follow {early[0]},"
+                " which writes a file for another runtime; put it last"
+            )
+        return value
 
     @field_validator("name")
     @classmethod
@@ -148,6 +163,6 @@ class Experiment(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a weight or the length of the log."""
-        identity = self.model_dump(exclude={"evaluate", "figures"})
+        identity = self.model_dump(exclude={"evaluate", "figures", "compress"})
         data = self.data.identity() | {"split_seed": self.split_seed}
         return identity | {"data": data, "train": self.train.identity()}

@@ -1,7 +1,7 @@
 """Families: runs of one experiment that differ only in the seed, or only in the fold. Light zone.
 
-The runs of a family by seed share one split, so that their spread is that of training alone. The
-runs of a family by fold share the seed, and each holds out another fold.
+The runs of a family by seed share one split, so that their spread is that of training alone. Those
+of a family by fold share the seed; each holds out another fold.
 """
 
 import contextlib
@@ -20,7 +20,8 @@ from imgcls.errors import DataError, UserError
 from imgcls.experiment_file import read_trained_experiment
 from imgcls.io import files, numbered_folders
 from imgcls.io.records import VersionedRecord, read_record, write_record
-from imgcls.run import RUNS, ResultFolder, Run
+from imgcls.result_folder import ResultFolder
+from imgcls.run import RUNS, Run
 
 By = Literal["seed", "fold"]
 PREFIX = "family-"
@@ -287,8 +288,7 @@ def _parse_seeds(text: str) -> list[int]:
     seeds = [] if wrong else list(map(int, words))
     if wrong or max(seeds) >= _SEEDS:
         raise UserError(
-            f"--seeds {text}: needs whole numbers from 0 to {_SEEDS - 1} with commas between them,"
-            " such as 0,1,7"
+            f"--seeds {text}: needs whole numbers from 0 to {_SEEDS - 1}, such as 0,1,7"
         )
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {text}: gives a seed twice; give each once")

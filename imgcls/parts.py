@@ -29,6 +29,7 @@ PACKAGE = Path(__file__).parent
 KINDS = (
     "augmentations",
     "checks",
+    "compressors",
     "datasets",
     "exporters",
     "figures",

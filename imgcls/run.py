@@ -10,13 +10,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from imgcls.compression.record import Compression
 from imgcls.config import Experiment
 from imgcls.environment import Environment
 from imgcls.errors import UserError
-from imgcls.evaluation.record import Evaluation
 from imgcls.experiment_file import read_trained_experiment
 from imgcls.io import files
 from imgcls.io.records import read_record, read_records, write_record
+from imgcls.result_folder import ResultFolder
 from imgcls.store.manifest import DataDescription
 from imgcls.training.history import EpochLog
 from imgcls.training.reproduction import Reproduction
@@ -25,47 +26,6 @@ from imgcls.training.status import Status
 RUNS = Path("runs")
 _RESTORE = "restore it from a backup, or train a new run"
 """What to do about a damaged file that only training can write."""
-
-
-@dataclass(frozen=True)
-class ResultFolder:
-    """A folder with evaluations and figures: of a run, or of a family of runs."""
-
-    folder: Path
-
-    def predictions_file(self, split: str, tta: str | None = None) -> Path:
-        """Predicted probabilities, labels and ids of a split; or those of a method of `tta`."""
-        name = f"predictions-{tta}" if tta else "predictions"
-        return self.folder / "evaluation" / split / f"{name}.npz"
-
-    def metrics_file(self, split: str) -> Path:
-        """All metrics of a split."""
-        return self.folder / "evaluation" / split / "metrics.json"
-
-    def report_file(self, split: str) -> Path:
-        """The metrics as readable text."""
-        return self.folder / "evaluation" / split / "report.txt"
-
-    def figure_file(self, name: str) -> Path:
-        """The image of a figure."""
-        return self.folder / "figures" / f"{name}.png"
-
-    @property
-    def report_page(self) -> Path:
-        """A self-contained page with all figures and metrics."""
-        return self.folder / "figures" / "report.html"
-
-    def read_evaluation(self, split: str) -> Evaluation:
-        """Return the metrics of a split.
-
-        Raises:
-            DataError: metrics.json is missing or damaged.
-        """
-        return read_record(self.metrics_file(split), Evaluation, self.get_evaluation_advice(split))
-
-    def get_evaluation_advice(self, split: str) -> str:
-        """Return what to do if a file of an evaluation is damaged, for messages."""
-        return f"run `imgcls eval {self.folder} --split {split}` again"
 
 
 @dataclass(frozen=True)
@@ -124,8 +84,43 @@ class Run(ResultFolder):
 
     @property
     def model_file(self) -> Path:
-        """The selected model; written by rename, so that it is never incomplete."""
+        """The selected model; written by rename, so that it is never incomplete. A LiteRT file, if
+        the run was compressed to one.
+        """
+        return self.litert_file if os.path.lexists(self.litert_file) else self.keras_file
+
+    @property
+    def keras_file(self) -> Path:
+        """The model in Keras's format, which training writes."""
         return self.folder / "model.keras"
+
+    @property
+    def litert_file(self) -> Path:
+        """The model of a run that was compressed to LiteRT; other runs have no such file."""
+        return self.folder / "compressed.tflite"
+
+    @property
+    def network_file(self) -> Path:
+        """The network that a compression trains; other runs build theirs from `model`."""
+        return self.folder / "network.keras"
+
+    def find_network(self) -> Path | None:
+        """Return `network_file`; None if the run has none."""
+        return self.network_file if os.path.lexists(self.network_file) else None
+
+    @property
+    def compression_file(self) -> Path:
+        """What the run was compressed from, and how; other runs have no such file."""
+        return self.folder / "compression.json"
+
+    @property
+    def compression_table_file(self) -> Path:
+        """How a compressed run differs from its original."""
+        return self.folder / "compression_table.json"
+
+    def training_folder(self, method: int, number: int) -> Path:
+        """A training of a method of compression, a run that is removed at the end."""
+        return self.folder / f".training-{method}-{number}"
 
     @property
     def sample_file(self) -> Path:
@@ -225,6 +220,22 @@ class Run(ResultFolder):
         return read_record(self.reproduction_file, Reproduction, advice)
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether the run was compressed from another; the file may be damaged."""
+        return os.path.lexists(self.compression_file)
+
+    @property
+    def compression(self) -> Compression | None:
+        """What the run was compressed from, and how; None if it was trained.
+
+        Raises:
+            DataError: compression.json is damaged.
+        """
+        if not self.is_compressed:
+            return None
+        return read_record(self.compression_file, Compression, "compress the original again")
+
+    @property
     def log(self) -> list[EpochLog]:
         """The log of the epochs so far.
 
@@ -250,7 +261,8 @@ class Run(ResultFolder):
     def early_files(self) -> set[Path]:
         """The files that are written before the first checkpoint, but for the plan."""
         first = {self.status_file, self.config_file, self.data_file, self.environment_file}
-        return first | {self.reproduction_file, self.weights_file, self.linear_probe_file}
+        others = {self.weights_file, self.linear_probe_file, self.network_file}
+        return first | others | {self.reproduction_file}
 
     def can_be_recreated(self) -> bool:
         """Tell whether the folder has no files but `early_files`."""

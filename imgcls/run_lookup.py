@@ -1,6 +1,7 @@
 """Finding runs: one given on the command line, those of an experiment, or all. Light zone."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,8 +140,8 @@ def _read_with_overrides(file: Path, trained: Experiment, overrides: Sequence[st
     experiment = read_experiment(file, overrides)
     if experiment.identity() != trained.identity():
         raise UserError(
-            f"--set cannot change how {file.parent} was trained; set evaluate, figures or"
-            " data.store_dir, or train a new run"
+            f"--set cannot change how {file.parent} was trained; set evaluate, figures,"
+            " compress or data.store_dir, or train a new run"
         )
     return experiment
 
@@ -159,9 +160,21 @@ def require_finished(run: Run) -> None:
         )
     if status.status != "finished":
         raise DataError(
-            f"{run.folder} is {status.status}, not finished; run `imgcls train {run.config_file}"
-            f" --run {run.folder}` first"
+            f"{run.folder} is {status.status}, not finished; run `{format_command(run)}` first"
         )
+
+
+def format_command(run: Run) -> str:
+    """Return the command that continues what makes a run, as it is typed in a shell.
+
+    Raises:
+        DataError: compression.json is damaged.
+    """
+    made = run.compression
+    if made is None:
+        return f"imgcls train {run.config_file} --run {run.folder}"
+    options = [option for step in made.steps for option in ("--method", str(step.settings["name"]))]
+    return shlex.join(["imgcls", "compress", made.original, *options, "--run", str(run.folder)])
 
 
 def _find_newest_finished(experiment: Experiment, target: Path) -> Run | Family:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from imgcls.comparison.record import Comparison
+from imgcls.compression.record import Compression
 from imgcls.environment import Environment
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.predictions import PredictionArrays
@@ -43,6 +44,7 @@ FILES: dict[str, type[Record]] = {
     "`weights.json` of a run": InitialWeights,
     "`linear_probe.json` of a run": LinearProbe,
     "`imgcls.json` in `model.keras`": ModelDescription,
+    "`compression.json` of a run": Compression,
     "`sample.npz` of a run": SampleArrays,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,

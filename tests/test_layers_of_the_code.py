@@ -45,6 +45,7 @@ LIGHT = {
 MACHINERY = (
     "audit",
     "comparison",
+    "compression",
     "device",
     "distributed",
     "evaluation",
@@ -67,6 +68,7 @@ ROOT_IMPORTS = {
     "imgcls.backend": {"imgcls.device": "finds cuSOLVER", "imgcls.io": "silences TensorFlow"},
     "imgcls.config": {
         "imgcls.augmentations": "experiment files are checked with the settings of all kinds",
+        "imgcls.compressors": "as above",
         "imgcls.datasets": "as above",
         "imgcls.io": "an experiment is written as YAML",
         "imgcls.metrics": "the type of its metrics' settings",
@@ -84,8 +86,12 @@ ROOT_IMPORTS = {
         "imgcls.io": "as for imgcls.run",
         "imgcls.distributed": "the type of what refuses several workers",
     },
-    "imgcls.run": {
+    "imgcls.result_folder": {
         "imgcls.evaluation": "the type of what metrics.json holds",
+        "imgcls.io": "it is a record",
+    },
+    "imgcls.run": {
+        "imgcls.compression": "the type of what compression.json holds",
         "imgcls.io": "files are written by rename",
         "imgcls.store": "the type of what data.json holds",
         "imgcls.training": "the types of what status.json and log.jsonl hold",
@@ -98,6 +104,7 @@ ROOT_IMPORTS = {
 }
 """The folders that a module of the root imports from, with the reason; no others."""
 VERB_IMPORTS = {
+    "imgcls.verbs.compress": {"imgcls.verbs.train"},
     "imgcls.verbs.compare": {"imgcls.verbs.evaluate"},
     "imgcls.verbs.diagnose": {"imgcls.verbs.prepare"},
     "imgcls.verbs.train_family": {

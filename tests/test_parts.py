@@ -13,6 +13,7 @@ from imgcls.errors import UserError
 FUNCTIONS = {
     "augmentations": ("compute", "mix"),
     "checks": ("find",),
+    "compressors": ("compress", "convert"),
     "datasets": ("prepare",),
     "exporters": ("convert",),
     "figures": ("draw",),

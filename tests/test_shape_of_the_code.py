@@ -14,7 +14,7 @@ MOST_LINES = 300
 MOST_COLUMNS = 100
 LINES_OF_A_FUNCTION = 50
 """A function has fewer lines than this one."""
-RUN = PACKAGE / "run.py"
+RUN = (PACKAGE / "run.py", PACKAGE / "result_folder.py")
 NOT_INSTALLED = sorted(
     path for folder in ("bench", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
 )
@@ -76,6 +76,10 @@ def find_shared_names(texts: dict[str, str]) -> dict[str, list[str]]:
     return {name: of for name, of in modules.items() if len(of) > 1}
 
 
+NAMES = sorted({name for path in RUN for name in list_file_names(path.read_text())})
+"""The names of the files of a run."""
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_functions_and_lines_stay_short(path: Path):
     assert find_long_places(path.read_text()) == []
@@ -119,26 +123,27 @@ def test_an_ignore_with_its_rule_and_reason_is_not_found():
 
 
 def test_only_run_py_names_the_files_of_a_run():
-    names = list_file_names(RUN.read_text())
     for path in MODULES:
-        if path != RUN:
-            assert find_file_names(path.read_text(), names) == set(), path
+        if path not in RUN:
+            assert find_file_names(path.read_text(), set(NAMES)) == set(), path
 
 
 def test_the_names_of_a_runs_files_are_read_from_run_py():
-    text = RUN.read_text()
-    assert list_file_names(text) > {"config.yaml", "log.jsonl", "state-", "report.html"}
+    run, results = (list_file_names(path.read_text()) for path in RUN)
+    assert run > {"config.yaml", "log.jsonl", "state-"}
+    assert results > {"metrics.json", "report.html"}
+    text = RUN[0].read_text()
     added = (
         '\n    @property\n    def notes(self) -> Path:\n        return self.folder / "notes.md"\n'
     )
     assert list_file_names(text + added) - list_file_names(text) == {"notes.md"}
 
 
-@pytest.mark.parametrize("name", sorted(list_file_names(RUN.read_text())))
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("path", ["folder / '{}'", "f'{{folder}}/{}'", "open('runs/1/{}')"])
 def test_a_module_that_names_a_file_of_a_run_is_found(name: str, path: str):
     text = (PACKAGE / "seeds.py").read_text() + f"\npath = {path.format(name)}\n"
-    assert find_file_names(text, list_file_names(RUN.read_text()))
+    assert find_file_names(text, set(NAMES))
 
 
 def test_no_two_classes_have_one_name():

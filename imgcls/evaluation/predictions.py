@@ -14,7 +14,8 @@ from imgcls.errors import DataError
 from imgcls.evaluation.chunks import divide_rows
 from imgcls.io import files, terminal
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
-from imgcls.run import ResultFolder, Run
+from imgcls.result_folder import ResultFolder
+from imgcls.run import Run
 from imgcls.store.manifest import DataDescription
 
 if TYPE_CHECKING:

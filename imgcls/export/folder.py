@@ -12,7 +12,8 @@ from pathlib import Path
 from imgcls.export.record import ExportMetadata
 from imgcls.io import files
 from imgcls.io.records import read_record
-from imgcls.run import ResultFolder, Run
+from imgcls.result_folder import ResultFolder
+from imgcls.run import Run
 
 
 class ExportFolder(ResultFolder):

@@ -10,6 +10,7 @@ from imgcls.backend import keras
 from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.run import Run
+from imgcls.run_lookup import format_command
 from imgcls.training import build, checkpoint_file, history, model_file, precision
 from imgcls.training.checkpoint_file import CorruptError, StateHeader
 
@@ -38,7 +39,7 @@ def build_best_model(run: Run) -> tuple[keras.Model, str]:
     keras.backend.clear_session()  # so that layers have the names that they have in checkpoints
     keras.config.set_dtype_policy(precision.get_dtype_policy(settings.precision))
     try:
-        model = build.build_model(run.experiment, run.data)
+        model = build.build_model(run.experiment, run.data, run.find_network())
         if kept := history.rank_kept_epochs(epochs, settings):
             checkpoint_file.load(run.best_weights_file(kept[0]), model.variables)
             described = f"epoch {kept[0]}, the best of {len(epochs)} so far"
@@ -66,7 +67,7 @@ def _read_newest_state(run: Run) -> State:
         raise damaged
     raise DataError(
         f"{run.folder} is {run.status.status}, and has no checkpoint of a trained model to predict"
-        f" with; run `imgcls train {run.config_file} --run {run.folder}` first"
+        f" with; run `{format_command(run)}` first"
     )
 
 

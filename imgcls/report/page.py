@@ -11,7 +11,7 @@ from imgcls.errors import DataError
 from imgcls.figures import Subject
 from imgcls.io import files, terminal
 from imgcls.report import html
-from imgcls.run import ResultFolder
+from imgcls.result_folder import ResultFolder
 
 
 def write_page(subject: Subject) -> None:

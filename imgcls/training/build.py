@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy
 
@@ -20,6 +21,7 @@ from imgcls.seeds import derive_seed
 from imgcls.store.manifest import DataDescription
 from imgcls.train_config import Train
 from imgcls.training import precision
+from imgcls.training.network_file import load_network
 from imgcls.training.plan import count_epochs
 
 
@@ -46,12 +48,19 @@ def set_up_process(experiment: Experiment) -> None:
     keras.config.set_dtype_policy(precision.get_dtype_policy(experiment.train.precision))
 
 
-def build_model(experiment: Experiment, data: DataDescription) -> keras.Model:
+def build_model(
+    experiment: Experiment, data: DataDescription, network: Path | None = None
+) -> keras.Model:
     """Build the untrained model for the data that it is trained on.
+
+    Args:
+        network: the file of a network to train; None to build that of the experiment.
 
     Returns:
         A model from uint8 images (batch, height, width, channels) to logits (batch, classes).
     """
+    if network:
+        return register_rows(load_network(network))
     problem = Problem(
         classes=len(data.classes),
         mean=data.mean,

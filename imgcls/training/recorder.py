@@ -16,6 +16,7 @@ from imgcls.io import terminal
 from imgcls.io.records import write_record, write_records
 from imgcls.io.threads import BackgroundThread
 from imgcls.run import Run
+from imgcls.run_lookup import format_command
 from imgcls.store.store import Store
 from imgcls.training import (
     accumulation_request,
@@ -61,10 +62,7 @@ class Recorder:
         """Return a sentence on how to resume a run whose checkpoint is saved."""
         if not self._cluster.is_single:
             return "the state is saved; start all workers again with the same commands to continue"
-        return (
-            f"the state is saved, continue with: imgcls train {self._run.config_file} --run"
-            f" {self._run.folder}"
-        )
+        return f"the state is saved, continue with: {format_command(self._run)}"
 
     def load_state(self, step: int) -> Counters:
         """Load the checkpoint that the chief restored, on another worker; return its counters."""

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from imgcls.backend import keras, tf
 from imgcls.config import Experiment
@@ -18,6 +19,9 @@ from imgcls.training.steps import Steps
 
 class ReplicatedModel:
     """An experiment's model with a replica on each device, and what trains it.
+
+    Args:
+        network: the file of a network to train; None to build that of the experiment.
 
     Attributes:
         phase: the phase of the training that the steps are compiled for; None before the first.
@@ -37,12 +41,17 @@ class ReplicatedModel:
     phase: Phase | None = None
 
     def __init__(
-        self, experiment: Experiment, store: Store, split: Split, strategy: tf.distribute.Strategy
+        self,
+        experiment: Experiment,
+        store: Store,
+        split: Split,
+        strategy: tf.distribute.Strategy,
+        network: Path | None = None,
     ):
         self._experiment = experiment
         self._strategy = strategy
         with strategy.scope():
-            self.model = build.build_model(experiment, store.describe(split))
+            self.model = build.build_model(experiment, store.describe(split), network)
             self.optimizer, self._step_learning_rate = build.build_optimizer(experiment)
             self.optimizer.build(self.model.trainable_variables)
         self._class_weights = compute_class_weights(

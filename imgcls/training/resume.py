@@ -11,7 +11,7 @@ from imgcls.experiment_file import flatten
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
-from imgcls.run_lookup import find_originals, try_read_experiment
+from imgcls.run_lookup import find_originals, format_command, try_read_experiment
 from imgcls.store.lookup import (
     compute_split_key,
     find_store,
@@ -39,6 +39,11 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
     run = Run(folder)
     if os.path.lexists(run.config_file) and not run.can_be_recreated():
         run.require_format()
+        if run.is_compressed:
+            raise UserError(
+                f"--run {folder} was compressed, not trained; continue it with:"
+                f" {format_command(run)}"
+            )
         require_same_experiment(run.folder, run.experiment, experiment)
         return run
     if folder.exists() and not run.can_be_recreated():

@@ -76,7 +76,8 @@ class Trainer:
         local_batch_size = micro_batches.compute_local_batch_size(
             settings, replicas, len(self._examples)
         )
-        self._replicated = ReplicatedModel(experiment, store, split, self._strategy)
+        network = run.find_network()
+        self._replicated = ReplicatedModel(experiment, store, split, self._strategy, network)
         collectives = Collectives(self._strategy, cluster)
         if settings.budget:
             began = time.monotonic() if started is None else started

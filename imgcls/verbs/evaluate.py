@@ -22,7 +22,8 @@ from imgcls.io import files, terminal
 from imgcls.io.records import write_record
 from imgcls.report import family_text
 from imgcls.report.tables import format_table
-from imgcls.run import ResultFolder, Run
+from imgcls.result_folder import ResultFolder
+from imgcls.run import Run
 from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
 

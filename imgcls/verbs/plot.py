@@ -14,7 +14,8 @@ from imgcls.figures._pooled import PooledSubject
 from imgcls.io.terminal import note, track
 from imgcls.parts import PartSettings
 from imgcls.report import family_page, family_text, page
-from imgcls.run import ResultFolder, Run
+from imgcls.result_folder import ResultFolder
+from imgcls.run import Run
 
 
 def plot(

@@ -176,11 +176,16 @@ def _require_reproducible(
     """Check that a run can be reproduced with these options, and return the epochs to compare.
 
     Raises:
-        UserError: it has fewer epochs, or does not have a quantity of `tolerances`.
+        UserError: it has fewer epochs, does not have a quantity of `tolerances`, or was compressed.
         DataError: it is not finished; its data is missing; or its data or the weights that it
             started from have changed.
     """
     require_finished(run)
+    if made := run.compression:
+        raise UserError(
+            f"{run.folder} was compressed, not trained; reproduce {made.original}, and compress"
+            " the reproduction"
+        )
     compared = _count_epochs(run, epochs)
     differences.require_valid(tolerances, run, compared, compared == len(run.log))
     lookup.open_run_store(run.data, experiment.data.store_dir)

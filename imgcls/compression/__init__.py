@@ -1,0 +1,1 @@
+"""Smaller and faster models of finished runs, beside the originals. Light zone."""

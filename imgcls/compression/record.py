@@ -1,0 +1,33 @@
+"""The record compression.json: what a compressed run was made of, and how. Light zone."""
+
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from imgcls.io.records import Record
+
+
+class CompressionStep(Record):
+    """One method of the chain."""
+
+    settings: dict[str, JsonValue]
+    """The method, by `name`, with its settings."""
+    details: dict[str, JsonValue]
+    """What it did; empty until it is done. Each method has its own keys."""
+
+
+class Compression(Record):
+    """Where a compressed run comes from."""
+
+    original: str
+    """The folder of the run that was compressed."""
+    original_sha256: str
+    """The SHA-256 of its model file."""
+    earlier: list[CompressionStep]
+    """The methods by which that run had been compressed before; empty for one that was trained."""
+    steps: Annotated[list[CompressionStep], Field(min_length=1)]
+    """The methods, in the order in which they were applied."""
+
+    def describe(self) -> str:
+        """Return the methods in a phrase, such as `fold, then quantize`."""
+        return ", then ".join(str(step.settings["name"]) for step in self.steps)

@@ -1,0 +1,50 @@
+"""Folders with evaluations and figures: of a run, a family of runs, or an exported artifact. Light
+zone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgcls.evaluation.record import Evaluation
+from imgcls.io.records import read_record
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder with evaluations and figures: of a run, or of a family of runs."""
+
+    folder: Path
+
+    def predictions_file(self, split: str, tta: str | None = None) -> Path:
+        """Predicted probabilities, labels and ids of a split; or those of a method of `tta`."""
+        name = f"predictions-{tta}" if tta else "predictions"
+        return self.folder / "evaluation" / split / f"{name}.npz"
+
+    def metrics_file(self, split: str) -> Path:
+        """All metrics of a split."""
+        return self.folder / "evaluation" / split / "metrics.json"
+
+    def report_file(self, split: str) -> Path:
+        """The metrics as readable text."""
+        return self.folder / "evaluation" / split / "report.txt"
+
+    def figure_file(self, name: str) -> Path:
+        """The image of a figure."""
+        return self.folder / "figures" / f"{name}.png"
+
+    @property
+    def report_page(self) -> Path:
+        """A self-contained page with all figures and metrics."""
+        return self.folder / "figures" / "report.html"
+
+    def read_evaluation(self, split: str) -> Evaluation:
+        """Return the metrics of a split.
+
+        Raises:
+            DataError: metrics.json is missing or damaged.
+        """
+        return read_record(self.metrics_file(split), Evaluation, self.get_evaluation_advice(split))
+
+    def get_evaluation_advice(self, split: str) -> str:
+        """Return what to do if a file of an evaluation is damaged, for messages."""
+        return f"run `imgcls eval {self.folder} --split {split}` again"
