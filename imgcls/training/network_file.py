@@ -1,6 +1,7 @@
 """Networks that are trained again, from files of Keras's own layers. Heavy zone."""
 
 from pathlib import Path
+from typing import Any
 
 from imgcls.backend import keras
 from imgcls.models._batch_norm import LEAST_EPSILON, BatchNorm
@@ -17,9 +18,16 @@ def load_network(path: Path) -> keras.Model:
         A model from uint8 images (batch, height, width, channels) to logits (batch, classes).
     """
     plain = keras.models.load_model(path, compile=False)
-    model = keras.models.clone_model(plain, clone_function=_to_training_layer, recursive=True)
+    model = keras.models.clone_model(
+        plain, clone_function=_to_training_layer, call_function=_call, recursive=True
+    )
     model.set_weights(plain.get_weights())
     return model
+
+
+def _call(layer: keras.layers.Layer, *inputs: Any, **settings: Any) -> Any:
+    """Call a layer without the masks of Keras's layers, which are None for images."""
+    return layer(*inputs, **{name: value for name, value in settings.items() if value is not None})
 
 
 def _to_training_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
