@@ -2,7 +2,7 @@
 
 import hashlib
 
-NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap", "sample", "prune")
+NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap", "sample", "prune", "quantize")
 PHILOX_BLOCK = 4
 """How many 32-bit numbers Philox makes at once (Salmon et al., 2011)."""
 

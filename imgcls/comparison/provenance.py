@@ -94,6 +94,8 @@ def describe_models(predicted: PredictedCandidate) -> ModelProperties:
 
 
 def _count_parameters(run: Run) -> int | None:
+    if run.model_file != run.keras_file:
+        return None  # LiteRT's
     try:
         return count_parameters(run.model_file)
     except DataError as error:

@@ -10,6 +10,7 @@ import numpy
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError, OutOfMemoryError
 from imgcls.evaluation.compiled_model import BATCHES_AHEAD, READING_THREADS, CompiledModel
+from imgcls.evaluation.litert_model import SUFFIX, LiteRTModel
 from imgcls.image.decode import Geometry
 from imgcls.io import terminal, threads
 from imgcls.io.records import DataFile
@@ -63,12 +64,26 @@ def predict(
     for images in readers:
         if model is None:
             require_same_task(model_file, images.geometry, classes, fingerprint)
-            model = load_model(model_file, images.geometry.shape, len(classes))
+            model = open_model(model_file, images.geometry.shape, len(classes))
         yield predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
 
 
+def open_model(
+    model_file: Path, shape: tuple[int, int, int], classes: int
+) -> keras.Model | LiteRTModel:
+    """Load a run's model, of Keras or of LiteRT; raises as `load_model` and `LiteRTModel`."""
+    if model_file.suffix == SUFFIX:
+        return LiteRTModel(model_file, shape, classes)
+    return load_model(model_file, shape, classes)
+
+
+def compile_model(model: keras.Model | LiteRTModel, batch_size: int) -> CompiledModel | LiteRTModel:
+    """Return what predicts batches: a model of LiteRT as it is, and one of Keras compiled."""
+    return model if isinstance(model, LiteRTModel) else CompiledModel(model, batch_size)
+
+
 def predict_outputs(
-    model: keras.Model, images: ImageReader, indices: numpy.ndarray, batch_size: int
+    model: keras.Model | LiteRTModel, images: ImageReader, indices: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     """Predict the outputs of a model, such as logits, for images of a store.
 
@@ -104,10 +119,10 @@ def predict_outputs(
 
 
 def _predict_all(
-    model: keras.Model, images: ImageReader, indices: numpy.ndarray, batch_size: int
+    model: keras.Model | LiteRTModel, images: ImageReader, indices: numpy.ndarray, batch_size: int
 ) -> numpy.ndarray:
     """Predict batch by batch, with one compiled function for all batches."""
-    compiled = CompiledModel(model, batch_size)
+    compiled = compile_model(model, batch_size)
     # The whole result at once: putting batches together would take twice the memory.
     outputs = numpy.empty((len(indices), *compiled.output_shape), compiled.output_dtype)
     starts = range(0, len(indices), batch_size)

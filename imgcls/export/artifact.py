@@ -10,6 +10,7 @@ from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SplitName
 from imgcls.device import choice
+from imgcls.environment import count_threads
 from imgcls.errors import DataError, UserError
 from imgcls.evaluation import predictions, predictor
 from imgcls.evaluation.predictions import Predictions
@@ -105,7 +106,7 @@ def _predict(artifact: Artifact, run: Run, experiment: Experiment, split: SplitN
 
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
     metadata, indices = artifact.metadata, assigned.get_indices(split)
-    predict = runtime.open_runtime(metadata.format, artifact.path, runtime.count_threads())
+    predict = runtime.open_runtime(metadata.format, artifact.path, count_threads())
     reader = reader_pool.open_reader(store, assigned.geometry, experiment.train.data_workers)
     with store.change_detector.guard(), contextlib.closing(reader):
         made = Predictions(

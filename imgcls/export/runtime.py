@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy
 
 from imgcls import parts
-from imgcls.backend import tf
-from imgcls.environment import count_cores
 from imgcls.errors import UserError
 from imgcls.evaluation.inference import ImageReader
 from imgcls.export.comparison import find_largest
@@ -17,11 +15,6 @@ from imgcls.io import terminal
 
 BATCHES = (1, 7, 64)
 """Batches of these sizes must give the same probabilities; the last is that of all other work."""
-
-
-def count_threads() -> int:
-    """Return the number of threads that runtimes use: that of TensorFlow in this process."""
-    return tf.config.threading.get_intra_op_parallelism_threads() or count_cores()
 
 
 def open_runtime(name: str, artifact: Path, threads: int) -> Runtime:

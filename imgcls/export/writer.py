@@ -14,6 +14,7 @@ from typing import Any
 import numpy
 
 from imgcls.backend import keras
+from imgcls.environment import count_threads
 from imgcls.evaluation import inference
 from imgcls.export import comparison, convert, runtime
 from imgcls.export.float32 import to_float32
@@ -153,7 +154,7 @@ def _compare(
     settings: ExporterSettings, artifact: Path, reference: Reference, folder: str
 ) -> ExportComparison:
     """Compare an artifact with its model, in its own runtime."""
-    threads = runtime.count_threads()
+    threads = count_threads()
     predict = runtime.open_runtime(settings.name, artifact, threads)
     images = reference.images
     after = runtime.predict(predict, images.reader, images.indices)

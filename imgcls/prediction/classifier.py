@@ -13,6 +13,8 @@ from imgcls.config import Experiment, Tta
 from imgcls.errors import DivergenceError, OutOfMemoryError, UserError
 from imgcls.evaluation import tta
 from imgcls.evaluation.compiled_model import BATCHES_AHEAD, READING_THREADS, CompiledModel
+from imgcls.evaluation.inference import compile_model
+from imgcls.evaluation.litert_model import LiteRTModel
 from imgcls.io import terminal, threads
 from imgcls.io.terminal import to_printable
 from imgcls.prediction.arrays import CHANNELS, read_array
@@ -70,7 +72,7 @@ class Classifier:
         self._model = loaded.add_features() if with_features else loaded.model
         self._method = method
         self.batch_size = batch_size or experiment.train.batch_size
-        self._compiled: CompiledModel | None = None
+        self._compiled: CompiledModel | LiteRTModel | None = None
         self._has_predicted = False
         self._reader = FileReaderPool(loaded.opener, experiment.train.data_workers)
 
@@ -149,7 +151,8 @@ class Classifier:
 
     def _predict_batch(self, batch: Batch) -> PredictedBatch:
         if not len(batch.images):
-            width = self._model.outputs[-1].shape[-1] if len(self._model.outputs) > 1 else None
+            outputs = [] if isinstance(self._model, LiteRTModel) else self._model.outputs
+            width = outputs[-1].shape[-1] if len(outputs) > 1 else None
             features = None if width is None else numpy.zeros((0, width), numpy.float32)
             empty = numpy.zeros((0, len(self.classes)), numpy.float32)
             return PredictedBatch(batch.inputs, empty, features)
@@ -175,7 +178,7 @@ class Classifier:
         """
         while True:
             try:
-                self._compiled = self._compiled or CompiledModel(self._model, self.batch_size)
+                self._compiled = self._compiled or compile_model(self._model, self.batch_size)
                 size = self.batch_size
                 found = [
                     self._compiled.predict(images[start : start + size])

@@ -8,6 +8,7 @@ from imgcls.datasets import DataSettings, ImageSettings
 from imgcls.device import choice
 from imgcls.errors import UserError
 from imgcls.evaluation import inference
+from imgcls.evaluation.litert_model import LiteRTModel
 from imgcls.image.decode import Geometry
 from imgcls.io import files, terminal
 from imgcls.models import HEAD
@@ -29,7 +30,7 @@ class LoadedModel:
         identity: SHA-256 of model.keras; of an unfinished run, what its weights are.
     """
 
-    model: keras.Model
+    model: keras.Model | LiteRTModel
     classes: list[str]
     opener: FileOpener
     identity: str
@@ -46,6 +47,11 @@ class LoadedModel:
         Raises:
             UserError: it has no such layer.
         """
+        if isinstance(self.model, LiteRTModel):
+            raise UserError(
+                "--features needs a model of Keras, but this run was compressed to LiteRT; take the"
+                " run that it was made of"
+            )
         head = next((layer for layer in self.model.layers if layer.name == HEAD), None)
         if not isinstance(head, keras.layers.Dense):
             raise UserError(
@@ -74,7 +80,7 @@ def load_model(run: Run, experiment: Experiment) -> LoadedModel:
     geometry = Geometry(data.shape, resize)
     if run.status.status == "finished":
         inference.require_same_task(run.model_file, geometry, data.classes, data.fingerprint)
-        model = inference.load_model(run.model_file, geometry.shape, len(data.classes))
+        model = inference.open_model(run.model_file, geometry.shape, len(data.classes))
         identity = files.compute_sha256(run.model_file)
     else:
         model, identity = build_best_model(run)

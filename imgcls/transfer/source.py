@@ -76,6 +76,11 @@ def _find_file(given: str) -> Path:
         raise UserError(f"model.weights: {given} is a family of runs; give the folder of one")
     run = open_run(path)
     require_finished(run)
+    if run.model_file != run.keras_file:
+        raise UserError(
+            f"model.weights: {given} was compressed to a LiteRT file; give the run that it was made"
+            " of"
+        )
     return run.model_file
 
 

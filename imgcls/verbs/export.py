@@ -47,6 +47,7 @@ def export(
     exporters = _find_exporters(formats)
     run = _require_run(run_or_family)
     require_finished(run)
+    _require_keras(run)
     experiment = experiment or run.experiment
     description = read_description(run.model_file)
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
@@ -94,6 +95,14 @@ def _require_run(run_or_family: Run | Family) -> Run:
         folders = ", ".join(str(run.folder) for run in run_or_family.runs)
         raise UserError(f"{run_or_family.folder} is a family; export one of its runs: {folders}")
     return run_or_family
+
+
+def _require_keras(run: Run) -> None:
+    if run.model_file != run.keras_file:
+        raise UserError(
+            f"{run.folder} was compressed to {run.model_file.name}, a LiteRT file, which is its only"
+            " format; take that file, or export the run that it was made of"
+        )
 
 
 def format_report(results: Sequence[ExportComparison]) -> str:
