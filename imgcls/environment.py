@@ -255,13 +255,6 @@ def get_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
-def count_threads() -> int:
-    """Return the number of threads that runtimes use: that of TensorFlow in this process."""
-    from imgcls.backend import tf
-
-    return tf.config.threading.get_intra_op_parallelism_threads() or count_cores()
-
-
 def count_cores() -> int:
     """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,8 +24,8 @@ class Settings(CompressorSettings):
     is_last: ClassVar[bool] = True
 
     type: Literal["float16", "dynamic", "int8"] = "int8"
-    """`float16` stores weights in 16 bits, and computes in float32. `dynamic` stores them in 8 bits,
-    and quantizes what enters a layer as it is computed. `int8` computes in 8 bits, in ranges that
+    """`float16` stores weights in 16 bits, and computes in float32. `dynamic` stores them in 8, and
+    quantizes what enters a layer as it is computed. `int8` computes in 8 bits, in ranges that
     are measured on training images beforehand."""
     calibration_images: Annotated[int, Field(ge=256)] = 256
     """Number of training images on which `int8` measures the ranges."""

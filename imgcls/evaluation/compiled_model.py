@@ -3,11 +3,17 @@
 import numpy
 
 from imgcls.backend import keras, tf
+from imgcls.environment import count_cores
 
 READING_THREADS = 2
 """Threads that read batches while the device computes; each batch is divided among data workers."""
 BATCHES_AHEAD = 3
 """Batches that are read, or being read, at a time."""
+
+
+def count_threads() -> int:
+    """Return the number of threads that runtimes use: that of TensorFlow in this process."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or count_cores()
 
 
 class CompiledModel:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy
 
 from imgcls import parts
-from imgcls.environment import count_threads
 from imgcls.errors import OutOfMemoryError
+from imgcls.evaluation.compiled_model import count_threads
 from imgcls.io.records import DataFile
 from imgcls.training.model_description import ADVICE
 

@@ -10,7 +10,6 @@ from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SplitName
 from imgcls.device import choice
-from imgcls.environment import count_threads
 from imgcls.errors import DataError, UserError
 from imgcls.evaluation import predictions, predictor
 from imgcls.evaluation.predictions import Predictions
@@ -102,6 +101,7 @@ def _predict(artifact: Artifact, run: Run, experiment: Experiment, split: SplitN
     """Predict every image of a split in the artifact's runtime, and save the predictions."""
     store, assigned = lookup.open_run_store(run.data, experiment.data.store_dir)
 
+    from imgcls.evaluation.compiled_model import count_threads
     from imgcls.export import runtime
 
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy
 
 from imgcls.backend import keras
-from imgcls.environment import count_threads
 from imgcls.evaluation import inference
+from imgcls.evaluation.compiled_model import count_threads
 from imgcls.export import comparison, convert, runtime
 from imgcls.export.float32 import to_float32
 from imgcls.export.folder import ExportFolder, combine_hashes, get_export_folder

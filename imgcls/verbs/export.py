@@ -100,7 +100,7 @@ def _require_run(run_or_family: Run | Family) -> Run:
 def _require_keras(run: Run) -> None:
     if run.model_file != run.keras_file:
         raise UserError(
-            f"{run.folder} was compressed to {run.model_file.name}, a LiteRT file, which is its only"
+            f"{run.folder} was compressed to {run.model_file.name}, a LiteRT file, its only"
             " format; take that file, or export the run that it was made of"
         )
 
