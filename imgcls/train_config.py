@@ -97,6 +97,24 @@ class Sampling(Section):
     size. By weight, it is weight ** power."""
 
 
+class Distillation(Section):
+    """Train on the predictions of another run's model, the teacher, beside the labels (Hinton et
+    al., 2015).
+
+    The teacher predicts the same augmented images in each step. The log's `loss` is
+    (1 - alpha) times the training loss plus alpha times the one on the teacher's predictions;
+    `val_loss` is the training loss alone.
+    """
+
+    teacher: Annotated[str, Field(min_length=1)]
+    """The folder of a finished run, with the same classes in the same order."""
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    """By which both logits are divided before the softmax; above 1, it shows the teacher's
+    differences between the wrong classes."""
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Weight of the loss on the teacher's predictions; that on the labels has the rest."""
+
+
 NEUTRAL_SETTINGS = {
     "steps_per_execution",
     "device_cache_mib",
@@ -137,6 +155,8 @@ class Train(Section):
     """Samples images by weight. Unless given, each epoch shows every image once."""
     loss: Annotated[PartSettings, LOSS] = Field(default_factory=LOSS.make_default)
     """The training loss, which is also the log's `loss` and `val_loss`: a file of imgcls/losses."""
+    distillation: Distillation | None = None
+    """Trains on the predictions of another run's model beside the labels. Off unless given."""
     class_weights: Annotated[
         Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None,
         must_be("balanced, or a mapping of class names to weights above 0"),

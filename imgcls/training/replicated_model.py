@@ -15,6 +15,7 @@ from imgcls.training.learning_rate_factors import compute_factors
 from imgcls.training.phases import Phase
 from imgcls.training.resized_model import share_layers
 from imgcls.training.steps import Steps
+from imgcls.training.teacher import Teacher
 
 
 class ReplicatedModel:
@@ -54,6 +55,7 @@ class ReplicatedModel:
             self.model = build.build_model(experiment, store.describe(split), network)
             self.optimizer, self._step_learning_rate = build.build_optimizer(experiment)
             self.optimizer.build(self.model.trainable_variables)
+            self._teacher = self._load_teacher(store, split)
         self._class_weights = compute_class_weights(
             experiment.train, store.classes, store.labels[split.train]
         )
@@ -66,6 +68,19 @@ class ReplicatedModel:
             layer for layer in layer_selection.list_layers(self.model) if layer.trainable
         ]
 
+    def _load_teacher(self, store: Store, split: Split) -> Teacher | None:
+        """Load the teacher onto the devices, after the model, whose random weights stay the same.
+
+        Raises:
+            UserError, DataError: as `Teacher`.
+        """
+        settings = self._experiment.train.distillation
+        if settings is None:
+            return None
+        teacher = Teacher(settings, store.classes, split.geometry)
+        teacher.note_larger(self.model)
+        return teacher
+
     def compile_steps(self, accumulation_steps: int) -> None:
         """Compile the steps for a number of micro-batches per device, when they are first run."""
         self.steps = Steps(
@@ -77,6 +92,7 @@ class ReplicatedModel:
             accumulation_steps,
             self._experiment.train.jit_compile,
             self._class_weights,
+            self._teacher,
         )
         if self.phase:
             self.steps.start_phase(self._models[self.phase.size])

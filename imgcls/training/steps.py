@@ -12,6 +12,7 @@ from imgcls.training.accumulation import Accumulation
 from imgcls.training.build import StepLearningRate
 from imgcls.training.executions import Executions
 from imgcls.training.resized_model import resize_images
+from imgcls.training.teacher import Teacher
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -26,6 +27,7 @@ class Steps:
         accumulation_steps: micro-batches per replica and step.
         jit_compile: whether to compile the forward and backward pass with XLA.
         weights_of_classes: factors on the training loss, float64 (classes,); None for 1.
+        teacher: adds a loss on its predictions to that of training; None for no distillation.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Steps:
         accumulation_steps: int = 1,
         jit_compile: bool = False,
         weights_of_classes: numpy.ndarray | None = None,
+        teacher: Teacher | None = None,
     ):
         self._class_weights = weights_of_classes
+        self._teacher = teacher
         self._accumulation = Accumulation(accumulation_steps, strategy)
         self._jit_compile = jit_compile
         self._compiled_gradients = self._use_xla(self._compute_gradients)
@@ -138,6 +142,8 @@ class Steps:
             tape.watch([variable.value for variable in variables])
             logits = self._training_model(inputs, training=True, step=step, first_row=first_row)
             losses = self._loss(labels, logits)
+            if self._teacher:
+                losses = self._teacher.mix_losses(losses, images, logits)
             factors = class_weights.weight_rows(self._class_weights, labels, losses.dtype)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype) * factors)
             # Every micro-batch on every replica computes the full penalty, and the gradients of all

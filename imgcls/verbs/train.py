@@ -27,7 +27,7 @@ from imgcls.run import Run
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import history, resume
+from imgcls.training import history, resume, teacher
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import read_description
 from imgcls.training.new_run import create_run
@@ -87,12 +87,14 @@ def train(
 
 
 def _start_run(experiment: Experiment, folder: Path | None) -> Run:
-    """Create a run, after checking that the weights are there that it is to start from.
+    """Create a run, after checking that the weights are there that it is to start from, and the
+    run that it is to learn from.
 
     Raises:
-        UserError, DataError: as `source.require`.
+        UserError, DataError: as `source.require` and `teacher.require`.
     """
     source.require(experiment.model)
+    teacher.require(experiment.train.distillation)
     return create_run(experiment, folder)
 
 
