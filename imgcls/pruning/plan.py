@@ -54,17 +54,21 @@ class Planner:
         """Return the multiply-adds of a network with some of the groups, bool (size,)."""
         return self._fixed + sum(count_each(self._trace, kept))
 
-    def plan(self, budget: int) -> numpy.ndarray:
+    def plan(self, budget: int, present: numpy.ndarray | None = None) -> numpy.ndarray:
         """Return a mask of the groups to keep, bool (size,), for a number of multiply-adds.
 
         As few as possible are removed in the order of their scores; since this goes in steps of
         `multiple_of`, what fits is added again, in the order of the highest scores.
 
+        Args:
+            present: mask of the groups that were not removed before; all unless given.
+
         Raises:
             UserError: the budget cannot be reached.
         """
-        if self.count(self._trace.keep_all()) <= budget:
-            return self._trace.keep_all()
+        present = self._trace.keep_all() if present is None else present
+        if self.count(present) <= budget:
+            return present.copy()
         low, high = 0, len(self._ranked)
         if self.count(self._remove(high)) > budget:
             raise UserError(self._explain(budget))
@@ -74,7 +78,7 @@ class Planner:
                 high = middle
             else:
                 low = middle + 1
-        return self._add_again(self._remove(low), budget)
+        return self._add_again(self._remove(low) & present, budget, present)
 
     def _remove(self, number: int) -> numpy.ndarray:
         """Return the mask without a number of groups of the lowest scores, but for the limits."""
@@ -92,7 +96,7 @@ class Planner:
             best = removed[numpy.argsort(-self._ranks[removed], kind="stable")]
             kept[best[:missing]] = True
 
-    def _add_again(self, kept: numpy.ndarray, budget: int) -> numpy.ndarray:
+    def _add_again(self, kept: numpy.ndarray, budget: int, present: numpy.ndarray) -> numpy.ndarray:
         """Keep more groups of each layer as long as the budget allows it."""
         order = sorted(self._sets, key=lambda groups: -self._find_best_removed(kept, groups))
         for groups in order:
@@ -101,7 +105,7 @@ class Planner:
                 continue
             more = kept.copy()
             self._fill(more, groups, self._limits.round_up(number + 1, len(groups)))
-            if self.count(more) <= budget:
+            if not (more & ~present).any() and self.count(more) <= budget:
                 kept = more
         return kept
 
