@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from imgcls.durations import Duration, DurationIn
 from imgcls.learning_rate_settings import LearningRateFactor, LearningRateScaling
+from imgcls.losses._distillation import Distillation
 from imgcls.optimizers import OptimizerSettings
 from imgcls.parts import PartOf, PartSettings, Section, must_be
 from imgcls.phase_settings import Freeze, ProgressiveResizing
@@ -95,24 +96,6 @@ class Sampling(Section):
     """Exponent of the weights. By class, the weight of an image is (size of its class) ** -power:
     with 1 all classes are equally frequent, with 0.5 in proportion to the square root of their
     size. By weight, it is weight ** power."""
-
-
-class Distillation(Section):
-    """Train on the predictions of another run's model, the teacher, beside the labels (Hinton et
-    al., 2015).
-
-    The teacher predicts the same augmented images in each step. The log's `loss` is
-    (1 - alpha) times the training loss plus alpha times the one on the teacher's predictions;
-    `val_loss` is the training loss alone.
-    """
-
-    teacher: Annotated[str, Field(min_length=1)]
-    """The folder of a finished run, with the same classes in the same order."""
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    """By which both logits are divided before the softmax; above 1, it shows the teacher's
-    differences between the wrong classes."""
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Weight of the loss on the teacher's predictions; that on the labels has the rest."""
 
 
 NEUTRAL_SETTINGS = {
@@ -209,8 +192,7 @@ class Train(Section):
     device_cache_mib: Annotated[int, Field(ge=0)] = 512
     """MiB of images that each device may cache: splits that fit are copied to the device once,
     larger ones are read from the store as needed. Images that are augmented for GPUs are cached in
-    the host's memory instead, since they are augmented on the CPU.
-    """
+    the host's memory instead, since they are augmented on the CPU."""
     data_workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that decode, crop or resize images; one per core unless given."""
     select_weights: Literal["best", "last", "soup"] = "best"
@@ -238,14 +220,12 @@ class Train(Section):
     """Retries from the last checkpoint when training diverges. Unless given, training stops."""
     time_limit: Annotated[Duration, DurationIn("s", "m", "h")] | None = None
     """Time from the start of the command, such as 55m, within which the last checkpoint is saved.
-    The command then ends with exit code 75; run it again to continue. No limit unless given.
-    """
+    The command then ends with exit code 75; run it again to continue. No limit unless given."""
     checkpoint: Annotated[Duration, DurationIn("steps", "s", "m", "h")] | None = Duration(
         Decimal(5), "m"
     )
     """How often a checkpoint is saved within an epoch, such as 5m or 500 steps; null for never. One
-    is always saved at the end of an epoch, and when a signal stops the command.
-    """
+    is always saved at the end of an epoch, and when a signal stops the command."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,8 +9,8 @@ from scipy.special import log_softmax
 
 from imgcls.errors import DataError, EpochLimit, UserError
 from imgcls.image.decode import Geometry
+from imgcls.losses._distillation import Distillation
 from imgcls.run import Run
-from imgcls.train_config import Distillation
 from imgcls.training import teacher as teachers
 from imgcls.training.model_description import read_description
 from imgcls.verbs.train import train

@@ -97,6 +97,7 @@ ROOT_IMPORTS = {
         "imgcls.training": "the types of what status.json and log.jsonl hold",
     },
     "imgcls.train_config": {
+        "imgcls.losses": "the settings of distillation",
         "imgcls.optimizers": "the type of its optimizer's settings",
         "imgcls.strategies": "the type of its strategy's settings",
     },

@@ -24,6 +24,9 @@ READERS = {
     ("datasets", "stored_size"): ("imgcls.store.storage", "stores images of every data set"),
     ("datasets", "test"): ("imgcls.split.assign", "as for max_images"),
     ("datasets", "validation"): ("imgcls.split.assign", "as for max_images"),
+    ("losses", "alpha"): ("imgcls.training.teacher", "a teacher needs the images"),
+    ("losses", "teacher"): ("imgcls.training.teacher", "as for alpha"),
+    ("losses", "temperature"): ("imgcls.training.teacher", "as for alpha"),
     ("models", "weights"): ("imgcls.transfer.source", "finds and reads those of every model"),
     ("optimizers", "learning_rate"): ("imgcls.training.build", "makes the schedule of it"),
 }

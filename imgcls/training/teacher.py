@@ -11,9 +11,9 @@ from imgcls.errors import UserError
 from imgcls.family import is_family
 from imgcls.image.decode import Geometry
 from imgcls.io import terminal
+from imgcls.losses._distillation import Distillation
 from imgcls.run import Run
 from imgcls.run_lookup import open_run, require_finished
-from imgcls.train_config import Distillation
 from imgcls.training.model_description import ModelDescription, read_description
 
 if TYPE_CHECKING:
