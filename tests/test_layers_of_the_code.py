@@ -96,11 +96,9 @@ ROOT_IMPORTS = {
         "imgcls.store": "the type of what data.json holds",
         "imgcls.training": "the types of what status.json and log.jsonl hold",
     },
-    "imgcls.train_config": {
-        "imgcls.losses": "the settings of distillation",
-        "imgcls.optimizers": "the type of its optimizer's settings",
-        "imgcls.strategies": "the type of its strategy's settings",
-    },
+    "imgcls.train_config": dict.fromkeys(
+        ("imgcls.losses", "imgcls.optimizers", "imgcls.strategies"), "the types of its settings"
+    ),
     "imgcls.run_lookup": {"imgcls.io": "the choice of a run is told on the terminal"},
 }
 """The folders that a module of the root imports from, with the reason; no others."""
