@@ -43,12 +43,23 @@ Folder = Annotated[
         show_default=False,
     ),
 ]
+FailUnder = Annotated[
+    list[str],
+    typer.Option(
+        "--fail-under",
+        metavar="NUMBER=VALUE",
+        help="Exit with code 6 if accuracy, agreement or worst_class_recall is lower on the"
+        " validation split. Repeatable.",
+        show_default=False,
+    ),
+]
 
 
 def compress(
     target: Target,
     method: Methods = [],
     run: Folder = None,
+    fail_under: FailUnder = [],
     set_: Settings = [],
     json: options.Json = False,
 ) -> None:
@@ -57,11 +68,15 @@ def compress(
 
     Example: imgcls compress runs/digits/1 --method fold
     """
+    from imgcls.name_value import parse_numbers
     from imgcls.run_lookup import find_run_or_family
     from imgcls.verbs import compress
 
+    gates = parse_numbers("--fail-under", fail_under, "NUMBER=VALUE, such as agreement=0.99")
     overrides = compress.add_methods(method, set_)
     run_or_family, experiment = find_run_or_family(target, overrides)
     output.print_gated(
-        lambda: compress.compress(run_or_family, experiment, run), json, compress.format_report
+        lambda: compress.compress(run_or_family, experiment, run, gates),
+        json,
+        compress.format_report,
     )

@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from imgcls.comparison.record import Comparison
 from imgcls.compression.record import Compression
+from imgcls.compression.table_record import CompressionTable
 from imgcls.environment import Environment
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.predictions import PredictionArrays
@@ -45,6 +46,7 @@ FILES: dict[str, type[Record]] = {
     "`linear_probe.json` of a run": LinearProbe,
     "`imgcls.json` in `model.keras`": ModelDescription,
     "`compression.json` of a run": Compression,
+    "`compression_table.json` of a run": CompressionTable,
     "`sample.npz` of a run": SampleArrays,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy
 import pytest
@@ -9,6 +10,7 @@ from experiments import command, json_of
 from exportable_run import list_files, make_run, predict_in_keras, read_split
 
 from imgcls.backend import keras
+from imgcls.compression.table_record import CompressionTable
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
 from imgcls.run import Run
@@ -39,7 +41,7 @@ def with_methods(run, *methods):
 def fold(run, folder=None):
     """Return a run that was made by folding batch norm."""
     summary = compress.compress(run, with_methods(run, "fold"), folder)
-    return Run(type(run.folder)(summary["run"]))
+    return Run(Path(summary.run))
 
 
 def test_a_compressed_run_lies_beside_the_original_and_is_numbered(run):
@@ -178,7 +180,8 @@ def test_train_refuses_to_continue_a_compressed_run(run):
 def test_the_command_prints_where_the_model_is(run):
     summary = json_of("compress", run.folder, "--method", "fold", "--method", "fold")
     assert summary["run"] == str(run.folder.with_name("run-fold-fold-1"))
-    assert [step["details"]["folded"] for step in summary["methods"]] == [1, 0]
+    steps = Run(Path(summary["run"])).compression.steps
+    assert [step.details["folded"] for step in steps] == [1, 0]
 
 
 def test_a_chain_in_the_experiment_is_applied(run):
@@ -190,4 +193,83 @@ def test_a_chain_in_the_experiment_is_applied(run):
     run.config_file.write_text(
         run.config_file.read_text().replace("compress: fold", "compress: [fold]")
     )
-    assert json_of("compress", run.folder)["methods"][0]["settings"] == {"name": "fold"}
+    made = Run(Path(json_of("compress", run.folder)["run"]))
+    assert made.compression.describe() == "fold"
+
+
+def test_the_table_compares_both_models_on_validation_and_test(run):
+    table = json_of("compress", run.folder, "--method", "fold")
+    for found in table["splits"]:
+        images, labels = read_split(run, found["split"])
+        right = predict_in_keras(run, images).argmax(axis=1) == labels
+        assert found["images"] == len(images)
+        assert found["original"] == found["accuracy"] == pytest.approx(right.mean())
+        assert (found["difference"], found["agreement"]) == (0, 1)
+        recalls = [right[labels == each].mean() for each in range(10)]
+        assert found["worst_class_recall"] == pytest.approx(min(recalls))
+    assert [each["split"] for each in table["splits"]] == ["validation", "test"]
+    model = keras.models.load_model(run.model_file, compile=False)
+    assert table["before"]["parameters"] == model.count_params()
+    assert table["before"]["parameters"] - table["after"]["parameters"] == 4 * 8
+    assert table["before"]["multiply_adds"] == table["after"]["multiply_adds"] > 8 * 8 * 8 * 9
+    assert table["before"]["bytes"] == run.model_file.stat().st_size
+
+
+def test_the_table_without_data_is_of_the_sample_that_the_run_keeps(run):
+    store = run.experiment.data.store_dir
+    run.config_file.write_text(run.config_file.read_text().replace(store, f"{store}-moved"))
+    (found,) = json_of("compress", run.folder, "--method", "fold")["splits"]
+    assert (found["split"], found["images_from"]) == ("validation", "sample")
+
+
+def test_a_gate_that_fails_ends_with_exit_code_6_and_the_table(run):
+    gate = ["--fail-under", "worst_class_recall=0.999"]
+    exit_code, stdout, stderr = command("compress", run.folder, "--method", "fold", *gate)
+    assert exit_code == 6
+    assert "accuracy on validation" in stdout
+    assert "worst_class_recall is" in stderr
+
+
+def make_table(**changes):
+    """Return the table of two equal models, with changes."""
+    split = {
+        **dict.fromkeys(("original", "accuracy", "agreement", "worst_class_recall"), 1.0),
+        **dict.fromkeys(("original_interval", "interval", "difference_interval"), (0.9, 1.0)),
+        "split": "validation",
+        "images_from": "store",
+        "images": 9,
+        "difference": 0.0,
+        "worst_class": "a",
+        "original_worst_class_recall": 1.0,
+        "halved": [],
+    }
+    costs = {"bytes": 9, "parameters": 9, "multiply_adds": 9}
+    cost = {**costs, "milliseconds_1": 1.0, "milliseconds_64": 8.0}
+    fields = {
+        "run": "b",
+        "original": "a",
+        "model_sha256": "0",
+        "confidence": 0.95,
+        "splits": [split | changes.pop("split", {})],
+        "before": cost,
+        "after": cost | changes,
+        "runtime": "litert",
+        "rounds": 15,
+        "threads": 2,
+        "processor": "CPU",
+        "cpu_features": ["avx2"],
+        "peak_memory_mib": 9.0,
+    }
+    return CompressionTable.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ({"milliseconds_1": 3.0}, "warning: slower: batches of 1 take 3.00 times as long"),
+        ({"split": {"halved": ["cat"]}}, "at most half of what it was on validation: cat"),
+    ],
+)
+def test_what_is_worse_is_a_warning(changes, warning):
+    assert warning in compress.format_report(make_table(**changes))
+    assert "warning" not in compress.format_report(make_table())

@@ -43,13 +43,13 @@ def tune(run, monkeypatch, folder=None):
 
 
 def test_the_compressed_run_has_the_log_of_its_last_training(original, monkeypatch):
-    summary = tune(original, monkeypatch)
+    tune(original, monkeypatch)
     made = Run(original.folder.with_name("1-fold-1"))
     assert made.experiment.train.epochs == 2
     assert [epoch.epoch for epoch in made.log] == [1, 2]
     assert made.log[-1].step == made.status.step
     best = max(epoch.val_accuracy for epoch in made.log)
-    assert summary["methods"][0]["details"]["accuracy"] == pytest.approx(best, abs=1e-6)
+    assert made.compression.steps[0].details["accuracy"] == pytest.approx(best, abs=1e-6)
     assert not list(made.folder.glob(".training-*"))
 
 

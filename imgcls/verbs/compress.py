@@ -4,21 +4,26 @@ TensorFlow is imported once everything else is checked. It runs the verb `train`
 train.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imgcls.compression import folders
+from imgcls.compression.table_record import CompressionTable
 from imgcls.compressors import CompressorSettings
 from imgcls.config import Experiment
 from imgcls.device import choice
 from imgcls.errors import Interrupted, ProcessRestart, UserError, get_exit_code
+from imgcls.evaluation import gates
 from imgcls.experiment_file import read_experiment
 from imgcls.family import Family
-from imgcls.io import terminal
+from imgcls.io import files, terminal
+from imgcls.io.records import read_record, write_record
+from imgcls.io.terminal import to_printable
 from imgcls.parts import list_names
-from imgcls.report.tables import format_pairs
+from imgcls.report.tables import format_table
 from imgcls.run import Run
 from imgcls.run_lookup import format_command, require_finished
 from imgcls.verbs import train
@@ -26,6 +31,8 @@ from imgcls.verbs import train
 if TYPE_CHECKING:
     import keras
 
+GATED = ("accuracy", "agreement", "worst_class_recall")
+"""What `fail_under` takes."""
 OF_OTHER_LAYERS = (
     "model.weights=null",
     "train.head_init=null",
@@ -39,8 +46,11 @@ OF_OTHER_LAYERS = (
 
 
 def compress(
-    run_or_family: Run | Family, experiment: Experiment | None = None, folder: Path | None = None
-) -> dict[str, Any]:
+    run_or_family: Run | Family,
+    experiment: Experiment | None = None,
+    folder: Path | None = None,
+    fail_under: Mapping[str, float] = {},
+) -> CompressionTable:
     """Make a compressed run of a finished one by the methods of the section `compress`.
 
     A compressed run is interrupted and continued as a training is: by the same call.
@@ -49,11 +59,14 @@ def compress(
         experiment: that of the run, with the methods; None for that of the run.
         folder: of the compressed run; None for one beside the original, named by the methods and a
             number, or the newest such one if it is not finished.
+        fail_under: the minimum of accuracy, agreement or worst_class_recall on validation.
 
     Returns:
-        The summary that the command prints.
+        How the two differ, the content of compression_table.json.
 
     Raises:
+        GateError: a number is below its minimum. All files are written, and the error's `result` is
+            the table.
         UserError: no method is given, it needs an extra, or the folder has something else; or it
             is a family.
         DataError: the run is not finished, its model is damaged, or a method needs data that is
@@ -61,6 +74,7 @@ def compress(
         OutOfMemoryError, DivergenceError: as `train`.
         Interrupted: a signal stopped it; the same call continues it.
     """
+    gates.require_valid(fail_under, dict.fromkeys(GATED, "higher"))
     original = _require_run(run_or_family)
     require_finished(original)
     _require_network(original)
@@ -72,7 +86,9 @@ def compress(
             terminal.note(f"{result.folder} is finished; there is nothing to compress")
         else:
             _compress(original, result, experiment, methods)
-    return _summarize(original, result)
+        table = _find_or_measure(original, result, experiment)
+    gates.check_gates(fail_under, table.gated, table)
+    return table
 
 
 def add_methods(methods: Sequence[str], overrides: Sequence[str]) -> list[str]:
@@ -168,25 +184,32 @@ def _record_status(result: Run) -> Iterator[None]:
     result.write_status("finished", step=result.status.step, exit_code=0)
 
 
-def _summarize(original: Run, result: Run) -> dict[str, Any]:
-    made = result.compression
-    assert made is not None  # as `find_or_create` wrote it
-    return {
-        "run": str(result.folder),
-        "original": str(original.folder),
-        "model": str(result.model_file),
-        "bytes": result.model_file.stat().st_size,
-        "original_bytes": original.model_file.stat().st_size,
-        "methods": [step.model_dump() for step in made.steps],
-    }
+def _find_or_measure(original: Run, result: Run, experiment: Experiment) -> CompressionTable:
+    """Return the table of a finished run: the saved one, or a new one."""
+    path = result.compression_table_file
+    if os.path.lexists(path):
+        saved = read_record(path, CompressionTable, "remove it, and compress again")
+        if saved.model_sha256 == files.compute_sha256(result.model_file):
+            return saved
+    choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
+    from imgcls.compression import table
+
+    made = table.measure(original, result, experiment)
+    write_record(path, made)
+    return made
 
 
-def format_report(summary: dict[str, Any]) -> str:
-    """Return the summary as text."""
-    steps = {
-        f"{number} {step['settings']['name']}": ", ".join(
-            f"{name} {value}" for name, value in step["details"].items()
-        )
-        for number, step in enumerate(summary["methods"], 1)
-    }
-    return format_pairs({**{k: v for k, v in summary.items() if k != "methods"}, **steps})
+def format_report(found: CompressionTable) -> str:
+    """Return the table as text, with what was measured how, and warnings."""
+    sizes = ", ".join(f"{each.images:,} of {each.split}" for each in found.splits)
+    flags = " ".join(found.cpu_features)
+    lines = [
+        f"{to_printable(found.run)}, compressed from {to_printable(found.original)}",
+        f"images: {sizes}; {100 * found.confidence:g} % paired bootstrap intervals",
+        f"latency: medians of {found.rounds} interleaved rounds in {found.runtime}, both models,"
+        f" {found.threads} threads, {found.processor} ({flags})",
+    ]
+    warnings = [f"warning: {each}" for each in found.list_warnings()]
+    return "\n\n".join(
+        filter(None, ["\n".join(lines), format_table(found.make_rows()), "\n".join(warnings)])
+    )

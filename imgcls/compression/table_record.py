@@ -1,0 +1,142 @@
+"""The record compression_table.json: how a compressed run differs from its original. Light zone."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from imgcls.datasets import SplitName
+from imgcls.evaluation.intervals import Interval
+from imgcls.io.records import Record
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ComparedSplit(Record):
+    """Both models on the images of a split."""
+
+    split: SplitName
+    """The split."""
+    images_from: Literal["store", "sample"]
+    """Where the images are from: the store; or the sample that the run keeps, without it."""
+    images: Annotated[int, Field(ge=1)]
+    """The number of images."""
+    original: Fraction
+    """The accuracy of the original."""
+    original_interval: Interval
+    """Wilson's interval of it, [low, high]."""
+    accuracy: Fraction
+    """The accuracy of the compressed model."""
+    interval: Interval
+    """Wilson's interval of it, [low, high]."""
+    difference: float
+    """accuracy - original."""
+    difference_interval: Interval | None
+    """The paired bootstrap interval of the difference, [low, high]."""
+    agreement: Fraction
+    """Fraction of the images for which both predict the same class."""
+    worst_class: str
+    """The class with the lowest recall in the compressed model."""
+    worst_class_recall: Fraction
+    """Its recall."""
+    original_worst_class_recall: Fraction
+    """The lowest recall of a class in the original."""
+    halved: list[str]
+    """The classes whose recall is at most half of what it was."""
+
+
+class ModelCost(Record):
+    """What a model costs."""
+
+    bytes: Annotated[int, Field(ge=1)]
+    """Size of the model file."""
+    parameters: Annotated[int, Field(ge=0)]
+    """Number of weights."""
+    multiply_adds: Annotated[int, Field(ge=0)]
+    """Multiply-adds of convolutions and matrix products for one image."""
+    milliseconds_1: Annotated[float, Field(gt=0)]
+    """Latency of a batch of 1 image: the median over the rounds."""
+    milliseconds_64: Annotated[float, Field(gt=0)]
+    """Latency of a batch of 64 images: the median over the rounds."""
+
+
+class CompressionTable(Record):
+    """A compressed run beside its original."""
+
+    run: str
+    """The folder of the compressed run."""
+    original: str
+    """The folder of the original."""
+    model_sha256: str
+    """The SHA-256 of the compressed model."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """The confidence level of the intervals, 0..1."""
+    splits: list[ComparedSplit]
+    """The models on validation, and on test."""
+    before: ModelCost
+    """The original, its latency that of float32 in the same runtime as the compressed model."""
+    after: ModelCost
+    """The compressed model."""
+    runtime: Literal["litert", "tensorflow"]
+    """Where the latency was measured: LiteRT, or a compiled function of TensorFlow."""
+    rounds: Annotated[int, Field(ge=1)]
+    """Rounds of the measurement, in each of which both models took their turn."""
+    threads: Annotated[int, Field(ge=1)]
+    """The number of threads of the runtime."""
+    processor: str
+    """The name of the processor."""
+    cpu_features: list[str]
+    """Its instructions for vectors and for products of 8 bits, as Linux names them."""
+    peak_memory_mib: Annotated[float, Field(gt=0)]
+    """The largest resident memory of this process until the end of the measurement, in MiB."""
+
+    @property
+    def gated(self) -> dict[str, float]:
+        """What `--fail-under` takes, on the validation split."""
+        first = self.splits[0]
+        names = ("accuracy", "agreement", "worst_class_recall")
+        return {name: getattr(first, name) for name in names}
+
+    def make_rows(self) -> list[dict[str, Any]]:
+        """Return a table of both models, one row a number."""
+        rows: list[dict[str, Any]] = []
+        for each in self.splits:
+            on = f"on {each.split}"
+            rows += [
+                _row(f"accuracy {on}", each.original, each.accuracy, each.difference_interval),
+                _row(
+                    f"worst class recall {on}",
+                    each.original_worst_class_recall,
+                    each.worst_class_recall,
+                ),
+                _row(f"agreement {on}", None, each.agreement),
+            ]
+        for name in ModelCost.model_fields:
+            rows.append(_row(name, getattr(self.before, name), getattr(self.after, name)))
+        return rows
+
+    def list_warnings(self) -> list[str]:
+        """Return what is worse than one may expect, one sentence each."""
+        found = []
+        for size in (1, 64):
+            name = f"milliseconds_{size}"
+            ratio = getattr(self.after, name) / getattr(self.before, name)
+            if ratio > 1:
+                found.append(f"slower: batches of {size} take {ratio:.2f} times as long")
+        for each in self.splits:
+            if each.halved:
+                names = ", ".join(each.halved)
+                found.append(f"recall at most half of what it was on {each.split}: {names}")
+        return found
+
+
+def _row(
+    name: str, before: float | None, after: float, interval: Interval | None = None
+) -> dict[str, Any]:
+    ratio = after / before if before else None
+    return {
+        "number": name,
+        "original": before,
+        "compressed": after,
+        "ratio": ratio,
+        "interval of the difference": interval,
+    }
