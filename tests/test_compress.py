@@ -199,7 +199,7 @@ def test_a_chain_in_the_experiment_is_applied(run):
 
 def test_the_table_compares_both_models_on_validation_and_test(run):
     table = json_of("compress", run.folder, "--method", "fold")
-    for found in table["splits"]:
+    for found in table["compared"]:
         images, labels = read_split(run, found["split"])
         right = predict_in_keras(run, images).argmax(axis=1) == labels
         assert found["images"] == len(images)
@@ -207,7 +207,7 @@ def test_the_table_compares_both_models_on_validation_and_test(run):
         assert (found["difference"], found["agreement"]) == (0, 1)
         recalls = [right[labels == each].mean() for each in range(10)]
         assert found["worst_class_recall"] == pytest.approx(min(recalls))
-    assert [each["split"] for each in table["splits"]] == ["validation", "test"]
+    assert [each["split"] for each in table["compared"]] == ["validation", "test"]
     model = keras.models.load_model(run.model_file, compile=False)
     assert table["before"]["parameters"] == model.count_params()
     assert table["before"]["parameters"] - table["after"]["parameters"] == 4 * 8
@@ -218,7 +218,7 @@ def test_the_table_compares_both_models_on_validation_and_test(run):
 def test_the_table_without_data_is_of_the_sample_that_the_run_keeps(run):
     store = run.experiment.data.store_dir
     run.config_file.write_text(run.config_file.read_text().replace(store, f"{store}-moved"))
-    (found,) = json_of("compress", run.folder, "--method", "fold")["splits"]
+    (found,) = json_of("compress", run.folder, "--method", "fold")["compared"]
     assert (found["split"], found["images_from"]) == ("validation", "sample")
 
 
@@ -250,7 +250,7 @@ def make_table(**changes):
         "original": "a",
         "model_sha256": "0",
         "confidence": 0.95,
-        "splits": [split | changes.pop("split", {})],
+        "compared": [split | changes.pop("split", {})],
         "before": cost,
         "after": cost | changes,
         "runtime": "litert",

@@ -9,7 +9,7 @@ from imgcls import __version__, environment, parts
 from imgcls.backend import keras, tf
 from imgcls.compression import folders
 from imgcls.compression.context import Context, FineTune, RunData
-from imgcls.compression.networks import load_logits
+from imgcls.compression.networks import count_network, load_logits
 from imgcls.compression.record import Compression, CompressionStep
 from imgcls.compressors import CompressorSettings
 from imgcls.config import Experiment
@@ -123,7 +123,10 @@ class _Runner:
             described = self._describe(model)
             serving = model_file.make_serving_model(model, described.calibration.temperature)
             model_file.save_model(serving, described, result.keras_file)
-        write_record(result.compression_file, self._made.model_copy(update={"steps": self._steps}))
+        write_record(
+            result.compression_file,
+            self._made.model_copy(update={"steps": self._steps, "network": count_network(model)}),
+        )
         if self._trained:
             files.write_text(result.config_file, self._trained.experiment.to_yaml())
             folders.copy_training(self._trained, result)

@@ -23,6 +23,7 @@ def describe(original: Run, methods: Sequence[CompressorSettings]) -> Compressio
         original=str(original.folder),
         original_sha256=files.compute_sha256(original.model_file),
         earlier=[*before.earlier, *before.steps] if before else [],
+        network=None,
         steps=[
             CompressionStep(settings=each.model_dump(mode="json"), details={}) for each in methods
         ],

@@ -3,7 +3,9 @@
 import numpy
 
 from imgcls.backend import keras
+from imgcls.compression.record import NetworkSize
 from imgcls.evaluation import inference
+from imgcls.models import _cost
 from imgcls.run import Run
 
 TEMPERATURE = "temperature"
@@ -20,6 +22,14 @@ def load_logits(run: Run) -> keras.Model:
     data = run.data
     model = inference.load_model(run.model_file, data.shape, len(data.classes))
     return keras.Model(model.inputs[0], model.get_layer(TEMPERATURE).input)
+
+
+def count_network(network: keras.Model) -> NetworkSize:
+    """Count the weights and the multiply-adds of a network from images to logits."""
+    copy = keras.models.clone_model(network)  # since counting changes how a model is called
+    return NetworkSize(
+        parameters=network.count_params(), multiply_adds=_cost.measure(copy).multiply_adds
+    )
 
 
 def measure_logits(logits: numpy.ndarray, labels: numpy.ndarray) -> tuple[float, float]:

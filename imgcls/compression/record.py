@@ -16,6 +16,15 @@ class CompressionStep(Record):
     """What it did; empty until it is done. Each method has its own keys."""
 
 
+class NetworkSize(Record):
+    """The size of a network."""
+
+    parameters: Annotated[int, Field(ge=0)]
+    """Number of weights."""
+    multiply_adds: Annotated[int, Field(ge=0)]
+    """Multiply-adds of convolutions and matrix products for one image."""
+
+
 class Compression(Record):
     """Where a compressed run comes from."""
 
@@ -27,6 +36,8 @@ class Compression(Record):
     """The methods by which that run had been compressed before; empty for one that was trained."""
     steps: Annotated[list[CompressionStep], Field(min_length=1)]
     """The methods, in the order in which they were applied."""
+    network: NetworkSize | None
+    """The size of the compressed network, before a conversion; null until it is done."""
 
     def describe(self) -> str:
         """Return the methods in a phrase, such as `fold, then quantize`."""

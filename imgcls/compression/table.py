@@ -12,7 +12,8 @@ from imgcls.backend import keras
 from imgcls.comparison.paired_bootstrap import bootstrap_differences
 from imgcls.compression import latency
 from imgcls.compression.litert_file import convert_model
-from imgcls.compression.networks import load_logits
+from imgcls.compression.networks import count_network, load_logits
+from imgcls.compression.record import NetworkSize
 from imgcls.compression.table_record import ComparedSplit, CompressionTable, ModelCost
 from imgcls.config import Experiment
 from imgcls.datasets import SplitName
@@ -24,7 +25,6 @@ from imgcls.evaluation.predictions import Predictions
 from imgcls.export.images import open_images
 from imgcls.io import files, terminal
 from imgcls.metrics.accuracy import is_correct
-from imgcls.models import _cost
 from imgcls.run import Run
 from imgcls.seeds import derive_seed
 from imgcls.training.model_description import read_description
@@ -41,9 +41,9 @@ def measure(original: Run, result: Run, experiment: Experiment) -> CompressionTa
     Raises:
         DataError: there are no images, not even a sample.
     """
-    splits = [_compare(original, result, experiment, "validation")]
-    if splits[0].images_from == "store" and result.data.sizes["test"]:
-        splits.append(_compare(original, result, experiment, "test"))
+    compared = [_compare(original, result, experiment, "validation")]
+    if compared[0].images_from == "store" and result.data.sizes["test"]:
+        compared.append(_compare(original, result, experiment, "test"))
     before, after = _measure_costs(original, result)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return CompressionTable(
@@ -51,7 +51,7 @@ def measure(original: Run, result: Run, experiment: Experiment) -> CompressionTa
         original=str(original.folder),
         model_sha256=files.compute_sha256(result.model_file),
         confidence=experiment.evaluate.confidence,
-        splits=splits,
+        compared=compared,
         before=before,
         after=after,
         runtime="litert" if result.model_file == result.litert_file else "tensorflow",
@@ -147,7 +147,6 @@ def _measure_costs(original: Run, result: Run) -> tuple[ModelCost, ModelCost]:
     """Return what both models cost, with their latency in the runtime of the compressed one."""
     terminal.note("measuring the latency of both models")
     data = original.data
-    network = load_logits(original)
     model = inference.load_model(original.model_file, data.shape, len(data.classes))
     compressed = inference.open_model(result.model_file, data.shape, len(data.classes))
     if result.model_file == result.litert_file:
@@ -158,22 +157,24 @@ def _measure_costs(original: Run, result: Run) -> tuple[ModelCost, ModelCost]:
             times = latency.measure([float32, lambda x: compressed.predict(x)[0]], data.shape)
         finally:
             path.unlink(missing_ok=True)
-        smaller = network
     else:
         assert isinstance(compressed, keras.Model)
         times = latency.measure(
             [latency.compile_model(model), latency.compile_model(compressed)], data.shape
         )
-        smaller = load_logits(result)
+    made = result.compression
+    assert made is not None
+    assert made.network is not None  # as the chain wrote it
+    network = count_network(load_logits(original))
     before = _make_cost(original.model_file, network, times[0])
-    return before, _make_cost(result.model_file, smaller, times[1])
+    return before, _make_cost(result.model_file, made.network, times[1])
 
 
-def _make_cost(path: Path, network: keras.Model, times: list[float]) -> ModelCost:
+def _make_cost(path: Path, network: NetworkSize, times: list[float]) -> ModelCost:
     return ModelCost(
         bytes=path.stat().st_size,
-        parameters=network.count_params(),
-        multiply_adds=_cost.measure(network).multiply_adds,
+        parameters=network.parameters,
+        multiply_adds=network.multiply_adds,
         milliseconds_1=times[0],
         milliseconds_64=times[1],
     )

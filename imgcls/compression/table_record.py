@@ -70,7 +70,7 @@ class CompressionTable(Record):
     """The SHA-256 of the compressed model."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """The confidence level of the intervals, 0..1."""
-    splits: list[ComparedSplit]
+    compared: Annotated[list[ComparedSplit], Field(min_length=1)]
     """The models on validation, and on test."""
     before: ModelCost
     """The original, its latency that of float32 in the same runtime as the compressed model."""
@@ -87,19 +87,19 @@ class CompressionTable(Record):
     cpu_features: list[str]
     """Its instructions for vectors and for products of 8 bits, as Linux names them."""
     peak_memory_mib: Annotated[float, Field(gt=0)]
-    """The largest resident memory of this process until the end of the measurement, in MiB."""
+    """The most memory that this process held until the end of the measurement, in MiB."""
 
     @property
     def gated(self) -> dict[str, float]:
         """What `--fail-under` takes, on the validation split."""
-        first = self.splits[0]
+        first = self.compared[0]
         names = ("accuracy", "agreement", "worst_class_recall")
         return {name: getattr(first, name) for name in names}
 
     def make_rows(self) -> list[dict[str, Any]]:
         """Return a table of both models, one row a number."""
         rows: list[dict[str, Any]] = []
-        for each in self.splits:
+        for each in self.compared:
             on = f"on {each.split}"
             rows += [
                 _row(f"accuracy {on}", each.original, each.accuracy, each.difference_interval),
@@ -122,7 +122,7 @@ class CompressionTable(Record):
             ratio = getattr(self.after, name) / getattr(self.before, name)
             if ratio > 1:
                 found.append(f"slower: batches of {size} take {ratio:.2f} times as long")
-        for each in self.splits:
+        for each in self.compared:
             if each.halved:
                 names = ", ".join(each.halved)
                 found.append(f"recall at most half of what it was on {each.split}: {names}")

@@ -201,7 +201,7 @@ def _find_or_measure(original: Run, result: Run, experiment: Experiment) -> Comp
 
 def format_report(found: CompressionTable) -> str:
     """Return the table as text, with what was measured how, and warnings."""
-    sizes = ", ".join(f"{each.images:,} of {each.split}" for each in found.splits)
+    sizes = ", ".join(f"{each.images:,} of {each.split}" for each in found.compared)
     flags = " ".join(found.cpu_features)
     lines = [
         f"{to_printable(found.run)}, compressed from {to_printable(found.original)}",
