@@ -1,5 +1,7 @@
 """`compress` by methods that train: `prune` and `distill`."""
 
+from pathlib import Path
+
 import numpy
 import pytest
 from experiments import assert_same_result, command, experiment, json_of, weights
@@ -36,8 +38,8 @@ def original(copied):
 def apply(run, method, folder=None):
     """Return the run that a method makes."""
     content = run.experiment.model_dump() | {"compress": [method]}
-    summary = compress.compress(run, type(run.experiment).model_validate(content), folder)
-    return Run(type(run.folder)(summary["run"]))
+    table = compress.compress(run, type(run.experiment).model_validate(content), folder)
+    return Run(Path(table.run))
 
 
 def count(run):
