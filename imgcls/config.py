@@ -41,6 +41,27 @@ class Evaluate(Section):
     of two shifted by 1/32 of its size, `flip_shift` those of all six views. Gates, figures and
     comparisons use the plain predictions. None unless given."""
 
+    groups: list[str] = []
+    """Columns of `groups_file` for whose values accuracy and log loss are reported; or `group`, the
+    groups of the data set. None unless given."""
+    groups_file: str | None = None
+    """A list of the images as CSV (.csv, .tsv) or JSON lines (.jsonl), in whose column `path` their
+    ids are, and in other columns what `groups` names."""
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> "Evaluate":
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError(f"groups lists a column twice; got {', '.join(self.groups)}")
+        others = [name for name in self.groups if name != "group"]
+        if others and self.groups_file is None:
+            raise ValueError(
+                f"groups names {others[0]}, which needs a groups_file with this column; without"
+                " one, only `group` can be given, the groups of the data set"
+            )
+        if self.groups_file and not self.groups:
+            raise ValueError("groups_file is given without groups; name its columns there")
+        return self
+
     @field_validator("tta")
     @classmethod
     def _check_tta(cls, value: list[Tta]) -> list[Tta]:

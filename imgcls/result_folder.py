@@ -28,6 +28,10 @@ class ResultFolder:
         """The metrics as readable text."""
         return self.folder / "evaluation" / split / "report.txt"
 
+    def image_results_file(self, split: str, suffix: str) -> Path:
+        """The results of every image of a split; the suffix is csv or jsonl."""
+        return self.folder / "evaluation" / split / f"images.{suffix}"
+
     def figure_file(self, name: str) -> Path:
         """The image of a figure."""
         return self.folder / "figures" / f"{name}.png"

@@ -13,6 +13,7 @@ from imgcls.compression.record import Compression
 from imgcls.compression.table_record import CompressionTable
 from imgcls.environment import Environment
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
+from imgcls.evaluation.image_results import ImageResult
 from imgcls.evaluation.predictions import PredictionArrays
 from imgcls.evaluation.record import Evaluation
 from imgcls.evaluation.sample import SampleArrays
@@ -50,6 +51,7 @@ FILES: dict[str, type[Record]] = {
     "`sample.npz` of a run": SampleArrays,
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
+    "A line of `images.jsonl` of an evaluation": ImageResult,
     "`metadata.json` of an export": ExportMetadata,
     "`comparison.json` of an export": ExportComparison,
     "`family.json` of a family": FamilyRecord,

@@ -50,7 +50,7 @@ def make_predictions(classes: int, per_class: int) -> Predictions:
     logits = generator.normal(size=(len(labels), classes))
     logits[numpy.arange(len(labels)), labels] += 3 + 2 * numpy.sin(labels)
     probabilities = numpy.exp(logits) / numpy.exp(logits).sum(axis=1, keepdims=True)
-    ids = [f"image {i}" for i in range(len(labels))]
+    ids = [f"test/{label}/{i}" for label in range(classes) for i in range(per_class)]
     return Predictions(
         probabilities.astype(numpy.float32),
         labels,

@@ -116,7 +116,7 @@ def test_only_the_metrics_of_the_experiment_are_computed(run):
     assert list(summary.metrics) == ["brier", "top_2_accuracy"]
     assert list(summary.intervals) == ["brier"]
     assert summary.per_class == summary.matrices == {}
-    assert summary.tables == {"temperature_scaling": []}
+    assert list(summary.tables) == ["temperature_scaling", "worst_classes", "hardest_images"]
 
 
 def test_saved_predictions_are_evaluated_without_tensorflow_and_without_the_store(run):

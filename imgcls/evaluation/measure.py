@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from imgcls import parts
-from imgcls.evaluation import bootstrap
+from imgcls.evaluation import bootstrap, failures
+from imgcls.evaluation.groups import Groups, measure_groups
 from imgcls.evaluation.intervals import compute_wilson_interval
 from imgcls.evaluation.predictions import Predictions, undo_temperature
 from imgcls.evaluation.record import TtaEvaluation
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from imgcls.config import Evaluate, Tta
 
 
-def measure(settings: "Evaluate", predictions: Predictions, seed: int) -> dict[str, Any]:
+def measure(
+    settings: "Evaluate", predictions: Predictions, seed: int, groups: Groups | None = None
+) -> dict[str, Any]:
     """Compute all metrics, and the confidence intervals that `intervals` asks for.
 
     Args:
         seed: of the bootstrap samples.
+        groups: of the images; None for none.
 
     Returns:
         The fields of `Evaluation` that depend on metrics, by name.
@@ -45,6 +49,9 @@ def measure(settings: "Evaluate", predictions: Predictions, seed: int) -> dict[s
         "tables": {
             "temperature_scaling": _compare_before_temperature(settings, predictions, scalars),
             **_merge(result.tables for result in results),
+            "worst_classes": failures.list_worst_classes(predictions, settings.confidence),
+            "hardest_images": failures.list_hardest_images(predictions),
+            **measure_groups(groups, predictions, settings.confidence),
         },
         "matrices": _merge(result.matrices for result in results),
     }

@@ -13,6 +13,8 @@ from imgcls.datasets import SPLITS, SplitName
 from imgcls.errors import UserError
 from imgcls.evaluation import families, gates, predictions, predictor
 from imgcls.evaluation.families import FamilyEvaluation
+from imgcls.evaluation.groups import find_groups
+from imgcls.evaluation.image_results import write_image_results
 from imgcls.evaluation.measure import measure, measure_tta
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.record import Evaluation
@@ -26,6 +28,7 @@ from imgcls.result_folder import ResultFolder
 from imgcls.run import Run
 from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
+from imgcls.store.manifest import DataDescription
 
 
 def evaluate(
@@ -37,9 +40,10 @@ def evaluate(
 ) -> Evaluation | FamilyEvaluation:
     """Evaluate a run, or each run of a family, on a split; or an artifact exported from a run.
 
-    A run gets predictions.npz, metrics.json and report.txt. A family gets spread.json and
-    report.txt, and a family by folds also the pooled predictions of all test splits, and their
-    metrics. An artifact is evaluated in its own runtime, and gets the files of a run beside it.
+    A run gets predictions.npz, metrics.json, report.txt, and images.csv and images.jsonl with the
+    results of every image. A family gets spread.json and report.txt, and a family by folds also
+    what a run gets, of the pooled predictions of all test splits. An artifact is evaluated in its
+    own runtime, and gets the files of a run beside it.
 
     Args:
         experiment: its `evaluate` section lists the metrics; None for the experiment of the run.
@@ -82,7 +86,7 @@ def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluati
     found = predictor.find_or_predict(run, experiment, split)
     averages = predictor.find_or_average(run, experiment, split, found)
     found = predictor.add_validation(found, run, experiment, split)
-    return _write_evaluation(run, experiment, split, found, averages)
+    return _write_evaluation(run, run.data, experiment, split, found, averages)
 
 
 def _evaluate_artifact(path: Path, run: Run, experiment: Experiment, split_name: str) -> Evaluation:
@@ -99,7 +103,7 @@ def _evaluate_artifact(path: Path, run: Run, experiment: Experiment, split_name:
         experiment,
         split,
     )
-    return _write_evaluation(artifact.folder, experiment, split, found, {})
+    return _write_evaluation(artifact.folder, run.data, experiment, split, found, {})
 
 
 def get_result_folder(run_or_family: Run | Family, artifact: Path | None) -> Path:
@@ -109,19 +113,23 @@ def get_result_folder(run_or_family: Run | Family, artifact: Path | None) -> Pat
 
 def _write_evaluation(
     folder: ResultFolder,
+    data: DataDescription,
     experiment: Experiment,
     split: SplitName,
     found: Predictions,
     averages: Mapping[Tta, Predictions],
 ) -> Evaluation:
-    """Measure predictions, and those with test-time augmentation; write metrics and report."""
+    """Measure predictions, and those with test-time augmentation; write metrics, the results of
+    every image, and the report.
+    """
     seed = derive_seed(experiment.seed, "bootstrap")
-    measured = measure(experiment.evaluate, found, seed)
+    measured = measure(experiment.evaluate, found, seed, find_groups(data, experiment, found))
     with_tta = {
         name: measure_tta(experiment.evaluate, name, average, seed)
         for name, average in averages.items()
     }
     evaluation = Evaluation(split=split, **_describe(found), **measured, tta=with_tta)
+    write_image_results(folder, split, found)
     write_record(folder.metrics_file(split), evaluation)
     files.write_text(folder.report_file(split), _format_evaluation(evaluation, folder.folder))
     return evaluation
@@ -139,7 +147,8 @@ def evaluate_family(
     pooled = None
     if family.record.by == "fold" and split == "test":
         averages = {name: _pool(family, split, name) for name in experiment.evaluate.tta}
-        pooled = _write_evaluation(family, experiment, split, _pool(family, split), averages)
+        data = family.runs[0].data
+        pooled = _write_evaluation(family, data, experiment, split, _pool(family, split), averages)
     found = families.combine_evaluations(family, split, evaluated, pooled)
     write_record(family.spread_file(split), found)
     files.write_text(family.report_file(split), family_text.format_evaluation(found))
