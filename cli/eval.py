@@ -25,6 +25,13 @@ Artifact = Annotated[
         show_default=False,
     ),
 ]
+Corruptions = Annotated[
+    bool,
+    typer.Option(
+        "--corruptions",
+        help="Measure the model on noisy, blurred and otherwise corrupted images instead.",
+    ),
+]
 
 
 def evaluate(
@@ -32,6 +39,7 @@ def evaluate(
     split: Split = "test",
     fail_under: FailUnder = [],
     artifact: Artifact = None,
+    corruptions: Corruptions = False,
     set_: options.Set = [],
     json: options.Json = False,
 ) -> None:
@@ -48,7 +56,7 @@ def evaluate(
     run_or_family, experiment = find_run_or_family(target, set_)
     folder = evaluate.get_result_folder(run_or_family, artifact)
     output.print_gated(
-        lambda: evaluate.evaluate(run_or_family, experiment, split, gates, artifact),
+        lambda: evaluate.evaluate(run_or_family, experiment, split, gates, artifact, corruptions),
         json,
         lambda found: evaluate.format_report(found, folder),
     )

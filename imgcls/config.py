@@ -48,6 +48,20 @@ class Evaluate(Section):
     """A list of the images as CSV (.csv, .tsv) or JSON lines (.jsonl), in whose column `path` their
     ids are, and in other columns what `groups` names."""
 
+    corruptions: Annotated[
+        list[Annotated[PartSettings, PartOf("corruptions")]], Field(min_length=1)
+    ] = Field(default_factory=lambda: parts.make_all_default_settings("corruptions"))
+    """The corruptions of `eval --corruptions`: files of imgcls/corruptions; all of them unless
+    given."""
+    corruption_images: Annotated[int, Field(ge=1)] = 2000
+    """Images that are corrupted, at most, drawn from the split at random: each is predicted once
+    for each corruption and severity."""
+
+    @field_validator("corruptions")
+    @classmethod
+    def _check_corruptions(cls, value: list[PartSettings]) -> list[PartSettings]:
+        return parts.require_unique(value, "its images would count twice in the mean")
+
     @model_validator(mode="after")
     def _check_groups(self) -> "Evaluate":
         if len(set(self.groups)) < len(self.groups):

@@ -30,6 +30,7 @@ KINDS = (
     "augmentations",
     "checks",
     "compressors",
+    "corruptions",
     "datasets",
     "exporters",
     "figures",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgcls.evaluation.record import Evaluation
+from imgcls.evaluation.robustness_record import Robustness
 from imgcls.io.records import read_record
 
 
@@ -32,6 +33,14 @@ class ResultFolder:
         """The results of every image of a split; the suffix is csv or jsonl."""
         return self.folder / "evaluation" / split / f"images.{suffix}"
 
+    def robustness_file(self, split: str) -> Path:
+        """The metrics under corruptions."""
+        return self.folder / "evaluation" / split / "corruptions.json"
+
+    def robustness_report_file(self, split: str) -> Path:
+        """The metrics under corruptions as readable text."""
+        return self.folder / "evaluation" / split / "corruptions.txt"
+
     def figure_file(self, name: str) -> Path:
         """The image of a figure."""
         return self.folder / "figures" / f"{name}.png"
@@ -48,6 +57,15 @@ class ResultFolder:
             DataError: metrics.json is missing or damaged.
         """
         return read_record(self.metrics_file(split), Evaluation, self.get_evaluation_advice(split))
+
+    def read_robustness(self, split: str) -> Robustness:
+        """Return the metrics under corruptions.
+
+        Raises:
+            DataError: corruptions.json is missing or damaged.
+        """
+        advice = f"{self.get_evaluation_advice(split).removesuffix(' again')} --corruptions` again"
+        return read_record(self.robustness_file(split), Robustness, advice)
 
     def get_evaluation_advice(self, split: str) -> str:
         """Return what to do if a file of an evaluation is damaged, for messages."""

@@ -2,7 +2,10 @@
 
 import hashlib
 
-NAMES = ("split", "init", "order", "augment", "dropout", "bootstrap", "sample", "prune", "quantize")
+NAMES = (
+    *("split", "init", "order", "augment", "dropout", "bootstrap"),
+    *("sample", "prune", "quantize", "corruptions"),
+)
 PHILOX_BLOCK = 4
 """How many 32-bit numbers Philox makes at once (Salmon et al., 2011)."""
 

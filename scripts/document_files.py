@@ -16,6 +16,7 @@ from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.image_results import ImageResult
 from imgcls.evaluation.predictions import PredictionArrays
 from imgcls.evaluation.record import Evaluation
+from imgcls.evaluation.robustness_record import Robustness
 from imgcls.evaluation.sample import SampleArrays
 from imgcls.export.record import ExportComparison, ExportMetadata
 from imgcls.family import FamilyRecord
@@ -52,6 +53,7 @@ FILES: dict[str, type[Record]] = {
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
     "A line of `images.jsonl` of an evaluation": ImageResult,
+    "`corruptions.json` of an evaluation": Robustness,
     "`metadata.json` of an export": ExportMetadata,
     "`comparison.json` of an export": ExportComparison,
     "`family.json` of a family": FamilyRecord,

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy
 from experiments import make_epoch, source_of, stored
 
+from imgcls import parts
 from imgcls.config import Experiment
+from imgcls.corruptions import SEVERITIES
 from imgcls.datasets import SPLITS, Entry
 from imgcls.evaluation import predictions
 from imgcls.evaluation.predictions import Predictions
+from imgcls.evaluation.robustness_record import Condition, CorruptedCondition, Robustness
 from imgcls.io import files
 from imgcls.io.records import write_record, write_records
 from imgcls.run import Run
@@ -104,7 +107,35 @@ def make_run(
     write_record(run.data_file, _make_store(run.experiment, parent, classes, per_class, channels))
     run.model_file.write_bytes(MODEL)
     predictions.save(make_predictions(classes, per_class), run.predictions_file("test"))
+    write_record(run.robustness_file("test"), make_robustness(classes * per_class))
     return run
+
+
+def make_robustness(images: int) -> Robustness:
+    """Return metrics under corruptions, which get worse with the severity."""
+
+    def make(accuracy: float) -> dict[str, object]:
+        accuracy = max(0.0, accuracy)
+        interval = (max(0.0, accuracy - 0.05), min(1.0, accuracy + 0.05))
+        numbers = {"log_loss": 2 - accuracy, "expected_calibration_error": 0.3 - 0.3 * accuracy}
+        return {"accuracy": accuracy, "interval": interval, **numbers}
+
+    corrupted = [
+        CorruptedCondition(corruption=name, severity=i, **make(0.9 - 0.02 * i * (place % 9)))
+        for place, name in enumerate(parts.list_names("corruptions"))
+        for i in SEVERITIES
+    ]
+    return Robustness(
+        split="test",
+        model=hashlib.sha256(MODEL).hexdigest(),
+        images=images,
+        split_images=images,
+        seed=0,
+        confidence=0.95,
+        clean=Condition(**make(0.9)),
+        corrupted=corrupted,
+        mean_error=sum(1 - each.accuracy for each in corrupted) / len(corrupted),
+    )
 
 
 def _make_store(

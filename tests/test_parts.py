@@ -14,6 +14,7 @@ FUNCTIONS = {
     "augmentations": ("compute", "mix"),
     "checks": ("find",),
     "compressors": ("compress", "convert"),
+    "corruptions": ("corrupt",),
     "datasets": ("prepare",),
     "exporters": ("convert",),
     "figures": ("draw",),

@@ -1,13 +1,9 @@
 """Where a model fails: the classes with the lowest recall, and the hardest images. Light zone."""
 
-from typing import TYPE_CHECKING
-
 from imgcls.evaluation.intervals import compute_wilson_interval
 from imgcls.evaluation.predictions import Predictions
 from imgcls.metrics import Number
-
-if TYPE_CHECKING:
-    import numpy
+from imgcls.metrics.log_loss import get_true_probability
 
 Table = list[dict[str, str | Number]]
 
@@ -56,7 +52,7 @@ def list_hardest_images(predictions: Predictions) -> Table:
 
     Of images with the same probability, those come first whose ids do in the alphabet.
     """
-    probability = predictions.per_image(compute_self_confidence)
+    probability = predictions.per_image(get_true_probability)
     candidates = probability.argsort(kind="stable")
     limit = probability[candidates[: SHOWN + 1][-1]]
     near = [i for i in candidates.tolist() if probability[i] <= limit]
@@ -72,11 +68,3 @@ def list_hardest_images(predictions: Predictions) -> Table:
         }
         for i in hardest
     ]
-
-
-def compute_self_confidence(predictions: Predictions) -> "numpy.ndarray":
-    """Return the probability of each image's true class, float64 (images,)."""
-    import numpy
-
-    rows = numpy.arange(len(predictions.labels))
-    return predictions.probabilities[rows, predictions.labels].astype(numpy.float64)

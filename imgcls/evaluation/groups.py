@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from imgcls.config import Evaluate, Experiment
 from imgcls.errors import DataError, UserError
-from imgcls.evaluation.failures import Table, compute_self_confidence
+from imgcls.evaluation.failures import Table
 from imgcls.evaluation.intervals import Interval, compute_wilson_interval
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.spread import compute_t_quantile
 from imgcls.io import terminal
 from imgcls.metrics.accuracy import is_correct
+from imgcls.metrics.log_loss import compute_log_loss
 from imgcls.parts import suggest
 from imgcls.store import lookup
 from imgcls.store.manifest import DataDescription
@@ -34,8 +35,6 @@ SHOWN = 100
 """Groups of a column in the table, at most: those with the lowest accuracy."""
 NONE = "(none)"
 """The group of images without a value."""
-LEAST_PROBABILITY = 1e-12
-"""A smaller probability of the true class counts as this much, so that the log loss is finite."""
 
 
 def find_groups(data: DataDescription, experiment: Experiment, found: Predictions) -> Groups:
@@ -147,7 +146,7 @@ def _measure_column(
 
     names, members = numpy.unique(numpy.array(values, dtype=object), return_inverse=True)
     correct = predictions.per_image(is_correct)
-    loss = -numpy.log(predictions.per_image(compute_self_confidence).clip(LEAST_PROBABILITY))
+    loss = predictions.per_image(compute_log_loss)
     rows: Table = []
     for number, name in enumerate(names):
         inside = members == number

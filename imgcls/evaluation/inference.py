@@ -60,12 +60,13 @@ def predict(
         UserError: an environment variable contradicts the precision.
     """
     set_float32_mode(precision)
-    model = None
+    compiled = None
     for images in readers:
-        if model is None:
+        if compiled is None:
             require_same_task(model_file, images.geometry, classes, fingerprint)
             model = open_model(model_file, images.geometry.shape, len(classes))
-        yield predict_outputs(model, images, indices, batch_size).astype(numpy.float32)
+            compiled = Compilation(model)
+        yield _predict_outputs(compiled, images, indices, batch_size).astype(numpy.float32)
 
 
 def open_model(
@@ -80,6 +81,22 @@ def open_model(
 def compile_model(model: keras.Model | LiteRTModel, batch_size: int) -> CompiledModel | LiteRTModel:
     """Return what predicts batches: a model of LiteRT as it is, and one of Keras compiled."""
     return model if isinstance(model, LiteRTModel) else CompiledModel(model, batch_size)
+
+
+class Compilation:
+    """What predicts batches of one size, compiled when the size is first asked for, or changes."""
+
+    def __init__(self, model: keras.Model | LiteRTModel):
+        self._model = model
+        self._compiled: CompiledModel | LiteRTModel | None = None
+        self._batch_size = 0
+
+    def compile(self, batch_size: int) -> CompiledModel | LiteRTModel:
+        """Return the model for batches of a size."""
+        if self._compiled is None or self._batch_size != batch_size:
+            self._compiled = compile_model(self._model, batch_size)
+            self._batch_size = batch_size
+        return self._compiled
 
 
 def predict_outputs(
@@ -100,10 +117,16 @@ def predict_outputs(
     Raises:
         OutOfMemoryError: a single image does not fit the device.
     """
+    return _predict_outputs(Compilation(model), images, indices, batch_size)
+
+
+def _predict_outputs(
+    compiled: Compilation, images: ImageReader, indices: numpy.ndarray, batch_size: int
+) -> numpy.ndarray:
     tf.config.experimental.enable_op_determinism()
     while True:
         try:
-            return _predict_all(model, images, indices, batch_size)
+            return _predict_all(compiled.compile(batch_size), images, indices, batch_size)
         except tf.errors.OpError as error:
             # In this process also where a GPU's library failed: there is no state to lose, and a
             # library that is broken raises again.
@@ -119,10 +142,12 @@ def predict_outputs(
 
 
 def _predict_all(
-    model: keras.Model | LiteRTModel, images: ImageReader, indices: numpy.ndarray, batch_size: int
+    compiled: CompiledModel | LiteRTModel,
+    images: ImageReader,
+    indices: numpy.ndarray,
+    batch_size: int,
 ) -> numpy.ndarray:
     """Predict batch by batch, with one compiled function for all batches."""
-    compiled = compile_model(model, batch_size)
     # The whole result at once: putting batches together would take twice the memory.
     outputs = numpy.empty((len(indices), *compiled.output_shape), compiled.output_dtype)
     starts = range(0, len(indices), batch_size)

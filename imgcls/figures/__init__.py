@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from imgcls import parts
 from imgcls.errors import UserError
 from imgcls.evaluation import predictions
+from imgcls.io import files
 
 if TYPE_CHECKING:
     from imgcls.config import Experiment
     from imgcls.datasets import SplitName
     from imgcls.evaluation.predictions import Predictions
     from imgcls.metrics import Result
+    from imgcls.result_folder import ResultFolder
     from imgcls.run import Run
     from imgcls.store.manifest import DataDescription
     from imgcls.store.reader import Reader
@@ -104,6 +106,11 @@ class Subject:
         """Reads images at the size of the model's input; raises as `store` does."""
         return self.store.open_reader(self.split.geometry)
 
+    @property
+    def folder(self) -> "ResultFolder":
+        """The folder that holds the evaluations."""
+        return self.run
+
     @cached_property
     def evaluated_split(self) -> "SplitName":
         """The split of `predictions`: test, or validation if test was not evaluated.
@@ -128,12 +135,28 @@ class Subject:
             DataError: the file is damaged.
         """
         loaded = predictions.load(self.run, self.evaluated_split)
-        if self.run.model_file.is_file() and not predictions.match_model(loaded, self.run):
-            raise NotDrawableError(
-                f"the predictions in {self.run.folder} were made by an earlier model.keras; run"
-                f" `imgcls eval {self.run.folder}` again"
-            )
+        self.require_current_model(
+            loaded.model, "the predictions", f"imgcls eval {self.run.folder}"
+        )
         return replace(loaded, validation=self._load_validation(loaded.model))
+
+    def require_current_model(self, model: str, what: str, command: str) -> None:
+        """Check that the run's model made a result.
+
+        Args:
+            model: the SHA-256 of the model that made it.
+            what: the result, for the message.
+            command: that makes it again.
+
+        Raises:
+            NotDrawableError: model.keras exists, and is another one.
+        """
+        path = self.run.model_file
+        if path.is_file() and files.compute_sha256(path) != model:
+            raise NotDrawableError(
+                f"{what} in {self.run.folder} were made by an earlier {path.name}; run `{command}`"
+                " again"
+            )
 
     def _load_validation(self, model: str) -> "Predictions | None":
         """Return the same model's saved predictions on validation, if that is another split."""

@@ -20,6 +20,11 @@ class PooledSubject(Subject):
         super().__init__(family.runs[0], experiment)
         self._family = family
 
+    @property
+    def folder(self) -> Family:
+        """The folder that holds the evaluations."""
+        return self._family
+
     @cached_property
     def evaluated_split(self) -> "SplitName":
         """The split whose predictions are pooled."""

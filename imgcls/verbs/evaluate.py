@@ -18,11 +18,13 @@ from imgcls.evaluation.image_results import write_image_results
 from imgcls.evaluation.measure import measure, measure_tta
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.record import Evaluation
+from imgcls.evaluation.robustness import measure_robustness
+from imgcls.evaluation.robustness_record import GATES, Robustness
 from imgcls.export.artifact import find_or_predict, open_artifact
 from imgcls.family import Family
 from imgcls.io import files, terminal
 from imgcls.io.records import write_record
-from imgcls.report import family_text
+from imgcls.report import family_text, robustness_text
 from imgcls.report.tables import format_table
 from imgcls.result_folder import ResultFolder
 from imgcls.run import Run
@@ -37,7 +39,8 @@ def evaluate(
     split_name: str = "test",
     fail_under: Mapping[str, float] = {},
     artifact: Path | None = None,
-) -> Evaluation | FamilyEvaluation:
+    corruptions: bool = False,
+) -> Evaluation | FamilyEvaluation | Robustness:
     """Evaluate a run, or each run of a family, on a split; or an artifact exported from a run.
 
     A run gets predictions.npz, metrics.json, report.txt, and images.csv and images.jsonl with the
@@ -50,9 +53,10 @@ def evaluate(
         split_name: train, validation or test.
         fail_under: the minimum of each metric.
         artifact: what `export` wrote; None for model.keras.
+        corruptions: measure a run under corruptions instead.
 
     Returns:
-        The content of metrics.json, or of spread.json.
+        The content of metrics.json, or of spread.json, or of corruptions.json.
 
     Raises:
         GateError: a metric, or its mean over a family, is below its minimum. All files are written,
@@ -65,6 +69,8 @@ def evaluate(
         DivergenceError: the model predicts probabilities that are not finite.
     """
     experiment = experiment or run_or_family.experiment
+    if corruptions:
+        return _evaluate_corruptions(run_or_family, experiment, split_name, fail_under, artifact)
     gates.require_valid(fail_under, metrics.list_directions(experiment.evaluate.metrics))
     if isinstance(run_or_family, Family):
         if artifact:
@@ -104,6 +110,30 @@ def _evaluate_artifact(path: Path, run: Run, experiment: Experiment, split_name:
         split,
     )
     return _write_evaluation(artifact.folder, run.data, experiment, split, found, {})
+
+
+def _evaluate_corruptions(
+    run: Run | Family,
+    experiment: Experiment,
+    split_name: str,
+    fail_under: Mapping[str, float],
+    artifact: Path | None,
+) -> Robustness:
+    """Measure a run under corruptions, and write corruptions.json and corruptions.txt."""
+    if isinstance(run, Family):
+        runs = terminal.format_some([str(each.folder) for each in run.runs], 5)
+        raise UserError(f"--corruptions needs a run; {run.folder} is a family of {runs}")
+    if artifact:
+        raise UserError("--corruptions measures model.keras; give it without --artifact")
+    gates.require_valid(fail_under, GATES)
+    require_finished(run)
+    split = parse_split_name(run, split_name)
+    found = measure_robustness(run, experiment, split)
+    write_record(run.robustness_file(split), found)
+    text = robustness_text.format_robustness(found, run.folder)
+    files.write_text(run.robustness_report_file(split), text)
+    gates.check_gates(fail_under, found.metrics, found)
+    return found
 
 
 def get_result_folder(run_or_family: Run | Family, artifact: Path | None) -> Path:
@@ -163,14 +193,16 @@ def _pool(family: Family, split: SplitName, tta: Tta | None = None) -> Predictio
     return pooled
 
 
-def format_report(found: Evaluation | FamilyEvaluation, folder: Path) -> str:
-    """Return the report of an evaluation of a run, or of a family.
+def format_report(found: Evaluation | FamilyEvaluation | Robustness, folder: Path) -> str:
+    """Return the report of an evaluation of a run, or of a family, or under corruptions.
 
     Args:
         folder: as of `get_result_folder`.
     """
     if isinstance(found, FamilyEvaluation):
         return family_text.format_evaluation(found)
+    if isinstance(found, Robustness):
+        return robustness_text.format_robustness(found, folder)
     return _format_evaluation(found, folder)
 
 
