@@ -61,10 +61,9 @@ def evaluate(
     Raises:
         GateError: a metric, or its mean over a family, is below its minimum. All files are written,
             and the error's `result` is the evaluation.
-        UserError: the split does not exist or is empty, `fail_under` is not valid, or `artifact`
+        UserError: the split does not exist or is empty, an argument is not valid, or `artifact`
             is not one, or needs an extra.
-        DataError: the run or a run of the family is not finished; or there are no saved
-            predictions, and its store is missing, or changed before or while it was read; or the
+        DataError: a run is not finished; or its store is needed, and missing or changed; or the
             artifact is of another model, or was changed.
         DivergenceError: the model predicts probabilities that are not finite.
     """
