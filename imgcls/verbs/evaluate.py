@@ -59,8 +59,7 @@ def evaluate(
         The content of metrics.json, or of spread.json, or of corruptions.json.
 
     Raises:
-        GateError: a metric, or its mean over a family, is below its minimum. All files are written,
-            and the error's `result` is the evaluation.
+        GateError: a metric, or its mean over a family, is below its minimum; all files are written.
         UserError: the split does not exist or is empty, an argument is not valid, or `artifact`
             is not one, or needs an extra.
         DataError: a run is not finished; or its store is needed, and missing or changed; or the
