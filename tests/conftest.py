@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from compression_tables import replace_memory, write_table
 from experiments import experiment
 from synthetic_run import make_run
 
@@ -88,6 +89,12 @@ def digits(prepared, workspace) -> Callable[..., Experiment]:
 
 
 @pytest.fixture
+def no_memory_measured(monkeypatch):
+    """Start no process to measure memory, as `replace_memory` does."""
+    replace_memory(monkeypatch)
+
+
+@pytest.fixture
 def copied(request, workspace) -> Path:
     """The current folder, with a copy of the one that a module's fixture `trained` returns."""
     shutil.copytree(request.getfixturevalue("trained"), workspace, dirs_exist_ok=True)
@@ -96,6 +103,8 @@ def copied(request, workspace) -> Path:
 
 @pytest.fixture(scope="session", params=[3, 100], ids=["3 classes", "100 classes"])
 def evaluated_run(request, tmp_path_factory) -> Run:
-    """A synthetic run with few and with many classes, which augments by flips."""
+    """A synthetic run with few and with many classes, which augments by flips and is compressed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    return make_run(folder, classes=request.param, augment=[{"name": "random_flip"}])
+    run = make_run(folder, classes=request.param, augment=[{"name": "random_flip"}])
+    write_table(run)
+    return run

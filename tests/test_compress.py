@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy
 import pytest
+from compression_tables import make_table
 from experiments import command, json_of
 from exportable_run import list_files, make_run, predict_in_keras, read_split
 
 from imgcls.backend import keras
-from imgcls.compression.table_record import CompressionTable
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
 from imgcls.run import Run
 from imgcls.training.model_description import read_description
 from imgcls.verbs import compress
+
+pytestmark = pytest.mark.usefixtures("no_memory_measured")
 
 
 @pytest.fixture(scope="module")
@@ -226,41 +228,8 @@ def test_a_gate_that_fails_ends_with_exit_code_6_and_the_table(run):
     gate = ["--fail-under", "worst_class_recall=0.999"]
     exit_code, stdout, stderr = command("compress", run.folder, "--method", "fold", *gate)
     assert exit_code == 6
-    assert "accuracy on validation" in stdout
+    assert "wilson_interval" in stdout
     assert "worst_class_recall is" in stderr
-
-
-def make_table(**changes):
-    """Return the table of two equal models, with changes."""
-    split = {
-        **dict.fromkeys(("original", "accuracy", "agreement", "worst_class_recall"), 1.0),
-        **dict.fromkeys(("original_interval", "interval", "difference_interval"), (0.9, 1.0)),
-        "split": "validation",
-        "images_from": "store",
-        "images": 9,
-        "difference": 0.0,
-        "worst_class": "a",
-        "original_worst_class_recall": 1.0,
-        "halved": [],
-    }
-    costs = {"bytes": 9, "parameters": 9, "multiply_adds": 9}
-    cost = {**costs, "milliseconds_1": 1.0, "milliseconds_64": 8.0}
-    fields = {
-        "run": "b",
-        "original": "a",
-        "model_sha256": "0",
-        "confidence": 0.95,
-        "compared": [split | changes.pop("split", {})],
-        "before": cost,
-        "after": cost | changes,
-        "runtime": "litert",
-        "rounds": 15,
-        "threads": 2,
-        "processor": "CPU",
-        "cpu_features": ["avx2"],
-        "peak_memory_mib": 9.0,
-    }
-    return CompressionTable.model_validate(fields)
 
 
 @pytest.mark.parametrize(
@@ -273,3 +242,17 @@ def make_table(**changes):
 def test_what_is_worse_is_a_warning(changes, warning):
     assert warning in compress.format_report(make_table(**changes))
     assert "warning" not in compress.format_report(make_table())
+
+
+def test_the_report_has_the_intervals_of_accuracies_and_fits_80_columns():
+    classes = {"worst_class": "a name as long as those of ImageNet, which take many letters"}
+    report = compress.format_report(make_table(split=classes))
+    assert max(map(len, report.splitlines())) <= 80
+    _, accuracies, differences, costs = report.split("\n\n")
+    assert [line.split() for line in accuracies.splitlines()] == [
+        ["split", "model", "accuracy", "wilson_interval", "worst_class_recall"],
+        ["validation", "original", "0.9500", "[0.9000,", "1.0000]", "1.0000"],
+        ["validation", "compressed", "0.9000", "[0.8000,", "0.9500]", "0.8000"],
+    ]
+    assert "[-0.0800, -0.0200]" in differences
+    assert costs.splitlines()[-1].split() == ["peak_memory_mib", "90.0000", "45.0000", "0.5000"]

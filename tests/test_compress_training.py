@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy
 import pytest
+from compression_tables import replace_memory
 from experiments import assert_same_result, command, experiment, json_of, weights
 
+from imgcls.compression.table_record import find_table
 from imgcls.errors import Interrupted, UserError
 from imgcls.run import Run
 from imgcls.verbs import compress
@@ -19,13 +21,20 @@ DISTILL = {
     "epochs": 2,
 }
 
+OF_EXTRAS = [pytest.mark.extras, pytest.mark.filterwarnings("default")]  # the libraries' own
+pytestmark = pytest.mark.usefixtures("no_memory_measured")
+
 
 @pytest.fixture(scope="module")
 def trained(prepared, tmp_path_factory):
-    """A folder with a finished run, `original`."""
+    """A folder with a finished run, `original`, and what pruning makes of it, `pruned`."""
     folder = tmp_path_factory.mktemp("compressible")
     store = f"data.store_dir={prepared / 'data'}"
-    train(experiment(folder, store, f"model={MODEL}", "train.epochs=1"), folder / "original")
+    run = folder / "original"
+    train(experiment(folder, store, f"model={MODEL}", "train.epochs=1"), run)
+    with pytest.MonkeyPatch.context() as patched:
+        replace_memory(patched)
+        apply(Run(run), PRUNE, folder / "pruned")
     return folder
 
 
@@ -33,6 +42,12 @@ def trained(prepared, tmp_path_factory):
 def original(copied):
     """A finished run in the current folder."""
     return Run(copied / "original")
+
+
+@pytest.fixture
+def pruned(copied):
+    """The run that pruning makes of it."""
+    return Run(copied / "pruned")
 
 
 def apply(run, method, folder=None):
@@ -49,15 +64,32 @@ def count(run):
     return count_multiply_adds(keras.models.load_model(run.model_file, compile=False))
 
 
-def test_a_pruned_run_keeps_the_budget_and_is_evaluated_like_any_other(original):
-    made = apply(original, PRUNE)
-    assert count(made) <= count(original) / 2
-    (step,) = made.compression.steps
-    assert step.details["multiply_adds"] == [count(original), count(made)]
+def test_a_pruned_run_keeps_the_budget_and_is_evaluated_like_any_other(original, pruned):
+    assert count(pruned) <= count(original) / 2
+    (step,) = pruned.compression.steps
+    assert step.details["multiply_adds"] == [count(original), count(pruned)]
     assert step.details["channels"]["logits"] == [10, 10]
     assert step.details["kept_through"] == {}
-    assert len(made.log) == 1
-    assert 0 < json_of("eval", made.folder)["metrics"]["accuracy"] <= 1
+    assert len(pruned.log) == 1
+    assert 0 < json_of("eval", pruned.folder)["metrics"]["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["fold", "prune", pytest.param("quantize", marks=OF_EXTRAS)],
+)
+def test_a_compressed_run_is_plotted_and_compared_with_its_original(original, pruned, method):
+    made = pruned if method == "prune" else apply(original, {"name": method})
+    (found,) = json_of("compare", original.folder, made.folder)["comparisons"]
+    (accuracy,) = (each for each in found["metrics"] if each["metric"] == "accuracy")
+    test = find_table(made).compared[-1]
+    assert (accuracy["old"], accuracy["new"]) == (test.original, test.accuracy)
+    assert accuracy["difference"] == pytest.approx(test.difference)
+    names = ("compression", "confusion_matrix", "learning_curves")
+    assert json_of("plot", made.folder, *names) == [
+        *[str(made.figure_file(name)) for name in names],
+        str(made.report_page),
+    ]
 
 
 def stop_after(monkeypatch, number):
@@ -77,9 +109,9 @@ def stop_after(monkeypatch, number):
 
 @pytest.mark.parametrize(("method", "number"), [(PRUNE, 2), (DISTILL, 1)])
 def test_the_same_command_continues_an_interrupted_compression_to_the_same_bits(
-    original, method, number, monkeypatch
+    original, pruned, method, number, monkeypatch
 ):
-    whole = apply(original, method, original.folder.with_name("whole"))
+    whole = pruned if method == PRUNE else apply(original, method)
     folder = original.folder.with_name("stopped")
     with monkeypatch.context() as patched:
         stop_after(patched, number)

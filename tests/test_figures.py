@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from compression_tables import write_table
 from figure_drawing import draw, drawn
 from matplotlib.axes import Axes
 from PIL import Image
@@ -58,6 +59,7 @@ def test_no_text_is_read_as_a_formula(evaluated_run: Run, name: str):
 @pytest.mark.parametrize("name", parts.list_names("figures"))
 def test_one_image_a_class_and_one_epoch_are_enough(name: str, tmp_path: Path):
     run = make_run(tmp_path / "run", classes=4, per_class=1, epochs=1, augment=FLIP)
+    write_table(run)
     assert all(axes.has_data() for axes in draw(run, name).axes)
 
 

@@ -1,16 +1,15 @@
 """Measures a compressed run beside its original. Heavy zone."""
 
-import resource
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from imgcls import environment, parts
-from imgcls.backend import keras
 from imgcls.comparison.paired_bootstrap import bootstrap_differences
-from imgcls.compression import latency
+from imgcls.compression import latency, peak_memory
 from imgcls.compression.litert_file import convert_model
 from imgcls.compression.networks import count_network, load_logits
 from imgcls.compression.record import NetworkSize
@@ -45,7 +44,6 @@ def measure(original: Run, result: Run, experiment: Experiment) -> CompressionTa
     if compared[0].images_from == "store" and result.data.sizes["test"]:
         compared.append(_compare(original, result, experiment, "test"))
     before, after = _measure_costs(original, result)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return CompressionTable(
         run=str(result.folder),
         original=str(original.folder),
@@ -59,7 +57,6 @@ def measure(original: Run, result: Run, experiment: Experiment) -> CompressionTa
         threads=count_threads(),
         processor=environment.read_runtime().processor,
         cpu_features=sorted(environment.read_cpu_features() & set(_FEATURES)),
-        peak_memory_mib=peak / (2**20 if sys.platform == "darwin" else 2**10),
     )
 
 
@@ -144,37 +141,56 @@ def _compare_classes(before: Predictions, after: Predictions) -> dict[str, Any]:
 
 
 def _measure_costs(original: Run, result: Run) -> tuple[ModelCost, ModelCost]:
-    """Return what both models cost, with their latency in the runtime of the compressed one."""
-    terminal.note("measuring the latency of both models")
-    data = original.data
-    model = inference.load_model(original.model_file, data.shape, len(data.classes))
-    compressed = inference.open_model(result.model_file, data.shape, len(data.classes))
-    if result.model_file == result.litert_file:
-        path = result.folder / ".float32.tmp"
-        try:
-            path.write_bytes(convert_model(model, "float32", None, result.folder))
-            float32 = parts.load("exporters", "litert").load(path, count_threads())
-            times = latency.measure([float32, lambda x: compressed.predict(x)[0]], data.shape)
-        finally:
-            path.unlink(missing_ok=True)
-    else:
-        assert isinstance(compressed, keras.Model)
-        times = latency.measure(
-            [latency.compile_model(model), latency.compile_model(compressed)], data.shape
-        )
+    """Return what both models cost, with latency and memory in the runtime of the compressed one.
+
+    Raises:
+        UserError: a process that measures memory ended.
+    """
+    terminal.note("measuring the latency and the memory of both models")
+    shape, threads = original.data.shape, count_threads()
+    with _open_original(original, result) as (reference, predict):
+        if reference == original.model_file:
+            network = inference.load_model(result.model_file, shape, len(original.data.classes))
+            compressed = latency.compile_model(network)
+        else:
+            compressed = parts.load("exporters", "litert").load(result.model_file, threads)
+        times = latency.measure([predict, compressed], shape)
+        peaks = peak_memory.measure([reference, result.model_file], shape, threads)
     made = result.compression
     assert made is not None
     assert made.network is not None  # as the chain wrote it
-    network = count_network(load_logits(original))
-    before = _make_cost(original.model_file, network, times[0])
-    return before, _make_cost(result.model_file, made.network, times[1])
+    sizes = count_network(load_logits(original)), made.network
+    paths = original.model_file, result.model_file
+    before, after = map(_make_cost, paths, sizes, times, peaks)
+    return before, after
 
 
-def _make_cost(path: Path, network: NetworkSize, times: list[float]) -> ModelCost:
+@contextmanager
+def _open_original(original: Run, result: Run) -> Iterator[tuple[Path, latency.Predict]]:
+    """Open the original in the runtime of the compressed model, in float32.
+
+    Yields:
+        Its file, which for LiteRT is a temporary one; and what predicts with it.
+    """
+    data = original.data
+    model = inference.load_model(original.model_file, data.shape, len(data.classes))
+    if result.model_file != result.litert_file:
+        yield original.model_file, latency.compile_model(model)
+        return
+    path = result.folder / ".float32.tmp"
+    try:
+        path.write_bytes(convert_model(model, "float32", None, result.folder))
+        yield path, parts.load("exporters", "litert").load(path, count_threads())
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _make_cost(path: Path, network: NetworkSize, times: list[float], peak: float) -> ModelCost:
     return ModelCost(
         bytes=path.stat().st_size,
         parameters=network.parameters,
         multiply_adds=network.multiply_adds,
         milliseconds_1=times[0],
         milliseconds_64=times[1],
+        peak_memory_mib=peak,
     )

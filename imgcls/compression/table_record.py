@@ -1,12 +1,15 @@
 """The record compression_table.json: how a compressed run differs from its original. Light zone."""
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from imgcls.datasets import SplitName
 from imgcls.evaluation.intervals import Interval
-from imgcls.io.records import Record
+from imgcls.io import files
+from imgcls.io.records import Record, read_record
+from imgcls.run import Run
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -57,6 +60,9 @@ class ModelCost(Record):
     """Latency of a batch of 1 image: the median over the rounds."""
     milliseconds_64: Annotated[float, Field(gt=0)]
     """Latency of a batch of 64 images: the median over the rounds."""
+    peak_memory_mib: Annotated[float, Field(gt=0)]
+    """The most memory, in MiB, of a process that does nothing but load the model in the runtime and
+    predict batches of 1 and 64 images on the CPU; that of the runtime included."""
 
 
 class CompressionTable(Record):
@@ -86,8 +92,6 @@ class CompressionTable(Record):
     """The name of the processor."""
     cpu_features: list[str]
     """Its instructions for vectors and for products of 8 bits, as Linux names them."""
-    peak_memory_mib: Annotated[float, Field(gt=0)]
-    """The most memory that this process held until the end of the measurement, in MiB."""
 
     @property
     def gated(self) -> dict[str, float]:
@@ -96,23 +100,42 @@ class CompressionTable(Record):
         names = ("accuracy", "agreement", "worst_class_recall")
         return {name: getattr(first, name) for name in names}
 
-    def make_rows(self) -> list[dict[str, Any]]:
-        """Return a table of both models, one row a number."""
-        rows: list[dict[str, Any]] = []
-        for each in self.compared:
-            on = f"on {each.split}"
-            rows += [
-                _row(f"accuracy {on}", each.original, each.accuracy, each.difference_interval),
-                _row(
-                    f"worst class recall {on}",
+    def make_tables(self) -> list[list[dict[str, Any]]]:
+        """Return the tables of accuracies, of differences, and of costs, each as rows."""
+        accuracies = [
+            {
+                "split": each.split,
+                "model": model,
+                "accuracy": accuracy,
+                "wilson_interval": interval,
+                "worst_class_recall": recall,
+            }
+            for each in self.compared
+            for model, accuracy, interval, recall in (
+                (
+                    "original",
+                    each.original,
+                    each.original_interval,
                     each.original_worst_class_recall,
-                    each.worst_class_recall,
                 ),
-                _row(f"agreement {on}", None, each.agreement),
-            ]
-        for name in ModelCost.model_fields:
-            rows.append(_row(name, getattr(self.before, name), getattr(self.after, name)))
-        return rows
+                ("compressed", each.accuracy, each.interval, each.worst_class_recall),
+            )
+        ]
+        differences = [
+            {
+                "split": each.split,
+                "difference": each.difference,
+                "paired_interval": each.difference_interval,
+                "agreement": each.agreement,
+                "worst_class": each.worst_class,
+            }
+            for each in self.compared
+        ]
+        costs = [
+            _make_cost_row(name, getattr(self.before, name), getattr(self.after, name))
+            for name in ModelCost.model_fields
+        ]
+        return [accuracies, differences, costs]
 
     def list_warnings(self) -> list[str]:
         """Return what is worse than one may expect, one sentence each."""
@@ -129,14 +152,19 @@ class CompressionTable(Record):
         return found
 
 
-def _row(
-    name: str, before: float | None, after: float, interval: Interval | None = None
-) -> dict[str, Any]:
+def find_table(run: Run) -> CompressionTable | None:
+    """Return the saved table of a compressed run; None if there is none of its present model.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    path = run.compression_table_file
+    if not os.path.lexists(path):
+        return None
+    saved = read_record(path, CompressionTable, "remove it, and compress again")
+    return saved if saved.model_sha256 == files.compute_sha256(run.model_file) else None
+
+
+def _make_cost_row(name: str, before: float, after: float) -> dict[str, Any]:
     ratio = after / before if before else None
-    return {
-        "number": name,
-        "original": before,
-        "compressed": after,
-        "ratio": ratio,
-        "interval of the difference": interval,
-    }
+    return {"cost": name, "original": before, "compressed": after, "ratio": ratio}

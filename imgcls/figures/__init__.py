@@ -18,6 +18,7 @@ from imgcls.evaluation import predictions
 from imgcls.io import files
 
 if TYPE_CHECKING:
+    from imgcls.compression.table_record import CompressionTable
     from imgcls.config import Experiment
     from imgcls.datasets import SplitName
     from imgcls.evaluation.predictions import Predictions
@@ -36,6 +37,10 @@ class NotDrawableError(UserError):
 
     Exit code 2 if the figure was requested by name.
     """
+
+
+class DoesNotApplyError(NotDrawableError):
+    """The figure is of another kind of run; unless requested by name, nothing is said of it."""
 
 
 class Subject:
@@ -165,6 +170,27 @@ class Subject:
             return None
         loaded = predictions.load(self.run, "validation")
         return loaded if loaded.model == model else None
+
+    @cached_property
+    def compression_table(self) -> "CompressionTable":
+        """How a compressed run differs from its original.
+
+        Raises:
+            DoesNotApplyError: the run was not compressed.
+            NotDrawableError: it was not compared yet, or its model changed since.
+            DataError: compression_table.json is damaged.
+        """
+        from imgcls.compression.table_record import find_table
+
+        if not self.run.is_compressed:
+            raise DoesNotApplyError(f"{self.run.folder} was not compressed; see `imgcls compress`")
+        found = find_table(self.run)
+        if found is None:
+            raise NotDrawableError(
+                f"{self.run.folder} was not compared with its original; run the command that"
+                " compressed it again"
+            )
+        return found
 
     def compute_metric(self, metric: str, found: "Predictions | None" = None) -> "Result":
         """Compute a metric of the predictions.

@@ -8,7 +8,7 @@ from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
-from imgcls.figures import Subject
+from imgcls.figures import NotDrawableError, Subject
 from imgcls.io import files, terminal
 from imgcls.report import html
 from imgcls.result_folder import ResultFolder
@@ -26,6 +26,7 @@ def write_page(subject: Subject) -> None:
     )
     sections = [
         _render_overview(subject),
+        *([_render_compression(subject)] if subject.run.is_compressed else []),
         *[
             render_evaluation(subject.run, split)
             for split in SPLITS
@@ -60,6 +61,24 @@ def _render_overview(subject: Subject) -> str:
         )
         facts["fingerprint"] = data.fingerprint
     return html.render_pairs(facts)
+
+
+def _render_compression(subject: Subject) -> str:
+    """Say what the run was compressed from, and how the two differ."""
+    made = subject.run.compression
+    assert made is not None  # the caller checked it
+    lines = [
+        "<h2>Compression</h2>",
+        html.render_paragraph(f"compressed from {made.original} by {made.describe()}"),
+    ]
+    try:
+        table = subject.compression_table
+    except (NotDrawableError, DataError) as error:
+        terminal.note(f"the page has no table of the compression: {error}")
+        return "\n".join([*lines, html.render_paragraph(str(error))])
+    lines += map(html.render_table, table.make_tables())
+    lines += [html.render_paragraph(f"warning: {each}") for each in table.list_warnings()]
+    return "\n".join(lines)
 
 
 def render_evaluation(folder: ResultFolder, split: str) -> str:

@@ -4,14 +4,14 @@ TensorFlow is imported once everything else is checked. It runs the verb `train`
 train.
 """
 
-import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcls.compression import folders
-from imgcls.compression.table_record import CompressionTable
+from imgcls.compression.table_record import CompressionTable, find_table
 from imgcls.compressors import CompressorSettings
 from imgcls.config import Experiment
 from imgcls.device import choice
@@ -19,11 +19,11 @@ from imgcls.errors import Interrupted, ProcessRestart, UserError, get_exit_code
 from imgcls.evaluation import gates
 from imgcls.experiment_file import read_experiment
 from imgcls.family import Family
-from imgcls.io import files, terminal
-from imgcls.io.records import read_record, write_record
+from imgcls.io import terminal
+from imgcls.io.records import write_record
 from imgcls.io.terminal import to_printable
 from imgcls.parts import list_names
-from imgcls.report.tables import format_table
+from imgcls.report.tables import WIDTH, format_table
 from imgcls.run import Run
 from imgcls.run_lookup import format_command, require_finished
 from imgcls.verbs import train
@@ -186,30 +186,33 @@ def _record_status(result: Run) -> Iterator[None]:
 
 def _find_or_measure(original: Run, result: Run, experiment: Experiment) -> CompressionTable:
     """Return the table of a finished run: the saved one, or a new one."""
-    path = result.compression_table_file
-    if os.path.lexists(path):
-        saved = read_record(path, CompressionTable, "remove it, and compress again")
-        if saved.model_sha256 == files.compute_sha256(result.model_file):
-            return saved
+    if saved := find_table(result):
+        return saved
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
     from imgcls.compression import table
 
     made = table.measure(original, result, experiment)
-    write_record(path, made)
+    write_record(result.compression_table_file, made)
     return made
 
 
 def format_report(found: CompressionTable) -> str:
     """Return the table as text, with what was measured how, and warnings."""
-    sizes = ", ".join(f"{each.images:,} of {each.split}" for each in found.compared)
-    flags = " ".join(found.cpu_features)
+    of = {"store": "", "sample": " that the run keeps"}
+    sizes = ", ".join(
+        f"{each.images:,} of {each.split}{of[each.images_from]}" for each in found.compared
+    )
+    how = (
+        f"images: {sizes}; {100 * found.confidence:g} % intervals: Wilson for accuracies, paired"
+        " bootstrap for differences",
+        f"latency: medians of {found.rounds} interleaved rounds in {found.runtime}, both models,"
+        f" {found.threads} threads, {found.processor} ({' '.join(found.cpu_features)})",
+        "memory: the peak of a process for each model, with its runtime",
+    )
     lines = [
         f"{to_printable(found.run)}, compressed from {to_printable(found.original)}",
-        f"images: {sizes}; {100 * found.confidence:g} % paired bootstrap intervals",
-        f"latency: medians of {found.rounds} interleaved rounds in {found.runtime}, both models,"
-        f" {found.threads} threads, {found.processor} ({flags})",
+        *[line for each in how for line in textwrap.wrap(each, WIDTH, break_long_words=False)],
     ]
+    tables = map(format_table, found.make_tables())
     warnings = [f"warning: {each}" for each in found.list_warnings()]
-    return "\n\n".join(
-        filter(None, ["\n".join(lines), format_table(found.make_rows()), "\n".join(warnings)])
-    )
+    return "\n\n".join(filter(None, ["\n".join(lines), *tables, "\n".join(warnings)]))

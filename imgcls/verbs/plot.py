@@ -9,7 +9,7 @@ from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.evaluation import families
 from imgcls.family import Family
-from imgcls.figures import NotDrawableError, Subject, _families, _style
+from imgcls.figures import DoesNotApplyError, NotDrawableError, Subject, _families, _style
 from imgcls.figures._pooled import PooledSubject
 from imgcls.io.terminal import note, track
 from imgcls.parts import PartSettings
@@ -136,6 +136,8 @@ def _draw_if_possible(
 ) -> Path | None:
     try:
         return _draw(settings, subject, folder)
+    except DoesNotApplyError:
+        return None
     except (NotDrawableError, DataError) as error:
         note(f"no {settings.name}: {error}")
         return None
