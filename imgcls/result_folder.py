@@ -41,9 +41,9 @@ class ResultFolder:
         """The metrics under corruptions as readable text."""
         return self.folder / "evaluation" / split / "corruptions.txt"
 
-    def figure_file(self, name: str) -> Path:
-        """The image of a figure."""
-        return self.folder / "figures" / f"{name}.png"
+    def figure_file(self, name: str, suffix: str = "png") -> Path:
+        """The image of a figure; the suffix is png or svg."""
+        return self.folder / "figures" / f"{name}.{suffix}"
 
     @property
     def report_page(self) -> Path:

@@ -13,6 +13,7 @@ from synthetic_run import class_names, make_predictions, make_run
 from imgcls.errors import DataError
 from imgcls.evaluation import predictions
 from imgcls.figures import NotDrawableError, Subject, _style
+from imgcls.figures.confusion_matrix import cluster
 from imgcls.run import Run
 
 
@@ -28,10 +29,14 @@ def test_the_confusion_matrix_equals_scikit_learns(evaluated_run: Run):
     axes = drawn(evaluated_run, "confusion_matrix").axes[0]
     made = make_predictions(classes, 8)
     expected = confusion_matrix(made.labels, made.predicted, labels=range(classes))
+    if classes == 100:
+        order = cluster(expected)
+        assert sorted(order.tolist()) == list(range(100))
+        expected = expected[order][:, order]
     assert numpy.allclose(
         axes.images[0].get_array(), expected / expected.sum(axis=1, keepdims=True)
     )
-    counts = [int(text.get_text()) for text in axes.texts]
+    counts = [int(text.get_text().splitlines()[0]) for text in axes.texts]
     assert counts == (expected[expected > 0].tolist() if classes == 3 else [])
 
 

@@ -41,9 +41,7 @@ def test_the_experiments_figures_are_drawn_and_then_the_page(run: Run):
         run.report_page,
     ]
     assert sorted(path.name for path in run.report_page.parent.iterdir()) == [
-        "learning_curves.png",
-        "report.html",
-        "roc.png",
+        *["learning_curves.png", "learning_curves.svg", "report.html", "roc.png", "roc.svg"]
     ]
     for name in LIGHT:
         with Image.open(run.figure_file(name)) as picture:
@@ -57,7 +55,10 @@ def test_without_a_list_every_figure_is_drawn_and_what_cannot_be_is_noted(
     run.predictions_file("test").unlink()
     run.robustness_file("test").unlink()
     drawn = {path.stem for path in plot(run, run.experiment, None)[:-1]}
-    assert drawn == {"learning_curves", "class_distribution", "sample_grid"}
+    assert drawn == {
+        *("learning_curves", "learning_rate", "timing"),
+        *("class_distribution", "sample_grid", "first_layer_filters"),
+    }
     notes = capsys.readouterr()
     assert notes.out == ""
     missing = re.findall(r"^note: no (\w+): ", notes.err, flags=re.MULTILINE)
@@ -110,10 +111,11 @@ def test_a_named_figure_keeps_the_experiments_settings_of_it(tmp_path: Path):
 
 def test_the_same_run_gives_the_same_bytes(run: Run):
     plot(run, run.experiment, None)
-    before = [run.figure_file(name).read_bytes() for name in LIGHT]
+    files = [run.figure_file(name, suffix) for name in LIGHT for suffix in ("png", "svg")]
+    before = [file.read_bytes() for file in files]
     page = run.report_page.read_bytes()
     plot(run, run.experiment, None)
-    assert [run.figure_file(name).read_bytes() for name in LIGHT] == before
+    assert [file.read_bytes() for file in files] == before
     assert run.report_page.read_bytes() == page
 
 

@@ -57,8 +57,12 @@ def make_mosaic(rows: "list[numpy.ndarray]", columns: int) -> "numpy.ndarray":
     for i, images in enumerate(rows):
         for j, image in enumerate(images):
             top, left = i * cell_height + margin, j * cell_width + margin
-            # Three channels are RGB; otherwise the first one is shown as grayscale.
-            canvas[top : top + height, left : left + width] = (
-                image if image.shape[2] == 3 else image[:, :, :1]
-            )
+            canvas[top : top + height, left : left + width] = to_rgb(image)
     return canvas
+
+
+def to_rgb(image: "numpy.ndarray") -> "numpy.ndarray":
+    """Return an image as RGB, uint8 (height, width, 3): of 1, 2 or more than 3 channels, the first
+    one as grayscale.
+    """
+    return image if image.shape[2] == 3 else image[:, :, :1].repeat(3, axis=2)

@@ -39,6 +39,8 @@ class Kind:
         symbol: the area's name in the legend.
         draw_style: matplotlib's `drawstyle`: "default" for straight lines between points, or steps.
         make_curve: computes the curve from truth, bool (images,), and scores, float (images,).
+        make_point: computes the point on the curve of images predicted as positive, bool (images,),
+            from truth and these.
     """
 
     title: str
@@ -47,13 +49,14 @@ class Kind:
     symbol: str
     draw_style: str
     make_curve: "Callable[[numpy.ndarray, numpy.ndarray], Curve]"
+    make_point: "Callable[[numpy.ndarray, numpy.ndarray], tuple[float, float]]"
 
 
 def draw(kind: Kind, subject: Subject) -> "Figure":
     """Draw the curves of all classes, with their macro and micro average.
 
     If there are more than `MAX_CURVES` classes, draw the worst ones, and a band with the middle
-    80 % of all classes.
+    80 % of all classes. Of two classes, one curve is drawn, and the point of the threshold 0.5.
 
     Raises:
         NotDrawableError: fewer than two classes have images in the split.
@@ -75,6 +78,11 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     }
     figure = _style.make_figure(_style.WIDTH, 5.2)
     axes = figure.subplots()
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.grid()
+    if len(predictions.classes) == 2:
+        _draw_two_classes(axes, kind, subject, curves[1])
+        return figure
     grid = numpy.linspace(0, 1, 501)
     heights = numpy.stack([_interpolate(grid, curve, kind.draw_style) for curve in curves.values()])
     if len(curves) > MAX_CURVES:
@@ -91,11 +99,25 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
             **_choose_line_style(i),
         )
     _draw_averages(axes, kind, subject, grid, heights)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_title(f"{kind.title} ({subject.evaluated_title})")
-    axes.grid()
     _add_legend(axes, len(curves), len(predictions.classes))
+    macro = f"macro {kind.symbol} {result.scalars[f'macro_{kind.area}']:.4f}"
+    lowest = f"lowest: {_style.shorten(predictions.classes[worst[0]])}, {areas[worst[0]]:.4f}"
+    axes.set_title(f"{kind.title}: {macro}; {lowest}\n({subject.evaluated_title})")
     return figure
+
+
+def _draw_two_classes(axes: "Axes", kind: Kind, subject: Subject, curve: Curve) -> None:
+    """Draw the curve of the second class against the first, and where its threshold is 0.5."""
+    predictions = subject.predictions
+    area = subject.compute_metric(kind.metric).per_class[kind.area][1]
+    first, second = (_style.shorten(name) for name in predictions.classes)
+    label = f"{kind.symbol} {area:.4f}  {second} against {first}"
+    axes.plot(curve.x, curve.y, drawstyle=kind.draw_style, linewidth=2, label=label)
+    point = kind.make_point(predictions.labels == 1, predictions.predicted == 1)
+    text = f"threshold 0.5: ({point[0]:.4f}, {point[1]:.4f})"
+    axes.plot(*point, "o", color=_style.COLORS[1], markersize=7, label=text)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), handlelength=3)
+    axes.set_title(f"{kind.title}: {kind.symbol} {area:.4f}\n({subject.evaluated_title})")
 
 
 def _draw_averages(

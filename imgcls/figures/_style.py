@@ -1,4 +1,5 @@
-"""Style of all figures: fonts, sizes, colors safe for color-blind readers; PNG files. Light zone.
+"""Style of all figures: fonts, sizes, colors safe for color-blind readers; PNG and SVG files. Light
+zone.
 
 Figures use `matplotlib.figure.Figure` directly: pyplot takes longer to import, and has global
 state.
@@ -89,6 +90,8 @@ def apply_style() -> Iterator[None]:
                 "lines.linewidth": 1.5,
                 # A class name such as `$x_1$` is not a formula.
                 "text.parse_math": False,
+                # So that the same figure gives the same bytes.
+                "svg.hashsalt": "imgcls",
             }
         )
         yield
@@ -164,18 +167,25 @@ def label_rows(axes: "Axes", names: list[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
+_METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Creator": None, "Date": None},
+}
+"""What is left out of files: by default, they have the version of matplotlib, and the date."""
+
+
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure atomically to a PNG file; the same figure gives the same bytes.
+    """Write a figure atomically to a PNG or SVG file; the same figure gives the same bytes.
 
     Raises:
         UserError: the file cannot be written.
     """
+    kind = path.suffix.removeprefix(".")
     with files.replace_file(path) as stream:
-        # By default, the metadata has the version of matplotlib.
         figure.savefig(
             stream,
-            format="png",
+            format=kind,
             dpi=DOTS_PER_INCH,
             bbox_inches="tight",
-            metadata={"Software": None},
+            metadata=_METADATA[kind],
         )

@@ -24,6 +24,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
         "AP",
         "steps-pre",
         _compute_curve,
+        _compute_point,
     )
     figure = _one_vs_rest.draw(kind, subject)
     figure.axes[0].set(xlabel="recall", ylabel="precision")
@@ -35,3 +36,9 @@ def _compute_curve(truth: "numpy.ndarray", score: "numpy.ndarray") -> _one_vs_re
 
     precision, recall, _ = precision_recall_curve(truth, score)
     return _one_vs_rest.Curve(recall[::-1], precision[::-1])
+
+
+def _compute_point(truth: "numpy.ndarray", positive: "numpy.ndarray") -> tuple[float, float]:
+    """Return recall and precision; precision is 1 if nothing is predicted as positive."""
+    precision = truth[positive].mean() if positive.any() else 1.0
+    return float(positive[truth].mean()), float(precision)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imgcls import parts
 from imgcls.config import Experiment
@@ -17,11 +18,15 @@ from imgcls.report import family_page, family_text, page
 from imgcls.result_folder import ResultFolder
 from imgcls.run import Run
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def plot(
     run_or_family: Run | Family, experiment: Experiment | None = None, names: Sequence[str] = ()
 ) -> list[Path]:
-    """Draw figures as PNG files, and write report.html with all figures of the run or family.
+    """Draw figures as PNG and SVG files, and write report.html with all figures of the run or
+    family.
 
     Of a family, the figures of each run are drawn, then those of the family: curves and the spread
     of the metrics, and if its runs differ in the fold, the same figures of the pooled predictions.
@@ -32,7 +37,7 @@ def plot(
             missing, such as an evaluation, are then left out with a note.
 
     Returns:
-        The written files; the report page is the last.
+        The PNG files, beside each of which is an SVG file; the report page is the last.
 
     Raises:
         UserError: a name is unknown, a named figure cannot be drawn, or a file cannot be written.
@@ -68,14 +73,13 @@ def _plot_family(family: Family, experiment: Experiment, names: Sequence[str]) -
 
 def _draw_family(family: Family, experiment: Experiment) -> list[Path]:
     """Draw the curves of all runs, and the spread of their metrics on the test or another split."""
-    path, spread_path = family.figure_file("learning_curves"), family.figure_file("spread")
     summary = families.summarize_training(family, None)
     names = [run.folder.name for run in family.runs]
     selected = {name: run.selected_epoch for name, run in zip(names, summary.runs, strict=True)}
     logs = {run.folder.name: run.log for run in family.runs}
     evaluated = families.list_evaluated_splits(family)
     with _style.apply_style():
-        _style.save_figure(_families.draw_curves(logs, selected), path)
+        path = _save(_families.draw_curves(logs, selected), "learning_curves", family)
         if not evaluated:
             note(f"no spread: run `imgcls eval {family.folder}` first")
             return [path]
@@ -85,8 +89,7 @@ def _draw_family(family: Family, experiment: Experiment) -> list[Path]:
             note(f"no spread: {family.folder} was evaluated without the metrics of its experiment")
             return [path]
         title = f"{evaluated[-1]} split, {family_text.describe_spread(shown)} of {len(names)} runs"
-        _style.save_figure(_families.draw_spread(shown, names, title), spread_path)
-    return [path, spread_path]
+        return [path, _save(_families.draw_spread(shown, names, title), "spread", family)]
 
 
 def _draw_named(names: Sequence[str], subject: Subject) -> list[Path]:
@@ -125,10 +128,16 @@ def _find_figures(names: Sequence[str], subject: Subject) -> list[PartSettings]:
 
 
 def _draw(settings: PartSettings, subject: Subject, folder: ResultFolder) -> Path:
-    path = folder.figure_file(settings.name)
     with _style.apply_style():
-        _style.save_figure(parts.load_for("figures", settings).draw(settings, subject), path)
-    return path
+        figure = parts.load_for("figures", settings).draw(settings, subject)
+        return _save(figure, settings.name, folder)
+
+
+def _save(figure: "Figure", name: str, folder: ResultFolder) -> Path:
+    """Write a figure as PNG and SVG; return the path of the PNG file."""
+    for suffix in ("svg", "png"):
+        _style.save_figure(figure, folder.figure_file(name, suffix))
+    return folder.figure_file(name)
 
 
 def _draw_if_possible(
