@@ -1,4 +1,4 @@
-"""The gallery, the F1 of each class, filters, timing and the learning rate show what the data are."""
+"""The gallery, F1 by class, filters, timing and the learning rate show what the data are."""
 
 from pathlib import Path
 

@@ -100,10 +100,17 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
         )
     _draw_averages(axes, kind, subject, grid, heights)
     _add_legend(axes, len(curves), len(predictions.classes))
-    macro = f"macro {kind.symbol} {result.scalars[f'macro_{kind.area}']:.4f}"
-    lowest = f"lowest: {_style.shorten(predictions.classes[worst[0]])}, {areas[worst[0]]:.4f}"
-    axes.set_title(f"{kind.title}: {macro}; {lowest}\n({subject.evaluated_title})")
+    axes.set_title(_describe(kind, subject, areas))
     return figure
+
+
+def _describe(kind: Kind, subject: Subject, areas: dict[int, float]) -> str:
+    """Return what the curves show: the mean area, and the class with the lowest one."""
+    predictions, result = subject.predictions, subject.compute_metric(kind.metric)
+    label = min(areas, key=lambda each: areas[each])
+    macro = f"macro {kind.symbol} {result.scalars[f'macro_{kind.area}']:.4f}"
+    lowest = f"lowest: {_style.shorten(predictions.classes[label])}, {areas[label]:.4f}"
+    return f"{kind.title}: {macro}; {lowest}\n({subject.evaluated_title})"
 
 
 def _draw_two_classes(axes: "Axes", kind: Kind, subject: Subject, curve: Curve) -> None:

@@ -39,7 +39,7 @@ class Settings(PartSettings):
 
 
 @dataclass(frozen=True)
-class Section:
+class GallerySection:
     """Some images of the gallery, below their title; positions in the split, int64 (n,)."""
 
     title: str
@@ -67,7 +67,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     return figure
 
 
-def choose_sections(subject: Subject, count: int) -> list[Section]:
+def choose_sections(subject: Subject, count: int) -> list[GallerySection]:
     """Return the images that are shown."""
     import numpy
 
@@ -76,15 +76,15 @@ def choose_sections(subject: Subject, count: int) -> list[Section]:
     confidence = predictions.per_image(compute_confidence)
     if not wrong.size:
         order = numpy.argsort(predictions.per_image(get_true_probability), kind="stable")
-        return [Section("The true class has the lowest probability", order[:count])]
+        return [GallerySection("The true class has the lowest probability", order[:count])]
     ranked = wrong[numpy.argsort(-confidence[wrong], kind="stable")]
-    sections = [Section("The most confident mistakes", ranked[:count])]
+    sections = [GallerySection("The most confident mistakes", ranked[:count])]
     rest = numpy.sort(ranked[count:])
     if rest.size:
         seed = derive_seed(subject.experiment.seed, "sample")
         generator = numpy.random.Generator(numpy.random.Philox(seed))
         drawn = generator.choice(rest, min(count, len(rest)), replace=False)
-        sections.append(Section("Other mistakes, at random", numpy.sort(drawn)))
+        sections.append(GallerySection("Other mistakes, at random", numpy.sort(drawn)))
     return sections
 
 
@@ -111,7 +111,7 @@ def read_images(subject: Subject, positions: "numpy.ndarray") -> "numpy.ndarray"
 
 
 def _draw_section(
-    axes: "Axes", subject: Subject, section: Section, pictures: "numpy.ndarray"
+    axes: "Axes", subject: Subject, section: GallerySection, pictures: "numpy.ndarray"
 ) -> None:
     """Draw images in rows; x counts cells, and y counts the inches of a cell."""
     height, width = pictures.shape[1:3]
