@@ -22,6 +22,7 @@ from imgcls.cli.compare import compare
 from imgcls.cli.compress import compress
 from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
+from imgcls.cli.explain import explain
 from imgcls.cli.export import export
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "plot": plot,
     "predict": predict,
+    "explain": explain,
     "export": export,
     "compress": compress,
     "compare": compare,

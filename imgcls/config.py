@@ -12,6 +12,7 @@ from imgcls import parts
 from imgcls.augmentations import AugmentationSettings
 from imgcls.compressors import CompressorSettings
 from imgcls.datasets import DataSettings
+from imgcls.explainers import ExplainerSettings
 from imgcls.io import yaml_file
 from imgcls.metrics import MetricSettings
 from imgcls.models import ModelSettings
@@ -96,6 +97,37 @@ class Evaluate(Section):
         return parts.require_unique(value, "its numbers would have the same names")
 
 
+class Explain(Section):
+    """How predictions are explained."""
+
+    methods: Annotated[
+        list[Annotated[ExplainerSettings, PartOf("explainers")]], Field(min_length=1)
+    ] = Field(
+        default_factory=lambda: [
+            parts.make_default_settings("explainers", name)
+            for name in ("grad_cam", "integrated_gradients")
+        ]
+    )
+    """Files of imgcls/explainers. `--method` names others."""
+    images: Annotated[int, Field(ge=1)] = 64
+    """Images that are explained, at most, chosen at random by the seed."""
+    importance_images: Annotated[int, Field(ge=2)] = 1000
+    """Images of a split on which the importance of channels, color, frequencies and regions is
+    measured, at most."""
+    repeats: Annotated[int, Field(ge=1)] = 3
+    """Permutations that are averaged for the importance of a feature."""
+    baseline: Literal["mean", "black", "blur"] = "mean"
+    """What stands for an image without information: the mean of the training pixels, black, or the
+    image blurred by a Gaussian of an eighth of its shorter side."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Images, or changed copies of one, that are computed at a time; fewer take less memory."""
+
+    @field_validator("methods")
+    @classmethod
+    def _check_unique(cls, value: list[ExplainerSettings]) -> list[ExplainerSettings]:
+        return parts.require_unique(value, "its files would have the same names")
+
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -120,6 +152,8 @@ class Experiment(Section):
         default_factory=lambda: parts.make_all_default_settings("figures")
     )
     """The figures to draw: files of imgcls/figures; all of them unless given."""
+    explain: Explain = Field(default_factory=Explain)
+    """How `imgcls explain` explains predictions."""
     compress: list[Annotated[CompressorSettings, PartOf("compressors")]] = []
     """The methods by which `imgcls compress` makes a smaller model, in this order: files of
     imgcls/compressors. None unless given, or named by `--method`."""
@@ -198,6 +232,6 @@ class Experiment(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a weight or the length of the log."""
-        identity = self.model_dump(exclude={"evaluate", "figures", "compress"})
+        identity = self.model_dump(exclude={"evaluate", "figures", "explain", "compress"})
         data = self.data.identity() | {"split_seed": self.split_seed}
         return identity | {"data": data, "train": self.train.identity()}

@@ -32,6 +32,7 @@ KINDS = (
     "compressors",
     "corruptions",
     "datasets",
+    "explainers",
     "exporters",
     "figures",
     "losses",

@@ -46,6 +46,15 @@ class ResultFolder:
         return self.folder / "figures" / f"{name}.{suffix}"
 
     @property
+    def explanations_folder(self) -> Path:
+        """A folder for each explained split, as `imgcls.explanation.folder` describes."""
+        return self.folder / "explanations"
+
+    def figure_file(self, name: str) -> Path:
+        """The image of a figure."""
+        return self.folder / "figures" / f"{name}.png"
+
+    @property
     def report_page(self) -> Path:
         """A self-contained page with all figures and metrics."""
         return self.folder / "figures" / "report.html"

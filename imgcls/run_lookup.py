@@ -140,7 +140,7 @@ def _read_with_overrides(file: Path, trained: Experiment, overrides: Sequence[st
     experiment = read_experiment(file, overrides)
     if experiment.identity() != trained.identity():
         raise UserError(
-            f"--set cannot change how {file.parent} was trained; set evaluate, figures,"
+            f"--set cannot change how {file.parent} was trained; set evaluate, figures, explain,"
             " compress or data.store_dir, or train a new run"
         )
     return experiment

@@ -4,7 +4,7 @@ import hashlib
 
 NAMES = (
     *("split", "init", "order", "augment", "dropout", "bootstrap"),
-    *("sample", "prune", "quantize", "corruptions"),
+    *("sample", "prune", "quantize", "corruptions", "explain"),
 )
 PHILOX_BLOCK = 4
 """How many 32-bit numbers Philox makes at once (Salmon et al., 2011)."""

@@ -19,6 +19,7 @@ from imgcls.io import files, numbered_folders, terminal
 from imgcls.io.records import write_record
 from imgcls.run import RUNS, Run
 from imgcls.run_lookup import find_run_or_family
+from imgcls.split.split_name import parse_split_name
 from imgcls.verbs import evaluate
 
 COMPARISONS = RUNS / "comparisons"
@@ -88,7 +89,7 @@ def _open(target: Path, overrides: Sequence[str]) -> Candidate:
 
 
 def _parse_split(candidates: Sequence[Candidate], name: str) -> SplitName:
-    split = evaluate.parse_split_name(candidates[0].runs[0], name)
+    split = parse_split_name(candidates[0].runs[0], name)
     folds = [each.folder for each in candidates if each.by == "fold"]
     if folds and split != "test":
         raise UserError(

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imgcls import metrics, parts
+from imgcls import metrics
 from imgcls.config import Experiment, Tta
-from imgcls.datasets import SPLITS, SplitName
+from imgcls.datasets import SplitName
 from imgcls.errors import UserError
 from imgcls.evaluation import families, gates, predictions, predictor
 from imgcls.evaluation.families import FamilyEvaluation
@@ -30,6 +30,7 @@ from imgcls.result_folder import ResultFolder
 from imgcls.run import Run
 from imgcls.run_lookup import require_finished
 from imgcls.seeds import derive_seed
+from imgcls.split.split_name import parse_split_name
 from imgcls.store.manifest import DataDescription
 
 
@@ -243,27 +244,6 @@ def _format_header(evaluation: Evaluation, folder: Path) -> str:
             f" split: {names}"
         )
     return "\n".join(lines)
-
-
-def parse_split_name(run: Run, name: str) -> SplitName:
-    """Return the split of this name.
-
-    Raises:
-        UserError: the split does not exist, or the run has no images in it.
-    """
-    split = next((split for split in SPLITS if split == name), None)
-    if split is None:
-        raise UserError(
-            f"there is no split '{name}'; allowed:"
-            f" {', '.join(SPLITS)}{parts.suggest(name, list(SPLITS))}"
-        )
-    sizes = run.data.sizes
-    if not sizes[split]:
-        filled = ", ".join(name for name in SPLITS if sizes[name])
-        raise UserError(
-            f"the {split} split of {run.folder} has no images; choose one that has: {filled}"
-        )
-    return split
 
 
 def _describe(found: Predictions) -> dict[str, Any]:
