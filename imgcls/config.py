@@ -114,7 +114,7 @@ class Explain(Section):
     importance_images: Annotated[int, Field(ge=2)] = 1000
     """Images of a split on which the importance of channels, color, frequencies and regions is
     measured, at most."""
-    repeats: Annotated[int, Field(ge=1)] = 3
+    permutations: Annotated[int, Field(ge=1)] = 3
     """Permutations that are averaged for the importance of a feature."""
     baseline: Literal["mean", "black", "blur"] = "mean"
     """What stands for an image without information: the mean of the training pixels, black, or the

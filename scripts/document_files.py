@@ -18,6 +18,7 @@ from imgcls.evaluation.predictions import PredictionArrays
 from imgcls.evaluation.record import Evaluation
 from imgcls.evaluation.robustness_record import Robustness
 from imgcls.evaluation.sample import SampleArrays
+from imgcls.explanation.record import Importance, MapArrays, MethodScores
 from imgcls.export.record import ExportComparison, ExportMetadata
 from imgcls.family import FamilyRecord
 from imgcls.io.array_records import ArrayRecord, find_array
@@ -54,6 +55,9 @@ FILES: dict[str, type[Record]] = {
     "`predictions.npz` of an evaluation": PredictionArrays,
     "A line of `images.jsonl` of an evaluation": ImageResult,
     "`corruptions.json` of an evaluation": Robustness,
+    "`maps.npz` of an explanation": MapArrays,
+    "`scores.json` of an explanation": MethodScores,
+    "`importance.json` of an explanation": Importance,
     "`metadata.json` of an export": ExportMetadata,
     "`comparison.json` of an export": ExportComparison,
     "`family.json` of a family": FamilyRecord,

@@ -139,7 +139,7 @@ def test_grad_cam_takes_the_layer_that_it_is_given():
     numpy.testing.assert_array_equal(
         explain(network, target, "grad_cam", layer="second"), explain(network, target, "grad_cam")
     )
-    with pytest.raises(UserError, match="'third', which is not there; allowed: .*first, second"):
+    with pytest.raises(UserError, match=r"'third', which is not there; allowed: .*first, second"):
         explain(network, target, "grad_cam", layer="third")
     pooling = network.model.layers[-2].name
     with pytest.raises(UserError, match=f"'{pooling}', whose outputs are not features"):
@@ -156,7 +156,7 @@ def test_the_layer_that_stops_the_gradient_is_named(method):
     target = make_target(random_pixels(network))
     if method == "grad_cam":
         settings = {"layer": next(c.name for c in network.calls if "conv" in c.name)}
-        with pytest.raises(UserError, match="no gradient reaches layer 'conv.*: layer 'steps'"):
+        with pytest.raises(UserError, match=r"no gradient reaches layer 'conv.*: layer 'steps'"):
             explain(network, target, method, **settings)
     else:
         with pytest.raises(UserError, match="no gradient reaches the pixels: layer 'steps' stops"):

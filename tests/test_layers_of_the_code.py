@@ -49,6 +49,7 @@ MACHINERY = (
     "device",
     "distributed",
     "evaluation",
+    "explanation",
     "export",
     "image",
     "input",
@@ -68,8 +69,7 @@ ROOT_IMPORTS = {
     "imgcls.backend": {"imgcls.device": "finds cuSOLVER", "imgcls.io": "silences TensorFlow"},
     "imgcls.config": {
         "imgcls.augmentations": "experiment files are checked with the settings of all kinds",
-        "imgcls.compressors": "as above",
-        "imgcls.datasets": "as above",
+        **dict.fromkeys(("imgcls.compressors", "imgcls.datasets", "imgcls.explainers"), "as above"),
         "imgcls.io": "an experiment is written as YAML",
         "imgcls.metrics": "the type of its metrics' settings",
         "imgcls.models": "the type of its model's settings",

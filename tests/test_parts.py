@@ -16,6 +16,7 @@ FUNCTIONS = {
     "compressors": ("compress", "convert"),
     "corruptions": ("corrupt",),
     "datasets": ("prepare",),
+    "explainers": ("explain",),
     "exporters": ("convert",),
     "figures": ("draw",),
     "losses": ("compute",),

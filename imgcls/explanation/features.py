@@ -2,7 +2,7 @@
 
 from imgcls.backend import keras
 from imgcls.errors import UserError
-from imgcls.explanation.network import Call, Network
+from imgcls.explanation.network import LayerCall, Network
 
 CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -14,7 +14,7 @@ CONVOLUTIONS = (
 WITHOUT_LAYERS = "take --method integrated_gradients, smooth_gradients or occlusion instead"
 
 
-def find_features(network: Network, layer: str | None) -> Call:
+def find_features(network: Network, layer: str | None) -> LayerCall:
     """Return the call whose outputs are the features of Grad-CAM.
 
     Args:
@@ -44,7 +44,7 @@ def find_features(network: Network, layer: str | None) -> Call:
     return found[-1]
 
 
-def _find_layer(name: str, maps: list[Call], calls: list[Call]) -> Call:
+def _find_layer(name: str, maps: list[LayerCall], calls: list[LayerCall]) -> LayerCall:
     found = [call for call in maps if call.name == name]
     if found:
         return found[-1]

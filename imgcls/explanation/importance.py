@@ -24,10 +24,10 @@ def measure(
     """
     assert images.labels is not None
     seed = derive_seed(experiment.seed, "explain")
-    repeats = experiment.explain.repeats
+    count = experiment.explain.permutations
     right = permutations.predict_right(network, images.pixels, images.labels)
     features = permutations.list_features(images.pixels.shape[1:])
-    measured = permutations.measure(network, images.pixels, images.labels, right, repeats, seed)
+    measured = permutations.measure(network, images.pixels, images.labels, right, count, seed)
     found = [
         FeatureImportance(
             kind=feature.kind,
@@ -42,20 +42,20 @@ def measure(
     return Importance(
         **made_of.model_dump(),
         images=len(right),
-        repeats=repeats,
+        permutations=count,
         accuracy=accuracy,
         features=found,
         finding=sentences.describe_importance(found, accuracy),
     )
 
 
-def find_saved(path: Path, made_of: Provenance, images: int, repeats: int) -> Importance | None:
+def find_saved(path: Path, made_of: Provenance, images: int, count: int) -> Importance | None:
     """Return what an earlier call has measured in the same way; None if there is nothing."""
     if not os.path.lexists(path):
         return None
     with terminal.note_unusable():
         saved = read_record(path, Importance, "it is written again")
-        expected = {**made_of.model_dump(), "images": images, "repeats": repeats}
+        expected = {**made_of.model_dump(), "images": images, "permutations": count}
         if saved.model_dump(include=set(expected)) == expected:
             return saved
     return None

@@ -128,7 +128,7 @@ def compute_regions(
 
 
 def _describe_stage(
-    stage: randomization.Stage, network: Network, evaluate: Evaluate, seed: int
+    stage: randomization.RandomizedStage, network: Network, evaluate: Evaluate, seed: int
 ) -> RandomizedLayers:
     return RandomizedLayers(
         layers=stage.layers,

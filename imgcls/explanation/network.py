@@ -19,7 +19,7 @@ Hook = Callable[[int, Any, Any, Any], None]
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerCall:
     """A call of a layer or operation when the network computes its logits.
 
     Attributes:
@@ -123,7 +123,7 @@ class Network:
         return numpy.concatenate(found)
 
     def compute_features(
-        self, pixels: numpy.ndarray, label: int, call: Call
+        self, pixels: numpy.ndarray, label: int, call: LayerCall
     ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Return the features of one image, and the gradient of its logit of a class by them.
 
@@ -163,13 +163,13 @@ class Network:
         (logits,) = walk(self.model, inputs, compute)
         return logits
 
-    def _list_calls(self) -> list[Call]:
-        calls: list[Call] = []
+    def _list_calls(self) -> list[LayerCall]:
+        calls: list[LayerCall] = []
 
         def record(number: int, operation: Any, _: Any, outputs: Any) -> None:
             flat = tf.nest.flatten(outputs)
             shape = tuple(flat[0].shape[1:]) if len(flat) == 1 else None
-            calls.append(Call(operation, number, shape))
+            calls.append(LayerCall(operation, number, shape))
 
         self._call(lambda pixels: self._run(pixels, record), tf.zeros([1, *self.shape]))
         return calls
@@ -184,7 +184,7 @@ class Network:
         return gradient
 
     def _differentiate_features(
-        self, pixels: tf.Tensor, label: tf.Tensor, call: Call
+        self, pixels: tf.Tensor, label: tf.Tensor, call: LayerCall
     ) -> tuple[tf.Tensor, tf.Tensor]:
         found: list[tf.Tensor] = []
         with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -57,7 +57,7 @@ def measure(
     images: numpy.ndarray,
     labels: numpy.ndarray,
     right: numpy.ndarray,
-    repeats: int,
+    count: int,
     seed: int,
 ) -> Iterator[tuple[Feature, numpy.ndarray]]:
     """Yield each feature, with how much less often each image is right without its own.
@@ -66,14 +66,14 @@ def measure(
         images: uint8 (n, height, width, channels), at least two.
         labels: true class numbers, (n,).
         right: what `predict_right` returns of the images as they are.
-        repeats: permutations that are averaged.
+        count: permutations that are averaged.
 
     Yields:
         The feature; and 1 or 0 for a right or wrong prediction, minus its mean over permutations,
         float64 (n,).
     """
     generator = numpy.random.Generator(numpy.random.Philox(seed))
-    donors = [derange(len(images), generator) for _ in range(repeats)]
+    donors = [derange(len(images), generator) for _ in range(count)]
     for feature in list_features(images.shape[1:]):
         permuted = [predict_right(network, images, labels, feature, donor) for donor in donors]
         yield feature, right - numpy.mean(permuted, axis=0)

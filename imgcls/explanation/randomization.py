@@ -24,7 +24,7 @@ Explain = Callable[[Target], numpy.ndarray]
 
 
 @dataclass(frozen=True)
-class Stage:
+class RandomizedStage:
     """The maps of a network whose last layers are random.
 
     Attributes:
@@ -45,7 +45,7 @@ def compare(
     images: Sequence[Target],
     maps: Sequence[numpy.ndarray],
     seed: int,
-) -> Iterator[Stage]:
+) -> Iterator[RandomizedStage]:
     """Yield how similar the maps stay, with more and more layers random; the last stage has all.
 
     Absolute values are compared: random weights change signs by chance. The network has its own
@@ -68,7 +68,7 @@ def compare(
                 correlate(numpy.abs(explain(image)), numpy.abs(heat))
                 for image, heat in zip(images, maps, strict=True)
             ]
-            yield Stage(end, layers[end - 1].name, numpy.array(found))
+            yield RandomizedStage(end, layers[end - 1].name, numpy.array(found))
 
 
 def list_layers(network: Network) -> list[Any]:

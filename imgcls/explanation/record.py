@@ -169,7 +169,7 @@ class Importance(Provenance):
 
     images: int
     """Number of images."""
-    repeats: int
+    permutations: int
     """Permutations that were averaged."""
     accuracy: Fraction
     """The accuracy on these images as they are."""

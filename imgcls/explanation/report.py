@@ -64,6 +64,6 @@ def _format_importance(importance: Importance) -> list[str]:
     ]
     title = (
         f"without a feature, which is taken from another image ({importance.images:,} images,"
-        f" {importance.repeats} permutations), {importance.finding}"
+        f" {importance.permutations} permutations), {importance.finding}"
     )
     return ["\n".join(textwrap.wrap(title, WIDTH)), format_table(rows)]

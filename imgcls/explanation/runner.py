@@ -126,11 +126,11 @@ def _find_importance(
 ) -> Importance | None:
     """Return the importance of features: what an earlier call has measured, or a new one."""
     some = images.take(experiment.explain.importance_images)
-    count, repeats = len(some.ids), experiment.explain.repeats
+    count, permutations = len(some.ids), experiment.explain.permutations
     if count < 2:
         terminal.note("no importance of features, which takes two images")
         return None
-    saved = importance.find_saved(folder.importance_file, made_of, count, repeats)
+    saved = importance.find_saved(folder.importance_file, made_of, count, permutations)
     if saved:
         return saved
     measured = importance.measure(network, some, experiment, made_of)
