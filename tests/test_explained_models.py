@@ -12,6 +12,7 @@ from pruned_models import SIZE, make_model
 
 from imgcls import parts
 from imgcls.backend import keras
+from imgcls.compression.folding import fold_batch_norm
 from imgcls.compression.networks import TEMPERATURE
 from imgcls.explanation.features import find_features
 from imgcls.explanation.network import Network
@@ -50,7 +51,7 @@ def assert_explained(network):
 def test_every_model_is_explained_from_its_file(name, tmp_path):
     loaded, network = load_again(make_model(name), tmp_path / "model.keras")
     pixels = numpy.random.default_rng(0).integers(0, 256, (3, *SIZE), numpy.uint8)
-    expected = keras.Model(loaded.inputs, loaded.get_layer(TEMPERATURE).input)(pixels).numpy()
+    expected = keras.Model(loaded.inputs[0], loaded.get_layer(TEMPERATURE).input)(pixels).numpy()
     logits = network.compute_logits(pixels.astype(numpy.float32))
     numpy.testing.assert_allclose(logits, expected, rtol=0, atol=2e-4 * numpy.abs(expected).max())
     assert_explained(network)
@@ -71,6 +72,19 @@ def test_a_pruned_model_is_explained(name, tmp_path):
     narrow = remove_channels(model, traced, kept)
     assert narrow.count_params() < model.count_params()
     assert_explained(load_again(narrow, tmp_path / "model.keras")[1])
+
+
+@pytest.mark.parametrize("name", ["resnet", "speed"])
+def test_a_folded_model_has_the_maps_of_the_original(name, tmp_path):
+    model = make_model(name)
+    folded, names, _ = fold_batch_norm(model)
+    assert names
+    _, network = load_again(model, tmp_path / "model.keras")
+    _, other = load_again(folded, tmp_path / "folded.keras")
+    target = make_target(random_pixels(network), baseline=100)
+    for method in parts.list_names("explainers"):
+        one, two = (explain(each, target, method, **CHEAP[method]) for each in (network, other))
+        numpy.testing.assert_allclose(one, two, atol=2e-3 * numpy.abs(one).max(), err_msg=method)
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "float64"])
