@@ -50,10 +50,6 @@ class ResultFolder:
         """A folder for each explained split, as `imgcls.explanation.folder` describes."""
         return self.folder / "explanations"
 
-    def figure_file(self, name: str) -> Path:
-        """The image of a figure."""
-        return self.folder / "figures" / f"{name}.png"
-
     @property
     def report_page(self) -> Path:
         """A self-contained page with all figures and metrics."""
