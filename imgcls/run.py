@@ -63,6 +63,11 @@ class Run(ResultFolder):
         return self.folder / "weights.json"
 
     @property
+    def teacher_file(self) -> Path:
+        """The teacher of a run with `train.distillation`; other runs have no such file."""
+        return self.folder / "teacher.json"
+
+    @property
     def plan_file(self) -> Path:
         """The plan of a run with `train.budget`; other runs have no such file."""
         return self.folder / "plan.json"
@@ -84,9 +89,7 @@ class Run(ResultFolder):
 
     @property
     def model_file(self) -> Path:
-        """The selected model; written by rename, so that it is never incomplete. A LiteRT file, if
-        the run was compressed to one.
-        """
+        """The selected model, written by rename; a LiteRT file, if it was compressed to one."""
         return self.litert_file if os.path.lexists(self.litert_file) else self.keras_file
 
     @property
@@ -261,7 +264,7 @@ class Run(ResultFolder):
     def early_files(self) -> set[Path]:
         """The files that are written before the first checkpoint, but for the plan."""
         first = {self.status_file, self.config_file, self.data_file, self.environment_file}
-        others = {self.weights_file, self.linear_probe_file, self.network_file}
+        others = {self.weights_file, self.linear_probe_file, self.network_file, self.teacher_file}
         return first | others | {self.reproduction_file}
 
     def can_be_recreated(self) -> bool:
@@ -289,8 +292,7 @@ class Run(ResultFolder):
                 file_lock.acquire()
         except Timeout:
             raise UserError(
-                f"another process trains in {self.folder}; wait until it ends, or choose another"
-                " folder with --run"
+                f"another process trains in {self.folder}; wait for its end, or give another --run"
             ) from None
         try:
             yield

@@ -33,6 +33,7 @@ from imgcls.training.model_description import ModelDescription
 from imgcls.training.plan import Plan
 from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
+from imgcls.training.teacher import TeacherRecord
 from imgcls.transfer.record import InitialWeights, LinearProbe
 
 PAGE = Path(__file__).parent.parent / "docs" / "files.md"
@@ -47,6 +48,7 @@ FILES: dict[str, type[Record]] = {
     "`reproduction.json` of a run": Reproduction,
     "`weights.json` of a run": InitialWeights,
     "`linear_probe.json` of a run": LinearProbe,
+    "`teacher.json` of a run with `train.distillation`": TeacherRecord,
     "`imgcls.json` in `model.keras`": ModelDescription,
     "`compression.json` of a run": Compression,
     "`compression_table.json` of a run": CompressionTable,

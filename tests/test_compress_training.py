@@ -1,5 +1,6 @@
 """`compress` by methods that train: `prune` and `distill`."""
 
+import json
 from pathlib import Path
 
 import numpy
@@ -19,6 +20,7 @@ DISTILL = {
     "name": "distill",
     "student": {"name": "cnn", "filters": [2], "dense": []},
     "epochs": 2,
+    "attention": 1.0,
 }
 
 OF_EXTRAS = [pytest.mark.extras, pytest.mark.filterwarnings("default")]  # the libraries' own
@@ -129,6 +131,8 @@ def test_a_distilled_run_is_the_student_and_names_its_teacher(original):
     made = apply(original, DISTILL)
     assert made.experiment.model.filters == [2]
     assert made.experiment.train.distillation.teacher == str(original.folder)
+    recorded = json.loads(made.teacher_file.read_text())["model_sha256"]
+    assert recorded == made.compression.original_sha256
     before, after = made.compression.steps[0].details["parameters"]
     assert after == sum(numpy.size(each) for each in weights(made))
     assert after < before

@@ -1,9 +1,13 @@
 """Training on the predictions of a teacher: its loss, what it leaves as it is, and resuming."""
 
+import hashlib
+import json
+import zipfile
 from pathlib import Path
 
 import numpy
 import pytest
+import small_models
 from experiments import MIRRORED, SGD, assert_same_result, change_json, experiment, weights
 from scipy.special import log_softmax
 
@@ -11,8 +15,10 @@ from imgcls.errors import DataError, EpochLimit, UserError
 from imgcls.image.decode import Geometry
 from imgcls.losses._distillation import Distillation
 from imgcls.run import Run
+from imgcls.training import attention
 from imgcls.training import teacher as teachers
 from imgcls.training.model_description import read_description
+from imgcls.verbs.reproduce import reproduce
 from imgcls.verbs.train import train
 
 STUDENT = "model={name: cnn, filters: [2], dense: [], dropout: 0.2}"
@@ -73,11 +79,31 @@ def test_the_loss_mixes_that_of_the_labels_with_that_of_the_teachers_logits(trai
     model = trained / "teacher" / "model.keras"
     images = random.integers(0, 17, (5, *read_description(model).shape)).astype(numpy.uint8)
     hard, logits = random.random(5), random.normal(0, 1, (5, 10))
-    mixed = teacher.mix_losses(tf.constant(hard), tf.constant(images), tf.constant(logits))
+    mixed = teacher.mix_losses(tf.constant(hard), tf.constant(images), [tf.constant(logits)])
     probabilities = keras.models.load_model(model)(images).numpy().astype(numpy.float64)
     taught = read_description(model).calibration.temperature * numpy.log(probabilities)
     expected = 0.7 * hard + 0.3 * compute_soft_losses(taught, logits, 2.0)
     numpy.testing.assert_allclose(mixed, expected, rtol=1e-4)
+
+
+def test_the_loss_on_attention_is_added_with_its_weight(trained, capsys):
+    from imgcls.backend import keras, tf
+
+    teacher, without = open_teacher(trained, attention=3.0), open_teacher(trained)
+    student = small_models.build(small_models.make_settings("cnn", filters=[2]), (8, 8, 1))
+    images = tf.constant(numpy.random.default_rng(0).integers(0, 17, (5, 8, 8, 1)), tf.uint8)
+    outputs = teacher.watch(student)(images)
+    hard = tf.zeros(5)
+    added = teacher.mix_losses(hard, images, outputs) - without.mix_losses(hard, images, outputs)
+    model = keras.models.load_model(trained / "teacher" / "model.keras")
+    pairs = attention.pair(model, student)
+    sides = [
+        keras.Model(network.inputs[0], [each.output for each in side])(images)
+        for network, side in zip((model, student), zip(*pairs, strict=True), strict=True)
+    ]
+    numpy.testing.assert_allclose(added, 3 * attention.compute_losses(*sides), rtol=1e-4)
+    noted = ", ".join(f"{taught} with {learned}" for taught, learned in pairs)
+    assert f"attention of teacher and student: {noted}" in capsys.readouterr().err
 
 
 def test_with_an_alpha_of_0_the_weights_are_those_of_ordinary_training(distill, digits, tmp_path):
@@ -87,7 +113,7 @@ def test_with_an_alpha_of_0_the_weights_are_those_of_ordinary_training(distill, 
 
 
 def test_a_distillation_that_was_stopped_continues_to_the_same_bits(distill, tmp_path):
-    settings = distill()
+    settings = distill("attention: 10")
     train(settings, tmp_path / "whole")
     with pytest.raises(EpochLimit):
         train(settings, tmp_path / "stopped", epochs=1)
@@ -98,8 +124,8 @@ def test_a_distillation_that_was_stopped_continues_to_the_same_bits(distill, tmp
 @pytest.mark.parametrize("override", [MIRRORED, "train.micro_batch_size=16"])
 def test_devices_and_micro_batches_train_the_same_student(distill, tmp_path, override):
     common = ("train.epochs=1", "train.precision=float64", f"train.optimizer={SGD % 0.1}")
-    train(distill("", *common), tmp_path / "one")
-    train(distill("", *common, override), tmp_path / "other")
+    train(distill("attention: 10", *common), tmp_path / "one")
+    train(distill("attention: 10", *common, override), tmp_path / "other")
     for one, other in zip(
         *(weights(Run(tmp_path / name)) for name in ("one", "other")), strict=True
     ):
@@ -142,3 +168,26 @@ def test_other_classes_and_channels_are_refused_and_other_sizes_noted(trained, c
     capsys.readouterr()
     teachers.Teacher(section, classes, Geometry((16, 20, channels), description.resize))
     assert f"{height}x{width} pixels instead of 16x20" in capsys.readouterr().err
+
+
+def test_a_teacher_that_was_compressed_to_litert_is_refused(digits, copied):
+    (copied / "teacher" / "compressed.tflite").touch()
+    with pytest.raises(UserError, match=r"was compressed to compressed\.tflite"):
+        train(digits("train.distillation.teacher=teacher"), copied / "run")
+
+
+def test_a_run_whose_teacher_changed_is_neither_continued_nor_reproduced(digits, copied):
+    settings = digits(STUDENT, "train.epochs=2", "train.distillation.teacher=teacher")
+    with pytest.raises(EpochLimit):
+        train(settings, copied / "stopped", epochs=1)
+    train(settings, copied / "run")
+    model = copied / "teacher" / "model.keras"
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    found = {"teacher": "teacher", "model_sha256": sha256}
+    assert json.loads((copied / "run" / "teacher.json").read_text()) == found
+    with zipfile.ZipFile(model, "a") as archive:
+        archive.writestr("more", "")
+    with pytest.raises(DataError, match=r"the teacher of .*stopped, teacher, has changed"):
+        train(settings, copied / "stopped")
+    with pytest.raises(DataError, match=r"the teacher of .*run, teacher, has changed"):
+        reproduce(Run(copied / "run"))

@@ -25,6 +25,7 @@ READERS = {
     ("datasets", "test"): ("imgcls.split.assign", "as for max_images"),
     ("datasets", "validation"): ("imgcls.split.assign", "as for max_images"),
     ("losses", "alpha"): ("imgcls.training.teacher", "a teacher needs the images"),
+    ("losses", "attention"): ("imgcls.training.teacher", "as for alpha"),
     ("losses", "teacher"): ("imgcls.training.teacher", "as for alpha"),
     ("losses", "temperature"): ("imgcls.training.teacher", "as for alpha"),
     ("models", "weights"): ("imgcls.transfer.source", "finds and reads those of every model"),

@@ -101,10 +101,11 @@ def _create(original: Run, wanted: Compression, folder: Path | None) -> Run:
 
 
 def copy_training(trained: Run, run: Run) -> None:
-    """Copy what a training has besides its model: the log, the plan and the sample."""
+    """Copy what a training has besides its model: log, plan, sample, and who taught it."""
     pairs = {
         trained.log_file: run.log_file,
         trained.plan_file: run.plan_file,
+        trained.teacher_file: run.teacher_file,
         trained.sample_file: run.sample_file,
     }
     for source, target in pairs.items():

@@ -2,7 +2,8 @@
 
 Hinton et al., 2015, "Distilling the knowledge in a neural network"
 (https://arxiv.org/abs/1503.02531). The training is that of `train.distillation`, with the run as
-the teacher. Light zone.
+the teacher; its loss on feature maps is attention transfer, for the reasons that
+imgcls/training/attention.py gives. Light zone.
 """
 
 import json
@@ -32,6 +33,9 @@ class Settings(CompressorSettings):
     """As `train.distillation.temperature`."""
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Weight of the loss on the teacher's predictions; that on the labels has the rest."""
+    attention: Annotated[float, Field(gt=0)] | None = None
+    """Weight of a loss on the teacher's feature maps, as `train.distillation.attention`. Off unless
+    given."""
 
 
 def compress(settings: Settings, context: "Context") -> Compressed:
@@ -60,6 +64,7 @@ def list_overrides(settings: Settings, teacher: str) -> list[str]:
         "teacher": teacher,
         "temperature": settings.temperature,
         "alpha": settings.alpha,
+        "attention": settings.attention,
     }
     epochs = settings.epochs
     return [

@@ -15,8 +15,8 @@ class Distillation(Section):
     al., 2015).
 
     The teacher predicts the same augmented images in each step. The log's `loss` is
-    (1 - alpha) times the training loss plus alpha times the one on the teacher's predictions;
-    `val_loss` is the training loss alone.
+    (1 - alpha) times the training loss plus alpha times the one on the teacher's predictions, plus
+    that on its attention if it is given; `val_loss` is the training loss alone.
     """
 
     teacher: Annotated[str, Field(min_length=1)]
@@ -26,3 +26,7 @@ class Distillation(Section):
     differences between the wrong classes."""
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Weight of the loss on the teacher's predictions; that on the labels has the rest."""
+    attention: Annotated[float, Field(gt=0)] | None = None
+    """Weight of a loss on the teacher's feature maps (attention transfer, Zagoruyko and Komodakis,
+    2017): half the squared distance of both networks' attention maps, summed over their last
+    feature maps of each size. It is not part of alpha. Off unless given."""

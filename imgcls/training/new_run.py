@@ -23,7 +23,8 @@ def create_run(
         run.folder.mkdir(parents=True, exist_ok=True)
     with run.lock():
         if run.can_be_recreated():
-            for path in (run.data_file, run.weights_file, run.linear_probe_file):
+            early = run.data_file, run.weights_file, run.linear_probe_file, run.teacher_file
+            for path in early:
                 path.unlink(missing_ok=True)
             run.write_status("created")
             if reproduction:

@@ -49,11 +49,16 @@ class Steps:
         self._compiled_gradients = self._use_xla(self._compute_gradients)
         self._compiled_losses = self._use_xla(self._compute_losses)
         self._strategy = strategy
-        self._model = self._training_model = model
+        self._model = model
+        self._training_model = self._watch(model)
         self._optimizer = optimizer
         self._learning_rate = learning_rate
         self._loss = loss
         self._executions = Executions(strategy)
+
+    def _watch(self, model: keras.Model) -> keras.Model:
+        """Return the model to train, which may have outputs besides the logits, for the teacher."""
+        return self._teacher.watch(model) if self._teacher else model
 
     def _use_xla(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, compiled with XLA if that is asked for."""
@@ -66,7 +71,7 @@ class Steps:
             model: the model with the same layers, some of which may be frozen, for images of the
                 size to train on.
         """
-        self._training_model = model
+        self._training_model = self._watch(model)
         self._compiled_gradients = self._use_xla(self._compute_gradients)
         self._executions.forget(self._train_step)
 
@@ -140,10 +145,13 @@ class Steps:
         inputs = images if size == tuple(images.shape[1:3]) else resize_images(images, size)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            logits = self._training_model(inputs, training=True, step=step, first_row=first_row)
+            outputs = keras.tree.flatten(
+                self._training_model(inputs, training=True, step=step, first_row=first_row)
+            )
+            logits = outputs[0]
             losses = self._loss(labels, logits)
             if self._teacher:
-                losses = self._teacher.mix_losses(losses, images, logits)
+                losses = self._teacher.mix_losses(losses, images, outputs)
             factors = class_weights.weight_rows(self._class_weights, labels, losses.dtype)
             loss = tf.reduce_sum(losses * tf.cast(weights, losses.dtype) * factors)
             # Every micro-batch on every replica computes the full penalty, and the gradients of all

@@ -3,14 +3,16 @@
 TensorFlow and Keras are imported inside functions.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgcls.errors import UserError
+from imgcls.errors import DataError, UserError
 from imgcls.family import is_family
 from imgcls.image.decode import Geometry
-from imgcls.io import terminal
+from imgcls.io import files, terminal
+from imgcls.io.records import Record, read_record, write_record
 from imgcls.losses._distillation import Distillation
 from imgcls.run import Run
 from imgcls.run_lookup import open_run, require_finished
@@ -24,15 +26,58 @@ TEMPERATURE = "temperature"
 """The layer of model.keras that the logits enter."""
 
 
+class TeacherRecord(Record):
+    """The teacher of a run."""
+
+    teacher: str
+    """The folder of its run, as the experiment gives it."""
+    model_sha256: str
+    """The SHA-256 of its model."""
+
+
 def require(settings: Distillation | None) -> None:
     """Check that the teacher is there, before TensorFlow is imported.
 
     Raises:
-        UserError: its folder is not a run.
+        UserError: its folder is not a run, or one that was compressed to LiteRT.
         DataError: it is not finished.
     """
     if settings:
         _open(settings)
+
+
+def record(run: Run, settings: Distillation | None) -> None:
+    """Write teacher.json for a new run; check it for a continued one.
+
+    Raises:
+        UserError, DataError: as `require_same`.
+    """
+    if settings is None:
+        return
+    if os.path.lexists(run.teacher_file):
+        require_same(run, settings)
+        return
+    sha256 = files.compute_sha256(_open(settings).model_file)
+    write_record(run.teacher_file, TeacherRecord(teacher=settings.teacher, model_sha256=sha256))
+
+
+def require_same(run: Run, settings: Distillation | None) -> None:
+    """Check that a run's teacher is the one with which it started, if it has one.
+
+    Raises:
+        UserError: as `require`.
+        DataError: its model is another one; also as `require`.
+    """
+    if settings is None or not os.path.lexists(run.teacher_file):
+        return
+    advice = "restore it from a backup, or train a new run"
+    start = read_record(run.teacher_file, TeacherRecord, advice).model_sha256
+    now = files.compute_sha256(_open(settings).model_file)
+    if start != now:
+        raise DataError(
+            f"the teacher of {run.folder}, {settings.teacher}, has changed: the SHA-256 of its"
+            f" model was {start[:12]}, and is {now[:12]} now; restore it, or train a new run"
+        )
 
 
 def _open(settings: Distillation) -> Run:
@@ -43,11 +88,16 @@ def _open(settings: Distillation) -> Run:
         )
     run = open_run(path)
     require_finished(run)
+    if run.model_file != run.keras_file:
+        raise UserError(
+            f"train.distillation.teacher: {path} was compressed to {run.model_file.name}, which"
+            " TensorFlow does not run; give the run that it was made of"
+        )
     return run
 
 
 class Teacher:
-    """The logits of a teacher for the images that a student is trained on.
+    """The logits and feature maps of a teacher for the images that a student is trained on.
 
     Both take raw pixels and standardize them in their own first layers. The teacher sees the
     student's images after augmentation; if it is made for another size, they are resized again.
@@ -79,6 +129,7 @@ class Teacher:
         self._model: keras.Model = keras.Model(
             served.inputs[0], served.get_layer(TEMPERATURE).input
         )
+        self._watched, self._noted = self._model, ""
         self.parameters: int = served.count_params()
 
     def note_larger(self, student: "keras.Model") -> None:
@@ -89,25 +140,68 @@ class Teacher:
                 f" the {self.parameters:,} of its teacher"
             )
 
+    def watch(self, student: "keras.Model") -> "keras.Model":
+        """Return the model to train with this teacher: the student, or with `attention`, the same
+        layers with the feature maps that are compared as further outputs.
+
+        Args:
+            student: from uint8 images to logits; the images may have another size than at first.
+
+        Raises:
+            UserError: a network has no feature maps to compare.
+        """
+        if self._settings.attention is None:
+            return student
+        from imgcls.backend import keras
+        from imgcls.models._dropout import register_rows
+        from imgcls.training import attention
+
+        pairs = attention.pair(self._model, student)
+        if not pairs:
+            raise UserError(
+                "train.distillation.attention needs feature maps of more than one pixel in both"
+                " networks, and one has none; remove it, or choose a convolutional network"
+            )
+        self._note_pairs(", ".join(f"{taught} with {learned}" for taught, learned in pairs))
+        taught, learned = ([each.output for each in side] for side in zip(*pairs, strict=True))
+        self._watched = keras.Model(self._model.inputs[0], [self._model.outputs[0], *taught])
+        return register_rows(keras.Model(student.inputs[0], [student.outputs[0], *learned]))
+
+    def _note_pairs(self, names: str) -> None:
+        """Print a note on what is compared, if that changed."""
+        if names != self._noted:
+            self._noted = names
+            terminal.note(f"train.distillation: attention of teacher and student: {names}")
+
     def mix_losses(
-        self, losses: "tf.Tensor", images: "tf.Tensor", logits: "tf.Tensor"
+        self, losses: "tf.Tensor", images: "tf.Tensor", outputs: "list[tf.Tensor]"
     ) -> "tf.Tensor":
-        """Return the loss of each row with that on the teacher's predictions, (rows,).
+        """Return the loss of each row with those on the teacher's outputs, (rows,).
 
         Args:
             losses: on the labels, (rows,).
             images: augmented, uint8 (rows, height, width, channels).
-            logits: of the student, (rows, classes).
+            outputs: of the model that `watch` returned last: the student's logits, (rows, classes),
+                and its feature maps.
         """
-        from imgcls.backend import tf
+        from imgcls.backend import keras, tf
+        from imgcls.training import attention
         from imgcls.training.resized_model import resize_images
 
         if self._size != tuple(images.shape[1:3]):
             images = resize_images(images, self._size)
-        taught = tf.stop_gradient(tf.cast(self._model(images, training=False), logits.dtype))
-        soft = compute_soft_losses(taught, logits, self._settings.temperature)
+        logits = outputs[0]
+        taught, *maps = (
+            tf.stop_gradient(tf.cast(each, logits.dtype))
+            for each in keras.tree.flatten(self._watched(images, training=False))
+        )
         alpha = self._settings.alpha
-        return (1 - alpha) * losses + alpha * soft
+        soft = compute_soft_losses(taught, logits, self._settings.temperature)
+        mixed = (1 - alpha) * losses + alpha * soft
+        if self._settings.attention is None:
+            return mixed
+        learned = [tf.cast(each, logits.dtype) for each in outputs[1:]]
+        return mixed + self._settings.attention * attention.compute_losses(maps, learned)
 
 
 def compute_soft_losses(

@@ -19,7 +19,7 @@ from imgcls.report.tables import format_pairs, format_table
 from imgcls.run import RUNS, Run
 from imgcls.run_lookup import require_finished
 from imgcls.store import lookup
-from imgcls.training import differences, history
+from imgcls.training import differences, history, teacher
 from imgcls.training.differences import Tolerances
 from imgcls.training.new_run import create_run
 from imgcls.training.plan import read_plan
@@ -177,8 +177,8 @@ def _require_reproducible(
 
     Raises:
         UserError: it has fewer epochs, does not have a quantity of `tolerances`, or was compressed.
-        DataError: it is not finished; its data is missing; or its data or the weights that it
-            started from have changed.
+        DataError: it is not finished; its data is missing; or its data, the weights that it started
+            from, or its teacher have changed.
     """
     require_finished(run)
     if made := run.compression:
@@ -190,6 +190,7 @@ def _require_reproducible(
     differences.require_valid(tolerances, run, compared, compared == len(run.log))
     lookup.open_run_store(run.data, experiment.data.store_dir)
     _require_same_weights(run, source.compute_sha256(experiment.model))
+    teacher.require_same(run, experiment.train.distillation)
     return compared
 
 

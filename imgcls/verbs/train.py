@@ -131,6 +131,7 @@ def _lock_and_check(run: Run, experiment: Experiment, store: Store, split: Split
     with run.lock():
         resume.require_same_experiment(run.folder, run.experiment, experiment)
         resume.record_data(run, store, split)
+        teacher.record(run, experiment.train.distillation)
         run.remove_leftovers()
         with remove_if_refused(run.folder, {*run.early_files, run.plan_file}):
             yield
