@@ -69,3 +69,10 @@ def test_the_docstring_opens_with_a_caption(name: str):
     assert caption.endswith(".")
     assert "zone" not in caption
     assert ": " in caption
+
+
+@pytest.mark.parametrize("name", parts.list_names("figures"))
+def test_a_sentence_says_how_to_read_the_figure(name: str):
+    sentence = parts.load("figures", name).HOW_TO_READ
+    assert sentence.endswith(".")
+    assert 40 < len(sentence) < 200

@@ -1,10 +1,11 @@
 """Figures: each file holds `Settings` and `draw(settings, subject) -> matplotlib.figure.Figure`.
 Light zone.
 
-The first paragraph of a part's docstring is its caption on the report page. `draw` is called within
-`imgcls.figures._style.apply_style()`; it raises `NotDrawableError` if the run lacks the data for
-the figure. Files whose names begin with an underscore are shared code, not figures. matplotlib and
-numpy are imported inside functions.
+The first paragraph of a part's docstring is its caption on the report page, and its constant
+`HOW_TO_READ` a sentence for people who see such a figure for the first time. `draw` is called
+within `imgcls.figures._style.apply_style()`; it raises `NotDrawableError` if the run lacks the data
+for the figure. Files whose names begin with an underscore are shared code, not figures. matplotlib
+and numpy are imported inside functions.
 """
 
 import os

@@ -63,15 +63,7 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     """
     import numpy
 
-    predictions, result = subject.predictions, subject.compute_metric(kind.metric)
-    areas = {
-        label: area for label, area in enumerate(result.per_class[kind.area]) if area is not None
-    }
-    if not areas:
-        raise NotDrawableError(
-            f"the {subject.evaluated_split} split has images of only one class; one-vs-rest curves"
-            " need at least two"
-        )
+    predictions, areas = subject.predictions, _find_areas(kind, subject)
     curves = {
         label: kind.make_curve(predictions.labels == label, predictions.probabilities[:, label])
         for label in areas
@@ -102,6 +94,18 @@ def draw(kind: Kind, subject: Subject) -> "Figure":
     _add_legend(axes, len(curves), len(predictions.classes))
     axes.set_title(_describe(kind, subject, areas))
     return figure
+
+
+def _find_areas(kind: Kind, subject: Subject) -> dict[int, float]:
+    """Return the area of each class whose curve is defined; raises as `draw`."""
+    values = subject.compute_metric(kind.metric).per_class[kind.area]
+    areas = {label: area for label, area in enumerate(values) if area is not None}
+    if not areas:
+        raise NotDrawableError(
+            f"the {subject.evaluated_split} split has images of only one class; one-vs-rest curves"
+            " need at least two"
+        )
+    return areas
 
 
 def _describe(kind: Kind, subject: Subject, areas: dict[int, float]) -> str:

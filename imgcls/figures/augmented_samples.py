@@ -10,6 +10,11 @@ from imgcls.parts import PartSettings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HOW_TO_READ = (
+    "Left of the line is an image as it is stored, right of it what training saw; classes "
+    "must still be recognizable."
+)
+
 
 class Settings(PartSettings):
     """The settings of augmented samples."""

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HOW_TO_READ = (
+    "Dots on the diagonal mean that a confidence of 0.8 is right in 80 % of cases; below it, "
+    "the model is overconfident."
+)
+
 
 class Settings(PartSettings):
     """The reliability diagram has no settings; its bins are those of the metric `calibration`."""

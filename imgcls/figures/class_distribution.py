@@ -11,6 +11,8 @@ from imgcls.parts import PartSettings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HOW_TO_READ = "Short bars are classes with few images, whose metrics have wide intervals."
+
 
 class Settings(PartSettings):
     """The settings of the class distribution."""

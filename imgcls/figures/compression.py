@@ -21,6 +21,11 @@ UNITS = {"MiB": MIB, "KiB": 2**10, "bytes": 1}
 
 RUNTIMES = {"litert": "LiteRT", "tensorflow": "TensorFlow"}
 
+HOW_TO_READ = (
+    "Further up is more accurate, further left is faster or smaller; intervals that overlap "
+    "may be chance."
+)
+
 
 class Settings(PartSettings):
     """The figure of a compressed model has no settings."""

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 MAX_LABELS = 120
 """The largest number of class names on an axis; of more classes, every k-th has a name."""
 
+HOW_TO_READ = (
+    "Each row is a true class; what is off the diagonal is a mistake, and its column says for "
+    "which class the images were taken."
+)
+
 
 class Settings(PartSettings):
     """The settings of the confusion matrix."""

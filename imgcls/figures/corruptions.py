@@ -26,6 +26,11 @@ PANELS = {
 LIGHT_ABOVE = 0.55
 """The position on the scale of colors above which they are so bright that text is dark."""
 
+HOW_TO_READ = (
+    "Dark cells are corruptions under which the model fails; read along a row to see how fast "
+    "it degrades."
+)
+
 
 class Settings(PartSettings):
     """The heat map of corruptions has no settings."""

@@ -23,6 +23,10 @@ COLUMNS = 16
 PIXELS = 9
 """Pixels of a weight, so that filters of 3x3 are not smaller than their margins."""
 
+HOW_TO_READ = (
+    "Edges, blobs and colors are signs of a trained layer, noise those of an untrained one."
+)
+
 
 class Settings(PartSettings):
     """The settings of the filters."""

@@ -30,6 +30,11 @@ TEXT = 0.34
 LETTERS = 16
 """Letters of a class name that fit a cell."""
 
+HOW_TO_READ = (
+    "Look for wrong labels, for images that no one could tell, and for what the mistakes have "
+    "in common."
+)
+
 
 class Settings(PartSettings):
     """The settings of the gallery."""

@@ -26,6 +26,11 @@ NEARLY_ALL = 0.95
 """The accuracy above which its axis is logarithmic in the fraction of mistakes."""
 ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9998, 0.99999, 1.0)
 
+HOW_TO_READ = (
+    "If the validation loss rises while the training loss falls, the model overfits; if both "
+    "still fall at the end, train longer."
+)
+
 
 class Settings(PartSettings):
     """Learning curves have no settings."""

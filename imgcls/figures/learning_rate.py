@@ -19,6 +19,8 @@ POINTS = 2000
 LOG_ABOVE = 30.0
 """The ratio of the highest rate to the lowest one above which the axis is logarithmic."""
 
+HOW_TO_READ = "The line is what was planned, the dots what was used at the end of each epoch."
+
 
 class Settings(PartSettings):
     """The learning rate's figure has no settings."""

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import numpy
     from matplotlib.figure import Figure
 
+HOW_TO_READ = (
+    "Classes whose intervals overlap may differ by chance; a cross left of the bar means that "
+    "images of the class are missed."
+)
+
 
 class Settings(PartSettings):
     """The settings of the F1 of each class."""

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     import numpy
     from matplotlib.figure import Figure
 
+HOW_TO_READ = (
+    "The further to the upper right, the better; a curve that drops early has false alarms "
+    "among its most probable images."
+)
+
 
 class Settings(PartSettings):
     """Precision-recall curves have no settings."""

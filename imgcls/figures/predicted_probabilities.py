@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from imgcls.evaluation.predictions import Predictions
 
+HOW_TO_READ = "Boxes near 1 are classes that are recognized with confidence; dots are the mistakes."
+
 
 class Settings(PartSettings):
     """The settings of predicted probabilities."""

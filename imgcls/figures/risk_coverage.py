@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HOW_TO_READ = (
+    "Read from the right: by rejecting the least confident images, so much of the risk is avoided."
+)
+
 
 class Settings(PartSettings):
     """The risk-coverage curve has no settings; its threshold is the metric `risk_coverage`'s."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 INSETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Ranges of both rates that the enlarged inset may have."""
 
+HOW_TO_READ = "The further to the upper left, the better; the diagonal is a guess."
+
 
 class Settings(PartSettings):
     """ROC curves have no settings."""

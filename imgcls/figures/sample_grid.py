@@ -10,6 +10,11 @@ from imgcls.parts import PartSettings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HOW_TO_READ = (
+    "Check that the images of a row belong to one class, and that the size keeps what tells "
+    "classes apart."
+)
+
 
 class Settings(PartSettings):
     """The settings of the sample grid."""

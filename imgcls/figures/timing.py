@@ -17,6 +17,11 @@ MAX_BARS = 200
 """The largest number of epochs of which each has a bar; of more, every k-th is shown."""
 LABELS = {"steps": "training steps", "validation": "validation", "saving": "saving"}
 
+HOW_TO_READ = (
+    "If the device waits for data much of the time, more data workers or smaller stored "
+    "images help more than a faster device."
+)
+
 
 class Settings(PartSettings):
     """The timing has no settings."""

@@ -8,6 +8,8 @@ from imgcls.evaluation.spread import make_spread_rows
 from imgcls.family import Family
 from imgcls.io import files
 from imgcls.report import family_text, html, page
+from imgcls.report.html import Chapter
+from imgcls.report.pictures import read_pictures
 
 CAPTIONS = {
     "learning_curves": (
@@ -26,50 +28,49 @@ def write_page(family: Family) -> None:
         UserError: the file cannot be written.
     """
     experiment = family.experiment
+    own = [name for name in CAPTIONS if family.figure_file(name).is_file()]
     pooled = [name for name in page.list_figures(family, experiment) if name not in CAPTIONS]
-    sections = [
-        _render_training(family),
+    pictures = read_pictures({name: family.figure_file(name) for name in [*own, *pooled]})
+    figures = [
+        *[html.render_figure(name, pictures[name], CAPTIONS[name]) for name in own],
+        *[page.render_figure(name, pictures[name]) for name in pooled],
+    ]
+    sections: list[str | Chapter] = [
+        _render_facts(family),
+        Chapter("Training, at the selected epochs", _render_training(family)),
         *[_render_spread(family, split) for split in families.list_evaluated_splits(family)],
         *[
             page.render_evaluation(family, split)
             for split in SPLITS
             if os.path.lexists(family.metrics_file(split))
         ],
-        "<h2>Figures</h2>",
-        *[
-            html.render_figure(name, family.figure_file(name).read_bytes(), caption)
-            for name, caption in CAPTIONS.items()
-            if family.figure_file(name).is_file()
-        ],
-        *[page.render_figure(family, name) for name in pooled],
-        html.render_folded(
-            "Configuration, with every default",
-            f"<pre>{html.escape_text(experiment.to_yaml())}</pre>",
-        ),
+        Chapter("Figures", "\n".join(figures)),
+        page.render_configuration(experiment.to_yaml()),
     ]
     files.write_text(family.report_page, html.make_page(experiment.name, sections))
 
 
-def _render_training(family: Family) -> str:
-    summary = families.summarize_training(family, None)
+def _render_facts(family: Family) -> str:
     facts = {
         "family": str(family.folder),
-        "runs": f"{len(summary.runs)}, by {summary.by}",
+        "runs": f"{len(family.runs)}, by {family.record.by}",
         "fingerprint": family.record.fingerprint,
     }
+    return html.render_pairs(facts)
+
+
+def _render_training(family: Family) -> str:
+    summary = families.summarize_training(family, None)
     lines = [
-        html.render_pairs(facts),
-        "<h2>Training, at the selected epochs</h2>",
         html.render_table(make_spread_rows(summary.spreads)),
         html.render_table([run.model_dump() for run in summary.runs]),
     ]
     return "\n".join(lines)
 
 
-def _render_spread(family: Family, split: str) -> str:
+def _render_spread(family: Family, split: str) -> Chapter:
     found = families.read_evaluation(family, split)
     lines = [
-        f"<h2>Metrics of {len(found.runs)} runs, {split} split</h2>",
         html.render_paragraph(family_text.describe_interval(found.confidence, len(found.runs))),
         html.render_table(make_spread_rows(found.spreads)),
         *[
@@ -80,4 +81,4 @@ def _render_spread(family: Family, split: str) -> str:
         ],
         html.render_folded("Each run", html.render_table(family_text.make_run_rows(found))),
     ]
-    return "\n".join(lines)
+    return Chapter(f"Metrics of {len(found.runs)} runs, {split} split", "\n".join(lines))

@@ -1,61 +1,88 @@
 """Building blocks of self-contained HTML pages: texts, tables, pictures. Light zone.
 
-No script, no link to elsewhere: a page opens from a mail attachment, on a phone, and in ten years.
-Every text is escaped.
+No link to elsewhere, and no script but the one that sorts tables: a page opens from a mail
+attachment, on a phone, and in ten years. Its policy (Content-Security-Policy) forbids anything
+else, whatever got into its text. Every text is escaped.
 """
 
 import base64
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from imgcls.figures import _style
+from imgcls.report.page_style import SCRIPT, STYLE_SHEET
 from imgcls.report.tables import format_cell, is_text
 
-STYLE_SHEET = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-  max-width: 64rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
-p, dd, figcaption { overflow-wrap: anywhere; }
-figure { margin: 1.5rem 0; break-inside: avoid; }
-figure img { max-width: 100%; min-width: 34rem; height: auto; }
-figcaption { color: #555; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #eee; }
-th { color: #555; font-weight: 600; }
-td.number, th.number { text-align: right; white-space: nowrap; }
-pre { font-size: .8125rem; overflow-x: auto; background: #f5f5f5; padding: .75rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
-dt { color: #555; }
-dd { margin: 0; }
-summary { cursor: pointer; }
-@media print {
-  body { max-width: none; padding: 0; font-size: 10pt; }
-  .scroll, pre { overflow: visible; white-space: pre-wrap; }
-  figure img { min-width: 0; max-height: 23cm; }
-}
-"""
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of a page that the list of contents names; `content` is HTML."""
+
+    title: str
+    content: str
+
+    @property
+    def anchor(self) -> str:
+        """What links to the chapter end in."""
+        return re.sub(r"\W+", "-", self.title.lower()).strip("-")
+
+    def render(self) -> str:
+        """Return the chapter as HTML."""
+        head = f"<h2>{escape_text(self.title)}</h2>"
+        return f'<section id="{self.anchor}">\n{head}\n{self.content}\n</section>'
 
 
-def make_page(title: str, sections: Sequence[str]) -> str:
+def make_page(title: str, sections: Sequence[str | Chapter]) -> str:
     """Return a page, with its title as the heading.
 
     Args:
-        sections: HTML.
+        sections: HTML; before the first chapter stands a list of all chapters.
     """
-    head = (
-        '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width,'
-        f' initial-scale=1">\n<title>{escape_text(title)}</title>'
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline';"
+        f" script-src 'sha256-{digest}'"
     )
-    body = "\n".join([f"<h1>{escape_text(title)}</h1>", *sections])
+    head = (
+        f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape_text(title)}</title>"
+    )
+    chapters = [each for each in sections if isinstance(each, Chapter)]
+    body = [f"<h1>{escape_text(title)}</h1>"]
+    for each in sections:
+        if chapters and each is chapters[0]:
+            body.append(_render_contents(chapters))
+        body.append(each.render() if isinstance(each, Chapter) else each)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n<style>{STYLE_SHEET}</style>\n'
-        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"</head>\n<body>\n{chr(10).join(body)}\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def _render_contents(chapters: Sequence[Chapter]) -> str:
+    links = (
+        f'<li><a href="#{each.anchor}">{escape_text(each.title)}</a></li>' for each in chapters
+    )
+    return f'<nav aria-label="Contents">\n<ul>\n{chr(10).join(links)}\n</ul>\n</nav>'
+
+
+def render_cards(values: Mapping[str, tuple[str, str]]) -> str:
+    """Return headline numbers.
+
+    Args:
+        values: a value and what is added in small letters, by name.
+    """
+    cards = (
+        f"<div><dt>{escape_text(name)}</dt><dd>{escape_text(value)}"
+        f"<small>{escape_text(note)}</small></dd></div>"
+        for name, (value, note) in values.items()
+    )
+    return f'<dl class="cards">{"".join(cards)}</dl>'
 
 
 def render_pairs(values: Mapping[str, str]) -> str:
@@ -64,7 +91,7 @@ def render_pairs(values: Mapping[str, str]) -> str:
         f"<dt>{escape_text(name)}</dt><dd>{escape_text(value)}</dd>"
         for name, value in values.items()
     )
-    return f"<dl>{''.join(pairs)}</dl>"
+    return f'<dl class="pairs">{"".join(pairs)}</dl>'
 
 
 def render_paragraph(text: str) -> str:
@@ -77,15 +104,17 @@ def render_folded(title: str, content: str) -> str:
     return f"<details>\n<summary>{escape_text(title)}</summary>\n{content}\n</details>"
 
 
-def render_figure(name: str, picture: bytes, caption: str) -> str:
+def render_figure(name: str, picture: bytes, caption: str, how_to_read: str = "") -> str:
     """Return a PNG picture with its caption.
 
     Args:
         name: the anchor.
+        how_to_read: follows the caption.
     """
     encoded, text = base64.b64encode(picture).decode(), escape_text(caption)
     image = f'<div class="scroll"><img alt="{text}" src="data:image/png;base64,{encoded}"></div>'
-    return f'<figure id="{name}">\n{image}\n<figcaption>{text}</figcaption>\n</figure>'
+    below = escape_text(f"{caption} {how_to_read}".strip())
+    return f'<figure id="{name}">\n{image}\n<figcaption>{below}</figcaption>\n</figure>'
 
 
 def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -111,6 +140,21 @@ def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _format_cell(value: Any) -> str:
     return escape_text(value if isinstance(value, str) else format_cell(value))
+
+
+def flatten(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the values of inner mappings in columns of their own, such as
+    `stage_seconds steps`; a list of mappings becomes their number.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name} {key}": inner for key, inner in flatten(value).items()}
+        elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            flat[name] = len(value)
+        else:
+            flat[name] = value
+    return flat
 
 
 def to_words(name: str) -> str:

@@ -3,15 +3,25 @@ Light zone.
 """
 
 import os
+from collections.abc import Mapping, Sequence
 
 from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
+from imgcls.evaluation.robustness_record import CAVEAT
 from imgcls.figures import NotDrawableError, Subject
 from imgcls.io import files, terminal
-from imgcls.report import html
+from imgcls.report import headline, html, provenance, robustness_text
+from imgcls.report.html import Chapter
+from imgcls.report.pictures import read_pictures
+from imgcls.report.tables import format_cell
 from imgcls.result_folder import ResultFolder
+
+FIRST = ("confusion_matrix", "learning_curves")
+"""The figures that stand before the rest."""
+MOST_EPOCHS = 500
+"""Epochs in the table of the log, at most; of more, every k-th is shown."""
 
 
 def write_page(subject: Subject) -> None:
@@ -20,35 +30,51 @@ def write_page(subject: Subject) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    name, configuration = (
-        subject.experiment.name,
-        subject.run.config_file.read_text(encoding="utf-8"),
-    )
-    sections = [
+    run = subject.run
+    names = list_figures(run, subject.experiment)
+    pictures = read_pictures({name: run.figure_file(name) for name in names})
+    first = [name for name in FIRST if name in pictures]
+    rest = [name for name in names if name not in first]
+    configuration = run.config_file.read_text(encoding="utf-8")
+    sections: list[str | Chapter] = [
+        html.render_cards(headline.make_headline(subject)),
         _render_overview(subject),
-        *([_render_compression(subject)] if subject.run.is_compressed else []),
+        *([Chapter("At a glance", _render_figures(pictures, first))] if first else []),
+        *([_render_compression(subject)] if run.is_compressed else []),
         *[
-            render_evaluation(subject.run, split)
-            for split in SPLITS
-            if os.path.lexists(subject.run.metrics_file(split))
+            render_evaluation(run, split)
+            for split in reversed(SPLITS)
+            if os.path.lexists(run.metrics_file(split))
         ],
-        _render_figures(subject),
-        _render_log(subject),
-        html.render_folded(
-            "Configuration, with every default", f"<pre>{html.escape_text(configuration)}</pre>"
-        ),
+        *[
+            _render_robustness(run, split)
+            for split in SPLITS
+            if os.path.lexists(run.robustness_file(split))
+        ],
+        *([Chapter("Figures", _render_figures(pictures, rest))] if rest else []),
+        Chapter("Log", _render_log(subject)),
+        Chapter("Audit of the data", provenance.render_audit(subject)),
+        render_configuration(configuration),
+        Chapter("Environment", provenance.render_environment(subject)),
     ]
-    files.write_text(subject.run.report_page, html.make_page(name, sections))
+    files.write_text(run.report_page, html.make_page(subject.experiment.name, sections))
+
+
+def render_configuration(configuration: str) -> Chapter:
+    """Return an experiment as YAML."""
+    text = f"<pre>{html.escape_text(configuration)}</pre>"
+    return Chapter("Configuration", html.render_folded("All settings, with every default", text))
 
 
 def _render_overview(subject: Subject) -> str:
     """Say what was trained, how far, and on what."""
     run = subject.run
+    status = html.flatten(run.status.model_dump(exclude={"format"}))
     facts = {
         "run": str(run.folder),
         **{
-            html.to_words(key): str(value)
-            for key, value in run.status.model_dump().items()
+            html.to_words(key): format_cell(value)
+            for key, value in status.items()
             if value not in ("", None, [])
         },
     }
@@ -63,31 +89,45 @@ def _render_overview(subject: Subject) -> str:
     return html.render_pairs(facts)
 
 
-def _render_compression(subject: Subject) -> str:
+def _render_robustness(folder: ResultFolder, split: str) -> Chapter:
+    """Return the numbers under corruptions."""
+    found = folder.read_robustness(split)
+    lines = [
+        html.render_paragraph(robustness_text.describe_images(found)),
+        html.render_table(robustness_text.make_summary_rows(found)),
+        html.render_paragraph(CAVEAT),
+        *[
+            html.render_folded(title, html.render_table(found.make_rows(field)))
+            for field, title in robustness_text.FIELDS.items()
+        ],
+    ]
+    return Chapter(f"Corruptions, {split} split", "\n".join(lines))
+
+
+def _render_compression(subject: Subject) -> Chapter:
     """Say what the run was compressed from, and how the two differ."""
     made = subject.run.compression
     assert made is not None  # the caller checked it
     lines = [
-        "<h2>Compression</h2>",
         html.render_paragraph(f"compressed from {made.original} by {made.describe()}"),
     ]
     try:
         table = subject.compression_table
     except (NotDrawableError, DataError) as error:
         terminal.note(f"the page has no table of the compression: {error}")
-        return "\n".join([*lines, html.render_paragraph(str(error))])
+        return Chapter("Compression", "\n".join([*lines, html.render_paragraph(str(error))]))
     lines += map(html.render_table, table.make_tables())
     lines += [html.render_paragraph(f"warning: {each}") for each in table.list_warnings()]
-    return "\n".join(lines)
+    return Chapter("Compression", "\n".join(lines))
 
 
-def render_evaluation(folder: ResultFolder, split: str) -> str:
+def render_evaluation(folder: ResultFolder, split: str) -> Chapter:
     """Return a split's numbers and tables, whatever metrics were computed."""
     evaluation = folder.read_evaluation(split)
     absent = evaluation.classes_absent
     intervals = evaluation.describe_intervals()
     facts = [f"{evaluation.examples:,} images", *([intervals] if intervals else [])]
-    lines = [f"<h2>Metrics, {split} split</h2>", f"<p>{'; '.join(facts)}</p>"]
+    lines = [html.render_paragraph("; ".join(facts))]
     if absent:
         names = ", ".join(absent)
         lines.append(html.render_paragraph(f"Classes without an image in this split: {names}"))
@@ -103,7 +143,7 @@ def render_evaluation(folder: ResultFolder, split: str) -> str:
         for name, rows in evaluation.tables.items()
         if rows
     ]
-    return "\n".join(lines)
+    return Chapter(f"Metrics, {split} split", "\n".join(lines))
 
 
 def _render_log(subject: Subject) -> str:
@@ -113,14 +153,15 @@ def _render_log(subject: Subject) -> str:
     except DataError as error:
         terminal.note(f"the page has no log: {error}")
         return html.render_paragraph(str(error))
-    rows = [epoch.model_dump() for epoch in log]
-    return html.render_folded(f"Log: {len(rows)} epochs", html.render_table(rows))
+    stride = -(-len(log) // MOST_EPOCHS) or 1
+    rows = [html.flatten(epoch.model_dump()) for epoch in log[::stride]]
+    few = f", {len(rows)} of them shown" if stride > 1 else ""
+    return html.render_folded(f"Log: {len(log)} epochs{few}", html.render_table(rows))
 
 
-def _render_figures(subject: Subject) -> str:
-    """Return every picture that the run has, those that the experiment lists first."""
-    names = list_figures(subject.run, subject.experiment)
-    return "<h2>Figures</h2>\n" + "\n".join(render_figure(subject.run, name) for name in names)
+def _render_figures(pictures: Mapping[str, bytes], names: Sequence[str]) -> str:
+    """Return some pictures."""
+    return "\n".join(render_figure(name, pictures[name]) for name in names)
 
 
 def list_figures(folder: ResultFolder, experiment: Experiment) -> list[str]:
@@ -131,7 +172,7 @@ def list_figures(folder: ResultFolder, experiment: Experiment) -> list[str]:
     return [name for name in names if folder.figure_file(name).is_file()]
 
 
-def render_figure(folder: ResultFolder, name: str) -> str:
-    """Return the picture of a figure, with its caption."""
-    picture = folder.figure_file(name).read_bytes()
-    return html.render_figure(name, picture, parts.summarize(parts.load("figures", name)))
+def render_figure(name: str, picture: bytes) -> str:
+    """Return the picture of a figure, with its caption, and how to read it."""
+    module = parts.load("figures", name)
+    return html.render_figure(name, picture, parts.summarize(module), module.HOW_TO_READ)
