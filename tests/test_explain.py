@@ -230,3 +230,14 @@ def test_a_run_that_was_interrupted_and_resumed_is_explained(digits):
     assert [each.method for each in found.methods] == ["grad_cam", "integrated_gradients"]
     for each in found.methods:
         assert read_maps(run, "validation", each.method).maps.any()
+
+
+def test_a_damaged_importance_is_measured_again_with_a_note(run):
+    folder = get_explanation_folder(run, "validation")
+    folder.folder.mkdir(parents=True)
+    folder.importance_file.write_text('{"model": ')
+    exit_code, stdout, stderr = command("explain", "run", *FEW, *IG, "--json")
+    assert exit_code == 0
+    assert "not used: " in stderr
+    saved = read_record(folder.importance_file, Importance, "")
+    assert json.loads(stdout)["importance"] == json.loads(saved.model_dump_json())

@@ -42,7 +42,7 @@ def draw_sheet(
     rows = -(-count // columns)
     height, width = maps.shape[1:]
     tall = height / width
-    step = tall + 0.5  # with the caption
+    step = tall + 0.36  # with the caption
     side = _style.WIDTH / (columns * (2 + 2 * _GAP)) if columns == PAIRS else 1.4
     figure = _style.make_figure(columns * (2 + 2 * _GAP) * side + 0.2, rows * step * side + 0.8)
     axes = figure.subplots()
@@ -119,32 +119,32 @@ def draw_regions(maps: "numpy.ndarray", scores: MethodScores) -> "Figure":
     """
     columns = min(len(maps), 5)
     rows = -(-len(maps) // columns)
-    height, width = maps.shape[1:]
-    figure = _style.make_figure(max(columns * 1.6, 5.5), rows * (1.6 * height / width + 0.45) + 0.6)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, heat, region in zip(panels, maps, scores.regions, strict=False):
-        axes.imshow(heat, cmap="Oranges", vmin=0, vmax=heat.max() or 1)
-        axes.set_title(
-            f"{_style.shorten(region.name, 16)}: {region.images}\n"
-            f"{region.center:.0%} in the middle",
-            fontsize=7,
-            fontweight="normal",
+    tall = maps.shape[1] / maps.shape[2]
+    step = tall + 0.32  # with the caption above
+    figure = _style.make_figure(max(columns * 1.6, 5.5), rows * step * 1.5 + 0.7)
+    axes = figure.subplots()  # one for all, since laying out twenty takes seconds
+    for i, (heat, region) in enumerate(zip(maps, scores.regions, strict=True)):
+        left, top = (i % columns) * 1.08, (i // columns) * step
+        axes.imshow(
+            heat / (heat.max() or 1),
+            extent=(left, left + 1, top + tall, top),
+            cmap="Oranges",
+            vmin=0,
+            vmax=1,
+            interpolation="nearest",
         )
+        name = f"{_style.shorten(region.name, 16)}: {region.images}"
+        caption = f"{name}\n{region.center:.0%} in the middle"
+        axes.text(left, top - 0.03, caption, va="bottom", fontsize=7)
+    axes.set(xlim=(-0.01, columns * 1.08), ylim=(rows * step - 0.3, -0.32), aspect="equal")
+    axes.set_axis_off()
     total = sum(region.images for region in scores.regions)
     center = sum(region.images * region.center for region in scores.regions) / total
     title = (
         f"{get_title(scores.method)}: {center:.0%} of the mass lies in the middle quarter of the"
         " image (25% if spread evenly)"
     )
-    figure.suptitle(
-        "\n".join(textwrap.wrap(title, 60 if columns < 4 else 84)),
-        x=0.01,
-        ha="left",
-        fontsize=10,
-        fontweight="bold",
-    )
+    _write_title(axes, title, 60 if columns < 4 else 84)
     return figure
 
 

@@ -33,7 +33,7 @@ def measure(
             kind=feature.kind,
             name=feature.name,
             place=feature.place,
-            drop=float(drops.mean()),
+            drop=round(float(drops.mean()), 12),
             drop_interval=compute_mean_interval(drops, experiment.evaluate, seed),
         )
         for feature, drops in terminal.track(measured, len(features), "importance")

@@ -63,7 +63,7 @@ def _format_importance(importance: Importance) -> list[str]:
         for each in importance.rank()
     ]
     title = (
-        f"without a feature, which is taken from another image ({importance.images:,} images,"
-        f" {importance.permutations} permutations), {importance.finding}"
+        f"features taken from another image ({importance.images:,} images,"
+        f" {importance.permutations} permutations): {importance.finding}"
     )
     return ["\n".join(textwrap.wrap(title, WIDTH)), format_table(rows)]

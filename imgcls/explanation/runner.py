@@ -19,6 +19,7 @@ from imgcls.explanation.record import (
     MethodScores,
     Provenance,
 )
+from imgcls.figures import _style
 from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.seeds import derive_seed
@@ -54,6 +55,7 @@ def run_methods(
     folder = get_explanation_folder(run, split or FILES)
     some = images.take(experiment.explain.images)
     explained = _predict(network, some, run.data.classes)
+    _style.note_missing_glyphs(run.data.classes)
     scores = [
         _run_method(run, experiment, network, some, explained, settings, made_of, folder)
         for settings in experiment.explain.methods

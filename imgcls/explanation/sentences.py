@@ -82,6 +82,6 @@ def describe_importance(features: Sequence[FeatureImportance], accuracy: float) 
     if top.drop_interval[0] <= 0:
         return f"no single feature carries the accuracy of {accuracy:.3f} for sure"
     return (
-        f"the accuracy of {accuracy:.3f} depends most on {top.name}: it falls by {top.drop:.3f}"
-        " without"
+        f"the accuracy of {accuracy:.3f} falls most, by {top.drop:.3f}, without the image's own"
+        f" {top.name}"
     )
