@@ -32,6 +32,7 @@ from imgcls.cli.reproduce import reproduce
 from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
+from imgcls.cli.tune import tune
 from imgcls.cli.verify import verify
 from imgcls.errors import ProcessRestart, UserError, get_exit_code
 from imgcls.io import restart, terminal
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify,
     "audit": audit,
     "train": train,
+    "tune": tune,
     "eval": evaluate,
     "plot": plot,
     "predict": predict,

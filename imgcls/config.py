@@ -19,6 +19,7 @@ from imgcls.models import ModelSettings
 from imgcls.parts import PartOf, PartSettings, Section
 from imgcls.schedules import WarmupSettings
 from imgcls.train_config import Train
+from imgcls.tune_config import Tune
 
 Tta = Literal["flip", "shift", "flip_shift"]
 
@@ -157,6 +158,8 @@ class Experiment(Section):
     compress: list[Annotated[CompressorSettings, PartOf("compressors")]] = []
     """The methods by which `imgcls compress` makes a smaller model, in this order: files of
     imgcls/compressors. None unless given, or named by `--method`."""
+    tune: Tune | None = None
+    """What `imgcls tune` searches, and how. None unless given."""
 
     @field_validator("compress")
     @classmethod
@@ -232,6 +235,6 @@ class Experiment(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that can change a weight or the length of the log."""
-        identity = self.model_dump(exclude={"evaluate", "figures", "explain", "compress"})
+        identity = self.model_dump(exclude={"evaluate", "figures", "explain", "compress", "tune"})
         data = self.data.identity() | {"split_seed": self.split_seed}
         return identity | {"data": data, "train": self.train.identity()}

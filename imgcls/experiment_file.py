@@ -41,13 +41,24 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     for override in overrides:
         _merge(document, _parse_override(override))
     try:
-        return Experiment.model_validate(document.value)
+        experiment = Experiment.model_validate(document.value)
     except ValidationError as error:
         _require_format(path)
-        explained = [_explain(problem, document) for problem in error.errors(include_url=False)]
-        raise ProblemsError(
-            [f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]
-        ) from None
+        explained = [explain(problem, document) for problem in error.errors(include_url=False)]
+        raise _make_error(explained) from None
+    if experiment.tune:
+        from imgcls.tuning import space_check  # which reads experiments with this module
+
+        if found := space_check.find_problems(experiment, experiment.tune, document):
+            raise _make_error(found)
+    return experiment
+
+
+def _make_error(explained: list[tuple[Mark, str]]) -> ProblemsError:
+    """Return the error of all mistakes, in the order of their marks."""
+    return ProblemsError(
+        [f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]
+    )
 
 
 def read_trained_experiment(path: Path, advice: str) -> Experiment:
@@ -149,12 +160,13 @@ def _merge(base: Document, override: Document) -> None:
     A mapping that names another part replaces the mapping of the base, since parts have different
     settings. A part may be given by its name alone, or without the name of its default.
     """
-    base.value = _merge_values(base.value, override.value, ())
+    base.value = merge_values(base.value, override.value, ())
     base.values.update(override.values)
     base.keys.update(override.keys)
 
 
-def _merge_values(base: Any, override: Any, location: Location) -> Any:
+def merge_values(base: Any, override: Any, location: Location = ()) -> Any:
+    """Return what `extends:` and `--set` make of two values at a location of an experiment."""
     part = experiment_keys.find_part(location)
     if part:
         base, override = part.expand(base), parts.expand_name(override)
@@ -165,7 +177,7 @@ def _merge_values(base: Any, override: Any, location: Location) -> Any:
         and all(key in map(str, range(len(base))) for key in override)
     ):
         return [
-            _merge_values(item, override[str(i)], (*location, i)) if str(i) in override else item
+            merge_values(item, override[str(i)], (*location, i)) if str(i) in override else item
             for i, item in enumerate(base)
         ]
     if not isinstance(base, dict) or not isinstance(override, dict):
@@ -175,7 +187,7 @@ def _merge_values(base: Any, override: Any, location: Location) -> Any:
     return {
         **base,
         **{
-            key: _merge_values(base.get(key), value, (*location, key))
+            key: merge_values(base.get(key), value, (*location, key))
             for key, value in override.items()
         },
     }
@@ -203,7 +215,7 @@ def _parse_override(text: str) -> Document:
     return Document(nested, values=marks, keys=dict(marks))
 
 
-def _explain(problem: Any, document: Document) -> tuple[Mark, str]:
+def explain(problem: Any, document: Document) -> tuple[Mark, str]:
     """Return the mark of a mistake, and a message: what is wrong, received and allowed."""
     location: Location = problem["loc"]
     kind, name = problem["type"], ".".join(map(str, location))

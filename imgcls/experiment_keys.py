@@ -18,10 +18,15 @@ def find_allowed_keys(value: Any, location: Location) -> list[str]:
     """
     section: type[Section] = Experiment
     part = None
+    is_free = False  # whether the key is one that a file chooses, such as those of tune.space
     for key in location:
         value = value[key]
-        if isinstance(key, str):
-            section, part = _find_types(section.model_fields[key], section)
+        if isinstance(key, str) and is_free:
+            is_free = False
+        elif isinstance(key, str):
+            field = section.model_fields[key]
+            section, part = _find_types(field, section)
+            is_free = get_origin(field.annotation) is dict
         if part and isinstance(value, dict):
             section = parts.load(part.kind, part.expand(value)["name"]).Settings
     return list(section.model_fields)

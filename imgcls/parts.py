@@ -39,6 +39,8 @@ KINDS = (
     "metrics",
     "models",
     "optimizers",
+    "pruners",
+    "samplers",
     "schedules",
     "strategies",
 )

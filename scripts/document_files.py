@@ -35,6 +35,8 @@ from imgcls.training.reproduction import Reproduction
 from imgcls.training.status import Status
 from imgcls.training.teacher import TeacherRecord
 from imgcls.transfer.record import InitialWeights, LinearProbe
+from imgcls.tuning.objective import TrialCost
+from imgcls.tuning.record import StudyRecord
 
 PAGE = Path(__file__).parent.parent / "docs" / "files.md"
 START, END = "<!-- From the models, by `make docs`: -->\n", "<!-- End. -->\n"
@@ -67,6 +69,8 @@ FILES: dict[str, type[Record]] = {
     "`spread.json` of an evaluation of a family": FamilyEvaluation,
     "`comparison.json` of a comparison": Comparison,
     "`learning_rate.json` of a learning-rate range test": LearningRateTest,
+    "`study.json` of a study": StudyRecord,
+    "`trials/<number>.cost.json` of a study": TrialCost,
     "`checkpoint/accumulation_steps.json` of a run": RequestedAccumulation,
     "`manifest.json` of a store": Manifest,
     "`splits/<key>.npz` of a store": SplitArrays,

@@ -60,7 +60,7 @@ NEED_EXTRAS = {
     name
     for name in parts.list_names("exporters")
     if parts.load("exporters", name).Settings.extra is not None
-} | {"quantize"}
+} | {"quantize", "tune"}
 """Words in a command whose libraries are an extra; only a test of extras runs it."""
 
 

@@ -13,23 +13,14 @@ from imgcls import parts
 
 HEAVY = {
     "ai-edge-litert": "ai_edge_litert",
-    "tensorflow": "tensorflow",
     "tensorflow-datasets": "tensorflow_datasets",
-    "tf2onnx": "tf2onnx",
-    "keras": "keras",
     "keras-hub": "keras_hub",
-    "h5py": "h5py",
-    "matplotlib": "matplotlib",
-    "numpy": "numpy",
-    "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
-    "openvino": "openvino",
     "pillow": "PIL",
-    "pyarrow": "pyarrow",
     "scikit-learn": "sklearn",
-    "scipy": "scipy",
-    "simplejpeg": "simplejpeg",
+    **{name: name for name in ("cmaes", "h5py", "keras", "matplotlib", "numpy", "onnx")},
+    **{name: name for name in ("onnxruntime", "openvino", "optuna", "psycopg", "pyarrow")},
+    **{name: name for name in ("scipy", "simplejpeg", "sqlalchemy", "tensorflow", "tf2onnx")},
     "threadpoolctl": "threadpoolctl",
 }
 """Dependencies that no light module imports at its top, each with the name it is imported by."""
@@ -62,6 +53,7 @@ MACHINERY = (
     "store",
     "training",
     "transfer",
+    "tuning",
 )
 """The folders that each hold the machinery of one concern."""
 ROOT_IMPORTS = {
@@ -80,7 +72,10 @@ ROOT_IMPORTS = {
         "imgcls.device": "it states the GPUs, and the versions of their libraries",
     },
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},
-    "imgcls.experiment_file": {"imgcls.io": "an experiment is read from YAML"},
+    "imgcls.experiment_file": {
+        "imgcls.io": "an experiment is read from YAML",
+        "imgcls.tuning": "the space of a search is checked with the experiment",
+    },
     "imgcls.experiment_keys": {"imgcls.io": "only the type of a location in YAML"},
     "imgcls.family": {
         "imgcls.io": "as for imgcls.run",
@@ -99,6 +94,7 @@ ROOT_IMPORTS = {
     "imgcls.train_config": dict.fromkeys(
         ("imgcls.losses", "imgcls.optimizers", "imgcls.strategies"), "the types of its settings"
     ),
+    "imgcls.tune_config": {"imgcls.samplers": "the type of its sampler's settings"},
     "imgcls.run_lookup": {"imgcls.io": "the choice of a run is told on the terminal"},
 }
 """The folders that a module of the root imports from, with the reason; no others."""
@@ -113,6 +109,7 @@ VERB_IMPORTS = {
         "imgcls.verbs.rehearse",
     },
     "imgcls.verbs.rehearse": {"imgcls.verbs.train"},
+    "imgcls.verbs.tune": {"imgcls.verbs.train", "imgcls.verbs.compare"},
     "imgcls.verbs.reproduce": {"imgcls.verbs.train", "imgcls.verbs.evaluate"},
 }
 """The verbs that run others."""

@@ -23,6 +23,8 @@ FUNCTIONS = {
     "metrics": ("compute",),
     "models": ("build",),
     "optimizers": ("build",),
+    "pruners": ("build",),
+    "samplers": ("build", "list_points"),
     "schedules": ("compute",),
     "strategies": ("build",),
 }

@@ -40,6 +40,7 @@ CONFIG = {
     "imgcls.learning_rate_settings",
     "imgcls.phase_settings",
     "imgcls.train_config",
+    "imgcls.tune_config",
 }
 TEXTS = {name_module(path): path.read_text() for path in MODULES}
 SOURCE = find_sections(TEXTS)

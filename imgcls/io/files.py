@@ -16,6 +16,8 @@ from imgcls.errors import UserError
 from imgcls.io import terminal
 
 _ATTEMPTS = 100
+DISK_IS_FULL = "the disk is full"
+"""What the message about a full disk begins with."""
 
 
 @contextlib.contextmanager
@@ -83,7 +85,7 @@ def explain_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
-                f"the disk is full: cannot write {path}; free some space and run the same command"
+                f"{DISK_IS_FULL}: cannot write {path}; free some space and run the same command"
                 " again"
             ) from None
         wrong_path = (

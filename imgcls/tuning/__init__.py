@@ -1,0 +1,1 @@
+"""The search of `imgcls tune`: its space, study, trials and report. Light zone."""
