@@ -13,6 +13,7 @@ from imgcls import parts
 
 HEAVY = {
     "ai-edge-litert": "ai_edge_litert",
+    "ai-edge-quantizer": "ai_edge_quantizer",
     "tensorflow-datasets": "tensorflow_datasets",
     "keras-hub": "keras_hub",
     "opencv-python-headless": "cv2",

@@ -1,12 +1,13 @@
 """A quantized run is a LiteRT file, which every command runs in its own runtime."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 
 import numpy
 import pytest
 from experiments import command, json_of
-from exportable_run import make_run, predict_in_keras, read_split
+from exportable_run import make_run, open_export, predict_in_keras, read_split
 from PIL import Image
 
 from imgcls import load
@@ -39,14 +40,23 @@ def quantize(run, kind, *options):
     return Run(Path(json_of("compress", run.folder, *settings, *options)["run"]))
 
 
-@pytest.mark.parametrize("kind", TYPES)
-def test_a_quantized_run_predicts_nearly_what_the_original_does(run, kind):
-    made = quantize(run, kind)
+@pytest.mark.parametrize(
+    ("kind", "quantizer"),
+    [
+        *((kind, "converter") for kind in TYPES),
+        *((kind, "ai_edge_quantizer") for kind in ("dynamic", "int8")),
+    ],
+)
+def test_a_quantized_run_predicts_nearly_what_the_original_does(run, kind, quantizer):
+    made = quantize(run, kind, "--set", f"compress.0.quantizer={quantizer}")
     images, labels = read_split(run, "test")
     found = json_of("eval", made.folder)
     expected = predict_in_keras(run, images)
     with numpy.load(made.predictions_file("test")) as saved:
-        numpy.testing.assert_allclose(saved["probabilities"], expected, atol=TYPES[kind])
+        probabilities = saved["probabilities"]
+    numpy.testing.assert_allclose(probabilities, expected, atol=TYPES[kind])
+    if (kind, quantizer) != ("int8", "converter"):  # which rounds probabilities to 1/256
+        numpy.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     accuracy = (expected.argmax(axis=1) == labels).mean()
     assert found["metrics"]["accuracy"] == pytest.approx(accuracy, abs=0.02)
     assert made.model_file.stat().st_size < run.model_file.stat().st_size
@@ -56,12 +66,51 @@ def test_a_quantized_run_describes_its_model_and_its_calibration(run):
     made = quantize(run, "int8")
     assert read_description(made.model_file) == read_description(run.model_file)
     (step,) = made.compression.steps
-    assert step.details == {"type": "int8", "calibration_images": 256, "calibration_split": "train"}
+    assert step.details == {
+        "type": "int8",
+        "quantizer": "converter",
+        "calibration_images": 256,
+        "calibration_split": "train",
+    }
 
 
-def test_quantizing_again_gives_the_same_bytes(run):
-    one, other = (quantize(run, "int8").model_file.read_bytes() for _ in range(2))
+@pytest.mark.parametrize("quantizer", ["converter", "ai_edge_quantizer"])
+def test_quantizing_again_gives_the_same_bytes(run, quantizer):
+    options = ["--set", f"compress.0.quantizer={quantizer}"]
+    one, other = (quantize(run, "int8", *options).model_file.read_bytes() for _ in range(2))
     assert one == other
+
+
+def test_the_other_quantizer_needs_its_extra_and_another_type_than_float16(run, monkeypatch):
+    options = ["--method", "quantize", "--set", "compress.0.quantizer=ai_edge_quantizer"]
+    exit_code, _, stderr = command(
+        "compress", run.folder, *options, "--set", "compress.0.type=float16"
+    )
+    assert exit_code == 2
+    assert "type is float16, which" in stderr
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if "quantizer" in name else find(name)
+    )
+    exit_code, _, stderr = command("compress", run.folder, *options)
+    assert exit_code == 2
+    assert "pip install 'imgcls[quantizer]'" in stderr
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_export_copies_the_file_of_a_quantized_run_and_describes_it(run, kind):
+    made = quantize(run, kind)
+    (compared,) = json_of("export", made.folder, "--format", "litert")
+    folder = open_export(made, "litert")
+    artifact = folder.folder / "model.tflite"
+    assert artifact.read_bytes() == made.model_file.read_bytes()
+    about = folder.read_metadata()
+    assert (about.precision, compared["precision"]) == (kind, kind)
+    assert about.model_sha256 == about.artifact_sha256
+    assert about.classes == run.data.classes
+    assert (compared["agreement"], compared["largest_difference"]) == (1, 0)
+    scores = [json_of("eval", made.folder, *options) for options in ([], ["--artifact", artifact])]
+    assert scores[0]["metrics"] == scores[1]["metrics"]
 
 
 def test_predict_gives_what_eval_does(run):
@@ -95,14 +144,18 @@ def test_folding_comes_before_quantizing(run):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("compress", "--method", "fold"), ("export", "--format", "onnx")]
+    ("name", "options", "advice"),
+    [
+        ("compress", ["--method", "fold"], "compress the run that it was made of"),
+        ("export", ["--format", "onnx"], "give --format litert, which writes that file"),
+    ],
 )
-def test_a_quantized_run_is_the_end_of_the_road(run, arguments):
+def test_a_quantized_run_is_not_changed_or_converted(run, name, options, advice):
     made = quantize(run, "float16")
-    name, *options = arguments
     exit_code, _, stderr = command(name, made.folder, *options)
     assert exit_code == 2
     assert "was compressed to" in stderr
+    assert advice in stderr
 
 
 def test_a_training_split_that_is_too_small_is_refused(run):

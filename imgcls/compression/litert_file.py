@@ -10,7 +10,9 @@ from typing import Literal
 import numpy
 
 from imgcls.backend import keras, tf
+from imgcls.compression import ai_edge
 from imgcls.compression.context import Context
+from imgcls.compressors.quantize import Settings
 from imgcls.errors import DataError, UserError
 from imgcls.export import convert
 from imgcls.export.float32 import to_float32
@@ -43,7 +45,9 @@ def choose_calibration_images(context: Context, count: int) -> numpy.ndarray:
     return images
 
 
-def write_model(context: Context, kind: Type, images: numpy.ndarray | None, target: Path) -> None:
+def write_model(
+    context: Context, settings: Settings, images: numpy.ndarray | None, target: Path
+) -> None:
     """Write the network of a context with its temperature as a LiteRT file, and its description.
 
     The description is appended as a ZIP archive, as in exported files.
@@ -57,12 +61,22 @@ def write_model(context: Context, kind: Type, images: numpy.ndarray | None, targ
     temperature = context.description.calibration.temperature
     serving = model_file.make_serving_model(context.model, temperature)
     with files.explain_errors(target):
-        buffer = io.BytesIO(convert_model(serving, kind, images, context.result.folder))
+        buffer = io.BytesIO(_quantize(serving, settings, images, context.result.folder))
         with zipfile.ZipFile(buffer, "a") as archive:
             member = zipfile.ZipInfo(MEMBER, model_file.ZIP_EPOCH)
             archive.writestr(member, to_json(context.description, indent=2))
         with files.replace_file(target) as stream:
             stream.write(buffer.getvalue())
+
+
+def _quantize(
+    serving: keras.Model, settings: Settings, images: numpy.ndarray | None, parent: Path
+) -> bytes:
+    """Return a model as a quantized file, by what the settings say; see `convert_model`."""
+    kind = settings.type
+    if settings.quantizer == "converter" or kind == "float16":
+        return convert_model(serving, kind, images, parent)
+    return ai_edge.quantize(convert_model(serving, "float32", None, parent), kind, images)
 
 
 def convert_model(

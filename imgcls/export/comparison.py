@@ -5,7 +5,13 @@ from typing import Any
 import numpy
 
 from imgcls.errors import GateError
-from imgcls.export.record import LARGEST, LEAST_AGREEMENT, ClassRecall, ExportComparison
+from imgcls.export.record import (
+    LEAST_AGREEMENT,
+    ArtifactPrecision,
+    ClassRecall,
+    ExportComparison,
+    list_limits,
+)
 
 
 def measure_difference(before: numpy.ndarray, after: numpy.ndarray) -> dict[str, float]:
@@ -58,7 +64,7 @@ def compare_recall(
     ]
 
 
-def find_failures(fields: dict[str, Any]) -> list[str]:
+def find_failures(fields: dict[str, Any], precision: ArtifactPrecision) -> list[str]:
     """Return a sentence for each limit that the numbers of a comparison do not keep."""
     failed = []
     if fields["agreement"] < LEAST_AGREEMENT:
@@ -68,7 +74,7 @@ def find_failures(fields: dict[str, Any]) -> list[str]:
         )
     failed += [
         f"{name} is {fields[name]:.3g}, but should be at most {limit:g}"
-        for name, limit in LARGEST.items()
+        for name, limit in list_limits(precision).items()
         if fields[name] > limit
     ]
     return failed

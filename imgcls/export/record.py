@@ -19,6 +19,17 @@ LARGEST = {
 """The limits of other numbers of a comparison. Runtimes round differently, by about 1e-6; without
 the temperature, say, the classes agree, and the probabilities do not."""
 
+ArtifactPrecision = Literal["float32", "float16", "dynamic", "int8"]
+"""That of an artifact: float32, or the type by which its run was quantized."""
+
+
+def list_limits(precision: ArtifactPrecision) -> dict[str, float]:
+    """Return the limits of an artifact: the softmax of int8 has steps of 1/256, and no sum of 1."""
+    limits = dict(LARGEST)
+    if precision == "int8":
+        del limits["largest_sum_error"]
+    return limits
+
 
 class ArtifactDescription(Record):
     """What a program needs to know of an artifact; formats that have a place for it contain it."""
@@ -39,12 +50,14 @@ class ArtifactDescription(Record):
     """Class names, in the order of the probabilities."""
     temperature: Annotated[float, Field(gt=0)]
     """The temperature by which the artifact divides its logits."""
-    precision: Literal["float32"]
-    """The type of the weights and of the computation, whatever the model was trained in."""
+    precision: ArtifactPrecision
+    """The type of the weights and of the computation, whatever the model was trained in: float32;
+    or of a quantized run, float16, dynamic or int8."""
     fingerprint: str
     """Fingerprint of the store that the model was trained on."""
     model_sha256: str
-    """The SHA-256 of the model.keras that was converted."""
+    """The SHA-256 of the model.keras that was converted, or of the compressed.tflite that was
+    copied."""
     versions: dict[str, str]
     """Versions of imgcls, TensorFlow, Keras, and the packages that converted and compared."""
 
@@ -98,6 +111,8 @@ class ExportComparison(Record):
     images_from: Literal["store", "sample"]
     """Where the images are from: the store; or the sample that the run keeps, if the store is gone.
     """
+    precision: ArtifactPrecision
+    """The precision of the artifact."""
     split: Literal["validation", "train"]
     """The split of the images: validation, or train if the validation split is empty."""
     images: Annotated[int, Field(ge=1)]
@@ -127,6 +142,6 @@ class ExportComparison(Record):
             least,
             *[
                 {"number": name, "value": getattr(self, name), "limit": f"<= {limit:g}"}
-                for name, limit in LARGEST.items()
+                for name, limit in list_limits(self.precision).items()
             ],
         ]

@@ -3,17 +3,17 @@ zone.
 """
 
 import platform
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 
-from imgcls.backend import keras
 from imgcls.evaluation import inference
 from imgcls.evaluation.compiled_model import count_threads
 from imgcls.export import comparison, convert, runtime
@@ -22,6 +22,7 @@ from imgcls.export.folder import ExportFolder, combine_hashes, get_export_folder
 from imgcls.export.images import ComparedImages
 from imgcls.export.record import (
     ArtifactDescription,
+    ArtifactPrecision,
     AsTrained,
     ExportComparison,
     ExportMetadata,
@@ -39,12 +40,13 @@ from imgcls.training.precision import set_float32_mode
 
 @dataclass(frozen=True)
 class Reference:
-    """A run's model in float32, and what it predicts.
+    """A run's model in float32, or as it was quantized, and what it predicts.
 
     Attributes:
-        saved_model: the folder with the same as a SavedModel.
-        description: of model.keras.
-        sha256: of model.keras.
+        write: writes it as an artifact of a format, with its description as JSON text.
+        description: of the model's file.
+        sha256: of that file.
+        artifact_precision: of what `write` writes.
         images: that it was predicted on.
         probabilities: float32 (images, classes).
         trained: the probabilities of model.keras in the precision of the training, float32 (images,
@@ -52,10 +54,10 @@ class Reference:
         precision: of the training.
     """
 
-    model: keras.Model
-    saved_model: Path
+    write: Callable[[str, Path, str], None]
     description: ModelDescription
     sha256: str
+    artifact_precision: ArtifactPrecision
     images: ComparedImages
     probabilities: numpy.ndarray
     trained: numpy.ndarray | None
@@ -69,16 +71,23 @@ def open_reference(
     """Load a run's model, predict the images, and write it as a SavedModel for the block.
 
     Raises:
-        DataError: model.keras is missing, damaged, or that of another run.
+        DataError: its file is missing, damaged, or that of another run.
         OutOfMemoryError: memory ran out.
         UserError: the disk is full.
     """
-    data, precision = run.data, run.experiment.train.precision
+    data = run.data
     geometry = Geometry(data.shape, images.reader.geometry.resize)
     inference.require_same_task(run.model_file, geometry, data.classes, data.fingerprint)
+    sha256 = files.compute_sha256(run.model_file)
+    inputs = images.reader, images.indices, batch_size
+    if run.model_file == run.litert_file:
+        model = inference.open_model(run.model_file, data.shape, len(data.classes))
+        probabilities = inference.predict_outputs(model, *inputs)
+        yield _refer_to_file(run, description, images, sha256, probabilities)
+        return
+    precision = run.experiment.train.precision
     set_float32_mode(precision)
     model = inference.load_model(run.model_file, data.shape, len(data.classes))
-    inputs = images.reader, images.indices, batch_size
     trained = None
     if precision != "float32":
         trained = inference.predict_outputs(model, *inputs).astype(numpy.float32)
@@ -91,10 +100,31 @@ def open_reference(
     ):
         saved_model = Path(folder) / "graph"
         convert.write_saved_model(model, saved_model)
-        sha256 = files.compute_sha256(run.model_file)
+
+        def write(name: str, artifact: Path, text: str) -> None:
+            convert.convert(name, model, saved_model, artifact, text)
+
         yield Reference(
-            model, saved_model, description, sha256, images, probabilities, trained, precision
+            write, description, sha256, "float32", images, probabilities, trained, precision
         )
+
+
+def _refer_to_file(
+    run: Run,
+    description: ModelDescription,
+    images: ComparedImages,
+    sha256: str,
+    probabilities: numpy.ndarray,
+) -> Reference:
+    """Return the reference of a quantized run, whose artifact is a copy of its file."""
+    made = run.compression
+    assert made is not None  # only a compression writes such a file
+
+    def copy(name: str, artifact: Path, text: str) -> None:
+        shutil.copyfile(run.model_file, artifact)
+
+    kind = cast(ArtifactPrecision, made.steps[-1].settings["type"])
+    return Reference(copy, description, sha256, kind, images, probabilities, None, "float32")
 
 
 def export_format(run: Run, settings: ExporterSettings, reference: Reference) -> ExportComparison:
@@ -110,7 +140,7 @@ def export_format(run: Run, settings: ExporterSettings, reference: Reference) ->
         draft = ExportFolder(temporary)
         artifact = temporary / settings.file_name
         text = to_json(description, indent=2)
-        convert.convert(name, reference.model, reference.saved_model, artifact, text)
+        reference.write(name, artifact, text)
         compared = _compare(settings, artifact, reference, str(target.folder))
         comparison.require_same(compared)
         sha256 = draft.hash_files(settings.file_name)
@@ -140,7 +170,7 @@ def _describe(settings: ExporterSettings, reference: Reference) -> ArtifactDescr
         output=PROBABILITIES,
         classes=described.classes,
         temperature=described.calibration.temperature,
-        precision="float32",
+        precision=reference.artifact_precision,
         fingerprint=described.fingerprint,
         model_sha256=reference.sha256,
         versions={
@@ -180,5 +210,6 @@ def _compare(
             reference.probabilities, after, images.labels, reference.description.classes
         ),
         as_trained=as_trained,
-        failed=comparison.find_failures(fields),
+        precision=reference.artifact_precision,
+        failed=comparison.find_failures(fields, reference.artifact_precision),
     )

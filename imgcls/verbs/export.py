@@ -47,7 +47,7 @@ def export(
     exporters = _find_exporters(formats)
     run = _require_run(run_or_family)
     require_finished(run)
-    _require_keras(run)
+    _require_convertible(run, exporters)
     experiment = experiment or run.experiment
     description = read_description(run.model_file)
     choice.use_for_prediction(experiment.train.strategy.get_device(), experiment.train.gpu_memory)
@@ -97,11 +97,16 @@ def _require_run(run_or_family: Run | Family) -> Run:
     return run_or_family
 
 
-def _require_keras(run: Run) -> None:
-    if run.model_file != run.keras_file:
+def _require_convertible(run: Run, exporters: Sequence[ExporterSettings]) -> None:
+    """Check that a run's model can be written in formats: that of a quantized run only as it is."""
+    others = [each.name for each in exporters if each.name != "litert"]
+    if run.model_file == run.litert_file and others:
+        made = run.compression
+        original = f", {made.original}" if made else ""
         raise UserError(
-            f"{run.folder} was compressed to {run.model_file.name}, a LiteRT file, its only"
-            " format; take that file, or export the run that it was made of"
+            f"{run.folder} was compressed to a LiteRT file, {run.model_file}, which cannot be"
+            f" converted to {' or '.join(others)}; give --format litert, which writes that file"
+            f" with its metadata, or export the run that it was made of{original}"
         )
 
 
