@@ -8,6 +8,6 @@ def schema() -> None:
 
     Example: imgcls schema > imgcls.schema.json
     """
-    from imgcls.experiment_file import make_json_schema
+    from imgcls.experiment_schema import make_json_schema
 
     print(output.to_json(make_json_schema()))

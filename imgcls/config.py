@@ -18,6 +18,7 @@ from imgcls.metrics import MetricSettings
 from imgcls.models import ModelSettings
 from imgcls.parts import PartOf, PartSettings, Section
 from imgcls.schedules import WarmupSettings
+from imgcls.short_forms import OneMeans, Percentage
 from imgcls.train_config import Train
 from imgcls.tune_config import Tune
 
@@ -27,23 +28,28 @@ Tta = Literal["flip", "shift", "flip_shift"]
 class Evaluate(Section):
     """How a model is evaluated."""
 
-    metrics: list[Annotated[MetricSettings, PartOf("metrics")]] = Field(
+    metrics: Annotated[list[Annotated[MetricSettings, PartOf("metrics")]], OneMeans()] = Field(
         default_factory=lambda: parts.make_all_default_settings("metrics")
     )
     """Files of imgcls/metrics; all of them unless given."""
-    intervals: list[str] = ["accuracy", "classification", "log_loss", "brier"]
+    intervals: Annotated[list[str], OneMeans()] = [
+        "accuracy",
+        "classification",
+        "log_loss",
+        "brier",
+    ]
     """Metrics that get bootstrap confidence intervals; ranking metrics take longer."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     """Number of bootstrap samples (percentile method: Efron and Tibshirani, 1993)."""
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0, lt=1), Percentage()] = 0.95
     """Confidence level of the intervals."""
-    tta: list[Tta] = []
+    tta: Annotated[list[Tta], OneMeans()] = []
     """Methods of test-time augmentation, whose numbers are reported beside the plain ones: `flip`
     averages the probabilities of an image and its horizontal flip, `shift` those of the image and
     of two shifted by 1/32 of its size, `flip_shift` those of all six views. Gates, figures and
     comparisons use the plain predictions. None unless given."""
 
-    groups: list[str] = []
+    groups: Annotated[list[str], OneMeans()] = []
     """Columns of `groups_file` for whose values accuracy and log loss are reported; or `group`, the
     groups of the data set. None unless given."""
     groups_file: str | None = None
@@ -141,7 +147,9 @@ class Experiment(Section):
     """The seed from which the seeds of splits, weights, order, augmentation and dropout derive."""
     data: Annotated[DataSettings, PartOf("datasets")]
     """The images: a file of imgcls/datasets."""
-    augment: list[Annotated[AugmentationSettings, PartOf("augmentations")]] = []
+    augment: Annotated[
+        list[Annotated[AugmentationSettings, PartOf("augmentations")]], OneMeans()
+    ] = []
     """The augmentations of training images, in this order: files of imgcls/augmentations."""
     model: Annotated[ModelSettings, PartOf("models")]
     """The model to train: a file of imgcls/models."""
@@ -149,13 +157,13 @@ class Experiment(Section):
     """How the model is trained."""
     evaluate: Evaluate = Field(default_factory=Evaluate)
     """How the model is evaluated."""
-    figures: list[Annotated[PartSettings, PartOf("figures")]] = Field(
+    figures: Annotated[list[Annotated[PartSettings, PartOf("figures")]], OneMeans()] = Field(
         default_factory=lambda: parts.make_all_default_settings("figures")
     )
     """The figures to draw: files of imgcls/figures; all of them unless given."""
     explain: Explain = Field(default_factory=Explain)
     """How `imgcls explain` explains predictions."""
-    compress: list[Annotated[CompressorSettings, PartOf("compressors")]] = []
+    compress: Annotated[list[Annotated[CompressorSettings, PartOf("compressors")]], OneMeans()] = []
     """The methods by which `imgcls compress` makes a smaller model, in this order: files of
     imgcls/compressors. None unless given, or named by `--method`."""
     tune: Tune | None = None
@@ -177,8 +185,8 @@ class Experiment(Section):
     def _check_folder_name(cls, value: str) -> str:
         if len(value) > 100 or not re.fullmatch(NAME, value):
             raise ValueError(
-                f"is {value!r}, but must be a valid folder name; give at most 100 letters (a to z),"
-                " digits, dots, hyphens and underscores, beginning with a letter or a digit"
+                f"is {value!r}, but names a folder; give at most 100 letters (a to z), digits,"
+                " dots, hyphens and underscores, beginning with a letter or a digit"
             )
         return value
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema
 
 from imgcls import experiment_keys, name_value, parts
 from imgcls.config import Experiment
-from imgcls.durations import Duration
 from imgcls.errors import DataError, UserError
+from imgcls.experiment_problems import explain
 from imgcls.io import yaml_file
 from imgcls.io.records import DataFile, FormatError
 from imgcls.io.terminal import to_printable
@@ -95,24 +94,6 @@ def _require_format(path: Path) -> None:
             return  # a damaged status.json hides no mistake in config.yaml
 
 
-class _SchemaGenerator(GenerateJsonSchema):
-    """Writes default durations as text, such as `5m`, instead of as objects."""
-
-    def encode_default(self, dft: Any) -> Any:
-        return str(dft) if isinstance(dft, Duration) else super().encode_default(dft)
-
-
-def make_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of experiment files; with `extends:`, no other key is required."""
-    schema = Experiment.model_json_schema(schema_generator=_SchemaGenerator)
-    schema["properties"]["extends"] = {
-        "type": "string",
-        "description": "An experiment file, relative to this one, whose values this one overrides.",
-    }
-    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
-    return schema
-
-
 def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     """Read a file, and merge it over the file named by `extends:`, relative to its folder."""
     document = yaml_file.read(path)
@@ -158,7 +139,8 @@ def _merge(base: Document, override: Document) -> None:
     """Merge a document into another, in place: mappings key by key; other values are replaced.
 
     A mapping that names another part replaces the mapping of the base, since parts have different
-    settings. A part may be given by its name alone, or without the name of its default.
+    settings. A part may be given by its name alone, or without the name of its default, and a
+    section by the value that it means alone.
     """
     base.value = merge_values(base.value, override.value, ())
     base.values.update(override.values)
@@ -167,9 +149,11 @@ def _merge(base: Document, override: Document) -> None:
 
 def merge_values(base: Any, override: Any, location: Location = ()) -> Any:
     """Return what `extends:` and `--set` make of two values at a location of an experiment."""
-    part = experiment_keys.find_part(location)
-    if part:
+    if part := experiment_keys.find_part(location):
         base, override = part.expand(base), parts.expand_name(override)
+    else:
+        section = experiment_keys.find_section(location)
+        base, override = section.expand(base), section.expand(override)
     if (
         isinstance(base, list)
         and isinstance(override, dict)
@@ -213,50 +197,6 @@ def _parse_override(text: str) -> Document:
     marks = {location: Mark(source) for location in locations}
     marks.update({(*locations[-1], *location): Mark(source) for location in leaf.values})
     return Document(nested, values=marks, keys=dict(marks))
-
-
-def explain(problem: Any, document: Document) -> tuple[Mark, str]:
-    """Return the mark of a mistake, and a message: what is wrong, received and allowed."""
-    location: Location = problem["loc"]
-    kind, name = problem["type"], ".".join(map(str, location))
-    if kind == "extra_forbidden":
-        allowed = experiment_keys.find_allowed_keys(document.value, location[:-1])
-        section = f" in {'.'.join(map(str, location[:-1]))}" if location[1:] else ""
-        guess = parts.suggest(str(location[-1]), allowed)
-        return (
-            document.find_mark(location, of_key=True),
-            f"unknown key '{location[-1]}'{section}; allowed: {', '.join(allowed)}{guess}",
-        )
-    if kind == "missing":
-        return document.find_mark(location), f"{name} is missing; add it"
-    if kind == "unknown_part":
-        return document.find_mark((*location, "name")), f"{name}: {problem['msg']}"
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    received = "" if kind == "value_error" else f"; got {_format_value(problem['input'])}"
-    mark = _find_mark_of_keys(document, location, message)
-    return mark, f"{name}: {message}{received}" if name else f"{message}{received}"
-
-
-def _find_mark_of_keys(document: Document, location: Location, message: str) -> Mark:
-    """Return the mark of a mistake at a location, which may follow from several keys below it.
-
-    The message then names them, and the mark is that of the last one, or of a `--set` if there is
-    any among them.
-    """
-    named = []
-    for inner, mark in document.values.items():
-        key = ".".join(map(str, inner[len(location) :]))
-        is_below = key and inner[: len(location)] == location
-        if is_below and re.search(rf"(?<![\w.]){re.escape(key)}(?!\.?\w)", message):
-            named.append(mark)
-    last = max(named, key=lambda mark: (mark.line is None, mark.order), default=None)
-    return last or document.find_mark(location)
-
-
-def _format_value(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -3,7 +3,7 @@ zone.
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class LearningRateScaling(Section):
 
     Linear: Goyal et al., 2017, section 2.1; by root: Krizhevsky, 2014, section 5.
     """
+
+    short: ClassVar[str | None] = "batch_size"
 
     batch_size: Annotated[int, Field(ge=1)] = 256
     """The reference: images per global batch for which the learning rate holds as it is."""

@@ -19,9 +19,11 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from imgcls import foreign_words
 from imgcls.errors import UserError
 
 PACKAGE = Path(__file__).parent
@@ -58,6 +60,20 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+    short: ClassVar[str | None] = None
+    """The setting that a value alone means, as `early_stopping: 5` its patience; None: none."""
+
+    @classmethod
+    def expand(cls, value: Any) -> Any:
+        """Return the mapping that a short form means; any other value as it is."""
+        is_alone = value is not None and not isinstance(value, (dict, list, bool, Section))
+        return {cls.short: value} if cls.short and is_alone else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_short_form(cls, value: Any) -> Any:
+        return cls.expand(value)
 
 
 class PartSettings(Section):
@@ -111,13 +127,14 @@ def load(kind: str, name: str, names: list[str] | None = None) -> ModuleType:
     """
     allowed = list_names(kind) if names is None else names
     if name not in allowed:
+        foreign = foreign_words.explain_part(kind, name)
         raise PydanticCustomError(
             "unknown_part",
             "unknown name '{given}'; allowed: {allowed}{guess}",
             {
                 "given": name,
                 "allowed": ", ".join(allowed),
-                "guess": suggest(name, allowed),
+                "guess": f" ({foreign})" if foreign else suggest(name, allowed),
             },
         )
     return importlib.import_module(f"imgcls.{kind}.{name}")
@@ -153,8 +170,9 @@ def require_unique(settings: list[SettingsType], reason: str) -> list[SettingsTy
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """Return ` (did you mean 'X'?)` for the most similar allowed word; empty if none is similar."""
-    matches = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f" (did you mean '{matches[0]}'?)" if matches else ""
+    by_lower = {each.lower(): each for each in allowed}
+    matches = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean '{by_lower[matches[0]]}'?)" if matches else ""
 
 
 def describe(kind: str | None) -> dict[str, str]:
@@ -248,18 +266,27 @@ class PartOf:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: Any
     ) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = [{"enum": self.names}]
+        """Return a rule for each part that applies to its name alone, so that an editor names what
+        is wrong in a section, instead of saying that no part fits it.
+        """
+        is_mapping = {"type": "object"}
+        names: dict[str, Any] = {"properties": {"name": {"enum": self.names}}}
+        if self.default is None:
+            names["required"] = ["name"]
+        rules = [{"if": is_mapping, "then": names, "else": {"enum": self.names}}]
         for name in self.names:
             choice = handler.resolve_ref_schema(
                 handler(load(self.kind, name).Settings.__pydantic_core_schema__)
             )
-            choice["properties"]["name"] = {"const": name}
-            if name == self.default:
-                choice["required"].remove("name")
+            properties = {**choice["properties"], "name": {"const": name}}
             for key, value in self._values.get(name, {}).items():
-                choice["properties"][key]["default"] = value
-            choices.append(choice)
-        return {"oneOf": choices}
+                properties[key] = {**properties[key], "default": value}
+            required = [key for key in choice["required"] if key != "name"]
+            chosen = {} if name == self.default else {"required": ["name"]}
+            is_chosen = {"properties": {"name": {"const": name}}, **is_mapping, **chosen}
+            then = {**choice, "properties": properties, "required": required}
+            rules.append({"if": is_chosen, "then": then})
+        return {"type": ["object", "string"], "allOf": rules}
 
 
 def expand_name(value: Any) -> Any:

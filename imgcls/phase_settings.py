@@ -1,7 +1,7 @@
 """The sections of `train` that divide a training into phases. Light zone."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,8 @@ class ProgressiveResizing(Section):
     Images are resized on the device, after augmentation. Their size grows in four steps, which are
     multiples of 4 pixels. Validation is always at full size.
     """
+
+    short: ClassVar[str | None] = "initial_scale"
 
     initial_scale: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """The first height and width, as a fraction of the full ones."""

@@ -1,19 +1,20 @@
 """The section `train` of an experiment file, with all defaults. Light zone."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from imgcls.durations import Duration, DurationIn
 from imgcls.learning_rate_settings import LearningRateFactor, LearningRateScaling
 from imgcls.losses._distillation import Distillation
+from imgcls.monitor_settings import EarlyStopping, Monitor, Plateau
 from imgcls.optimizers import OptimizerSettings
 from imgcls.parts import PartOf, PartSettings, Section, must_be
 from imgcls.phase_settings import Freeze, ProgressiveResizing
+from imgcls.short_forms import OneMeans
 from imgcls.strategies import StrategySettings
 
-Monitor = Literal["val_loss", "val_accuracy"]
 Precision = Literal["float32", "tensorfloat32", "mixed_bfloat16", "mixed_float16", "float64"]
 LOSS = PartOf("losses", default="cross_entropy")
 OPTIMIZER = PartOf("optimizers", default="adamw")
@@ -21,35 +22,13 @@ SCHEDULE = PartOf("schedules", default="constant")
 STRATEGY = PartOf("strategies", default="one_device")
 
 
-class EarlyStopping(Section):
-    """Stop when the monitored quantity has not improved for `patience` epochs."""
-
-    monitor: Monitor = "val_loss"
-    """The quantity, measured on the validation split."""
-    patience: Annotated[int, Field(ge=1)] = 10
-    """Epochs without improvement after which training stops."""
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """Minimum change that counts as an improvement."""
-
-
-class Plateau(Section):
-    """Reduce the learning rate when a monitored quantity has not improved for `patience` epochs."""
-
-    monitor: Monitor = "val_loss"
-    """The quantity, measured on the validation split."""
-    patience: Annotated[int, Field(ge=1)] = 5
-    """Epochs without improvement after which the learning rate is reduced, and reduced again."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Factor by which the learning rate of all later steps is multiplied."""
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """Minimum change that counts as an improvement."""
-
-
 class Ema(Section):
     """Validate, select and save an exponential moving average (EMA) of the weights.
 
     As in Keras (Polyak and Juditsky, 1992); training continues with the weights themselves.
     """
+
+    short: ClassVar[str | None] = "decay"
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
     """Decay of the average per step; it spans roughly 1 / (1 - decay) steps."""
@@ -62,6 +41,8 @@ class PreciseBatchNorm(Section):
     those that are validated. Batch norm in frozen layers is left alone.
     """
 
+    short: ClassVar[str | None] = "batches"
+
     batches: Annotated[int, Field(ge=1)] = 64
     """Number of batches; fewer while training has not had as many."""
 
@@ -69,12 +50,16 @@ class PreciseBatchNorm(Section):
 class Soup(Section):
     """Average the weights of the best epochs (greedy soup: Wortsman et al., 2022)."""
 
+    short: ClassVar[str | None] = "checkpoints"
+
     checkpoints: Annotated[int, Field(ge=2)] = 5
     """Number of the best epochs whose weights are kept until the end, and tried."""
 
 
 class OnDivergence(Section):
     """When a loss, gradient or weight is not finite, go back to the last checkpoint."""
+
+    short: ClassVar[str | None] = "retries"
 
     retries: Annotated[int, Field(ge=1)] = 3
     """Maximum number of retries; after that, training stops with exit code 4."""
@@ -89,6 +74,8 @@ class Sampling(Section):
     expected from its weight, rounded up or down (systematic sampling: Madow and Madow, 1944);
     independent draws would add variance. Repeated images are augmented differently.
     """
+
+    short: ClassVar[str | None] = "by"
 
     by: Literal["class", "weight"]
     """`class` makes rare classes more frequent; `weight` uses the weights of the images."""
@@ -165,7 +152,7 @@ class Train(Section):
     global_clipnorm: Annotated[float, Field(gt=0)] | None = None
     """The largest L2 norm of the gradients of all weights together, averaged over the global batch;
     longer ones are scaled down to it. No limit unless given."""
-    freeze: list[Freeze] = []
+    freeze: Annotated[list[Freeze], OneMeans()] = []
     """Layers that are not trained, in sections that may overlap. None unless given."""
     precision: Precision = "float32"
     """float32 is that of IEEE 754; tensorfloat32 allows GPUs to multiply float32 in TensorFloat-32,

@@ -18,7 +18,8 @@ from sklearn.datasets import load_digits
 from imgcls import parts, schedules
 from imgcls.config import Evaluate
 from imgcls.datasets import ImageSettings
-from imgcls.experiment_file import make_json_schema, read_experiment
+from imgcls.experiment_file import read_experiment
+from imgcls.experiment_schema import make_json_schema
 from imgcls.train_config import Train
 
 ROOT = Path(__file__).parent.parent

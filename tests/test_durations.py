@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from imgcls.durations import Duration, DurationIn, parse_duration
 from imgcls.errors import UserError
-from imgcls.experiment_file import make_json_schema, read_experiment
+from imgcls.experiment_file import read_experiment
+from imgcls.experiment_schema import make_json_schema
 from imgcls.parts import Section
 from imgcls.train_config import Train
 

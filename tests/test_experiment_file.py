@@ -8,7 +8,8 @@ from experiments import TINY, experiment, write_experiment
 
 from imgcls import parts
 from imgcls.errors import UserError
-from imgcls.experiment_file import make_json_schema, read_experiment
+from imgcls.experiment_file import read_experiment
+from imgcls.experiment_schema import make_json_schema
 from imgcls.io.yaml_file import ProblemsError
 from imgcls.store.lookup import compute_split_key
 
@@ -55,7 +56,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
             " test, fold, splits_file, split_seed, max_images, audit (did you mean 'validation'?)"
         ),
         (f"{path}:3:15: model: unknown name 'cn'; allowed: {MODELS} (did you mean 'cnn'?)"),
-        f"{path}:5:11: train.epochs: input should be a valid integer; got 'ten'",
+        f"{path}:5:11: train.epochs: must be a whole number; got 'ten'",
         (
             f"{path}:6:28: unknown key 'learning_rat' in train.optimizer; allowed: name,"
             " learning_rate, weight_decay, beta_1, beta_2, epsilon (did you mean 'learning_rate'?)"
@@ -65,10 +66,10 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
             f" {', '.join(parts.list_names('schedules'))}; got ['cosine']"
         ),
         (
-            f"{path}:8:29: train.early_stopping.monitor: input should be 'val_loss' or"
-            " 'val_accuracy'; got 'val_los'"
+            f"{path}:8:29: train.early_stopping.monitor: must be 'val_loss' or"
+            " 'val_accuracy'; got 'val_los' (did you mean 'val_loss'?)"
         ),
-        f"{path}:9:44: augment.0.probability: input should be less than or equal to 1; got 2",
+        f"{path}:9:44: augment.0.probability: must be 1 or less; got 2",
     ]
 
 
@@ -77,25 +78,32 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path):
     [
         (
             "train.epochs=true",
-            "--set train.epochs=true: train.epochs: input should be a valid integer; got True",
+            "--set train.epochs=true: train.epochs: must be a whole number; got True",
         ),
         (
             "train.epochs='5'",
-            "--set train.epochs='5': train.epochs: input should be a valid integer; got '5'",
+            "--set train.epochs='5': train.epochs: must be a whole number; got '5' (a number has"
+            " no quotes)",
         ),
         (
             "train.epochs=-1",
-            "train.epochs: input should be greater than or equal to 0; got -1",
+            "train.epochs: must be 0 or more; got -1",
         ),
-        ("train.epoch=3", "--set train.epoch=3: unknown key 'epoch' in train"),
+        (
+            "train.epoch=3",
+            "--set train.epoch=3: unknown key 'epoch' in train; the key is train.epochs, as in",
+        ),
         ("train.epochs=[1", "--set train.epochs=[1:1:3: YAML syntax"),
         ("name=../up", "--set name=../up: name: "),
         (
             "evaluate.intervals=[accurcy]",
             "--set evaluate.intervals=[accurcy]: evaluate.intervals: unknown name 'accurcy'",
         ),
-        ("augment.3.padding=1", "--set augment.3.padding=1: augment: input should be a valid list"),
-        ("train.optimizer={name: sgd, learning_rate: .inf}", "input should be a finite number"),
+        (
+            "augment.3.padding=1",
+            "--set augment.3.padding=1: augment.0: needs a name, such as aug_mix",
+        ),
+        ("train.optimizer={name: sgd, learning_rate: .inf}", "must be a finite number"),
         ("evaluate.metrics=[{name: brier}, {name: brier}]", "lists brier more than once"),
     ],
 )
@@ -210,7 +218,8 @@ def test_the_schema_names_every_part():
 def test_the_schema_requires_no_other_key_if_a_file_extends_another():
     schema = make_json_schema()
     assert "required" not in schema
-    assert schema["anyOf"] == [{"required": ["extends"]}, {"required": ["name", "data", "model"]}]
+    assert schema["if"] == {"required": ["extends"]}
+    assert schema["else"]["required"] == ["name", "data", "model"]
     assert "extends" in schema["properties"]
 
 

@@ -17,9 +17,9 @@ from experiments import experiment, make_epoch
 from imgcls import environment, seeds
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
+from imgcls.monitor_settings import EarlyStopping
 from imgcls.run import Run
 from imgcls.run_lookup import find_run_or_family, find_runs, open_run
-from imgcls.train_config import EarlyStopping
 from imgcls.training import history
 from imgcls.training.new_run import create_run
 from imgcls.verbs.runs import list_runs

@@ -6,7 +6,8 @@ import numpy
 import pytest
 from experiments import make_epoch
 
-from imgcls.train_config import EarlyStopping, Plateau, Train
+from imgcls.monitor_settings import EarlyStopping, Plateau
+from imgcls.train_config import Train
 from imgcls.training import history
 
 

@@ -78,6 +78,7 @@ ROOT_IMPORTS = {
         "imgcls.tuning": "the space of a search is checked with the experiment",
     },
     "imgcls.experiment_keys": {"imgcls.io": "only the type of a location in YAML"},
+    "imgcls.experiment_problems": {"imgcls.io": "only the types of places in YAML"},
     "imgcls.family": {
         "imgcls.io": "as for imgcls.run",
         "imgcls.distributed": "the type of what refuses several workers",

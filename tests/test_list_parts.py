@@ -79,7 +79,7 @@ def test_every_model_has_a_row():
         (["models", *SHAPE, "--set", "depth=20"], "MODEL.KEY=VALUE, such as resnet.depth=56"),
         (["models", *SHAPE, "--set", "resnet.name=cnn"], "each model has its own name"),
         (["models", *SHAPE, "--set", "resnet.depth=21"], "resnet.depth: is 21, but must be 6n"),
-        (["models", *SHAPE, "--set", "resnet.deep=20"], "resnet.deep: Extra inputs are not"),
+        (["models", *SHAPE, "--set", "resnet.deep=20"], "resnet.deep: is not a key that it has"),
     ],
 )
 def test_a_wrong_option_is_an_error_of_one_line(arguments, message):

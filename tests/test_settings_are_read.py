@@ -38,6 +38,7 @@ CONFIG = {
     "imgcls.config",
     "imgcls.layer_settings",
     "imgcls.learning_rate_settings",
+    "imgcls.monitor_settings",
     "imgcls.phase_settings",
     "imgcls.train_config",
     "imgcls.tune_config",

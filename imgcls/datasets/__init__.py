@@ -20,6 +20,7 @@ from imgcls.checks import CheckSettings
 from imgcls.image.decode import Resize
 from imgcls.io.records import Record
 from imgcls.parts import PartOf, PartSettings, make_all_default_settings
+from imgcls.short_forms import OneMeans, Percentage
 
 if TYPE_CHECKING:
     import numpy
@@ -31,6 +32,8 @@ MAX_WEIGHT = 3.4e38
 """Weights are stored as float32."""
 
 SideLength = Annotated[int, Field(ge=1)]
+Size = Annotated[list[SideLength], Field(min_length=2, max_length=2), OneMeans(2)]
+"""Height and width."""
 _FOLD = re.compile(r"[1-9][0-9]*/[1-9][0-9]*")
 
 
@@ -39,10 +42,10 @@ class DataSettings(PartSettings):
 
     store_dir: str = "data"
     """The folder that holds prepared stores and downloads."""
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    validation: Annotated[float, Field(ge=0, lt=1), Percentage()] = 0.1
     """Fraction of the training images held out for selecting the model, if the source has no
     validation split of its own."""
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test: Annotated[float, Field(gt=0, lt=1), Percentage()] = 0.2
     """Fraction of all images held out for the final evaluation, if the source has no test split of
     its own."""
     fold: str | None = None
@@ -57,7 +60,7 @@ class DataSettings(PartSettings):
     share one split."""
     max_images: Annotated[int, Field(ge=1)] | None = None
     """Largest number of images in each split, stratified by class: for quick runs."""
-    audit: list[Annotated[CheckSettings, PartOf("checks")]] = Field(
+    audit: Annotated[list[Annotated[CheckSettings, PartOf("checks")]], OneMeans()] = Field(
         default_factory=lambda: make_all_default_settings("checks")
     )
     """Checks of the data, files of imgcls/checks, in the order in which they run, each with its
@@ -133,8 +136,8 @@ def _parse_fold(fold: str) -> tuple[int, int]:
 class ImageSettings(DataSettings):
     """The settings of data sets of image files, which imgcls/image/decode.py turns into pixels."""
 
-    size: list[SideLength] = Field([64, 64], min_length=2, max_length=2)
-    """Height and width of every image as the model sees it."""
+    size: Size = [64, 64]
+    """Height and width of every image as the model sees it; one number for both."""
     resize: Resize = "pad"
     """pad: the whole image, with black bars; crop: the center, which fills the size; stretch: the
     whole image, without its aspect ratio."""
@@ -144,7 +147,7 @@ class ImageSettings(DataSettings):
     storage: Literal["pixels", "encoded"] = "pixels"
     """pixels: all images decoded, at one size, for small images; encoded: image files of any size,
     decoded when they are needed."""
-    stored_size: list[SideLength] | None = Field(None, min_length=2, max_length=2)
+    stored_size: Size | None = None
     """Height and width of stored pixels, for augmentations that crop from images larger than
     `size`."""
     short_side: SideLength | None = None

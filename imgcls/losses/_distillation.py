@@ -3,7 +3,7 @@
 imgcls/training/teacher.py computes it, since it needs the images.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class Distillation(Section):
     (1 - alpha) times the training loss plus alpha times the one on the teacher's predictions, plus
     that on its attention if it is given; `val_loss` is the training loss alone.
     """
+
+    short: ClassVar[str | None] = "teacher"
 
     teacher: Annotated[str, Field(min_length=1)]
     """The folder of a finished run, with the same classes in the same order."""

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from imgcls.errors import UserError
 from imgcls.io import terminal
 from imgcls.models import HEAD, ModelSettings, Problem
+from imgcls.short_forms import OneMeans
 
 if TYPE_CHECKING:
     import keras
@@ -28,11 +29,11 @@ DOMINANT_FRACTION = 0.95
 class Settings(ModelSettings):
     """The CNN's settings."""
 
-    filters: Annotated[list[Count], Field(min_length=1)] = [32, 64]
+    filters: Annotated[list[Count], Field(min_length=1), OneMeans()] = [32, 64]
     """Filters of each block; the length of the list is the number of blocks. In mixed precision,
     multiples of 8 suit a GPU's tensor cores; `dense` likewise.
     """
-    kernel_sizes: Annotated[list[Count], Field(min_length=1)] = [3]
+    kernel_sizes: Annotated[list[Count], Field(min_length=1), OneMeans()] = [3]
     """Height and width of the kernels, in pixels: one number for all blocks, or one per block."""
     pooling: Annotated[int, Field(ge=1)] = 2
     """Pool size and stride of the max pooling that ends each block; 1 for none."""
@@ -40,7 +41,7 @@ class Settings(ModelSettings):
     """The activation after each convolution and dense layer."""
     batch_norm: bool = False
     """Whether batch norm follows each convolution (Ioffe and Szegedy, 2015)."""
-    dense: list[Count] = [128, 128]
+    dense: Annotated[list[Count], OneMeans()] = [128, 128]
     """Units of each dense layer between flattening and logits; the list may be empty."""
     share_dense: bool = False
     """Whether all these dense layers share the weights of the first; each must then have as many

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from imgcls.errors import DataError
 from imgcls.io.records import Record
-from imgcls.train_config import EarlyStopping, Monitor, Plateau, Soup, Train
+from imgcls.monitor_settings import EarlyStopping, Monitor, Plateau
+from imgcls.train_config import Soup, Train
 
 if TYPE_CHECKING:
     from imgcls.run import Run

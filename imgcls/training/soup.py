@@ -6,7 +6,7 @@ import numpy
 
 from imgcls.backend import keras
 from imgcls.io import terminal
-from imgcls.train_config import Monitor
+from imgcls.monitor_settings import Monitor
 from imgcls.training.model_description import SoupDescription
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from imgcls import metrics, parts
 from imgcls.config import Experiment
 from imgcls.errors import UserError
-from imgcls.experiment_file import explain
+from imgcls.experiment_problems import explain
 from imgcls.io.yaml_file import Document, Location, Mark
 from imgcls.train_config import NEUTRAL_SETTINGS
 from imgcls.tune_config import SearchedKey, Tune

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from imgcls import name_value, parts
 from imgcls.errors import UserError
+from imgcls.experiment_problems import describe
 from imgcls.io import yaml_file
 from imgcls.models import ModelSettings, Problem
 
@@ -103,8 +104,7 @@ def _validate(name: str, mapping: dict[str, Any]) -> ModelSettings:
         settings: ModelSettings = parts.load("models", name).Settings.model_validate(mapping)
     except ValidationError as error:
         problems = [
-            f"--set {'.'.join([name, *map(str, each['loc'])])}:"
-            f" {each['msg'].removeprefix('Value error, ')}"
+            f"--set {'.'.join([name, *map(str, each['loc'])])}: {describe(each)}"
             for each in error.errors(include_url=False)
         ]
         raise UserError("\n".join(problems)) from None
