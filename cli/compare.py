@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 from imgcls.cli.eval import Split
 
@@ -15,6 +16,7 @@ Targets = Annotated[
         help="Folders of runs or families, or experiment files for their newest finished runs; the"
         " first is the one that the others are compared with.",
         show_default=False,
+        autocompletion=completion.complete_target,
     ),
 ]
 FailIfWorse = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 
 Target = Annotated[
@@ -13,6 +14,7 @@ Target = Annotated[
         metavar="EXPERIMENT|RUN",
         help="The folder of a run, or an experiment file for its newest finished run.",
         show_default=False,
+        autocompletion=completion.complete_target,
     ),
 ]
 Methods = Annotated[
@@ -23,6 +25,7 @@ Methods = Annotated[
         help="A name from `imgcls parts compressors`, in place of the section compress."
         " Repeatable: methods are applied in their order.",
         show_default=False,
+        autocompletion=completion.complete_method,
     ),
 ]
 Settings = Annotated[

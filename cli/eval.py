@@ -5,9 +5,17 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 
-Split = Annotated[str, typer.Option(metavar="NAME", help="train, validation or test.")]
+Split = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="train, validation or test.",
+        autocompletion=completion.complete_split,
+    ),
+]
 FailUnder = Annotated[
     list[str],
     typer.Option(

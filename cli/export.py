@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 
 Target = Annotated[
@@ -13,6 +14,7 @@ Target = Annotated[
         metavar="EXPERIMENT|RUN",
         help="The folder of a run, or an experiment file for its newest finished run.",
         show_default=False,
+        autocompletion=completion.complete_target,
     ),
 ]
 Formats = Annotated[
@@ -22,6 +24,7 @@ Formats = Annotated[
         metavar="NAME",
         help="A name from `imgcls parts exporters`. Repeatable.",
         show_default=False,
+        autocompletion=completion.complete_format,
     ),
 ]
 

@@ -24,6 +24,7 @@ from imgcls.cli.doctor import doctor
 from imgcls.cli.eval import evaluate
 from imgcls.cli.explain import explain
 from imgcls.cli.export import export
+from imgcls.cli.help import CONTEXT, Command, Group
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
 from imgcls.cli.predict import predict
@@ -123,9 +124,13 @@ def _join_lines(function: Callable[..., None]) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Group, context_settings=CONTEXT, no_args_is_help=True, pretty_exceptions_enable=False
+)
 for name, function in COMMANDS.items():
-    app.command(name, help=_join_lines(function))(_handle_errors(function))
+    app.command(name, cls=Command, context_settings=CONTEXT, help=_join_lines(function))(
+        _handle_errors(function)
+    )
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,9 +5,16 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
+
 Experiment = Annotated[
     Path,
-    typer.Argument(metavar="EXPERIMENT", help="An experiment file (YAML).", show_default=False),
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="An experiment file (YAML).",
+        show_default=False,
+        autocompletion=completion.complete_experiment,
+    ),
 ]
 Target = Annotated[
     Path,
@@ -15,6 +22,7 @@ Target = Annotated[
         metavar="EXPERIMENT|RUN",
         help="The folder of a run or family, or an experiment file for its newest finished run.",
         show_default=False,
+        autocompletion=completion.complete_target,
     ),
 ]
 Set = Annotated[
@@ -24,6 +32,7 @@ Set = Annotated[
         metavar="KEY=VALUE",
         help="Override a setting, such as train.epochs=5. Repeatable.",
         show_default=False,
+        autocompletion=completion.complete_setting,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

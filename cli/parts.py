@@ -4,14 +4,17 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 
 Kind = Annotated[
     str | None,
     typer.Argument(
-        metavar="KIND",
-        help="Such as datasets, models or figures; all unless given.",
+        metavar="KIND|PART",
+        help="A kind, such as models or figures, or a part, such as random_affine; all kinds unless"
+        " given.",
         show_default=False,
+        autocompletion=completion.complete_kind_or_part,
     ),
 ]
 Shape = Annotated[
@@ -47,9 +50,9 @@ def parts(
     overrides: Set = [],
     json: options.Json = False,
 ) -> None:
-    """List the parts that experiments and --format can name, each with a one-line summary.
+    """List the parts that experiments and --format can name; or show the settings of a part.
 
-    Example: imgcls parts models --shape 32x32x3 --classes 10
+    Example: imgcls parts random_affine
     """
     from imgcls.verbs.list_parts import format_parts, list_parts
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 
 Figures = Annotated[
@@ -12,6 +13,7 @@ Figures = Annotated[
         metavar="FIGURE",
         help="Names from `imgcls parts figures`; all unless given.",
         show_default=False,
+        autocompletion=completion.complete_figure,
     ),
 ]
 

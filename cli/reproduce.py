@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from imgcls import completion
 from imgcls.cli import options, output
 
 RunFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="The folder of a finished run or family.", show_default=False
+        metavar="RUN",
+        help="The folder of a finished run or family.",
+        show_default=False,
+        autocompletion=completion.complete_run,
     ),
 ]
 NewFolder = Annotated[

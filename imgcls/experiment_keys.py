@@ -51,6 +51,20 @@ def find_homes(value: Any, word: str) -> list[str]:
     return homes
 
 
+def list_keys() -> list[str]:
+    """Return the dotted keys of an experiment outside of lists, with those of default parts."""
+    keys: list[str] = []
+    queue: list[tuple[type[Section], str]] = [(Experiment, "")]
+    while queue:
+        section, prefix = queue.pop(0)
+        for key, field in section.model_fields.items():
+            below, part = _find_types(field, Section)
+            keys.append(f"{prefix}{key}")
+            if get_origin(field.annotation) is not list:
+                queue.append((_find_settings(part, None) or below, f"{prefix}{key}."))
+    return keys
+
+
 def _find_settings(part: PartOf | None, value: Any) -> type[PartSettings] | None:
     """Return the settings of the part that a value names, or of the default."""
     expanded = part.expand({} if value is None else value) if part else None

@@ -11,6 +11,7 @@ from pydantic_core import core_schema
 
 from imgcls.config import Experiment
 from imgcls.durations import Duration
+from imgcls.parts import Section
 
 
 class _SchemaGenerator(GenerateJsonSchema):
@@ -55,10 +56,15 @@ def make_json_schema() -> dict[str, Any]:
     return schema
 
 
+def make_section_schema(section: type[Section]) -> dict[str, Any]:
+    """Return the JSON Schema of a section."""
+    return section.model_json_schema(schema_generator=_SchemaGenerator)
+
+
 def _take_required(part: dict[str, Any]) -> dict[str, Any]:
     """Remove from a part's rules the keys that they require, and return rules with these alone."""
     rules = []
     for rule in part["allOf"]:
         if keys := rule["then"].pop("required", None):
             rules.append({"if": rule["if"], "then": {"required": keys}})
-    return {"allOf": rules}
+    return {"description": part["description"], "allOf": rules}

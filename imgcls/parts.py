@@ -182,7 +182,10 @@ def describe(kind: str | None) -> dict[str, str]:
         UserError: there is no such kind.
     """
     if kind is not None and kind not in KINDS:
-        raise UserError(f"unknown kind '{kind}'; allowed: {', '.join(KINDS)}{suggest(kind, KINDS)}")
+        words = [*KINDS, *(name for each in KINDS for name in list_names(each))]
+        raise UserError(
+            f"unknown kind or part '{kind}'; the kinds are {', '.join(KINDS)}{suggest(kind, words)}"
+        )
     return {
         f"{each}/{name}": summarize(load(each, name))
         for each in (KINDS if kind is None else [kind])

@@ -44,3 +44,11 @@ def test_every_option_has_a_help_text(name):
 def test_a_command_has_the_default_of_its_verb(name, option, verb, argument):
     default = inspect.signature(COMMANDS[name]).parameters[option].default
     assert default == inspect.signature(verb).parameters[argument].default
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_h_is_help_and_a_flag_has_no_type(name):
+    short = command(*name.split(), "-h")
+    assert short == command(*name.split(), "--help")
+    assert short[0] == 0
+    assert "bool" not in short[1]

@@ -1,4 +1,4 @@
-"""The command `parts` with a shape: the cost of each model."""
+"""The command `parts`: the cost of each model, and the settings of a part."""
 
 import pytest
 import small_models
@@ -86,3 +86,40 @@ def test_a_wrong_option_is_an_error_of_one_line(arguments, message):
     exit_code, stdout, stderr = command("parts", *arguments)
     assert (exit_code, stdout) == (2, "")
     assert message in " ".join(stderr.split())
+
+
+def test_a_part_is_shown_with_keys_types_defaults_and_sentences():
+    exit_code, stdout, stderr = command("parts", "random_affine")
+    assert (exit_code, stderr) == (0, "")
+    assert stdout.startswith("random_affine (augmentations)\nRotate, shift, scale and shear")
+    assert "degrees: number, 0 or more, 180 or less; default 15.0\n    Largest rotation" in stdout
+    assert "fill: constant, reflect or nearest; default constant\n    What fills" in stdout
+    assert "scale: list of 2, each a number, above 0; default [0.9, 1.1]" in stdout
+    assert max(map(len, stdout.splitlines())) <= 80
+
+
+def test_a_name_of_several_kinds_shows_each():
+    parts_of_name = json_of("parts", "calibration")
+    assert [part["kind"] for part in parts_of_name] == ["figures", "metrics"]
+    assert [each["key"] for each in parts_of_name[1]["settings"]] == ["bins"]
+
+
+@pytest.mark.parametrize("kind", parts.KINDS)
+def test_every_setting_of_every_part_has_a_type_and_a_sentence(kind):
+    for name in parts.list_names(kind):
+        (part,) = [each for each in json_of("parts", name) if each["kind"] == kind]
+        fields = parts.load(kind, name).Settings.model_fields
+        assert [each["key"] for each in part["settings"]] == [
+            key for key in fields if key != "name"
+        ]
+        for each in part["settings"]:
+            assert each["type"], (name, each)
+            assert each["description"].endswith("."), (name, each)
+            assert each["required"] == fields[each["key"]].is_required()
+
+
+def test_an_unknown_part_is_an_error_of_one_line_with_the_nearest_name():
+    exit_code, stdout, stderr = command("parts", "random_afine")
+    assert (exit_code, stdout) == (2, "")
+    assert stderr.startswith("imgcls: unknown kind or part 'random_afine'; the kinds are augment")
+    assert stderr.endswith("(did you mean 'random_affine'?)\n")

@@ -11,6 +11,7 @@ from imgcls.errors import UserError
 from imgcls.experiment_problems import describe
 from imgcls.io import yaml_file
 from imgcls.models import ModelSettings, Problem
+from imgcls.part_description import describe_part, find_kinds, format_part
 
 SET_FORM = "MODEL.KEY=VALUE, such as resnet.depth=56"
 
@@ -18,25 +19,31 @@ SET_FORM = "MODEL.KEY=VALUE, such as resnet.depth=56"
 def list_parts(
     kind: str | None, shape: str | None, classes: int | None, overrides: Sequence[str]
 ) -> dict[str, str] | list[dict[str, Any]]:
-    """List the parts of a kind, or of all kinds; with a shape, what each model costs.
+    """List the parts of a kind, or of all kinds, or the settings of a part; with a shape, what each
+    model costs.
 
     Args:
+        kind: or the name of a part, which parts of several kinds can have.
         shape: of the images, such as `32x32x3`: height, width, channels.
         classes: number of classes, with a shape.
         overrides: settings of models, such as `resnet.depth=56`; all others have their defaults.
 
     Returns:
-        The summaries, by `kind/name`; or rows with the keys `model`; `parameters`, `multiply_adds`,
+        The summaries, by `kind/name`; or of each part of that name what `describe_part` returns; or
+        rows with the keys `model`; `parameters`, `multiply_adds`,
         `model_mib` and `image_mib` (see `Cost` of imgcls/models/_cost.py), None if the model cannot
         be built; and `error`, why it cannot, or None.
 
     Raises:
-        UserError: there is no such kind, or an option is wrong.
+        UserError: there is no such kind or part, or an option is wrong.
     """
     if shape is None:
         for option, value in (("--classes", classes), ("--set", list(overrides))):
             if value:
                 raise UserError(f"{option} needs --shape, such as --shape 32x32x3")
+        kinds = find_kinds(kind) if kind and kind not in parts.KINDS else []
+        if kinds and kind:
+            return [describe_part(each, kind) for each in kinds]
         return parts.describe(kind)
     if kind != "models":
         raise UserError("--shape is for `imgcls parts models`: only models have a cost")
@@ -53,6 +60,8 @@ def format_parts(result: dict[str, str] | list[dict[str, Any]]) -> str:
 
     if isinstance(result, dict):
         return format_pairs(result)
+    if result and "settings" in result[0]:
+        return "\n\n\n".join(map(format_part, result))
     built = [row for row in result if row["error"] is None]
     lines = [
         "multiply_adds: of one image, without training. Training takes model_mib (float32",
