@@ -23,11 +23,10 @@ def complete_target(incomplete: str) -> list[str]:
 def complete_run(incomplete: str) -> list[str]:
     """Return the finished runs below runs/ that begin with what is typed."""
     from imgcls.errors import UserError
-    from imgcls.run import RUNS, Run
+    from imgcls.run_lookup import find_all_runs
 
     found = []
-    for path in RUNS.glob("*/*/config.yaml"):
-        run = Run(path.parent)
+    for run in find_all_runs():
         try:
             is_finished = run.status.status == "finished"
         except UserError:
