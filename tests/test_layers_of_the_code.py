@@ -289,8 +289,7 @@ def find_logic(text: str) -> list[str]:
 
 @pytest.mark.parametrize("name", [path.stem for path in COMMANDS])
 def test_a_command_parses_imports_calls_and_prints_and_decides_nothing(name):
-    # Errors become exit codes, results JSON or text, and flags have no type in their help.
-    decides = name in ("main", "output", "help")
+    decides = name in ("main", "output", "help")  # exit codes, JSON or text, types of flags
     assert bool(find_logic((ROOT / "cli" / f"{name}.py").read_text())) == decides
 
 
