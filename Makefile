@@ -60,7 +60,7 @@ docs: setup ## Write the pages that are made from the code
 	$(BIN)/python scripts/document_files.py
 
 bench: setup ## Measure speed as ratios in one run; never fails on time (DATA=folder with Fashion-MNIST's files, then also the time to an accuracy; else noise)
-	$(BIN)/pip install --quiet -e '.[bench]'
+	$(BIN)/pip install --quiet -e '.[bench,tune]'
 	$(BIN)/python -m bench $(DATA)
 
 recipes: setup ## Train the quick experiments of configs/ again: exit code 6 if accuracy changed (DATA=folder with Fashion-MNIST's files)

@@ -23,6 +23,7 @@ def main() -> None:
         small_images,
         start,
         time_to_accuracy,
+        tune,
         workers,
     )
 
@@ -39,6 +40,7 @@ def main() -> None:
         *litert.measure_ratios(),
         *grain_loader.measure_ratios(),
         *augmentations.measure_ratios(),
+        *tune.measure_ratios(),
         *(time_to_accuracy.measure_ratios(folder) if folder else []),
     ]
     print(f"{'ratio':<92}  {'measured':>8}  target")

@@ -218,14 +218,11 @@ class Scheduler:
         if self.opened.leases.renew([job.number]):
             self._give_up(job)
             return
-        job.trial.set_user_attr(TIME, round(self._count_seconds(job), 2))
+        job.trial.set_user_attr(TIME, round(time.monotonic() - job.started, 2))
         tell()
         if job in self.running:
             self.running.remove(job)
         self._show(self, job.number)
-
-    def _count_seconds(self, job: Job) -> float:
-        return time.monotonic() - job.started
 
     def _stop_jobs(self) -> None:
         """Stop what still runs, and let any command go on with it."""

@@ -5,7 +5,6 @@ itself would go on with another direction, or other values, without a word.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.config import Experiment
@@ -21,6 +20,7 @@ from imgcls.tuning.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 IDENTITY = "imgcls"
@@ -47,6 +47,7 @@ class OpenStudy:
     space: SearchSpace
     folder: StudyFolder
     url: str
+    storage: "RDBStorage"
     study: "Study"
     leases: Leases
     fixed: list[dict[str, Any]]
@@ -57,6 +58,11 @@ class OpenStudy:
         limits = [self.tune.trials] if self.tune.trials is not None else []
         limits += [len(self.fixed)] if self.tune.sampler.has_end else []
         return min(limits) if limits else None
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.storage.remove_session()
+        database.get_engine(self.storage).dispose()
 
     def list_trials(self) -> "list[FrozenTrial]":
         """Return the trials that count, by number."""
@@ -109,7 +115,7 @@ def open_study(
         if not folder.experiment_file.exists():
             files.write_text(folder.experiment_file, experiment.to_yaml())
     fixed = proposals.list_fixed(tune, found)
-    return OpenStudy(experiment, tune, found, folder, url, study, leases, fixed)
+    return OpenStudy(experiment, tune, found, folder, url, opened, study, leases, fixed)
 
 
 def _create_or_load(
@@ -191,8 +197,3 @@ def is_same(folder: StudyFolder, experiment: Experiment) -> bool:
         return False
     same_search = found.tune.describe_search() == experiment.tune.describe_search()
     return same_search and found.identity() == experiment.identity()
-
-
-def describe_folder(path: Path | None) -> StudyFolder | None:
-    """Return the folder that a command names; None if it names none."""
-    return None if path is None else StudyFolder(path)

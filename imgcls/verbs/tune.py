@@ -4,6 +4,7 @@ Every trial is `imgcls train` in a process of its own. It runs the verb `compare
 confirmation.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,15 +62,16 @@ def tune(
     data = _describe_data(experiment)
     where = _find_folder(experiment, found, folder, storage)
     opened = study.open_study(experiment, found, data, where, storage, grace)
-    if confirm is not None:
-        confirmation.require_possible(opened, confirm)
-    with catch_signals(None, restart.get_start(), None) as stop:
-        with Progress(opened) as progress:
-            Scheduler(opened, divided, stop, program, progress.show).run()
-        record = results.make_record(opened, opened.count_spent(), is_end=True)
-        results.write_results(opened, record)
+    with contextlib.closing(opened):
         if confirm is not None:
-            record = _confirm(opened, record, confirm, stop, program)
+            confirmation.require_possible(opened, confirm)
+        with catch_signals(None, restart.get_start(), None) as stop:
+            with Progress(opened) as progress:
+                Scheduler(opened, divided, stop, program, progress.show).run()
+            record = results.make_record(opened, opened.count_spent(), is_end=True)
+            results.write_results(opened, record)
+            if confirm is not None:
+                record = _confirm(opened, record, confirm, stop, program)
     page.write_page(record)
     return record
 
