@@ -55,6 +55,11 @@ class ResultFolder:
         """A self-contained page with all figures and metrics."""
         return self.folder / "figures" / "report.html"
 
+    @property
+    def overview_page(self) -> Path:
+        """A page with all runs below the folder."""
+        return self.folder / "index.html"
+
     def read_evaluation(self, split: str) -> Evaluation:
         """Return the metrics of a split.
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from imgcls.figures import _style
 from imgcls.report.page_style import SCRIPT, STYLE_SHEET
@@ -122,7 +123,7 @@ def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "<p>none</p>"
     alignments = {
-        key: "" if is_text([row[key] for row in rows]) else ' class="number"' for key in rows[0]
+        key: "" if _is_text([row[key] for row in rows]) else ' class="number"' for key in rows[0]
     }
     heads = "".join(
         f"<th{alignment}>{escape_text(to_words(key))}</th>" for key, alignment in alignments.items()
@@ -138,7 +139,21 @@ def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _is_text(values: Sequence[Any]) -> bool:
+    return is_text(values) or any(isinstance(value, Link) for value in values)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text of a cell that leads to a file; `target` is relative to the page."""
+
+    text: str
+    target: str
+
+
 def _format_cell(value: Any) -> str:
+    if isinstance(value, Link):
+        return f'<a href="{escape_text(quote(value.target))}">{escape_text(value.text)}</a>'
     return escape_text(value if isinstance(value, str) else format_cell(value))
 
 

@@ -1,22 +1,103 @@
-"""The verb `runs`: lists the runs and families below runs/. Light zone."""
+"""The verb `runs`: lists, sorts and filters the runs and families below runs/. Light zone."""
 
 import os
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imgcls.errors import DataError
 from imgcls.family import Family
+from imgcls.io import terminal
 from imgcls.io.records import FormatError
 from imgcls.io.terminal import to_printable
+from imgcls.report import run_values, runs_page
 from imgcls.report.tables import format_table
-from imgcls.run import Run
+from imgcls.result_folder import ResultFolder
+from imgcls.run import RUNS, Run
 from imgcls.run_lookup import find_all_families, find_all_runs
 from imgcls.training.history import get_selected_epoch
 
 _AVERAGED = ("val_loss", "val_accuracy", "test_accuracy")
 _COLUMNS = ("run", "status", "epochs", "selected_epoch", *_AVERAGED, "reproduction", "mean_of")
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs are listed, in which order, and with which values beside the usual columns.
+
+    Attributes:
+        sort: the name of a value; by the names of the runs unless given.
+        reverse: the highest first; runs without the value stay last.
+        where: conditions that all must hold, such as `test.accuracy>=0.9`.
+        show: names of further values, each a column.
+        differing: whether settings that differ between the listed runs are shown, too.
+        page: whether the rows are also written to runs/index.html.
+    """
+
+    sort: str | None = None
+    reverse: bool = False
+    where: Sequence[str] = ()
+    show: Sequence[str] = ()
+    differing: bool = False
+    page: bool = False
+
+
+def query_runs(query: RunQuery) -> list[dict[str, Any]]:
+    """Return the rows of `list_runs` that a query selects, in its order, with its columns.
+
+    A family has the settings that its runs share, and the means of their metrics.
+
+    Raises:
+        UserError: a condition is not one, or no run has a value that is named.
+    """
+    filters = [run_values.parse_filter(text) for text in query.where]
+    named = [each.name for each in filters] + [*query.show, *([query.sort] if query.sort else [])]
+    rows = list_runs()
+    if not (named or query.differing):
+        return _write_page(rows, query.page)
+    families = {str(family.folder): family for family in find_all_families()}
+    values = {row["run"]: row | _read_values(row["run"], families) for row in rows}
+    if rows:
+        run_values.require_known(named, list(values.values()))
+    rows = [
+        row
+        for row in rows
+        if all(each.matches(values[row["run"]].get(each.name)) for each in filters)
+    ]
+    if query.sort:
+        rows = _sort(rows, [values[row["run"]].get(query.sort) for row in rows], query.reverse)
+    columns = list(query.show) + ([query.sort] if query.sort else [])
+    if query.differing:
+        columns += run_values.list_differing([values[row["run"]] for row in rows])
+    shown = [name for name in dict.fromkeys(columns) if name not in _COLUMNS]
+    rows = [row | {name: values[row["run"]].get(name) for name in shown} for row in rows]
+    return _write_page(rows, query.page)
+
+
+def _write_page(rows: list[dict[str, Any]], wanted: bool) -> list[dict[str, Any]]:
+    """Write runs/index.html if it is wanted, and return the rows."""
+    if wanted:
+        path = ResultFolder(RUNS).overview_page
+        runs_page.write_page(rows, path)
+        terminal.note(f"wrote {path}")
+    return rows
+
+
+def _read_values(folder: str, families: Mapping[str, Family]) -> dict[str, Any]:
+    if folder in families:
+        return run_values.try_read(run_values.read_family_values, families[folder])
+    return run_values.try_read(run_values.read_values, Run(Path(folder)))
+
+
+def _sort(rows: Sequence[dict[str, Any]], values: Sequence[Any], reverse: bool) -> list[Any]:
+    """Return rows in the order of values; those without one are last."""
+    pairs = list(zip(values, rows, strict=True))
+    known = [pair for pair in pairs if pair[0] is not None]
+    known.sort(key=lambda pair: run_values.make_sort_key(pair[0]), reverse=reverse)
+    return [row for _, row in known] + [row for value, row in pairs if value is None]
 
 
 def list_runs() -> list[dict[str, Any]]:
@@ -72,7 +153,8 @@ def _make_row(run: Run) -> dict[str, Any]:
 
 def format_runs(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the runs as a table, with a line below for each family and each reproduction."""
-    columns = [name for name in _COLUMNS if name not in ("reproduction", "mean_of")]
+    extra = [name for name in (rows[0] if rows else ()) if name not in _COLUMNS]
+    columns = [name for name in (*_COLUMNS, *extra) if name not in ("reproduction", "mean_of")]
     table = format_table([{name: row[name] for name in columns} for row in rows])
     marks = [to_printable(line) for row in rows for line in _describe_row(row)]
     return "\n\n".join(filter(None, [table, "\n".join(marks)]))
