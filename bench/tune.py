@@ -1,12 +1,14 @@
 """The cost and the use of a search.
 
 `python -m bench.tune overhead` measures what a trial costs beyond one start of `imgcls train`, with
-`cnn` at 5 epochs. `python -m bench.tune compare FOLDER [TRIALS [EPOCHS [IMAGES]]]` searches on the
-files of Fashion-MNIST by TPE with pruning, and by random search with as many epochs of training,
-three times each, and compares what they found with the default on the test split. Runs are kept
-below runs/bench, and the same command continues.
+`cnn` at 5 epochs. `python -m bench.tune compare FOLDER` searches on the files of Fashion-MNIST
+by TPE with pruning, and by random search with as many epochs of training, three times each, and
+compares what they found with the default on the test split; `--trials`, `--epochs`, `--images`,
+`--repetitions` and `--seeds` make it smaller. Runs are kept below runs/bench, and the same command
+continues.
 """
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -78,24 +80,29 @@ def measure_ratios() -> list[tuple[str, float, str]]:
     return [(f"a trial of imgcls tune / imgcls train, cnn, {EPOCHS} epochs", trial / train, "1.10")]
 
 
-def compare(folder: Path, trials: int = 20, epochs: int = 6, images: int | None = None) -> None:
+def compare(
+    folder: Path, trials: int, epochs: int, images: int | None, repetitions: int, seeds: int
+) -> None:
     """Search with equal budgets of training, and print a table.
 
     Args:
         folder: with the files of Fashion-MNIST.
         trials: of TPE with pruning; random search gets as many as have the same epochs together.
         epochs: of each trial.
-        images: the largest number of training images; None for all.
+        images: the largest number of images of a split; None for all.
+        repetitions: of each search, with other seeds.
+        seeds: of the confirmation.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     rows = []
-    for seed in range(3):
+    for seed in range(repetitions):
         experiment = write_experiment(folder, seed, epochs, images)
         run("prepare", experiment)
         budget = None
         for name, settings in SEARCHES.items():
             count = trials if budget is None else max(2, round(budget / epochs))
-            found = search(experiment, name, settings, seed, count)
+            where = FOLDER / f"{name}-{seed}-{count}"
+            found = search(experiment, settings, where, count, seeds)
             budget = budget or count_epochs(found)
             rows.append({"search": name, "seed": seed, **describe(found)})
             print_row(rows[-1])
@@ -117,12 +124,11 @@ def write_experiment(folder: Path, seed: int, epochs: int, images: int | None) -
 
 
 def search(
-    experiment: Path, name: str, settings: dict[str, Any], seed: int, trials: int
+    experiment: Path, settings: dict[str, Any], where: Path, trials: int, seeds: int
 ) -> dict[str, Any]:
-    """Search, and confirm the best on five other seeds; return study.json."""
+    """Search, and confirm the best on other seeds; return study.json."""
     section = json.dumps({"space": SPACE, "trials": trials, **settings})
-    where = FOLDER / f"{name}-{seed}-{trials}"
-    words = ["--set", f"tune={section}", "--study", where, "--confirm", 5, "--json"]
+    words = ["--set", f"tune={section}", "--study", where, "--confirm", seeds, "--json"]
     found: dict[str, Any] = json.loads(run("tune", experiment, *words))
     return found
 
@@ -170,12 +176,27 @@ def format_summary(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what the command line names."""
-    what, *rest = sys.argv[1:]
-    if what == "overhead":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["overhead", "compare"])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    if options.what == "overhead":
         for name, measured, target in measure_ratios():
             print(f"{name}: {measured:.3f} (target {target})")
-    else:
-        compare(Path(rest[0]), *map(int, rest[1:]))
+        return
+    compare(
+        options.folder.resolve(),
+        options.trials,
+        options.epochs,
+        options.images,
+        options.repetitions,
+        options.seeds,
+    )
 
 
 if __name__ == "__main__":

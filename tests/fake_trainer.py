@@ -11,8 +11,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+STOP: list[bool] = []
+"""Not empty once a signal asks to stop."""
 
 EPOCH = {
     "loss": 1.0,
@@ -32,6 +36,18 @@ EPOCH = {
     ),
 }
 """What every line of the log has in common."""
+DATA = {
+    "dataset": "digits",
+    "split": "s" * 16,
+    "split_sha256": "5" * 64,
+    "classes": ["a", "b"],
+    "shape": [8, 8, 1],
+    "sizes": {"train": 2, "validation": 2, "test": 2},
+    "class_counts": {"train": [1, 1], "validation": [1, 1], "test": [1, 1]},
+    "mean": [100.0],
+    "std": [50.0],
+}
+"""What data.json of every run has in common."""
 
 
 def compute_accuracy(learning_rate: float, epoch: int) -> float:
@@ -61,44 +77,66 @@ def write_status(run: Path, status: str, step: int) -> None:
     write(run / "status.json", json.dumps(record))
 
 
-def main() -> None:
-    """Train, or do what behavior.json says for this trial."""
-    file, run = Path(sys.argv[2]), Path(sys.argv[4])
-    number = file.stem
-    path = Path("behavior.json")
-    behavior = json.loads(path.read_text()) if path.exists() else {}
-    own = behavior.get(number, {})
-    with Path("starts.txt").open("a") as starts:
-        starts.write(f"{number} {sorted(os.sched_getaffinity(0))}\n")
-    if "exit" in own:
-        sys.stderr.write(f"imgcls: {own.get('message', 'it failed on purpose')}\n")
-        sys.exit(own["exit"])
-    experiment = yaml.safe_load(file.read_text())
-    rate, epochs = (
-        float(experiment["train"]["optimizer"]["learning_rate"]),
-        experiment["train"]["epochs"],
-    )
+def write_data(run: Path, file: Path, fingerprint: str | None) -> None:
+    """Write data.json, with the fingerprint of the store unless another one is given."""
+    store = Path(yaml.safe_load(file.read_text())["data"]["store_dir"])
+    (manifest,) = store.glob("*/manifest.json")
+    own = json.loads(manifest.read_text())["fingerprint"]
+    write(run / "data.json", json.dumps(DATA | {"fingerprint": fingerprint or own}))
+
+
+def list_runs(folder: Path, experiment: dict[str, Any]) -> list[tuple[Path, int]]:
+    """Return the folder of each run to train, with its seed; a family is created if it is one."""
+    seed = experiment["seed"]
+    if sys.argv[5:6] != ["--num-seeds"]:
+        return [(folder, seed)]
+    numbers = list(range(seed, seed + int(sys.argv[6])))
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"format": 1, "by": "seed", "numbers": numbers, "fingerprint": "f" * 64}
+    write(folder / "family.json", json.dumps(record))
+    return [(folder / f"seed-{number}", number) for number in numbers]
+
+
+def train(run: Path, seed: int, file: Path, behavior: dict[str, Any]) -> None:
+    """Train a run, or go on with it; a stop signal ends the process after an epoch."""
+    experiment = yaml.safe_load(file.read_text())["train"]
+    rate, epochs = float(experiment["optimizer"]["learning_rate"]), experiment["epochs"]
     run.mkdir(parents=True, exist_ok=True)
     if not (run / "config.yaml").exists():
         write(run / "config.yaml", file.read_text())
-    stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+        write_data(run, file, behavior.get(file.stem, {}).get("fingerprint"))
     log = run / "log.jsonl"
     lines = log.read_text().splitlines() if log.exists() else []
     for epoch in range(len(lines) + 1, epochs + 1):
         time.sleep(behavior.get("seconds", 0.0))
-        if stop:
+        if STOP:
             write_status(run, "interrupted", len(lines))
             sys.exit(75)
-        value = compute_accuracy(rate, epoch)
+        value = compute_accuracy(rate, epoch) + 0.01 * seed
         line = {"epoch": epoch, "step": epoch, "val_loss": 1 - value, "val_accuracy": value}
         lines.append(json.dumps(EPOCH | line))
         write(log, "".join(f"{each}\n" for each in lines))
         write_status(run, "running", epoch)
-        if epoch == own.get("kill_after") and not (run / "killed").exists():
+        if epoch == behavior.get(file.stem, {}).get("kill_after") and not (run / "killed").exists():
             (run / "killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
     write_status(run, "finished", epochs)
+
+
+def main() -> None:
+    """Train, or do what behavior.json says for this trial."""
+    file, folder = Path(sys.argv[2]), Path(sys.argv[4])
+    path = Path("behavior.json")
+    behavior = json.loads(path.read_text()) if path.exists() else {}
+    own = behavior.get(file.stem, {})
+    with Path("starts.txt").open("a") as starts:
+        starts.write(f"{file.stem} {sorted(os.sched_getaffinity(0))}\n")
+    if "exit" in own:
+        sys.stderr.write(f"imgcls: {own.get('message', 'it failed on purpose')}\n")
+        sys.exit(own["exit"])
+    signal.signal(signal.SIGTERM, lambda *_: STOP.append(True))
+    for run, seed in list_runs(folder, yaml.safe_load(file.read_text())):
+        train(run, seed, file, behavior)
 
 
 if __name__ == "__main__":

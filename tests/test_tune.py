@@ -166,6 +166,16 @@ def test_a_trial_over_a_limit_is_not_the_best(store, workspace):
     assert limited.best != [best]
 
 
+def test_a_trial_of_several_seeds_has_their_mean_and_spread(store, workspace):
+    record = search(write_search(workspace, store, seeds=3, trials=2))
+    for trial in record.trials:
+        values = trial.runs["val_accuracy"]
+        assert values == pytest.approx([values[0], values[0] + 0.01, values[0] + 0.02])
+        assert trial.stds["val_accuracy"] == pytest.approx(0.01)
+        expected = values[0] + 0.01 - 0.01 / 3**0.5
+        assert trial.values["val_accuracy"] == pytest.approx(expected)
+
+
 def test_a_budget_ends_the_search_before_a_trial_that_would_not_fit(store, workspace):
     behave(seconds=0.5)
     path = write_search(workspace, store, trials=None, budget="4s")

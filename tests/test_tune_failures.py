@@ -1,14 +1,17 @@
 """What a search refuses, and which failures of a trial it records, with a stand-in for training."""
 
 import re
+import shutil
+import sqlite3
 import sys
 
 import pytest
 from experiments import command, experiment
 from searches import behave, list_starts, read_search, search, write_search
 
-from imgcls.errors import DataError, UserError
+from imgcls.errors import DataError, Interrupted, UserError
 from imgcls.io import files
+from imgcls.tuning import database
 
 pytestmark = pytest.mark.extras
 
@@ -77,6 +80,38 @@ def test_what_every_trial_would_fail_by_stops_the_search(
     behave()
     record = search(path)
     assert [trial.state for trial in record.trials] == ["finished"] * 4
+
+
+def test_a_trial_on_other_data_is_not_counted(store, workspace):
+    path = write_search(workspace, store)
+    behave(**{"2": {"fingerprint": "0" * 64}})
+    with pytest.raises(DataError, match="trial 2 was trained on other data"):
+        search(path)
+    with pytest.raises(DataError, match="trial 2 was trained on other data"):
+        search(path)
+    behave()
+    shutil.rmtree(workspace / "study" / "trials" / "2")
+    assert [trial.state for trial in search(path).trials] == ["finished"] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "is_start", "kind", "message"),
+    [
+        ("database or disk is full", False, UserError, "the disk is full: cannot write the study"),
+        ("unable to open database file", True, UserError, "cannot reach the study's database"),
+        ("disk I/O error", False, Interrupted, "lost the study's database sqlite:///study.db"),
+    ],
+)
+def test_errors_of_the_database_are_one_line(text, is_start, kind, message):
+    from sqlalchemy.exc import OperationalError
+
+    cause = OperationalError("INSERT", None, sqlite3.OperationalError(text))
+    with (
+        pytest.raises(kind, match=message) as caught,
+        database.explain_errors("sqlite:///study.db", is_start),
+    ):
+        raise cause
+    assert "\n" not in str(caught.value)
 
 
 def test_values_that_do_not_go_together_are_a_failed_trial(store, workspace):

@@ -79,7 +79,7 @@ def train_families(
         Interrupted: a signal stopped it; the same command continues.
     """
     own = opened.experiment.model_copy(update={"tune": None}).to_yaml()
-    text = opened.folder.trial_file(best.number).read_text(encoding="utf-8")
+    text = opened.space.apply(best.parameters).to_yaml()
     for folder, content in zip(list_families(opened, best, len(seeds)), (own, text), strict=True):
         file = folder.with_suffix(".yaml")
         files.write_text(file, content)

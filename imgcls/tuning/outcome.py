@@ -114,8 +114,13 @@ def tell_pruned(opened: OpenStudy, job: Job) -> None:
 
 
 def tell_result(opened: OpenStudy, job: Job) -> None:
-    """Record the values of a trial; a number that is undefined makes it a failure."""
+    """Record the values of a trial; a number that is undefined makes it a failure.
+
+    Raises:
+        DataError: it was trained on other data than the rest of the study.
+    """
     trial, tune = job.trial, opened.tune
+    _require_same_data(opened, job)
     cost_file = opened.folder.cost_file(job.number)
     try:
         found = {
@@ -131,6 +136,23 @@ def tell_result(opened: OpenStudy, job: Job) -> None:
     for name, limit in tune.limits.items():
         _set_constraints(trial, name, limit, statistics.fmean(found[name]))
     opened.study.tell(trial, [value for value, _ in combined.values()])
+
+
+def _require_same_data(opened: OpenStudy, job: Job) -> None:
+    """Check that a trial was trained on the data of the study, which may be prepared again.
+
+    Raises:
+        DataError: it was not.
+    """
+    for run in job.list_runs():
+        found = run.data
+        if found.fingerprint != opened.data.fingerprint:
+            raise DataError(
+                f"trial {job.number} was trained on other data, of fingerprint"
+                f" {found.fingerprint[:12]} instead of {opened.data.fingerprint[:12]}, which was"
+                " prepared since the study was started; prepare the old data again, remove"
+                f" {job.run_folder}, and run the same command again"
+            )
 
 
 def _set_constraints(trial: "Trial", name: str, limit: Limit, value: float) -> None:

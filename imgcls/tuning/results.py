@@ -166,7 +166,7 @@ def _format_best(opened: OpenStudy, record: StudyRecord) -> str:
     best = find_first(record)
     finished = sum(each.state == "finished" for each in record.trials)
     values = ", ".join(f"{name} {value:.6g}" for name, value in best.values.items())
-    text = opened.folder.trial_file(best.number).read_text(encoding="utf-8")
+    text = opened.space.apply(best.parameters).to_yaml()
     return (
         f"# Trial {best.number} of {record.study}: {values} on the validation split.\n"
         f"# The best of {finished} finished trials on that split, so that it looks better than it"

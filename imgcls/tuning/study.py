@@ -38,12 +38,14 @@ class OpenStudy:
     """A study that this command works on.
 
     Attributes:
+        data: that all trials are trained on.
         url: of its database.
         fixed: the proposals of its first trials.
     """
 
     experiment: Experiment
     tune: Tune
+    data: DataDescription
     space: SearchSpace
     folder: StudyFolder
     url: str
@@ -115,7 +117,7 @@ def open_study(
         if not folder.experiment_file.exists():
             files.write_text(folder.experiment_file, experiment.to_yaml())
     fixed = proposals.list_fixed(tune, found)
-    return OpenStudy(experiment, tune, found, folder, url, opened, study, leases, fixed)
+    return OpenStudy(experiment, tune, data, found, folder, url, opened, study, leases, fixed)
 
 
 def _create_or_load(
