@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy
 from experiments import make_epoch, source_of, stored
+from synthetic_explanations import write_explanations
 
 from imgcls import parts
 from imgcls.config import Experiment
@@ -127,7 +128,9 @@ def make_run(
     write_records(run.log_file, make_log(epochs))
     write_record(run.data_file, _make_store(run.experiment, parent, classes, per_class, channels))
     run.model_file.write_bytes(MODEL)
-    predictions.save(make_predictions(classes, per_class), run.predictions_file("test"))
+    made = make_predictions(classes, per_class)
+    predictions.save(made, run.predictions_file("test"))
+    write_explanations(run, made)
     write_record(run.robustness_file("test"), make_robustness(classes * per_class))
     return run
 

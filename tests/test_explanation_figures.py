@@ -5,51 +5,14 @@ import warnings
 
 import numpy
 import pytest
+from synthetic_explanations import make_importance, make_scores
 from synthetic_run import class_names
 
 from imgcls.explanation import drawings, importance_drawing
-from imgcls.explanation.permutations import list_features
-from imgcls.explanation.record import (
-    CurveScore,
-    ExplainedImage,
-    FeatureImportance,
-    Importance,
-    MethodScores,
-    RandomizedLayers,
-    Region,
-)
+from imgcls.explanation.record import ExplainedImage
 from imgcls.figures import _style
 
-SOURCE = {"model": "m" * 64, "seed": 0, "confidence": 0.95, "bootstrap_samples": 100}
 NAMES = class_names(20)
-
-
-def make_scores(images, gain=0.2, similarity=0.1, regions=0):
-    """Return the scores of a method."""
-    score = CurveScore(
-        area=0.5 - gain, random_area=0.5, gain=gain, gain_interval=(gain - 0.1, gain + 0.1)
-    )
-    stages = [
-        RandomizedLayers(
-            layers=layers, of=9, first="x", similarity=similarity,
-            similarity_interval=(similarity - 0.1, similarity + 0.1),
-        )
-        for layers in (1, 3, 9)
-    ]  # fmt: skip
-    return MethodScores(
-        **SOURCE,
-        method="occlusion",
-        settings={},
-        baseline="mean",
-        images=images,
-        deletion=score,
-        insertion=score,
-        randomization=stages,
-        randomized_images=8,
-        regions=[Region(name=NAMES[i], images=3, center=0.4, border=0.2) for i in range(regions)],
-        finding="Occlusion marks what the prediction depends on: deletion 0.3 (random 0.5)",
-        advice="these maps can be believed",
-    )
 
 
 def render(make):
@@ -95,22 +58,14 @@ def test_the_figure_of_scores_says_what_they_mean(gain, similarity):
 @pytest.mark.parametrize("classes", [1, 3, 20])
 def test_mean_maps_have_the_names_of_their_classes(classes):
     maps = numpy.random.default_rng(0).random((classes, 9, 7))
-    texts = render(lambda: drawings.draw_regions(maps, make_scores(64, regions=classes)))
+    texts = render(lambda: drawings.draw_regions(maps, make_scores(64, regions=NAMES[:classes])))
     assert texts.count("40% in the middle") == classes
     assert "Occlusion: 40% of the mass lies in the middle quarter" in texts
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (32, 64, 3), (2, 3, 5)])
 def test_importance_has_a_bar_or_a_cell_for_each_feature(shape):
-    features = [
-        FeatureImportance(
-            kind=each.kind, name=each.name, place=each.place, drop=0.125, drop_interval=(0.1, 0.2)
-        )
-        for each in list_features(shape)
-    ]
-    made = Importance(
-        **SOURCE, images=9, permutations=3, accuracy=0.9, features=features, finding="it is so"
-    )
+    made = make_importance(shape)
     texts = render(lambda: importance_drawing.draw_importance(made, "test split, 9 images"))
     assert "It is so (test split, 9 images)" in texts
     assert texts.count("0.125") >= min(shape[0], 4) * min(shape[1], 4)

@@ -54,6 +54,7 @@ def test_without_a_list_every_figure_is_drawn_and_what_cannot_be_is_noted(
     run = make_run(tmp_path / "run")
     run.predictions_file("test").unlink()
     run.robustness_file("test").unlink()
+    shutil.rmtree(run.explanations_folder)
     drawn = {path.stem for path in plot(run, run.experiment, None)[:-1]}
     assert drawn == {
         *("learning_curves", "learning_rate", "timing"),

@@ -53,6 +53,7 @@ def draw_sheet(
             axes.imshow(shown, extent=(place, place + 1, top + tall, top), interpolation="nearest")
         axes.text(left, top + tall + 0.05, _caption(images[i]), va="top", fontsize=7)
     axes.set(xlim=(-0.02, columns * (2 + 2 * _GAP)), ylim=(rows * step, -0.02), aspect="equal")
+    axes.set(xticks=[], yticks=[])
     axes.set_axis_off()
     colors = "orange speaks for the class" + (", purple against it" if is_signed else "")
     rest = f"; {count} of {len(images)} images" if count < len(images) else ""
@@ -137,6 +138,7 @@ def draw_regions(maps: "numpy.ndarray", scores: MethodScores) -> "Figure":
         caption = f"{name}\n{region.center:.0%} in the middle"
         axes.text(left, top - 0.03, caption, va="bottom", fontsize=7)
     axes.set(xlim=(-0.01, columns * 1.08), ylim=(rows * step - 0.3, -0.32), aspect="equal")
+    axes.set(xticks=[], yticks=[])
     axes.set_axis_off()
     total = sum(region.images for region in scores.regions)
     center = sum(region.images * region.center for region in scores.regions) / total

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgcls.io import files
+from imgcls.result_folder import ResultFolder
 from imgcls.run import Run
 
 FILES = "files"
@@ -66,13 +67,13 @@ class MethodFolder:
         return self.folder / "scores.png"
 
 
-def get_explanation_folder(run: Run, name: str) -> ExplanationFolder:
+def get_explanation_folder(folder: ResultFolder, name: str) -> ExplanationFolder:
     """Return the folder of a run's explanations.
 
     Args:
         name: the split, or `FILES`.
     """
-    return ExplanationFolder(run.explanations_folder / name)
+    return ExplanationFolder(folder.explanations_folder / name)
 
 
 @contextlib.contextmanager

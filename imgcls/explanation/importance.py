@@ -49,7 +49,7 @@ def measure(
     )
 
 
-def find_saved(path: Path, made_of: Provenance, images: int, count: int) -> Importance | None:
+def find_measured(path: Path, made_of: Provenance, images: int, count: int) -> Importance | None:
     """Return what an earlier call has measured in the same way; None if there is nothing."""
     if not os.path.lexists(path):
         return None

@@ -132,7 +132,7 @@ def _find_importance(
     if count < 2:
         terminal.note("no importance of features, which takes two images")
         return None
-    saved = importance.find_saved(folder.importance_file, made_of, count, permutations)
+    saved = importance.find_measured(folder.importance_file, made_of, count, permutations)
     if saved:
         return saved
     measured = importance.measure(network, some, experiment, made_of)
