@@ -81,9 +81,9 @@ def draw_history(record: StudyRecord) -> "Figure":
                 )
         axes.set_ylabel(name)
         axes.grid(axis="y")
-        axes.legend(loc="best", ncols=2)
     panels[-1].set_xlabel("trial")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
     return figure
 
 
@@ -162,6 +162,7 @@ def _label_axis(axes: "Axes", key: SearchedRange) -> None:
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif key.log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def draw_parallel_coordinates(record: StudyRecord) -> "Figure":

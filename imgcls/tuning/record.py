@@ -46,7 +46,7 @@ class TrialRecord(Record):
     epochs: list[Annotated[tuple[int, float], Field(strict=False)]]
     """The epochs that the pruner saw, each with the value of the objective."""
     seconds: float | None
-    """How long it took, its starts included; null while it runs."""
+    """How long it took in the command that ended it, its start included; null while it runs."""
     reason: str
     """Why it was pruned or failed; else empty."""
 

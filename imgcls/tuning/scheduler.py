@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 POLL = 0.05
 """Seconds between two looks at the processes."""
-WAIT = 1.0
+WAIT = 0.5
 """Seconds between two looks for trials whose command has ended."""
 
 
@@ -54,7 +53,6 @@ class Scheduler:
         self._started = self._renewed = time.monotonic()
         self._spent_before = 0.0
         self._looked = -WAIT
-        self._others = 0
 
     def run(self) -> None:
         """Run trials until all are done, those of other commands too, which may end before.
@@ -64,25 +62,28 @@ class Scheduler:
                 state.
             UserError: every trial would fail, as if the disk is full.
         """
-        with self._hold_lock():
+        lock = self.opened.folder.tuner_lock(self.opened.leases.tuner)
+        with files.hold_lock(lock):  # by which others on this host see that this command works
             try:
                 with database.explain_errors(self.opened.url):
                     self._spent_before = self.opened.count_spent()
-                    while self._fill() or self.running or self._others:
+                    while self._fill() or self.running or self._has_others():
+                        pause = POLL if self.running else WAIT
                         self._require_no_stop()
                         self._renew()
                         for job in list(self.running):
                             self._advance(job)
                         self._show(self, None)
-                        time.sleep(POLL)
+                        time.sleep(pause)
             finally:
                 self._stop_jobs()
             with database.explain_errors(self.opened.url):
                 self.opened.record_spent(time.monotonic() - self._started)
+            lock.unlink()  # after a failure, it stays, since leases may still have its name
 
-    def _hold_lock(self) -> AbstractContextManager[None]:
-        """Hold the lock by which others on this host see that this command works."""
-        return files.hold_lock(self.opened.folder.tuner_lock(self.opened.leases.tuner))
+    def _has_others(self) -> bool:
+        """Return whether trials of other commands run, which this one takes over if they end."""
+        return any(not trial.state.is_finished() for trial in self.opened.list_trials())
 
     def _require_no_stop(self) -> None:
         if self._stop.reason:
@@ -106,7 +107,8 @@ class Scheduler:
         )
         job.stop()
         job.wait()
-        self.running.remove(job)
+        if job in self.running:
+            self.running.remove(job)
 
     def _fill(self) -> bool:
         """Start trials in the free slots; return whether any may still be started later."""
@@ -126,14 +128,9 @@ class Scheduler:
         if now - self._looked < WAIT:
             return None
         own = {job.number for job in self.running}
-        found = [
-            each
-            for each in self.opened.list_trials()
-            if not each.state.is_finished() and each.number not in own
-        ]
-        self._others = len(found)
-        for frozen in found:
-            if self.opened.leases.acquire(frozen.number):
+        for frozen in self.opened.list_trials():
+            is_open = not frozen.state.is_finished() and frozen.number not in own
+            if is_open and self.opened.leases.acquire(frozen.number):
                 return optuna.Trial(self.opened.study, frozen._trial_id)
         self._looked = now
         return None
