@@ -56,6 +56,9 @@ class Evaluate(Section):
     """A list of the images as CSV (.csv, .tsv) or JSON lines (.jsonl), in whose column `path` their
     ids are, and in other columns what `groups` names."""
 
+    embedding: Annotated[int, Field(ge=3)] | None = None
+    """Images of the map of features, drawn from the split at random, at most; 500 are a good
+    number. No map unless given."""
     corruptions: Annotated[
         list[Annotated[PartSettings, PartOf("corruptions")]], Field(min_length=1)
     ] = Field(default_factory=lambda: parts.make_all_default_settings("corruptions"))

@@ -33,6 +33,10 @@ class ResultFolder:
         """The results of every image of a split; the suffix is csv or jsonl."""
         return self.folder / "evaluation" / split / f"images.{suffix}"
 
+    def embedding_file(self, split: str) -> Path:
+        """A map of images by their features."""
+        return self.folder / "evaluation" / split / "embedding.npz"
+
     def robustness_file(self, split: str) -> Path:
         """The metrics under corruptions."""
         return self.folder / "evaluation" / split / "corruptions.json"

@@ -12,6 +12,7 @@ from imgcls.comparison.record import Comparison
 from imgcls.compression.record import Compression
 from imgcls.compression.table_record import CompressionTable
 from imgcls.environment import Environment
+from imgcls.evaluation.embedding import EmbeddingArrays
 from imgcls.evaluation.families import FamilyEvaluation, FamilySummary
 from imgcls.evaluation.image_results import ImageResult
 from imgcls.evaluation.predictions import PredictionArrays
@@ -58,6 +59,7 @@ FILES: dict[str, type[Record]] = {
     "`metrics.json` of an evaluation": Evaluation,
     "`predictions.npz` of an evaluation": PredictionArrays,
     "A line of `images.jsonl` of an evaluation": ImageResult,
+    "`embedding.npz` of an evaluation with `evaluate.embedding`": EmbeddingArrays,
     "`corruptions.json` of an evaluation": Robustness,
     "`maps.npz` of an explanation": MapArrays,
     "`scores.json` of an explanation": MethodScores,

@@ -18,9 +18,11 @@ from imgcls.config import Experiment
 from imgcls.corruptions import SEVERITIES
 from imgcls.datasets import SPLITS, Entry
 from imgcls.evaluation import predictions
+from imgcls.evaluation.embedding import EmbeddingArrays
 from imgcls.evaluation.predictions import Predictions
 from imgcls.evaluation.robustness_record import Condition, CorruptedCondition, Robustness
 from imgcls.io import files
+from imgcls.io.array_records import write_arrays
 from imgcls.io.records import write_record, write_records
 from imgcls.run import Run
 from imgcls.split import assign
@@ -132,7 +134,29 @@ def make_run(
     predictions.save(made, run.predictions_file("test"))
     write_explanations(run, made)
     write_record(run.robustness_file("test"), make_robustness(classes * per_class))
+    write_arrays(run.embedding_file("test"), make_embedding(classes, per_class))
     return run
+
+
+def make_embedding(classes: int, per_class: int) -> EmbeddingArrays:
+    """Return a map in which the images of a class lie around its place on a circle."""
+    made = make_predictions(classes, per_class)
+    generator = numpy.random.default_rng(0)
+    angles = 2 * numpy.pi * made.labels / classes
+    places = numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1)
+    places += generator.normal(0, 0.2, places.shape)
+    levels = 250 * made.labels // classes
+    thumbnails = numpy.broadcast_to(levels[:, None, None, None], (len(levels), 32, 32, 3))
+    return EmbeddingArrays(
+        ids=numpy.array(made.ids, dtype=str),
+        labels=made.labels,
+        predicted=made.predicted.astype(numpy.int32),
+        pca=places.astype(numpy.float32),
+        tsne=(10 * places).astype(numpy.float32),
+        neighbors=made.labels,
+        thumbnails=thumbnails.astype(numpy.uint8),
+        model=numpy.array(made.model),
+    )
 
 
 def make_robustness(images: int) -> Robustness:

@@ -12,12 +12,14 @@ from sklearn.metrics import log_loss
 from imgcls import parts
 from imgcls.backend import keras
 from imgcls.evaluation.corrupted import CorruptedReader
+from imgcls.evaluation.embedding import find_nearest, read_embedding
 from imgcls.evaluation.robustness_record import Robustness
 from imgcls.run import Run
 from imgcls.seeds import derive_seed
 from imgcls.store import lookup
 
 CHOSEN = "evaluate.corruptions=[{name: gaussian_noise}, {name: contrast}]"
+QUICK = ("--set", "evaluate.bootstrap_samples=100")
 FEW = ("--set", CHOSEN, "--set", "evaluate.corruption_images=100")
 
 
@@ -125,3 +127,23 @@ def test_an_artifact_and_an_empty_split_are_refused_in_one_line(copied):
     exit_code, _, stderr = command("eval", "run", "--corruptions", "--split", "tset")
     assert exit_code == 2
     assert "did you mean 'test'" in stderr
+
+
+def test_the_map_of_features_is_of_what_enters_the_last_layer(copied):
+    run = Run(Path("run"))
+    json_of("eval", "run", "--set", "evaluate.embedding=40", *QUICK)
+    found = read_embedding(run, "test")
+    store, split = lookup.open_run_store(run.data, "data")
+    places = {name: i for i, name in zip(split.test, store.get_ids(split.test), strict=True)}
+    indices = numpy.array([places[name] for name in found.ids.tolist()])
+    model = keras.models.load_model(run.model_file, compile=False)
+    head = next(layer for layer in model.layers if layer.name == "logits")
+    images = store.open_reader(split.geometry).read(indices)
+    features = keras.Model(model.inputs, head.input).predict(images, verbose=0)
+    nearest = found.labels[find_nearest(features)]
+    assert (nearest == found.neighbors).mean() > 0.97  # but for ties
+    assert found.labels.tolist() == store.labels[indices].tolist()
+    assert (found.predicted == model.predict(images, verbose=0).argmax(axis=1)).all()
+    before = run.embedding_file("test").stat().st_mtime_ns
+    json_of("eval", "run", "--set", "evaluate.embedding=40", *QUICK)
+    assert run.embedding_file("test").stat().st_mtime_ns == before

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imgcls.config import Experiment
     from imgcls.datasets import SplitName
     from imgcls.evaluation.predictions import Predictions
+    from imgcls.evaluation.robustness_record import Robustness
     from imgcls.metrics import Result
     from imgcls.result_folder import ResultFolder
     from imgcls.run import Run
@@ -145,6 +146,19 @@ class Subject:
             loaded.model, "the predictions", f"imgcls eval {self.run.folder}"
         )
         return replace(loaded, validation=self._load_validation(loaded.model))
+
+    def find_robustness(self, split: str) -> "Robustness | None":
+        """Return the metrics under corruptions of the run's current model; None without any.
+
+        Raises:
+            DataError: corruptions.json is damaged.
+        """
+        if not os.path.lexists(self.folder.robustness_file(split)):
+            return None
+        found = self.folder.read_robustness(split)
+        path = self.run.model_file
+        is_current = not path.is_file() or files.compute_sha256(path) == found.model
+        return found if is_current else None
 
     def require_current_model(self, model: str, what: str, command: str) -> None:
         """Check that the run's model made a result.

@@ -24,8 +24,7 @@ def make_headline(subject: Subject) -> Cards:
     experiment = subject.experiment
     cards["model"] = (experiment.model.name, _describe_size(subject))
     cards |= _make_training_cards(subject)
-    if os.path.lexists(subject.run.robustness_file("test")):
-        found = subject.run.read_robustness("test")
+    if found := subject.find_robustness("test"):
         cards["under corruptions"] = (
             format_cell(1 - found.mean_error),
             "mean accuracy, 5 severities each",

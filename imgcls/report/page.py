@@ -9,10 +9,11 @@ from imgcls import parts
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
-from imgcls.evaluation.robustness_record import CAVEAT
+from imgcls.evaluation.robustness_record import CAVEAT, Robustness
 from imgcls.figures import NotDrawableError, Subject
 from imgcls.io import files, terminal
 from imgcls.report import headline, html, provenance, robustness_text
+from imgcls.report.hover_map import render_hover_map
 from imgcls.report.html import Chapter
 from imgcls.report.pictures import read_pictures
 from imgcls.report.tables import format_cell
@@ -35,6 +36,7 @@ def write_page(subject: Subject) -> None:
     pictures = read_pictures({name: run.figure_file(name) for name in names})
     first = [name for name in FIRST if name in pictures]
     rest = [name for name in names if name not in first]
+    hover = render_hover_map(subject) if "embedding_map" in pictures else ""
     configuration = run.config_file.read_text(encoding="utf-8")
     sections: list[str | Chapter] = [
         html.render_cards(headline.make_headline(subject)),
@@ -47,11 +49,11 @@ def write_page(subject: Subject) -> None:
             if os.path.lexists(run.metrics_file(split))
         ],
         *[
-            _render_robustness(run, split)
+            _render_robustness(found)
             for split in SPLITS
-            if os.path.lexists(run.robustness_file(split))
+            if (found := subject.find_robustness(split))
         ],
-        *([Chapter("Figures", _render_figures(pictures, rest))] if rest else []),
+        *([Chapter("Figures", _render_figures(pictures, rest) + hover)] if rest or hover else []),
         Chapter("Log", _render_log(subject)),
         Chapter("Audit of the data", provenance.render_audit(subject)),
         render_configuration(configuration),
@@ -89,9 +91,8 @@ def _render_overview(subject: Subject) -> str:
     return html.render_pairs(facts)
 
 
-def _render_robustness(folder: ResultFolder, split: str) -> Chapter:
+def _render_robustness(found: Robustness) -> Chapter:
     """Return the numbers under corruptions."""
-    found = folder.read_robustness(split)
     lines = [
         html.render_paragraph(robustness_text.describe_images(found)),
         html.render_table(robustness_text.make_summary_rows(found)),
@@ -101,7 +102,7 @@ def _render_robustness(folder: ResultFolder, split: str) -> Chapter:
             for field, title in robustness_text.FIELDS.items()
         ],
     ]
-    return Chapter(f"Corruptions, {split} split", "\n".join(lines))
+    return Chapter(f"Corruptions, {found.split} split", "\n".join(lines))
 
 
 def _render_compression(subject: Subject) -> Chapter:

@@ -40,6 +40,13 @@ th[aria-sort]:focus-visible { outline: 2px solid var(--link); }
 th[aria-sort=ascending]::after { content: " \\25B2"; }
 th[aria-sort=descending]::after { content: " \\25BC"; }
 td.number, th.number { text-align: right; white-space: nowrap; }
+.hover { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.map { flex: 1 1 20rem; max-width: 40rem; background: #fff; border-radius: .3rem; }
+.map circle { opacity: .8; }
+.map circle:hover { opacity: 1; r: 8px; }
+.map .wrong { stroke: #222; stroke-width: 2; }
+.preview { width: 9rem; height: 9rem; border: 1px solid var(--line); image-rendering: pixelated; }
+.name { max-width: 16rem; }
 pre { font-size: .8125rem; overflow-x: auto; background: var(--soft); padding: .75rem; }
 dl.pairs { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .2rem 1rem; }
 dt { color: var(--faint); }
@@ -85,6 +92,16 @@ for (const head of document.querySelectorAll("th")) {
   head.title = "Sort";
   head.addEventListener("click", () => sort(head));
   head.addEventListener("keydown", event => { if (event.key === "Enter") sort(head); });
+}
+for (const point of document.querySelectorAll(".map circle")) {
+  const show = () => {
+    const index = Number(point.dataset.image), box = point.closest(".hover"), side = 32, row = 32;
+    const place = [index % row * side, Math.floor(index / row) * side, side, side];
+    box.querySelector(".preview").setAttribute("viewBox", place.join(" "));
+    box.querySelector(".name").textContent = point.textContent;
+  };
+  point.addEventListener("pointerenter", show);
+  point.addEventListener("click", show);
 }
 addEventListener("beforeprint", () => {
   for (const each of document.querySelectorAll("details")) each.open = true;

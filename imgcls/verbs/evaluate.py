@@ -12,6 +12,7 @@ from imgcls.config import Experiment, Tta
 from imgcls.datasets import SplitName
 from imgcls.errors import UserError
 from imgcls.evaluation import families, gates, predictions, predictor
+from imgcls.evaluation.embedding import find_or_write_embedding
 from imgcls.evaluation.families import FamilyEvaluation
 from imgcls.evaluation.groups import find_groups
 from imgcls.evaluation.image_results import write_image_results
@@ -90,6 +91,7 @@ def _evaluate_run(run: Run, experiment: Experiment, split_name: str) -> Evaluati
     split = parse_split_name(run, split_name)
     found = predictor.find_or_predict(run, experiment, split)
     averages = predictor.find_or_average(run, experiment, split, found)
+    find_or_write_embedding(run, experiment, split)
     found = predictor.add_validation(found, run, experiment, split)
     return _write_evaluation(run, run.data, experiment, split, found, averages)
 
