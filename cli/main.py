@@ -25,11 +25,13 @@ from imgcls.cli.eval import evaluate
 from imgcls.cli.explain import explain
 from imgcls.cli.export import export
 from imgcls.cli.help import CONTEXT, Command, Group
+from imgcls.cli.init import init
 from imgcls.cli.parts import parts
 from imgcls.cli.plot import plot
 from imgcls.cli.predict import predict
 from imgcls.cli.prepare import prepare
 from imgcls.cli.reproduce import reproduce
+from imgcls.cli.run import run_all
 from imgcls.cli.runs import runs
 from imgcls.cli.schema import schema
 from imgcls.cli.train import train
@@ -40,6 +42,8 @@ from imgcls.io import restart, terminal
 from imgcls.io.terminal import to_printable
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "run": run_all,
     "prepare": prepare,
     "verify": verify,
     "audit": audit,
@@ -71,7 +75,7 @@ def _handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 command(*arguments, **options)
                 sys.stdout.flush()
         except UserError as error:
-            if isinstance(error, ProcessRestart) and command in (train, compress):
+            if isinstance(error, ProcessRestart) and command in (run_all, train, compress):
                 raise  # main continues the run
             _fail(str(error), error)
         except MemoryError as error:

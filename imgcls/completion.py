@@ -57,6 +57,13 @@ def complete_method(incomplete: str) -> list[str]:
     return _list_parts("compressors", incomplete)
 
 
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return the recipes that begin with what is typed."""
+    from imgcls.rehearsal import recipes
+
+    return _filter(list(recipes.list_recipes()), incomplete)
+
+
 def complete_split(incomplete: str) -> list[str]:
     """Return the splits that begin with what is typed."""
     return _filter(["train", "validation", "test"], incomplete)

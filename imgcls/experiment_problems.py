@@ -23,8 +23,8 @@ RULES = {
     "string_pattern_mismatch": "must match the regular expression {pattern}",
     "string_too_short": "must not be empty",
     "string_type": "must be text",
-    "too_long": "must have {max_length} values at most, and has {actual_length}",
-    "too_short": "must have {min_length} values or more, and has {actual_length}",
+    "too_long": "must have {max_length} values at most",
+    "too_short": "must have {min_length} values or more",
 }
 """What pydantic's errors of our settings mean; the other ones have a text of ours."""
 

@@ -27,9 +27,12 @@ _LIMITS = {
 }
 
 
-def find_kinds(name: str) -> list[str]:
-    """Return the kinds that have a part of a name."""
-    return [kind for kind in parts.KINDS if name in parts.list_names(kind)]
+def find_parts(name: str) -> list[tuple[str, str]]:
+    """Return the kind and name of each part of a name, which may be `kind/name`; none of a kind."""
+    if name in parts.KINDS:
+        return []
+    pairs = [(kind, each) for kind in parts.KINDS for each in parts.list_names(kind)]
+    return [pair for pair in pairs if name in (pair[1], "/".join(pair))]
 
 
 def describe_part(kind: str, name: str) -> dict[str, Any]:

@@ -113,6 +113,9 @@ VERB_IMPORTS = {
     "imgcls.verbs.rehearse": {"imgcls.verbs.train"},
     "imgcls.verbs.tune": {"imgcls.verbs.train", "imgcls.verbs.compare"},
     "imgcls.verbs.reproduce": {"imgcls.verbs.train", "imgcls.verbs.evaluate"},
+    "imgcls.verbs.run_all": {
+        f"imgcls.verbs.{name}" for name in ("prepare", "train", "evaluate", "plot")
+    },
 }
 """The verbs that run others."""
 FOLDERS = (*parts.KINDS, *MACHINERY)

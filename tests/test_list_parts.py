@@ -107,7 +107,7 @@ def test_a_name_of_several_kinds_shows_each():
 @pytest.mark.parametrize("kind", parts.KINDS)
 def test_every_setting_of_every_part_has_a_type_and_a_sentence(kind):
     for name in parts.list_names(kind):
-        (part,) = [each for each in json_of("parts", name) if each["kind"] == kind]
+        (part,) = json_of("parts", f"{kind}/{name}")
         fields = parts.load(kind, name).Settings.model_fields
         assert [each["key"] for each in part["settings"]] == [
             key for key in fields if key != "name"

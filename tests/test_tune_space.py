@@ -65,7 +65,7 @@ WRONG = {
     "a fraction of an image": (
         "train.batch_size: {low: 4, high: 6, step: 0.5}",
         47,
-        "4.5 is not valid.*integer",
+        "4.5 is not valid.*whole number",
     ),
     "log and a step": (
         "train.batch_size: {low: 4, high: 6, step: 1, log: true}",
@@ -74,7 +74,7 @@ WRONG = {
     ),
     "one choice": ("train.batch_size: [4]", 23, "at least two"),
     "a choice twice": ("train.batch_size: [4, 4]", 27, "lists 4 twice"),
-    "a choice that is not valid": ("train.batch_size: [4, big]", 27, "integer; got 'big'"),
+    "a choice that is not valid": ("train.batch_size: [4, big]", 27, "whole number; got 'big'"),
     "an unknown part": (
         "model: [{name: cnn}, {name: resnot}]",
         26,
@@ -96,7 +96,7 @@ WRONG = {
         49,
         "when names train.epochs, which is not searched",
     ),
-    "text instead of a range": ("model.dropout: much", 20, "valid dictionary"),
+    "text instead of a range": ("model.dropout: much", 20, "a mapping of keys"),
 }
 """A line of the space, the column of the mistake, and the message."""
 
@@ -135,7 +135,7 @@ WRONG_REST = {
     "seeds and folds": ("{trials: 3, seeds: 2, folds: 2}", "seeds: 2 and folds: 2"),
     "three objectives": (
         "{trials: 3, objective: {val_loss: minimize, latency: minimize, seconds: minimize}}",
-        "at most 2",
+        "2 values at most",
     ),
     "a grid of a range": ("sampler: grid", "range without steps.*grid"),
 }

@@ -11,7 +11,7 @@ from imgcls.errors import UserError
 from imgcls.experiment_problems import describe
 from imgcls.io import yaml_file
 from imgcls.models import ModelSettings, Problem
-from imgcls.part_description import describe_part, find_kinds, format_part
+from imgcls.part_description import describe_part, find_parts, format_part
 
 SET_FORM = "MODEL.KEY=VALUE, such as resnet.depth=56"
 
@@ -23,7 +23,7 @@ def list_parts(
     model costs.
 
     Args:
-        kind: or the name of a part, which parts of several kinds can have.
+        kind: or the name of a part, which several kinds can have, or `kind/name`.
         shape: of the images, such as `32x32x3`: height, width, channels.
         classes: number of classes, with a shape.
         overrides: settings of models, such as `resnet.depth=56`; all others have their defaults.
@@ -41,10 +41,8 @@ def list_parts(
         for option, value in (("--classes", classes), ("--set", list(overrides))):
             if value:
                 raise UserError(f"{option} needs --shape, such as --shape 32x32x3")
-        kinds = find_kinds(kind) if kind and kind not in parts.KINDS else []
-        if kinds and kind:
-            return [describe_part(each, kind) for each in kinds]
-        return parts.describe(kind)
+        found = find_parts(kind) if kind else []
+        return [describe_part(*each) for each in found] or parts.describe(kind)
     if kind != "models":
         raise UserError("--shape is for `imgcls parts models`: only models have a cost")
     if classes is None:
