@@ -113,7 +113,7 @@ VERB_IMPORTS = {
     "imgcls.verbs.rehearse": {"imgcls.verbs.train"},
     "imgcls.verbs.tune": {"imgcls.verbs.train", "imgcls.verbs.compare"},
     "imgcls.verbs.reproduce": {"imgcls.verbs.train", "imgcls.verbs.evaluate"},
-    "imgcls.verbs.run_all": {f"imgcls.verbs.{x}" for x in "prepare train evaluate plot".split()},
+    "imgcls.verbs.run_all": {f"imgcls.verbs.{x}" for x in ("prepare", "train", "evaluate", "plot")},
 }
 """The verbs that run others."""
 FOLDERS = (*parts.KINDS, *MACHINERY)
