@@ -1,6 +1,6 @@
 """Tables of compressed runs that nothing was measured for."""
 
-from imgcls.compression import peak_memory
+from imgcls.compression import latency, peak_memory
 from imgcls.compression.record import Compression
 from imgcls.compression.table_record import CompressionTable
 from imgcls.io import files
@@ -66,11 +66,12 @@ def write_table(run: Run, **changes) -> None:
     )
 
 
-def replace_memory(patched) -> None:
-    """Let compressions start no processes to measure memory, each of which imports TensorFlow;
-    tests/test_peak_memory.py does.
+def measure_quickly(patched) -> None:
+    """Let compressions measure the latency in few rounds, and start no processes to measure memory,
+    each of which imports TensorFlow; tests/test_peak_memory.py does.
 
     Args:
         patched: of `pytest.MonkeyPatch`.
     """
+    patched.setattr(latency, "ROUNDS", 2)
     patched.setattr(peak_memory, "measure", lambda models, *_: [1.0] * len(models))

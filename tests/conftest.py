@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from compression_tables import replace_memory, write_table
+from compression_tables import measure_quickly, write_table
 from experiments import experiment
 from synthetic_run import make_run
 
@@ -89,9 +89,9 @@ def digits(prepared, workspace) -> Callable[..., Experiment]:
 
 
 @pytest.fixture
-def no_memory_measured(monkeypatch):
-    """Start no process to measure memory, as `replace_memory` does."""
-    replace_memory(monkeypatch)
+def quick_measurement(monkeypatch):
+    """Measure compressed models quickly, as `measure_quickly` says."""
+    measure_quickly(monkeypatch)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from imgcls.run import Run
 from imgcls.training.model_description import read_description
 from imgcls.verbs import compress
 
-pytestmark = pytest.mark.usefixtures("no_memory_measured")
+pytestmark = pytest.mark.usefixtures("quick_measurement")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,16 @@
 """`compress` by methods that train: `prune` and `distill`."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy
 import pytest
-from compression_tables import replace_memory
-from experiments import assert_same_result, command, experiment, json_of, weights
+from compression_tables import measure_quickly
+from experiments import MIRRORED, assert_same_result, command, experiment, json_of, weights
 
 from imgcls.compression.table_record import find_table
 from imgcls.errors import Interrupted, UserError
@@ -16,6 +20,7 @@ from imgcls.verbs.train import train
 
 MODEL = "{name: cnn, filters: [8, 16], dense: [16], batch_norm: true, dropout: 0.2}"
 PRUNE = {"name": "prune", "steps": 2, "epochs": 1, "multiple_of": 1}
+LEARNS = ("train.epochs=6", "train.batch_size=64", "train.optimizer.learning_rate=0.01")
 DISTILL = {
     "name": "distill",
     "student": {"name": "cnn", "filters": [2], "dense": []},
@@ -24,7 +29,7 @@ DISTILL = {
 }
 
 OF_EXTRAS = [pytest.mark.extras, pytest.mark.filterwarnings("default")]  # the libraries' own
-pytestmark = pytest.mark.usefixtures("no_memory_measured")
+pytestmark = pytest.mark.usefixtures("quick_measurement")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +38,10 @@ def trained(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compressible")
     store = f"data.store_dir={prepared / 'data'}"
     run = folder / "original"
-    train(experiment(folder, store, f"model={MODEL}", "train.epochs=1"), run)
+    settings = f"model={MODEL}", "train.epochs=1", "train.checkpoint=2 steps"
+    train(experiment(folder, store, *settings), run)
     with pytest.MonkeyPatch.context() as patched:
-        replace_memory(patched)
+        measure_quickly(patched)
         apply(Run(run), PRUNE, folder / "pruned")
     return folder
 
@@ -120,6 +126,44 @@ def test_the_same_command_continues_an_interrupted_compression_to_the_same_bits(
         with pytest.raises(Interrupted):
             apply(original, method, folder)
     assert_same_result(apply(original, method, folder), whole)
+
+
+@pytest.mark.full
+def test_a_compression_that_is_killed_in_its_second_training_continues_to_the_same_bits(
+    original, pruned
+):
+    folder = original.folder.with_name("killed")
+    second = Run(folder).training_folder(1, 2)
+    settings = [f"--set=compress.0.{key}={value}" for key, value in PRUNE.items() if key != "name"]
+    command_line = ["compress", original.folder, "--method", "prune", *settings, "--run", folder]
+    process = subprocess.Popen([sys.executable, "-m", "imgcls.cli", *map(str, command_line)])
+    while process.poll() is None and not Run(second).state_files():
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert Run(folder).status.status == "running"
+    assert Run(second).status.status == "running"
+    exit_code, _, _ = command(*command_line)
+    assert exit_code == 0
+    assert_same_result(Run(folder), pruned)
+    assert not second.exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "override", [MIRRORED, "train.precision=mixed_bfloat16"], ids=["mirrored", "mixed_bfloat16"]
+)
+def test_pruning_trains_on_several_devices_and_in_half_precision(prepared, tmp_path, override):
+    store = f"data.store_dir={prepared / 'data'}"
+    settings = experiment(tmp_path, store, f"model={MODEL}", *LEARNS, override)
+    train(settings, tmp_path / "original")
+    made = apply(Run(tmp_path / "original"), PRUNE | {"learning_rate_factor": 1.0, "epochs": 2})
+    assert made.experiment.train.precision == settings.train.precision
+    assert made.experiment.train.strategy == settings.train.strategy
+    assert count(made) <= count(Run(tmp_path / "original")) / 2
+    assert all(numpy.isfinite(each).all() for each in weights(made))
+    (found,) = find_table(made).compared[:1]
+    assert found.accuracy > 0.3
 
 
 def test_an_unreachable_budget_is_an_error_before_anything_is_trained(original):

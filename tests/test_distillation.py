@@ -107,8 +107,8 @@ def test_the_loss_on_attention_is_added_with_its_weight(trained, capsys):
 
 
 def test_with_an_alpha_of_0_the_weights_are_those_of_ordinary_training(distill, digits, tmp_path):
-    train(distill("alpha: 0"), tmp_path / "distilled")
-    train(digits(STUDENT, "train.epochs=2"), tmp_path / "ordinary")
+    train(distill("alpha: 0", "train.epochs=1"), tmp_path / "distilled")
+    train(digits(STUDENT, "train.epochs=1"), tmp_path / "ordinary")
     assert_same_result(Run(tmp_path / "distilled"), Run(tmp_path / "ordinary"))
 
 
@@ -121,7 +121,9 @@ def test_a_distillation_that_was_stopped_continues_to_the_same_bits(distill, tmp
     assert_same_result(Run(tmp_path / "whole"), Run(tmp_path / "stopped"))
 
 
-@pytest.mark.parametrize("override", [MIRRORED, "train.micro_batch_size=16"])
+@pytest.mark.parametrize(
+    "override", ["train.micro_batch_size=16", pytest.param(MIRRORED, marks=pytest.mark.full)]
+)
 def test_devices_and_micro_batches_train_the_same_student(distill, tmp_path, override):
     common = ("train.epochs=1", "train.precision=float64", f"train.optimizer={SGD % 0.1}")
     train(distill("attention: 10", *common), tmp_path / "one")

@@ -52,6 +52,10 @@ def test_a_folded_model_has_the_logits_of_the_original(name):
     assert len(names) + len(left) == count_norms(model)
     assert count_norms(folded) == len(left)
     assert_same_logits(model, folded, make_images())
+    again, names, still_left = fold_batch_norm(folded)
+    assert (names, still_left) == ([], left)
+    for before, after in zip(folded.get_weights(), again.get_weights(), strict=True):
+        numpy.testing.assert_array_equal(after, before)
 
 
 @pytest.mark.parametrize(

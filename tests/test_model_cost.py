@@ -2,6 +2,7 @@
 
 import math
 
+import numpy
 import pytest
 import small_models
 
@@ -25,6 +26,13 @@ def wrap(*layers, shape):
     for layer in layers:
         features = layer(features)
     return _cost.measure(keras.Model(images, features))
+
+
+def test_a_model_is_measured_again_and_called_afterwards():
+    model = small_models.build(small_models.make_settings("cnn"), (16, 16, 3))
+    first = _cost.measure(model)
+    assert model(numpy.zeros((1, 16, 16, 3), numpy.uint8)).shape == (1, 10)
+    assert _cost.measure(model) == first
 
 
 @pytest.mark.parametrize(

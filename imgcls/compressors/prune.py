@@ -31,7 +31,7 @@ class Settings(CompressorSettings):
     """
     steps: Annotated[int, Field(ge=1, le=4)] = 3
     """Number of times that channels are removed and the rest is trained. Each step keeps the same
-    fraction of the multiply-adds.
+    fraction of the multiply-adds; 1 removes all channels at once.
     """
     epochs: Annotated[int, Field(ge=1)] = 5
     """Epochs of training after each step."""

@@ -68,13 +68,14 @@ def count_multiply_adds(model: keras.Model) -> int:
 
 def _trace(model: keras.Model) -> tuple[list[tf.Operation], list[tf.Operation]]:
     """Return the operations of the forward and of the backward pass on one image."""
-    register_rows(model)
+    # Another model of the same layers, since one that was called before cannot take more arguments.
+    called = register_rows(keras.Model(model.inputs[0], model.outputs[0]))
     forward: list[tf.Operation] = []
 
     def compute_gradients(images: tf.Tensor) -> list[tf.Tensor]:
         variables = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape() as tape:
-            logits = model(images, training=True, step=tf.constant(0), first_row=tf.constant(0))
+            logits = called(images, training=True, step=tf.constant(0), first_row=tf.constant(0))
         forward.extend(tf.compat.v1.get_default_graph().get_operations())
         return tape.gradient(logits, variables)
 
