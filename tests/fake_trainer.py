@@ -88,13 +88,14 @@ def write_data(run: Path, file: Path, fingerprint: str | None) -> None:
 def list_runs(folder: Path, experiment: dict[str, Any]) -> list[tuple[Path, int]]:
     """Return the folder of each run to train, with its seed; a family is created if it is one."""
     seed = experiment["seed"]
-    if sys.argv[5:6] != ["--num-seeds"]:
+    if not sys.argv[5:]:
         return [(folder, seed)]
-    numbers = list(range(seed, seed + int(sys.argv[6])))
+    by, first = {"--num-seeds": ("seed", seed), "--folds": ("fold", 1)}[sys.argv[5]]
+    numbers = list(range(first, first + int(sys.argv[6])))
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"format": 1, "by": "seed", "numbers": numbers, "fingerprint": "f" * 64}
+    record = {"format": 1, "by": by, "numbers": numbers, "fingerprint": "f" * 64}
     write(folder / "family.json", json.dumps(record))
-    return [(folder / f"seed-{number}", number) for number in numbers]
+    return [(folder / f"{by}-{number}", number) for number in numbers]
 
 
 def train(run: Path, seed: int, file: Path, behavior: dict[str, Any]) -> None:

@@ -166,8 +166,9 @@ def test_a_trial_over_a_limit_is_not_the_best(store, workspace):
     assert limited.best != [best]
 
 
-def test_a_trial_of_several_seeds_has_their_mean_and_spread(store, workspace):
-    record = search(write_search(workspace, store, seeds=3, trials=2))
+@pytest.mark.parametrize("several", ["seeds", "folds"])
+def test_a_trial_of_several_runs_has_their_mean_and_spread(several, store, workspace):
+    record = search(write_search(workspace, store, trials=2, **{several: 3}))
     for trial in record.trials:
         values = trial.runs["val_accuracy"]
         assert values == pytest.approx([values[0], values[0] + 0.01, values[0] + 0.02])

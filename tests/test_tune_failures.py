@@ -6,7 +6,7 @@ import sqlite3
 import sys
 
 import pytest
-from experiments import command, experiment
+from experiments import command
 from searches import behave, list_starts, read_search, search, write_search
 
 from imgcls.errors import DataError, Interrupted, UserError
@@ -132,6 +132,21 @@ def test_values_that_do_not_go_together_are_a_failed_trial(store, workspace):
     assert "do not go together" in failed[0].reason
 
 
+@pytest.mark.parametrize(
+    ("changes", "count", "message"),
+    [
+        ({}, 1, "--confirm 1: needs a whole number of seeds from 2"),
+        ({"folds": 3}, 5, "the folds of tune.folds may contain its images"),
+    ],
+)
+def test_a_confirmation_that_is_not_possible_is_refused_first(
+    changes, count, message, store, workspace
+):
+    with pytest.raises(UserError, match=message):
+        search(write_search(workspace, store, **changes), confirm=count)
+    assert not (workspace / "starts.txt").exists()
+
+
 OTHERS = {
     "an experiment": ["model.filters=[8]"],
     "a space": ["tune.space={train.batch_size: [128, 512]}"],
@@ -173,15 +188,6 @@ def test_a_damaged_database_is_one_line(store, workspace):
 def test_data_that_is_not_prepared_is_said(workspace):
     with pytest.raises(DataError, match="imgcls prepare"):
         search(write_search(workspace, workspace / "nowhere"))
-
-
-def test_an_experiment_without_a_search_is_refused(workspace):
-    exit_code, _, stderr = command("tune", workspace / "experiment.yaml")
-    assert exit_code == 2
-    experiment(workspace)
-    exit_code, _, stderr = command("tune", workspace / "experiment.yaml")
-    assert exit_code == 2
-    assert "has no section tune; add one" in stderr
 
 
 @pytest.mark.parametrize(

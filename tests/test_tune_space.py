@@ -244,7 +244,7 @@ def test_a_grid_has_every_combination_once(tmp_path):
 
 
 def test_a_huge_grid_is_refused(tmp_path):
-    with pytest.raises(ProblemsError, match="over 100,000 points"):
+    with pytest.raises(ProblemsError, match="over 10,000 points"):
         read_space(
             tmp_path,
             "train.batch_size: {low: 1, high: 1000}",

@@ -20,7 +20,7 @@ from imgcls.tune_config import SearchedKey, Tune
 
 Values = dict[str, Any]
 """A resolved experiment, as nested mappings and lists."""
-MAX_POINTS = 100_000
+MAX_POINTS = 10_000
 """The most points of a grid."""
 
 
