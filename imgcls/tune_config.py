@@ -5,7 +5,7 @@ imgcls/tuning/space_check.py compares the space with the rest of the experiment.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from imgcls.durations import Duration, DurationIn
 from imgcls.parts import PartOf, PartSettings, Section
@@ -15,6 +15,7 @@ Goal = Literal["maximize", "minimize"]
 LOGGED: dict[str, Goal] = {"val_accuracy": "maximize", "val_loss": "minimize"}
 """The objectives that the log of a run has after each epoch, with their better direction."""
 SAMPLER = PartOf("samplers", default="tpe")
+_ONE_OR_TWO: dict[str, JsonValue] = {"minProperties": 1, "maxProperties": 2}
 
 
 class SearchedKey(Section):
@@ -91,7 +92,7 @@ class Tune(Section):
     ]
     """The keys that are searched, as `--set` takes them, such as train.optimizer.learning_rate,
     each with a range or a list of choices."""
-    objective: Annotated[dict[str, Goal], Field(min_length=1, max_length=2)] = {
+    objective: Annotated[dict[str, Goal], Field(json_schema_extra=_ONE_OR_TWO)] = {
         "val_accuracy": "maximize"
     }
     """What is searched for: val_accuracy or val_loss of the selected epoch, a metric of `eval` on
@@ -114,6 +115,16 @@ class Tune(Section):
     worse by its standard error. One run unless given."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """As `seeds`, with a run for each fold, whose validation splits count."""
+
+    @field_validator("objective")
+    @classmethod
+    def _check_count(cls, value: dict[str, Goal]) -> dict[str, Goal]:
+        if not 1 <= len(value) <= 2:
+            raise ValueError(
+                f"has {len(value)} objectives; give one, or two for a Pareto front, and put others"
+                " into limits"
+            )
+        return value
 
     @model_validator(mode="after")
     def _check_end(self) -> "Tune":

@@ -96,7 +96,7 @@ WRONG = {
         49,
         "when names train.epochs, which is not searched",
     ),
-    "text instead of a range": ("model.dropout: much", 20, "a mapping of keys"),
+    "text instead of a range": ("model.dropout: much", 20, "must be a mapping"),
 }
 """A line of the space, the column of the mistake, and the message."""
 
@@ -135,7 +135,7 @@ WRONG_REST = {
     "seeds and folds": ("{trials: 3, seeds: 2, folds: 2}", "seeds: 2 and folds: 2"),
     "three objectives": (
         "{trials: 3, objective: {val_loss: minimize, latency: minimize, seconds: minimize}}",
-        "2 values at most",
+        "has 3 objectives; give one, or two for a Pareto front",
     ),
     "a grid of a range": ("sampler: grid", "range without steps.*grid"),
 }
