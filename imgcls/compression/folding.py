@@ -44,7 +44,7 @@ def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, list[str], dict[st
         model, clone_function=clone, call_function=call, recursive=True
     )
     for layer, made in clones:
-        # Among them may be operations that are no layers, such as a sum of tensors.
+        # Among them may be operations that are not layers, such as a sum of tensors.
         if id(layer) not in gone and isinstance(layer, keras.layers.Layer):
             norm = into.get(id(layer))
             made.set_weights(_multiply(layer, norm) if norm else layer.get_weights())
