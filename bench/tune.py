@@ -10,13 +10,14 @@ continues.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 3
@@ -43,6 +44,26 @@ def run(*arguments: object) -> str:
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+class Seconds(NamedTuple):
+    """What a command takes."""
+
+    wall: float
+    cpu: float
+    """Seconds of processors, of all its processes together."""
+
+
+def measure(*arguments: object) -> Seconds:
+    """Run a command of imgcls; return what it took."""
+    before, start = os.times(), time.perf_counter()
+    run(*arguments)
+    wall, after = time.perf_counter() - start, os.times()
+    user, system = (
+        after.children_user - before.children_user,
+        after.children_system - before.children_system,
+    )
+    return Seconds(wall, user + system)
+
+
 def measure_ratios() -> list[tuple[str, float, str]]:
     """Compare a further trial of a search with the same training by `imgcls train`, in turns.
 
@@ -54,30 +75,31 @@ def measure_ratios() -> list[tuple[str, float, str]]:
     run("prepare", experiment)
     stamp = f"{time.time():.0f}"
 
-    def measure(*arguments: object) -> float:
-        start = time.perf_counter()
-        run(*arguments)
-        return time.perf_counter() - start
-
-    def search_digits(name: str, trials: int) -> float:
+    def search_digits(name: str, trials: int) -> Seconds:
         space = "{train.optimizer.learning_rate: [0.0010, 0.0011, 0.0012]}"
         section = f"tune={{space: {space}, sampler: grid, trials: {trials}}}"
         return measure("tune", experiment, *base, "--set", section, "--study", FOLDER / name)
 
-    trains, trials, fixed = [], [], []
+    trains, ones, several = [], [], []
     for i in range(ROUNDS):
         trains.append(measure("train", experiment, *base, "--run", FOLDER / f"train-{stamp}-{i}"))
-        one = search_digits(f"one-{stamp}-{i}", 1)
-        several = search_digits(f"several-{stamp}-{i}", TRIALS)
-        trials.append((several - one) / (TRIALS - 1))
-        fixed.append(one - trials[-1])
-    train, trial = statistics.median(trains), statistics.median(trials)
-    print(
-        f"tune: a training {train:.2f} s, a trial {trial:.2f} s, start and page of a search"
-        f" {statistics.median(fixed):.2f} s",
-        file=sys.stderr,
-    )
-    return [(f"a trial of imgcls tune / imgcls train, cnn, {EPOCHS} epochs", trial / train, "1.10")]
+        ones.append(search_digits(f"one-{stamp}-{i}", 1))
+        several.append(search_digits(f"several-{stamp}-{i}", TRIALS))
+    rows = []
+    for kind in Seconds._fields:
+        train, one, more = (
+            statistics.median(getattr(each, kind) for each in measured)
+            for measured in (trains, ones, several)
+        )
+        trial = (more - one) / (TRIALS - 1)
+        print(
+            f"tune: {kind} seconds of a training {train:.2f}, of a trial {trial:.2f}, of the start"
+            f" and the page of a search {one - trial:.2f}",
+            file=sys.stderr,
+        )
+        name = f"{kind} seconds of a trial of imgcls tune / of imgcls train, cnn, {EPOCHS} epochs"
+        rows.append((name, trial / train, "1.10"))
+    return rows
 
 
 def compare(
