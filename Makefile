@@ -37,7 +37,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 test: setup ## Run the tests, but for rare combinations and extras; the last line counts those
 	$(BIN)/python -m pytest $(PARALLEL) -m "not full and not extras"
 
-EXTRAS := tfds,pretrained,hub,parquet,litert,quantizer,onnx,openvino,tune
+EXTRAS := tfds,pretrained,hub,mlflow,parquet,litert,quantizer,onnx,openvino,tune
 test-full: setup ## Install the extras but cuda and bench, and run every test
 	$(BIN)/pip install --quiet -e '.[$(EXTRAS)]'
 	$(BIN)/python -m pytest $(PARALLEL)

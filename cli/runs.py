@@ -37,6 +37,14 @@ Differing = Annotated[
 Page = Annotated[
     bool, typer.Option("--page", help="Write them to runs/index.html, too, with links.")
 ]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Log the finished ones to this MLflow server, too (the extra mlflow).",
+        show_default=False,
+    ),
+]
 
 
 def runs(
@@ -46,6 +54,7 @@ def runs(
     show: Show = [],
     differing: Differing = False,
     page: Page = False,
+    mlflow: Mlflow = None,
     json: options.Json = False,
 ) -> None:
     """List the runs below runs/, each with its status and numbers, sorted and filtered by any
@@ -55,5 +64,5 @@ def runs(
     """
     from imgcls.verbs.runs import RunQuery, format_runs, query_runs
 
-    found = query_runs(RunQuery(sort, reverse, where, show, differing, page))
+    found = query_runs(RunQuery(sort, reverse, where, show, differing, page, mlflow))
     output.print_result(found, json, format_runs)

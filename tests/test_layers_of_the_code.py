@@ -20,6 +20,7 @@ HEAVY = {
     "pillow": "PIL",
     "scikit-learn": "sklearn",
     **{name: name for name in ("cmaes", "h5py", "keras", "matplotlib", "numpy", "onnx")},
+    "mlflow-skinny": "mlflow",
     **{name: name for name in ("onnxruntime", "openvino", "optuna", "psycopg", "pyarrow")},
     **{name: name for name in ("scipy", "simplejpeg", "sqlalchemy", "tensorflow", "tf2onnx")},
     "threadpoolctl": "threadpoolctl",

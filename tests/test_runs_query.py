@@ -1,5 +1,6 @@
 """`imgcls runs` sorts and filters by any setting or metric, and writes a page of all runs."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,36 @@ def test_the_page_of_all_runs_leads_to_their_pages(inside):
     assert (Path("runs") / links[0]).is_file()
     assert "runs/a/2" in page.text
     assert "runs/b/1" not in page.text
+
+
+@pytest.mark.extras
+@pytest.mark.filterwarnings("default")  # MLflow's own
+def test_finished_runs_are_logged_to_mlflow_once(inside, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    import mlflow
+
+    uri = (tmp_path / "mlruns").as_uri()
+    for expected in ("logged runs/a/1 to MLflow", "runs/a/1 is in MLflow already"):
+        exit_code, _, stderr = command("runs", "--where", "model=cnn", "--mlflow", uri)
+        assert exit_code == 0, stderr
+        assert expected in stderr
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    (experiment,) = [each for each in client.search_experiments() if each.name == "synthetic"]
+    found = client.search_runs([experiment.experiment_id])
+    assert sorted(each.info.run_name for each in found) == ["a/1", "a/2"]
+    (first,) = [each for each in found if each.info.run_name == "a/1"]
+    accuracy = Run(Path("runs/a/1")).read_evaluation("test").metrics["accuracy"]
+    assert first.data.metrics["test.accuracy"] == accuracy
+    assert first.data.params["train.batch_size"] == "32"
+    history = client.get_metric_history(first.info.run_id, "val_loss")
+    log = Run(Path("runs/a/1")).log
+    assert [(each.step, each.value) for each in history] == [(e.epoch, e.val_loss) for e in log]
+    names = {each.path for each in client.list_artifacts(first.info.run_id)}
+    assert names == {"config.yaml", "report.html"}
+
+
+def test_without_mlflow_the_error_says_how_to_install_it(inside, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    exit_code, _, stderr = command("runs", "--mlflow", "http://localhost:1")
+    assert exit_code == 2
+    assert "pip install 'imgcls[mlflow]'" in stderr

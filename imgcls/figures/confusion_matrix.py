@@ -116,13 +116,18 @@ def cluster(counts: "numpy.ndarray") -> "numpy.ndarray":
     return leaves_list(linkage(squareform(distances, checks=False), "average"))
 
 
+def format_count(count: object) -> str:
+    """Return a number of images in words."""
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
 def _describe(subject: Subject, result: "Result", is_clustered: bool) -> str:
     """Return what the matrix shows, in a line or two."""
     predictions = subject.predictions
     text = f"{(predictions.predicted == predictions.labels).mean():.2%} are classified correctly"
     if pairs := result.tables["most_confused"]:
         true, predicted = (_style.shorten(str(pairs[0][key])) for key in ("true", "predicted"))
-        text += f"; most confused: {true} → {predicted}, {pairs[0]['count']} images"
+        text += f"; most confused: {true} → {predicted}, {format_count(pairs[0]['count'])}"
     order = ", classes ordered by clustering" if is_clustered else ""
     return f"{text}\n({subject.evaluated_title}{order})"
 

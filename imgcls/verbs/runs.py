@@ -13,7 +13,7 @@ from imgcls.family import Family
 from imgcls.io import terminal
 from imgcls.io.records import FormatError
 from imgcls.io.terminal import to_printable
-from imgcls.report import run_values, runs_page
+from imgcls.report import mlflow_log, run_values, runs_page
 from imgcls.report.tables import format_table
 from imgcls.result_folder import ResultFolder
 from imgcls.run import RUNS, Run
@@ -35,6 +35,7 @@ class RunQuery:
         show: names of further values, each a column.
         differing: whether settings that differ between the listed runs are shown, too.
         page: whether the rows are also written to runs/index.html.
+        mlflow: the address of an MLflow server, to which the finished runs are logged.
     """
 
     sort: str | None = None
@@ -43,6 +44,7 @@ class RunQuery:
     show: Sequence[str] = ()
     differing: bool = False
     page: bool = False
+    mlflow: str | None = None
 
 
 def query_runs(query: RunQuery) -> list[dict[str, Any]]:
@@ -57,7 +59,7 @@ def query_runs(query: RunQuery) -> list[dict[str, Any]]:
     named = [each.name for each in filters] + [*query.show, *([query.sort] if query.sort else [])]
     rows = list_runs()
     if not (named or query.differing):
-        return _write_page(rows, query.page)
+        return _publish(rows, query)
     families = {str(family.folder): family for family in find_all_families()}
     values = {row["run"]: row | _read_values(row["run"], families) for row in rows}
     if rows:
@@ -74,15 +76,19 @@ def query_runs(query: RunQuery) -> list[dict[str, Any]]:
         columns += run_values.list_differing([values[row["run"]] for row in rows])
     shown = [name for name in dict.fromkeys(columns) if name not in _COLUMNS]
     rows = [row | {name: values[row["run"]].get(name) for name in shown} for row in rows]
-    return _write_page(rows, query.page)
+    return _publish(rows, query)
 
 
-def _write_page(rows: list[dict[str, Any]], wanted: bool) -> list[dict[str, Any]]:
-    """Write runs/index.html if it is wanted, and return the rows."""
-    if wanted:
+def _publish(rows: list[dict[str, Any]], query: RunQuery) -> list[dict[str, Any]]:
+    """Write the page, and log to MLflow, as the query wants; return the rows."""
+    if query.page:
         path = ResultFolder(RUNS).overview_page
         runs_page.write_page(rows, path)
         terminal.note(f"wrote {path}")
+    if query.mlflow is not None:
+        families = {str(family.folder) for family in find_all_families()}
+        folders = [row["run"] for row in rows if row["run"] not in families]
+        mlflow_log.log_runs(folders, query.mlflow)
     return rows
 
 
