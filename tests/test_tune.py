@@ -214,6 +214,12 @@ def test_two_jobs_run_on_their_own_cores(store, workspace):
     assert len(cores) == 2
 
 
+def test_a_file_of_the_current_folder_takes_no_modules_place(store, workspace):
+    (workspace / "ctypes.py").write_text("raise RuntimeError('not this one')\n")
+    record = search(write_search(workspace, store, trials=1))
+    assert [trial.state for trial in record.trials] == ["finished"]
+
+
 def test_no_two_trials_have_one_seed():
     seeds = {proposals.derive_sampler_seed(0, number) for number in range(1000)}
     assert len(seeds) == 1000

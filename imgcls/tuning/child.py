@@ -36,7 +36,7 @@ def start(arguments: Sequence[str]) -> None:
     """Become the command, on its cores."""
     parent, cores, *command = arguments
     end_with_parent(int(parent))
-    if cores:
+    if cores and hasattr(os, "sched_setaffinity"):  # macOS has no such thing
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
     os.execv(command[0], command)
 

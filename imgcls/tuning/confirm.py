@@ -4,7 +4,6 @@ Light zone.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from imgcls.errors import (
 from imgcls.family import MAX_MEMBERS
 from imgcls.io import files, terminal
 from imgcls.io.signals import StopRequest
-from imgcls.tuning.job import IMGCLS, STOP_SECONDS
+from imgcls.tuning.job import IMGCLS, PYTHON, STOP_SECONDS
 from imgcls.tuning.record import Confirmation, TrialRecord
 from imgcls.tuning.study import OpenStudy
 
@@ -90,7 +89,7 @@ def train_families(
 
 def _run(command: Sequence[str], stop: StopRequest, name: str) -> None:
     """Run a command, which prints on this one's stderr, and ends with it."""
-    own = [sys.executable, "-m", "imgcls.tuning.child", str(os.getpid()), ""]
+    own = [*PYTHON, "imgcls.tuning.child", str(os.getpid()), ""]
     process = subprocess.Popen(
         [*own, *command],
         stdin=subprocess.DEVNULL,

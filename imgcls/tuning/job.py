@@ -21,7 +21,9 @@ from imgcls.tuning.slots import Slot
 if TYPE_CHECKING:
     from optuna import Trial
 
-IMGCLS = (sys.executable, "-m", "imgcls.cli")
+PYTHON = (sys.executable, "-P", "-m")
+"""Runs a module; a file of the current folder, such as yaml.py, must not take the place of one."""
+IMGCLS = (*PYTHON, "imgcls.cli")
 """The command line of a trial, before the words of its command."""
 STOP_SECONDS = 120.0
 """How long a training may take to save its state when it is stopped."""
@@ -76,7 +78,7 @@ class Job:
         """Start the next command; its messages replace those of the last one."""
         cores = "" if self.slot.cores is None else ",".join(map(str, self.slot.cores))
         command = [*self._get_program(self.commands[0]), *self.commands[0]]
-        own = [sys.executable, "-m", "imgcls.tuning.child", str(os.getpid()), cores]
+        own = [*PYTHON, "imgcls.tuning.child", str(os.getpid()), cores]
         self.step = self._read_step()
         log = self.folder.trial_log(self.number)
         with files.explain_errors(log), log.open("wb") as stream:
@@ -91,7 +93,7 @@ class Job:
 
     def _get_program(self, words: Sequence[str]) -> Sequence[str]:
         is_measure = words[0] == MEASURE
-        return (sys.executable, "-m") if is_measure else self.program
+        return PYTHON if is_measure else self.program
 
     def poll(self) -> int | None:
         """Return the exit code of the current command; None while it runs."""
