@@ -35,7 +35,7 @@ def test_a_model_fits_a_few_images_and_nothing_is_left(digits):
     before = sorted(Path().rglob("*"))
     found = fit(digits(ADAM, "model.filters=[16]"))
     assert (found["fits"], found["accuracy"], found["images"]) == (True, 1.0, 20)
-    assert found["steps"] < found["most_steps"] == 1000
+    assert found["steps"] < found["max_steps"] == 1000
     assert found["classes"] == 10
     assert found["wrong"] == []
     assert sorted({*Path().rglob("*")} - {Path("experiment.yaml")}) == before
@@ -143,13 +143,13 @@ def contradictory(workspace):
 
 
 def test_contradictory_labels_end_with_exit_code_6_and_are_counted(contradictory, monkeypatch):
-    monkeypatch.setattr(overfit, "MOST_STEPS", 100)
+    monkeypatch.setattr(overfit, "MAX_STEPS", 100)
     line = ["train", contradictory, "--overfit", "16", "--json"]
     exit_code, stdout, stderr = command(*line)
     assert exit_code == 6, stderr
     found = json.loads(stdout)
     assert found["fits"] is False
-    assert found["steps"] == found["most_steps"] == 100
+    assert found["steps"] == found["max_steps"] == 100
     assert found["contradictory_images"] == 6
     assert len(found["wrong"]) == 3  # one of each pair
     assert found["accuracy"] == 13 / 16

@@ -11,7 +11,7 @@ from PIL import Image
 from imgcls import parts
 from imgcls.backend import tf
 from imgcls.rehearsal import learning_rate_test, range_test
-from imgcls.rehearsal.learning_rate_test import FIRST, SMOOTHING, LossAverage
+from imgcls.rehearsal.learning_rate_test import SKIPPED_STEPS, SMOOTHING, LossAverage
 from imgcls.store import lookup
 from imgcls.training.steps import Steps
 
@@ -21,8 +21,8 @@ FAST = ("train.optimizer={name: adam}", "train.batch_size=64")
 @pytest.fixture
 def short(monkeypatch):
     """Make the range of learning rates take 30 steps."""
-    monkeypatch.setattr(range_test, "LEAST_STEPS", 30)
-    monkeypatch.setattr(range_test, "MOST_STEPS", 30)
+    monkeypatch.setattr(range_test, "MIN_STEPS", 30)
+    monkeypatch.setattr(range_test, "MAX_STEPS", 30)
 
 
 def run_test(experiment):
@@ -62,7 +62,7 @@ def test_a_steep_fall_after_the_minimum_is_not_suggested():
 
 
 @pytest.mark.parametrize(
-    "losses", [[1.0] * 50, numpy.linspace(1, 2, 50), [1.0] * (FIRST + 1), [2.0, 1.0], []]
+    "losses", [[1.0] * 50, numpy.linspace(1, 2, 50), [1.0] * (SKIPPED_STEPS + 1), [2.0, 1.0], []]
 )
 def test_nothing_is_suggested_if_the_loss_does_not_fall(losses):
     rates = numpy.geomspace(1e-6, 1, len(losses))
@@ -75,7 +75,7 @@ def test_the_range_of_each_optimizer_includes_its_default(name):
     settings = parts.make_default_settings("optimizers", name)
     default = range_test.get_default_learning_rate(settings)
     assert default == settings.learning_rate
-    assert default * range_test.LOW < 1e-4 < 1e-1 < default * range_test.HIGH
+    assert default * range_test.MIN_FACTOR < 1e-4 < 1e-1 < default * range_test.MAX_FACTOR
 
 
 def test_the_command_prints_a_table_and_what_to_run_next_and_writes_its_files(digits, capsys):
@@ -141,7 +141,7 @@ def test_the_rates_are_those_before_they_are_scaled_by_the_batch_size(digits, sh
 )
 def test_mirrored_mixed_and_streaming_trainings_have_a_curve(digits, short, override):
     found = run_test(digits(override, "augment=[{name: random_crop, padding: 1}]"))
-    assert len(found.losses) > FIRST
+    assert len(found.losses) > SKIPPED_STEPS
     assert numpy.isfinite(found.losses).all()
 
 
@@ -169,4 +169,4 @@ def test_the_test_starts_again_with_smaller_micro_batches_if_memory_runs_out(
     assert calls[:4] == [1, 1, 1, 2]
     assert "out of memory; starting again with micro-batches of 32" in capsys.readouterr().err
     assert found.accumulation_steps == 2
-    assert len(found.losses) > FIRST
+    assert len(found.losses) > SKIPPED_STEPS

@@ -10,7 +10,7 @@ Normalized = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 batch, float32 (channels,).
 """
 
-LEAST_EPSILON = 1.001e-5
+MIN_EPSILON = 1.001e-5
 """The smallest epsilon of the fused kernels, which replace a smaller one by it; for models whose
 papers have 1e-5.
 """
@@ -26,7 +26,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     Args:
         momentum: of the moving averages, 0..1: at each step, they keep this fraction of their
             value. Short trainings need less than Keras's 0.99.
-        epsilon: is added to the variance; at least `LEAST_EPSILON`.
+        epsilon: is added to the variance. In training, the fused kernels add at least
+            `MIN_EPSILON`: with the 1e-5 of KerasHub, 1e-8 more than evaluation does.
         gamma_initializer: of the scale, "ones" or "zeros".
         scale: whether there is one.
     """

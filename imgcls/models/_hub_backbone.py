@@ -15,8 +15,8 @@ from imgcls.transfer import keras_models
 from imgcls.transfer.keras_file import read_keras_file
 from imgcls.transfer.weights import Leftover, TrainedOn, Weights
 
-MOST_CHARACTERS = 100
-"""Of the reason why something cannot be downloaded, in a message."""
+MAX_REASON_LENGTH = 100
+"""Characters of the reason why something cannot be downloaded, in a message."""
 
 
 def make_features(preset: Preset, images: keras.KerasTensor, problem: Problem) -> keras.KerasTensor:
@@ -177,4 +177,4 @@ def _explain_errors(preset: Preset, shape: tuple[int, int, int] | None = None) -
 
 def _shorten(reason: str) -> str:
     """Return the start of an error's message; those of network libraries are a paragraph."""
-    return reason if len(reason) <= MOST_CHARACTERS else f"{reason[:MOST_CHARACTERS]}..."
+    return reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[:MAX_REASON_LENGTH]}..."

@@ -4,7 +4,7 @@ Names of layers begin with the stage and number of the block, such as `stage_1_b
 """
 
 from imgcls.backend import keras
-from imgcls.models._batch_norm import LEAST_EPSILON, BatchNorm
+from imgcls.models._batch_norm import MIN_EPSILON, BatchNorm
 
 STEM_STRIDES = {"3x3": 1, "7x7": 4}
 """The stride of each stem, with its max pooling."""
@@ -33,7 +33,7 @@ def normalize(
     features: keras.KerasTensor, name: str, gamma_initializer: str = "ones"
 ) -> keras.KerasTensor:
     """Add batch norm."""
-    return BatchNorm(name, MOMENTUM, LEAST_EPSILON, gamma_initializer)(features)
+    return BatchNorm(name, MOMENTUM, MIN_EPSILON, gamma_initializer)(features)
 
 
 def activate(features: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -54,7 +54,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
     import keras
 
     from imgcls.models import _layers, _residual
-    from imgcls.models._batch_norm import LEAST_EPSILON, BatchNorm
+    from imgcls.models._batch_norm import MIN_EPSILON, BatchNorm
 
     last = len(settings.filters) - 1
     _layers.require_size(
@@ -75,7 +75,7 @@ def build(settings: Settings, images: "keras.KerasTensor", problem: Problem) -> 
         if 0 < index < last:
             # Before batch norm and activation, which then see a quarter of the pixels.
             features = keras.layers.MaxPooling2D(2, name=f"{prefix}_pooling")(features)
-        features = BatchNorm(f"{prefix}_batch_norm", settings.batch_norm_momentum, LEAST_EPSILON)(
+        features = BatchNorm(f"{prefix}_batch_norm", settings.batch_norm_momentum, MIN_EPSILON)(
             features
         )
         features = keras.layers.Activation(settings.activation, name=f"{prefix}_activation")(

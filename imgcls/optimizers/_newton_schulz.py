@@ -10,9 +10,9 @@ values grow fast, and after five iterations nearly all are between 0.7 and 1.2 (
 "Muon").
 """
 MAX_PADDING = 1.25
-"""How much work a batch of padded matrices may be, relative to the matrices alone. A few large
-calls take less time than many small ones: this makes 4 batches of the 20 kernels of a ResNet-20,
-and 9 of the 52 of a ResNet-50.
+"""The multiplications of a batch of padded matrices, relative to those of the matrices alone, at
+most. A few large calls take less time than many small ones: this makes 4 batches of the 20 kernels
+of a ResNet-20, and 9 of the 52 of a ResNet-50.
 """
 
 

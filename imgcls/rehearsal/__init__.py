@@ -1,3 +1,3 @@
-"""Rehearsals: trainings of moments that leave no run, to see whether a training can work. Light
+"""Rehearsals: short trainings that leave no run, and show whether an experiment can work. Light
 zone.
 """

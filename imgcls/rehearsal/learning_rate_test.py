@@ -19,13 +19,13 @@ from imgcls.run import RUNS
 SMOOTHING = 0.9
 """Decay of the moving average of the losses. fastai's 0.98 lags behind by 50 steps, which are more
 than a decade of the learning rate here."""
-EXPLOSION = 4.0
+MAX_LOSS_RATIO = 4.0
 """The test stops when the smoothed loss is this many times its minimum."""
-FIRST = 10
-"""Steps that are left out of suggestions: their averages are over few losses."""
-LISTS = ("learning_rates", "losses", "smoothed")
+SKIPPED_STEPS = 10
+"""The first steps, which are never suggested: their moving averages are over few losses."""
+STEP_FIELDS = ("learning_rates", "losses", "smoothed")
 """The fields of `LearningRateTest` with a value for each step."""
-_ROWS = 25
+_MAX_ROWS = 25
 """Rows of the printed table, at most."""
 
 Rate = Annotated[float, Field(gt=0)]
@@ -108,17 +108,17 @@ class LossAverage:
 
     def has_exploded(self) -> bool:
         """Return whether the average is far above its minimum."""
-        return self.values[-1] > EXPLOSION * min(self.values)
+        return self.values[-1] > MAX_LOSS_RATIO * min(self.values)
 
 
 def find_minimum(smoothed: Sequence[float]) -> int | None:
     """Return the step with the lowest smoothed loss; None if the loss never falls."""
     import numpy
 
-    if len(smoothed) <= FIRST + 1:
+    if len(smoothed) <= SKIPPED_STEPS + 1:
         return None
-    step = FIRST + int(numpy.argmin(smoothed[FIRST:]))
-    return step if step > FIRST and smoothed[step] < smoothed[FIRST] else None
+    step = SKIPPED_STEPS + int(numpy.argmin(smoothed[SKIPPED_STEPS:]))
+    return step if step > SKIPPED_STEPS and smoothed[step] < smoothed[SKIPPED_STEPS] else None
 
 
 def find_steepest(rates: Sequence[float], smoothed: Sequence[float]) -> int | None:
@@ -132,7 +132,7 @@ def find_steepest(rates: Sequence[float], smoothed: Sequence[float]) -> int | No
     if minimum is None:
         return None
     slopes = numpy.gradient(smoothed, numpy.log10(rates))
-    return FIRST + int(numpy.argmin(slopes[FIRST : minimum + 1]))
+    return SKIPPED_STEPS + int(numpy.argmin(slopes[SKIPPED_STEPS : minimum + 1]))
 
 
 def format_command(test: LearningRateTest, arguments: str) -> str | None:
@@ -153,8 +153,8 @@ def make_rows(test: Mapping[str, Any]) -> list[dict[str, Any]]:
     Args:
         test: a `LearningRateTest`, as a mapping.
     """
-    rates, losses, smoothed = (test[name] for name in LISTS)
-    count = min(_ROWS, len(losses))
+    rates, losses, smoothed = (test[name] for name in STEP_FIELDS)
+    count = min(_MAX_ROWS, len(losses))
     steps = sorted({round(i * (len(losses) - 1) / max(count - 1, 1)) for i in range(count)})
     return [
         {

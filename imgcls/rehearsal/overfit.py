@@ -23,11 +23,10 @@ from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import build, step_sums
 
-MOST_STEPS, MOST_EPOCHS = 1000, 50
-"""Training ends after these steps, or these passes over the images if that is later."""
-CHECK = 20
-"""Steps between two evaluations."""
-WARMUP = 20
+MAX_STEPS, MAX_EPOCHS = 1000, 50
+"""Training ends after this many steps or passes over the images, whichever is later."""
+STEPS_PER_EVALUATION = 20
+WARMUP_STEPS = 20
 """Steps in which the learning rate rises from 0 to that of the experiment, where it stays."""
 REGULARIZATION = {
     "dropout": 0.0,
@@ -36,8 +35,8 @@ REGULARIZATION = {
     "stochastic_depth": 0.0,
     "weight_decay": 0.0,
 }
-"""Settings of parts that keep a model from fitting its training images, each with what turns it
-off."""
+"""Settings of parts that keep a model from fitting its training images, each with the
+value that turns it off."""
 TRAINING: dict[str, Any] = {
     "sampling": None,
     "augmentation_repeats": 1,
@@ -45,8 +44,8 @@ TRAINING: dict[str, Any] = {
     "head_init": None,
     "progressive_resizing": None,
 }
-"""The same of `train`, and what would fit the images before a step is trained. What happens at the
-ends of epochs has no part in this."""
+"""Settings of `train` that do the same, or that fit the images before the first step. Those of the
+ends of epochs, such as early stopping, are never used here."""
 
 
 def run(experiment: Experiment, store: Store, split: Split, images: int) -> dict[str, Any]:
@@ -157,10 +156,10 @@ def _fit(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
     with ExitStack() as stack:
         training = ShortTraining(experiment, store, split, stack)
         peak = build.compute_peak(experiment.train)
-        most = max(MOST_STEPS, MOST_EPOCHS * training.steps_per_epoch)
-        while steps < most and accuracy != 1:
-            count = min(CHECK, most - steps)
-            rises = (numpy.arange(steps, steps + count) + 1) / WARMUP
+        limit = max(MAX_STEPS, MAX_EPOCHS * training.steps_per_epoch)
+        while steps < limit and accuracy != 1:
+            count = min(STEPS_PER_EVALUATION, limit - steps)
+            rises = (numpy.arange(steps, steps + count) + 1) / WARMUP_STEPS
             rates = peak * numpy.minimum(rises, 1.0)
             sums = training.train(steps, rates)
             steps += count
@@ -168,7 +167,7 @@ def _fit(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
             loss, accuracy = training.evaluate()
             train_loss, train_accuracy = step_sums.compute_means(sums)
             terminal.print_line(
-                f"step {steps}/{most}  loss {train_loss:.4f}  accuracy {train_accuracy:.4f} "
+                f"step {steps}/{limit}  loss {train_loss:.4f}  accuracy {train_accuracy:.4f} "
                 f" evaluated: loss {loss:.4f}  accuracy {accuracy:.4f}"
             )
         wrong = store.get_ids(training.find_wrong_images())
@@ -181,7 +180,7 @@ def _fit(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
         "training_accuracy": train_accuracy,
         "training_loss": train_loss,
         "steps": steps,
-        "most_steps": most,
+        "max_steps": limit,
         "batch_size": experiment.train.batch_size,
         "accumulation_steps": training.accumulation_steps,
         "seconds": time.monotonic() - start,

@@ -17,19 +17,19 @@ from imgcls.store.split_file import Split
 from imgcls.store.store import Store
 from imgcls.training import step_sums
 
-LOW, HIGH = 1e-4, 1e3
+MIN_FACTOR, MAX_FACTOR = 1e-4, 1e3
 """The range of learning rates, as factors on the optimizer's default: for SGD, 1e-5 to 100, for
 Adam, 1e-7 to 1. Optimizers that normalize their steps, such as Muon and Lion, have other defaults,
 which this range follows."""
-LEAST_STEPS, MOST_STEPS = 100, 300
-"""The test takes one epoch, but at least and at most these numbers of steps."""
+MIN_STEPS, MAX_STEPS = 100, 300
+"""The test takes one epoch, within these numbers of steps."""
 
 
 def run(experiment: Experiment, store: Store, split: Split) -> LearningRateTest:
     """Train a new model with learning rates that rise exponentially.
 
     The images, their order and augmentation, and the initial weights are those of a run's first
-    steps. The schedule, EMA and everything else at the ends of epochs have no part in it.
+    steps. Neither the schedule nor EMA is used, nor anything at the end of an epoch.
 
     Raises:
         UserError: as `ShortTraining`.
@@ -52,9 +52,9 @@ def _get_factor(experiment: Experiment) -> float:
 def _test(experiment: Experiment, store: Store, split: Split) -> LearningRateTest:
     with ExitStack() as stack:
         training = ShortTraining(experiment, store, split, stack)
-        count = min(max(training.steps_per_epoch, LEAST_STEPS), MOST_STEPS)
+        count = min(max(training.steps_per_epoch, MIN_STEPS), MAX_STEPS)
         default = get_default_learning_rate(experiment.train.optimizer)
-        rates = default * numpy.geomspace(LOW, HIGH, count)
+        rates = default * numpy.geomspace(MIN_FACTOR, MAX_FACTOR, count)
         losses, average, stopped = _raise_learning_rate(training, rates, _get_factor(experiment))
     tested = rates[: len(losses)].tolist()
     minimum = learning_rate_test.find_minimum(average.values)
@@ -104,6 +104,6 @@ def _raise_learning_rate(
         if sums[step_sums.NONFINITE_GRADIENTS]:
             return losses, average, f"a gradient is not finite {at}"
         if average.has_exploded():
-            times = learning_rate_test.EXPLOSION
+            times = learning_rate_test.MAX_LOSS_RATIO
             return losses, average, f"the loss is {times:g} times its minimum {at}"
     return losses, average, ""

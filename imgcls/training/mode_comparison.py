@@ -14,14 +14,14 @@ from imgcls.training.phases import Phase
 from imgcls.training.plan import count_epochs
 from imgcls.training.replicated_model import ReplicatedModel
 
-MOST_EPOCHS_WITHOUT_COMPILING = 10
-"""In longer trainings, the computation is compiled, which takes as long as ten without."""
+MAX_EAGER_EPOCHS = 10
+"""In longer trainings, the computation is compiled, which takes as long as ten of them without."""
 
-FACTOR = 2.0
-"""A gap is large if the loss in evaluation mode is more than this many times that in training mode,
-"""
-FRACTION_OF_CHANCE = 0.1
-"""and larger by this fraction of ln(classes), the loss of guessing: small losses differ by more."""
+LARGE_RATIO = 2.0
+"""A gap is large if the loss in evaluation mode is more than this times that in training mode."""
+LARGE_FRACTION_OF_CHANCE = 0.1
+"""It must also be larger by this fraction of ln(classes), the loss of guessing: the ratio of small
+losses varies by chance."""
 
 
 class ModeComparison:
@@ -51,7 +51,7 @@ class ModeComparison:
         self._rows = batches.batch_size // strategy.num_replicas_in_sync
         # By settings alone, since the last bits depend on it: a continued run must do the same.
         settings = experiment.train
-        is_long = count_epochs(settings) > MOST_EPOCHS_WITHOUT_COMPILING
+        is_long = count_epochs(settings) > MAX_EAGER_EPOCHS
         self._compiles = is_long or settings.strategy.spans_processes  # TensorFlow warns otherwise
         self._compiled: dict[Phase | None, Callable[..., tf.Tensor]] = {}
 
@@ -136,8 +136,8 @@ def _keep_values(variables: list[keras.Variable]) -> Iterator[None]:
 
 def is_large_gap(train_mode: float, eval_mode: float, classes: int) -> bool:
     """Return whether the loss in evaluation mode exceeds that in training mode suspiciously."""
-    margin = FRACTION_OF_CHANCE * math.log(classes)
-    return eval_mode > FACTOR * train_mode and eval_mode > train_mode + margin
+    margin = LARGE_FRACTION_OF_CHANCE * math.log(classes)
+    return eval_mode > LARGE_RATIO * train_mode and eval_mode > train_mode + margin
 
 
 def note_large_gap(epochs: history.Epochs, classes: int, *, is_precise: bool) -> None:

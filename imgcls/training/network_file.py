@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.backend import keras
-from imgcls.models._batch_norm import LEAST_EPSILON, BatchNorm
+from imgcls.models._batch_norm import MIN_EPSILON, BatchNorm
 from imgcls.models._dropout import Dropout
 
 
@@ -45,4 +45,4 @@ def _has_fused_kernels(layer: keras.layers.BatchNormalization) -> bool:
     """Return whether `BatchNorm` can have the settings of a layer."""
     last = layer.axis in (-1, len(layer.input.shape) - 1)
     same_type = layer.dtype_policy.name == keras.config.dtype_policy().name
-    return last and same_type and layer.center and layer.epsilon >= LEAST_EPSILON
+    return last and same_type and layer.center and layer.epsilon >= MIN_EPSILON

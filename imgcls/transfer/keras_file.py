@@ -26,7 +26,7 @@ _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
 """The first byte of a pickle since protocol 2, of Python 2.3."""
 _ADVICE = "write or fetch it again, or give another file in model.weights"
-_MAX_RATIO = 1000
+_MAX_COMPRESSION_RATIO = 1000
 """The most that compression of a tensor can reach; beyond, the file claims more than it has."""
 
 
@@ -80,7 +80,7 @@ def _read_archive(content: bytes) -> tuple[bytes, list[dict[str, Any]]]:
             if name not in archive.namelist():
                 raise DamageError(f"it is a zip archive without {name}; Keras writes .keras files")
         for info in archive.infolist():
-            if info.file_size > _MAX_RATIO * max(info.compress_size, 1):
+            if info.file_size > _MAX_COMPRESSION_RATIO * max(info.compress_size, 1):
                 raise DamageError(f"its member {info.filename} claims {info.file_size:,} bytes")
         configs = read_configs(archive.read("config.json"))
         return archive.read("model.weights.h5"), configs
@@ -156,7 +156,7 @@ def _iterate_tensors(file: "h5py.File") -> Iterator[tuple[str, Any]]:
         is_bfloat16 = dataset.attrs.get("dtype") == "bfloat16"
         if dataset.dtype.kind not in "fiub" and not is_bfloat16:
             continue  # text, such as the vocabulary of a layer
-        if dataset.nbytes > _MAX_RATIO * max(dataset.id.get_storage_size(), 1):
+        if dataset.nbytes > _MAX_COMPRESSION_RATIO * max(dataset.id.get_storage_size(), 1):
             raise DamageError(f"its tensor {name} claims {dataset.nbytes:,} bytes")
         array = dataset[()]
         yield name, _widen_bfloat16(array) if is_bfloat16 else array

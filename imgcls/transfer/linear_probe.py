@@ -39,7 +39,7 @@ TOLERANCE = 1e-5
 """Precision of the solutions among which the strength is chosen."""
 FOLDS = 5
 """Folds of the cross-validation, if there are enough groups."""
-LARGE = 2**30
+NOTED_BYTES = 2**30
 """Bytes of features from which a note says how much memory they take."""
 
 
@@ -149,7 +149,7 @@ def _compute_samples(
 
 
 def _note_memory(images: int, width: int) -> None:
-    if images * width * 4 >= LARGE:
+    if images * width * 4 >= NOTED_BYTES:
         terminal.note(
             f"the features of {images:,} images take {images * width * 4 / 2**30:.1f} GiB"
         )

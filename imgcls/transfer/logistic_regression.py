@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     import numpy
 
-_BYTES = 2**26
+_MAX_BLOCK_BYTES = 2**26
 """The size of a block of rows in float64, at most."""
-_CACHE = 2**29
+_MAX_CACHED_BYTES = 2**29
 """The size of all features in float64 up to which they are standardized once, not at every step."""
-_ITERATIONS = 1000
+_MAX_ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def fit(
     weights: "numpy.ndarray | None" = None,
     tolerance: float = 1e-6,
 ) -> Regression:
-    """Return the solution for one strength, or what is reached after `_ITERATIONS` iterations.
+    """Return the solution for one strength, or what is reached after `_MAX_ITERATIONS` iterations.
 
     Args:
         features: float32 (images, features).
@@ -103,7 +103,7 @@ def fit(
     from scipy.optimize import minimize
 
     shape, scaler = start.kernel.shape, start.scaler
-    cached = scaler.transform(features) if 8 * features.size <= _CACHE else None
+    cached = scaler.transform(features) if 8 * features.size <= _MAX_CACHED_BYTES else None
 
     def compute(parameters: numpy.ndarray) -> tuple[float, numpy.ndarray]:
         kernel, bias = _unpack(parameters, shape)
@@ -126,7 +126,7 @@ def fit(
         numpy.concatenate([start.kernel.ravel(), start.bias]),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": _ITERATIONS, "gtol": tolerance, "ftol": 0.0, "maxls": 50},
+        options={"maxiter": _MAX_ITERATIONS, "gtol": tolerance, "ftol": 0.0, "maxls": 50},
     )
     kernel, bias = _unpack(found.x, shape)
     return Regression(scaler, kernel, bias)
@@ -170,5 +170,5 @@ def _unpack(
 
 
 def _iterate_blocks(features: "numpy.ndarray") -> Iterator[slice]:
-    rows = max(1, _BYTES // (8 * max(1, features.shape[1])))
+    rows = max(1, _MAX_BLOCK_BYTES // (8 * max(1, features.shape[1])))
     return (slice(start, start + rows) for start in range(0, len(features), rows))

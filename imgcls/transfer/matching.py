@@ -20,7 +20,7 @@ from imgcls.transfer.weights import Tensor, Weights
 if TYPE_CHECKING:
     import numpy
 
-_MOST_MISSING = 0.5
+_MAX_MISSING_FRACTION = 0.5
 """The fraction of a model's numbers, without the last dense layer, that a source may lack."""
 
 
@@ -229,7 +229,7 @@ def _require_same_architecture(
     if (
         not mismatches
         and not (missing and weights.is_complete)
-        and total - loaded <= _MOST_MISSING * total
+        and total - loaded <= _MAX_MISSING_FRACTION * total
     ):
         return
     problems = [*mismatches, *missing]

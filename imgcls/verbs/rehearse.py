@@ -91,7 +91,7 @@ def format_report(result: dict[str, Any]) -> str:
 
     The losses of a learning-rate range test are a table.
     """
-    hidden = {"rehearsal", "next", *learning_rate_test.LISTS}
+    hidden = {"rehearsal", "next", *learning_rate_test.STEP_FIELDS}
     pairs = _flatten({name: value for name, value in result.items() if name not in hidden})
     sections = [format_pairs(pairs)]
     if result["rehearsal"] == "find_learning_rate":
