@@ -31,16 +31,17 @@ def find_initializer(
     Args:
         run: which gets records of where they come from; None without one.
     """
-    steps = [
-        *([load_weights] if experiment.model.weights else []),
-        *([fit_head] if experiment.train.head_init else []),
-    ]
+    loads, fits = bool(experiment.model.weights), bool(experiment.train.head_init)
+    if not (loads or fits):
+        return None
 
     def initialize() -> None:
-        for step in steps:
-            step(model, experiment, store, split, run)
+        if loads:
+            load_weights(model, experiment, store, split, run)
+        if fits:
+            fit_head(model, experiment, store, split, run)
 
-    return initialize if steps else None
+    return initialize
 
 
 def load_weights(
