@@ -2,8 +2,7 @@
 zone.
 """
 
-import re
-from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from imgcls.backend import keras
@@ -11,6 +10,7 @@ from imgcls.models import Problem, _layers
 from imgcls.models._application_families import Preprocessing
 from imgcls.models._batch_norm import BatchNorm
 from imgcls.models._dropout import Dropout
+from imgcls.transfer.layer_names import renumber
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
@@ -62,7 +62,7 @@ def replace_layers(
         dropout_seed: of its first dropout layer.
         left_out: names of layers that are left out.
     """
-    names = _renumber(application)
+    names = _name_layers(application)
     seeds = iter(range(dropout_seed, dropout_seed + len(names)))
 
     def clone(layer: Any) -> Any:
@@ -90,8 +90,12 @@ def replace_layers(
     return copied.outputs[0]
 
 
-def _replace(layer: Any, name: str, seeds: Any) -> Any:
-    """Return a copy of a layer under another name, or our layer in its place."""
+def _replace(layer: Any, name: str, seeds: Iterator[int]) -> Any:
+    """Return a copy of a layer under another name, or our layer in its place.
+
+    Args:
+        seeds: of the dropout layers that are still to come.
+    """
     config = layer.get_config() | {"name": name}
     if type(layer) is keras.layers.BatchNormalization:
         return BatchNorm(name, momentum=layer.momentum, epsilon=layer.epsilon, scale=layer.scale)
@@ -102,22 +106,14 @@ def _replace(layer: Any, name: str, seeds: Any) -> Any:
     return type(layer).from_config(config)
 
 
-def _renumber(application: keras.Model) -> dict[int, str]:
-    """Return the name of each layer and operation by its id."""
+def _name_layers(application: keras.Model) -> dict[int, str]:
+    """Return the new name of each layer and operation by its id, those of nested models too."""
     pending: list[Any] = [application]
     found: list[Any] = []
     for model in pending:
         for each in getattr(model, "operations", model.layers):
             (pending if isinstance(each, keras.Sequential) else found).append(each)
-    numbered: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     names = {id(each): each.name for each in [*found, *pending]}
-    for each in found:
-        # Keras has no public function for it.
-        kind = keras.src.utils.naming.to_snake_case(type(each).__name__)
-        parsed = re.fullmatch(rf"{kind}(?:_(\d+))?", each.name)
-        if parsed:
-            numbered[kind].append((int(parsed[1] or 0), each))
-    for kind, pairs in numbered.items():
-        for rank, (_, each) in enumerate(sorted(pairs, key=lambda pair: pair[0])):
-            names[id(each)] = f"{kind}_{rank}" if rank else kind
-    return names
+    # Keras has no public function for it.
+    to_kind = keras.src.utils.naming.to_snake_case
+    return renumber(names, {id(each): to_kind(type(each).__name__) for each in found})

@@ -5,8 +5,7 @@ Layers match by their names, and the tensors of a layer by their order; shapes m
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,14 +13,15 @@ from imgcls.errors import DataError, UserError
 from imgcls.io import terminal
 from imgcls.models import HEAD
 from imgcls.transfer.class_names import match_classes
-from imgcls.transfer.record import ClassRow, TensorRow
+from imgcls.transfer.layer_names import renumber
+from imgcls.transfer.record import ClassRow, Status, TensorRow
 from imgcls.transfer.weights import Tensor, Weights
 
 if TYPE_CHECKING:
     import numpy
 
 _MAX_MISSING_FRACTION = 0.5
-"""The fraction of a model's numbers, without the last dense layer, that a source may lack."""
+"""The fraction of a model's weights, without the last dense layer, that a source may lack."""
 
 
 class Layer(NamedTuple):
@@ -65,7 +65,8 @@ class Matched:
 
         known = [number for number, index in enumerate(found) if index is not None]
         indices = [index for index in found if index is not None]
-        status, reason = "loaded", ""
+        status: Status = "loaded"
+        reason = ""
         if len(known) < len(found):
             status, reason = "partly loaded", f"{len(known)} of {len(found)} classes"
         for position, (value, tensor) in enumerate(zip(head.values.values(), tensors, strict=True)):
@@ -80,22 +81,17 @@ class Matched:
             self.rows.append(_make_row(tensor.name, tensor.array, "unused", tensor.name, reason))
 
     def _add_row(
-        self, layer: Layer, position: int, status: str, source: str | None, reason: str
+        self, layer: Layer, position: int, status: Status, source: str | None, reason: str
     ) -> None:
         name, value = list(layer.values.items())[position]
         self.rows.append(_make_row(f"{layer.name}/{name}", value, status, source, reason))
 
 
-def _make_row(tensor: str, value: Any, status: str, source: str | None, reason: str) -> TensorRow:
-    return TensorRow.model_validate(
-        {
-            "tensor": tensor,
-            "shape": list(map(int, value.shape)),
-            "status": status,
-            "source": source,
-            "reason": reason,
-        }
-    )
+def _make_row(
+    tensor: str, value: Any, status: Status, source: str | None, reason: str
+) -> TensorRow:
+    shape = list(map(int, value.shape))
+    return TensorRow(tensor=tensor, shape=shape, status=status, source=source, reason=reason)
 
 
 def match(
@@ -124,9 +120,11 @@ def match(
             matched.add_new(layer, f"{weights.source} does not have this layer")
             continue
         problem = _match_layer(matched, layer, tensors, sums_channels and number == 0)
-        mismatches += [problem] if problem else []
+        if problem:
+            mismatches.append(problem)
+            if number == 0:
+                _require_same_channels(layer, tensors)
         used.add(key)
-    _require_channels(layers[0], sources.get(names[layers[0].name]), mismatches)
     count = sum(len(layer.values) for layer in layers if layer.name != HEAD)
     _require_same_architecture(matched, weights, mismatches, count)
     for layer in layers:
@@ -136,27 +134,16 @@ def match(
     return matched
 
 
-def _renumber(names: Iterable[str]) -> dict[str, str]:
-    """Return each name, with Keras's automatic numbers counted from the lowest.
-
-    Keras counts the layers of a class over all models of a process: in one file the first layers
-    are `conv2d` and `conv2d_1`, and in another one `conv2d_94` and `conv2d_95`.
-    """
-    found = {name: name for name in names}
-    automatic: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name in found:
-        parsed = _AUTOMATIC.fullmatch(name)
-        if parsed:
-            automatic[parsed[1]].append((int(parsed[2] or 0), name))
-    for kind, numbered in automatic.items():
-        for rank, (_, name) in enumerate(sorted(numbered)):
-            found[name] = f"{kind}_{rank}" if rank else kind
-    return found
+def _renumber(names: Collection[str]) -> dict[str, str]:
+    """Return each name as `renumber` does; a layer's class is known by its name alone."""
+    automatic = ((name, _AUTOMATIC.fullmatch(name)) for name in names)
+    kinds = {name: parsed[1] for name, parsed in automatic if parsed}
+    return renumber({name: name for name in names}, kinds)
 
 
 _AUTOMATIC = re.compile(
     r"(batch_normalization|conv2d|dense|depthwise_conv2d|layer_normalization|layer_scale"
-    r"|normalization|separable_conv2d)(?:_(\d+))?"
+    r"|normalization|separable_conv2d)(?:_\d+)?"
 )
 """Names that Keras gives to layers with weights."""
 
@@ -196,15 +183,15 @@ def _require_finite(tensor: Tensor) -> Any:
     return tensor.array
 
 
-def _require_channels(
-    first: Layer, source: tuple[str, list[Tensor]] | None, mismatches: list[str]
-) -> None:
-    """Explain a first layer that differs in the channels of the images only."""
-    if not source or not mismatches or not mismatches[0].startswith(f"{first.name} has the shape"):
-        return
+def _require_same_channels(first: Layer, tensors: list[Tensor]) -> None:
+    """Check that the kernels of the first layer do not differ in the channels of the images alone.
+
+    Raises:
+        UserError: they do.
+    """
     here = tuple(next(iter(first.values.values())).shape)
-    there = tuple(source[1][0].array.shape)
-    if len(there) == 4 and there == _with_channels(here, there[2]):
+    there = tuple(tensors[0].array.shape)
+    if len(there) == 4 and there != here and there == _with_channels(here, there[2]):
         raise UserError(
             f"the weights are for images with {there[2]} channels, but these have {here[2]}; set"
             f" data.channels: {there[2]}, and run `imgcls prepare` again, or remove model.weights"
