@@ -1,4 +1,4 @@
-"""The record in weights.json: which weights a run started from. Light zone."""
+"""The records in weights.json and linear_probe.json: what a run started from. Light zone."""
 
 import os
 from collections import Counter
@@ -9,8 +9,7 @@ from typing import Literal, get_args
 from imgcls.io.records import Record, read_record
 
 MAX_NAMES = 4
-"""Tensors of one kind that are named on the terminal; of more, the number and the first ones."""
-
+"""Tensors that a line names; of more, it states their number and the first."""
 
 ChosenOn = Literal["validation", "folds of groups", "stratified folds"]
 Status = Literal["loaded", "partly loaded", "new", "unused"]
