@@ -26,7 +26,7 @@ class FeatureWriter(Protocol):
         """Write the features of images, float32 (images, n)."""
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the rest of the file, after the last features."""
 
 
 class NpzFeatures:

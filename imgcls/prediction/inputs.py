@@ -1,6 +1,7 @@
 """The images to predict: files, folders, patterns, and lists of paths on stdin. Light zone."""
 
 import glob
+import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -42,13 +43,13 @@ class Inputs:
 
     Attributes:
         arguments: paths, patterns, and `STDIN`.
-        stdin: the list of paths that `STDIN` stands for.
+        stdin: the list of paths that `STDIN` stands for; empty unless given.
         null: whether paths there end in NUL instead of a line end.
         ignored: the number of files in folders that are not images, of each kind, so far.
     """
 
     arguments: Sequence[str]
-    stdin: IO[bytes] | None = None
+    stdin: IO[bytes] = field(default_factory=io.BytesIO)
     null: bool = False
     ignored: Counter[str] = field(default_factory=Counter)
 
@@ -81,7 +82,6 @@ class Inputs:
         )
 
     def _expand_stdin(self) -> Iterator[Input]:
-        assert self.stdin is not None
         found = False
         for name in divide_stream(self.stdin, b"\0" if self.null else b"\n"):
             found = True
@@ -123,7 +123,7 @@ class Inputs:
 
 
 def divide_stream(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
-    """Yield what stands between separators; empty lines are left out."""
+    """Yield the names between separators; empty ones are left out."""
     rest = b""
     while block := stream.read(_BLOCK):
         *names, rest = (rest + block).split(separator)
@@ -134,5 +134,5 @@ def divide_stream(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
 
 def note_ignored(inputs: Inputs) -> None:
     """Print a note on the files that were not counted as images."""
-    if said := inputs.describe_ignored():
-        terminal.note(said)
+    if sentence := inputs.describe_ignored():
+        terminal.note(sentence)

@@ -34,17 +34,16 @@ def import_pyarrow() -> ModuleType:
 class ParquetWriter:
     """Writes rows of predictions to Parquet, with the columns of CSV.
 
-    Text is string, where bytes of a path that are not UTF-8 are escaped (`\\udcff`); a number is
-    float, and a list a list of strings.
+    Numbers are float32. Bytes of a path that are not UTF-8 are escaped (`\\udcff`).
     """
 
     def __init__(self, stream: IO[bytes], maker: RowMaker):
         pyarrow = import_pyarrow()
         types = {
-            "text": pyarrow.string(),
+            "string": pyarrow.string(),
             "number": pyarrow.float32(),
-            "truth": pyarrow.bool_(),
-            "list": pyarrow.list_(pyarrow.string()),
+            "boolean": pyarrow.bool_(),
+            "strings": pyarrow.list_(pyarrow.string()),
         }
         self._columns = list_columns(maker)
         self._schema = pyarrow.schema([(name, types[kind]) for name, kind in self._columns.items()])

@@ -80,28 +80,28 @@ class RowMaker:
 
 
 def shorten(probability: "numpy.float32") -> float:
-    """Return the number of the fewest digits that is this one in float32."""
+    """Return the number with the fewest digits that rounds to this one in float32."""
     return float(str(probability))
 
 
 def list_columns(maker: RowMaker) -> dict[str, str]:
-    """Return the columns of a table of rows, each with the type of its values: text, number, truth
-    or list.
+    """Return the columns of a table of rows, each with the type of its values: `string`, `number`,
+    `boolean` or `strings`, a list of them.
 
     The second most probable class is `class_2`, and so on. The probability of each class is
     `probability:<class>`.
     """
     options = maker.options
-    columns = {"path": "text", "class": "text", "probability": "number"}
+    columns = {"path": "string", "class": "string", "probability": "number"}
     for rank in range(2, options.top_k + 1):
-        columns |= {f"class_{rank}": "text", f"probability_{rank}": "number"}
+        columns |= {f"class_{rank}": "string", f"probability_{rank}": "number"}
     if options.threshold is not None:
-        columns["accepted"] = "truth"
+        columns["accepted"] = "boolean"
     if maker.sets:
-        columns["prediction_set"] = "list"
+        columns["prediction_set"] = "strings"
     if options.all_probabilities:
         columns |= {f"probability:{name}": "number" for name in maker.classes}
-    return columns | {"error": "text"}
+    return columns | {"error": "string"}
 
 
 def flatten(row: PredictionRow, columns: dict[str, str]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def flatten(row: PredictionRow, columns: dict[str, str]) -> dict[str, Any]:
 
 
 def make_object(row: PredictionRow, classes: list[str]) -> dict[str, Any]:
-    """Return a row as a JSON object: with only the keys that its options ask for."""
+    """Return a row as a JSON object, with only the keys that the options ask for."""
     if row.error:
         return {"path": row.path, "error": row.error}
     (name, probability), *rest = row.top

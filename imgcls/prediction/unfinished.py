@@ -3,6 +3,7 @@ zone.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 
@@ -12,10 +13,22 @@ from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.run_lookup import format_command
 from imgcls.training import build, checkpoint_file, history, model_file, precision
-from imgcls.training.checkpoint_file import CorruptError, StateHeader
+from imgcls.training.checkpoint_file import CorruptError
+from imgcls.training.counters import Counters
 
-State = tuple[Path, StateHeader, list[numpy.ndarray]]
-"""A checkpoint: its file, its header, and the values of its variables."""
+
+class State(NamedTuple):
+    """A checkpoint that was read.
+
+    Attributes:
+        path: the file.
+        counters: the training state outside the variables.
+        arrays: the values of the variables, by their paths.
+    """
+
+    path: Path
+    counters: Counters
+    arrays: dict[str, numpy.ndarray]
 
 
 def build_best_model(run: Run) -> tuple[keras.Model, str]:
@@ -32,9 +45,7 @@ def build_best_model(run: Run) -> tuple[keras.Model, str]:
         DataError: the run has no checkpoint of a trained model, or it is damaged.
     """
     state = _read_newest_state(run)
-    path, header, _ = state
-    assert header.counters is not None
-    epochs, settings = header.counters.epochs, run.experiment.train
+    epochs, settings = state.counters.epochs, run.experiment.train
     policy = keras.config.dtype_policy()
     keras.backend.clear_session()  # so that layers have the names that they have in checkpoints
     keras.config.set_dtype_policy(precision.get_dtype_policy(settings.precision))
@@ -45,7 +56,7 @@ def build_best_model(run: Run) -> tuple[keras.Model, str]:
             described = f"epoch {kept[0]}, the best of {len(epochs)} so far"
         else:
             _load_validated(model, run, state)
-            described = f"step {run.get_step(path):,}, after {len(epochs)} complete epochs"
+            described = f"step {state.counters.step:,}, after {len(epochs)} complete epochs"
         return model_file.make_serving_model(model_file.make_plain_model(model), 1.0), described
     finally:
         keras.config.set_dtype_policy(policy)
@@ -62,7 +73,8 @@ def _read_newest_state(run: Run) -> State:
             damaged = damaged or error
             continue
         if header.counters is not None and header.counters.step:
-            return path, header, list(arrays.values())
+            by_path = dict(zip(header.paths, arrays.values(), strict=True))
+            return State(path, header.counters, by_path)
     if damaged:
         raise damaged
     raise DataError(
@@ -77,15 +89,13 @@ def _load_validated(model: keras.Model, run: Run, state: State) -> None:
     Raises:
         DataError: the checkpoint belongs to a different model or optimizer.
     """
-    path, header, arrays = state
     with terminal.silence():  # training has printed the same notes
         optimizer, _ = build.build_optimizer(run.experiment)
     optimizer.build(model.trainable_variables)
-    by_path = dict(zip(header.paths, arrays, strict=True))
     wanted = [each.path for each in build.get_validated_variables(model, optimizer)]
-    if missing := [name for name in wanted if name not in by_path]:
+    if missing := [name for name in wanted if name not in state.arrays]:
         raise DataError(
-            f"{path} has no variable {missing[0]}, which this model has; was imgcls changed? Train"
-            " a new run"
+            f"{state.path} has no variable {missing[0]}, which this model has; was imgcls changed?"
+            " Train a new run"
         )
-    model.set_weights([by_path[name] for name in wanted])
+    model.set_weights([state.arrays[name] for name in wanted])

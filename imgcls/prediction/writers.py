@@ -16,13 +16,13 @@ TABLE_ROWS = 1000
 
 
 class Writer(Protocol):
-    """Writes rows, and at the end what is to be said of all."""
+    """Writes rows, and a summary of all where the format has a place for one."""
 
     def write(self, rows: Sequence[PredictionRow]) -> None:
         """Write rows."""
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write what is left."""
+        """Write the rest of the file, after the last rows."""
 
 
 class TableWriter:
@@ -52,7 +52,7 @@ class TableWriter:
         name, probability = row.top[0] if row.top else (f"error: {row.error}", None)
         cells: dict[str, Any] = {"path": row.path, "class": name, "probability": probability}
         if "accepted" in self._columns:
-            cells["accepted"] = None if row.accepted is None else format_truth(row.accepted)
+            cells["accepted"] = None if row.accepted is None else format_bool(row.accepted)
         if "class_2" in self._columns:
             cells["next_classes"] = ", ".join(f"{each} {value:.4f}" for each, value in row.top[1:])
         if "prediction_set" in self._columns:
@@ -66,8 +66,8 @@ class TableWriter:
 
 
 class CsvWriter:
-    """Writes CSV as RFC 4180 has it, but for line ends, with a header; an empty field is None, and
-    a list is JSON.
+    """Writes CSV with a header, as RFC 4180 but with Unix line ends; None is an empty field, and a
+    list is JSON.
     """
 
     def __init__(self, stream: IO[bytes], maker: RowMaker):
@@ -134,10 +134,10 @@ def encode(text: str) -> bytes:
 
 def _format_field(value: Any) -> Any:
     if isinstance(value, bool):
-        return format_truth(value)
+        return format_bool(value)
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def format_truth(value: bool) -> str:
-    """Return a truth value as JSON has it."""
+def format_bool(value: bool) -> str:
+    """Return a boolean as in JSON."""
     return "true" if value else "false"

@@ -5,8 +5,8 @@ do not, and they write to shared memory, so that nothing is copied.
 
 A data worker is `python -m imgcls.store.data_workers CONNECTION MEMORY`, with two inherited file
 descriptors. It receives an `Opener`, then requests for batches, which it writes to the memory. It
-replies with what is to be said of each image, or with the error for the process that started it,
-with which it ends, even if that is killed.
+replies with a list that has an item per image, such as what is wrong with it, or with an error. It
+ends with the process that started it, even if that is killed.
 """
 
 import contextlib
@@ -48,8 +48,8 @@ class Opener(Protocol):
     def open(self, allocate: Allocate) -> Any:
         """Return an object whose methods are requested.
 
-        A method takes sequences with an item per image, writes the images to memory of `allocate`,
-        and returns them, or instead a list of what is to be said of each.
+        A method takes sequences with an item per image, and writes the images to memory of
+        `allocate`. It returns them, or a list with an item per image for the caller.
         """
 
     def __str__(self) -> str:
@@ -88,8 +88,8 @@ class DataWorkers:
             chunk: images per request.
 
         Returns:
-            The images, uint8 (n, height, width, channels), and what the method says of them: a
-            list with an item per image, or an empty one.
+            The images, uint8 (n, height, width, channels), and the list that the method returned,
+            with an item per image; empty if it returned images.
         """
         count = len(arguments[0])
         result, region = self._batches.acquire((count, *self._opener.shape))
@@ -102,27 +102,21 @@ class DataWorkers:
         if len(starts) <= 1:
             return result, write(0)
         with ThreadPoolExecutor(self.count) as threads:
-            return result, [item for said in threads.map(write, starts) for item in said]
+            return result, [item for items in threads.map(write, starts) for item in items]
 
     def _request(self, *request: Any) -> list[Any]:
-        for attempts_left in reversed(range(MAX_ATTEMPTS)):
+        exit_codes: list[int] = []
+        while len(exit_codes) < MAX_ATTEMPTS:
+            if exit_codes:
+                terminal.note(
+                    f"a data worker ended with exit code {exit_codes[-1]}; started another"
+                )
             with self._acquire_data_worker() as data_worker:
                 reply = data_worker.request(request)
             if not isinstance(reply, int):
                 return reply
-            if not attempts_left:
-                problem = (
-                    f"{MAX_ATTEMPTS} data workers ended while reading the same images, the last one"
-                    f" with exit code {reply}"
-                )
-                if reply == -signal.SIGKILL:
-                    raise OutOfMemoryError(
-                        f"{problem}: the system kills processes if memory runs out; lower"
-                        " train.data_workers or train.batch_size, or close other programs"
-                    )
-                raise RuntimeError(problem)
-            terminal.note(f"a data worker ended with exit code {reply}; started another")
-        raise AssertionError("the last attempt returns or raises")
+            exit_codes.append(reply)
+        raise _make_error(exit_codes[-1])
 
     @contextlib.contextmanager
     def _acquire_data_worker(self) -> "Iterator[_DataWorker]":
@@ -148,6 +142,20 @@ class DataWorkers:
             self._idle.put(None)
 
 
+def _make_error(exit_code: int) -> Exception:
+    """Return the error after the last attempt, whose data worker ended with an exit code."""
+    problem = (
+        f"{MAX_ATTEMPTS} data workers ended while reading the same images, the last one with exit"
+        f" code {exit_code}"
+    )
+    if exit_code == -signal.SIGKILL:
+        return OutOfMemoryError(
+            f"{problem}: the system kills processes if memory runs out; lower train.data_workers or"
+            " train.batch_size, or close other programs"
+        )
+    return RuntimeError(problem)
+
+
 class _DataWorker:
     """A connection to a data worker.
 
@@ -171,8 +179,8 @@ class _DataWorker:
             self._connection.send(opener)
 
     def request(self, request: tuple[Any, ...]) -> list[Any] | int:
-        """Send a request and wait for it; return what is said of the images, or the exit code if
-        the worker ended.
+        """Send a request and wait for the reply: a list with an item per image, or the exit code if
+        the data worker ended.
 
         Raises:
             DataError: the images cannot be read.

@@ -11,7 +11,7 @@ from imgcls.image.decode import ImageError
 from imgcls.image.image_statistics import ImageStatistics
 from imgcls.io import terminal, threads
 from imgcls.store import storage
-from imgcls.store.storage import Storage, make_storage
+from imgcls.store.storage import Storage, StoredForm, make_storage
 
 if TYPE_CHECKING:
     import numpy
@@ -31,19 +31,9 @@ _BLOCK_BYTES = 4 << 20  # pixels whose statistics are computed at a time
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImage:
-    """The stored form of an image.
+class StoredImage(StoredForm):
+    """The stored form of an image, with the statistics of the original."""
 
-    Attributes:
-        data: the encoded file, or pixels, uint8 (height, width, channels).
-        height, width: after EXIF rotation.
-        plain: whether it is a grayscale or RGB JPEG that is upright.
-    """
-
-    data: bytes | memoryview
-    height: int
-    width: int
-    plain: bool
     statistics: ImageStatistics
 
 

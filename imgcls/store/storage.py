@@ -106,10 +106,9 @@ class EncodedStorage:
 
     def convert(self, file: "Image", image: "Image", data: bytes) -> StoredForm:
         """Return the file to store, as `Storage.convert` says."""
-        plain = decode.is_plain(file)
-        if self._shrinks(image.size):
-            assert self.short_side is not None
-            image, plain = decode.shrink(image, self.short_side), True
+        plain, short_side = decode.is_plain(file), self._find_short_side(image.size)
+        if short_side is not None:
+            image, plain = decode.shrink(image, short_side), True
             data = jpeg_encode.encode_jpeg(image, self.restart_markers)
         elif plain:
             data = jpeg_encode.encode_jpeg(image, self.restart_markers, original=data)
@@ -118,13 +117,17 @@ class EncodedStorage:
     def read(self, file: "Image", data: bytes, geometry: Geometry) -> "numpy.ndarray":
         """Return the pixels that a reader of the store returns, as `Storage.read` says."""
         encodes_again = self.restart_markers or jpeg.has_index(data)
-        if self._shrinks(file.size) or (encodes_again and decode.is_plain(file)):
+        shrinks = self._find_short_side(file.size) is not None
+        if shrinks or (encodes_again and decode.is_plain(file)):
             form = self.convert(file, self.decode(file), data)
             return decode.decode_image(bytes(form.data), geometry, math.inf)
         return decode.decode_opened(file, geometry)
 
-    def _shrinks(self, size: tuple[int, int]) -> bool:
-        return self.short_side is not None and min(size) > self.short_side
+    def _find_short_side(self, size: tuple[int, int]) -> int | None:
+        """Return the short side to shrink an image to, in pixels; None if it keeps its size."""
+        if self.short_side is None or min(size) <= self.short_side:
+            return None
+        return self.short_side
 
 
 def make_storage(settings: ImageSettings, shape: tuple[int, int, int] | None) -> Storage:
