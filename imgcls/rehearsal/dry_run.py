@@ -70,7 +70,7 @@ def run(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
     settings = experiment.train.model_copy(update=changed)
     adapted = experiment.model_copy(update={"train": settings})
     with keep_interrupts(), scratch.make_run(adapted) as folder, ExitStack() as stack:
-        with _explain_lack_of_memory():
+        with _explain_out_of_memory():
             trainer = Trainer(folder, adapted, store, split)
         stack.callback(trainer.close)
         stop = _StopAfterSteps()
@@ -90,7 +90,7 @@ def run(experiment: Experiment, store: Store, split: Split) -> dict[str, Any]:
 def _train(trainer: Trainer, stop: _StopAfterSteps) -> None:
     """Train until `stop` is reached, or to the end if that comes first."""
     try:
-        with _explain_lack_of_memory():
+        with _explain_out_of_memory():
             trainer.train(stop)
     except Interrupted:
         if not stop.reason:
@@ -98,7 +98,7 @@ def _train(trainer: Trainer, stop: _StopAfterSteps) -> None:
 
 
 @contextlib.contextmanager
-def _explain_lack_of_memory() -> Iterator[None]:
+def _explain_out_of_memory() -> Iterator[None]:
     """Raise an `OutOfMemoryError` instead of asking for a new process, which would start anew."""
     try:
         yield
@@ -197,10 +197,14 @@ def _reload_model(
     trainer.recorder.write_model(trainer.model, [], store, batch)
     seconds = time.monotonic() - start
     if len(batch):
-        settings = experiment.train.batch_size, experiment.train.precision
-        task = store.classes, store.fingerprint
         (probabilities,) = inference.predict(
-            folder.model_file, [batch.reader], batch.indices, *settings, *task
+            folder.model_file,
+            [batch.reader],
+            batch.indices,
+            experiment.train.batch_size,
+            experiment.train.precision,
+            store.classes,
+            store.fingerprint,
         )
         if not numpy.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
             raise ValueError("the probabilities of model.keras do not add up to 1")

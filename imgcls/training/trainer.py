@@ -187,7 +187,8 @@ class Trainer:
         counters = state.counters
         with ExitStack() as stack:
             training = stack.enter_context(self._make_iterator(self._batches, counters.step))
-            statistics, validation = self._open_for_validation(stack, training)
+            statistics = self._open_statistics(stack, training)
+            validation = self._open_validation(stack) if len(self._validation) else None
             self._executions.expect_compilation()
             stack.enter_context(self._progress.start_at(counters.step))
             while len(counters.epochs) != stop.epochs and not state.is_finished():
@@ -209,17 +210,16 @@ class Trainer:
         with validated, self._make_iterator(batches, 0) as iterator:
             return self._replicated.steps.evaluate(iterator, batches.steps_per_epoch)
 
-    def _open_for_validation(
-        self, stack: ExitStack, training: BatchIterator
-    ) -> tuple[BatchIterator | None, BatchIterator | None]:
-        """Return iterators for the statistics of batch norm, if asked for, and for validation."""
-        statistics = validation = None
-        if self._settings.precise_batch_norm:
-            statistics = stack.enter_context(closing(training.make_seekable()))
-        if len(self._validation):
-            batches = SequentialBatches(self._validation, self._settings.batch_size)
-            validation = stack.enter_context(self._make_iterator(batches, 0))
-        return statistics, validation
+    def _open_statistics(self, stack: ExitStack, training: BatchIterator) -> BatchIterator | None:
+        """Return the iterator that `train.precise_batch_norm` reads; None without it."""
+        if not self._settings.precise_batch_norm:
+            return None
+        return stack.enter_context(closing(training.make_seekable()))
+
+    def _open_validation(self, stack: ExitStack) -> BatchIterator:
+        """Return an iterator over the validation split, which has images."""
+        batches = SequentialBatches(self._validation, self._settings.batch_size)
+        return stack.enter_context(self._make_iterator(batches, 0))
 
     def _make_soup(self, stop: StopRequest) -> SoupDescription:
         """Average the weights of the best epochs into the model; all workers do the same."""
@@ -228,8 +228,8 @@ class Trainer:
         state.collectives.barrier()  # until the weights are on disk
         with ExitStack() as stack:
             training = stack.enter_context(self._make_iterator(self._batches, 0))
-            statistics, validation = self._open_for_validation(stack, training)
-            assert validation is not None  # `train` refuses a soup without a validation split
+            statistics = self._open_statistics(stack, training)
+            validation = self._open_validation(stack)  # `train` refuses a soup without images in it
 
             def evaluate() -> tuple[float, float]:
                 state.stop_if_requested(stop)
