@@ -19,7 +19,7 @@ from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
 from imgcls.input.batches import Examples, ShuffledBatches
 from imgcls.store.reader import PixelReader
-from imgcls.training.probe import start_probe
+from imgcls.training.process import start_process
 from imgcls.verbs.prepare import prepare
 
 ROUNDS = 5
@@ -68,18 +68,18 @@ def _measure_medians(folder: Path) -> tuple[float, float]:
         workers = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in (first, second))
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         with _pin_to_cores(cores):
-            alone = stack.enter_context(start_probe(folder / "one.yaml", folder / "one"))
+            alone = stack.enter_context(start_process(folder / "one.yaml", folder / "one"))
         pair = []
         for rank, core in enumerate(cores):
             with _pin_to_cores([core]):
                 pair.append(
                     stack.enter_context(
-                        start_probe(folder / "two.yaml", folder / f"two-{rank}", workers, rank)
+                        start_process(folder / "two.yaml", folder / f"two-{rank}", workers, rank)
                     )
                 )
 
-        def train_epoch(*probes: Callable[[str], Any]) -> float:
-            logs = pool.map(lambda send: send("epoch"), probes)
+        def train_epoch(*processes: Callable[[str], Any]) -> float:
+            logs = pool.map(lambda send: send("epoch"), processes)
             return max(log["stage_seconds"]["steps"] for log in logs)
 
         train_epoch(alone)

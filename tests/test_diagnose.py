@@ -105,10 +105,10 @@ def test_an_unknown_precision_is_refused_with_the_known_ones(workspace):
 
 def test_a_training_process_that_fails_is_reported_with_its_last_words(workspace):
     from imgcls.errors import UserError
-    from imgcls.training.probe import start_probe
+    from imgcls.training.process import start_process
 
     with (
-        start_probe(workspace / "nothing.yaml", workspace / "run") as send,
+        start_process(workspace / "nothing.yaml", workspace / "run") as send,
         pytest.raises(UserError, match=r"for nothing ended: .*nothing\.yaml"),
     ):
         send("epoch")

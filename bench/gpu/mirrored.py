@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.gpu._row import Row, Target, decide
 from bench.gpu._training import AUGMENTED, EPOCHS, write_experiment
-from imgcls.training.probe import train_in_process
+from imgcls.training.process import train_in_process
 from imgcls.verbs.diagnose import measure_difference
 
 LIMIT = 1e-12

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.gpu._row import PRECISIONS, Row, Target, decide
 from bench.gpu._training import AUGMENTED, EPOCHS, write_experiment
-from imgcls.training.probe import train_in_process
+from imgcls.training.process import train_in_process
 
 
 def measure(target: Target, folder: Path) -> Iterator[Row]:

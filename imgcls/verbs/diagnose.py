@@ -18,7 +18,7 @@ from imgcls.errors import GateError
 from imgcls.experiment_file import read_experiment
 from imgcls.io import terminal, yaml_file
 from imgcls.report.tables import format_pairs, format_table
-from imgcls.training.probe import start_probe, train_in_process
+from imgcls.training.process import start_process, train_in_process
 from imgcls.verbs import prepare
 
 EPOCHS, ROUNDS = 2, 7
@@ -255,7 +255,7 @@ def _measure_determinism_cost(folder: Path, precision: str) -> float:
     """Return the median time of deterministic steps, relative to other steps."""
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with contextlib.ExitStack() as stack:
-        probes = {}
+        processes = {}
         for deterministic in seconds:
             path = _write_experiment(
                 folder,
@@ -263,10 +263,10 @@ def _measure_determinism_cost(folder: Path, precision: str) -> float:
                 precision=precision,
                 deterministic=deterministic,
             )
-            probes[deterministic] = stack.enter_context(start_probe(path, folder / path.stem))
-        for send in probes.values():
+            processes[deterministic] = stack.enter_context(start_process(path, folder / path.stem))
+        for send in processes.values():
             send("epoch")  # a warm-up, which compiles the steps
         for _ in range(ROUNDS):
-            for deterministic, send in probes.items():
+            for deterministic, send in processes.items():
                 seconds[deterministic].append(send("epoch")["stage_seconds"]["steps"])
     return statistics.median(seconds[True]) / statistics.median(seconds[False])

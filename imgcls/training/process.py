@@ -1,12 +1,12 @@
-"""Training processes that train one epoch per request, for timing. Light zone.
+"""Processes that train one epoch per request, for timing. Light zone.
 
 `imgcls doctor` and the benchmarks start several and let them train in turns, so that other load on
 the machine affects all of them equally.
 
-The process is `python -m imgcls.training.probe EXPERIMENT FOLDER [WORKERS RANK]`. It reads requests
-from stdin, one a line, and answers each with a line of JSON on stdout. `epoch` trains an epoch and
-returns its log entry; any other line is a path, to which the weights are written. The process ends
-at the end of its input.
+The process is `python -m imgcls.training.process EXPERIMENT FOLDER [WORKERS RANK]`. It reads
+requests from stdin, one a line, and answers each with a line of JSON on stdout. `epoch` trains an
+epoch and returns its log entry; any other line is a path, to which the weights are written. The
+process ends at the end of its input.
 """
 
 import contextlib
@@ -30,13 +30,11 @@ if TYPE_CHECKING:
     import numpy
 
 GPU_MEMORY = "train.gpu_memory=growth"
-"""Several probes run at once. By default, TensorFlow would allocate all of a GPU's memory for the
-first.
-"""
+"""By default, TensorFlow would allocate all of a GPU's memory for the first of these processes."""
 
 
 @contextlib.contextmanager
-def start_probe(
+def start_process(
     experiment: Path, folder: Path, *workers: str | int, variables: dict[str, str] | None = None
 ) -> Iterator[Callable[[str], Any]]:
     """Start a training process that ends with the block.
@@ -52,7 +50,7 @@ def start_probe(
         UserError: the process ended; the message is the last line that it printed to stderr.
     """
     arguments = map(str, (experiment, folder, *workers))
-    command = [sys.executable, "-m", "imgcls.training.probe", *arguments]
+    command = [sys.executable, "-m", "imgcls.training.process", *arguments]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,
@@ -93,7 +91,7 @@ def train_in_process(
     """Train for some epochs in a process of its own.
 
     Args:
-        folder, variables: as for `start_probe`.
+        folder, variables: as for `start_process`.
 
     Returns:
         The weights, and the log without times.
@@ -102,7 +100,7 @@ def train_in_process(
 
     from imgcls.training.history import TIMES
 
-    with start_probe(experiment, folder, variables=variables) as send:
+    with start_process(experiment, folder, variables=variables) as send:
         log = [send("epoch") for _ in range(epochs)]
         with numpy.load(send(str(folder.with_suffix(".npz")))) as arrays:
             weights = [arrays[name] for name in arrays.files]
