@@ -20,6 +20,7 @@ def main() -> None:
         loader,
         networks,
         predict,
+        ratios,
         small_images,
         start,
         time_to_accuracy,
@@ -44,8 +45,7 @@ def main() -> None:
         *(time_to_accuracy.measure_ratios(folder) if folder else []),
     ]
     print(f"{'ratio':<92}  {'measured':>8}  target")
-    for name, measured, target in rows:
-        print(f"{name:<92}  {measured:>8.2f}  {target}")
+    ratios.print_ratios(rows)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ Run only this benchmark with `python -m bench.augmentations`.
 import random
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy
 
+from bench.ratios import Ratio, measure_medians
 from imgcls import parts
 
 BATCH = 128
@@ -95,9 +95,10 @@ def measure() -> list[tuple[str, str, float, float]]:
                     tf.function(_make_ours(part, validated), autograph=False),
                     *_trace_keras(keras_layers, hasattr(part, "mix"), traces),
                 ]
-                ours, *each = _measure_medians(
-                    [partial(function, images, targets, step) for function in functions], rounds
-                )
+                calls = [partial(function, images, targets, step) for function in functions]
+                for call in calls:
+                    call()  # a warm-up
+                ours, *each = measure_medians(dict(enumerate(calls)), rounds).values()
                 theirs = statistics.mean(each)
                 rows.append(
                     (label, f"{size}x{size}x{channels}", 1e6 * ours / BATCH, 1e6 * theirs / BATCH)
@@ -142,20 +143,7 @@ def _make_keras(layers: list[Any], mixes: bool) -> Callable[..., Any]:
     return run
 
 
-def _measure_medians(functions: list[Callable[[], Any]], rounds: int) -> list[float]:
-    """Call the functions in alternation, after a warm-up; return each one's median seconds."""
-    times: list[list[float]] = [[] for _ in functions]
-    for function in functions:
-        function()
-    for _ in range(rounds):
-        for function, seconds in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            seconds.append(time.perf_counter() - start)
-    return [statistics.median(each) for each in times]
-
-
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Measure the time of each augmentation relative to Keras."""
     return [
         (f"{part} at {size} / Keras", ours / theirs, "<= 1.00")

@@ -3,14 +3,13 @@
 Run only this benchmark with `python -m bench.batch_norm`.
 """
 
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy
 
+from bench.ratios import Ratio, measure_medians, print_ratios
 from imgcls import parts
 from imgcls.models import Problem
 
@@ -23,12 +22,12 @@ MODELS = {
 }
 
 
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Compare steps of `cnn` in float32 and mixed_bfloat16, in alternation."""
     rows = []
     for precision in ("float32", "mixed_bfloat16"):
         for name in MODELS:
-            own, keras_layer = _measure_medians(name, precision)
+            own, keras_layer = _measure_steps(name, precision)
             print(
                 f"batch norm, {name}, {precision}: {own:.1f} ms, Keras {keras_layer:.1f} ms",
                 file=sys.stderr,
@@ -38,8 +37,8 @@ def measure_ratios() -> list[tuple[str, float, str]]:
     return rows
 
 
-def _measure_medians(name: str, precision: str) -> tuple[float, float]:
-    """Return milliseconds per step with the layer and with Keras's."""
+def _measure_steps(name: str, precision: str) -> tuple[float, float]:
+    """Return the median milliseconds per step with the layer, and with Keras's."""
     from imgcls.backend import keras
     from imgcls.training.model_file import make_plain_model
 
@@ -50,15 +49,9 @@ def _measure_medians(name: str, precision: str) -> tuple[float, float]:
     problem = Problem(10, [70.0] * shape[2], [90.0] * shape[2], dropout_seed=0)
     settings = cnn.Settings(name="cnn", batch_norm=True, dropout=0.0, **settings)
     model = keras.Model(images, cnn.build(settings, images, problem))
-    runs = [_compile(each, shape) for each in (model, make_plain_model(model))]
-    seconds: list[list[float]] = [[], []]
-    for _ in range(ROUNDS):
-        for run, values in zip(runs, seconds, strict=True):
-            start = time.perf_counter()
-            run()
-            values.append(time.perf_counter() - start)
-    own, keras_layer = (statistics.median(values) * 1000 / STEPS for values in seconds)
-    return own, keras_layer
+    models = {"own": model, "keras": make_plain_model(model)}
+    seconds = measure_medians({key: _compile(models[key], shape) for key in models}, ROUNDS)
+    return seconds["own"] * 1000 / STEPS, seconds["keras"] * 1000 / STEPS
 
 
 def _compile(model: Any, shape: tuple[int, ...]) -> Callable[[], object]:
@@ -88,8 +81,7 @@ def _compile(model: Any, shape: tuple[int, ...]) -> Callable[[], object]:
 
 def main() -> None:
     """Print the ratios."""
-    for name, measured, target in measure_ratios():
-        print(f"{name:<92}  {measured:>8.2f}  {target}")
+    print_ratios(measure_ratios())
 
 
 if __name__ == "__main__":

@@ -1,20 +1,29 @@
 """Time of a training epoch, compared with bare training steps."""
 
 import gzip
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
+
+from bench.ratios import Ratio, measure_medians
+
+if TYPE_CHECKING:
+    import keras
+
+    from imgcls.config import Experiment
+    from imgcls.store.split_file import Split
+    from imgcls.store.store import Store
+    from imgcls.training.trainer import Trainer
 
 ROUNDS = 3
 IMAGES = 60_000
 
 
-def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
+def measure_ratios(folder: Path | None) -> list[Ratio]:
     """Compare epochs of configs/fashion_cnn.yaml, including validation and checkpoint.
 
     Args:
@@ -47,10 +56,10 @@ def measure_epoch_and_bare_steps(folder: Path, temporary: Path) -> dict[str, flo
         store.labels[batch],
         steps=-(-len(split.train) // 128),
     )
-    return measure_medians({"imgcls": train_epoch, "bare": bare})
+    return measure_medians({"imgcls": train_epoch, "bare": bare}, ROUNDS)
 
 
-def make_epoch(trainer: "object") -> Callable[[], None]:
+def make_epoch(trainer: "Trainer") -> Callable[[], None]:
     """Return a function that trains an epoch, after a first one."""
     from imgcls.io.signals import StopRequest
 
@@ -64,18 +73,9 @@ def make_epoch(trainer: "object") -> Callable[[], None]:
     return train_epoch
 
 
-def measure_medians(methods: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Call the methods in alternation; return the median seconds of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for _ in range(ROUNDS):
-        for name, run in methods.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def make_trainer(folder: Path, temporary: Path, overrides: Sequence[str] = ()) -> tuple:
+def make_trainer(
+    folder: Path, temporary: Path, overrides: Sequence[str] = ()
+) -> "tuple[Trainer, Experiment, Store, Split]":
     """Return a trainer of configs/fashion_cnn.yaml with its experiment, store and split.
 
     Args:
@@ -107,7 +107,7 @@ def make_trainer(folder: Path, temporary: Path, overrides: Sequence[str] = ()) -
 
 
 def _make_bare_epoch(
-    model: "object", images: numpy.ndarray, labels: numpy.ndarray, steps: int
+    model: "keras.Model", images: numpy.ndarray, labels: numpy.ndarray, steps: int
 ) -> Callable[[], None]:
     """Return a function that runs the training steps of an epoch on one batch in memory."""
     from imgcls.backend import tf

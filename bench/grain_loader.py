@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import loader
+from bench.ratios import Ratio, print_ratios
 
 if TYPE_CHECKING:
     import grain
@@ -90,7 +91,7 @@ class _Recorder:
         return numpy.empty((len(arguments[0]), *self.geometry.shape), numpy.uint8)
 
 
-def measure_ratios(rounds: int = ROUNDS) -> list[tuple[str, float, str]]:
+def measure_ratios(rounds: int = ROUNDS) -> list[Ratio]:
     """Compare the images/s of both on each kind of store, if grain is installed."""
     if importlib.util.find_spec("grain") is None:
         print("grain: not compared, since it is not installed", file=sys.stderr)
@@ -101,7 +102,7 @@ def measure_ratios(rounds: int = ROUNDS) -> list[tuple[str, float, str]]:
         return [row for stored in STORES for row in _compare(folder, stored, rounds)]
 
 
-def _compare(folder: Path, stored: str, rounds: int) -> Iterator[tuple[str, float, str]]:
+def _compare(folder: Path, stored: str, rounds: int) -> Iterator[Ratio]:
     text = loader.CROPPED.format(folder=folder, store=STORES[stored], batch=loader.BATCH)
     experiment, store, split = loader.prepare_experiment(text, folder)
     batches = loader.make_batches(experiment, store, split)
@@ -227,8 +228,7 @@ def _require_resumption(dataset: "grain.IterDataset") -> None:
 def main() -> None:
     """Print the ratios; the first argument may be a number of rounds."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    for name, measured, target in measure_ratios(rounds):
-        print(f"{name:<92}  {measured:>8.2f}  {target}")
+    print_ratios(measure_ratios(rounds))
 
 
 if __name__ == "__main__":

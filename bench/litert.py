@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.ratios import Ratio, print_ratios
+
 NETWORKS = {
     "cnn": ("{name: cnn}", (28, 28, 1)),
     "resnet 20": ("{name: resnet, depth: 20}", (32, 32, 3)),
@@ -18,7 +20,7 @@ NETWORKS = {
 EXPERIMENT = "{{name: bench, data: {{name: digits}}, model: {model}}}"
 
 
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Compare float32 and int8 in batches of 1 with TensorFlow; int8 also with float32."""
     if importlib.util.find_spec("ai_edge_litert") is None:
         print("no LiteRT: run pip install 'imgcls[litert]'", file=sys.stderr)
@@ -26,7 +28,7 @@ def measure_ratios() -> list[tuple[str, float, str]]:
     return [row for name in NETWORKS for row in _measure(name)]
 
 
-def _measure(name: str) -> list[tuple[str, float, str]]:
+def _measure(name: str) -> list[Ratio]:
     import numpy
     import yaml
 
@@ -71,5 +73,4 @@ def _measure(name: str) -> list[tuple[str, float, str]]:
 
 
 if __name__ == "__main__":
-    for row in measure_ratios():
-        print(row)
+    print_ratios(measure_ratios())

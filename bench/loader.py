@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.epoch import write_noise
+from bench.ratios import Ratio
 
 ROUNDS = 7
 BATCH, WARMING, STEPS = 100, 8, 12
@@ -32,7 +33,7 @@ train: {{batch_size: {batch}, device_cache_mib: 0}}
 """
 
 
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Compare imgcls's iterators with decoding alone, Keras's loader, and the speed of training."""
     with tempfile.TemporaryDirectory() as folder:
         speeds = _measure(_make_loaders(Path(folder)))

@@ -10,10 +10,15 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 
-from bench import epoch
+from bench import epoch, ratios
+from bench.ratios import Ratio
+
+if TYPE_CHECKING:
+    from imgcls.training.trainer import Trainer
 
 NETWORKS = {
     "cnn": [],
@@ -29,7 +34,7 @@ TITLES = {
 }
 
 
-def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
+def measure_ratios(folder: Path | None) -> list[Ratio]:
     """Compare epochs with validation, and with the checkpoint that imgcls writes.
 
     Args:
@@ -41,7 +46,7 @@ def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
         for name in NETWORKS:
             place = Path(temporary) / name
             place.mkdir()
-            medians = measure_medians(name, images, place)
+            medians = measure_network(name, images, place)
             for method, seconds in medians.items():
                 print(f"epoch of {name}: {method} {seconds:.2f} s", file=sys.stderr)
             rows += [
@@ -53,7 +58,7 @@ def measure_ratios(folder: Path | None) -> list[tuple[str, float, str]]:
     return rows
 
 
-def measure_medians(name: str, folder: Path, temporary: Path) -> dict[str, float]:
+def measure_network(name: str, folder: Path, temporary: Path) -> dict[str, float]:
     """Return the median seconds per epoch of each method, measured in alternation.
 
     Args:
@@ -77,13 +82,14 @@ def measure_medians(name: str, folder: Path, temporary: Path) -> dict[str, float
         if counted != parameters:
             raise RuntimeError(f"{method} has another {name}: {counted}, not {parameters}")
     requests = {method: _make_request(worker) for method, worker in workers.items()}
-    medians = epoch.measure_medians({"imgcls": epoch.make_epoch(trainer), **requests})
+    methods = {"imgcls": epoch.make_epoch(trainer), **requests}
+    medians = ratios.measure_medians(methods, epoch.ROUNDS)
     for worker in workers.values():
         worker.communicate()
     return medians
 
 
-def _save_plain_model(trainer: "object", path: Path) -> int:
+def _save_plain_model(trainer: "Trainer", path: Path) -> int:
     """Save the network with Keras's own layers; return the number of its parameters."""
     from imgcls.training.model_file import make_plain_model
 
@@ -140,8 +146,7 @@ def _make_request(worker: subprocess.Popen) -> Callable[[], None]:
 def main() -> None:
     """Print the ratios; the first argument may be a folder with the files of Fashion-MNIST."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    for name, measured, target in measure_ratios(folder):
-        print(f"{name:<92}  {measured:>8.2f}  {target}")
+    ratios.print_ratios(measure_ratios(folder))
 
 
 if __name__ == "__main__":

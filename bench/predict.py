@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.loader import write_photos
+from bench.ratios import Ratio, print_ratios
 
 ROUNDS, BATCHES, BATCH = 9, 3, 32
 FILES = (10_000, 100_000)
@@ -31,7 +32,7 @@ DIGITS = """
 """
 
 
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Compare predicting files, in images/s, with the bare model on a batch in memory; and the
     memory for many files with that for few.
     """
@@ -164,5 +165,4 @@ def _run_and_measure(command: list[str], folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    for row in measure_ratios():
-        print("{:<80}  {:>8.2f}  {}".format(*row))
+    print_ratios(measure_ratios())

@@ -15,6 +15,7 @@ from typing import Any
 import numpy
 
 from bench.loader import make_loader
+from bench.ratios import Ratio, print_ratios
 
 ROUNDS = 7
 BATCH, WARMING, STEPS = 128, 60, 400
@@ -26,7 +27,7 @@ EXPERIMENT = f"""
 PLACEMENTS = {"store": "the store", "host": "the host's memory"}
 
 
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Measure the images/s that reach training if nothing is trained, by where images lie."""
     with tempfile.TemporaryDirectory() as folder:
         batches = _make_batches(Path(folder))
@@ -96,8 +97,7 @@ def _make_copier() -> Callable[[], Any]:
 
 def main() -> None:
     """Print the speeds."""
-    for name, measured, target in measure_ratios():
-        print(f"{name}  {measured:.2f}  {target}")
+    print_ratios(measure_ratios())
 
 
 if __name__ == "__main__":

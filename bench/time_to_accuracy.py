@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy
 
+from bench.ratios import Ratio
+
 CONFIG = "configs/fashion_fast.yaml"
 ACCURACY = 0.91
 ROUNDS = 3
@@ -64,7 +66,7 @@ class Round:
 
 def measure_ratios(
     folder: Path, accuracy: float = ACCURACY, count: int = ROUNDS, overrides: Sequence[str] = ()
-) -> list[tuple[str, float, str]]:
+) -> list[Ratio]:
     """Return the median ratio of CPU seconds; print all numbers of each round.
 
     Args:

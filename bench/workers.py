@@ -15,6 +15,7 @@ from typing import Any
 import numpy
 
 from bench.epoch import write_noise
+from bench.ratios import Ratio
 from imgcls.experiment_file import read_experiment
 from imgcls.image.decode import Geometry
 from imgcls.input.batches import Examples, ShuffledBatches
@@ -27,7 +28,7 @@ IMAGES = 12_800
 STEP = 1_000_000
 
 
-def measure_ratios() -> list[tuple[str, float, str]]:
+def measure_ratios() -> list[Ratio]:
     """Compare epochs of configs/fashion_cnn.yaml on noise with the same global batch.
 
     Also measures the seconds to compute the batch of a late step.
