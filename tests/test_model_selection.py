@@ -121,7 +121,7 @@ def test_the_average_over_updates_is_evaluated_and_kept_and_the_weights_go_on(
 
 def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits):
     from imgcls.backend import keras, tf
-    from imgcls.training import build
+    from imgcls.training import averaged_weights, build
 
     settings = digits(
         f"train.optimizer={SGD % 0.5}".replace("}", ", momentum: 0.0}"), "train.ema.decay=0.75"
@@ -137,6 +137,6 @@ def test_averaged_weights_are_the_exponential_average_of_the_trained_ones(digits
         optimizer.apply([numpy.array([[0.1]], numpy.float32)], model.trainable_variables)
         trained -= 0.5 * 0.1
         average = trained if average is None else 0.75 * average + 0.25 * trained
-    with build.use_validated_weights(model, optimizer):
+    with averaged_weights.use_validated_weights(model, optimizer):
         assert model.trainable_variables[0].value.numpy().item() == pytest.approx(average, rel=1e-6)
     assert model.trainable_variables[0].value.numpy().item() == pytest.approx(trained, rel=1e-6)

@@ -12,7 +12,14 @@ from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.run_lookup import format_command
-from imgcls.training import build, checkpoint_file, history, model_file, precision
+from imgcls.training import (
+    averaged_weights,
+    build,
+    checkpoint_file,
+    history,
+    model_file,
+    precision,
+)
 from imgcls.training.checkpoint_file import CorruptError
 from imgcls.training.counters import Counters
 
@@ -92,7 +99,7 @@ def _load_validated(model: keras.Model, run: Run, state: State) -> None:
     with terminal.silence():  # training has printed the same notes
         optimizer, _ = build.build_optimizer(run.experiment)
     optimizer.build(model.trainable_variables)
-    wanted = [each.path for each in build.get_validated_variables(model, optimizer)]
+    wanted = [each.path for each in averaged_weights.get_validated_variables(model, optimizer)]
     if missing := [name for name in wanted if name not in state.arrays]:
         raise DataError(
             f"{state.path} has no variable {missing[0]}, which this model has; was imgcls changed?"

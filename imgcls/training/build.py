@@ -1,7 +1,6 @@
 """Builds an experiment's model, optimizer, schedule and loss. Heavy zone."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from imgcls.environment import read_cpu_features
 from imgcls.io import terminal
 from imgcls.models import Problem
 from imgcls.models._dropout import register_rows
-from imgcls.optimizers._optimizer import Optimizer
 from imgcls.seeds import derive_seed
 from imgcls.store.manifest import DataDescription
 from imgcls.train_config import Train
-from imgcls.training import precision
+from imgcls.training import averaged_weights, precision
 from imgcls.training.network_file import load_network
 from imgcls.training.plan import count_epochs
 
@@ -97,7 +95,7 @@ def build_optimizer(
     is lost when a model is loaded under a float32 policy.
     """
     settings = experiment.train
-    note_averages(experiment)
+    averaged_weights.note_unsuitable(experiment)
     learning_rate = StepLearningRate()
     optimizer = parts.load_for("optimizers", settings.optimizer).build(
         settings.optimizer, learning_rate
@@ -108,26 +106,6 @@ def build_optimizer(
     if settings.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer, learning_rate
-
-
-def note_averages(experiment: Experiment) -> None:
-    """Print notes on what does not suit averaged weights."""
-    settings = experiment.train
-    averages = settings.optimizer.averages_weights
-    if not averages and settings.ema is None:
-        return
-    what = f"optimizer {settings.optimizer.name}" if averages else "train.ema"
-    if "batch norm" in experiment.model.get_layer_types() and not settings.precise_batch_norm:
-        terminal.note(
-            f"{what} averages the weights, but model {experiment.model.name} has batch norm, whose"
-            " statistics are those of the weights that are trained; set train.precise_batch_norm:"
-            " {batches: 64} to estimate them with the average"
-        )
-    if averages and settings.schedule.name != "constant":
-        terminal.note(
-            f"{what} is made for a constant learning rate, with a warm-up; train.schedule is"
-            f" {settings.schedule.name}"
-        )
 
 
 def compute_peak(settings: Train) -> float:
@@ -175,50 +153,3 @@ def build_loss(experiment: Experiment) -> Callable[[tf.Tensor, tf.Tensor], tf.Te
     """Return a function of targets and logits that computes the loss of each row."""
     settings = experiment.train.loss
     return partial(parts.load_for("losses", settings).compute, settings)
-
-
-def get_inner_optimizer(optimizer: keras.optimizers.Optimizer) -> Optimizer:
-    """Return an optimizer without its loss scale."""
-    inner: Optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return inner
-
-
-def get_validated_variables(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> list[keras.Variable]:
-    """Return the variables whose values the model has within `use_validated_weights`, in its
-    order. Those of frozen layers have no averages.
-    """
-    inner = get_inner_optimizer(optimizer)
-    found = inner.get_averages()
-    if found is None:
-        return list(model.variables)
-    pairs = zip(inner._trainable_variables, found, strict=True)
-    averages = {id(variable): average for variable, average in pairs if variable.trainable}
-    return [averages.get(id(variable), variable) for variable in model.variables]
-
-
-@contextlib.contextmanager
-def use_validated_weights(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> Iterator[None]:
-    """Swap the model's weights for their averages within the block.
-
-    They stay the same without `train.ema` or an optimizer that averages them.
-    """
-    inner = get_inner_optimizer(optimizer)
-    if inner.get_averages() is None:
-        yield
-        return
-    # Copies on the device, where validation needs less memory than training.
-    variables = inner._trainable_variables
-    trained = [tf.identity(variable.value) for variable in variables]
-    inner.finalize_variable_values(variables)
-    for variable, value in zip(variables, trained, strict=True):
-        if not variable.trainable:  # of a frozen layer, whose averages may not have begun
-            variable.assign(value)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, trained, strict=True):
-            variable.assign(value)

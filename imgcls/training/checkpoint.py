@@ -19,7 +19,7 @@ from imgcls.errors import DataError
 from imgcls.io import terminal
 from imgcls.run import Run
 from imgcls.train_config import Train
-from imgcls.training import build, checkpoint_file, history
+from imgcls.training import averaged_weights, checkpoint_file, history
 from imgcls.training.checkpoint_file import CorruptError, Snapshot
 from imgcls.training.counters import Counters
 
@@ -112,7 +112,7 @@ class Checkpoints:
     def take_snapshot(self) -> Snapshot:
         """Return the values of all variables of the training state, for `write`."""
         numbers = {id(variable): number for number, variable in enumerate(self._variables)}
-        validated = build.get_validated_variables(self._model, self._optimizer)
+        validated = averaged_weights.get_validated_variables(self._model, self._optimizer)
         self._validated = [numbers[id(each)] for each in validated]  # depends on what is frozen
         return checkpoint_file.take_snapshot(self._variables)
 

@@ -8,7 +8,7 @@ from imgcls.backend import keras, tf
 from imgcls.config import Experiment
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import build, layer_selection
+from imgcls.training import averaged_weights, build, layer_selection
 from imgcls.training.batch_norm_statistics import BatchNormStatistics
 from imgcls.training.class_weights import compute_class_weights
 from imgcls.training.learning_rate_factors import compute_factors
@@ -60,7 +60,7 @@ class ReplicatedModel:
             experiment.train, store.classes, store.labels[split.train]
         )
         factors = compute_factors(experiment.train, self.model)
-        build.get_inner_optimizer(self.optimizer).set_learning_rate_factors(factors)
+        averaged_weights.get_inner_optimizer(self.optimizer).set_learning_rate_factors(factors)
         self.reset_averages()
         self._models = {tuple(self.model.input_shape[1:3]): self.model}
         self.state_variables = list(self.model.non_trainable_variables)
@@ -119,7 +119,7 @@ class ReplicatedModel:
         with self._strategy.scope():
             for size in {phase.size for phase in phases} - set(self._models):
                 self._models[size] = share_layers(self.model, size)
-        inner = build.get_inner_optimizer(self.optimizer)
+        inner = averaged_weights.get_inner_optimizer(self.optimizer)
         ends = {id(variable): 0 for variable in self.model.trainable_variables}
         for phase in phases:
             frozen = [variable for layer in phase.frozen for variable in layer.variables]
@@ -154,8 +154,8 @@ class ReplicatedModel:
 
     def reset_averages(self) -> None:
         """Let averages of the weights start from what they are now, before the first step."""
-        build.get_inner_optimizer(self.optimizer).reset_averages()
+        averaged_weights.get_inner_optimizer(self.optimizer).reset_averages()
 
     def use_validated_weights(self) -> AbstractContextManager[None]:
         """Let the model have the weights that are validated and saved within the block."""
-        return build.use_validated_weights(self.model, self.optimizer)
+        return averaged_weights.use_validated_weights(self.model, self.optimizer)
