@@ -48,9 +48,10 @@ class Accumulation:
 
         state = (tf.constant(0), zeros, tf.zeros([entries], tf.float64))
         if self._strategy.num_replicas_in_sync == 1:
-            return tf.while_loop(lambda i, *_: i < self.steps, add, state, parallel_iterations=1)[
-                1:
-            ]
+            _, gradients, sums = tf.while_loop(
+                lambda i, *_: i < self.steps, add, state, parallel_iterations=1
+            )
+            return gradients, sums
         # TensorFlow rejects the all-reduce of synchronized batch norm inside a while loop, so the
         # loop is unrolled.
         for _ in range(self.steps):

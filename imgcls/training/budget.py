@@ -8,15 +8,13 @@ from imgcls.config import Experiment
 from imgcls.distributed.collectives import Collectives
 from imgcls.durations import Duration
 from imgcls.errors import UserError
-from imgcls.input.batches import Examples
 from imgcls.io import terminal
 from imgcls.io.records import write_record
 from imgcls.run import Run
 from imgcls.training import accumulation_request, micro_batches, recovery
 from imgcls.training.phases import Kind, plan_phases
 from imgcls.training.plan import Measurement, apply_plan, make_plan, read_plan
-from imgcls.training.replicated_model import ReplicatedModel
-from imgcls.training.speed_test import SpeedTest
+from imgcls.training.speed_test import SpeedTest, TrainingSetup
 
 TRIAL_EPOCHS = 1000
 """The number of epochs while none is planned; no duration in epochs should be longer."""
@@ -27,11 +25,7 @@ def plan_epochs(
     experiment: Experiment,
     budget: Duration,
     started: float,
-    strategy: tf.distribute.Strategy,
-    replicated: ReplicatedModel,
-    examples: Examples,
-    validation: Examples,
-    classes: int,
+    setup: TrainingSetup,
     collectives: Collectives,
 ) -> Experiment:
     """Return an experiment with the epochs that fit its budget, which are planned once for a run.
@@ -41,25 +35,24 @@ def plan_epochs(
     Args:
         budget: `train.budget`.
         started: when the command started, by `time.monotonic`, in seconds.
-        examples: of the training split.
 
     Raises:
         UserError: not one epoch fits, or a duration in epochs is longer than the training.
         OutOfMemoryError, Interrupted: as `recovery.divide_batches`.
     """
-    local_batch_size = experiment.train.batch_size // strategy.num_replicas_in_sync
+    local_batch_size = experiment.train.batch_size // setup.strategy.num_replicas_in_sync
     requested = accumulation_request.read_request(run, local_batch_size)
     if requested:
         experiment = micro_batches.set_micro_batch_size(experiment, local_batch_size // requested)
     if recorded := read_plan(run):
         return apply_plan(experiment, recorded.epochs)
     trial = apply_plan(experiment, TRIAL_EPOCHS)
-    test = SpeedTest(trial, strategy, replicated, examples, validation, classes, budget.seconds)
+    test = SpeedTest(trial, setup, budget.seconds)
     measured, experiment = _measure(test, run, experiment, started, local_batch_size, collectives)
     measured = _find_slowest(measured, collectives)
-    steps_per_epoch = examples.count_batches(experiment.train.batch_size)
+    steps_per_epoch = setup.examples.count_batches(experiment.train.batch_size)
     times = {phase.kind: step for phase, step in zip(test.phases, measured.steps, strict=True)}
-    count = partial(_count_seconds, experiment, replicated.model, steps_per_epoch, times)
+    count = partial(_count_seconds, experiment, setup.replicated.model, steps_per_epoch, times)
     plan = make_plan(budget, measured, steps_per_epoch, count)
     planned = apply_plan(experiment, plan.epochs)
     if collectives.is_chief:

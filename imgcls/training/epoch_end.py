@@ -101,10 +101,8 @@ class EpochEnd:
 
     def _estimate_batch_norm(self, counters: Counters, iterator: BatchIterator) -> None:
         """Estimate the statistics of batch norm on the last batches that were trained on."""
-        settings, statistics = (
-            self._settings.precise_batch_norm,
-            self._replicated.batch_norm_statistics,
-        )
+        settings = self._settings.precise_batch_norm
+        statistics = self._replicated.batch_norm_statistics
         if settings is None or statistics is None or counters.step == 0:
             return
         count = min(settings.batches, counters.step)

@@ -103,8 +103,7 @@ class ModeComparison:
                 eval_mode += self._sum_losses(model(rows[0], training=False), *rows[1:])
             for row in starts:
                 rows = [_take_rows(each, row, size) for each in (images, labels, weights)]
-                place = {"step": step, "first_row": tf.constant(row)}
-                logits = model(rows[0], training=True, **place)
+                logits = model(rows[0], training=True, step=step, first_row=tf.constant(row))
                 train_mode += self._sum_losses(logits, *rows[1:])
             return tf.stack([train_mode, eval_mode])
 

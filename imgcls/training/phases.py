@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from imgcls.backend import keras
 from imgcls.durations import Duration
 from imgcls.errors import UserError
+from imgcls.io import terminal
 from imgcls.models import HEAD
 from imgcls.phase_settings import Freeze
 from imgcls.train_config import Train
@@ -127,9 +128,12 @@ def find_phase(phases: list[Phase], step: int) -> Phase:
     return next((phase for phase in phases if step < phase.end), phases[-1])
 
 
-def describe_phase(phase: Phase, model: keras.Model) -> str:
-    """Return the size of images in a phase, and how much is frozen, in a sentence."""
-    return f"images of {phase.size[0]}x{phase.size[1]} pixels; {_describe_frozen(phase, model)}"
+def note_phase(phase: Phase, total_steps: int, model: keras.Model) -> None:
+    """Print a note with the size of images in a phase, and how much is frozen."""
+    terminal.note(
+        f"steps {phase.start + 1:,} to {phase.end:,} of {total_steps:,}: images of"
+        f" {phase.size[0]}x{phase.size[1]} pixels; {_describe_frozen(phase, model)}"
+    )
 
 
 def _describe_frozen(phase: Phase, model: keras.Model) -> str:

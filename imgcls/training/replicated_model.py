@@ -102,8 +102,11 @@ class ReplicatedModel:
     def _start_statistics(self) -> None:
         """Compile the estimation of batch norm's statistics, when it is first run."""
         layers = [layer for layer in self.list_batch_norms() if layer.trainable]
-        arguments = self._strategy, self.model, layers, self._accumulation_steps
-        self.batch_norm_statistics = BatchNormStatistics(*arguments) if layers else None
+        self.batch_norm_statistics = None
+        if layers:
+            self.batch_norm_statistics = BatchNormStatistics(
+                self._strategy, self.model, layers, self._accumulation_steps
+            )
 
     def list_batch_norms(self) -> list[keras.layers.BatchNormalization]:
         """Return the model's layers of batch norm."""

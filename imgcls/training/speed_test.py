@@ -3,6 +3,7 @@
 import tempfile
 import time
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
@@ -23,6 +24,23 @@ MEASURED_FRACTION = 0.02
 """The same as a fraction of the budget."""
 
 
+@dataclass(frozen=True)
+class TrainingSetup:
+    """What a training runs on.
+
+    Attributes:
+        examples: of the training split.
+        validation: of the validation split, which may be empty.
+        classes: their number.
+    """
+
+    strategy: tf.distribute.Strategy
+    replicated: ReplicatedModel
+    examples: Examples
+    validation: Examples
+    classes: int
+
+
 class SpeedTest:
     """Runs training steps of each kind of phase, and a validation pass.
 
@@ -37,28 +55,19 @@ class SpeedTest:
         UserError: as `plan_phases` and `ReplicatedModel.prepare_phases`.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        strategy: tf.distribute.Strategy,
-        replicated: ReplicatedModel,
-        examples: Examples,
-        validation: Examples,
-        classes: int,
-        budget: float,
-    ):
+    def __init__(self, experiment: Experiment, setup: TrainingSetup, budget: float):
         self._budget = budget
         self._settings = experiment.train
-        self._strategy = strategy
-        self._replicated = replicated
-        self._splits = examples, validation
+        self._strategy = strategy = setup.strategy
+        self._replicated = replicated = setup.replicated
+        self._splits = examples, validation = setup.examples, setup.validation
         steps_per_epoch = examples.count_batches(self._settings.batch_size)
         total_steps = count_epochs(self._settings) * steps_per_epoch
         phases = plan_phases(self._settings, replicated.model, total_steps, steps_per_epoch)
         replicated.prepare_phases(phases)
         self.phases = find_kinds(phases)
         replicas = strategy.num_replicas_in_sync
-        self._batches = ShuffledBatches(examples, experiment, classes, replicas)
+        self._batches = ShuffledBatches(examples, experiment, setup.classes, replicas)
         self._validation = SequentialBatches(validation, self._settings.batch_size)
         self._comparison = ModeComparison(strategy, replicated, experiment, self._batches)
         self._variables = [*replicated.model.variables, *replicated.optimizer.variables]
@@ -135,10 +144,8 @@ class SpeedTest:
     ) -> tuple[float, float]:
         """Return what compiling took, and the end of an epoch, in seconds."""
         begin = time.perf_counter()
-        precise, statistics = (
-            self._settings.precise_batch_norm,
-            self._replicated.batch_norm_statistics,
-        )
+        precise = self._settings.precise_batch_norm
+        statistics = self._replicated.batch_norm_statistics
         validation = seekable = None
         if self._validation.steps_per_epoch:
             validation = stack.enter_context(self._open(self._validation))

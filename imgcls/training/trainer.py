@@ -19,7 +19,6 @@ from imgcls.input.batches import (
     open_training_examples,
 )
 from imgcls.input.iterators import BatchIterator, open_iterator
-from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.io.terminal import TrainingProgress
 from imgcls.run import Run
@@ -33,11 +32,12 @@ from imgcls.training.execution_length import ExecutionLength
 from imgcls.training.history import EpochLog
 from imgcls.training.mode_comparison import ModeComparison
 from imgcls.training.model_description import SoupDescription
-from imgcls.training.phases import Phase, describe_phase, find_phase, plan_phases
+from imgcls.training.phases import Phase, find_phase, note_phase, plan_phases
 from imgcls.training.plan import count_epochs
 from imgcls.training.recorder import Recorder
 from imgcls.training.replicated_model import ReplicatedModel
 from imgcls.training.soup import make_greedy_soup
+from imgcls.training.speed_test import TrainingSetup
 from imgcls.training.state import TrainingState
 from imgcls.transfer.initialization import find_initializer
 
@@ -81,9 +81,11 @@ class Trainer:
         collectives = Collectives(self._strategy, cluster)
         if settings.budget:
             began = time.monotonic() if started is None else started
-            setup = settings.budget, began, self._strategy, self._replicated
             data = self._examples, self._validation, len(store.classes)
-            experiment = budget.plan_epochs(run, experiment, *setup, *data, collectives)
+            setup = TrainingSetup(self._strategy, self._replicated, *data)
+            experiment = budget.plan_epochs(
+                run, experiment, settings.budget, began, setup, collectives
+            )
         self._experiment, self._settings = experiment, experiment.train
         # Without epochs, phases and schedule are those of one that is not trained.
         total_steps = max(count_epochs(self._settings), 1) * self._steps_per_epoch
@@ -286,10 +288,7 @@ class Trainer:
         if self._replicated.start_phase(phase):
             self._executions.expect_compilation()
             if self._settings.freeze or self._settings.progressive_resizing:
-                terminal.note(
-                    f"steps {phase.start + 1:,} to {phase.end:,} of {self._phases[-1].end:,}:"
-                    f" {describe_phase(phase, self.model)}"
-                )
+                note_phase(phase, self._phases[-1].end, self.model)
         return phase
 
     def _get_learning_rate(self, step: int) -> float:
