@@ -222,7 +222,7 @@ def find_unevaluated(experiment: Experiment, seeds: list[int]) -> Path | None:
             if family.members != Members("seed", seeds) or not is_same:
                 continue
             if "test" not in list_evaluated_splits(family):
-                terminal.note(f"going on with {family.folder}; remove it to train new runs")
+                terminal.note(f"continuing {family.folder}; remove it to train new runs")
                 return family.folder
     return None
 

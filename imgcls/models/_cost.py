@@ -12,7 +12,7 @@ from imgcls.models._dropout import register_rows
 
 MIB = 2**20
 COPIES = 4
-"""What training holds of a trainable parameter: value, gradient, and Adam's two moments."""
+"""Numbers that training holds for a parameter: its value, its gradient, and Adam's two moments."""
 
 
 class Cost(NamedTuple):

@@ -30,10 +30,8 @@ class FusedAdam(Optimizer, keras.optimizers.Adam):
             variable.assign_sub(variable * decay)
         index = self._get_variable_index(variable)
         step = tf.cast(self.count_updates(variable) + 1, variable.dtype)
-        beta_1, beta_2 = (
-            tf.constant(self.beta_1, variable.dtype),
-            tf.constant(self.beta_2, variable.dtype),
-        )
+        beta_1 = tf.constant(self.beta_1, variable.dtype)
+        beta_2 = tf.constant(self.beta_2, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,

@@ -83,15 +83,15 @@ class Muon(Optimizer):
     ) -> list[Gradient]:
         """Return new momentum and direction of each matrix; other gradients stay as they are."""
         transformed: list[Gradient] = list(gradients)
-        numbers = [i for i, variable in enumerate(variables) if self._is_matrix(variable)]
+        indices = [i for i, variable in enumerate(variables) if self._is_matrix(variable)]
         momenta, matrices = [], []
-        for i in numbers:
+        for i in indices:
             momentum = self._momenta[self._var_key(variables[i])]
             momenta.append(momentum * self._momentum + gradients[i])
             nesterov = momenta[-1] * self._momentum + gradients[i]
             matrices.append(tf.reshape(nesterov, [-1, nesterov.shape[-1]]))
         for i, momentum, direction in zip(
-            numbers, momenta, orthogonalize(matrices, self._steps), strict=True
+            indices, momenta, orthogonalize(matrices, self._steps), strict=True
         ):
             transformed[i] = momentum, direction
         return transformed

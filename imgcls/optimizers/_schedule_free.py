@@ -88,7 +88,7 @@ class ScheduleFreeAdamW(Optimizer):
         if self._decay and self.has_decay(variable):
             step += variable * tf.constant(self._decay, dtype)
         iterate, average = self._iterates[index].value, self._averages[index].value
-        # Without a weight as long as a warm-up is at 0.
+        # The weight is 0 while a warm-up holds the learning rate at 0.
         weight = tf.math.divide_no_nan(
             tf.cast(squared_rate, dtype), tf.convert_to_tensor(self._squared_rates.value)
         )

@@ -21,7 +21,7 @@ class Settings(OptimizerSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """The peak of the schedule."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Decoupled weight decay: each step subtracts this times the learning rate from a kernel of 1;
+    """Decoupled weight decay: each step multiplies kernels by 1 minus this times the learning rate;
     biases and the parameters of norm layers do not decay.
     """
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -24,8 +24,8 @@ class Settings(OptimizerSettings):
     third to a tenth of AdamW's, with a weight decay that is larger by the same factor.
     """
     weight_decay: Annotated[float, Field(ge=0)] = 0.03
-    """Decoupled weight decay of kernels: each step subtracts this times the learning rate from a
-    kernel of 1.
+    """Decoupled weight decay: each step also subtracts from kernels this times the learning rate
+    times their values.
     """
     beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Weight of the momentum in the sum with the gradient whose sign is the step."""

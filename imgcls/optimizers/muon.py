@@ -39,8 +39,8 @@ class Settings(OptimizerSettings):
     stay smaller.
     """
     weight_decay: Annotated[float, Field(ge=0)] = 0.005
-    """Decoupled weight decay of hidden kernels: each step subtracts this times the learning rate
-    from a kernel of 1.
+    """Decoupled weight decay: each step also subtracts from hidden kernels this times the learning
+    rate times their values.
     """
     companion: Annotated[OptimizerSettings, COMPANION] = Field(
         default_factory=COMPANION.make_default

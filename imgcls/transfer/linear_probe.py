@@ -47,7 +47,7 @@ def fit_head(
     head = _find_head(model)
     train, validation = _compute_samples(model, experiment, store, split)
     groups = None if store.groups is None else store.groups[split.train]
-    # With more threads, sums are rounded otherwise; and BLAS is slow if they have to wait.
+    # With more threads, BLAS rounds sums differently, and is slow if other programs use the cores.
     with threadpool_limits(1, user_api="blas"):
         found, record = choose_strength(train, validation, len(store.classes), groups)
     kernel, bias = found.fold_scaler()

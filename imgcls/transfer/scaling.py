@@ -28,7 +28,10 @@ class Scaling:
         import numpy
 
         values = [(self.scale, other.scale), (self.offset, other.offset)]
-        return all(_fit(*pair) and numpy.allclose(*pair, rtol=1e-3, atol=1e-6) for pair in values)
+        return all(
+            _have_matching_sizes(*pair) and numpy.allclose(*pair, rtol=1e-3, atol=1e-6)
+            for pair in values
+        )
 
     def __str__(self) -> str:
         if not self.layers:
@@ -86,7 +89,8 @@ def _flatten(value: Any) -> Any:
     return array[0] if array.size == 1 else array
 
 
-def _fit(one: Any, other: Any) -> bool:
+def _have_matching_sizes(one: Any, other: Any) -> bool:
+    """Return whether numbers, or arrays of one for each channel, can be compared."""
     import numpy
 
     sizes = {numpy.size(one), numpy.size(other)} - {1}
