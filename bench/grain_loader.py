@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import loader
+from bench import photos
+from bench.loader import BATCH
 from bench.ratios import Ratio, print_ratios
 
 if TYPE_CHECKING:
@@ -98,24 +99,22 @@ def measure_ratios(rounds: int = ROUNDS) -> list[Ratio]:
         return []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        loader.write_photos(folder / "photos")
+        photos.write_photos(folder / "photos")
         return [row for stored in STORES for row in _compare(folder, stored, rounds)]
 
 
 def _compare(folder: Path, stored: str, rounds: int) -> Iterator[Ratio]:
-    text = loader.CROPPED.format(folder=folder, store=STORES[stored], batch=loader.BATCH)
-    experiment, store, split = loader.prepare_experiment(text, folder)
-    batches = loader.make_batches(experiment, store, split)
+    text = photos.CROPPED.format(folder=folder, store=STORES[stored], batch=BATCH)
+    experiment, store, split = photos.prepare_experiment(text, folder)
+    batches = photos.make_batches(experiment, store, split)
     per_batch = _record_crops(experiment, batches)
     per_image = tuple(array.reshape(-1, 1, *array.shape[2:]) for array in per_batch)
     batch_source = CropSource(store.folder, split.geometry, per_batch)
     image_source = CropSource(store.folder, split.geometry, per_image)
     loaders: dict[str, Loader] = {
-        "imgcls": loader.make_loader(batches),
+        "imgcls": photos.make_loader(batches),
         "grain, a batch per element": _make_grain_loader(_make_dataset(batch_source)),
-        "grain, an image per element": _make_grain_loader(
-            _make_dataset(image_source, loader.BATCH)
-        ),
+        "grain, an image per element": _make_grain_loader(_make_dataset(image_source, BATCH)),
     }
     _require_equal(loaders)
     speeds = _measure(loaders, rounds)
@@ -142,7 +141,7 @@ def _record_crops(experiment: Any, batches: "ShuffledBatches") -> "tuple[numpy.n
     examples, recorder = batches.examples, _Recorder(batches.examples.reader)
     same = ShuffledBatches(Examples(recorder, examples.labels, examples.indices), experiment)
     for step in range(WARMING + STEPS + AHEAD):
-        same.read(step, slice(0, loader.BATCH))
+        same.read(step, slice(0, BATCH))
     return tuple(numpy.stack(each) for each in zip(*recorder.arguments, strict=True))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.loader import write_photos
+from bench.photos import write_photos
 from bench.ratios import Ratio, print_ratios
 
 ROUNDS, BATCHES, BATCH = 9, 3, 32

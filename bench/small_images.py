@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from bench.loader import make_loader
+from bench.photos import make_loader
 from bench.ratios import Ratio, print_ratios
 
 ROUNDS = 7
