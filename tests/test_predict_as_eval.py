@@ -47,7 +47,7 @@ def read_probabilities(lines: list[dict]) -> numpy.ndarray:
 )
 def test_predictions_on_files_are_those_of_eval_bit_for_bit(tmp_path, storage, few, monkeypatch):
     """With data workers, and in this process, as a few files are read."""
-    monkeypatch.setattr(file_reader, "_FEW", few)
+    monkeypatch.setattr(file_reader, "_MAX_WITHOUT_WORKERS", few)
     run = make_run(tmp_path, **STORAGES[storage])
     expected = evaluate(run)
     shutil.rmtree(tmp_path / "data")

@@ -13,15 +13,17 @@ of the model's layers.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from imgcls import parts
 from imgcls.parts import PartSettings
 
 HEAD = "logits"
 """The name of the last dense layer of every model."""
+Count = Annotated[int, Field(ge=1)]
+"""A number of filters, units, blocks or pixels."""
 IMAGENET = "imagenet"
 """The value of `weights` for those that were trained on ImageNet."""
 

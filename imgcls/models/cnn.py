@@ -11,13 +11,11 @@ from pydantic import Field, model_validator
 
 from imgcls.errors import UserError
 from imgcls.io import terminal
-from imgcls.models import HEAD, ModelSettings, Problem
+from imgcls.models import HEAD, Count, ModelSettings, Problem
 from imgcls.short_forms import OneMeans
 
 if TYPE_CHECKING:
     import keras
-
-Count = Annotated[int, Field(ge=1)]
 
 MONOTONIC = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
 """Activations that never decrease, so that they commute with max pooling; gelu and silu do not."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imgcls.models import ModelSettings, Problem
+from imgcls.models import Count, ModelSettings, Problem
 
 if TYPE_CHECKING:
     import keras
 
-Count = Annotated[int, Field(ge=1)]
 EXPANSION = 4
+"""The channels between the last two convolutions of a block, as a multiple of its own."""
 EPSILON = 1e-6
 """Of layer norm, as in the authors' code."""
 TINY_IMAGE = 16

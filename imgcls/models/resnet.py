@@ -10,15 +10,13 @@ instead of 3.8 billion multiply-adds.
 import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from imgcls.models import ModelSettings, Problem
+from imgcls.models import Count, ModelSettings, Problem
 from imgcls.parts import must_be
 
 if TYPE_CHECKING:
     import keras
-
-Count = Annotated[int, Field(ge=1)]
 
 FOUR_STAGES = {
     18: (2, 2, 2, 2),

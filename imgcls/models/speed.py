@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from imgcls.models import ModelSettings, Problem
+from imgcls.models import Count, ModelSettings, Problem
 
 if TYPE_CHECKING:
     import keras
-
-Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(ModelSettings):

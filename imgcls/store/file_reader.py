@@ -14,9 +14,9 @@ from imgcls.store.storage import Storage
 if TYPE_CHECKING:
     import numpy
 
-_FEW = 16
+_MAX_WITHOUT_WORKERS = 16
 """Images up to which no data worker is asked: to start one takes as long as to read some dozens."""
-_LEAST = 8
+_MIN_CHUNK = 8
 """Images per request, at least, of a batch that is divided among the data workers."""
 
 
@@ -97,8 +97,8 @@ class FileReaderPool:
         """
         import numpy
 
-        if len(paths) <= _FEW:
+        if len(paths) <= _MAX_WITHOUT_WORKERS:
             images = numpy.empty((len(paths), *self._opener.shape), numpy.uint8)
             return images, FileReader(self._opener, lambda shape: images).read(paths)
-        chunk = min(max(-(-len(paths) // self._workers.count), _LEAST), CHUNK)
+        chunk = min(max(-(-len(paths) // self._workers.count), _MIN_CHUNK), CHUNK)
         return self._workers.read("read", paths, chunk=chunk)
