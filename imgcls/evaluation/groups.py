@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Groups = Mapping[str, Sequence[str]]
 """The group of each image of some predictions, by the name of the column."""
 
-LEAST_IMAGES = 10
+MIN_IMAGES = 10
 """Groups with fewer images have no part in the gap: one image is right or wrong by chance."""
 SHOWN = 100
 """Groups of a column in the table, at most: those with the lowest accuracy."""
@@ -184,7 +184,7 @@ def _compute_gap(column: str, rows: Table, confidence: float) -> dict[str, Any]:
     The interval is Newcombe's (1998, method 10), at a level that allows for the choice of the two
     groups among all pairs (Bonferroni): it excludes 0 only if that is more than chance.
     """
-    large: list[dict[str, Any]] = [row for row in rows if _count(row) >= LEAST_IMAGES]
+    large: list[dict[str, Any]] = [row for row in rows if _count(row) >= MIN_IMAGES]
     gap: dict[str, Any] = {
         "column": column,
         "groups": len(rows),

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from imgcls.input.batches import Examples
 
-MOST_IMAGES, LEAST_IMAGES = 256, 16
-MOST_BYTES = 16 << 20
-"""Above this size, fewer images are kept, but at least `LEAST_IMAGES`: 111 of 224x224x3."""
+MAX_IMAGES, MIN_IMAGES = 256, 16
+MAX_BYTES = 16 << 20
+"""Above this size, fewer images are kept, but at least `MIN_IMAGES`: 111 of 224x224x3."""
 _ADVICE = "prepare the run's data to do without it"
 
 
@@ -45,8 +45,8 @@ class SampleReader:
 def count_images(shape: tuple[int, int, int], available: int) -> int:
     """Return how many images of a shape are kept, of those that are available."""
     height, width, channels = shape
-    fitting = max(MOST_BYTES // (height * width * channels), LEAST_IMAGES)
-    return min(fitting, MOST_IMAGES, available)
+    fitting = max(MAX_BYTES // (height * width * channels), MIN_IMAGES)
+    return min(fitting, MAX_IMAGES, available)
 
 
 def write_sample(path: Path, validation: "Examples", seed: int) -> None:

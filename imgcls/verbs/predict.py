@@ -41,8 +41,8 @@ _WRITERS: dict[str, Callable[[IO[bytes], RowMaker], Writer]] = {
     "json": JsonWriter,
     "parquet": ParquetWriter,
 }
-_SHOWN = 5
-"""Images that cannot be read, whose problems are repeated at the end."""
+_MAX_SHOWN = 5
+"""Images that cannot be read whose problems are repeated at the end."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class _Outcome:
         failed = [each for each in inputs if each.problem]
         self.images += len(inputs)
         self.error_count += len(failed)
-        self.errors = [*self.errors, *failed][:_SHOWN]
+        self.errors = [*self.errors, *failed][:_MAX_SHOWN]
 
     def require_no_errors(self) -> None:
         """Raise a `DataError` if images could not be read."""
@@ -154,9 +154,15 @@ def _open_classifier(
     from imgcls.prediction.classifier import Classifier
     from imgcls.prediction.loaded_model import load_model
 
-    settings = options.batch_size, options.tta, options.features is not None
-    with contextlib.closing(Classifier(load_model(run, experiment), experiment, *settings)) as made:
-        yield made
+    classifier = Classifier(
+        load_model(run, experiment),
+        experiment,
+        options.batch_size,
+        method=options.tta,
+        with_features=options.features is not None,
+    )
+    with contextlib.closing(classifier):
+        yield classifier
 
 
 def _write_features(features: FeatureWriter | None, batch: "PredictedBatch") -> None:
