@@ -76,13 +76,14 @@ class Trainer:
         local_batch_size = micro_batches.compute_local_batch_size(
             settings, replicas, len(self._examples)
         )
-        network = run.find_network()
+        network, classes = run.find_network(), len(store.classes)
         self._replicated = ReplicatedModel(experiment, store, split, self._strategy, network)
         collectives = Collectives(self._strategy, cluster)
         if settings.budget:
             began = time.monotonic() if started is None else started
-            data = self._examples, self._validation, len(store.classes)
-            setup = TrainingSetup(self._strategy, self._replicated, *data)
+            setup = TrainingSetup(
+                self._strategy, self._replicated, self._examples, self._validation, classes
+            )
             experiment = budget.plan_epochs(
                 run, experiment, settings.budget, began, setup, collectives
             )
@@ -93,7 +94,7 @@ class Trainer:
         self._phases = plan_phases(self._settings, self.model, total_steps, self._steps_per_epoch)
         self._replicated.prepare_phases(self._phases)
         self._compute_schedule = build.build_schedule(experiment, total_steps)
-        self._batches = ShuffledBatches(self._examples, experiment, len(store.classes), replicas)
+        self._batches = ShuffledBatches(self._examples, experiment, classes, replicas)
         self._divergence = DivergenceDetector(
             self._steps_per_epoch,
             self._get_learning_rate,
