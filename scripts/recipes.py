@@ -27,6 +27,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from imgcls.config import Experiment
+from imgcls.errors import GateError, Interrupted
 from imgcls.evaluation.families import list_evaluated_splits
 from imgcls.experiment_file import read_experiment
 from imgcls.family import Members, find_families
@@ -42,8 +43,6 @@ LONG_SECONDS = 600
 """The training time of all seeds above which a recipe is left to `make recipes-long`."""
 TOLERANCE = 3
 """The standard deviations by which a mean may differ."""
-GATE_FAILED = 6
-INTERRUPTED = 75
 
 
 class RecipeResult(Record):
@@ -166,7 +165,7 @@ def _check(long: bool, data: Path | None) -> int:
             f" {', '.join(failed)}",
             file=sys.stderr,
         )
-    return GATE_FAILED if failed else 0
+    return GateError.exit_code if failed else 0
 
 
 def _record(name: str, count: int, data: Path | None) -> None:
@@ -184,9 +183,9 @@ def _train(config: Path, seeds: list[int], data: Path | None) -> RecipeResult:
     if data and read_experiment(config).data.name == "fashion_mnist":
         settings = [f"data.path={data}"]
     overrides = [word for each in settings for word in ("--set", each)]
-    experiment = [str(config.relative_to(Path.cwd())), *overrides]
-    _run("prepare", *experiment)
-    train = ["train", str(config.relative_to(Path.cwd())), "--seeds", ",".join(map(str, seeds))]
+    path = str(config.relative_to(Path.cwd()))
+    _run("prepare", path, *overrides)
+    train = ["train", path, "--seeds", ",".join(map(str, seeds))]
     folder = find_unevaluated(read_experiment(config, settings), seeds)
     summary = _run(*train, *overrides, *(["--run", str(folder)] if folder else []))
     spread = _run("eval", summary["family"])["spreads"]["accuracy"]
@@ -245,7 +244,7 @@ def _run(*arguments: str) -> Any:
                 passed_on = True
     if received:
         print("interrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(Interrupted.exit_code)
     if process.returncode:
         sys.exit(process.returncode)
     return json.loads(output)
