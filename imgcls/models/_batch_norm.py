@@ -20,8 +20,9 @@ class BatchNorm(keras.layers.BatchNormalization):
     """Batch norm with the statistics of the global batch (Ioffe and Szegedy, 2015).
 
     Weights, settings and results are those of Keras's layer. That one never uses fused kernels,
-    which make the step of a small network on a CPU 1.3 to 1.9 times faster; and over several
-    replicas, it all-reduces three tensors.
+    with which the step of a small network takes 0.70 to 0.85 of the time on a CPU in float32, and
+    0.45 to 0.65 in bfloat16 (bench/batch_norm.py); and over several replicas, it all-reduces three
+    tensors.
 
     Args:
         momentum: of the moving averages, 0..1: at each step, they keep this fraction of their
