@@ -63,7 +63,7 @@ def test_the_strength_has_the_lowest_log_loss_on_validation():
     best = STRENGTHS.index(record.strength)
     assert record.log_losses[best] == min(record.log_losses)
     assert losses[best] == pytest.approx(min(losses), abs=0.005)
-    assert len(record.strengths) == best + 1 + linear_probe.PATIENCE
+    assert len(record.strengths) == best + 1 + probe_strength.PATIENCE
     right = found.compute_logits(measured.features).argmax(axis=1) == measured.labels
     assert record.val_accuracy == right.mean()
 
