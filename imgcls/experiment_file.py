@@ -16,7 +16,8 @@ from imgcls.config import Experiment
 from imgcls.errors import DataError, UserError
 from imgcls.experiment_problems import explain
 from imgcls.io import yaml_file
-from imgcls.io.records import DataFile, FormatError
+from imgcls.io.data_file import DataFile
+from imgcls.io.records import FormatError
 from imgcls.io.terminal import to_printable
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 

@@ -13,7 +13,7 @@ from imgcls.evaluation.compiled_model import BATCHES_AHEAD, READING_THREADS, Com
 from imgcls.evaluation.litert_model import SUFFIX, LiteRTModel
 from imgcls.image.decode import Geometry
 from imgcls.io import terminal, threads
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 from imgcls.io.terminal import IMAGES
 from imgcls.train_config import Precision
 from imgcls.training import micro_batches

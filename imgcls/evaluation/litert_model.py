@@ -7,7 +7,7 @@ import numpy
 from imgcls import parts
 from imgcls.errors import OutOfMemoryError
 from imgcls.evaluation.compiled_model import count_threads
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 from imgcls.training.model_description import ADVICE
 
 SUFFIX = ".tflite"

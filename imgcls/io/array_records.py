@@ -1,16 +1,14 @@
 """Models of the .npz files that imgcls writes and reads. Light zone."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from pydantic import GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from imgcls.errors import DataError
 from imgcls.io import files
-from imgcls.io.records import DataFile, Record, validate
+from imgcls.io.data_file import DataFile
+from imgcls.io.records import Record, validate
 
 if TYPE_CHECKING:
     import numpy
@@ -114,7 +112,7 @@ def read_arrays(path: Path, model: type[ArraysType], advice: str) -> ArraysType:
     import numpy
 
     file = DataFile(path, advice)
-    with _explain_errors(file), path.open("rb") as stream:
+    with file.explain_errors(), path.open("rb") as stream:
         archive = numpy.load(stream, allow_pickle=False)
         if not isinstance(archive, numpy.lib.npyio.NpzFile):
             raise ValueError("not an .npz archive")
@@ -127,21 +125,5 @@ def read_array(path: Path, advice: str) -> NDArray:
     """Read an .npy file; arguments and errors as for `read_arrays`."""
     import numpy
 
-    with _explain_errors(DataFile(path, advice)):
+    with DataFile(path, advice).explain_errors():
         return numpy.load(path, allow_pickle=False)
-
-
-@contextlib.contextmanager
-def _explain_errors(file: DataFile) -> Iterator[None]:
-    """Check that a file is regular, and convert errors of reading it in the block."""
-    try:
-        file.require_regular()
-        yield
-    except (DataError, MemoryError):
-        raise
-    except OSError as error:
-        raise (
-            file.make_read_error(error) if error.errno else file.make_damage_error(str(error))
-        ) from None
-    except Exception as error:  # a flipped bit makes zipfile and numpy raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None

@@ -10,7 +10,7 @@ import os
 import weakref
 from pathlib import Path
 
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 
 
 class OpenFile:

@@ -6,10 +6,7 @@ which names the file, says what is wrong, and what to do.
 """
 
 import json
-import os
-import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
@@ -18,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from imgcls.errors import DataError
 from imgcls.io import files
+from imgcls.io.data_file import DataFile
 from imgcls.io.terminal import to_printable
 
 ModelType = TypeVar("ModelType", bound="Record")
@@ -62,57 +60,6 @@ class FormatError(DataError):
     def __init__(self, message: str, folder_format: int):
         super().__init__(message)
         self.folder_format = folder_format
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file that imgcls wrote, for reading it and for error messages about it.
-
-    Attributes:
-        advice: what to do if the file is damaged, as the end of the message.
-        prefix: position in the file, such as `line 3: `, to put before the problem.
-    """
-
-    path: Path
-    advice: str
-    prefix: str = ""
-
-    def read_bytes(self) -> bytes:
-        """Return the content of the file.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        try:
-            self.require_regular()
-            return self.path.read_bytes()
-        except OSError as error:
-            raise self.make_read_error(error) from None
-
-    def require_regular(self) -> None:
-        """Check that the path is a regular file; reading a pipe or a device could block forever.
-
-        Raises:
-            DataError: it is something else.
-            OSError: it does not exist, or cannot be accessed.
-        """
-        mode = self.path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise DataError(to_printable(f"{self.path} is {kind}; remove it, and {self.advice}"))
-
-    def make_read_error(self, error: OSError) -> DataError:
-        """Return the exception for a file that cannot be read."""
-        reason = error.strerror or str(error)
-        if isinstance(error, FileNotFoundError) and self.path.is_symlink():
-            reason = f"it is a link to {os.readlink(self.path)}, which does not exist"
-        return DataError(to_printable(f"cannot read {self.path}: {reason}; {self.advice}"))
-
-    def make_damage_error(self, problem: str) -> DataError:
-        """Return the exception for a damaged file."""
-        return DataError(
-            to_printable(f"{self.path} is damaged ({self.prefix}{problem}); {self.advice}")
-        )
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from imgcls import parts
 from imgcls.errors import DataError, UserError
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 
 _CONFIG, _WEIGHTS, _TASK_WEIGHTS = "config.json", "model.weights.h5", "task.weights.h5"
 ADVICE = "save the preset again, or give another one in model.preset"

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from imgcls.errors import DataError, UserError
 from imgcls.io import files
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 from imgcls.models import ModelSettings, Problem
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from imgcls.errors import DataError
 from imgcls.image import image_statistics
 from imgcls.io import terminal
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
-from imgcls.io.records import DataFile, Record, parse_record, to_json
+from imgcls.io.data_file import DataFile
+from imgcls.io.records import Record, parse_record, to_json
 from imgcls.store.encode import RECORD_DTYPE, Encoder
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from imgcls.datasets import SPLITS, SplitName
 from imgcls.image.decode import Geometry, Resize
 from imgcls.io.array_records import Array, ArrayRecord, NDArray, read_arrays, write_arrays
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 
 if TYPE_CHECKING:
     import numpy

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from imgcls.backend import keras, tf
 from imgcls.errors import DataError
 from imgcls.io import files
-from imgcls.io.records import DataFile, Record
+from imgcls.io.data_file import DataFile
+from imgcls.io.records import Record
 from imgcls.training.counters import Counters
 
 HEADER = "header"

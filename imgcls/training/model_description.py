@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from imgcls.image.decode import Resize
-from imgcls.io.records import DataFile, Record, Shape, parse_record
+from imgcls.io.data_file import DataFile
+from imgcls.io.records import Record, Shape, parse_record
 from imgcls.training.temperature import Calibration
 
 MEMBER = "imgcls.json"
@@ -53,18 +54,8 @@ def read_description(model_file: Path) -> ModelDescription:
         DataError: the file is missing or damaged.
     """
     file = DataFile(model_file, ADVICE)
-    try:
-        file.require_regular()
-        with zipfile.ZipFile(model_file) as archive:
-            content = archive.read(MEMBER)
-    except MemoryError:
-        raise
-    except KeyError:
-        raise file.make_damage_error(f"it has no {MEMBER}") from None
-    except OSError as error:
-        raise (
-            file.make_read_error(error) if error.errno else file.make_damage_error(str(error))
-        ) from None
-    except Exception as error:  # a flipped bit makes zipfile raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None
+    with file.explain_errors(), zipfile.ZipFile(model_file) as archive:
+        if MEMBER not in archive.namelist():
+            raise file.make_damage_error(f"it has no {MEMBER}")
+        content = archive.read(MEMBER)
     return parse_record(content, ModelDescription, DataFile(model_file, ADVICE, f"{MEMBER}: "))

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from imgcls.io.records import DataFile
+from imgcls.io.data_file import DataFile
 from imgcls.training.model_description import ADVICE
 
 
@@ -20,20 +20,16 @@ def read_weights(model_file: Path) -> dict[str, Any]:
     file = DataFile(model_file, ADVICE)
     content = io.BytesIO(file.read_bytes())
     arrays: dict[str, Any] = {}
-    try:
-        with (
-            zipfile.ZipFile(content) as archive,
-            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
-        ):
-            weights.visititems(
-                lambda name, item: (
-                    arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
+    with (
+        file.explain_damage(),
+        zipfile.ZipFile(content) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
+    ):
+        weights.visititems(
+            lambda name, item: (
+                arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
             )
-    except MemoryError:
-        raise
-    except Exception as error:  # a flipped bit makes zipfile and h5py raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None
+        )
     return arrays
 
 

@@ -15,14 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcls.errors import DataError, UserError
-from imgcls.io.records import DataFile
-from imgcls.transfer.weights import DamageError, Leftover, RefusedError, Tensor, Weights
+from imgcls.io.data_file import DataFile
+from imgcls.transfer.weights import (
+    ZIP_START,
+    DamageError,
+    Leftover,
+    RefusedError,
+    Tensor,
+    Weights,
+)
 
 if TYPE_CHECKING:
     import h5py
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
-_ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
 """The first byte of a pickle since protocol 2, of Python 2.3."""
 _ADVICE = "write or fetch it again, or give another file in model.weights"
@@ -41,26 +47,24 @@ def read_keras_file(path: Path) -> Weights:
 
     file = DataFile(path, _ADVICE)
     content = file.read_bytes()
-    try:
-        configs: list[dict[str, Any]] = []
-        weights = content
-        if content.startswith(_ZIP_START):
-            weights, configs = _read_archive(content)
-        elif content.startswith(_PICKLE_START):
-            raise RefusedError(
-                "it is a pickle, as Python and older PyTorch write; reading one can run code"
-            )
-        elif not content.startswith(_HDF5_START):
-            raise DamageError("it is neither an HDF5 file nor a zip archive, as Keras writes")
-        layers, leftovers, own_configs = _read_hdf5(weights, path)
-    except (MemoryError, UserError):
-        raise
-    except RefusedError as error:
-        raise DataError(
-            f"{path} is refused: {error}; give a file of Keras that has only weights (.weights.h5)"
-        ) from None
-    except Exception as error:  # after a flipped bit, h5py and zipfile raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None
+    configs: list[dict[str, Any]] = []
+    weights = content
+    with file.explain_damage():
+        try:
+            if content.startswith(ZIP_START):
+                weights, configs = _read_archive(content)
+            elif content.startswith(_PICKLE_START):
+                raise RefusedError(
+                    "it is a pickle, as Python and older PyTorch write; reading one can run code"
+                )
+            elif not content.startswith(_HDF5_START):
+                raise DamageError("it is neither an HDF5 file nor a zip archive, as Keras writes")
+            layers, leftovers, own_configs = _read_hdf5(weights, path)
+        except RefusedError as error:
+            raise DataError(
+                f"{path} is refused: {error}; give a file of Keras that has only weights"
+                " (.weights.h5)"
+            ) from None
     return Weights(
         source=str(path),
         path=path,

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from imgcls.errors import DataError
-from imgcls.io.records import DataFile
-from imgcls.transfer.weights import DamageError, RefusedError
+from imgcls.io.data_file import DataFile
+from imgcls.transfer.weights import ZIP_START, DamageError, RefusedError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """The number at the start of a file in the legacy format (torch/serialization.py)."""
 LEGACY_PROTOCOL = 1001
-_ZIP_START = b"PK\x03\x04"
 _DTYPES = {
     "BoolStorage": "?",
     "ByteStorage": "u1",
@@ -69,23 +68,20 @@ def read_torch_file(path: Path, advice: str) -> dict[str, Any]:
     """
     file = DataFile(path, advice)
     content = file.read_bytes()
-    try:
-        read = _read_archive if content.startswith(_ZIP_START) else _read_legacy
-        return read(content)
-    except MemoryError:
-        raise
-    except RefusedError as error:
-        raise DataError(
-            f"{path} is refused: it refers to {error}, so reading it could run code; a file of"
-            " weights has only tensors"
-        ) from None
-    except _UnknownDtypeError as error:
-        raise DataError(
-            f"{path} has a {error}, a type of numbers that imgcls does not read; save its tensors"
-            " as float32"
-        ) from None
-    except Exception as error:  # after a flipped bit, pickle and zipfile raise nearly anything
-        raise file.make_damage_error(str(error) or type(error).__name__) from None
+    read = _read_archive if content.startswith(ZIP_START) else _read_legacy
+    with file.explain_damage():
+        try:
+            return read(content)
+        except RefusedError as error:
+            raise DataError(
+                f"{path} is refused: it refers to {error}, so reading it could run code; a file of"
+                " weights has only tensors"
+            ) from None
+        except _UnknownDtypeError as error:
+            raise DataError(
+                f"{path} has a {error}, a type of numbers that imgcls does not read; save its"
+                " tensors as float32"
+            ) from None
 
 
 def _read_archive(content: bytes) -> dict[str, Any]:

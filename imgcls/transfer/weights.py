@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ZIP_START = b"PK\x03\x04"
+"""The first bytes of a zip archive, which PyTorch and Keras write."""
+
 
 class RefusedError(Exception):
     """Reading a file, or loading it elsewhere, could run code or read other files."""
