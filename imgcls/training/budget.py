@@ -1,6 +1,7 @@
 """Plans the epochs of a run with `train.budget`. Heavy zone."""
 
 import gc
+import time
 from functools import partial
 
 from imgcls.backend import keras, tf
@@ -24,7 +25,7 @@ def plan_epochs(
     run: Run,
     experiment: Experiment,
     budget: Duration,
-    started: float,
+    started: float | None,
     setup: TrainingSetup,
     collectives: Collectives,
 ) -> Experiment:
@@ -34,12 +35,13 @@ def plan_epochs(
 
     Args:
         budget: `train.budget`.
-        started: when the command started, by `time.monotonic`, in seconds.
+        started: when the command started, by `time.monotonic`, in seconds; None for now.
 
     Raises:
         UserError: not one epoch fits, or a duration in epochs is longer than the training.
         OutOfMemoryError, Interrupted: as `recovery.divide_batches`.
     """
+    started = time.monotonic() if started is None else started
     local_batch_size = experiment.train.batch_size // setup.strategy.num_replicas_in_sync
     requested = accumulation_request.read_request(run, local_batch_size)
     if requested:

@@ -80,12 +80,11 @@ class Trainer:
         self._replicated = ReplicatedModel(experiment, store, split, self._strategy, network)
         collectives = Collectives(self._strategy, cluster)
         if settings.budget:
-            began = time.monotonic() if started is None else started
             setup = TrainingSetup(
                 self._strategy, self._replicated, self._examples, self._validation, classes
             )
             experiment = budget.plan_epochs(
-                run, experiment, settings.budget, began, setup, collectives
+                run, experiment, settings.budget, started, setup, collectives
             )
         self._experiment, self._settings = experiment, experiment.train
         # Without epochs, phases and schedule are those of one that is not trained.
