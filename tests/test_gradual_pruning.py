@@ -15,7 +15,12 @@ def train_a_little(model):
     return model
 
 
-@pytest.mark.parametrize("score", ["batch_norm", "l1", "random"])
+FULL = pytest.mark.full
+
+
+@pytest.mark.parametrize(
+    "score", [pytest.param("batch_norm", marks=FULL), pytest.param("l1", marks=FULL), "random"]
+)
 def test_each_step_removes_more_and_adds_nothing_again(score):
     from imgcls.models._cost import count_multiply_adds
     from imgcls.pruning.gradual import GradualPruning

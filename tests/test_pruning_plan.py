@@ -18,8 +18,7 @@ def make_planner(name="resnet", score="batch_norm", multiple_of=1, min_fraction=
     return model, traced, Planner(traced, scores, Limits(multiple_of, min_fraction))
 
 
-@pytest.mark.parametrize("score", ["batch_norm", "l1", "random"])
-@pytest.mark.parametrize("fraction", [0.8, 0.3])
+@pytest.mark.parametrize(("score", "fraction"), [("batch_norm", 0.8), ("l1", 0.3), ("random", 0.3)])
 def test_a_pruned_model_has_at_most_the_budget_of_multiply_adds(score, fraction):
     from imgcls.models import _cost
     from imgcls.pruning.rebuild import remove_channels
