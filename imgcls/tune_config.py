@@ -69,6 +69,12 @@ def _expand_choices(value: Any) -> Any:
     return {"choices": value} if isinstance(value, list) else value
 
 
+_SHORT_FORM = BeforeValidator(
+    _expand_choices,
+    json_schema_input_type=SearchedKey | Annotated[list[Any], Field(min_length=2)],
+)
+
+
 class Limit(Section):
     """What a trial must keep to be the best one."""
 
@@ -87,9 +93,7 @@ class Limit(Section):
 class Tune(Section):
     """The search of `imgcls tune`."""
 
-    space: Annotated[
-        dict[str, Annotated[SearchedKey, BeforeValidator(_expand_choices)]], Field(min_length=1)
-    ]
+    space: Annotated[dict[str, Annotated[SearchedKey, _SHORT_FORM]], Field(min_length=1)]
     """The keys that are searched, as `--set` takes them, such as train.optimizer.learning_rate,
     each with a range or a list of choices."""
     objective: Annotated[dict[str, Goal], Field(json_schema_extra=_ONE_OR_TWO)] = {

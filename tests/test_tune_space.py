@@ -8,6 +8,7 @@ import yaml
 from experiments import TINY
 
 from imgcls.experiment_file import read_experiment
+from imgcls.experiment_schema import make_json_schema
 from imgcls.io.yaml_file import ProblemsError
 from imgcls.tuning.space import SearchSpace, make_space
 
@@ -152,6 +153,14 @@ def test_a_wrong_search_is_refused(tmp_path, rest, message):
         read_experiment(path)
     assert re.match(rf"{path}:\d+:\d+: tune", str(caught.value))
     assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_the_schema_for_editors_knows_the_short_form():
+    tune = make_json_schema()["$defs"]["Tune"]["properties"]
+    forms = tune["space"]["additionalProperties"]["anyOf"]
+    assert [form.get("type", "a section") for form in forms] == ["a section", "array"]
+    assert forms[1]["minItems"] == 2
+    assert tune["objective"]["maxProperties"] == 2
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path):
