@@ -1,7 +1,9 @@
 """`eval --corruptions` measures a run on corrupted images; plain Keras finds the same numbers."""
 
+import gc
 import json
 import re
+import weakref
 from pathlib import Path
 
 import numpy
@@ -11,6 +13,7 @@ from sklearn.metrics import log_loss
 
 from imgcls import parts
 from imgcls.backend import keras
+from imgcls.evaluation.compiled_model import BATCHES_AHEAD, READING_THREADS
 from imgcls.evaluation.corrupted import CorruptedReader
 from imgcls.evaluation.embedding import find_nearest, read_embedding
 from imgcls.evaluation.robustness_record import Robustness
@@ -82,7 +85,7 @@ def test_the_record_reads_back_and_the_same_command_writes_the_same_bytes(copied
         Robustness.model_validate(json.loads(before)).model_dump()
         == Robustness.model_validate(measured).model_dump()
     )
-    json_of("eval", "run", "--corruptions", *FEW, "--set", "train.batch_size=256")
+    json_of("eval", "run", "--corruptions", *FEW)
     assert run.robustness_file("test").read_bytes() == before
 
 
@@ -147,3 +150,23 @@ def test_the_map_of_features_is_of_what_enters_the_last_layer(copied):
     before = run.embedding_file("test").stat().st_mtime_ns
     json_of("eval", "run", "--set", "evaluate.embedding=40", *QUICK)
     assert run.embedding_file("test").stat().st_mtime_ns == before
+
+
+def test_memory_does_not_grow_with_the_number_of_corruptions(copied):
+    """Only the probabilities of one corruption are alive at a time, and no corrupted image."""
+    alive, most = [], []
+
+    def watch(self, indices):
+        gc.collect()
+        alive[:] = [each for each in alive if each() is not None]
+        most.append(len(alive))
+        images = numpy.array(read(self, indices))
+        alive.append(weakref.ref(images))
+        return images
+
+    read = CorruptedReader.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CorruptedReader, "read", watch)
+        json_of("eval", "run", "--corruptions", *FEW)
+    assert len(most) == 2 * 5  # one batch each
+    assert max(most) <= BATCHES_AHEAD + READING_THREADS + 1
