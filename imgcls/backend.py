@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from imgcls.device import libraries
+from imgcls.io import terminal
 from imgcls.io.stderr import redirect_stderr
 
 SWITCHES = {
@@ -41,6 +42,8 @@ def _silence_stderr() -> Iterator[None]:
             raise
 
 
+if terminal.is_terminal():
+    terminal.note("loading TensorFlow")
 with _silence_stderr():
     os.environ.update(SWITCHES)
     libraries.load_cusolver()

@@ -1,5 +1,6 @@
 """Finding runs: one given on the command line, those of an experiment, or all. Light zone."""
 
+import json
 import os
 import shlex
 from collections import Counter
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from imgcls.config import Experiment
 from imgcls.errors import DataError, DivergenceError, UserError
-from imgcls.experiment_file import read_experiment
+from imgcls.experiment_file import flatten, read_experiment
 from imgcls.family import Family, find_families, is_family
 from imgcls.io import numbered_folders, terminal
 from imgcls.run import RUNS, Run
@@ -190,6 +191,7 @@ def _find_newest_finished(experiment: Experiment, target: Path) -> Run | Family:
         )
         return families[-1]
     if _FINISHED not in kinds:
+        offer = _offer_other(runs, kinds, experiment)
         others = (
             f" (other runs: {_count(kinds)}; give the folder of a finished one to use it)"
             if kinds
@@ -197,7 +199,7 @@ def _find_newest_finished(experiment: Experiment, target: Path) -> Run | Family:
         )
         raise DataError(
             f"{RUNS / experiment.name} has no finished run with the settings of {target}{others};"
-            f" run `imgcls train {target}` first"
+            f" run `imgcls train {target}` first{offer}"
         )
     newest = max(i for i, kind in enumerate(kinds) if kind == _FINISHED)
     count = kinds.count(_FINISHED)
@@ -207,6 +209,19 @@ def _find_newest_finished(experiment: Experiment, target: Path) -> Run | Family:
     beside = f"; there is also the family {families[-1].folder}" if families else ""
     terminal.note(f"{runs[newest].folder} is {reason} with these settings{passed_over}{beside}")
     return runs[newest]
+
+
+def _offer_other(runs: list[Run], kinds: list[str], experiment: Experiment) -> str:
+    """Return an offer of the newest finished run that differs in a few settings, which it names."""
+    for run, kind in reversed(list(zip(runs, kinds, strict=True))):
+        trained = try_read_experiment(run) if kind == "with other settings" else None
+        if trained and run.status.status == "finished":
+            there, here = flatten(trained.identity()), flatten(experiment.identity())
+            keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+            options = [f"--set {key}={json.dumps(there[key])}" for key in keys if key in there]
+            if len(options) == len(keys) <= 5:
+                return f"; or give {run.folder}, which was trained with {' '.join(options)}"
+    return ""
 
 
 def _find_finished_families(experiment: Experiment) -> list[Family]:

@@ -181,14 +181,18 @@ class TrainingProgress:
         with self._bar:
             yield
 
-    def advance(self, steps: int, epoch: str, images_per_second: float) -> None:
-        """Advance the bar by some steps, and show the rate."""
+    def advance(
+        self, steps: int, epoch: str, images_per_second: float, loss: float, accuracy: float
+    ) -> None:
+        """Advance the bar by some steps, and show the rate, and the loss and accuracy of the epoch
+        so far.
+        """
         if self._bar:
             self._bar.update(
                 self._task,
                 advance=steps,
                 description=f"epoch {epoch}",
-                rate=f"{images_per_second:,.0f} images/s",
+                rate=f"loss {loss:.4f}  accuracy {accuracy:.4f}  {images_per_second:,.0f} images/s",
             )
 
     def print_epoch(self, text: str) -> None:

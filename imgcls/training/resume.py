@@ -44,7 +44,9 @@ def find_run_to_continue(experiment: Experiment, folder: Path | None) -> Run | N
                 f"--run {folder} was compressed, not trained; continue it with:"
                 f" {format_command(run)}"
             )
-        require_same_experiment(run.folder, run.experiment, experiment)
+        from imgcls.training.extension import require_continuable  # which imports this module
+
+        require_continuable(run, experiment)
         return run
     if folder.exists() and not run.can_be_recreated():
         raise UserError(f"--run {folder} exists, but is not a run; choose a new or empty folder")

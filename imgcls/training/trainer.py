@@ -279,7 +279,7 @@ class Trainer:
             counters.sums, counters.step = sums.tolist(), counters.step + count
             images_per_second = sums[step_sums.COUNT] / counters.stages["steps"]
             epoch = f"{len(counters.epochs) + 1}/{count_epochs(self._settings)}"
-            self._progress.advance(count, epoch, images_per_second)
+            self._progress.advance(count, epoch, images_per_second, *step_sums.compute_means(sums))
             state.stop_or_save(stop, epoch_end)
 
     def _start_phase(self, step: int) -> Phase:

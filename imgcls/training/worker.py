@@ -7,6 +7,7 @@ from imgcls.distributed.cluster import SINGLE_PROCESS, Cluster
 from imgcls.distributed.collectives import explain_lost_worker
 from imgcls.distributed.rendezvous import wait_for_workers
 from imgcls.errors import Interrupted, ProcessRestart
+from imgcls.io import terminal
 from imgcls.io.signals import StopRequest
 from imgcls.run import Run
 from imgcls.store.split_file import Split
@@ -35,6 +36,10 @@ def train_run(
     _wait_for_workers(experiment, store, split, stop, cluster)
     try:
         trainer = Trainer(run, experiment, store, split, cluster, stop.started)
+        terminal.note(
+            f"model {experiment.model.name}: {trainer.model.count_params():,} parameters, images of"
+            f" {'x'.join(map(str, trainer.model.input_shape[1:]))}"
+        )
         try:
             with store.change_detector.guard(), trainer.recorder.complete_writing():
                 trainer.train(stop)

@@ -27,7 +27,7 @@ from imgcls.run import Run
 from imgcls.store.manifest import DataDescription
 from imgcls.store.split_file import Split
 from imgcls.store.store import Store
-from imgcls.training import history, resume, teacher
+from imgcls.training import extension, history, resume, teacher
 from imgcls.training.history import EpochLog
 from imgcls.training.model_description import read_description
 from imgcls.training.new_run import create_run
@@ -72,7 +72,7 @@ def train(
         with rendezvous.report_errors_to_workers(cluster):
             require_consistent(experiment.train.precision, os.environ)
             run = resume.find_run_to_continue(experiment, folder)
-            if run and _is_complete(run):
+            if run and _is_complete(run, experiment):
                 return _report_complete(run)
             store, split = resume.open_data(experiment, run, data)
             require_validation(experiment, split)
@@ -80,6 +80,7 @@ def train(
             stack.enter_context(_lock_and_check(run, experiment, store, split))
         stop = stack.enter_context(catch_signals(experiment.train.time_limit, started, epochs))
         stack.enter_context(_record_status(run))
+        extension.extend(run, experiment)  # after the status, which a killed start leaves behind
         from imgcls.training import worker
 
         worker.train_run(run, experiment, store, split, stop, cluster)
@@ -111,7 +112,7 @@ def _follow(
         raise ValueError("workers need the run folder that they share")
     require_consistent(experiment.train.precision, os.environ)
     run = resume.find_run_to_continue(experiment, folder)
-    if run and _is_complete(run):
+    if run and _is_complete(run, experiment):
         return
     with terminal.silence():
         store, split = resume.open_data(experiment, run, data)
@@ -129,7 +130,7 @@ def _lock_and_check(run: Run, experiment: Experiment, store: Store, split: Split
     Remove it if a mistake in the experiment ends the block before the first checkpoint.
     """
     with run.lock():
-        resume.require_same_experiment(run.folder, run.experiment, experiment)
+        extension.require_continuable(run, experiment)
         resume.record_data(run, store, split)
         teacher.record(run, experiment.train.distillation)
         run.remove_leftovers()
@@ -137,8 +138,9 @@ def _lock_and_check(run: Run, experiment: Experiment, store: Store, split: Split
             yield
 
 
-def _is_complete(run: Run) -> bool:
-    return run.status.status == "finished" and run.model_file.exists()
+def _is_complete(run: Run, experiment: Experiment) -> bool:
+    is_finished = run.status.status == "finished" and run.model_file.exists()
+    return is_finished and not extension.is_longer(run.experiment, experiment)
 
 
 def _report_complete(run: Run) -> dict[str, Any]:
