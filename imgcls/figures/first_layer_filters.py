@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 16
 """Filters in a row."""
+FRAME = 3
+"""Pixels of paper around each filter."""
 PIXELS = 9
 """Pixels of a weight, so that filters of 3x3 are not smaller than their margins."""
 
@@ -46,7 +48,7 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     layer, kernel = _find_kernel(subject)
     norms = numpy.sqrt((kernel**2).sum(axis=(0, 1, 2)))
     order = numpy.argsort(-norms, kind="stable")[: settings.count]
-    filters = [_to_pixels(kernel[:, :, :, i]) for i in order]
+    filters = [_frame(_to_pixels(kernel[:, :, :, i])) for i in order]
     rows = [numpy.stack(filters[i : i + COLUMNS]) for i in range(0, len(filters), COLUMNS)]
     height, width, channels, count = kernel.shape
     small = int((norms < 0.05 * norms.max()).sum())
@@ -82,6 +84,14 @@ def _find_kernel(subject: Subject) -> "tuple[str, numpy.ndarray]":
     raise NotDrawableError(
         f"{path} has no convolution whose input has the {channels} channels of the images"
     )
+
+
+def _frame(image: "numpy.ndarray") -> "numpy.ndarray":
+    """Return an image inside a frame of paper, so that neighbors do not run together."""
+    import numpy
+
+    sides = ((FRAME, FRAME), (FRAME, FRAME), (0, 0))
+    return numpy.pad(image, sides, constant_values=int(_style.PAPER[1:3], 16))
 
 
 def _to_pixels(weights: "numpy.ndarray") -> "numpy.ndarray":
