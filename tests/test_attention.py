@@ -5,6 +5,7 @@ import small_models
 
 from imgcls.backend import keras, tf
 from imgcls.training import attention
+from imgcls.training.resized_model import share_layers
 
 SIZE = (16, 16, 3)
 
@@ -88,3 +89,13 @@ def test_a_network_without_feature_maps_has_no_pairs():
     images = keras.Input(SIZE, dtype="uint8")
     dense = keras.Model(images, keras.layers.Dense(2)(keras.layers.Flatten()(images)))
     assert attention.pair(dense, dense) == []
+
+
+def test_the_feature_maps_of_a_model_for_smaller_images_are_its_own():
+    model = small_models.build(small_models.make_settings("resnet"), SIZE)
+    resized = share_layers(model, (8, 8))
+    found = attention.list_feature_maps(resized)
+    assert [each.size for each in found] == [(8, 8), (4, 4), (2, 2)]
+    watched = keras.Model(resized.inputs[0], [each.output for each in found])
+    images = numpy.zeros((1, 8, 8, 3), numpy.uint8)
+    assert [tuple(each.shape[1:3]) for each in watched(images)] == [(8, 8), (4, 4), (2, 2)]
