@@ -69,10 +69,8 @@ ROOT_IMPORTS = {
         "imgcls.models": "the type of its model's settings",
         "imgcls.schedules": "a warm-up is compared with the training's epochs",
     },
-    "imgcls.environment": {
-        "imgcls.io": "environment.json is a record",
-        "imgcls.device": "it states the GPUs, and the versions of their libraries",
-    },
+    "imgcls.completion": {"imgcls.rehearsal": "the names of recipes are completed"},
+    "imgcls.environment": {"imgcls.io": "it is a record", "imgcls.device": "it states the GPUs"},
     "imgcls.errors": {"imgcls.training": "only the type of what DivergenceError carries"},
     "imgcls.experiment_file": {
         "imgcls.io": "an experiment is read from YAML",
