@@ -96,7 +96,7 @@ def run_commands(lines: list[str]) -> None:
 
 
 @each_page_with("bash")
-def test_every_command_of_a_page_works(page, workspace):
+def test_every_command_of_a_page_works(page, workspace, quick_measurement):
     run_commands([line for line in list_commands(page) if not needs_extra(line)])
 
 
