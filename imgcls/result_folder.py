@@ -55,6 +55,16 @@ class ResultFolder:
         return self.folder / "explanations"
 
     @property
+    def log_table_file(self) -> Path:
+        """The log of a run as CSV."""
+        return self.folder / "log.csv"
+
+    @property
+    def events_file(self) -> Path:
+        """The log of a run for TensorBoard, with `train.tensorboard`."""
+        return self.folder / "tensorboard" / "events.out.tfevents.imgcls"
+
+    @property
     def report_page(self) -> Path:
         """A self-contained page with all figures and metrics."""
         return self.folder / "figures" / "report.html"

@@ -90,6 +90,7 @@ NEUTRAL_SETTINGS = {
     "device_cache_mib",
     "data_workers",
     "checkpoint",
+    "tensorboard",
     "time_limit",
     "gpu_memory",
 }
@@ -213,6 +214,9 @@ class Train(Section):
     )
     """How often a checkpoint is saved within an epoch, such as 5m or 500 steps; null for never. One
     is always saved at the end of an epoch, and when a signal stops the command."""
+
+    tensorboard: bool = False
+    """Whether the log is also written for TensorBoard, as event files in the run's folder."""
 
     @model_validator(mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy
 
@@ -18,10 +19,12 @@ from imgcls.io.threads import BackgroundThread
 from imgcls.run import Run
 from imgcls.run_lookup import format_command
 from imgcls.store.store import Store
+from imgcls.train_config import Train
 from imgcls.training import (
     accumulation_request,
     checkpoint,
     history,
+    log_formats,
     model_file,
     resume,
     temperature,
@@ -67,6 +70,10 @@ class Recorder:
     def load_state(self, step: int) -> Counters:
         """Load the checkpoint that the chief restored, on another worker; return its counters."""
         return self._checkpoints.load_state(step)
+
+    @cached_property
+    def _settings(self) -> Train:
+        return self._run.experiment.train
 
     @property
     def max_write_seconds(self) -> float:
@@ -163,6 +170,7 @@ class Recorder:
         """Replace the log, which after going back to an older checkpoint has too many epochs."""
         if self.is_chief:
             write_records(self._run.log_file, epochs)
+            log_formats.write_formats(self._run, epochs, self._settings.tensorboard)
 
     def write_model(
         self,
@@ -221,4 +229,5 @@ def rebuild_log(run: Run, problem: str) -> None:
             " to get a log, train a new run with --run"
         )
     write_records(run.log_file, counters.epochs)
+    log_formats.write_formats(run, counters.epochs, run.experiment.train.tensorboard)
     terminal.note(f"{problem}; restored it from the checkpoint of step {counters.step}")
