@@ -163,7 +163,7 @@ def test_an_error_lists_twenty_mistakes_and_counts_the_others(tmp_path):
         (b"", r":1: the header must be id,split; got nothing"),
         (b"split,id\n", r":1: the header must be id,split; got split,id"),
         (b"id\n0\n", r":1: the header must be id,split; got id"),
-        (b'id,split\n"0,train\n', r":2: not CSV \(unexpected end of data\); correct the quotes"),
+        (b'id,split\n"0,train\n', r":2: is not CSV: unexpected end of data; correct the quotes"),
     ],
 )
 def test_a_file_that_is_not_a_table_of_splits_is_an_error(tmp_path, content, message):

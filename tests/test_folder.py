@@ -146,8 +146,8 @@ def test_files_that_are_not_images_are_ignored_and_counted(photos, capsys):
         (photos / name).write_text("x")
     put(photos / ".git/objects/1.png")
     assert len(read(photos)) == 4
-    assert "ignored 5 files" in (error := capsys.readouterr().err)
-    assert ": .db 1, .txt 2, hidden 1, without extension 1" in error
+    assert "ignored 6 files" in (error := capsys.readouterr().err)
+    assert ": .db 1, .txt 2, hidden 2, without extension 1" in error
 
 
 @pytest.fixture

@@ -5,13 +5,17 @@ Light zone.
 
 import hashlib
 import os
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imgcls.datasets import BadImage, SplitName
-from imgcls.datasets._split_folders import LAYOUTS, find_split_folders, list_folders
+from imgcls.datasets import BadImage, SplitName, _class_names
+from imgcls.datasets._split_folders import (
+    LAYOUTS,
+    find_split_folders,
+    list_dangling_links,
+    list_folders,
+)
 from imgcls.errors import DataError
 from imgcls.image.decode import EXTENSIONS
 from imgcls.io import terminal
@@ -21,6 +25,7 @@ from imgcls.io.folders import (
     get_identity,
     get_kind,
     is_dangling,
+    is_shown,
     walk,
 )
 
@@ -73,11 +78,17 @@ def list_images(root: Path) -> Listing:
         )
     splits, empty = find_split_folders(root)
     folders = {split: list_folders(folder) for split, folder in splits.items()}
-    classes = sorted({name for names in folders.values() for name in names}, key=os.fsencode)
-    _check_classes(root, classes)
+    spellings = {name for names in folders.values() for name in names}
+    _check_spellings(root, spellings)
+    classes = sorted({_class_names.normalize(name) for name in spellings}, key=os.fsencode)
+    _check_classes(root, classes, list(splits.values()))
     listing = Listing(classes, empty_splits=empty)
     for name in classes:
-        if missing := [split for split, names in folders.items() if name not in names]:
+        if missing := [
+            split
+            for split, names in folders.items()
+            if name not in map(_class_names.normalize, names)
+        ]:
             listing.absent[name] = missing
     if root not in splits.values():
         _add_loose_files(listing, root, root)
@@ -106,24 +117,28 @@ def compute_version(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _check_classes(root: Path, classes: list[str]) -> None:
-    unprintable = [ascii(name) for name in classes if not name.isprintable()]
+def _check_spellings(root: Path, names: set[str]) -> None:
+    """Require names of class folders that are text, and note those that mean one class."""
+    unprintable = sorted(ascii(name) for name in names if not _class_names.is_text(name))
     if unprintable:
         raise DataError(
             f"{root} has class folders whose names are not printable UTF-8 text:"
             f" {terminal.format_some(unprintable)}; rename them"
         )
-    forms = {name: unicodedata.normalize("NFC", name) for name in classes}
-    counts = Counter(forms.values())
-    twice = [ascii(name) for name in classes if counts[forms[name]] > 1]
-    if twice:
-        raise DataError(
-            f"{root} has class folders whose names differ only in how their letters are composed,"
-            f" as those of macOS and Linux do: {terminal.format_some(twice)}; rename one of each"
-        )
+    _class_names.note_spellings(names)
+
+
+def _check_classes(root: Path, classes: list[str], folders: list[Path]) -> None:
+    """Require at least two classes; links to nothing that may be the others are named."""
     if len(classes) == 1:
+        links = [
+            f"{folder / name} is {describe_dangling(folder / name)}"
+            for folder in folders
+            for name in list_dangling_links(folder)
+        ]
         raise DataError(
             f"{root} holds one class, '{classes[0]}'; a classifier needs at least two class folders"
+            f"{''.join(f'; {terminal.to_printable(link)}' for link in links[:3])}"
         )
 
 
@@ -133,9 +148,9 @@ def _add_split(
     """Add the class folders of a split to the listing, and what is beside them."""
     ignored, bad, files = listing.ignored.copy(), len(listing.bad), len(listing.files)
     _add_loose_files(listing, root, folder)
-    for label, name in enumerate(listing.classes):
-        if name in classes:
-            _add_class(listing, root, classes[name], label, split)
+    labels = {name: label for label, name in enumerate(listing.classes)}
+    for name in sorted(classes, key=os.fsencode):
+        _add_class(listing, root, classes[name], labels[_class_names.normalize(name)], split)
     if len(listing.files) == files:
         kinds = format_kinds(listing.ignored - ignored)
         problems = [f"{image.id}: {image.problem}" for image in listing.bad[bad:]]
@@ -148,9 +163,11 @@ def _add_split(
 def _add_loose_files(listing: Listing, root: Path, folder: Path) -> None:
     """Add what lies beside class folders, or beside the folders of splits, to the listing."""
     for path in sorted(folder.iterdir()):
-        if path.is_dir():
+        if path.is_dir() and is_shown(path.name):
             continue
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."):
+        if path.is_dir():
+            _add_ignored(listing, root, path)
+        elif path.suffix.lower() in EXTENSIONS and not path.name.startswith("."):
             listing.loose.append(path.relative_to(root).as_posix())
         else:
             _add_ignored(listing, root, path)

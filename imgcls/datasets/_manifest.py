@@ -3,18 +3,17 @@
 Light zone.
 """
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imgcls.datasets import MAX_WEIGHT, SPLITS, SplitName
+from imgcls.datasets import MAX_WEIGHT, SPLITS, SplitName, _class_names
+from imgcls.datasets._listed_files import FileFinder
 from imgcls.errors import DataError
-from imgcls.io import terminal
+from imgcls.io import csv_text, terminal
 from imgcls.parts import suggest
 
 REQUIRED = ("path", "label")
@@ -68,7 +67,8 @@ def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
         raise DataError(
             f"data.path: cannot read {manifest}: {error.strerror}; give the path of a manifest"
         ) from None
-    text = _decode(data, mistakes)
+    text = csv_text.decode(data, mistakes.add)
+    mistakes.raise_if_any()
     if manifest.suffix.lower() in _DELIMITERS:
         fields = _iterate_csv_rows(text, _DELIMITERS[manifest.suffix.lower()], mistakes)
     elif manifest.suffix.lower() == ".jsonl":
@@ -79,60 +79,48 @@ def read(manifest: Path, mistakes: Mistakes) -> list[Row]:
             " it; rename it"
         )
     rows = [row for line, values in fields if (row := _parse_row(line, values, mistakes))]
+    rows = find_files(rows, manifest.parent)
     _note_duplicates(rows, mistakes)
     return rows
 
 
+def find_files(rows: Iterable[Row], folder: Path) -> list[Row]:
+    """Return rows whose paths are spelt as on the disk, in Unicode form and slashes."""
+    finder = FileFinder(folder)
+    return [replace(row, path=finder.find(row.path) or row.path) for row in rows]
+
+
 def note_missing(rows: Iterable[Row], mistakes: Mistakes) -> None:
-    """Note the rows whose file does not exist."""
+    """Note the rows whose file does not exist, with the name of a file that may be meant."""
+    folder = mistakes.manifest.parent
+    finder = FileFinder(folder)
     for row in rows:
-        if not os.path.isfile(mistakes.manifest.parent / row.path):
-            mistakes.add(row.line, f"there is no file {row.path!r} in {mistakes.manifest.parent}")
-
-
-def _decode(data: bytes, mistakes: Mistakes) -> str:
-    for number, line in enumerate(data.split(b"\n"), 1):
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
+        if not os.path.isfile(folder / row.path):
             mistakes.add(
-                number,
-                f"byte {error.start + 1} is not UTF-8: {line[error.start : error.start + 1]!r};"
-                " save the file as UTF-8",
+                row.line, f"there is no file {row.path!r} in {folder}{finder.suggest(row.path)}"
             )
-    mistakes.raise_if_any()
-    text = data.decode()
-    if text.startswith("\ufeff"):
-        mistakes.add(1, "begins with a byte order mark; save the file as UTF-8 without one")
-    return text.removeprefix("\ufeff")
 
 
 def _iterate_csv_rows(
     text: str, delimiter: str, mistakes: Mistakes
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the line and the non-empty fields of each record."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    line = 1
-    try:
-        for record in reader:
-            if header is None:
-                header = record
-                _check_header(header, mistakes)
-            elif len(record) == len(header):
-                yield (
-                    line,
-                    {
-                        name: _parse_number(value) if name == "weight" else value
-                        for name, value in zip(header, record, strict=True)
-                        if value
-                    },
-                )
-            elif record:
-                mistakes.add(line, f"has {len(record)} fields, but the header has {len(header)}")
-            line = reader.line_num + 1
-    except csv.Error as error:
-        mistakes.add(line, f"is not CSV: {error}")
+    for line, record, found in csv_text.iterate_records(text, delimiter, REQUIRED, mistakes.add):
+        if header is None:
+            header = record
+            _check_header(header, mistakes)
+        elif len(record) == len(header):
+            yield (
+                line,
+                {
+                    name: csv_text.parse_number(value, found) if name == "weight" else value
+                    for name, value in zip(header, record, strict=True)
+                    if value
+                },
+            )
+        else:
+            mistakes.add(line, f"has {len(record)} fields, but the header has {len(header)}")
     if header is None:
         mistakes.add(
             1,
@@ -154,13 +142,6 @@ def _check_header(header: list[str], mistakes: Mistakes) -> None:
     if missing := [name for name in REQUIRED if name not in header]:
         mistakes.add(1, f"the header lacks {' and '.join(missing)}")
     mistakes.raise_if_any()
-
-
-def _parse_number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _iterate_json_rows(text: str, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -227,8 +208,8 @@ def _find_text_problem(name: str, value: Any) -> str | None:
         return (
             f"unknown split {value!r}; allowed: {', '.join(SPLITS)}{suggest(value, list(SPLITS))}"
         )
-    if name == "label" and (not value.isprintable() or value != value.strip()):
-        return f"label must be printable text without spaces at the ends; got {value!r}"
+    if name == "label" and not _class_names.is_text(value):
+        return f"label must be printable text; got {value!r}"
     try:
         if b"\0" not in os.fsencode(value):
             return None

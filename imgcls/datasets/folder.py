@@ -7,6 +7,7 @@ into pixels.
 Light zone.
 """
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,16 @@ def prepare(settings: Settings) -> Source:
         listing.classes,
         entries,
         lambda index: decode.read_file(paths[index]),
-        _image_files.compute_version([*paths, *(root / image.id for image in listing.bad)]),
+        _compute_version(listing, [*paths, *(root / image.id for image in listing.bad)]),
         bad=listing.bad,
         empty_splits=listing.empty_splits,
     )
+
+
+def _compute_version(listing: "Listing", paths: list[Path]) -> str:
+    """Return a digest that also changes with the classes, of which one may have an empty folder."""
+    classes = "\0".join(listing.classes).encode("utf-8", "surrogateescape")
+    return f"{hashlib.sha256(classes).hexdigest()} {_image_files.compute_version(paths)}"
 
 
 def _note_irregularities(root: Path, listing: "Listing") -> None:

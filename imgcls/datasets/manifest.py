@@ -9,7 +9,7 @@ Light zone.
 import hashlib
 from pathlib import Path
 
-from imgcls.datasets import Entry, ImageSettings, Source, _image_files, _manifest
+from imgcls.datasets import Entry, ImageSettings, Source, _class_names, _image_files, _manifest
 from imgcls.datasets._manifest import Mistakes
 from imgcls.errors import DataError
 from imgcls.image import decode
@@ -38,14 +38,19 @@ def prepare(settings: Settings) -> Source:
         _manifest.note_missing(rows, mistakes)
     mistakes.raise_if_any()
     rows.sort(key=lambda row: row.path.encode("utf-8", "surrogateescape"))
-    classes = sorted({row.label for row in rows}, key=str.encode)
+    _class_names.note_spellings({row.label for row in rows})
+    names = [_class_names.normalize(row.label) for row in rows]
+    classes = sorted(set(names), key=str.encode)
     if len(classes) < 2:
         raise DataError(
             f"{path} lists {len(rows)} images of {len(classes)} class; a classifier needs at least"
             " two classes"
         )
     labels = {name: label for label, name in enumerate(classes)}
-    entries = [Entry(row.path, labels[row.label], row.split, row.group, row.weight) for row in rows]
+    entries = [
+        Entry(row.path, labels[name], row.split, row.group, row.weight)
+        for row, name in zip(rows, names, strict=True)
+    ]
     paths = [path.parent / row.path for row in rows]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Source(

@@ -6,6 +6,29 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+SYSTEM_FOLDERS = (
+    "@eaDir",  # Synology: thumbnails, with the names of the photos
+    "@Recycle",
+    "@Recently-Snapshot",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "$RECYCLE.BIN",
+    "RECYCLER",
+    "System Volume Information",
+    "Network Trash Folder",
+    "Temporary Items",
+    "lost+found",
+    "__MACOSX",  # zip files made on a Mac
+    "__pycache__",
+)
+"""Folders that systems and network drives make for themselves, beside those with a leading dot."""
+
+
+def is_shown(name: str) -> bool:
+    """Tell whether a folder of this name is the user's own, and not hidden or of the system."""
+    return not name.startswith(".") and name not in SYSTEM_FOLDERS
+
 
 def walk(
     folder: Path, above: frozenset[tuple[int, int]] = frozenset()
@@ -13,8 +36,8 @@ def walk(
     """Yield every file below a folder, sorted by the bytes of its path.
 
     A folder that cannot be listed or is a loop has a problem, which is yielded with it. Symbolic
-    links are followed, since large data sets are often linked together. Hidden folders count as
-    files.
+    links are followed, since large data sets are often linked together. Folders that are hidden or
+    made by the system count as files.
 
     Args:
         above: the identities of folders that a link must not lead back to.
@@ -45,7 +68,7 @@ def walk(
 
 def _is_searched(entry: "os.DirEntry[str]") -> bool:
     with contextlib.suppress(OSError):  # a link that leads to itself
-        return not entry.name.startswith(".") and entry.is_dir()
+        return is_shown(entry.name) and entry.is_dir()
     return False
 
 
@@ -69,6 +92,8 @@ def get_kind(path: Path) -> str:
     """Return what an ignored file is counted as."""
     if path.name.startswith("."):
         return "hidden"
+    if path.name in SYSTEM_FOLDERS:
+        return f"{path.name}/"
     return path.suffix.lower() or "without extension"
 
 

@@ -8,12 +8,12 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from imgcls import parts
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError, UserError
-from imgcls.io import files, terminal
+from imgcls.io import csv_text, files, terminal
 from imgcls.split.pool import UNASSIGNED
 from imgcls.store.split_file import UNUSED, Split
 from imgcls.store.store import Store
@@ -113,28 +113,25 @@ def write_assignments(path: Path, store: Store, split: Split) -> None:
 def _iterate_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows after the header, each with the number of its first line."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            yield from _parse_rows(stream, path)
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise DataError(f"cannot read data.splits_file: {path}: {error.strerror}") from None
 
+    def refuse(line: int, problem: str) -> NoReturn:
+        raise DataError(f"{path}:{line}: {problem}; correct the quotes")
 
-def _parse_rows(stream: IO[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    rows = csv.reader(stream, strict=True)
-    try:
-        header = next(rows, [])
-        if header != _HEADER:
+    header: list[str] = []
+    for line, row, _ in csv_text.iterate_records(text, ",", _HEADER, refuse):
+        if header:
+            yield line, row
+        elif row == _HEADER:
+            header = row
+        else:
             raise DataError(
-                f"{path}:1: the header must be {','.join(_HEADER)}; got"
-                f" {','.join(header) or 'nothing'}"
+                f"{path}:{line}: the header must be {','.join(_HEADER)}; got {','.join(row)}"
             )
-        before = rows.line_num
-        for row in rows:
-            if row:
-                yield before + 1, row
-            before = rows.line_num
-    except csv.Error as error:
-        raise DataError(f"{path}:{rows.line_num}: not CSV ({error}); correct the quotes") from None
+    if not header:
+        raise DataError(f"{path}:1: the header must be {','.join(_HEADER)}; got nothing")
 
 
 def _find_problem(
