@@ -36,11 +36,11 @@ class FileFinder:
         for spelling in self._list_slashes(path):
             if found := self._match(spelling, _fold):
                 return f"; but {found!r} is there, in other case or form: did you mean it?"
-            parent, name = os.path.split(spelling)
-            parent = self._match(parent, _fold, is_folder=True) if parent else parent
-            names = self._list_names(parent) if parent is not None else []
-            if near := get_close_matches(name, names, n=1, cutoff=0.85):
-                return f"; did you mean {os.path.join(parent or '', near[0])!r}?"
+            above, name = os.path.split(spelling)
+            parent = self._match(above, _fold, is_folder=True) if above else ""
+            names = [] if parent is None else self._list_names(parent)
+            if parent is not None and (near := get_close_matches(name, names, n=1, cutoff=0.85)):
+                return f"; did you mean {os.path.join(parent, near[0])!r}?"
         return ""
 
     def _list_slashes(self, path: str) -> list[str]:

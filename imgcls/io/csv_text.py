@@ -54,17 +54,17 @@ def iterate_records(
     else:
         delimiter = _find_delimiter(first, delimiter, required)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    line, width, empty = 1 + skipped, None, 0
+    line, width, empty = 1 + skipped, 0, 0
     try:
         for record in reader:
-            if width is None and record:
+            if not width and record:
                 record = [name.strip() for name in record]
                 width = len(record)
                 while record and not record[-1]:
                     record.pop()
                 empty = width - len(record)
                 yield line, record, delimiter
-            elif any(record):
+            elif width and any(record):
                 while empty and len(record) > width - empty and not record[-1]:
                     record.pop()
                 yield line, record, delimiter
