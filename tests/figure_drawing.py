@@ -10,6 +10,20 @@ from imgcls import parts
 from imgcls.figures import Subject, _style
 from imgcls.run import Run
 
+OF_MORE = {
+    "compression": "imgcls compress",
+    "corruptions": "imgcls eval --corruptions",
+    "embedding_map": "evaluate.embedding",
+    "explanation_sheet": "imgcls explain",
+    "feature_importance": "imgcls explain",
+}
+"""Figures that need more than `train` and `eval`, with what that is."""
+
+
+def after_eval() -> list[str]:
+    """Return the names of the figures that a run has after `eval` alone."""
+    return [name for name in parts.list_names("figures") if name not in OF_MORE]
+
 
 def draw(run: Run, name: str, **settings: object) -> Figure:
     """Draw a figure, with every warning an error; it is laid out and rendered, so that its artists

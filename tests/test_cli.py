@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy
 import pytest
 from experiments import TINY, command, json_of, write_experiment
+from figure_drawing import after_eval
 from PIL import Image
 
 from imgcls import __version__
 from imgcls.experiment_file import read_experiment
-from imgcls.parts import list_names
 from imgcls.run import Run
 from imgcls.verbs import audit, evaluate, plot, runs, train, verify
 
@@ -51,7 +51,7 @@ def test_the_four_commands_fill_the_run_folder(finished):
         results["eval"]["metrics"]
         == json.loads((folder / "runs/tiny/1/evaluation/test/metrics.json").read_text())["metrics"]
     )
-    assert [Path(path).stem for path in results["plot"]] == [*list_names("figures"), "report"]
+    assert [Path(path).stem for path in results["plot"]] == [*after_eval(), "report"]
     for path in results["plot"]:
         assert (folder / path).stat().st_size > 1000
 
@@ -206,9 +206,7 @@ def test_a_folder_of_photos_goes_the_whole_way(workspace):
     json_of("train", path, *skip)
     metrics = json_of("eval", path, *skip, "--fail-under", "accuracy=0.9")
     assert (metrics["classes"], metrics["examples"]) == (["blue", "red"], 12)
-    assert len(json_of("plot", path, *skip)) == len(
-        list_names("figures")
-    )  # all but augmented_samples, and the page
+    assert len(json_of("plot", path, *skip)) == len(after_eval())  # all but augmented_samples
 
 
 def process(*arguments, **options):
