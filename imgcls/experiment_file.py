@@ -18,11 +18,17 @@ from imgcls.experiment_problems import explain
 from imgcls.io import yaml_file
 from imgcls.io.data_file import DataFile
 from imgcls.io.records import FormatError
-from imgcls.io.terminal import to_printable
+from imgcls.io.terminal import list_rest, to_printable
 from imgcls.io.yaml_file import Document, Location, Mark, ProblemsError
 
 _MAX_DEPTH = 20
 """Levels of a key in `--set`; no experiment has as many."""
+_MAX_OVERRIDES = 500
+"""Options `--set` of one command."""
+_MAX_PROBLEMS = 50
+"""Mistakes that are reported at once."""
+_MAX_QUOTED = 100
+"""Characters of a `--set` that messages quote."""
 
 
 def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -38,14 +44,19 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         FormatError: it is that of a run of another format.
     """
     document = _read_with_parents(path, ())
+    if len(overrides) > _MAX_OVERRIDES:
+        raise UserError(f"--set is given {len(overrides):,} times; {_MAX_OVERRIDES} are allowed")
+    yaml_file.require_size(sum(map(len, overrides)), "--set")
     for override in overrides:
         _merge(document, _parse_override(override))
     try:
         experiment = Experiment.model_validate(document.value)
     except ValidationError as error:
         _require_format(path)
-        explained = [explain(problem, document) for problem in error.errors(include_url=False)]
-        raise _make_error(explained) from None
+        problems = error.errors(include_url=False)
+        explained = [explain(problem, document) for problem in problems[:_MAX_PROBLEMS]]
+        more = list_rest(len(problems), _MAX_PROBLEMS)
+        raise _make_error(explained, more) from None
     if experiment.tune:
         from imgcls.tuning import space_check  # which reads experiments with this module
 
@@ -54,10 +65,12 @@ def read_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     return experiment
 
 
-def _make_error(explained: list[tuple[Mark, str]]) -> ProblemsError:
-    """Return the error of all mistakes, in the order of their marks."""
+def _make_error(explained: list[tuple[Mark, str]], more: Sequence[str] = ()) -> ProblemsError:
+    """Return the error of all mistakes, in the order of their marks; `more` says what is left."""
+    ordered = sorted(explained, key=lambda pair: pair[0].order)
     return ProblemsError(
-        [f"{mark}: {text}" for mark, text in sorted(explained, key=lambda pair: pair[0].order)]
+        [f"{mark}: {text}" for mark, text in ordered]
+        + [f"{ordered[-1][0]}: {rest}" for rest in more]
     )
 
 
@@ -116,24 +129,48 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
                 f" {parent!r}"
             ]
         )
-    parent_path = path.parent / parent
+    parent_path = _find_parent(parent, mark, (*children, path))
+    try:
+        merged = _read_with_parents(parent_path, (*children, path))
+    except ProblemsError:
+        raise
+    except UserError as error:
+        raise ProblemsError([f"{mark}: extends: {error}"]) from None
+    _merge(merged, document)
+    return merged
+
+
+def _find_parent(parent: str, mark: Mark, children: tuple[Path, ...]) -> Path:
+    """Return the path of a parent, which a file can extend once.
+
+    Args:
+        children: the files that extend each other, of which the last one names the parent.
+    """
+    parent_path = children[-1].parent / parent
     name = to_printable(str(parent_path))
     try:
         is_file = parent_path.is_file()
-        is_repeated = parent_path.resolve() in [each.resolve() for each in (*children, path)]
-    except (OSError, ValueError) as error:  # too long, or characters that no file name has
+        is_repeated = parent_path.resolve() in [each.resolve() for each in children]
+        size = sum(each.stat().st_size for each in (*children, parent_path) if is_file)
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long, characters that no file name has, or a link to itself.
         reason = getattr(error, "strerror", None) or str(error)
         raise ProblemsError([f"{mark}: extends names {name}: {reason}"]) from None
     if is_repeated:
         raise ProblemsError(
-            [f"{mark}: {name} extends itself through {path}; remove one of the extends:"]
+            [f"{mark}: {name} extends itself through {children[-1]}; remove one of the extends:"]
         )
     if not is_file:
         state = "is not a file" if parent_path.exists() else "does not exist"
         raise ProblemsError([f"{mark}: extends names {name}, which {state}"])
-    merged = _read_with_parents(parent_path, (*children, path))
-    _merge(merged, document)
-    return merged
+    if size > yaml_file.MAX_BYTES or len(children) > _MAX_DEPTH:
+        raise ProblemsError(
+            [
+                f"{mark}: extends names {name}; at most {_MAX_DEPTH} files of"
+                f" {yaml_file.MAX_BYTES:,} bytes together can extend each other"
+            ]
+        )
+    return parent_path
 
 
 def _merge(base: Document, override: Document) -> None:
@@ -180,7 +217,8 @@ def merge_values(base: Any, override: Any, location: Location = ()) -> Any:
 
 def _parse_override(text: str) -> Document:
     """Parse `a.b=value`, in which the value is YAML, to a document of nested mappings."""
-    source, form = f"--set {text}", "KEY=VALUE, such as train.epochs=5"
+    quoted = text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
+    source, form = f"--set {quoted}", "KEY=VALUE, such as train.epochs=5"
     key, value = name_value.parse_pair("--set", text, form)
     keys = key.split(".")
     if not all(keys):

@@ -18,7 +18,8 @@ def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise UserError(f"{option} {text}: needs the form {form}")
+        quoted = text if len(text) <= 100 else f"{text[:100]}..."
+        raise UserError(f"{option} {quoted}: needs the form {form}")
     return name.strip(), value
 
 

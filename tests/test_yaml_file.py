@@ -53,8 +53,8 @@ def test_every_value_and_key_has_its_line_and_column():
         ("a: 1\n\tb: 2\n", "x:2:1: YAML syntax"),
         ("a: 1\n---\nb: 2\n", "x:2:1: YAML syntax"),
         ("? [a]\n: 1\n", "x:1:3: a key must be a word"),
-        ("a: \x00", "x: YAML syntax"),
-        ("[" * 1000 + "]" * 1000, "x: nested too deeply"),
+        ("a: \x00", "x:1:4: YAML syntax"),
+        ("[" * 1000 + "]" * 1000, "x:1:33: nested too deeply"),
     ],
 )
 def test_an_error_says_where_something_is_not_allowed(text, message):

@@ -1,5 +1,7 @@
 """Reading YAML with the line of every value; no tags, aliases or duplicate keys. Light zone.
 
+Size, values and depth are limited, so that reading takes a second at most, whatever a file holds.
+
 Scalars follow the YAML 1.2 core schema, in which `1e-3` is a number and `no` is a string. PyYAML
 implements YAML 1.1, in which `1e-3` is a string and `no` is false.
 """
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     import yaml._yaml
 
 Location = tuple[str | int, ...]
+
+MAX_BYTES = 100_000
+"""Size of a file, or of one with its `extends:` parents; weights of 3,000 classes fit."""
+MAX_VALUES = 10_000
+"""Keys, values, lists and mappings in a file."""
+MAX_DEPTH = 32
+"""Lists and mappings in each other; an experiment has about ten."""
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 _SCALARS: list[tuple[str, re.Pattern[str], Callable[[str], Any]]] = [
     ("null", re.compile(r"~|null|Null|NULL|$"), lambda text: None),
@@ -83,16 +93,35 @@ def read(path: Path) -> Document:
         ProblemsError: its syntax is wrong, or it has tags, aliases or duplicate keys.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: characters that no file name has
         raise UserError(
-            f"cannot read {path}: {error.strerror}; give the path of an experiment file (YAML)"
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}; give the path of an"
+            " experiment file (YAML)"
         ) from None
+    require_size(len(data), str(path))
+    try:
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8"
+        mark = _locate(data[: error.start].decode("utf-8"), str(path))
+        raise ProblemsError(
+            [f"{mark}: not UTF-8 text (byte {error.start}); save the file as UTF-8"]
         ) from None
     return parse(text, str(path))
+
+
+def require_size(size: int, source: str) -> None:
+    """Refuse text that is longer than an experiment can be.
+
+    Raises:
+        ProblemsError: it has more than `MAX_BYTES`.
+    """
+    if size > MAX_BYTES:
+        mark = Mark(source) if source.startswith("--set") else Mark(source, 1, 1)
+        raise ProblemsError(
+            [f"{mark}: has over {MAX_BYTES:,} bytes, which no experiment needs; give a shorter one"]
+        )
 
 
 def parse(text: str, source: str) -> Document:
@@ -104,32 +133,73 @@ def parse(text: str, source: str) -> Document:
     document = Document(None, values={(): Mark(source, 1, 1)})
     problems: list[str] = []
     try:
-        _reject_aliases(text, source)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _compose(text, source)
         document.value = _build(node, (), document, source, problems) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         mark = _make_mark(error.problem_mark or error.context_mark, source)
         raise ProblemsError([f"{mark}: YAML syntax: {error.problem or error.context}"]) from None
-    except yaml.YAMLError as error:
-        raise ProblemsError([f"{source}: YAML syntax: {' '.join(str(error).split())}"]) from None
-    except RecursionError:
-        raise ProblemsError([f"{source}: nested too deeply for an experiment file"]) from None
+    except yaml.reader.ReaderError as error:
+        mark = _locate(text[: error.position], source)
+        raise ProblemsError(
+            [f"{mark}: YAML syntax: the character {text[error.position]!a} is not allowed"]
+        ) from None
     if problems:
         raise ProblemsError(problems)
     return document
 
 
-def _reject_aliases(text: str, source: str) -> None:
-    """Reject aliases before parsing, since a few lines with aliases can expand to gigabytes."""
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):
+    """Rejects aliases, since a few lines with aliases can expand to gigabytes, and what is too deep
+    or too long, while it composes.
+    """
+
+    def __init__(self, text: str, source: str):
+        super().__init__(text)
+        self._source = source
+        self._depth = 0
+        self._count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose the next value, and those in it."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = _make_mark(event.start_mark, self._source)
         if isinstance(event, yaml.AliasEvent):
-            mark = _make_mark(event.start_mark, source)
             raise ProblemsError(
                 [
                     f"{mark}: alias '*{event.anchor}' is not allowed; write the value again, or"
                     " share it with extends:"
                 ]
             )
+        self._depth += 1
+        self._count += 1
+        if self._depth > MAX_DEPTH:
+            raise ProblemsError(
+                [
+                    f"{mark}: nested too deeply for an experiment file; {MAX_DEPTH} lists and"
+                    " mappings in each other are allowed"
+                ]
+            )
+        if self._count > MAX_VALUES:
+            raise ProblemsError(
+                [f"{mark}: has over {MAX_VALUES:,} keys and values, which no experiment needs"]
+            )
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _compose(text: str, source: str) -> yaml.Node | None:
+    loader = _Loader(text, source)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+def _locate(before: str, source: str) -> Mark:
+    """Return the mark of what follows some text."""
+    lines = _LINE_BREAK.split(before)
+    return Mark(source, len(lines), len(lines[-1]) + 1)
 
 
 def _build(
