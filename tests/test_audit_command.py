@@ -162,7 +162,7 @@ def test_the_command_shows_the_report_and_that_no_label_is_suspected(run):
     exit_code, stdout, _ = command("audit", run.folder)
     assert exit_code == 0
     assert "exact_duplicates" in stdout
-    assert "next: `imgcls train" not in stdout
+    assert "next: imgcls train" not in stdout
     count, total = run.data.sizes["test"], sum(run.data.sizes.values())
     assert "label errors: 0 labels suspected\n" in stdout
     assert (

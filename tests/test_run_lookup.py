@@ -1,6 +1,7 @@
 """Which runs there are, and which of them a command takes if it is given an experiment."""
 
 import os
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from imgcls.training import resume
 from imgcls.training.model_description import MEMBER
 from imgcls.training.new_run import create_run
 from imgcls.training.reproduction import Reproduction
-from imgcls.verbs import train
+from imgcls.verbs import train, train_family
 from imgcls.verbs.runs import list_runs
 
 
@@ -195,3 +196,10 @@ def test_a_run_that_diverged_is_refused_with_advice_that_can_help(workspace):
     run.write_status("failed", exit_code=3)
     with pytest.raises(DataError, match="is failed, not finished; run `imgcls train "):
         require_finished(run)
+
+
+def test_a_trained_run_is_followed_by_a_command_that_can_be_pasted(workspace):
+    summary = train.summarize(make_run(workspace, "finished"))
+    for folder in ("runs/tiny/1", "my runs/1"):
+        *_, last = train_family.format_report({**summary, "run": folder}).splitlines()
+        assert shlex.split(last) == ["next:", "imgcls", "eval", folder]

@@ -169,7 +169,7 @@ def _suggest_next(report: AuditReport, arguments: str | None) -> str:
         again = f", and run `imgcls prepare {arguments}` again" if arguments else ""
         return f"{skipped}next: repair the data, or set another policy in data.audit{again}"
     if report.outcome == "no findings":
-        return f"{skipped}next: `imgcls train {arguments}`" if arguments else skipped.rstrip()
+        return f"{skipped}next: imgcls train {arguments}" if arguments else skipped.rstrip()
     leakage = (
         "leakage makes evaluation better than the model is: set policy: drop for these checks in"
         " data.audit to leave the copies out\n"

@@ -4,6 +4,7 @@ For a family, it also runs the verbs `prepare` and `evaluate`; for a rehearsal, 
 """
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def format_report(summary: dict[str, Any] | FamilySummary) -> str:
         return family_text.format_summary(summary)
     if "rehearsal" in summary:
         return rehearse.format_report(summary)
-    return train_run.format_summary(summary)
+    run = shlex.quote(summary["run"])
+    return f"{train_run.format_summary(summary)}\n\nnext: imgcls eval {run}"
 
 
 def _train_family(experiment: Experiment, members: Members, folder: Path | None) -> FamilySummary:
