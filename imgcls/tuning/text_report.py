@@ -125,8 +125,8 @@ def describe_choice(record: StudyRecord) -> str:
     if not record.best:
         return "No trial is finished that keeps the limits, so there is no best one."
     text = (
-        f"The best of {finished:,} finished trials was chosen on the validation split, so its value"
-        " is too good on average, the more so the more were tried."
+        f"The best trial was chosen on the validation split, finished trials: {finished:,}; so its"
+        " value is too good on average, the more so the more were tried."
     )
     if record.confirmation:
         return text
