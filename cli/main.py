@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import inspect
+import io
 import os
 import signal
 import sys
@@ -165,6 +166,11 @@ app.callback(help=_join_lines(imgcls))(imgcls)
 def main() -> None:
     """Run this process's command line, and exit with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A class may have a name that the terminal's encoding lacks; stderr escapes by default.
+        sys.stdout.reconfigure(errors="backslashreplace")
     restart.mark_start()
     try:
         with _explain_full_stdout():

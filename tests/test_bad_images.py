@@ -56,7 +56,10 @@ def test_errors_say_what_is_wrong_with_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "dangling.png").symlink_to("nowhere")
     (tmp_path / "loop.png").symlink_to("loop.png")
-    assert problem(tmp_path / "text.png") == "damaged, or not a PNG, JPEG, WebP, BMP or GIF image"
+    assert (
+        problem(tmp_path / "text.png")
+        == "damaged, or not a PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF image"
+    )
     assert problem(tmp_path / "empty.png") == "empty file (0 bytes)"
     assert problem(tmp_path / "pipe.png") == "not a regular file"
     assert problem(tmp_path / "dangling.png") == "cannot be read: No such file or directory"

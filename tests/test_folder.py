@@ -171,7 +171,7 @@ PROBLEMS = {
     "horse": "a link to /mnt/not-mounted/horse, which does not exist",
     "cat/empty.png": "empty file (0 bytes)",
     "cat/gone.png": "cannot be read: No such file or directory",
-    "cat/text.png": "damaged, or not a PNG, JPEG, WebP, BMP or GIF image",
+    "cat/text.png": "damaged, or not a PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF image",
     "dog/half.bmp": "cannot be read: image file is truncated",
     "dog/huge.png": "too large: 1500x1000 is 1.5 megapixels, but data.max_megapixels is 1.0",
 }

@@ -87,7 +87,7 @@ def test_what_cannot_be_read_has_its_reason_in_its_place_and_ends_with_exit_code
     assert [bool(row["class"]) for row in rows] == [True, *[False] * 8, True]
     problems = [
         "empty file (0 bytes)",
-        "damaged, or not a PNG, JPEG, WebP, BMP or GIF image",
+        "damaged, or not a PNG, JPEG, WebP, BMP, GIF, TIFF or AVIF image",
         "image file is truncated",
         "too large: 11000x11000 is 121.0 megapixels, but data.max_megapixels is 100.0",
         "a folder without images",

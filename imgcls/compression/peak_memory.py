@@ -36,7 +36,7 @@ def measure(models: Sequence[Path], shape: tuple[int, int, int], threads: int) -
         started = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-m", __spec__.name, str(path), *arguments],
+                    [sys.executable, "-P", "-m", __spec__.name, str(path), *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

@@ -156,7 +156,7 @@ def read_tensorflow_lines() -> list[str]:
     A new process is started, since TensorFlow reads its log level once: this one prints nothing.
     """
     process = subprocess.run(
-        [sys.executable, "-c", LISTING],
+        [sys.executable, "-P", "-c", LISTING],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
         capture_output=True,
         text=True,

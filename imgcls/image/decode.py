@@ -1,36 +1,39 @@
 """Decoding image files to pixels, in the same way for training and prediction. Light zone.
 
-PNG, JPEG, WebP, BMP, and the first frame of a GIF, recognized by their content. EXIF orientation is
-applied. Transparent images are composited onto white. 16-bit grayscale is scaled to 8 bits, so that
-65535 becomes 255. Color profiles are ignored. Resizing is bicubic and antialiased.
+PNG, JPEG, WebP, BMP, TIFF, AVIF, and the first frame of a GIF, recognized by their content. EXIF
+orientation is applied. Transparent images are composited onto white. 16-bit grayscale is scaled to
+8 bits, so that 65535 becomes 255. Color profiles are ignored. Resizing is bicubic and antialiased.
 """
 
 import contextlib
 import io
 import os
 import stat
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal
+
+from imgcls.image import file_kinds
+from imgcls.image.pillow import import_pillow
 
 if TYPE_CHECKING:
     import numpy
     from PIL.Image import Image
 
 Resize = Literal["pad", "crop", "stretch"]
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 _GRAYSCALE_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
-_COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
+_COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _NOT_UPRIGHT = (2, 3, 4, 5, 6, 7, 8)  # EXIF orientations other than upright
 _TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION_TAG = 0x0112
 _MAX_FILE_BYTES = 1 << 30
+_MAX_SIDE = 1 << 17
+"""Pixels. Resizing takes memory for each pixel of a side, so that an image of 100 megapixels that
+is one pixel high takes gigabytes."""
 
 
 class ImageError(Exception):
@@ -92,7 +95,15 @@ def open_image(data: bytes, max_megapixels: float) -> "Iterator[Image]":
         ImageError: the data is damaged, not an image, or larger than `max_megapixels`. Errors
             raised in the block are converted to `ImageError` too.
     """
-    with _convert_errors(), _import_pillow().open(io.BytesIO(data), formats=_FORMATS) as file:
+    with (
+        _convert_errors(data),
+        import_pillow().open(io.BytesIO(data), formats=_FORMATS) as file,
+    ):
+        if max(file.size) > _MAX_SIDE:
+            raise ImageError(
+                f"too large: {file.width}x{file.height}, but no side may be longer than"
+                f" {_MAX_SIDE:,} pixels"
+            )
         megapixels = file.width * file.height / 1e6
         if megapixels > max_megapixels:
             raise ImageError(
@@ -172,7 +183,9 @@ def is_plain(file: "Image") -> bool:
 
 
 def get_orientation(image: "Image") -> int:
-    """Return an image's EXIF orientation, 1 for upright."""
+    """Return an image's EXIF orientation, 1 for upright; Pillow itself turns TIFF upright."""
+    if image.format == "TIFF":
+        return 1
     return image.getexif().get(_ORIENTATION_TAG, 1)
 
 
@@ -265,23 +278,13 @@ def _scale_to_eight_bits(image: "Image") -> "Image":
     return Image.fromarray(scaled)
 
 
-@cache
-def _import_pillow() -> ModuleType:
-    """Import PIL.Image, and turn off its pixel limit and its warnings.
-
-    The limit would reject images that `max_megapixels` allows, and cannot be set per call. The
-    warnings concern damaged EXIF data, without naming a file; such an image counts as upright.
-    """
-    from PIL import Image
-
-    Image.MAX_IMAGE_PIXELS = None
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    return Image
-
-
 @contextlib.contextmanager
-def _convert_errors() -> Iterator[None]:
-    """Convert errors to `ImageError`; Pillow raises a dozen types on damaged files."""
+def _convert_errors(data: bytes = b"") -> Iterator[None]:
+    """Convert errors to `ImageError`; Pillow raises a dozen types on damaged files.
+
+    Args:
+        data: the beginning of the file, to say what it is instead of an image.
+    """
     from PIL import UnidentifiedImageError
 
     try:
@@ -289,7 +292,7 @@ def _convert_errors() -> Iterator[None]:
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageError("damaged, or not a PNG, JPEG, WebP, BMP or GIF image") from None
+        raise ImageError(file_kinds.describe(data)) from None
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:

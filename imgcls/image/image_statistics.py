@@ -77,7 +77,9 @@ def measure_image(
 
     width, height = decode.get_upright_size(file)
     assert file.format is not None  # it was opened, not made
-    header = (file.format, file.mode, decode.is_grayscale(file), getattr(file, "n_frames", 1))
+    # The other pictures of an MPO, such as the depth of a portrait, are not frames of an animation.
+    frames = 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
+    header = (file.format, file.mode, decode.is_grayscale(file), frames)
     image = decode_file(file)
     small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     mean = numpy.asarray(small).mean(axis=(0, 1))

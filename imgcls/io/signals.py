@@ -13,7 +13,8 @@ from types import FrameType
 
 from imgcls.durations import Duration
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""SIGHUP is sent when a terminal closes; nohup ignores it, and it stays ignored."""
 
 
 class StopRequest:
@@ -62,14 +63,27 @@ class StopRequest:
         """Handle a signal; the second one ends the process."""
         if self.signal is not None:
             # No clean-up, which could hang. The last checkpoint on disk is intact.
+            _write(
+                f"note: {signal.Signals(number).name}: stopped at once; the last checkpoint is kept"
+            )
             os._exit(75)
         self.signal = signal.Signals(number)
-        # print is not reentrant, and the main thread may be inside it.
-        os.write(
-            2,
+        _write(
             f"note: {self.signal.name}: stopping after the current steps; a second signal stops at"
-            " once\n".encode(),
+            " once"
         )
+
+
+def _write(line: str) -> None:
+    """Write to stderr without print, which is not reentrant: the main thread may be inside it."""
+    with contextlib.suppress(OSError):  # the terminal is closed
+        os.write(2, f"{line}\n".encode())
+
+
+def list_stop_signals() -> list[signal.Signals]:
+    """Return the stop signals, without SIGHUP if it is ignored, as under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if number != signal.SIGHUP or not ignored]
 
 
 @contextlib.contextmanager
@@ -91,7 +105,7 @@ def catch_signals(
             if number[0] in STOP_SIGNALS:
                 request.receive(number[0])
 
-    previous = {number: signal.signal(number, _ignore) for number in STOP_SIGNALS}
+    previous = {number: signal.signal(number, _ignore) for number in list_stop_signals()}
     previous_pipe = signal.set_wakeup_fd(write_end)
     thread = threading.Thread(target=receive_signals, daemon=True)
     thread.start()
@@ -123,7 +137,7 @@ def keep_interrupts() -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [each for each in list_stop_signals() if each != signal.SIGUSR1]
     previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
@@ -140,7 +154,7 @@ def restore_default_signals(seconds: int) -> Iterator[None]:
 
     This is for calls that wait while they hold the GIL, so that neither handlers nor threads run.
     """
-    previous = {number: signal.signal(number, signal.SIG_DFL) for number in STOP_SIGNALS}
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in list_stop_signals()}
     signal.alarm(seconds)
     try:
         yield

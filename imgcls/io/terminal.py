@@ -50,7 +50,8 @@ def note_unusable() -> Iterator[None]:
 def print_line(message: str) -> None:
     """Print one plain line of progress, such as an epoch's numbers."""
     if not _quiet.get():
-        print(message, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal is closed; the work goes on
+            print(message, file=sys.stderr, flush=True)
 
 
 def to_printable(name: str) -> str:

@@ -167,7 +167,7 @@ class _DataWorker:
     def __init__(self, opener: Opener, memory: int):
         client, server = socket.socketpair()
         module = "imgcls.store.data_workers"
-        command = [sys.executable, "-m", module, str(server.fileno()), str(memory)]
+        command = [sys.executable, "-P", "-m", module, str(server.fileno()), str(memory)]
         with server, signals.block_signals():
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(server.fileno(), memory)

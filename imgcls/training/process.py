@@ -50,7 +50,7 @@ def start_process(
         UserError: the process ended; the message is the last line that it printed to stderr.
     """
     arguments = map(str, (experiment, folder, *workers))
-    command = [sys.executable, "-m", "imgcls.training.process", *arguments]
+    command = [sys.executable, "-P", "-m", "imgcls.training.process", *arguments]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,
