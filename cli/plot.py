@@ -28,9 +28,9 @@ def plot(
 
     Example: imgcls plot configs/digits.yaml confusion_matrix roc
     """
-    from imgcls.run_lookup import find_run_or_family
+    from imgcls.run_lookup import find_run_to_plot
     from imgcls.verbs import plot
 
-    run_or_family, experiment = find_run_or_family(target, set_)
+    run_or_family, experiment = find_run_to_plot(target, set_)
     written = plot.plot(run_or_family, experiment, figures)
     output.print_result(list(map(str, written)), json, "\n".join)

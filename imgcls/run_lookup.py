@@ -119,6 +119,20 @@ def find_run_to_predict(target: Path, overrides: Sequence[str] = ()) -> tuple[Ru
     return found, experiment
 
 
+def find_run_to_plot(
+    target: Path, overrides: Sequence[str] = ()
+) -> tuple[Run | Family, Experiment]:
+    """Return what `find_run_or_family` does, but a run in a folder need not be finished; raises as
+    it does.
+    """
+    if not target.is_dir() or is_family(target):
+        return find_run_or_family(target, overrides)
+    run = open_run(target)
+    if run.status.status != _FINISHED:
+        terminal.note(f"{run.folder} is {run.status.status}: figures show the epochs so far")
+    return run, _read_with_overrides(run.config_file, run.experiment, overrides)
+
+
 def expand_families(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of runs, with those of its runs in the place of each family."""
     return [
