@@ -40,7 +40,7 @@ from imgcls.cli.tune import tune
 from imgcls.cli.verify import verify
 from imgcls.errors import ProcessRestart, UserError, get_exit_code
 from imgcls.io import restart, terminal
-from imgcls.io.terminal import to_printable
+from imgcls.io.terminal import to_printable, to_printable_text
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "init": init,
@@ -118,7 +118,7 @@ def _discard_stdout() -> None:
 
 def _fail(message: str, error: BaseException) -> NoReturn:
     text = "\n".join([message, *getattr(error, "__notes__", [])])
-    for line in text.splitlines():
+    for line in text.split("\n"):
         print(f"imgcls: {to_printable(line)}", file=sys.stderr)
     raise typer.Exit(get_exit_code(error))
 
@@ -179,5 +179,5 @@ def main() -> None:
         terminal.note(f"{error.reason}; continuing in a new process")
         restart.replace_process()
     except UserError as error:  # from what typer itself prints, such as --help
-        print(f"imgcls: {error}", file=sys.stderr)
+        print(f"imgcls: {to_printable_text(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcls.errors import GateError
+from imgcls.io.terminal import to_printable_text
 
 
 def print_result(result: Any, as_json: bool, to_text: Callable[[Any], str]) -> None:
@@ -18,7 +19,7 @@ def print_result(result: Any, as_json: bool, to_text: Callable[[Any], str]) -> N
         return
     text = to_json(result) if as_json else to_text(result)
     if text:
-        print(text.removesuffix("\n"))
+        print(to_printable_text(text.removesuffix("\n")))
 
 
 def print_gated(work: Callable[[], Any], as_json: bool, to_text: Callable[[Any], str]) -> None:

@@ -51,12 +51,22 @@ def print_line(message: str) -> None:
     """Print one plain line of progress, such as an epoch's numbers."""
     if not _quiet.get():
         with contextlib.suppress(OSError):  # the terminal is closed; the work goes on
-            print(message, file=sys.stderr, flush=True)
+            print(to_printable_text(message), file=sys.stderr, flush=True)
 
 
 def to_printable(name: str) -> str:
     """Escape line breaks, control characters and bytes that are not UTF-8 in a name."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
+def to_printable_text(text: str) -> str:
+    """Escape what `to_printable` does, but line breaks and tabs: the one way of text to a terminal.
+
+    Names in data, experiments, status files and answers of servers may hold sequences that change
+    the terminal, or characters that reverse the direction of writing (Boucher and Anderson, 2023,
+    "Trojan Source").
+    """
+    return "".join(each if each in "\n\t" else to_printable(each) for each in text)
 
 
 def format_some(items: Sequence[str], limit: int = 10) -> str:
@@ -131,7 +141,7 @@ def show_download(url: str, size: int, total: int | None) -> Iterator[Callable[[
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     with _make_bar(DownloadColumn(), TransferSpeedColumn()) as shown:
-        task = shown.add_task(url.rpartition("/")[2], total=total, completed=size)
+        task = shown.add_task(to_printable(url.rpartition("/")[2]), total=total, completed=size)
         yield lambda count: shown.advance(task, count)
 
 
@@ -199,7 +209,7 @@ class TrainingProgress:
     def print_epoch(self, text: str) -> None:
         """Print the numbers of an epoch, above the bar."""
         if self._bar:
-            self._bar.console.print(text, highlight=False)
+            self._bar.console.print(to_printable_text(text), highlight=False)
         else:
             print_line(text)
 

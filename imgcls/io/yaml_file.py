@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -161,7 +161,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose the next value, and those in it."""
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = cast("Callable[[], yaml.Event]", self.peek_event)()
         mark = _make_mark(event.start_mark, self._source)
         if isinstance(event, yaml.AliasEvent):
             raise ProblemsError(
@@ -268,9 +268,14 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     looks_like_a_value = any(pattern.fullmatch(text) for _, pattern, _ in _SCALARS)
+    style = "'" if looks_like_a_value else None
     return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style="'" if looks_like_a_value else None
+        "tag:yaml.org,2002:str", text, style=style if _is_printable(text) else '"'
     )
+
+
+def _is_printable(text: str) -> bool:
+    return text.replace("\n", "").isprintable()
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -278,4 +283,9 @@ _Dumper.add_representer(str, _represent_text)
 
 def dump(value: Any) -> str:
     """Return YAML text that `parse` converts back to an equal value."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    if _is_printable(text):
+        return text
+    return "".join(  # in double quotes, where YAML has escapes for them
+        each if each == "\n" or each.isprintable() else f"\\U{ord(each):08X}" for each in text
+    )

@@ -111,7 +111,7 @@ def is_text(values: Sequence[Any]) -> bool:
 
 
 def _make_column(name: str, values: list[Any]) -> _Column:
-    return _Column([name], list(map(format_cell, values)), is_text(values))
+    return _Column([to_printable(name)], list(map(format_cell, values)), is_text(values))
 
 
 def _wrap_head(column: _Column) -> _Column:
