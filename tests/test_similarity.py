@@ -4,7 +4,7 @@ import io
 
 import numpy
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance
 from sklearn.datasets import load_sample_images
 
 from imgcls.checks import _similarity, near_duplicates
@@ -39,6 +39,10 @@ def compare_all_pairs(hashes, thumbnails, labels, thresholds):
     return same, conflicting
 
 
+def gray_means(count):
+    return numpy.full((count, 3), 128, numpy.float32)
+
+
 def partition(groups):
     """Return the indices in each group, whatever the numbers of the groups."""
     members = {}
@@ -61,9 +65,9 @@ def test_the_groups_are_those_of_comparing_all_pairs(distance):
         0, 16, (120, 8, 8), dtype=numpy.uint8
     )
     labels = random.integers(0, 3, 120, dtype=numpy.int32)
-    thresholds = Similarity(distance, 0.05, 5.0)
+    thresholds = Similarity(distance, 0.05, 5.0, 0.0)
     found, expected = (
-        _similarity.group_similar(hashes, thumbnails, labels, thresholds),
+        _similarity.group_similar(hashes, thumbnails, gray_means(120), labels, thresholds),
         compare_all_pairs(hashes, thumbnails, labels, thresholds),
     )
     assert 1 < len(partition(expected[0])) < 120
@@ -76,7 +80,9 @@ def test_thousands_of_equal_images_are_one_group_and_conflict_with_other_labels(
         numpy.full((20_000, 8, 8), 200, numpy.uint8),
     )
     labels = (numpy.arange(20_000) % 2).astype(numpy.int32)
-    same, conflicting = _similarity.group_similar(hashes, thumbnails, labels, DEFAULT)
+    same, conflicting = _similarity.group_similar(
+        hashes, thumbnails, gray_means(20_000), labels, DEFAULT
+    )
     assert (len(numpy.unique(same)), len(numpy.unique(conflicting))) == (2, 1)
 
 
@@ -84,7 +90,11 @@ def test_thousands_of_different_images_with_one_hash_are_not_similar():
     random = numpy.random.default_rng(0)
     thumbnails = random.integers(64, 192, (2_000, 8, 8), dtype=numpy.uint8)
     same, _ = _similarity.group_similar(
-        numpy.full(2_000, 7, numpy.uint64), thumbnails, numpy.zeros(2_000, numpy.int32), DEFAULT
+        numpy.full(2_000, 7, numpy.uint64),
+        thumbnails,
+        gray_means(2_000),
+        numpy.zeros(2_000, numpy.int32),
+        DEFAULT,
     )
     assert len(numpy.unique(same)) == 2_000
 
@@ -92,7 +102,7 @@ def test_thousands_of_different_images_with_one_hash_are_not_similar():
 def test_a_white_and_a_black_page_are_not_similar():
     thumbnails = numpy.stack([numpy.full((8, 8), gray, numpy.uint8) for gray in (5, 250, 240)])
     same, _ = _similarity.group_similar(
-        numpy.ones(3, numpy.uint64), thumbnails, numpy.zeros(3, numpy.int32), DEFAULT
+        numpy.ones(3, numpy.uint64), thumbnails, gray_means(3), numpy.zeros(3, numpy.int32), DEFAULT
     )
     assert partition(same) == [[0], [1, 2]]
 
@@ -145,8 +155,51 @@ def group(pictures):
     ]
     table = image_statistics.make_table(measured, [b""] * len(measured))
     return _similarity.group_similar(
-        table["hash"], table["thumbnail"], numpy.zeros(len(table), numpy.int32), DEFAULT
+        table["hash"],
+        table["thumbnail"],
+        table["mean"],
+        numpy.zeros(len(table), numpy.int32),
+        DEFAULT,
     )[0]
+
+
+def draw_circle(color, background="white"):
+    image = Image.new("RGB", (96, 96), background)
+    ImageDraw.Draw(image).ellipse((30, 30, 66, 66), color)
+    return image
+
+
+def draw_stripes(*colors):
+    image = Image.new("RGB", (96, 64))
+    for number, color in enumerate(colors):
+        image.paste(color, (32 * number, 0, 32 * number + 32, 64))
+    return image
+
+
+RECOLORED = {
+    "circles": [draw_circle(color) for color in ("#0000ff", "#a00000", "#005000", "#ff0000")],
+    "circles on gray": [draw_circle(color, "gray") for color in ("#4040ff", "#ff2020", "#00a000")],
+    "flags": [
+        draw_stripes("#008751", "white", "#008751"),  # Nigeria
+        draw_stripes("#d91023", "white", "#d91023"),  # Peru
+    ],
+    "sheets": [draw_circle(color, color) for color in ("#dd4444", "#44aa44", "#7777ff")],
+}
+
+
+@pytest.mark.parametrize("kind", RECOLORED)
+def test_pictures_of_other_colors_are_no_copies(kind):
+    pictures = RECOLORED[kind]
+    assert len(set(group(pictures).tolist())) == len(pictures)
+
+
+@pytest.mark.parametrize("kind", ["flags", "sheets"])
+def test_drawings_that_are_darker_or_saved_again_are_copies(kind):
+    pictures = RECOLORED[kind]
+    copies = [saved(each, format="JPEG", quality=75).convert("RGB") for each in pictures]
+    darker = [ImageEnhance.Brightness(each).enhance(0.9) for each in pictures]
+    groups = group([*pictures, *copies, *darker]).reshape(3, -1)
+    assert (groups == groups[0]).all()
 
 
 def test_different_photos_are_not_similar(tiles):

@@ -111,7 +111,11 @@ class AuditedData:
         if similarity not in self._groups:
             statistics = self.image_statistics
             self._groups[similarity] = _similarity.group_similar(
-                statistics["hash"], statistics["thumbnail"], self.labels, similarity
+                statistics["hash"],
+                statistics["thumbnail"],
+                statistics["mean"],
+                self.labels,
+                similarity,
             )
         return self._groups[similarity]
 

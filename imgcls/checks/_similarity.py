@@ -38,11 +38,13 @@ class Similarity:
         difference: largest mean absolute difference of two thumbnails, standardized to mean 0 and,
             unless they are flat, std 1.
         brightness: largest mean absolute difference of two thumbnails as they are, in gray levels.
+        color: largest difference of the mean colors of two images at equal brightness, in levels.
     """
 
     distance: int
     difference: float
     brightness: float
+    color: float
 
 
 class SimilaritySettings(CheckSettings):
@@ -56,15 +58,20 @@ class SimilaritySettings(CheckSettings):
     brightness: Annotated[float, Field(ge=0)] = 32.0
     """Largest mean absolute difference of the thumbnails as they are, in gray levels of 0..255."""
 
+    color: Annotated[float, Field(ge=0)] = 5.0
+    """Largest difference of the mean red, green or blue of two images, in levels of 0..255, after
+    both are brought to the same brightness. So a blue and a red circle are no copies."""
+
     @property
     def similarity(self) -> Similarity:
-        """The three thresholds as one value."""
-        return Similarity(self.distance, self.difference, self.brightness)
+        """The four thresholds as one value."""
+        return Similarity(self.distance, self.difference, self.brightness, self.color)
 
 
 def group_similar(
     hashes: "numpy.ndarray",
     thumbnails: "numpy.ndarray",
+    colors: "numpy.ndarray",
     labels: "numpy.ndarray",
     similarity: Similarity,
 ) -> "tuple[numpy.ndarray, numpy.ndarray]":
@@ -73,6 +80,7 @@ def group_similar(
     Args:
         hashes: uint64 (n,).
         thumbnails: uint8 (n, 8, 8).
+        colors: mean red, green and blue, float32 (n, 3).
         labels: int32 (n,).
 
     Returns:
@@ -83,9 +91,11 @@ def group_similar(
     import numpy
 
     words = numpy.ascontiguousarray(thumbnails).reshape(-1, 64).view("<u8")
-    distinct, first = number_equal_rows([labels, *words.T, hashes])
+    distinct, first = number_equal_rows([labels, *words.T, *colors.T, hashes])
     same, conflicting = numpy.arange(len(first)), numpy.arange(len(first))
     for a, b in _iterate_pairs(hashes[first], thumbnails[first], similarity):
+        close = _have_near_colors(colors[first[a]], colors[first[b]], similarity.color)
+        a, b = a[close], b[close]
         agree = labels[first[a]] == labels[first[b]]
         same = _join(same, a[agree], b[agree])
         conflicting = _join(conflicting, a[~agree], b[~agree])
@@ -188,6 +198,19 @@ def _confirm_by_thumbnail(
             numpy.abs(_standardize(one) - _standardize(other)).mean(axis=1) <= similarity.difference
         )
     return similar
+
+
+def _have_near_colors(
+    one: "numpy.ndarray", other: "numpy.ndarray", color: float
+) -> "numpy.ndarray":
+    """Return, for each pair of mean colors (n, 3), whether they are near at equal brightness."""
+    import numpy
+
+    light, other_light = one.mean(axis=1), other.mean(axis=1)
+    level = (light + other_light) / 2
+    scaled = one * (level / numpy.maximum(light, 1))[:, None]
+    other_scaled = other * (level / numpy.maximum(other_light, 1))[:, None]
+    return numpy.abs(scaled - other_scaled).max(axis=1) <= color
 
 
 def _standardize(gray: "numpy.ndarray") -> "numpy.ndarray":
