@@ -39,7 +39,7 @@ class Evaluate(Section):
         "brier",
     ]
     """Metrics that get bootstrap confidence intervals; ranking metrics take longer."""
-    bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
+    bootstrap_samples: Annotated[int, Field(ge=100, le=1_000_000)] = 1000
     """Number of bootstrap samples (percentile method: Efron and Tibshirani, 1993)."""
     confidence: Annotated[float, Field(gt=0, lt=1), Percentage()] = 0.95
     """Confidence level of the intervals."""
@@ -129,7 +129,7 @@ class Explain(Section):
     baseline: Literal["mean", "black", "blur"] = "mean"
     """What stands for an image without information: the mean of the training pixels, black, or the
     image blurred by a Gaussian of an eighth of its shorter side."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 32
     """Images, or changed copies of one, that are computed at a time; fewer take less memory."""
 
     @field_validator("methods")

@@ -16,7 +16,7 @@ class EarlyStopping(Section):
 
     monitor: Monitor = "val_loss"
     """The quantity, measured on the validation split."""
-    patience: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Epochs without improvement after which training stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     """Minimum change that counts as an improvement."""
@@ -29,7 +29,7 @@ class Plateau(Section):
 
     monitor: Monitor = "val_loss"
     """The quantity, measured on the validation split."""
-    patience: Annotated[int, Field(ge=1)] = 5
+    patience: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Epochs without improvement after which the learning rate is reduced, and reduced again."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Factor by which the learning rate of all later steps is multiplied."""

@@ -61,7 +61,7 @@ class OnDivergence(Section):
 
     short: ClassVar[str | None] = "retries"
 
-    retries: Annotated[int, Field(ge=1)] = 3
+    retries: Annotated[int, Field(ge=1, le=1000)] = 3
     """Maximum number of retries; after that, training stops with exit code 4."""
     learning_rate_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Factor by which each retry multiplies the learning rate of all later steps."""
@@ -102,7 +102,7 @@ theirs in `neutral`.
 class Train(Section):
     """How the model is trained."""
 
-    epochs: Annotated[int, Field(ge=0)] | None = 20
+    epochs: Annotated[int, Field(ge=0, le=1_000_000)] | None = 20
     """Passes over the training split; null with `budget`, which plans them; 0 only with
     `head_init`, which is then the whole training."""
     head_init: Literal["linear_probe"] | None = None
@@ -112,13 +112,13 @@ class Train(Section):
     """Time for the whole training, such as 10m. A new run measures its speed, and plans the number
     of epochs that fit, which sets the schedule and all durations; a continued or reproduced run
     keeps the plan. Unlike `time_limit`, it does not stop anything. None unless given."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     """Images per global batch, over all devices together."""
-    micro_batch_size: Annotated[int, Field(ge=1)] | None = None
+    micro_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Images that a device processes at once; gradients are accumulated over the micro-batches of
     its local batch. The size of the local batch unless given; halved automatically when memory runs
     out. Batch norm normalizes each micro-batch separately."""
-    augmentation_repeats: Annotated[int, Field(ge=1)] = 1
+    augmentation_repeats: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """How often a batch contains each of its images, each time augmented differently (Hoffer et
     al., 2020). The length of an epoch does not change: with 4, an epoch shows a quarter of the
     images, and four epochs show all."""
@@ -173,15 +173,15 @@ class Train(Section):
     jit_compile: bool = False
     """Compile the forward and backward pass with XLA, which has no deterministic max pooling. The
     result is rounded differently; augmentations and dropout masks stay the same."""
-    steps_per_execution: Annotated[int, Field(ge=1)] | None = None
+    steps_per_execution: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Steps in one call of a compiled function; signals and the clock are checked between calls.
     Unless given, chosen from the times of the first calls, for about 0.2 s a call. Results do not
     depend on it."""
-    device_cache_mib: Annotated[int, Field(ge=0)] = 512
+    device_cache_mib: Annotated[int, Field(ge=0, lt=2**40)] = 512
     """MiB of images that each device may cache: splits that fit are copied to the device once,
     larger ones are read from the store as needed. Images that are augmented for GPUs are cached in
     the host's memory instead, since they are augmented on the CPU."""
-    data_workers: Annotated[int, Field(ge=1)] | None = None
+    data_workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Processes that decode, crop or resize images; one per core unless given."""
     select_weights: Literal["best", "last", "soup"] = "best"
     """Whether model.keras gets the weights of the best epoch, of the last, or a soup: an average of

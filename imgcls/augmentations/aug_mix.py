@@ -26,9 +26,9 @@ class Settings(AugmentationSettings):
 
     severity: Annotated[float, Field(ge=0.1, le=10)] = 3.0
     """Largest level of an operation, out of 10."""
-    width: Annotated[int, Field(ge=1)] = 3
+    width: Annotated[int, Field(ge=1, le=100)] = 3
     """How many chains of operations are mixed, with random weights."""
-    depth: Annotated[int, Field(ge=1)] = 3
+    depth: Annotated[int, Field(ge=1, le=100)] = 3
     """Largest number of operations in a chain; each chain draws its own."""
 
 

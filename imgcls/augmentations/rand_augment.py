@@ -18,7 +18,7 @@ RANDOM_KEY = "rand_augment"
 class Settings(AugmentationSettings):
     """RandAugment's settings."""
 
-    num_ops: Annotated[int, Field(ge=1)] = 2
+    num_ops: Annotated[int, Field(ge=1, le=100)] = 2
     """How many operations are applied to an image, one after the other."""
     magnitude: Annotated[float, Field(ge=0, le=30)] = 9.0
     """How strong each is, out of 30."""

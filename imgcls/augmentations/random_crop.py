@@ -19,7 +19,7 @@ RANDOM_KEY = "crop"
 class Settings(AugmentationSettings):
     """The crop's settings."""
 
-    padding: Annotated[int, Field(ge=1)] = 4
+    padding: Annotated[int, Field(ge=1, le=16_384)] = 4
     """Pixels added to each side before the crop."""
     fill: Literal["constant", "reflect", "nearest"] = "constant"
     """What fills them: zeros, the image mirrored without its border pixel, or the nearest pixel."""

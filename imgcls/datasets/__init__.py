@@ -31,7 +31,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 MAX_WEIGHT = 3.4e38
 """Weights are stored as float32."""
 
-SideLength = Annotated[int, Field(ge=1)]
+SideLength = Annotated[int, Field(ge=1, le=16_384)]
 Size = Annotated[list[SideLength], Field(min_length=2, max_length=2), OneMeans(2)]
 """Height and width."""
 _FOLD = re.compile(r"[1-9][0-9]*/[1-9][0-9]*")
@@ -58,7 +58,7 @@ class DataSettings(PartSettings):
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the split assignment; the experiment's seed unless given. Runs with other seeds then
     share one split."""
-    max_images: Annotated[int, Field(ge=1)] | None = None
+    max_images: Annotated[int, Field(ge=1, lt=2**63)] | None = None
     """Largest number of images in each split, stratified by class: for quick runs."""
     audit: Annotated[list[Annotated[CheckSettings, PartOf("checks")]], OneMeans()] = Field(
         default_factory=lambda: make_all_default_settings("checks")

@@ -31,7 +31,7 @@ class Settings(MetricSettings):
 
     compared_before_temperature: ClassVar[bool] = True
 
-    bins: Annotated[int, Field(ge=1)] = 15
+    bins: Annotated[int, Field(ge=1, le=100_000)] = 15
     """Bins between 0 and 1, of equal width or with equal numbers of images."""
 
     @property

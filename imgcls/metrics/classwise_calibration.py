@@ -30,7 +30,7 @@ class Settings(MetricSettings):
 
     compared_before_temperature: ClassVar[bool] = True
 
-    bins: Annotated[int, Field(ge=1)] = 15
+    bins: Annotated[int, Field(ge=1, le=100_000)] = 15
     """Bins of equal width between 0 and 1."""
 
     @property

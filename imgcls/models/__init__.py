@@ -22,8 +22,14 @@ from imgcls.parts import PartSettings
 
 HEAD = "logits"
 """The name of the last dense layer of every model."""
-Count = Annotated[int, Field(ge=1)]
-"""A number of filters, units, blocks or pixels."""
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+"""A number of filters or units; a layer with more fits no memory."""
+Depth = Annotated[int, Field(ge=1, le=200)]
+"""A number of blocks."""
+KernelSize = Annotated[int, Field(ge=1, le=255)]
+"""Height and width of a kernel, in pixels. With 4,000, the process was aborted by SIGABRT."""
+MAX_LAYERS = 200
+"""Layers that a list of their widths can name; with 1,501, training crashed."""
 IMAGENET = "imagenet"
 """The value of `weights` for those that were trained on ImageNet."""
 

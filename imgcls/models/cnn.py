@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from imgcls.errors import UserError
 from imgcls.io import terminal
-from imgcls.models import HEAD, Count, ModelSettings, Problem
+from imgcls.models import HEAD, MAX_LAYERS, Count, KernelSize, ModelSettings, Problem
 from imgcls.short_forms import OneMeans
 
 if TYPE_CHECKING:
@@ -27,19 +27,22 @@ DOMINANT_FRACTION = 0.95
 class Settings(ModelSettings):
     """The CNN's settings."""
 
-    filters: Annotated[list[Count], Field(min_length=1), OneMeans()] = [32, 64]
+    filters: Annotated[list[Count], Field(min_length=1, max_length=MAX_LAYERS), OneMeans()] = [
+        32,
+        64,
+    ]
     """Filters of each block; the length of the list is the number of blocks. In mixed precision,
     multiples of 8 suit a GPU's tensor cores; `dense` likewise.
     """
-    kernel_sizes: Annotated[list[Count], Field(min_length=1), OneMeans()] = [3]
+    kernel_sizes: Annotated[list[KernelSize], Field(min_length=1), OneMeans()] = [3]
     """Height and width of the kernels, in pixels: one number for all blocks, or one per block."""
-    pooling: Annotated[int, Field(ge=1)] = 2
+    pooling: Annotated[int, Field(ge=1, le=1024)] = 2
     """Pool size and stride of the max pooling that ends each block; 1 for none."""
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = "relu"
     """The activation after each convolution and dense layer."""
     batch_norm: bool = False
     """Whether batch norm follows each convolution (Ioffe and Szegedy, 2015)."""
-    dense: Annotated[list[Count], OneMeans()] = [128, 128]
+    dense: Annotated[list[Count], Field(max_length=MAX_LAYERS), OneMeans()] = [128, 128]
     """Units of each dense layer between flattening and logits; the list may be empty."""
     share_dense: bool = False
     """Whether all these dense layers share the weights of the first; each must then have as many

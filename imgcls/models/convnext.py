@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imgcls.models import Count, ModelSettings, Problem
+from imgcls.models import Count, Depth, ModelSettings, Problem
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ TINY_IMAGE = 16
 class Settings(ModelSettings):
     """The settings of a ConvNeXt."""
 
-    depths: Annotated[list[Count], Field(min_length=1)] = [2, 2, 6, 2]
+    depths: Annotated[list[Depth], Field(min_length=1)] = [2, 2, 6, 2]
     """Number of blocks of each stage."""
     widths: Annotated[list[Count], Field(min_length=1)] = [40, 80, 160, 320]
     """Channels of each stage. In mixed precision, multiples of 8 suit a GPU's tensor cores."""

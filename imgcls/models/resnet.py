@@ -10,7 +10,7 @@ instead of 3.8 billion multiply-adds.
 import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from imgcls.models import Count, ModelSettings, Problem
 from imgcls.parts import must_be
@@ -35,7 +35,7 @@ EXPANSION = 4
 class Settings(ModelSettings):
     """The settings of a ResNet."""
 
-    depth: int = 20
+    depth: Annotated[int, Field(le=1202)] = 20
     """Number of layers with weights: 6n + 2 such as 20, 32, 44, 56 or 110, with three stages; or
     18, 34, 50, 101 or 152, with four. 20 suits small images; 50 is the usual choice for photos.
     """

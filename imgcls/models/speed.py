@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from imgcls.models import Count, ModelSettings, Problem
+from imgcls.models import Count, KernelSize, ModelSettings, Problem
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ class Settings(ModelSettings):
     multiples of 16 the bfloat16 instructions of a CPU (AVX512-BF16), on which a step with 24
     filters in the stem took longer than one with 16.
     """
-    stem_kernel_size: Count = 4
+    stem_kernel_size: KernelSize = 4
     """Height and width of the stem's kernel, in pixels."""
     stem_stride: Count = 2
     """Stride of the stem; 2 takes a quarter of the time of 1."""

@@ -21,7 +21,7 @@ class Settings(StrategySettings):
     """The mirrored strategy's settings."""
 
     spans_devices: ClassVar[bool] = True
-    replicas: Annotated[int, Field(ge=1)] | None = None
+    replicas: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Number of devices; all GPUs unless given. Without a GPU, the CPU is divided into as many
     logical devices.
     """
