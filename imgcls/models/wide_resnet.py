@@ -20,7 +20,7 @@ STEM_FILTERS = 16
 class Settings(ModelSettings):
     """The settings of a Wide ResNet."""
 
-    depth: Annotated[int, Field(le=1204)] = 16
+    depth: int = 16
     """Number of layers with weights, 6n + 4: such as 10, 16, 22, 28 or 40."""
     widen_factor: Annotated[int, Field(ge=1, le=1000)] = 4
     """The filters of the three stages are 16, 32 and 64 times this."""
