@@ -112,7 +112,7 @@ def bad_files():
     return truncated | {
         "half progressive.jpg": (progressive[: len(progressive) // 2], "truncated"),
         "empty.png": (b"", "empty file (0 bytes)"),
-        "text.jpg": (b"<html>404</html>", "damaged, or not a PNG"),
+        "text.jpg": (b"<html>404</html>", "an HTML page instead of the image"),
         "bomb.png": (bomb(60_000, 60_000), "too large: 60000x60000 is 3600.0 megapixels"),
         "wide bomb.png": (bomb(2**31 - 1, 1), "too large"),
         "nan.png": (encode(floats, "TIFF"), "the range of pixel format F is unknown"),
