@@ -8,7 +8,6 @@ import functools
 import inspect
 import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -39,7 +38,7 @@ from imgcls.cli.train import train
 from imgcls.cli.tune import tune
 from imgcls.cli.verify import verify
 from imgcls.errors import ProcessRestart, UserError, get_exit_code
-from imgcls.io import restart, terminal
+from imgcls.io import restart, signals, terminal
 from imgcls.io.terminal import to_printable, to_printable_text
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -165,9 +164,7 @@ app.callback(help=_join_lines(imgcls))(imgcls)
 
 def main() -> None:
     """Run this process's command line, and exit with its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    signals.interrupt_at_stop_signals()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A class may have a name that the terminal's encoding lacks; stderr escapes by default.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -86,6 +86,17 @@ def list_stop_signals() -> list[signal.Signals]:
     return [number for number in STOP_SIGNALS if number != signal.SIGHUP or not ignored]
 
 
+def interrupt_at_stop_signals() -> None:
+    """Let each stop signal raise KeyboardInterrupt, with which a command ends with exit code 75.
+
+    Training catches them instead (`catch_signals`). SIGINT has this handler from Python, unless it
+    is ignored, as in the background of a shell.
+    """
+    for number in list_stop_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def catch_signals(
     limit: Duration | None, started: float, epochs: int | None
@@ -137,7 +148,7 @@ def keep_interrupts() -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    numbers = [each for each in list_stop_signals() if each != signal.SIGUSR1]
+    numbers = list_stop_signals()
     previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
