@@ -97,16 +97,20 @@ def change_after(monkeypatch, images):
     return arrange
 
 
+PROGRESS = ("epoch", "note: model")
+"""How the lines begin that every training prints."""
+
+
 def read_folder(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def train_here(*overrides):
-    """Train in the folder `run` by command; return the exit code and the lines without epochs."""
+    """Train in the folder `run` by command; return the exit code and the lines but `PROGRESS`."""
     write_experiment(Path(), TINY)
     options = [word for each in (*SHARED, *overrides) for word in ("--set", each)]
     exit_code, _, stderr = command("train", "experiment.yaml", "--run", "run", *options)
-    return exit_code, [line for line in stderr.splitlines() if not line.startswith("epoch")]
+    return exit_code, [line for line in stderr.splitlines() if not line.startswith(PROGRESS)]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +250,7 @@ def test_a_process_whose_images_are_truncated_ends_by_itself(images):
     wait_for_a_step_inside_an_epoch(process, Path("run"))
     os.truncate(images, 100)
     _, stderr = process.communicate(timeout=120)
-    lines = [line for line in stderr.splitlines() if not line.startswith("epoch")]
+    lines = [line for line in stderr.splitlines() if not line.startswith(PROGRESS)]
     assert (process.returncode, len(lines)) == (3, 1)
     assert f"{images} changed from 115,008 to 100 bytes" in lines[0]
     assert Run(Path("run")).status.status == "failed"
