@@ -69,7 +69,7 @@ def _make_error(explained: list[tuple[Mark, str]], more: Sequence[str] = ()) -> 
     """Return the error of all mistakes, in the order of their marks; `more` says what is left."""
     ordered = sorted(explained, key=lambda pair: pair[0].order)
     return ProblemsError(
-        [f"{mark}: {text}" for mark, text in ordered]
+        [f"{mark}: {to_printable(text)}" for mark, text in ordered]
         + [f"{ordered[-1][0]}: {rest}" for rest in more]
     )
 
@@ -218,13 +218,15 @@ def merge_values(base: Any, override: Any, location: Location = ()) -> Any:
 def _parse_override(text: str) -> Document:
     """Parse `a.b=value`, in which the value is YAML, to a document of nested mappings."""
     quoted = text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
-    source, form = f"--set {quoted}", "KEY=VALUE, such as train.epochs=5"
+    source, form = f"--set {to_printable(quoted)}", "KEY=VALUE, such as train.epochs=5"
     key, value = name_value.parse_pair("--set", text, form)
     keys = key.split(".")
     if not all(keys):
         raise UserError(f"{source}: needs the form {form}")
     if len(keys) > _MAX_DEPTH:
-        raise UserError(f"--set: the key has {len(keys)} parts; no setting has over {_MAX_DEPTH}")
+        raise UserError(
+            f"{source}: the key has {len(keys)} parts; no setting has over {_MAX_DEPTH}"
+        )
     leaf = yaml_file.parse(value, source) if value.strip() else Document(None)
     nested = leaf.value
     for each in reversed(keys):

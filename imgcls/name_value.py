@@ -18,7 +18,8 @@ def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        quoted = text if len(text) <= 100 else f"{text[:100]}..."
+        line = text.replace("\n", "\\n")
+        quoted = line if len(line) <= 100 else f"{line[:100]}..."
         raise UserError(f"{option} {quoted}: needs the form {form}")
     return name.strip(), value
 

@@ -72,7 +72,7 @@ def test_a_file_without_end_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "parent", ["a\\0b", "\\uD800", "x" * 300, "link.yaml", "~nobody", "/proc", "/proc/self/mem"]
+    "parent", ["a\\0b", "x" * 300, "link.yaml", "~nobody", "/proc", "/proc/self/mem"]
 )
 def test_an_unusable_parent_is_refused_at_its_place(parent: str, tmp_path: Path) -> None:
     """Among them are a link to itself, and a file that cannot be read."""
@@ -106,3 +106,28 @@ def test_a_character_that_yaml_forbids_has_its_place(
     path = tmp_path / "control.yaml"
     path.write_bytes(text)
     assert refuse(path, []).startswith(f"{path}:{place}: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'augment: [{name: "\\uDFFF"}]',
+        'augment: ["\\uD800"]',
+        'augment: [{name: "a\\n\\tb"}]',
+        'evaluate: {groups: ["\\uD800", "\\uD800"]}',
+        'evaluate: {intervals: ["\\uD800"]}',
+        'train: {"\\uD800": 1}',
+    ],
+)
+def test_a_name_that_no_file_can_hold_is_refused_at_its_place(text: str, tmp_path: Path) -> None:
+    """YAML has escapes for lone surrogates, which cannot be encoded, and for line breaks."""
+    path = tmp_path / "surrogate.yaml"
+    path.write_text(f"{BASE}{text}")
+    assert refuse(path, []).startswith(f"{path}:4:")
+
+
+def test_line_breaks_of_an_override_stay_within_the_line_of_its_mistake(tmp_path: Path) -> None:
+    """Each line of a message then has its place."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(BASE)
+    assert refuse(path, ["augment=|\n      text\n"]).startswith("--set augment=|\\n")

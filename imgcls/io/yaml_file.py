@@ -27,6 +27,7 @@ MAX_VALUES = 10_000
 """Keys, values, lists and mappings in a file."""
 MAX_DEPTH = 32
 """Lists and mappings in each other; an experiment has about ten."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 _SCALARS: list[tuple[str, re.Pattern[str], Callable[[str], Any]]] = [
@@ -215,6 +216,11 @@ def _build(
         )
         return None
     if isinstance(node, yaml.ScalarNode):
+        if surrogate := _SURROGATE.search(node.value):
+            problems.append(
+                f"{document.values[location]}: {surrogate[0]!a} is no character of its own;"
+                " write text that UTF-8 can encode"
+            )
         return _parse_scalar(node)
     if isinstance(node, yaml.MappingNode):
         return dict(_build_pairs(node, location, document, source, problems))
