@@ -68,7 +68,7 @@ def test_other_labels_are_refused(pair):
     change_predictions(pair[1], labels=labels)
     exit_code, _, stderr = command("compare", "old", "new")
     assert exit_code == 3
-    assert "the labels of 1 images differ, such as image 0" in stderr
+    assert "the labels of 1 images differ, such as test/0/0;" in stderr
 
 
 def test_another_store_with_the_same_ids_is_refused(pair):

@@ -129,7 +129,7 @@ def test_a_character_without_glyph_is_one_note_and_no_warning(
     plot(run, run.experiment, None)
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("note: no installed font has the characters \U0010fffd ")
+    assert lines[0].startswith("note: no installed font has the characters \\U0010fffd ")
     assert not recwarn.list
 
 

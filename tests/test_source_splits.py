@@ -52,10 +52,10 @@ def make_class_folders(path):
         (path / name).mkdir(parents=True)
 
 
-def save_tiffs(path):
+def save_photoshop_files(path):
     make_class_folders(path)
     for name in ("cat", "dog"):
-        Image.new("L", (5, 5)).save(path / name / "0.tif")
+        (path / name / "0.psd").write_bytes(b"8BPS")
 
 
 def save_flat(path):
@@ -73,7 +73,7 @@ DAMAGE = {
     lambda path: path.mkdir(): "is empty",
     lambda path: path.write_text("x"): "is not a folder",
     make_class_folders: "hold no images",
-    save_tiffs: "hold no images, but files: .tif 2",
+    save_photoshop_files: "hold no images, but files: .psd 2",
     save_flat: "holds no class folders, but files: .png 6",
     link_to_itself: "hold no images, but {split}/cat/again: a symbolic link to a folder above it",
 }
@@ -92,7 +92,7 @@ def test_a_folder_of_a_split_without_images_is_an_error_with_the_reason(
     first, reason, advice = str(caught.value).splitlines()
     assert first == f"the source has {split}, but no image of it can be used:"
     assert str(photos / split) in reason
-    assert reason.endswith(DAMAGE[damage].format(split=split))
+    assert DAMAGE[damage].format(split=split) in reason
     assert "remove the split from it" in advice
     assert f"become {split} (data.{split})" in advice
     assert not (photos.parent / "data").exists()  # no hour is spent on decoding first
@@ -109,7 +109,7 @@ def test_a_split_that_the_source_does_not_have_is_taken_from_train(photos, split
 def test_both_splits_are_named_at_once_and_train_is_one_too(photos):
     for split in ("train", "validation", "test"):
         shutil.rmtree(photos / split)
-        save_tiffs(photos / split)
+        save_photoshop_files(photos / split)
     paint(photos / "test/cat/1.png", 5)
     with pytest.raises(DataError, match="the source has train and validation, but no image of"):
         prepare(photos)

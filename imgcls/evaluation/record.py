@@ -79,7 +79,7 @@ class Evaluation(Record):
         if self.intervals:
             sources.append(f"bootstrap of {self.bootstrap_samples:,} samples")
         if self.wilson_intervals:
-            sources.append("Wilson for fractions of images")
+            sources.append("Wilson for fractions")
         if not sources:
             return None
         return f"{100 * self.confidence:g} % confidence intervals: {'; '.join(sources)}"

@@ -48,8 +48,7 @@ def train(
     Args:
         folder: of the run; None for the newest run if it is not finished, else for a new one.
         epochs: number of epochs after which to stop; None for all.
-        cluster: the workers, each of which calls this function; None for those of TF_CONFIG or
-            Slurm, or else this process alone.
+        cluster: the workers, which all call this; None for TF_CONFIG's, Slurm's, or this process.
         data: store and split of a new run; None for those prepared last.
         started: when the command started, by `time.monotonic`, for `train.time_limit`; None for
             what `restart.get_start` says.
