@@ -60,7 +60,7 @@ class SimilaritySettings(CheckSettings):
 
     color: Annotated[float, Field(ge=0)] = 5.0
     """Largest difference of the mean red, green or blue of two images, in levels of 0..255, after
-    both are brought to the same brightness. So a blue and a red circle are no copies."""
+    both are brought to the same brightness. So a blue and a red circle are not copies."""
 
     @property
     def similarity(self) -> Similarity:

@@ -218,7 +218,7 @@ def _build(
     if isinstance(node, yaml.ScalarNode):
         if surrogate := _SURROGATE.search(node.value):
             problems.append(
-                f"{document.values[location]}: {surrogate[0]!a} is no character of its own;"
+                f"{document.values[location]}: {surrogate[0]!a} is not a character of its own;"
                 " write text that UTF-8 can encode"
             )
         return _parse_scalar(node)
