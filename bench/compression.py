@@ -28,7 +28,7 @@ RUNS = Path("runs/compression")
 SEEDS = (0, 1, 2)
 STUDENT = "{name: speed, filters: [16, 24, 40, 64]}"
 """Less than a tenth of the teacher's weights."""
-PRUNE = ["method=prune", "multiply_adds=50%", "steps=3", "epochs=3", "learning_rate_factor=0.3"]
+PRUNE = ["method=prune", "multiply_adds=50%", "steps=3", "epochs=6", "learning_rate_factor=0.3"]
 METHODS = {
     "int8": ["method=quantize", "type=int8"],
     "dynamic": ["method=quantize", "type=dynamic"],
