@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -16,6 +17,8 @@ def test_a_command_that_reads_its_experiment_ends_with_75(number, workspace):
     command = [sys.executable, "-m", "imgcls.cli", "check", "pipe.yaml"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     with open("pipe.yaml", "w"):
+        # Python handles a signal between opening and reading only after the read.
+        time.sleep(0.2)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 75
