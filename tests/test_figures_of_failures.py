@@ -148,6 +148,16 @@ def test_equal_factors_of_mistakes_are_equal_distances(tmp_path: Path):
     assert places[3] > places[2]
 
 
+@pytest.mark.parametrize("highest", [0.986, 1.0])
+@pytest.mark.parametrize("least", [0.007, 0.0004])
+def test_ticks_of_an_accuracy_do_not_lie_on_each_other(tmp_path: Path, highest, least):
+    axes = draw(make_run(tmp_path / "run"), "learning_curves").axes[1]
+    scale_by_error(axes, highest, 0.3, least)
+    heights = axes.transData.transform([(1, tick) for tick in axes.get_yticks()])[:, 1]
+    assert numpy.diff(heights).min() > 10  # pixels, the height of a label
+    assert (axes.get_yticks()[-1] == 1) == (highest == 1)
+
+
 def test_two_classes_have_one_curve_and_the_point_of_the_threshold(tmp_path: Path):
     run = make_run(tmp_path / "run", classes=2, per_class=200)
     made = make_predictions(2, 200)

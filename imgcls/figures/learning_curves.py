@@ -112,7 +112,9 @@ def scale_by_error(axes: "Axes", highest: float, lowest: float, least: float) ->
 
     axes.set_yscale("function", functions=(forward, lambda y: 1 - 10.0**-y))
     axes.set_ylim(lowest - 0.1 * (1 - lowest), 1 - 0.8 * max(1 - highest, none))
-    ticks = [tick for tick in ACCURACY_TICKS if lowest <= tick <= highest] or [lowest, highest]
+    shown = [tick for tick in ACCURACY_TICKS if lowest <= tick <= highest]
+    # Those that are nearer to 1 than `none` would lie on the tick of 1.
+    ticks = [tick for tick in shown if tick == 1 or 1 - tick > 1.2 * none] or [lowest, highest]
     axes.set_yticks(ticks, [f"{tick:.6g}" for tick in ticks])
     axes.set_yticks([], minor=True)
 
