@@ -110,12 +110,14 @@ def test_a_wrong_name_or_condition_is_an_error_with_a_guess(inside, query, messa
         query_runs(RunQuery(**query))
 
 
-def test_a_damaged_run_has_no_values_and_is_listed(inside, tmp_path, monkeypatch):
+def test_a_damaged_run_has_no_values_and_is_listed_and_named(inside, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     run = make_run(Path("runs/c/1"))
     run.log_file.write_text("{")
     make_run(Path("runs/c/2"))
+    capfd.readouterr()
     assert names(sort="train.batch_size") == ["c/2", "c/1"]
+    assert "note: not used: runs/c/1/log.jsonl" in capfd.readouterr().err
     assert names(where=["status=damaged"]) == ["c/1"]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
-from imgcls.errors import DataError, UserError
+from imgcls.errors import UserError
 from imgcls.evaluation import families
 from imgcls.family import Family
 from imgcls.parts import suggest
@@ -161,15 +161,6 @@ def require_known(names: Iterable[str], values: Sequence[Mapping[str, Any]]) -> 
                 " as in the experiment (train.batch_size), metrics by their split"
                 " (test.macro_f1); others are date, seconds, dataset, model, parameters"
             )
-
-
-def try_read(read: Any, folder: Any) -> Values:
-    """Return the values that a function reads; none if a file is damaged."""
-    try:
-        found: Values = read(folder)
-    except DataError:
-        return {}
-    return found
 
 
 def make_sort_key(value: Any) -> tuple[int, float, str]:

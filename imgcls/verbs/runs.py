@@ -93,9 +93,12 @@ def _publish(rows: list[dict[str, Any]], query: RunQuery) -> list[dict[str, Any]
 
 
 def _read_values(folder: str, families: Mapping[str, Family]) -> dict[str, Any]:
-    if folder in families:
-        return run_values.try_read(run_values.read_family_values, families[folder])
-    return run_values.try_read(run_values.read_values, Run(Path(folder)))
+    """Return the values of a run or family; none, with a note, if a file of it is damaged."""
+    with terminal.note_unusable():
+        if folder in families:
+            return run_values.read_family_values(families[folder])
+        return run_values.read_values(Run(Path(folder)))
+    return {}
 
 
 def _sort(rows: Sequence[dict[str, Any]], values: Sequence[Any], reverse: bool) -> list[Any]:
