@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from imgcls.compression.record import Compression
+from imgcls.compression.record import Compression, read_compression
 from imgcls.config import Experiment
 from imgcls.environment import Environment
 from imgcls.errors import UserError
@@ -236,7 +236,7 @@ class Run(ResultFolder):
         """
         if not self.is_compressed:
             return None
-        return read_record(self.compression_file, Compression, "compress the original again")
+        return read_compression(self.compression_file)
 
     @property
     def log(self) -> list[EpochLog]:

@@ -10,7 +10,7 @@ from imgcls.backend import keras, tf
 from imgcls.compression import folders
 from imgcls.compression.context import Context, FineTune, RunData
 from imgcls.compression.networks import count_network, load_logits
-from imgcls.compression.record import Compression, CompressionStep
+from imgcls.compression.record import Compression, CompressionStep, read_compression
 from imgcls.compressors import CompressorSettings
 from imgcls.config import Experiment
 from imgcls.evaluation import inference
@@ -52,8 +52,7 @@ def apply(
         data.fingerprint,
     )
     set_float32_mode(experiment.train.precision)
-    made = result.compression
-    assert made is not None  # as `find_or_create` wrote it
+    made = read_compression(result.compression_file)
     context = Context(
         model=load_logits(original),
         original=original,

@@ -1,10 +1,11 @@
 """The record compression.json: what a compressed run was made of, and how. Light zone."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from imgcls.io.records import Record
+from imgcls.io.records import Record, read_record
 
 
 class CompressionStep(Record):
@@ -42,3 +43,12 @@ class Compression(Record):
     def describe(self) -> str:
         """Return the methods in a phrase, such as `fold, then quantize`."""
         return ", then ".join(str(step.settings["name"]) for step in self.steps)
+
+
+def read_compression(path: Path) -> Compression:
+    """Return the record of a compressed run.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    return read_record(path, Compression, "compress the original again")

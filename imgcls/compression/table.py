@@ -12,7 +12,7 @@ from imgcls.comparison.paired_bootstrap import bootstrap_differences
 from imgcls.compression import latency, peak_memory
 from imgcls.compression.litert_file import convert_model
 from imgcls.compression.networks import count_network, load_logits
-from imgcls.compression.record import NetworkSize
+from imgcls.compression.record import NetworkSize, read_compression
 from imgcls.compression.table_record import ComparedSplit, CompressionTable, ModelCost
 from imgcls.config import Experiment
 from imgcls.datasets import SplitName
@@ -156,10 +156,10 @@ def _measure_costs(original: Run, result: Run) -> tuple[ModelCost, ModelCost]:
             compressed = parts.load("exporters", "litert").load(result.model_file, threads)
         times = latency.measure([predict, compressed], shape)
         peaks = peak_memory.measure([reference, result.model_file], shape, threads)
-    made = result.compression
-    assert made is not None
-    assert made.network is not None  # as the chain wrote it
-    sizes = count_network(load_logits(original)), made.network
+    network = read_compression(result.compression_file).network
+    if network is None:
+        raise ValueError(f"{result.folder} is not finished")
+    sizes = count_network(load_logits(original)), network
     paths = original.model_file, result.model_file
     before, after = map(_make_cost, paths, sizes, times, peaks)
     return before, after

@@ -118,7 +118,12 @@ def enclose(values: "numpy.ndarray", confidence: float) -> Interval | None:
     import numpy
 
     defined = values[~numpy.isnan(values)]
-    if not defined.size:
-        return None
-    low, high = numpy.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    return enclose_all(defined, confidence) if defined.size else None
+
+
+def enclose_all(values: "numpy.ndarray", confidence: float) -> Interval:
+    """Return the quantiles that enclose the middle `confidence` of the values, at least one."""
+    import numpy
+
+    low, high = numpy.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     return low, high

@@ -22,7 +22,8 @@ def measure(
     Args:
         images: at least two, with labels.
     """
-    assert images.labels is not None
+    if images.labels is None:
+        raise ValueError("the importance of features needs labels")
     seed = derive_seed(experiment.seed, "explain")
     count = experiment.explain.permutations
     right = permutations.predict_right(network, images.pixels, images.labels)

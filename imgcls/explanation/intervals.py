@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from imgcls.config import Evaluate
-from imgcls.evaluation.bootstrap import enclose
+from imgcls.evaluation.bootstrap import enclose_all
 from imgcls.evaluation.intervals import Interval
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def compute_mean_interval(values: "numpy.ndarray", settings: Evaluate, seed: int
         for some in _divide(samples, max(_BLOCK // count, 1))
     ]
     # A sum of fractions that is 0 but for rounding is 0, which decides what is said.
-    found = enclose(numpy.concatenate(means).round(12), settings.confidence)
-    assert found is not None
-    return found
+    return enclose_all(numpy.concatenate(means).round(12), settings.confidence)
 
 
 def _divide(total: int, size: int) -> list[int]:

@@ -13,7 +13,8 @@ def make_network(loaded: LoadedModel, batch_size: int) -> Network:
     Args:
         batch_size: images that are computed at a time.
     """
-    assert not isinstance(loaded.model, LiteRTModel)
+    if isinstance(loaded.model, LiteRTModel):
+        raise TypeError("a model of LiteRT has no layers")
     tf.config.experimental.enable_op_determinism()
     temperature = loaded.model.get_layer(TEMPERATURE)
     logits = keras.Model(loaded.model.inputs[0], temperature.input)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy
 
+from imgcls.compression.record import read_compression
 from imgcls.evaluation import inference
 from imgcls.evaluation.compiled_model import count_threads
 from imgcls.export import comparison, convert, runtime
@@ -117,8 +118,7 @@ def _refer_to_file(
     probabilities: numpy.ndarray,
 ) -> Reference:
     """Return the reference of a quantized run, whose artifact is a copy of its file."""
-    made = run.compression
-    assert made is not None  # only a compression writes such a file
+    made = read_compression(run.compression_file)
 
     def copy(name: str, artifact: Path, text: str) -> None:
         shutil.copyfile(run.model_file, artifact)

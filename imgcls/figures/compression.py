@@ -7,6 +7,7 @@ that of float32 in the same runtime.
 from typing import TYPE_CHECKING
 
 from imgcls.comparison.conclusion import find_side
+from imgcls.compression.record import read_compression
 from imgcls.compression.table_record import ComparedSplit, CompressionTable
 from imgcls.figures import Subject, _style
 from imgcls.parts import PartSettings
@@ -94,9 +95,7 @@ def _draw_models(axes: "Axes", shown: ComparedSplit, values: list[float]) -> Non
 
 
 def _name_methods(subject: Subject) -> str:
-    made = subject.run.compression
-    assert made is not None  # a run with a table was compressed
-    return made.describe()
+    return read_compression(subject.run.compression_file).describe()
 
 
 def _describe(table: CompressionTable, shown: ComparedSplit, methods: str) -> str:

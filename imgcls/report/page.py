@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from imgcls import parts
+from imgcls.compression.record import read_compression
 from imgcls.config import Experiment
 from imgcls.datasets import SPLITS
 from imgcls.errors import DataError
@@ -107,8 +108,7 @@ def _render_robustness(found: Robustness) -> Chapter:
 
 def _render_compression(subject: Subject) -> Chapter:
     """Say what the run was compressed from, and how the two differ."""
-    made = subject.run.compression
-    assert made is not None  # the caller checked it
+    made = read_compression(subject.run.compression_file)
     lines = [
         html.render_paragraph(f"compressed from {made.original} by {made.describe()}"),
     ]
