@@ -44,7 +44,7 @@ class EmbeddingArrays(ArrayRecord):
     pca: Annotated[NDArray, Array("float32", "images", 2)]
     """The first two principal components of the features."""
     tsne: Annotated[NDArray, Array("float32", "images", 2)]
-    """The places by t-SNE; those by PCA if there are too few images."""
+    """The positions by t-SNE; those by PCA if there are too few images."""
     neighbors: Annotated[NDArray, Array("int32", "images")]
     """The class of the image whose features are the nearest."""
     thumbnails: Annotated[NDArray, Array("uint8", "images", 32, 32, 3)]

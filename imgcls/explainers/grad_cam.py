@@ -54,10 +54,10 @@ def _interpolate(heat: "numpy.ndarray", axis: int, side: int) -> "numpy.ndarray"
     import numpy
 
     last = heat.shape[axis] - 1
-    places = numpy.clip((numpy.arange(side) + 0.5) * (last + 1) / side - 0.5, 0, last)
-    low = numpy.floor(places).astype(int)
+    positions = numpy.clip((numpy.arange(side) + 0.5) * (last + 1) / side - 0.5, 0, last)
+    low = numpy.floor(positions).astype(int)
     high = numpy.minimum(low + 1, last)
     shape = [1, 1]
     shape[axis] = side
-    share = (places - low).reshape(shape)
-    return heat.take(low, axis) * (1 - share) + heat.take(high, axis) * share
+    weight = (positions - low).reshape(shape)
+    return heat.take(low, axis) * (1 - weight) + heat.take(high, axis) * weight

@@ -25,7 +25,7 @@ class Settings(ExplainerSettings):
     samples: Annotated[int, Field(ge=1)] = 32
     """Number of noisy copies."""
     noise: Annotated[float, Field(ge=0)] = 0.15
-    """Standard deviation of the noise, as a fraction of the range of the image's pixels; the paper
+    """The std of the noise, as a fraction of the range of the image's pixels; the paper
     finds 0.1 to 0.2 to look best."""
 
 

@@ -24,7 +24,7 @@ from imgcls.store.file_reader import FileOpener, FileReaderPool
 _BATCH = 64  # images that are read at a time
 _SHOWN = 5
 BLUR = 1 / 8
-"""Standard deviation of the blur, as a fraction of the shorter side."""
+"""The std of the blur, as a fraction of the shorter side."""
 
 
 @dataclass(frozen=True)

@@ -203,5 +203,5 @@ def _describe_regions(method: Method, classes: Sequence[str]) -> list[Region]:
 
 def _measure_depth(side: int) -> numpy.ndarray:
     """Return the distance of each pixel's center to the nearer end, as a fraction of the side."""
-    places = (numpy.arange(side) + 0.5) / side
-    return numpy.minimum(places, 1 - places)
+    positions = (numpy.arange(side) + 0.5) / side
+    return numpy.minimum(positions, 1 - positions)

@@ -41,8 +41,10 @@ def draw(settings: Settings, subject: Subject) -> "Figure":
     found = find_embedding(subject)
     figure = _style.make_figure(_style.WIDTH, 5.0)
     panels = figure.subplots(1, 2)
-    for axes, name, places in zip(panels, ("PCA", "t-SNE"), (found.pca, found.tsne), strict=True):
-        _draw_places(axes, found, places, subject.classes)
+    for axes, name, positions in zip(
+        panels, ("PCA", "t-SNE"), (found.pca, found.tsne), strict=True
+    ):
+        _draw_positions(axes, found, positions, subject.classes)
         axes.set_title(name, fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -63,8 +65,8 @@ def find_embedding(subject: Subject) -> EmbeddingArrays:
     return found
 
 
-def _draw_places(
-    axes: "Axes", found: EmbeddingArrays, places: "numpy.ndarray", classes: list[str]
+def _draw_positions(
+    axes: "Axes", found: EmbeddingArrays, positions: "numpy.ndarray", classes: list[str]
 ) -> None:
     import numpy
 
@@ -73,8 +75,8 @@ def _draw_places(
         for i, label in enumerate(present):
             inside = found.labels == label
             axes.scatter(
-                places[inside, 0],
-                places[inside, 1],
+                positions[inside, 0],
+                positions[inside, 1],
                 s=12,
                 marker=MARKERS[i],
                 color=_style.COLORS[i],
@@ -82,12 +84,12 @@ def _draw_places(
                 label=_style.shorten(classes[label], 20),
             )
     else:
-        x, y = places.T
+        x, y = positions.T
         axes.scatter(x, y, s=7, color=_style.FAINT, linewidths=0, label="an image")
     wrong = found.labels != found.predicted
     axes.scatter(
-        places[wrong, 0],
-        places[wrong, 1],
+        positions[wrong, 0],
+        positions[wrong, 1],
         s=42,
         facecolors="none",
         edgecolors=_style.INK,

@@ -34,12 +34,12 @@ def render_hover_map(subject: Subject) -> str:
         classes = subject.classes
     except (NotDrawableError, DataError):
         return ""
-    places = _scale(found.tsne)
+    positions = _scale(found.tsne)
     colors = _choose_colors(found)
     points = "\n".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{color}"{_ring(found, i)}'
         f' data-image="{i}"><title>{escape_text(_describe(found, i, classes))}</title></circle>'
-        for i, ((x, y), color) in enumerate(zip(places.tolist(), colors, strict=True))
+        for i, ((x, y), color) in enumerate(zip(positions.tolist(), colors, strict=True))
     )
     rows = -(-len(found.ids) // COLUMNS)
     sprite = base64.b64encode(_encode_sprite(found.thumbnails)).decode()
@@ -57,12 +57,12 @@ def render_hover_map(subject: Subject) -> str:
     return "\n".join(lines)
 
 
-def _scale(places: "numpy.ndarray") -> "numpy.ndarray":
-    """Return places inside the map, float (n, 2), with a margin; up is up, as in the figure."""
+def _scale(positions: "numpy.ndarray") -> "numpy.ndarray":
+    """Return positions inside the map, float (n, 2), with a margin; up is up, as in the figure."""
     import numpy
 
-    low, high = places.min(axis=0), places.max(axis=0)
-    fractions = (places - low) / numpy.maximum(high - low, 1e-9)
+    low, high = positions.min(axis=0), positions.max(axis=0)
+    fractions = (positions - low) / numpy.maximum(high - low, 1e-9)
     fractions[:, 1] = 1 - fractions[:, 1]
     return 15 + (SIZE - 30) * fractions
 

@@ -27,7 +27,7 @@ _ERRORS = {
     each.exit_code: each for each in (DataError, DivergenceError, OutOfMemoryError, Interrupted)
 }
 _POLL = 0.1
-"""Seconds between two looks at a training."""
+"""Seconds between two polls of a training process."""
 
 
 def require_possible(opened: OpenStudy, count: int) -> None:

@@ -91,10 +91,10 @@ def _read_logged(name: str, run: Run) -> float | None:
 
 
 def combine(values: Sequence[float], goal: Goal) -> tuple[float, float | None]:
-    """Return the value of an objective over the runs of a trial, and their standard deviation.
+    """Return the value of an objective over the runs of a trial, and their std.
 
     With several runs, the value is their mean, made worse by its standard error, so that of two
-    equal means the more certain one wins; the standard deviation is None for one run.
+    equal means the more certain one wins; the std is None for one run.
     """
     mean = statistics.fmean(values)
     if len(values) < 2:

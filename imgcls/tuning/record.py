@@ -40,7 +40,7 @@ class TrialRecord(Record):
     runs: dict[str, list[float]]
     """The objectives and limits of each of its runs, by name."""
     stds: dict[str, float | None]
-    """The standard deviation of the objectives over its runs, by name; null for one run."""
+    """The std of the objectives over its runs, by name; null for one run."""
     is_allowed: bool
     """Whether it keeps the limits."""
     epochs: list[Annotated[tuple[int, float], Field(strict=False)]]
